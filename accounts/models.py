@@ -1,0 +1,62 @@
+"""Who people are, and the log of what the privileged did."""
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.roles import ABOVE, GROUPS, Role
+
+
+class User(AbstractUser):
+    language = models.CharField(
+        _("language"), max_length=8, blank=True, choices=[("en", "English"), ("ko", "한국어")]
+    )
+    is_simulated = models.BooleanField(_("simulated"), default=False)
+    """A program that judges; whatever it made is labelled so on every page and in every report."""
+    suspended_until = models.DateTimeField(_("suspended until"), null=True, blank=True)
+    suspended_reason = models.CharField(_("reason of the suspension"), max_length=500, blank=True)
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.suspended_until is not None and self.suspended_until > timezone.now()
+
+    def roles(self) -> frozenset[Role]:
+        """Every role this person holds, those below their groups included; none while suspended or inactive."""
+        if not self.is_active or self.is_suspended:
+            return frozenset()
+        if self.is_superuser:
+            return ABOVE[Role.ADMIN]
+        names = set(self.groups.values_list("name", flat=True))
+        held = [ABOVE[role] for role in GROUPS if role.value in names]
+        return frozenset().union(ABOVE[Role.CHATTER], *held)
+
+    def has_role(self, role: Role) -> bool:
+        return role in self.roles()
+
+
+class AuditEntry(models.Model):
+    """One privileged act. Rows are only ever added; each carries the hash of the one before it."""
+
+    at = models.DateTimeField(_("time"), default=timezone.now, db_index=True)
+    actor = models.ForeignKey(
+        User, null=True, on_delete=models.PROTECT, related_name="+", verbose_name=_("who")
+    )
+    """None: the system itself, as in a scheduled cycle."""
+    verb = models.CharField(_("act"), max_length=60, db_index=True)
+    """As in `policy.promote`, `reply.hide`, `user.suspend`."""
+    target = models.CharField(_("target"), max_length=120, db_index=True)
+    """As in `chat.message:12`."""
+    reason = models.TextField(_("reason"), blank=True)
+    before = models.JSONField(_("before"), default=dict)
+    after = models.JSONField(_("after"), default=dict)
+    undoes = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="undone_by"
+    )
+    previous_hash = models.CharField(max_length=64, blank=True)
+    hash = models.CharField(max_length=64, unique=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit log")

@@ -1,0 +1,34 @@
+"""Who may open which route. A route that is not in the table is refused: the table fails closed, and a test walks it."""
+
+from collections.abc import Mapping
+
+from accounts.roles import Role
+
+EVERYBODY = frozenset({Role.ANONYMOUS, Role.CHATTER})
+SIGNED_IN = frozenset({Role.CHATTER})
+ANNOTATORS = frozenset({Role.ANNOTATOR})
+MODERATORS = frozenset({Role.MODERATOR})
+ADMINS = frozenset({Role.ADMIN})
+
+TABLE: Mapping[str, frozenset[Role]] = {
+    # accounts
+    "sign_in": EVERYBODY,
+    "sign_up": EVERYBODY,
+    "sign_out": EVERYBODY,
+    "set_language": EVERYBODY,
+    "password_change": SIGNED_IN,
+    "password_change_done": SIGNED_IN,
+    "audit_log": MODERATORS,
+    "healthz": EVERYBODY,
+    # chat
+    "home": EVERYBODY,
+    # every page of Django's admin
+    "admin:*": ADMINS,
+}
+
+
+def roles_for(view_name: str) -> frozenset[Role]:
+    """The roles that may open a route, by its name with its namespace; empty where the table does not know it."""
+    if ":" in view_name:
+        return TABLE.get(view_name) or TABLE.get(view_name.split(":")[0] + ":*", frozenset())
+    return TABLE.get(view_name, frozenset())

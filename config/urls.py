@@ -1,0 +1,12 @@
+"""Every address of the site; accounts.permissions.TABLE says who may open which."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("accounts.urls")),
+    path("", include("chat.urls")),
+    path("", include("feedback.urls")),
+    path("", include("rlhf.urls")),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,207 @@
+"""Rules, prompts and completions to judge, the judgements, and the moderators' queue."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class Rule(models.Model):
+    """A written constraint by its key; what it says lies in its versions."""
+
+    key = models.SlugField(_("key"), max_length=60, unique=True)
+    group = models.SlugField(_("group"), max_length=40)
+    position = models.PositiveSmallIntegerField(default=0)
+    is_on = models.BooleanField(_("switched on"), default=True)
+
+    class Meta:
+        ordering = ["position", "id"]
+        verbose_name = _("rule")
+        verbose_name_plural = _("rules")
+
+
+class RuleVersion(models.Model):
+    """One wording of a rule. Never changed: an edit makes the next version."""
+
+    rule = models.ForeignKey(Rule, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField(_("version"))
+    name_en = models.CharField(max_length=80)
+    name_ko = models.CharField(max_length=80)
+    text_en = models.TextField()
+    text_ko = models.TextField()
+    allowed_examples = models.JSONField(default=list)
+    """[{"en": ..., "ko": ...}], carve-outs included."""
+    violating_examples = models.JSONField(default=list)
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["rule", "-number"]
+        constraints = [models.UniqueConstraint(fields=["rule", "number"], name="one_rule_version_a_number")]
+
+
+class Prompt(models.Model):
+    """A context that the policy is asked to continue, in TRL's conversational form."""
+
+    class Source(models.TextChoices):
+        SEED = "seed", _("seed")
+        CONVERSATION = "conversation", _("conversation")
+
+    class Split(models.TextChoices):
+        TRAIN = "train", _("train")
+        HELD_OUT = "held_out", _("held out")
+
+    messages = models.JSONField()
+    """[{"role": "user", "content": ...}, ...], ending with the user."""
+    sha256 = models.CharField(max_length=64, unique=True)
+    source = models.CharField(max_length=12, choices=Source, default=Source.SEED)
+    split = models.CharField(max_length=10, choices=Split, default=Split.TRAIN, db_index=True)
+    """Decided once from the hash, so that a prompt never changes sides."""
+    elicits = models.ForeignKey(
+        Rule, null=True, blank=True, on_delete=models.SET_NULL, related_name="prompts"
+    )
+    """The rule that this prompt tempts a model to break, if any."""
+    language = models.CharField(max_length=8, default="en")
+    message = models.ForeignKey(
+        "chat.Message", null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    """The user message that it came from, where a conversation gave it."""
+    created_at = models.DateTimeField(default=timezone.now)
+
+
+class RankingTask(models.Model):
+    """A prompt with K completions of one policy, to be ranked by one annotator."""
+
+    class State(models.TextChoices):
+        OPEN = "open", _("open")
+        LEASED = "leased", _("leased")
+        DONE = "done", _("done")
+        WITHDRAWN = "withdrawn", _("withdrawn")
+
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="tasks")
+    policy = models.ForeignKey("chat.Policy", on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=10, choices=State, default=State.OPEN, db_index=True)
+    leased_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    lease_until = models.DateTimeField(null=True, blank=True)
+    draft = models.JSONField(default=dict)
+    """What the holder has marked so far; survives a reload."""
+    skipped_by = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="+", blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+
+class Completion(models.Model):
+    """What the policy wrote to the prompt of a task."""
+
+    task = models.ForeignKey(RankingTask, on_delete=models.CASCADE, related_name="completions")
+    index = models.PositiveSmallIntegerField()
+    text = models.TextField()
+    finish_reason = models.CharField(max_length=20, blank=True)
+    parameters = models.JSONField(default=dict)
+    never_train = models.BooleanField(_("keep out of training"), default=False)
+    hidden_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["task", "index"]
+        constraints = [models.UniqueConstraint(fields=["task", "index"], name="one_completion_an_index")]
+
+
+class Ranking(models.Model):
+    """One annotator's order over the completions of a task, with ties."""
+
+    task = models.ForeignKey(RankingTask, on_delete=models.PROTECT, related_name="rankings")
+    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="rankings")
+    ranks = models.JSONField()
+    """{"<completion id>": rank}, 1 is best, equal ranks are ties; every completion of the task exactly once."""
+    shown_order = models.JSONField(default=list)
+    """Completion ids as they stood on the page, first to last."""
+    seconds = models.FloatField(default=0)
+    comment = models.TextField(blank=True)
+    is_simulated = models.BooleanField(default=False)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["task", "annotator"], name="one_ranking_a_task_and_annotator")
+        ]
+
+
+class Violation(models.Model):
+    """An answer to: does this text break this rule? Said of a completion (by a ranking) or of a chat message."""
+
+    rule_version = models.ForeignKey(RuleVersion, on_delete=models.PROTECT, related_name="violations")
+    completion = models.ForeignKey(
+        Completion, null=True, blank=True, on_delete=models.CASCADE, related_name="violations"
+    )
+    message = models.ForeignKey(
+        "chat.Message", null=True, blank=True, on_delete=models.CASCADE, related_name="violations"
+    )
+    ranking = models.ForeignKey(
+        Ranking, null=True, blank=True, on_delete=models.CASCADE, related_name="violations"
+    )
+    annotator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="violations"
+    )
+    is_violation = models.BooleanField(default=True)
+    """False: the annotator looked and saw none. A completion in a ranking without a row for a rule was not flagged."""
+    is_simulated = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(completion__isnull=False, message__isnull=True)
+                | Q(completion__isnull=True, message__isnull=False),
+                name="violation_of_one_text",
+            ),
+            models.UniqueConstraint(
+                fields=["annotator", "rule_version", "completion"],
+                condition=Q(completion__isnull=False),
+                name="one_violation_a_completion_rule_and_annotator",
+            ),
+            models.UniqueConstraint(
+                fields=["annotator", "rule_version", "message"],
+                condition=Q(message__isnull=False),
+                name="one_violation_a_message_rule_and_annotator",
+            ),
+        ]
+
+
+class Report(models.Model):
+    """A text that waits for a moderator: reported by a person, or flagged as breaking a rule."""
+
+    class State(models.TextChoices):
+        OPEN = "open", _("open")
+        DECIDED = "decided", _("decided")
+        DISMISSED = "dismissed", _("dismissed")
+
+    message = models.ForeignKey(
+        "chat.Message", null=True, blank=True, on_delete=models.CASCADE, related_name="reports"
+    )
+    completion = models.ForeignKey(
+        Completion, null=True, blank=True, on_delete=models.CASCADE, related_name="reports"
+    )
+    reporter = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reports")
+    rule_version = models.ForeignKey(
+        RuleVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    comment = models.TextField(blank=True)
+    state = models.CharField(max_length=10, choices=State, default=State.OPEN, db_index=True)
+    is_simulated = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(completion__isnull=False, message__isnull=True)
+                | Q(completion__isnull=True, message__isnull=False),
+                name="report_of_one_text",
+            ),
+        ]

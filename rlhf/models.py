@@ -1,0 +1,163 @@
+"""Snapshots, runs and their metrics, evaluations, the gate's decisions and promotions."""
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class Snapshot(models.Model):
+    """Feedback frozen for a run: files in TRL's formats under RUNS_DIR, with a hash over their content."""
+
+    sha256 = models.CharField(max_length=64, db_index=True)
+    directory = models.CharField(max_length=300)
+    """Relative to settings.RUNS_DIR; holds rankings.jsonl, violations.jsonl, prompts.jsonl, manifest.json."""
+    rankings = models.PositiveIntegerField(default=0)
+    comparisons = models.PositiveIntegerField(default=0)
+    """Preference pairs without ties."""
+    flags = models.PositiveIntegerField(default=0)
+    prompts = models.PositiveIntegerField(default=0)
+    simulated = models.PositiveIntegerField(default=0)
+    """Rankings among them that simulated annotators made."""
+    until = models.DateTimeField()
+    """Judgements made before this moment are in."""
+    ranking_ids = models.JSONField(default=list)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("snapshot")
+        verbose_name_plural = _("snapshots")
+
+
+class Run(models.Model):
+    """One training execution. This row, not the queue, is the truth about it."""
+
+    class Kind(models.TextChoices):
+        CYCLE = "cycle", _("cycle")
+        REWARD_MODEL = "reward_model", _("reward model")
+        POLICY = "policy", _("policy")
+        EVALUATION = "evaluation", _("evaluation")
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("queued")
+        RUNNING = "running", _("running")
+        CANCELLING = "cancelling", _("cancelling")
+        SUCCEEDED = "succeeded", _("succeeded")
+        FAILED = "failed", _("failed")
+        CANCELLED = "cancelled", _("cancelled")
+
+    LIVE = (State.QUEUED, State.RUNNING, State.CANCELLING)
+
+    kind = models.CharField(max_length=20, choices=Kind)
+    state = models.CharField(max_length=12, choices=State, default=State.QUEUED, db_index=True)
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="stages")
+    """The cycle that this run is a stage of."""
+    algorithm = models.CharField(max_length=10, blank=True)
+    """ppo, rloo or grpo, of a policy run."""
+    config = models.JSONField(default=dict)
+    """Hyperparameters: a dataclass of rlhf.training as JSON."""
+    snapshot = models.ForeignKey(
+        Snapshot, null=True, blank=True, on_delete=models.PROTECT, related_name="runs"
+    )
+    base_policy = models.ForeignKey(
+        "chat.Policy", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reward_model = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    """The run that made the reward model which a policy run or an evaluation uses."""
+    policy = models.ForeignKey(
+        "chat.Policy", null=True, blank=True, on_delete=models.PROTECT, related_name="runs"
+    )
+    """What a policy run made, or what an evaluation judges."""
+    directory = models.CharField(max_length=300, blank=True)
+    """Relative to settings.RUNS_DIR."""
+    progress = models.JSONField(default=dict)
+    """{"stage", "step", "steps", "seconds_left"} and the latest metrics."""
+    result = models.JSONField(default=dict)
+    error = models.TextField(blank=True)
+    started_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    """None: the scheduler."""
+    owner = models.CharField(max_length=100, blank=True)
+    """The supervisor that holds the lease."""
+    lease_until = models.DateTimeField(null=True, blank=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    pid = models.PositiveIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("run")
+        verbose_name_plural = _("runs")
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in self.LIVE
+
+
+class Metric(models.Model):
+    """One line of a run's metrics, under TRL's names (`objective/kl`, `val/ratio`, ...)."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metrics")
+    step = models.PositiveIntegerField()
+    values = models.JSONField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["run", "step"]
+        constraints = [models.UniqueConstraint(fields=["run", "step"], name="one_metric_a_step")]
+
+
+class Evaluation(models.Model):
+    """A report on a policy against a baseline on the same held-out prompts, with its controls."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="evaluation")
+    policy = models.ForeignKey("chat.Policy", on_delete=models.CASCADE, related_name="evaluations")
+    baseline = models.ForeignKey("chat.Policy", on_delete=models.PROTECT, related_name="+")
+    judge = models.CharField(max_length=200)
+    """Who judged: `gold:<function>`, `held-out reward model`, or `people`."""
+    report = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+
+class Decision(models.Model):
+    """What the gate said of an evaluation: passed or refused, with each reason."""
+
+    evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="decisions")
+    passed = models.BooleanField()
+    reasons = models.JSONField(default=list)
+    """[{"code", "text", "value", "limit"}]: of a refusal, what failed; of a pass, what was checked."""
+    thresholds = models.JSONField(default=dict)
+    created_at = models.DateTimeField(default=timezone.now)
+
+
+class Promotion(models.Model):
+    """A policy made live: by the gate, by an admin's force, by a rollback, or as the first base."""
+
+    class Kind(models.TextChoices):
+        BASE = "base", _("base")
+        GATE = "gate", _("gate passed")
+        FORCED = "forced", _("forced")
+        ROLLBACK = "rollback", _("rollback")
+
+    policy = models.ForeignKey("chat.Policy", on_delete=models.PROTECT, related_name="promotions")
+    previous = models.ForeignKey(
+        "chat.Policy", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    kind = models.CharField(max_length=10, choices=Kind)
+    decision = models.ForeignKey(
+        Decision, null=True, blank=True, on_delete=models.PROTECT, related_name="promotions"
+    )
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reason = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
