@@ -1,4 +1,4 @@
-"""Who may open which route. A route that is not in the table is refused: the table fails closed, and a test walks it."""
+"""Who may open which route. The table fails closed: a route that is not in it is refused, and a test walks it."""
 
 from collections.abc import Mapping
 

