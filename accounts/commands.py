@@ -1,0 +1,128 @@
+"""The shape of every command: progress on stderr, one JSON object on stdout, exit codes that mean something."""
+
+import json
+import sys
+import time
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Any, NoReturn, Protocol
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+PLAIN_LINE_EVERY_S = 5.0
+
+
+class Exit(IntEnum):
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NOTHING_TO_DO = 3
+    INTERRUPTED = 130
+
+
+class Meter(Protocol):
+    """What a command moves while it works; `step` and `steps` in whatever unit the work has."""
+
+    def __call__(self, step: float, steps: float, note: str = "") -> None: ...
+
+
+class ChamsaeCommand(BaseCommand):
+    """A command whose `handle` ends in `finish`. Errors of the classes in `failures` end it with code 1, those in
+    `nothing` with code 3; an option that cannot be is argparse's error, code 2."""
+
+    examples = ""
+    """Lines as a person would type them; shown by --help."""
+    failures: tuple[type[Exception], ...] = ()
+    nothing: tuple[type[Exception], ...] = ()
+    as_json = False
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        kwargs.setdefault("formatter_class", RawDescriptionHelpFormatter)
+        if self.examples:
+            kwargs.setdefault("epilog", "examples:\n" + indented(self.examples))
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, nothing else")
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        self.as_json = bool(options.get("json"))
+        try:
+            return super().execute(*args, **options)
+        except self.nothing as error:
+            self.fail(error, Exit.NOTHING_TO_DO)
+        except self.failures as error:
+            self.fail(error, Exit.FAILED)
+        except KeyboardInterrupt:
+            raise CommandError("interrupted", returncode=Exit.INTERRUPTED) from None
+
+    def finish(self, result: Mapping[str, Any], code: int = Exit.DONE, text: str = "") -> None:
+        """Prints the result: as JSON, else `text`, else its keys line by line. Raises CommandError for a code but 0."""
+        if self.as_json:
+            self.stdout.write(json.dumps(result, ensure_ascii=False, default=str))
+        else:
+            self.stdout.write(text or "\n".join(lines_of(result)))
+        if code:
+            raise CommandError(text or str(result.get("error", "failed")), returncode=int(code))
+
+    def fail(self, error: Exception, code: Exit) -> NoReturn:
+        if self.as_json:
+            described = {"code": getattr(error, "code", type(error).__name__), "message": str(error)}
+            self.stdout.write(json.dumps({"error": described}, ensure_ascii=False))
+        raise CommandError(str(error), returncode=int(code)) from error
+
+    def note(self, text: str) -> None:
+        """A line for the person who waits; on stderr, so that it never mixes with the result."""
+        self.stderr.write(text, style_func=lambda line: line)
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Meter]:
+        """A bar where a terminal shows one, else a plain line every few seconds."""
+        if sys.stderr.isatty():
+            with bar(title) as meter:
+                yield meter
+        else:
+            yield plain_lines(title, self.note)
+
+
+def indented(text: str) -> str:
+    return "\n".join("  " + line.strip() for line in text.strip().splitlines())
+
+
+def lines_of(result: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """`a.b: value` for each leaf, in order."""
+    for key, value in result.items():
+        if isinstance(value, Mapping):
+            yield from lines_of(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}: {value}"
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Meter]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as shown:
+        task = shown.add_task(title, total=None)
+
+        def move(step: float, steps: float, note: str = "") -> None:
+            shown.update(task, completed=step, total=steps or None, description=f"{title} {note}".rstrip())
+
+        yield move
+
+
+def plain_lines(title: str, write: Any) -> Meter:
+    told_at = float("-inf")
+
+    def move(step: float, steps: float, note: str = "") -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at < PLAIN_LINE_EVERY_S and step < steps:
+            return
+        told_at = time.monotonic()
+        share = f"{100 * step / steps:.0f} %" if steps else f"{step:g}"
+        write(f"{title}: {share} {note}".rstrip())
+
+    return move
