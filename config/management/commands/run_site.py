@@ -1,0 +1,142 @@
+"""`manage.py run_site`: prepares the site, starts its processes, and ends all of them on Ctrl+C."""
+
+import http.client
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.management import CommandParser, call_command
+from django.db import connections
+from django.utils import timezone
+from rich.console import Console
+from rich.table import Table
+
+from accounts import demo
+from accounts.commands import ChamsaeCommand
+from chat.models import EngineProcess, Policy
+from config.processes import PortInUse, Processes, SiteRunning, claim_port, only_site_of
+from config.translations import compile_catalogues
+from feedback import seed
+
+HOST = "127.0.0.1"
+FRAME_BYTES = "65536"  # Daphne's queue per socket is unbounded in frames; each must be small
+WORKERS = "3"  # a cycle holds one for its whole time, stocking tasks another
+READY_S = 120.0
+
+
+def web(port: int) -> list[str]:
+    limits = ["--websocket-max-message-size", FRAME_BYTES, "--websocket-max-frame-size", FRAME_BYTES]
+    quiet = ["--verbosity", "0"]
+    return [sys.executable, "-m", "daphne", "-b", HOST, "-p", str(port), *limits, *quiet, "config.asgi:application"]
+
+
+def talker() -> list[str]:
+    return [sys.executable, "manage.py", "run_talker"]
+
+
+def worker(name: str) -> list[str]:
+    alone = ["--without-gossip", "--without-mingle", "--hostname", f"{name}@%h"]
+    beat = ["--beat", "--schedule", settings.CELERY_BEAT_SCHEDULE_FILENAME]
+    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "config", "worker"]
+    return [*celery, "--concurrency", WORKERS, "--loglevel", "WARNING", *alone, *beat]
+
+
+def child_environment(port: int) -> Mapping[str, str]:
+    """What the children see: the origins under which this port is reached, unless they were named."""
+    origins = os.environ.get("CHAMSAE_ORIGINS") or f"http://{HOST}:{port},http://localhost:{port}"
+    return {**os.environ, "CHAMSAE_ORIGINS": origins}
+
+
+def page_answers(port: int) -> bool:
+    connection = http.client.HTTPConnection(HOST, port, timeout=2)
+    host = settings.ALLOWED_HOSTS[0] if os.environ.get("CHAMSAE_ORIGINS") else HOST
+    try:
+        connection.request("GET", "/healthz", headers={"Host": host})
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def engine_answers(since: datetime) -> bool:
+    rows = EngineProcess.objects.filter(
+        policy__is_live=True, state=EngineProcess.State.READY, heartbeat_at__gte=since
+    )
+    return rows.exists()
+
+
+class Command(ChamsaeCommand):
+    help = "Runs the whole site: pages, talker, worker and scheduler. Ctrl+C ends all of it."
+    examples = """
+        manage.py run_site
+        manage.py run_site --port 9000
+    """
+    failures = (PortInUse, SiteRunning)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--port", type=int, default=8000)
+
+    def handle(self, *args: Any, port: int, **options: Any) -> None:
+        claim_port(HOST, port)
+        with only_site_of(settings.HOME, port) as marker:
+            self.prepare()
+            self.stopping = False
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, self.stop)
+            processes = Processes(marker, settings.LOGS_DIR, self.say)
+            try:
+                self.serve(processes, port, marker[:8])
+            finally:
+                self.note("Stopping ...")
+                processes.end()
+                self.note("Stopped; nothing is left running.")
+
+    def prepare(self) -> None:
+        """Brings the state up to date: catalogues, tables, seed data, and a model to answer with."""
+        compile_catalogues()
+        call_command("migrate", verbosity=0, interactive=False)
+        seed.load()
+        if settings.DEBUG:
+            demo.create_accounts()
+        if not Policy.objects.filter(is_live=True).exists():
+            self.note(f"Fetching the model {settings.CHAT_MODEL} (once) ...")
+            call_command("fetch_model", stdout=self.stderr)
+
+    def serve(self, processes: Processes, port: int, name: str) -> None:
+        started_at, deadline = timezone.now(), time.monotonic() + READY_S
+        environment = child_environment(port)
+        processes.add("web", web(port), environment)
+        processes.add("talker", talker(), environment)
+        processes.add("worker", worker(name), environment)
+        waiting_for = "the page"
+        while not self.stopping and waiting_for and time.monotonic() < deadline:
+            processes.tick()
+            waiting_for = "" if page_answers(port) and engine_answers(started_at) else waiting_for
+        connections.close_all()
+        if not self.stopping:
+            self.greet(port, is_ready=not waiting_for)
+        while not self.stopping:
+            processes.tick()
+
+    def greet(self, port: int, is_ready: bool) -> None:
+        console = Console(highlight=False)
+        console.print(f"\n  Chamsae is at [bold]http://{HOST}:{port}/[/bold]  (Ctrl+C stops it)")
+        if not is_ready:
+            self.note(f"Not all of it has answered within {READY_S:.0f} s; the reason stands in {settings.LOGS_DIR}/")
+        if settings.DEBUG:
+            table = Table("account", "password", "may", title="demo accounts, on this machine only")
+            for account in demo.ACCOUNTS:
+                table.add_row(account.name, settings.DEMO_PASSWORD, account.may)
+            console.print(table)
+
+    def say(self, name: str, line: str) -> None:
+        self.stdout.write(f"{name:>6} | {line}")
+
+    def stop(self, number: int, frame: object) -> None:
+        self.stopping = True
