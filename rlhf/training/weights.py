@@ -1,0 +1,91 @@
+"""A Llama policy directory's config.json and safetensors as the tensors that the forward pass reads."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from rlhf.training.rope import UnsupportedArchitecture
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """The fields of a Llama config.json that the forward pass needs; anything it cannot honour is an error."""
+
+    hidden_size: int
+    layers: int
+    heads: int
+    key_value_heads: int
+    head_size: int
+    vocabulary: int
+    norm_epsilon: float
+    max_positions: int
+    rope: Mapping[str, Any]
+    tied: bool
+
+    @classmethod
+    def read(cls, directory: Path) -> "TransformerConfig":
+        raw = json.loads((directory / "config.json").read_text())
+        if raw.get("model_type") != "llama":
+            raise UnsupportedArchitecture("model_type", raw.get("model_type"))
+        for key, wanted in {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}.items():
+            if raw.get(key, wanted) != wanted:
+                raise UnsupportedArchitecture(key, raw[key])
+        heads = raw["num_attention_heads"]
+        rope = raw.get("rope_parameters") or {**(raw.get("rope_scaling") or {})}
+        rope.setdefault("rope_theta", raw.get("rope_theta", 10000.0))
+        return cls(
+            hidden_size=raw["hidden_size"],
+            layers=raw["num_hidden_layers"],
+            heads=heads,
+            key_value_heads=raw.get("num_key_value_heads") or heads,
+            head_size=raw.get("head_dim") or raw["hidden_size"] // heads,
+            vocabulary=raw["vocab_size"],
+            norm_epsilon=raw.get("rms_norm_eps", 1e-6),
+            max_positions=raw.get("max_position_embeddings", 2048),
+            rope=rope,
+            tied=bool(raw.get("tie_word_embeddings", False)),
+        )
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """One layer, projections that read the same input fused into one matrix: [outputs, inputs]."""
+
+    qkv: Tensor  # [(H + 2G) * E, D]
+    output: Tensor  # [D, H * E]
+    gate_up: Tensor  # [2F, D]
+    down: Tensor  # [D, F]
+    attention_norm: Tensor  # [D], residual dtype
+    mlp_norm: Tensor  # [D], residual dtype
+
+
+def read_tensors(directory: Path, dtype: torch.dtype, device: str) -> dict[str, Tensor]:
+    """Every tensor of the directory's safetensors files, by name."""
+    files = sorted(directory.glob("*.safetensors"))
+    if not files:
+        raise FileNotFoundError(f"{directory} holds no .safetensors file")
+    state: dict[str, Tensor] = {}
+    for file in files:
+        with safe_open(file, framework="pt", device=device) as reader:
+            state.update({name: reader.get_tensor(name).to(dtype) for name in reader.keys()})  # noqa: SIM118
+    return state
+
+
+def fuse_layer(state: Mapping[str, Tensor], index: int, residual: torch.dtype) -> LayerWeights:
+    """The named tensors of one layer as `LayerWeights`."""
+    at = f"model.layers.{index}."
+    attention = [state[f"{at}self_attn.{name}_proj.weight"] for name in "qkv"]
+    return LayerWeights(
+        qkv=torch.cat(attention),
+        output=state[f"{at}self_attn.o_proj.weight"],
+        gate_up=torch.cat([state[f"{at}mlp.gate_proj.weight"], state[f"{at}mlp.up_proj.weight"]]),
+        down=state[f"{at}mlp.down_proj.weight"],
+        attention_norm=state[f"{at}input_layernorm.weight"].to(residual),
+        mlp_norm=state[f"{at}post_attention_layernorm.weight"].to(residual),
+    )
