@@ -61,7 +61,7 @@ class ChamsaeCommand(BaseCommand):
             raise CommandError("interrupted", returncode=Exit.INTERRUPTED) from None
 
     def finish(self, result: Mapping[str, Any], code: int = Exit.DONE, text: str = "") -> None:
-        """Prints the result: as JSON, else `text`, else its keys line by line. Raises CommandError for a code but 0."""
+        """Prints the result: as JSON, else `text`, else its keys line by line. Any code but 0 raises CommandError."""
         if self.as_json:
             self.stdout.write(json.dumps(result, ensure_ascii=False, default=str))
         else:

@@ -1,5 +1,6 @@
 """All settings, read from the environment once; the README's table is held against this file by a test."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -52,6 +53,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "csp.middleware.CSPMiddleware",  # outermost, so that the errors of the others carry the header too
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -61,7 +63,6 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
     "accounts.middleware.PermissionMiddleware",
 ]
 
@@ -156,6 +157,9 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "sign_in"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "sign_in"
+CSRF_FAILURE_VIEW = "accounts.errors.csrf_failure"
+READY_CHECKS = ["accounts.health.database"]
+"""Dotted paths of what /readyz asks: each returns what is wrong, or nothing."""
 SIGN_UP_OPEN = env.flag("CHAMSAE_SIGN_UP", True)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -238,7 +242,12 @@ RLHF_CYCLE_AFTER = env.whole("CHAMSAE_CYCLE_AFTER", 150)
 """Rankings since the last cycle that start the next one; 0 never starts one by itself."""
 RLHF_THREADS = env.whole("CHAMSAE_TRAIN_THREADS", 0)
 """Threads of a training process; 0: cores that are free when it starts."""
+RLHF_TRAINER = [sys.executable, "-m", "rlhf.training"]
+"""What a training process is started with; a stage and a run directory follow."""
+RLHF_MINIMUM_RANKINGS = env.whole("CHAMSAE_MINIMUM_RANKINGS", 20, minimum=1)
+"""Rankings below which nothing is trained."""
 RLHF_LEASE = timedelta(seconds=60)
+"""A run whose supervisor has not renewed its lease for this long is taken over."""
 RLHF_KEEP_VERSIONS = env.whole("CHAMSAE_KEEP_VERSIONS", 5, minimum=2)
 GATE = {
     "win_rate_low_min": env.real("CHAMSAE_GATE_WIN_RATE_LOW", 0.5, 0.0, 1.0),

@@ -1,7 +1,10 @@
 """Snapshots, runs and their metrics, evaluations, the gate's decisions and promotions."""
 
+from pathlib import Path
+
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -9,9 +12,10 @@ from django.utils.translation import gettext_lazy as _
 class Snapshot(models.Model):
     """Feedback frozen for a run: files in TRL's formats under RUNS_DIR, with a hash over their content."""
 
-    sha256 = models.CharField(max_length=64, db_index=True)
+    sha256 = models.CharField(max_length=64, unique=True)
+    """The same rows give the same files, so freezing twice without new feedback finds this row again."""
     directory = models.CharField(max_length=300)
-    """Relative to settings.RUNS_DIR; holds rankings.jsonl, violations.jsonl, prompts.jsonl, manifest.json."""
+    """Relative to settings.RUNS_DIR; its files are listed in rlhf.snapshots."""
     rankings = models.PositiveIntegerField(default=0)
     comparisons = models.PositiveIntegerField(default=0)
     """Preference pairs without ties."""
@@ -22,12 +26,22 @@ class Snapshot(models.Model):
     until = models.DateTimeField()
     """Judgements made before this moment are in."""
     ranking_ids = models.JSONField(default=list)
+    held_out = models.PositiveIntegerField(default=0)
+    """Preference pairs on held-out prompts, among `comparisons`."""
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["-id"]
         verbose_name = _("snapshot")
         verbose_name_plural = _("snapshots")
+
+    @property
+    def path(self) -> Path:
+        return Path(settings.RUNS_DIR) / self.directory
+
+    @property
+    def is_simulated(self) -> bool:
+        return self.simulated > 0
 
 
 class Run(models.Model):
@@ -53,6 +67,8 @@ class Run(models.Model):
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED, db_index=True)
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="stages")
     """The cycle that this run is a stage of."""
+    stage = models.CharField(max_length=20, blank=True)
+    """Its place in the cycle: reward_model, judge, policy or evaluation."""
     algorithm = models.CharField(max_length=10, blank=True)
     """ppo, rloo or grpo, of a policy run."""
     config = models.JSONField(default=dict)
@@ -84,6 +100,7 @@ class Run(models.Model):
     owner = models.CharField(max_length=100, blank=True)
     """The supervisor that holds the lease."""
     lease_until = models.DateTimeField(null=True, blank=True)
+    """While running: when another may take over. While queued: when it is put to the worker once more."""
     attempt = models.PositiveSmallIntegerField(default=0)
     pid = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -94,10 +111,36 @@ class Run(models.Model):
         ordering = ["-id"]
         verbose_name = _("run")
         verbose_name_plural = _("runs")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind"],
+                condition=Q(kind="cycle", state__in=["queued", "running", "cancelling"]),
+                name="one_live_cycle",
+            ),
+            models.UniqueConstraint(
+                fields=["parent", "stage"], condition=Q(parent__isnull=False), name="one_run_a_stage"
+            ),
+        ]
 
     @property
     def is_live(self) -> bool:
         return self.state in self.LIVE
+
+    @property
+    def is_cycle(self) -> bool:
+        return self.kind == self.Kind.CYCLE
+
+    @property
+    def is_resumable(self) -> bool:
+        return self.state in (self.State.FAILED, self.State.CANCELLED)
+
+    @property
+    def is_simulated(self) -> bool:
+        return self.snapshot is not None and self.snapshot.is_simulated
+
+    @property
+    def path(self) -> Path:
+        return Path(settings.RUNS_DIR) / (self.directory or f"run-{self.pk}")
 
 
 class Metric(models.Model):

@@ -1,0 +1,193 @@
+"""A training process as its parent sees it: started, read, stopped. Knows the run directory, not the database."""
+
+import fcntl
+import json
+import math
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+from django.conf import settings
+
+from rlhf.errors import ChildFailed, TrainerStillAlive
+
+CHECKPOINTED = 75
+"""Exit code of a child that was asked to stop and wrote a checkpoint."""
+SECRETS = ("CHAMSAE_SECRET_KEY", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
+"""Not handed on: the training code needs no way into the site."""
+
+
+class Child:
+    """One process on one run directory. A lock that the process inherits keeps a second one out, even if this
+    parent dies: the kernel frees it with the last process that holds it."""
+
+    def __init__(self, stage: str, directory: Path, config: Mapping[str, Any]) -> None:
+        self.directory = directory
+        self._read_to = 0
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (directory / "error.json").unlink(missing_ok=True)
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            write_json(directory / "config.json", config)
+            with (directory / "log.txt").open("ab") as log:
+                self.process = subprocess.Popen(
+                    [*settings.RLHF_TRAINER, stage, str(directory)],
+                    cwd=settings.BASE_DIR,
+                    stdin=subprocess.PIPE,  # never written to: its end tells the child that this parent is gone
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=[lock],
+                    env=environment(int(config.get("threads", 1))),
+                )
+        except BlockingIOError:
+            raise TrainerStillAlive(str(directory)) from None
+        finally:
+            os.close(lock)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def poll(self) -> int | None:
+        return self.process.poll()
+
+    def stop(self) -> None:
+        """Asks for a checkpoint and an end."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+        self.close()
+
+    def close(self) -> None:
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, number)
+
+    def stop_within(self, seconds: float) -> int:
+        """Stops it, by force once the time is up; returns its exit code."""
+        self.stop()
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self.close()
+        return int(self.process.returncode)
+
+    def new_metrics(self) -> list[dict[str, Any]]:
+        """Complete lines written since the last call; a line torn by a kill is passed over."""
+        path = self.directory / "metrics.jsonl"
+        if not path.exists():
+            return []
+        with path.open("rb") as file:
+            file.seek(self._read_to)
+            text = file.read()
+        complete = text[: text.rfind(b"\n") + 1]
+        self._read_to += len(complete)
+        return list(metric_lines(complete))
+
+    def result(self) -> dict[str, Any]:
+        """What a child that exited with 0 left behind. ChildFailed where it did not."""
+        code = self.process.wait()
+        self.close()
+        if code == 0:
+            try:
+                return finite(json.loads((self.directory / "result.json").read_text()))
+            except (OSError, ValueError) as error:
+                raise ChildFailed(code, f"it ended well but left no result: {error}") from error
+        raise ChildFailed(code, why_it_failed(self.directory, code))
+
+
+def why_it_failed(directory: Path, code: int) -> str:
+    try:
+        said = json.loads((directory / "error.json").read_text())
+        return f"{said['code']}: {said['message']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # it had no time to say; its end and its last words must do
+    end = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    last = log_tail(directory, lines=1)
+    return f"{end}: {last}" if last else end
+
+
+def metric_lines(text: bytes) -> Iterator[dict[str, Any]]:
+    for line in text.splitlines():
+        try:
+            metric = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(metric, dict) and isinstance(metric.get("step"), int):
+            yield finite(metric)
+
+
+def finite(value: Any) -> Any:
+    """JSON columns hold no NaN and no infinity; None stands for them, and the gate refuses None."""
+    if isinstance(value, dict):
+        return {key: finite(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def log_tail(directory: Path, lines: int = 40, limit: int = 32_768) -> str:
+    path = directory / "log.txt"
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - limit))
+        text = file.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, ensure_ascii=False, indent=1))
+    os.replace(temporary, path)
+
+
+def environment(threads: int) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    return {**kept, **counts, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def free_threads() -> int:
+    """Cores that nothing is using, at least one: two busy threads on one free core are many times slower than one."""
+    if settings.RLHF_THREADS:
+        return int(settings.RLHF_THREADS)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    busy = psutil.cpu_percent(interval=0.5) / 100 * (psutil.cpu_count() or cores)
+    return max(1, cores - round(busy))
+
+
+def end_leftover(pid: int | None, directory: Path, patience_s: float = 20.0) -> None:
+    """Ends the process that a dead supervisor left on this directory; never another that got its number."""
+    if pid is None or not psutil.pid_exists(pid):
+        return
+    try:
+        process = psutil.Process(pid)
+        if str(directory) not in process.cmdline():
+            return
+        process.terminate()
+        process.wait(patience_s)
+    except psutil.TimeoutExpired:
+        os.killpg(pid, signal.SIGKILL)
+        wait_gone(pid)
+    except psutil.NoSuchProcess:
+        return
+
+
+def wait_gone(pid: int, seconds: float = 5.0) -> None:
+    until = time.monotonic() + seconds
+    while psutil.pid_exists(pid) and time.monotonic() < until:
+        time.sleep(0.05)

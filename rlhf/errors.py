@@ -1,0 +1,111 @@
+"""What can go wrong between feedback and a live policy: one class a case, each with its data."""
+
+from collections.abc import Sequence
+
+from django.utils.translation import gettext as _
+
+
+class RlhfError(Exception):
+    """Its text is shown to people: what happened and what to do."""
+
+    code = "rlhf"
+
+
+class NotEnoughFeedback(RlhfError):
+    code = "not_enough_feedback"
+
+    def __init__(self, rankings: int, needed: int, split: str = "train") -> None:
+        self.rankings, self.needed, self.split = rankings, needed, split
+        if split == "held_out":
+            text = _("No judgements on held-out prompts yet: nobody could judge the result. Rank more replies first.")
+        else:
+            text = _("%(rankings)d rankings may be used for training, %(needed)d are needed. Rank more first.")
+        super().__init__(text % {"rankings": rankings, "needed": needed})
+
+
+class CycleUnderWay(RlhfError):
+    code = "cycle_under_way"
+
+    def __init__(self, run_id: int | None) -> None:
+        self.run_id = run_id
+        super().__init__(_("A cycle is under way (run %(run)s). Wait for it, or cancel it.") % {"run": run_id})
+
+
+class NotEnoughSpace(RlhfError):
+    code = "disk_full"
+
+    def __init__(self, free_mb: int, needed_mb: int) -> None:
+        self.free_mb, self.needed_mb = free_mb, needed_mb
+        text = _("%(free)d MB are free on the disk of the runs, %(needed)d MB are needed. Make room, then resume.")
+        super().__init__(text % {"free": free_mb, "needed": needed_mb})
+
+
+class LeaseLost(RlhfError):
+    """Another supervisor took the run over; whoever gets this leaves the row alone."""
+
+    code = "lease_lost"
+
+    def __init__(self, run_id: int) -> None:
+        self.run_id = run_id
+        super().__init__(f"run {run_id} is held by another supervisor")
+
+
+class StageFailed(RlhfError):
+    """A stage of a cycle ended without success."""
+
+    code = "stage_failed"
+
+    def __init__(self, stage: str, state: str, reason: str) -> None:
+        self.stage, self.state, self.reason = stage, state, reason
+        super().__init__(f"{stage}: {reason or state}")
+
+
+class ChildFailed(RlhfError):
+    """A training process ended badly: `reason` is its own word (error.json) or what its end says."""
+
+    code = "training_failed"
+
+    def __init__(self, exit_code: int, reason: str) -> None:
+        self.exit_code, self.reason = exit_code, reason
+        super().__init__(reason)
+
+
+class TrainerStillAlive(RlhfError):
+    code = "trainer_still_alive"
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        super().__init__(f"another training process still holds {directory} and could not be ended")
+
+
+class CannotPromote(RlhfError):
+    code = "cannot_promote"
+
+    def __init__(self, policy: str, reasons: Sequence[str]) -> None:
+        self.policy, self.reasons = policy, list(reasons)
+        super().__init__(
+            _("%(policy)s can't be made live: %(reasons)s") % {"policy": policy, "reasons": "; ".join(reasons)}
+        )
+
+
+class NothingToRollBackTo(RlhfError):
+    code = "nothing_to_roll_back_to"
+
+    def __init__(self, policy: str) -> None:
+        self.policy = policy
+        super().__init__(_("No former version to return to from %(policy)s.") % {"policy": policy or "-"})
+
+
+class ReasonMissing(RlhfError):
+    code = "reason_missing"
+
+    def __init__(self) -> None:
+        super().__init__(_("Say why: this goes into the audit log."))
+
+
+class NotAnAdmin(RlhfError):
+    code = "not_an_admin"
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+        super().__init__(_("%(who)s is no admin, and only a named admin may force a policy.") % {"who": who})

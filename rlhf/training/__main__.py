@@ -1,0 +1,29 @@
+"""`python -m rlhf.training STAGE RUN_DIR`: one stage as a process of its own."""
+
+import argparse
+import importlib
+import logging
+import sys
+from pathlib import Path
+
+STAGES = {
+    "fetch": "rlhf.training.fetch",
+    "reward_model": "rlhf.training.reward_model_stage",
+    "policy": "rlhf.training.policy_stage",
+    "evaluate": "rlhf.training.evaluate",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m rlhf.training", description=__doc__)
+    parser.add_argument("stage", choices=sorted(STAGES))
+    parser.add_argument("run_dir", type=Path, help="holds config.json; everything else is written here")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    from rlhf.training import run  # torch is not needed to print the usage
+
+    return run.execute(importlib.import_module(STAGES[options.stage]).run, options.run_dir)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

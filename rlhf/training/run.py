@@ -1,0 +1,211 @@
+"""A run's directory: configuration in, metrics and a result out, and the two ways in which it is told to stop."""
+
+import json
+import logging
+import math
+import os
+import resource
+import signal
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+DONE, FAILED, STOPPED = 0, 1, 75
+"""Exit codes; 75 is EX_TEMPFAIL: start again and it goes on from its checkpoint."""
+GRACE_S = 60.0
+"""A process whose parent is gone and that has not stopped by then ends the hard way."""
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """The stage was told to stop and has written its checkpoint."""
+
+
+@dataclass
+class BadConfig(Exception):
+    """config.json is missing, is not JSON, or lacks a key."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class RunDirectory:
+    """What a stage sees of the world."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.started = time.monotonic()
+        self._stop = threading.Event()
+        self._first_step: int | None = None
+        try:
+            self.config: dict[str, Any] = json.loads((path / "config.json").read_text())
+        except (OSError, ValueError) as error:
+            raise BadConfig(path / "config.json", str(error)) from error
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self.config:
+            raise BadConfig(self.path / "config.json", f"the key {key!r} is missing")
+        return self.config[key]
+
+    def directory(self, key: str) -> Path:
+        """The path under `key`, absolute or relative to the working directory."""
+        return Path(self[key]).absolute()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where a stage keeps what it needs to go on after a stop."""
+        return self.path / "checkpoint"
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        values: dict[str, Any] = self.config.get("hyperparameters") or {}
+        return values
+
+    @property
+    def seed(self) -> int:
+        return int(self.config.get("seed", 0))
+
+    def should_stop(self) -> bool:
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def stop_if_told(self) -> None:
+        """Raise Stopped between two pieces of work that need no checkpoint of their own."""
+        if self.should_stop():
+            raise Stopped
+
+    def report(self, step: int, steps: int, values: Mapping[str, Any]) -> None:
+        """Append one line to metrics.jsonl; a number that is not finite becomes null."""
+        if self._first_step is None:
+            self._first_step = step - 1 if step else 0
+        seconds = time.monotonic() - self.started
+        done = step - self._first_step
+        line = {
+            "step": step,
+            "steps": steps,
+            "seconds": round(seconds, 2),
+            "seconds_left": round(seconds / done * (steps - step), 1) if done > 0 else None,
+            "values": {name: finite(value) for name, value in values.items()},
+        }
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+            file.flush()
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write result.json in one step, with the seconds and the memory that it took."""
+        figures = {"seconds": round(time.monotonic() - self.started, 2), "peak_memory_mb": peak_memory_mb()}
+        self._put("result.json", {**result, **figures})
+
+    def fail(self, code: str, message: str) -> None:
+        self._put("error.json", {"code": code, "message": message})
+
+    def _put(self, name: str, value: Mapping[str, Any]) -> None:
+        draft = self.path / f"{name}.tmp"
+        with draft.open("w") as file:
+            json.dump({key: finite(item) for key, item in value.items()}, file, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, self.path / name)
+
+
+def execute(stage: Callable[[RunDirectory], Mapping[str, Any]], path: Path) -> int:
+    """Run one stage in `path` and return its exit code; the edge at which every error becomes error.json."""
+    try:
+        directory = RunDirectory(path)
+    except BadConfig as error:
+        log.error("%s", error)
+        return FAILED
+    for name in ("result.json", "error.json"):
+        (path / name).unlink(missing_ok=True)
+    _listen(directory)
+    _set_up_torch(int(directory.config.get("threads") or 1), directory.seed)
+    try:
+        directory.finish(stage(directory))
+    except Stopped:
+        log.info("stopped as told; a second start goes on from the checkpoint")
+        return STOPPED
+    except Exception as error:
+        log.exception("the stage failed")
+        directory.fail(error_code(error), str(error) or type(error).__name__)
+        return FAILED
+    return DONE
+
+
+def error_code(error: BaseException) -> str:
+    """NotFinite -> not_finite."""
+    name = type(error).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
+
+
+def finite(value: Any) -> Any:
+    """`value` as JSON can say it: numbers that are not finite become None."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, bool | int | str | None):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def peak_memory_mb() -> float:
+    """Highest resident memory of this process; Linux's own mark, since getrusage's outlives an exec."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) / 1024, 1)
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+
+
+def _set_up_torch(threads: int, seed: int) -> None:
+    torch.set_num_threads(max(1, threads))
+    torch.set_flush_denormal(True)  # a decaying Adam state is full of them, and each costs a hundred cycles
+    torch.manual_seed(seed)
+
+
+def _listen(directory: RunDirectory) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        directory.stop()
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_signal)
+        signal.signal(signal.SIGINT, on_signal)
+    if sys.stdin is not None and not sys.stdin.closed and _is_pipe():
+        threading.Thread(target=_watch_parent, args=(directory,), daemon=True).start()
+
+
+def _is_pipe() -> bool:
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _watch_parent(directory: RunDirectory) -> None:
+    """The pipe on stdin ends when the supervisor does, however it died."""
+    while os.read(0, 4096):
+        pass
+    log.info("the parent is gone")
+    directory.stop()
+    time.sleep(GRACE_S)
+    os._exit(STOPPED)
