@@ -1,10 +1,61 @@
-"""State of the tests lives in a directory of its own, made before settings are read."""
+"""What is skipped where something is absent, with its name; and a tiny policy for whoever needs one."""
 
+import functools
 import os
-import tempfile
+import shutil
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
 
-HOME = tempfile.mkdtemp(prefix="chamsae-test-")
-os.environ["CHAMSAE_HOME"] = HOME
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+import pytest
+
+SERVICES = {
+    "PostgreSQL": ("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/postgres"),
+    "Redis": ("REDIS_URL", "redis://127.0.0.1:6379/0"),
+    "RabbitMQ": ("CELERY_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//"),
+}
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+MODEL = Path(__file__).parent.parent / "var/models"
+
+
+def pytest_runtest_setup(item):
+    for mark in item.iter_markers("services"):
+        for name in mark.args or tuple(SERVICES):
+            if reason := absence_of(name):
+                pytest.skip(reason)
+    if item.get_closest_marker("browser") and chromium() is None:
+        pytest.skip("Chromium is not installed (on Debian: apt-get install chromium)")
+    if item.get_closest_marker("model") and fetched_policy() is None:
+        pytest.skip("the model is not fetched (manage.py fetch_model)")
+
+
+@functools.cache
+def absence_of(service):
+    """Why a service cannot be tested against, empty where it answers."""
+    variable, usual = SERVICES[service]
+    address = os.environ.get(variable, "")
+    parts = urlsplit(usual if "://127" not in address and "@" not in address else address)
+    try:
+        with socket.create_connection((parts.hostname, parts.port), timeout=2):
+            return ""
+    except OSError as error:
+        return f"{service} does not answer at {parts.hostname}:{parts.port} ({error})"
+
+
+@functools.cache
+def chromium():
+    return next(filter(None, map(shutil.which, CHROMIUMS)), None)
+
+
+@functools.cache
+def fetched_policy():
+    """Directory of the real base policy where `make run` or `fetch_model` left one."""
+    return next((manifest.parent for manifest in sorted(MODEL.glob("*/manifest.json"))), None)
+
+
+@pytest.fixture(scope="session")
+def tiny_policy(tmp_path_factory):
+    """Directory of a complete tiny random policy; copy it before changing it."""
+    from tests.tiny import make_tiny_policy
+
+    return make_tiny_policy(tmp_path_factory.mktemp("tiny") / "policy")

@@ -1,0 +1,25 @@
+"""The site's own settings on a throw-away state: one directory a test process, shared with the children it starts."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+BASE = "CHAMSAE_TEST_HOME"
+if BASE not in os.environ:
+    os.environ[BASE] = tempfile.mkdtemp(prefix="chamsae-test-")
+    atexit.register(shutil.rmtree, os.environ[BASE], ignore_errors=True)  # by the first process, for its children too
+os.environ["CHAMSAE_HOME"] = str(Path(os.environ[BASE]) / os.environ.get("PYTEST_XDIST_WORKER", "main"))
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores belong to the test processes
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("CHAMSAE_LOG_LEVEL", "WARNING")
+
+from config.settings import *  # noqa: E402, F403
+from config.settings import DATABASES, HOME  # noqa: E402
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # as many sign-ins as tests, none worth a second
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # A file, not memory: locks of a shared memory database ignore every timeout, which no real site would see.
+    DATABASES["default"]["TEST"] = {"NAME": str(HOME / "test.sqlite3")}
