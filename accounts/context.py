@@ -5,8 +5,21 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+from accounts.roles import Role
+
 
 def site(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     roles = {role.value for role in user.roles()} if user is not None and user.is_authenticated else set()
-    return {"roles": roles, "is_demo": settings.DEBUG, "sign_up_open": settings.SIGN_UP_OPEN}
+    return {
+        "roles": roles,
+        "role_word": role_word(roles),
+        "is_demo": settings.DEBUG,
+        "sign_up_open": settings.SIGN_UP_OPEN,
+    }
+
+
+def role_word(roles: set[str]) -> str:
+    """The highest of the roles, in the language of the page."""
+    highest = [role for role in Role if role.value in roles]
+    return str(highest[-1].label) if highest else ""

@@ -39,9 +39,7 @@ class AuditEntry(models.Model):
     """One privileged act. Rows are only ever added; each carries the hash of the one before it."""
 
     at = models.DateTimeField(_("time"), default=timezone.now, db_index=True)
-    actor = models.ForeignKey(
-        User, null=True, on_delete=models.PROTECT, related_name="+", verbose_name=_("who")
-    )
+    actor = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+", verbose_name=_("who"))
     """None: the system itself, as in a scheduled cycle."""
     verb = models.CharField(_("act"), max_length=60, db_index=True)
     """As in `policy.promote`, `reply.hide`, `user.suspend`."""
@@ -50,9 +48,7 @@ class AuditEntry(models.Model):
     reason = models.TextField(_("reason"), blank=True)
     before = models.JSONField(_("before"), default=dict)
     after = models.JSONField(_("after"), default=dict)
-    undoes = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="undone_by"
-    )
+    undoes = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="undone_by")
     previous_hash = models.CharField(max_length=64, blank=True)
     hash = models.CharField(max_length=64, unique=True)
 

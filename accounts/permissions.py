@@ -17,9 +17,9 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "sign_out": EVERYBODY,
     "set_language": EVERYBODY,
     "password_change": SIGNED_IN,
-    "password_change_done": SIGNED_IN,
     "audit_log": MODERATORS,
     "healthz": EVERYBODY,
+    "readyz": EVERYBODY,
     # chat
     "home": EVERYBODY,
     # every page of Django's admin

@@ -1,3 +1,14 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from accounts import health, views
+
+urlpatterns = [
+    path("sign-in/", views.SignIn.as_view(), name="sign_in"),
+    path("sign-up/", views.sign_up, name="sign_up"),
+    path("sign-out/", views.sign_out, name="sign_out"),
+    path("password/", views.PasswordChange.as_view(), name="password_change"),
+    path("language/", views.set_language, name="set_language"),
+    path("audit-log/", views.audit_log, name="audit_log"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+]

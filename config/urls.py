@@ -10,3 +10,5 @@ urlpatterns = [
     path("", include("rlhf.urls")),
     path("admin/", admin.site.urls),
 ]
+
+handler400 = "accounts.errors.bad_request"

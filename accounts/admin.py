@@ -1,0 +1,86 @@
+"""Accounts and the audit log in Django's admin."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from accounts import sockets
+from accounts.audit import broken_links, record
+from accounts.models import AuditEntry, User
+
+WATCHED = ("username", "is_active", "is_staff", "is_superuser", "suspended_until", "suspended_reason")
+
+
+@admin.register(User)
+class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+    list_display = ("username", "is_active", "suspended_until", "is_simulated", "date_joined", "last_login")
+    list_filter = ("groups", "is_active", "is_simulated", "is_superuser")
+    search_fields = ("username",)
+    readonly_fields = ("last_login", "date_joined", "is_simulated")
+    fieldsets = (
+        (None, {"fields": ("username", "password", "language")}),
+        (_("Roles"), {"fields": ("is_active", "groups", "is_staff", "is_superuser")}),
+        (_("Suspension"), {"fields": ("suspended_until", "suspended_reason")}),
+        (_("Important dates"), {"fields": ("last_login", "date_joined", "is_simulated")}),
+    )
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        before = User.objects.filter(pk=obj.pk).values(*WATCHED).first() or {}
+        with transaction.atomic():
+            super().save_model(request, obj, form, change)
+            after = {name: getattr(obj, name) for name in WATCHED}
+            record(acting(request), verb_of(change), obj, before=as_json(before), after=as_json(after))
+        if obj.is_suspended or not obj.is_active:
+            sockets.close(obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        user = form.instance
+        before = sorted(user.groups.values_list("name", flat=True))
+        super().save_related(request, form, formsets, change)
+        after = sorted(user.groups.values_list("name", flat=True))
+        if before != after:
+            with transaction.atomic():
+                record(acting(request), "user.roles", user, before={"groups": before}, after={"groups": after})
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return False  # what a person judged must stay traceable: accounts are closed, not deleted
+
+
+def verb_of(change: bool) -> str:
+    return "user.change" if change else "user.create"
+
+
+def acting(request: HttpRequest) -> User | None:
+    return request.user if isinstance(request.user, User) else None
+
+
+def as_json(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value if isinstance(value, bool | None) else str(value) for name, value in values.items()}
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Read-only for everybody: entries are added by the acts themselves."""
+
+    list_display = ("at", "actor", "verb", "target", "reason")
+    list_filter = ("verb",)
+    search_fields = ("target", "reason", "actor__username")
+    date_hierarchy = "at"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: AuditEntry | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: AuditEntry | None = None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if broken := broken_links():
+            messages.error(request, _("The log's chain is broken at entries %s.") % broken)
+        return super().changelist_view(request, extra_context)

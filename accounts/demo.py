@@ -1,0 +1,39 @@
+"""The four demo accounts, one a role; only where DEBUG is on."""
+
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
+
+from accounts.models import User
+from accounts.roles import GROUPS, Role
+
+ACCOUNTS = (Role.CHATTER, Role.ANNOTATOR, Role.MODERATOR, Role.ADMIN)
+"""User name and role are the same word."""
+
+
+class DemoRefused(ImproperlyConfigured):
+    """Accounts with a published password were asked for on a site that is not a demo."""
+
+    def __init__(self) -> None:
+        super().__init__("Demo accounts have a published password: they are made only with CHAMSAE_DEBUG=1.")
+
+
+@transaction.atomic
+def create_accounts() -> list[User]:
+    """Makes the accounts and groups that are missing; leaves those that are there as they are."""
+    if not settings.DEBUG:
+        raise DemoRefused
+    groups = {role: Group.objects.get_or_create(name=role.value)[0] for role in GROUPS}
+    return [create_account(role, groups) for role in ACCOUNTS]
+
+
+def create_account(role: Role, groups: dict[Role, Group]) -> User:
+    user, is_new = User.objects.get_or_create(username=role.value)
+    if is_new:
+        user.set_password(settings.DEMO_PASSWORD)
+        user.is_staff = user.is_superuser = role is Role.ADMIN
+        user.save()
+    if role in groups:
+        user.groups.add(groups[role])
+    return user

@@ -1,0 +1,109 @@
+"""Forms of sign-in, sign-up, password change and the audit log's filters."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm, UserCreationForm
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import AuditEntry, User
+from accounts.throttle import Attempts
+
+
+class SignInForm(AuthenticationForm):
+    """Sign-in that counts failures and says when the next try is possible."""
+
+    retry_after_s = 0
+
+    error_messages = {
+        **AuthenticationForm.error_messages,
+        "invalid_login": _("User name and password do not fit together. Mind upper and lower case, and try again."),
+        "inactive": _("This account is closed. Ask an admin of this site."),
+    }
+
+    def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, *args, **kwargs)
+        self.label_suffix = ""
+        self.fields["username"].label = _("User name")
+
+    def clean(self) -> dict[str, Any]:
+        attempts = Attempts(self.cleaned_data.get("username", ""), self.address)
+        self.retry_after_s = attempts.retry_after_s()
+        if self.retry_after_s:
+            raise ValidationError(too_many_attempts(self.retry_after_s), code="throttled")
+        try:
+            cleaned = super().clean()
+        except ValidationError as error:
+            attempts.add_failure()
+            raise self.suspension() or error from None
+        attempts.forget()
+        return cleaned
+
+    def suspension(self) -> ValidationError | None:
+        """What to say to somebody who is suspended; only to who knows the password."""
+        user = User.objects.filter(username=self.cleaned_data.get("username", "")).first()
+        if user is None or not user.is_suspended or not user.check_password(self.cleaned_data.get("password", "")):
+            return None
+        until = date_format(localtime(user.suspended_until), "DATETIME_FORMAT")
+        words = gettext("This account is suspended until %(until)s. Reason: %(reason)s")
+        return ValidationError(words % {"until": until, "reason": user.suspended_reason or "-"}, code="suspended")
+
+    @property
+    def address(self) -> str:
+        # Only what the server itself saw: X-Forwarded-For is whatever the sender writes.
+        return str(self.request.META.get("REMOTE_ADDR", "")) if self.request else ""
+
+
+def too_many_attempts(retry_after_s: int) -> str:
+    minutes = -(-retry_after_s // 60)
+    return ngettext(
+        "Too many failed sign-ins for this user name. Try again in %(minutes)d minute.",
+        "Too many failed sign-ins for this user name. Try again in %(minutes)d minutes.",
+        minutes,
+    ) % {"minutes": minutes}
+
+
+class SignUpForm(UserCreationForm):  # type: ignore[type-arg]  # generic in the stubs only
+    class Meta:
+        model = User
+        fields = ("username",)
+        labels = {"username": _("User name")}
+        help_texts = {"username": _("Others do not see it, except moderators. Letters, digits and @ . + - _")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
+        self.fields["password1"].help_text = _("At least 10 characters, not only digits, and no well-known password.")
+
+
+class AuditFilter(forms.Form):
+    """Which entries of the audit log to show; nothing chosen shows all."""
+
+    verb = forms.ChoiceField(label=_("Act"), required=False)
+    actor = forms.CharField(label=_("Who"), required=False, max_length=150)
+    target = forms.CharField(label=_("Target"), required=False, max_length=120)
+    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        verbs = AuditEntry.objects.order_by("verb").values_list("verb", flat=True).distinct()
+        choices = [("", gettext("all")), *((verb, verb) for verb in verbs)]
+        self.fields["verb"] = forms.ChoiceField(label=_("Act"), required=False, choices=choices)
+
+    def lookups(self) -> dict[str, Any]:
+        """The chosen filters as the keyword arguments of a queryset's filter."""
+        fields = {
+            "verb": "verb",
+            "actor": "actor__username__icontains",
+            "target": "target__icontains",
+            "since": "at__date__gte",
+            "until": "at__date__lte",
+        }
+        chosen = self.cleaned_data if self.is_valid() else {}
+        return {lookup: chosen[name] for name, lookup in fields.items() if chosen.get(name)}

@@ -1,0 +1,131 @@
+"""Sign-in, sign-up, sign-out, the password, the language, and the audit log."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login, logout
+from django.contrib.auth.views import LoginView, PasswordChangeView
+from django.core.paginator import Paginator
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse_lazy
+from django.utils import translation
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from accounts import demo, sockets
+from accounts.audit import broken_links
+from accounts.forms import AuditFilter, SignInForm, SignUpForm
+from accounts.middleware import LANGUAGE_COOKIE
+from accounts.models import AuditEntry
+
+YEAR_S = 365 * 24 * 3600
+ENTRIES_PER_PAGE = 50
+
+
+class SignIn(LoginView):
+    template_name = "accounts/sign_in.html"
+    authentication_form = SignInForm
+    redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        if settings.DEBUG:
+            context |= {"demo_accounts": demo.ACCOUNTS, "demo_password": settings.DEMO_PASSWORD}
+        return context
+
+    def form_valid(self, form: SignInForm) -> HttpResponse:  # type: ignore[override]
+        response = super().form_valid(form)
+        return with_language(response, form.get_user().language)
+
+    def form_invalid(self, form: SignInForm) -> HttpResponse:  # type: ignore[override]
+        response = super().form_invalid(form)
+        if form.retry_after_s:
+            response.status_code = 429
+            response["Retry-After"] = str(form.retry_after_s)
+        return response
+
+
+@never_cache
+@sensitive_post_parameters("password1", "password2")
+def sign_up(request: HttpRequest) -> HttpResponse:
+    if request.user.is_authenticated:
+        return redirect("home")
+    if not settings.SIGN_UP_OPEN:
+        return render(request, "accounts/sign_up_closed.html", status=403)
+    form = SignUpForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        user = form.save(commit=False)
+        user.language = translation.get_language() or ""
+        user.save()
+        login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+        return redirect("home")
+    return render(request, "accounts/sign_up.html", {"form": form})
+
+
+@never_cache
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    user = request.user
+    logout(request)
+    if user.is_authenticated:
+        sockets.close(user)
+        messages.success(request, _("You are signed out."))
+    return redirect("sign_in")
+
+
+class PasswordChange(PasswordChangeView):
+    template_name = "accounts/password_change.html"
+    success_url = reverse_lazy("home")
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        with transaction.atomic():
+            response = super().form_valid(form)
+        messages.success(self.request, _("Your password is changed. Other devices are signed out."))
+        return response
+
+
+@require_POST
+def set_language(request: HttpRequest) -> HttpResponse:
+    """Keeps the chosen language in a cookie, and with the account so that it follows to other devices."""
+    chosen = request.POST.get("language", "")
+    address = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(address, {request.get_host()}, request.is_secure()):
+        address = "/"
+    if chosen not in dict(settings.LANGUAGES):
+        return redirect(address)
+    if request.user.is_authenticated:
+        request.user.language = chosen
+        request.user.save(update_fields=["language"])
+    return with_language(redirect(address), chosen)
+
+
+def with_language(response: HttpResponse, language: str) -> HttpResponse:
+    if language:
+        response.set_cookie(
+            LANGUAGE_COOKIE,
+            language,
+            max_age=YEAR_S,
+            samesite="Lax",
+            httponly=True,
+            secure=settings.SESSION_COOKIE_SECURE,
+        )
+    return response
+
+
+def audit_log(request: HttpRequest) -> HttpResponse:
+    form = AuditFilter(request.GET or None)
+    entries = AuditEntry.objects.select_related("actor").filter(**form.lookups())
+    page = Paginator(entries, ENTRIES_PER_PAGE).get_page(request.GET.get("page"))
+    filters = request.GET.copy()
+    filters.pop("page", None)
+    return render(
+        request,
+        "accounts/audit_log.html",
+        {"form": form, "page": page, "filters": filters.urlencode(), "broken": broken_links()},
+    )
