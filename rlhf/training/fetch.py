@@ -1,0 +1,127 @@
+"""The fetch stage: any source becomes a policy directory; a second call finds it there and needs no network."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from rlhf.training import card, checkpoints, gguf_export, gguf_import
+from rlhf.training.run import RunDirectory
+from rlhf.training.sources import BadSource, Progress, located
+
+TEXT_FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+STEPS = 100
+"""metrics.jsonl counts a download in hundredths."""
+
+
+def run(directory: RunDirectory) -> dict[str, Any]:
+    def progress(done: int, total: int | None) -> None:
+        directory.stop_if_told()
+        step = min(STEPS - 2, int(done / total * STEPS)) if total else 0
+        directory.report(step, STEPS, {"bytes": done, "bytes_total": total})
+
+    return fetch(str(directory["source"]), directory.directory("output"), progress)
+
+
+def fetch(source: str, output: Path, progress: Progress) -> dict[str, Any]:
+    """Make the policy directory `output` from `source` unless it is there. Raises BadSource and Unsupported."""
+    cached = _is_there(source, output)
+    if not cached:
+        with located(source, output.parent, quietly(progress)) as found:
+            checkpoints.publish(lambda draft: _fill(source, found, draft), output, base=source)
+    config = json.loads((output / "config.json").read_text())
+    weights = output / "model.safetensors"
+    return {
+        "source": source,
+        "output": str(output),
+        "cached": cached,
+        "bytes": weights.stat().st_size,
+        "parameters": weights.stat().st_size // 2,
+        "max_position_embeddings": config["max_position_embeddings"],
+        "license": card.front_matter(output).get("license", "unknown"),
+    }
+
+
+def quietly(progress: Progress, every_s: float = 0.5) -> Progress:
+    """Pass on at most one report each `every_s`."""
+    last = [0.0]
+
+    def report(done: int, total: int | None) -> None:
+        if time.monotonic() - last[0] >= every_s:
+            last[0] = time.monotonic()
+            progress(done, total)
+
+    return report
+
+
+def _is_there(source: str, output: Path) -> bool:
+    try:
+        return checkpoints.verify(output)["base"] == source
+    except checkpoints.Damaged:
+        return False
+
+
+def _fill(source: str, found: Path, draft: Path) -> None:
+    about = gguf_import.convert(found, draft) if found.is_file() else copy_folder(source, found, draft)
+    if not (draft / "chat_template.jinja").exists():
+        raise BadSource(source, "the model has no chat template, so it is not made for conversation")
+    gguf_export.export(draft, draft / "policy.gguf", name=about["name"])
+    quantised = about.get("quantisation", "")
+    card.write(
+        draft,
+        title=about["name"],
+        front={
+            "library_name": "transformers",
+            "pipeline_tag": "text-generation",
+            "license": about["license"],
+            "tags": ["chamsae"],
+        },
+        text="The start of a line of policies: weights as fetched, in bf16, with a GGUF copy for the engine.",
+        facts={"source": source, "weights of the source": quantised or "safetensors"},
+    )
+
+
+def copy_folder(source: str, folder: Path, draft: Path) -> dict[str, str]:
+    """Take the weights of a Hugging Face folder as one bf16 file, and its configuration and tokenizer."""
+    config = json.loads((folder / "config.json").read_text())
+    if "auto_map" in config:
+        raise BadSource(source, "its config.json asks for code of its own (auto_map), which is never run")
+    if not (folder / "tokenizer.json").exists():
+        raise BadSource(source, "it has no tokenizer.json")
+    shards = sorted(folder.glob("*.safetensors"))
+    if not shards:
+        raise BadSource(source, "it has no safetensors; pickled weights are never read")
+    tied = bool(config.get("tie_word_embeddings"))
+    weights = {}
+    for shard in shards:
+        with safe_open(str(shard), framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  not a dict
+                if not (tied and name == "lm_head.weight"):
+                    gguf_export.tensor_name(name)
+                    weights[name] = file.get_tensor(name).to(torch.bfloat16).contiguous()
+    save_file(weights, str(draft / "model.safetensors"), metadata={"format": "pt"})
+    for name in TEXT_FILES:
+        if (folder / name).exists():
+            shutil.copyfile(folder / name, draft / name)
+    (draft / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}, indent=1))
+    _copy_template(folder, draft)
+    return {"name": folder.name, "license": str(card.front_matter(folder).get("license", "unknown"))}
+
+
+def _copy_template(folder: Path, draft: Path) -> None:
+    """From chat_template.jinja, or from where older folders kept it."""
+    own = folder / "chat_template.jinja"
+    if own.exists():
+        shutil.copyfile(own, draft / own.name)
+        return
+    settings = folder / "tokenizer_config.json"
+    template = json.loads(settings.read_text()).get("chat_template") if settings.exists() else None
+    if isinstance(template, list):
+        template = next((item["template"] for item in template if item["name"] == "default"), None)
+    if template:
+        (draft / own.name).write_text(template)

@@ -1,0 +1,200 @@
+"""A GGUF file of the Llama family, quantised or not, becomes a Hugging Face folder in bf16.
+
+Written here rather than left to transformers' `gguf_file`: that keeps the quantisation in the config (so the model
+refuses to be saved) and drops the pre-tokenizer's name, so that SmolLM2's digits would be cut wrongly.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gguf
+import torch
+from safetensors.torch import save_file
+
+from rlhf.training.gguf_export import CONTROL, LAYER_TENSORS, USER_DEFINED, Unsupported
+
+_BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+_LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+_QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+
+
+def _split(pattern: str) -> dict[str, Any]:
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+
+
+PRE_TOKENIZERS: dict[str, dict[str, Any]] = {
+    "gpt-2": {**_BYTE_LEVEL, "use_regex": True},
+    "default": {**_BYTE_LEVEL, "use_regex": True},
+    "smollm": {
+        "type": "Sequence",
+        "pretokenizers": [{"type": "Digits", "individual_digits": True}, {**_BYTE_LEVEL, "use_regex": True}],
+    },
+    "llama-bpe": {"type": "Sequence", "pretokenizers": [_split(_LLAMA3), {**_BYTE_LEVEL, "use_regex": False}]},
+    "qwen2": {"type": "Sequence", "pretokenizers": [_split(_QWEN2), {**_BYTE_LEVEL, "use_regex": False}]},
+}
+
+
+def convert(source: Path, folder: Path) -> dict[str, str]:
+    """Write config, tokenizer and bf16 weights of `source` into `folder`; return its name and licence."""
+    reader = gguf.GGUFReader(str(source))
+    fields = {name: field.contents() for name, field in reader.fields.items()}
+    if fields.get("general.architecture") != "llama":
+        raise Unsupported("the architecture", str(fields.get("general.architecture")))
+    config = _config(fields, tied=all(tensor.name != "output.weight" for tensor in reader.tensors))
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
+    _write_generation_config(folder, config)
+    _write_tokenizer(folder, fields, config)
+    save_file(_weights(reader, config), str(folder / "model.safetensors"), metadata={"format": "pt"})
+    kinds = sorted({tensor.tensor_type.name for tensor in reader.tensors if len(tensor.shape) > 1})
+    return {
+        "name": str(fields.get("general.name", source.stem)),
+        "license": str(fields.get("general.license", "unknown")),
+        "quantisation": ", ".join(kinds),
+    }
+
+
+def _config(fields: dict[str, Any], *, tied: bool) -> dict[str, Any]:
+    def of(name: str) -> Any:
+        return fields[f"llama.{name}"]
+
+    heads, width = of("attention.head_count"), of("embedding_length")
+    if fields.get("llama.rope.scaling.type", "none") != "none":
+        raise Unsupported("the rotary scaling", str(fields["llama.rope.scaling.type"]))
+    tokens = fields["tokenizer.ggml.tokens"]
+    end = fields["tokenizer.ggml.eos_token_id"]
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "dtype": "bfloat16",
+        "head_dim": fields.get("llama.attention.key_length", width // heads),
+        "hidden_act": "silu",
+        "hidden_size": width,
+        "initializer_range": 0.02,
+        "intermediate_size": of("feed_forward_length"),
+        "max_position_embeddings": of("context_length"),
+        "mlp_bias": False,
+        "num_attention_heads": heads,
+        "num_hidden_layers": of("block_count"),
+        "num_key_value_heads": fields.get("llama.attention.head_count_kv", heads),
+        # The file holds a float32, so 1e-5 comes back as 9.999999747e-06.
+        "rms_norm_eps": float(f"{of('attention.layer_norm_rms_epsilon'):.6g}"),
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": fields.get("llama.rope.freq_base", 10000.0),
+        },
+        "tie_word_embeddings": tied,
+        "use_cache": True,
+        "vocab_size": len(tokens),
+        "bos_token_id": fields.get("tokenizer.ggml.bos_token_id"),
+        "eos_token_id": end,
+        "pad_token_id": padding_id(fields["tokenizer.ggml.token_type"], end, fields),
+    }
+
+
+def padding_id(kinds: list[int], end: int, fields: dict[str, Any]) -> int:
+    """A control token that neither ends a reply nor stands in the template; SmolLM2 names its end as padding."""
+    named = fields.get("tokenizer.ggml.padding_token_id")
+    if named is not None and named != end:
+        return int(named)
+    taken = {end, fields.get("tokenizer.ggml.bos_token_id")}
+    unknown = fields.get("tokenizer.ggml.unknown_token_id")
+    if unknown is not None and unknown not in taken:
+        return int(unknown)
+    free = [index for index, kind in enumerate(kinds) if kind == CONTROL and index not in taken]
+    if not free:
+        raise Unsupported("a padding token other than the end token", "missing")
+    return free[0]
+
+
+def _write_generation_config(folder: Path, config: dict[str, Any]) -> None:
+    ids = {name: config[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    (folder / "generation_config.json").write_text(json.dumps(ids, indent=1))
+
+
+def _write_tokenizer(folder: Path, fields: dict[str, Any], config: dict[str, Any]) -> None:
+    if fields["tokenizer.ggml.model"] != "gpt2":
+        raise Unsupported("the tokenizer", str(fields["tokenizer.ggml.model"]))
+    cut = fields.get("tokenizer.ggml.pre", "default")
+    if cut not in PRE_TOKENIZERS:
+        raise Unsupported("the pre-tokenizer", cut)
+    words, kinds = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
+    added = [
+        {"id": index, "content": word, "special": kind == CONTROL}
+        | dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+        for index, (word, kind) in enumerate(zip(words, kinds, strict=True))
+        if kind in {CONTROL, USER_DEFINED}
+    ]
+    model = {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": cut == "llama-bpe",
+        "vocab": {word: index for index, word in enumerate(words)},
+        "merges": [merge.split(" ", 1) for merge in fields["tokenizer.ggml.merges"]],
+    }
+    tokenizer = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": None,
+        "pre_tokenizer": PRE_TOKENIZERS[cut],
+        "post_processor": None,
+        "decoder": {**_BYTE_LEVEL, "use_regex": True},
+        "model": model,
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False))
+    _write_tokenizer_config(folder, words, config)
+    if "tokenizer.chat_template" in fields:
+        (folder / "chat_template.jinja").write_text(fields["tokenizer.chat_template"])
+
+
+def _write_tokenizer_config(folder: Path, words: list[str], config: dict[str, Any]) -> None:
+    roles = {"bos_token": "bos_token_id", "eos_token": "eos_token_id", "pad_token": "pad_token_id"}
+    named = {role: words[config[key]] for role, key in roles.items() if config[key] is not None}
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, **named}, indent=1))
+
+
+def _weights(reader: gguf.GGUFReader, config: dict[str, Any]) -> dict[str, torch.Tensor]:
+    heads = {".q_proj.": config["num_attention_heads"], ".k_proj.": config["num_key_value_heads"]}
+    weights = {}
+    for tensor in reader.tensors:
+        name = _name(tensor.name)
+        values = torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type).copy()).float()
+        for mark, count in heads.items():
+            if mark in name:
+                values = unpermute(values, count)
+        weights[name] = values.to(torch.bfloat16).contiguous()
+    return weights
+
+
+def unpermute(weight: torch.Tensor, heads: int) -> torch.Tensor:
+    """From llama.cpp's interleaved rotary pairs to Hugging Face's halves, by rows."""
+    rows = weight.shape[0]
+    return weight.reshape(heads, rows // heads // 2, 2, -1).swapaxes(1, 2).reshape(weight.shape)
+
+
+def _name(name: str) -> str:
+    whole = {
+        "token_embd.weight": "model.embed_tokens.weight",
+        "output_norm.weight": "model.norm.weight",
+        "output.weight": "lm_head.weight",
+    }
+    if name in whole:
+        return whole[name]
+    parts = name.split(".")
+    back = {short: long for long, short in LAYER_TENSORS.items()}
+    if len(parts) != 4 or parts[0] != "blk" or parts[2] not in back or parts[3] != "weight":
+        raise Unsupported("the tensor", name)
+    return f"model.layers.{parts[1]}.{back[parts[2]]}.weight"
