@@ -1,0 +1,193 @@
+"""A snapshot's files as plain rows: rankings with their pairs, judged replies with the rule's text, prompts."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from pathlib import Path
+from typing import Any
+
+from rlhf.training.tokens import Message
+
+TRAIN, HELD_OUT = "train", "held_out"
+Prompt = tuple[tuple[str, str], ...]
+"""(role, content) of each message: hashable, so that replies to one prompt find one another."""
+
+
+@dataclass
+class BadSnapshot(Exception):
+    """A snapshot that is incomplete, changed, or not in the agreed form."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One completion of one prompt. `finished`: the model ended it itself."""
+
+    prompt: Prompt
+    text: str
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One annotator's order over K replies to a prompt; equal ranks are ties."""
+
+    replies: tuple[Reply, ...]
+    ranks: tuple[int, ...]
+    split: str
+    weight: float = 1.0
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """(better, worse) positions; a tie carries none."""
+        found = []
+        for one, other in combinations(range(len(self.ranks)), 2):
+            if self.ranks[one] < self.ranks[other]:
+                found.append((one, other))
+            elif self.ranks[other] < self.ranks[one]:
+                found.append((other, one))
+        return found
+
+    @property
+    def pair_weight(self) -> float:
+        """1/C(K,2) (InstructGPT, arXiv:2203.02155, equation 1): a ranking of many replies counts no more than one."""
+        return self.weight / comb(len(self.ranks), 2)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One annotator's word on whether a reply breaks a rule."""
+
+    reply: Reply
+    rule: str
+    rule_text: str
+    violates: bool
+    split: str
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """A prompt to sample from; `elicits` names the rule that it tempts the model to break."""
+
+    prompt: Prompt
+    split: str
+    elicits: str | None = None
+    language: str = "en"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a run learns from and is judged on."""
+
+    directory: Path
+    rankings: tuple[Ranking, ...]
+    judgements: tuple[Judgement, ...]
+    prompts: tuple[PromptRow, ...]
+    rules: dict[str, str]
+    """Key -> text of the rules that are switched on."""
+    simulated: bool
+
+    @classmethod
+    def load(cls, directory: Path) -> "Snapshot":
+        """Read a snapshot directory and hold it against its manifest. Raises BadSnapshot."""
+        check_manifest(directory)
+        try:
+            return cls._read(directory)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadSnapshot(directory, f"a row lacks or misspells {error}") from error
+
+    @classmethod
+    def _read(cls, directory: Path) -> "Snapshot":
+        rows = list(read_lines(directory / "rankings.jsonl"))
+        judged = list(read_lines(directory / "violations.jsonl"))
+        rankings = [_ranking(row) for row in rows] or [
+            _preference(row) for row in read_lines(directory / "preferences.jsonl")
+        ]
+        rules = directory / "rules.json"
+        return cls(
+            directory=directory,
+            rankings=tuple(rankings),
+            judgements=tuple(_judgement(row) for row in judged),
+            prompts=tuple(_prompt_row(row) for row in read_lines(directory / "prompts.jsonl")),
+            rules={row["key"]: row["text"] for row in json.loads(rules.read_text())} if rules.exists() else {},
+            simulated=any(row.get("simulated") for row in [*rows, *judged]),
+        )
+
+    def prompts_of(self, split: str) -> list[PromptRow]:
+        return [row for row in self.prompts if row.split == split]
+
+
+def freeze(messages: Sequence[Message]) -> Prompt:
+    return tuple((message["role"], message["content"]) for message in messages)
+
+
+def thaw(prompt: Prompt) -> list[Message]:
+    return [{"role": role, "content": content} for role, content in prompt]
+
+
+def last_user_text(prompt: Prompt) -> str:
+    """What annotators' functions are given as the prompt."""
+    return next((content for role, content in reversed(prompt) if role == "user"), "")
+
+
+def read_lines(path: Path) -> Iterable[dict[str, Any]]:
+    """Rows of a JSON lines file; none where the file is absent."""
+    if not path.exists():
+        return
+    with path.open() as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise BadSnapshot(path, f"line {number}: {error}") from error
+
+
+def check_manifest(directory: Path) -> None:
+    """Compare each listed file with its sha256. Raises BadSnapshot."""
+    try:
+        manifest = json.loads((directory / "manifest.json").read_text())
+    except (OSError, ValueError) as error:
+        raise BadSnapshot(directory, f"no readable manifest ({error})") from error
+    for name, entry in manifest["files"].items():
+        expected = entry["sha256"] if isinstance(entry, dict) else entry
+        path = directory / name
+        if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+            raise BadSnapshot(path, "absent, or changed since it was frozen")
+
+
+def _reply(prompt: Prompt, row: dict[str, Any]) -> Reply:
+    return Reply(prompt, row["text"], row["finish_reason"] == "stop")
+
+
+def _ranking(row: dict[str, Any]) -> Ranking:
+    prompt = freeze(row["prompt"])
+    replies = tuple(_reply(prompt, item) for item in row["completions"])
+    if len(replies) != len(row["ranks"]) or len(replies) < 2:
+        raise ValueError(f"ranks of ranking {row.get('id')}")
+    return Ranking(replies, tuple(row["ranks"]), row["split"], float(row.get("weight", 1.0)))
+
+
+def _preference(row: dict[str, Any]) -> Ranking:
+    """TRL's conversational preference format, which does not say how a reply ended: take it as whole."""
+    prompt = freeze(row["prompt"])
+    sides = (row["chosen"], row["rejected"])
+    replies = tuple(Reply(prompt, side[-1]["content"], True) for side in sides)
+    return Ranking(replies, (1, 2), row.get("split", TRAIN), float(row.get("weight", 1.0)))
+
+
+def _judgement(row: dict[str, Any]) -> Judgement:
+    reply = _reply(freeze(row["prompt"]), row["completion"])
+    return Judgement(reply, row["rule"], row["rule_text"], bool(row["label"]), row["split"])
+
+
+def _prompt_row(row: dict[str, Any]) -> PromptRow:
+    return PromptRow(freeze(row["prompt"]), row["split"], row.get("elicits"), row.get("language", "en"))
