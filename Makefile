@@ -1,52 +1,63 @@
 # Every target makes what it needs: `make run` and `make test` work on a fresh clone.
 PYTHON ?= python3
 PORT ?= 8000
+ARGS ?=
+MARKS ?= not browser and not services
+PIP_FLAGS ?= $(if $(CI),--quiet)
 VENV := .venv
 PY := $(VENV)/bin/python
+DEMO := CHAMSAE_DEBUG=$${CHAMSAE_DEBUG:-1}
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: setup run test test-browser demo lint bench bench-ppo screenshots messages clean
+.DEFAULT_GOAL := help
+.PHONY: help setup run test demo doctor lint bench bench-ppo screenshots messages clean
 
-setup: $(VENV)/ready
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: $(VENV)/ready  ## the virtual environment with everything in it
 
 $(VENV)/ready: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" or 0)'
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@echo "Installing (a few minutes the first time) ..."
-	@$(PY) -m pip install --quiet --progress-bar on -e ".[train,services,dev]"
+	@echo "Installing; a few minutes the first time ..."
+	@$(PY) -m pip install $(PIP_FLAGS) -e ".[train,services,dev]"
 	@$(PY) -m config.translations
 	@touch $@
 
-run: setup
-	@CHAMSAE_DEBUG=$${CHAMSAE_DEBUG:-1} $(PY) manage.py run_site --port $(PORT)
+run: setup  ## the site with everything that belongs to it, on PORT (8000)
+	@$(DEMO) $(PY) manage.py run_site --port $(PORT)
 
-test: setup
+test: setup  ## all tests that need no service; those of the browser where Chromium is
 	@$(PY) -m config.translations
-	$(PY) -m pytest -q -n 2 -m "not browser and not services"
+	$(PY) -m pytest -q -n 2 -m "$(MARKS)"
 	$(PY) -m pytest -q -m browser
 
-demo: setup
-	@CHAMSAE_DEBUG=$${CHAMSAE_DEBUG:-1} $(PY) manage.py demo
+demo: setup  ## simulated annotators teach the real model, from the first judgement to the gate
+	@$(DEMO) $(PY) manage.py demo $(ARGS)
 
-lint: setup
+doctor: setup  ## what is missing, and the command that mends it
+	@$(DEMO) $(PY) manage.py doctor
+
+lint: setup  ## style, types, who may import whom, migrations
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy accounts chat config feedback rlhf
 	$(VENV)/bin/lint-imports
 	$(PY) manage.py makemigrations --check --dry-run
 
-bench: setup
-	$(PY) -m tests.bench.serving
+bench: setup  ## tokens a second and latencies through the whole site, beside the bare engine
+	$(PY) -m tests.bench.serving $(ARGS)
 
-bench-ppo: setup
-	$(PY) -m tests.bench.ppo
+bench-ppo: setup  ## our PPO beside TRL 1.12's, in a virtual environment of its own
+	$(PY) -m tests.bench.ppo $(ARGS)
 
-screenshots: setup
-	$(PY) -m tests.browser.screenshots
+screenshots: setup  ## every page, both languages, phone and wide, light and dark
+	$(PY) -m tests.browser.screenshots $(ARGS)
 
-messages: setup
+messages: setup  ## collects the strings of the Korean catalogue (needs gettext)
 	$(PY) manage.py makemessages -l ko --no-wrap --no-location
 
-clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis screenshots
+clean:  ## all that was made, but not var/, where your data lies
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache screenshots
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

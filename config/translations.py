@@ -8,13 +8,21 @@ from babel.messages.pofile import read_po
 LOCALE = Path(__file__).resolve().parent.parent / "locale"
 
 
+def stale_catalogues(locale: Path = LOCALE) -> list[Path]:
+    """Each .po whose .mo is absent or older."""
+    return [source for source in sorted(locale.glob("*/LC_MESSAGES/*.po")) if is_stale(source)]
+
+
+def is_stale(source: Path) -> bool:
+    target = source.with_suffix(".mo")
+    return not target.exists() or target.stat().st_mtime < source.stat().st_mtime
+
+
 def compile_catalogues(locale: Path = LOCALE) -> list[Path]:
-    """Writes each .po that is newer than its .mo; returns what was written."""
+    """Writes the .mo of each stale catalogue; returns what was written."""
     written = []
-    for source in sorted(locale.glob("*/LC_MESSAGES/*.po")):
+    for source in stale_catalogues(locale):
         target = source.with_suffix(".mo")
-        if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
-            continue
         with source.open("rb") as po:
             catalogue = read_po(po, locale=source.parent.parent.name)
         with target.open("wb") as mo:

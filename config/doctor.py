@@ -1,0 +1,213 @@
+"""Looks at what a site needs, one check a thing; each finding says what is wrong and the command that mends it."""
+
+import shutil
+import socket
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Literal
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from accounts.demo import ACCOUNTS
+from accounts.health import database
+from accounts.models import User
+from chat import policies
+from chat.errors import BadPolicy, NoLivePolicy
+from chat.models import EngineProcess
+from config.celery import app
+from config.floors import Floor, floors
+from config.translations import stale_catalogues
+
+Level = Literal["ok", "note", "warning", "missing"]
+GIB = 1024**3
+WAL_RACE_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
+HEARTBEAT = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Finding:
+    name: str
+    level: Level
+    says: str
+    fix: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def examine() -> Iterator[Finding]:
+    for check in CHECKS:
+        yield from check()
+
+
+def python() -> Iterator[Finding]:
+    is_new_enough = sys.version_info >= (3, 11)
+    found = ".".join(map(str, sys.version_info[:3]))
+    yield Finding(
+        "python", "ok" if is_new_enough else "missing", found, "" if is_new_enough else "install 3.11 or newer"
+    )
+
+
+def packages() -> Iterator[Finding]:
+    wanted: dict[str, tuple[Level, str]] = {
+        "run": ("missing", 'pip install -e "."'),
+        "train": ("missing", 'pip install -e ".[train]"'),
+        "services": ("missing" if uses_services() else "note", 'pip install -e ".[services]"'),
+        "dev": ("note", 'pip install -e ".[dev]"'),
+    }
+    for group, (level, fix) in wanted.items():
+        unmet = [floor for floor in floors(group) if not floor.is_met]
+        if unmet:
+            yield Finding(f"packages ({group})", level, ", ".join(map(lacks, unmet)), f"{sys.executable} -m {fix}")
+        else:
+            yield Finding(f"packages ({group})", "ok", "all there, none below its lowest version")
+
+
+def lacks(floor: Floor) -> str:
+    return f"{floor.name} {floor.installed or 'absent'} (needs >= {floor.lowest})"
+
+
+def uses_services() -> bool:
+    return bool(settings.REDIS_URL) or connection.vendor != "sqlite" or "filesystem" not in settings.CELERY_BROKER_URL
+
+
+def sqlite() -> Iterator[Finding]:
+    if connection.vendor != "sqlite":
+        return
+    if has_wal_race(sqlite3.sqlite_version_info):
+        says = f"{sqlite3.sqlite_version} has a rare race that can corrupt a WAL database under several writers"
+        yield Finding("sqlite", "warning", says, "back up, or use PostgreSQL (DATABASE_URL) or SQLite >= 3.51.3")
+    else:
+        yield Finding("sqlite", "ok", sqlite3.sqlite_version)
+
+
+def has_wal_race(version: tuple[int, ...]) -> bool:
+    """The WAL reset race was fixed in 3.51.3 and in the releases 3.50.7 and 3.44.6 of older branches."""
+    return not any(version >= fixed and (fixed[1] == 51 or version[1] == fixed[1]) for fixed in WAL_RACE_FIXED)
+
+
+def disk() -> Iterator[Finding]:
+    free = shutil.disk_usage(settings.HOME).free
+    level: Level = "missing" if free < GIB else "warning" if free < 5 * GIB else "ok"
+    fix = "" if level == "ok" else f"free some space, or move CHAMSAE_HOME (now {settings.HOME})"
+    yield Finding("disk", level, f"{free / GIB:.1f} GiB free", fix)
+
+
+def tables() -> Iterator[Finding]:
+    problem = database()
+    yield Finding(
+        "database", "missing" if problem else "ok", problem or connection.vendor, "manage.py migrate" * bool(problem)
+    )
+
+
+def catalogues() -> Iterator[Finding]:
+    stale = [path.parent.parent.name for path in stale_catalogues()]
+    if stale:
+        yield Finding("translations", "missing", f"not compiled: {', '.join(stale)}", "python -m config.translations")
+    else:
+        yield Finding("translations", "ok", "compiled")
+
+
+def live_policy() -> Iterator[Finding]:
+    try:
+        policy = policies.live()
+        if not policy.is_scripted:
+            policies.verify(policies.directory(policy))
+    except NoLivePolicy:
+        yield Finding("live policy", "missing", "no policy answers yet", "manage.py fetch_model")
+    except BadPolicy as error:
+        yield Finding(
+            "live policy", "missing", str(error), "manage.py rollback_policy, or manage.py fetch_model --again"
+        )
+    except DatabaseError:
+        yield Finding("live policy", "missing", "the database has no tables yet", "manage.py migrate")
+    else:
+        yield Finding("live policy", "ok", f"{policy.name}, files as in its manifest")
+
+
+def services() -> Iterator[Finding]:
+    for name, url in (("redis", settings.REDIS_URL), ("broker", settings.CELERY_BROKER_URL)):
+        if not url or url.startswith("filesystem"):
+            yield Finding(name, "ok", "not used: the embedded one serves a single machine")
+        elif answers(url):
+            yield Finding(name, "ok", place(url))
+        else:
+            yield Finding(name, "missing", f"no answer at {place(url)}", f"start it, or correct {VARIABLES[name]}")
+
+
+VARIABLES = {"redis": "REDIS_URL", "broker": "CELERY_BROKER_URL"}
+PORTS = {"redis": 6379, "amqp": 5672}
+
+
+def place(url: str) -> str:
+    """Host and port alone: an address may hold a password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or PORTS.get(parts.scheme, 0)}"
+
+
+def answers(url: str) -> bool:
+    host, port = place(url).rsplit(":", 1)
+    try:
+        with socket.create_connection((host, int(port)), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def chromium() -> Iterator[Finding]:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    fix = "" if found else "apt-get install chromium (only the browser tests need it)"
+    yield Finding("chromium", "ok" if found else "note", found or "absent: browser tests will skip", fix)
+
+
+def heartbeats() -> Iterator[Finding]:
+    try:
+        ready = EngineProcess.objects.filter(state="ready", heartbeat_at__gte=timezone.now() - HEARTBEAT)
+        is_talking = ready.exists()
+    except DatabaseError:
+        is_talking = False
+    for name, is_up in (("talker", is_talking), ("worker", worker_answers())):
+        yield Finding(
+            name, "ok" if is_up else "note", "running" if is_up else "not running", "" if is_up else "make run"
+        )
+
+
+def worker_answers() -> bool:
+    try:
+        return bool(app.control.ping(timeout=1.0))
+    except OSError:  # the broker is away, which has its own finding
+        return False
+
+
+def demo_accounts() -> Iterator[Finding]:
+    if settings.DEBUG:
+        return
+    try:
+        users = list(User.objects.filter(username__in=[role.value for role in ACCOUNTS], is_active=True))
+    except DatabaseError:
+        return
+    names = [user.username for user in users if user.check_password(settings.DEMO_PASSWORD)]
+    if names:
+        says = f"{', '.join(names)} still have the published password (refused while CHAMSAE_DEBUG is off)"
+        yield Finding("demo accounts", "warning", says, "manage.py changepassword NAME, or remove them in /admin/")
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    python,
+    packages,
+    sqlite,
+    disk,
+    tables,
+    catalogues,
+    live_policy,
+    services,
+    chromium,
+    heartbeats,
+    demo_accounts,
+)

@@ -1,0 +1,38 @@
+"""`manage.py seed_demo`: the demo accounts, the rules and the prompts, as far as they are missing."""
+
+from typing import Any
+
+from django.core.management import CommandError
+
+from accounts import demo
+from accounts.commands import ChamsaeCommand, Exit
+from accounts.models import User
+from feedback import seed
+from feedback.models import Prompt, Rule
+
+
+class Command(ChamsaeCommand):
+    help = "Makes the demo accounts (with CHAMSAE_DEBUG=1 only), the rules and the prompts that are missing."
+    examples = """
+        CHAMSAE_DEBUG=1 manage.py seed_demo
+        CHAMSAE_DEBUG=1 manage.py seed_demo --json
+    """
+    failures = (demo.DemoRefused,)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        before = counted()
+        demo.create_accounts()
+        seed.load()
+        after = counted()
+        added = {name: after[name] - before[name] for name in after}
+        self.finish({"added": added, "there": after})
+        if not any(added.values()):
+            raise CommandError("all of it was there already", returncode=Exit.NOTHING_TO_DO)
+
+
+def counted() -> dict[str, int]:
+    return {
+        "accounts": User.objects.filter(is_simulated=False).count(),
+        "rules": Rule.objects.count(),
+        "prompts": Prompt.objects.count(),
+    }
