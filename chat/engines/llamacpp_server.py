@@ -1,0 +1,57 @@
+"""The child process of an embedded engine: llama.cpp's server on a free port of 127.0.0.1. Knows no Django.
+
+Started as `python -m chat.engines.llamacpp_server`. One JSON line comes in on stdin (so that the key is in no process
+list), one with the URL goes out on stdout. It ends when stdin does: nobody can leave it behind.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+
+
+def serve(config: dict[str, Any]) -> Any:
+    """The running server; it answers from threads of its own for as long as the object lives."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = config["gguf"]
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [config["key"]]
+    params.cors_origins = "http://127.0.0.1"  # the default allows every page in the world
+    params.ui = False
+    params.endpoint_slots = False  # would show the prompts of all
+    params.n_ctx = config["context_tokens"] * config["slots"]
+    params.n_parallel = config["slots"]
+    params.cpuparams.n_threads = config["threads"]
+    params.cpuparams_batch.n_threads = config["threads"]
+    params.n_threads_http = 2 * config["slots"] + 8  # a stream holds a thread; health must still answer
+    params.cache_ram_mib = 0  # the default keeps up to 8 GiB of old prompts
+    params.verbosity = 1
+    return xllamacpp.Server(params)
+
+
+def die_with_parent() -> None:
+    """Linux kills this process when its parent dies, even if it is stopped and never sees its stdin end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main() -> None:
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the talker's to handle
+    config = json.loads(sys.stdin.readline())
+    server = serve(config)
+    print(json.dumps({"url": server.listening_address}), flush=True)  # noqa: T201  the parent reads it
+    while sys.stdin.readline():
+        pass
+    os._exit(0)  # joining the server's threads may wait for running requests
+
+
+if __name__ == "__main__":
+    main()

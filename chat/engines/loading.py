@@ -1,0 +1,46 @@
+"""Which engine answers for a policy: the class that the settings name, and a running one where there is one."""
+
+import socket
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from chat.engines.engine import Engine
+from chat.engines.keys import key_of
+from chat.engines.scripted import ScriptedEngine
+from chat.models import EngineProcess, Policy
+
+HEARTBEAT_LIMIT = timedelta(seconds=15)
+"""An engine's row that is older belongs to a talker that is gone."""
+
+
+def engine_for(policy: Policy) -> Engine:
+    """An engine that is not started yet."""
+    if policy.is_scripted:
+        return ScriptedEngine(policy)
+    engine = import_string(settings.CHAT_ENGINE)(policy)
+    assert isinstance(engine, Engine), settings.CHAT_ENGINE
+    return engine
+
+
+def attached(policy: Policy) -> Engine | None:
+    """An engine for the policy that runs already; None where one has to be started."""
+    engine = engine_for(policy)
+    if not engine.is_embedded:
+        return engine
+    process = (
+        EngineProcess.objects.filter(
+            policy=policy,
+            state__in=(EngineProcess.State.READY, EngineProcess.State.DRAINING),
+            heartbeat_at__gt=timezone.now() - HEARTBEAT_LIMIT,
+            host=socket.gethostname(),
+        )
+        .order_by("-id")
+        .first()
+    )
+    if process is None:
+        return None
+    engine.attach(process.url, key_of(process.pk))
+    return engine

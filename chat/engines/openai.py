@@ -1,0 +1,262 @@
+"""Client of an OpenAI-compatible server, and the engine that is just that: a server elsewhere, given by its URL.
+
+Timeouts hold for connecting, for the silence between two lines and for the whole; closing the generator closes the
+connection, which is how such servers learn that nobody reads any more.
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from django.conf import settings
+
+from chat.engines.engine import Engine, Parameters, Piece
+from chat.errors import EngineBroken, EngineBusy, EngineDown, EngineError, EngineRefused, EngineTimeout, TooLong
+from chat.models import Policy
+from chat.prompt import ROLES, Prompt, Turn
+
+LONGEST_LINE = 1 << 20
+"""Characters of a line of the stream; no server has reason to send more."""
+CONTROL = re.compile(r"<(?=\|[^|<>\s]{1,60}\|>|/?s>|(?:start|end)_of_turn>|/?(?:bos|eos|pad)>)|\[(?=/?INST\])")
+"""Where a control token of the well-known templates begins (ChatML, Llama, Gemma, Mistral)."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    connect_s: float = 5.0
+    first_s: float = 120.0
+    """Until the answer begins: a long prompt behind other long prompts."""
+    between_s: float = 30.0
+    total_s: float = 600.0
+
+
+@dataclass
+class Breaker:
+    """After `limit` failures in a row asks nobody for `pause_s`, then lets one try."""
+
+    limit: int = 5
+    pause_s: float = 15.0
+    failures: int = 0
+    closed_until: float = field(default=0.0)
+
+    def check(self) -> None:
+        wait_s = self.closed_until - time.monotonic()
+        if wait_s > 0:
+            raise EngineDown("too many failures in a row", retry_after_s=wait_s)
+
+    def report(self, error: EngineError | None) -> None:
+        if isinstance(error, EngineRefused):
+            error = None  # an answer, though not the one wished for
+        self.failures = self.failures + 1 if error else 0
+        if self.failures >= self.limit:
+            self.closed_until = time.monotonic() + self.pause_s
+
+
+class OpenAIClient:
+    """Asks one server. Several tasks may ask at the same time."""
+
+    def __init__(self, url: str, key: str, *, keep_alive: bool, timeouts: Timeouts = Timeouts()) -> None:
+        self.timeouts = timeouts
+        self.breaker = Breaker()
+        # llama.cpp's server closes idle connections without a word, so the next request on one fails: none is kept.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20 if keep_alive else 0)
+        self._http = httpx.AsyncClient(
+            base_url=url.rstrip("/") + "/",
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(None, connect=timeouts.connect_s, pool=timeouts.connect_s),
+            limits=limits,
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def stream(self, path: str, body: dict[str, Any]) -> AsyncGenerator[Piece, None]:
+        """Pieces of the completion; the last one, and only that, has a finish reason. Raises EngineError, TooLong."""
+        self.breaker.check()
+        try:
+            async with asyncio.timeout(self.timeouts.total_s), aclosing(self._pieces(path, body)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except EngineError as error:
+            self.breaker.report(error)
+            raise
+        except (TimeoutError, httpx.HTTPError) as error:
+            failure = _failure_from(error)
+            self.breaker.report(failure)
+            raise failure from error
+        self.breaker.report(None)
+
+    async def is_healthy(self, path: str) -> bool:
+        try:
+            return (await self._http.get(path, timeout=5.0)).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _pieces(self, path: str, body: dict[str, Any]) -> AsyncGenerator[Piece, None]:
+        response = await self._open(path, body)
+        try:
+            if response.status_code != 200:
+                async with asyncio.timeout(self.timeouts.between_s):
+                    raise failure_of(response.status_code, (await _head(response)), response.headers)
+            reader = StreamReader()
+            async with aclosing(self._lines(response)) as lines:
+                async for line in lines:
+                    if line.startswith("data:") and (piece := reader.read(line[5:].strip())):
+                        yield piece
+                    if reader.is_over:
+                        break
+            yield reader.last()
+        finally:
+            await response.aclose()
+
+    async def _open(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        for attempt in (1, 2):
+            request = self._http.build_request("POST", path, json=body)
+            try:
+                async with asyncio.timeout(self.timeouts.first_s):
+                    return await self._http.send(request, stream=True)
+            except httpx.RemoteProtocolError:
+                if attempt == 2:  # once is the idle connection that the server had already given up
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _lines(self, response: httpx.Response) -> AsyncGenerator[str, None]:
+        lines: AsyncIterator[str] = response.aiter_lines()
+        wait_s = self.timeouts.first_s
+        while True:
+            async with asyncio.timeout(wait_s):
+                line = await anext(lines, None)
+            if line is None:
+                return
+            if len(line) > LONGEST_LINE:
+                raise EngineBroken("a line of the stream is too long")
+            wait_s = self.timeouts.between_s
+            yield line
+
+
+class StreamReader:
+    """Reads the events of one stream and remembers how it ends."""
+
+    def __init__(self) -> None:
+        self.finish_reason = ""
+        self.prompt_tokens = self.completion_tokens = self.pieces = 0
+        self.is_over = False
+
+    def read(self, data: str) -> Piece | None:
+        if data == "[DONE]":
+            self.is_over = True
+            return None
+        try:
+            event = json.loads(data)
+            if error := event.get("error"):
+                raise failure_of(int(error.get("code") or 500), json.dumps(event), {})
+            text = self._read_event(event)
+        except (ValueError, AttributeError, KeyError, IndexError, TypeError, RecursionError) as error:
+            raise EngineBroken(data[:200]) from error
+        self.pieces += bool(text)
+        return Piece(text) if text else None
+
+    def _read_event(self, event: dict[str, Any]) -> str:
+        if usage := event.get("usage"):
+            self.prompt_tokens = int(usage.get("prompt_tokens") or 0)
+            self.completion_tokens = int(usage.get("completion_tokens") or 0)
+        if not event["choices"]:
+            return ""
+        choice = event["choices"][0]
+        self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        text = choice["delta"].get("content") if "delta" in choice else choice["text"]
+        if not isinstance(text, str | None):
+            raise TypeError("text is no string")
+        return text or ""
+
+    def last(self) -> Piece:
+        if not self.finish_reason:
+            raise EngineDown("the stream ended before the completion did")
+        reason = "length" if self.finish_reason == "length" else "stop"
+        return Piece("", reason, self.prompt_tokens, self.completion_tokens or self.pieces)
+
+
+def _failure_from(error: Exception) -> EngineError:
+    if isinstance(error, TimeoutError):
+        return EngineTimeout("nothing came in time")
+    return EngineDown(f"{type(error).__name__}: {error}")
+
+
+async def _head(response: httpx.Response) -> str:
+    """The start of an error's body."""
+    body = b""
+    async for block in response.aiter_bytes():
+        body += block
+        if len(body) > 4096:
+            break
+    return body[:4096].decode("utf-8", "replace")
+
+
+def failure_of(status: int, body: str, headers: Any) -> EngineError | TooLong:
+    """The error class for what a server answered instead of a completion."""
+    detail = f"HTTP {status}: {body[:300]}"
+    if status in (400, 413) and re.search(r"context|too long|maximum.*length", body, re.IGNORECASE):
+        return TooLong(detail)
+    if status in (429, 503):
+        after = headers.get("retry-after", "")
+        return EngineBusy(detail, retry_after_s=float(after) if after.isdigit() else None)
+    if 400 <= status < 500:
+        return EngineRefused(detail)
+    return EngineDown(detail)
+
+
+def neutral(turn: Turn) -> Turn:
+    """The message with control tokens of the well-known templates broken up by a space.
+
+    To encode user text as text is the server's work; this is the belt to its braces. Roles are checked, since a
+    template may build a control token from one.
+    """
+    if turn["role"] not in ROLES:
+        raise EngineRefused(f"role {turn['role']!r}")
+    return Turn(role=turn["role"], content=CONTROL.sub(r"\g<0> ", turn["content"]))
+
+
+class OpenAIEngine(Engine):
+    """Any OpenAI-compatible server: vLLM, SGLang, TGI, a hosted one. It is started and watched by others."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self.url = settings.CHAT_ENGINE_URL
+        self.model = settings.CHAT_ENGINE_MODEL or policy.name
+        self._client = OpenAIClient(self.url, settings.CHAT_ENGINE_KEY, keep_alive=True)
+
+    async def start(self, key: str) -> None:
+        if not self.url:
+            raise EngineDown("CHAMSAE_ENGINE_URL is not set")
+        if not await self.is_healthy():
+            raise EngineDown(f"{self.url} does not answer")
+
+    async def stream(self, prompt: Prompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [neutral(turn) for turn in prompt.messages],
+            "temperature": parameters.temperature,
+            "top_p": parameters.top_p,
+            "max_tokens": parameters.max_completion_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if parameters.seed is not None:
+            body["seed"] = parameters.seed
+        async with aclosing(self._client.stream("chat/completions", body)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def is_healthy(self) -> bool:
+        return await self._client.is_healthy("models")
+
+    async def stop(self) -> None:
+        await self._client.close()

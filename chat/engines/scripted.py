@@ -1,0 +1,76 @@
+"""An engine without a model: canned text at a set pace, and faults on demand; for tests and load."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chat.engines.engine import Engine, Parameters, Piece
+from chat.errors import EngineDown, EngineError
+from chat.prompt import Prompt
+
+WORDS = [
+    *("the", "a", "sparrow", "river", "morning", "small", "window", "listens", "to", "and", "over", "of", "rain"),
+    *("with", "patience", "people", "ask", "why", "clouds", "move", "slowly", "across", "every", "quiet", "field"),
+    *("before", "evening", "comes", "home", "again", "while", "somebody", "writes", "short", "letters", "about"),
+]
+
+
+@dataclass
+class Script:
+    """What a scripted engine does. Tests replace `ScriptedEngine.script`."""
+
+    seconds_a_token: float = 0.05
+    tokens: int = 40
+    text: str = ""
+    """Said word for word instead of the canned text."""
+    fail_after: int | None = None
+    """Tokens after which it goes away."""
+    hang_after: int | None = None
+    """Tokens after which it says nothing more."""
+    is_down: bool = False
+    error: EngineError | None = None
+    """Raised instead of an answer."""
+    start_seconds: float = 0.0
+
+
+class ScriptedEngine(Engine):
+    script: ClassVar[Script] = Script()
+
+    async def start(self, key: str) -> None:
+        await asyncio.sleep(self.script.start_seconds)
+        if self.script.is_down:
+            raise EngineDown("scripted to be down")
+
+    async def stream(self, prompt: Prompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
+        script = self.script
+        if script.error:
+            raise script.error
+        tokens = _tokens(script, prompt)
+        for count, token in enumerate(tokens[: parameters.max_completion_tokens]):
+            if script.fail_after == count or script.is_down:
+                raise EngineDown("scripted to go away")
+            if script.hang_after == count:
+                await asyncio.Event().wait()
+            await asyncio.sleep(script.seconds_a_token)
+            yield Piece(token)
+        cut = len(tokens) > parameters.max_completion_tokens
+        said = min(len(tokens), parameters.max_completion_tokens)
+        yield Piece("", "length" if cut else "stop", prompt.tokens, said)
+
+    async def is_healthy(self) -> bool:
+        return not self.script.is_down
+
+    async def stop(self) -> None:
+        pass
+
+
+def _tokens(script: Script, prompt: Prompt) -> list[str]:
+    """Words with the space before them; the same prompt gets the same words."""
+    if script.text:
+        words = script.text.split(" ")
+    else:
+        seed = hashlib.sha256(repr(prompt.messages).encode()).digest()
+        words = [WORDS[(seed[i % 32] + 7 * i) % len(WORDS)] for i in range(script.tokens)]
+    return [word if i == 0 else " " + word for i, word in enumerate(words)]

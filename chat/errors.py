@@ -1,0 +1,220 @@
+"""What can go wrong in the chat: each error knows its code, what to say and when to try again."""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+Text = str | Promise
+
+
+class ChatError(Exception):
+    """Base of every error that a person may see. Never raised itself."""
+
+    code = "error"
+    message: Text = ""
+    is_retryable = False
+    retry_after_s: float | None = None
+
+    def __init__(self, detail: str = "", *, retry_after_s: float | None = None) -> None:
+        """`detail` is for the log; what a person sees is `message`."""
+        super().__init__(detail or self.code)
+        self.detail = detail
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
+
+
+# --- a message that is not taken ------------------------------------------------------------------------------
+
+
+class EmptyMessage(ChatError):
+    code = "empty"
+    message = _("The message is empty. Write something and send it again.")
+
+
+class TooLong(ChatError):
+    code = "too_long"
+    message = _("The message is too long for this model. Shorten it and send it again.")
+
+
+class BadText(ChatError):
+    code = "bad_text"
+    message = _("The message holds characters that are not text. Remove them and send it again.")
+
+
+class BadKey(ChatError):
+    code = "bad_key"
+    message = _("The message came without a proper key. Reload the page and send it again.")
+
+
+class UnknownParent(ChatError):
+    code = "unknown_parent"
+    message = _("The message that this one answers is not in this conversation. Reload the page.")
+
+
+class ReplyUnderWay(ChatError):
+    code = "reply_under_way"
+    message = _("A reply is still being written here. Wait for its end, or stop it.")
+    is_retryable = True
+    retry_after_s = 2.0
+
+
+class UnknownReply(ChatError):
+    code = "unknown_reply"
+    message = _("There is no such reply in this conversation. Reload the page.")
+
+
+class ConversationGone(ChatError):
+    code = "conversation_gone"
+    message = _("This conversation was deleted. Start a new one.")
+
+
+class RateLimited(ChatError):
+    code = "rate_limited"
+    message = _("Too many messages in a short time. Wait a moment and send it again.")
+    is_retryable = True
+    retry_after_s = 60.0
+
+
+class TooManyReplies(ChatError):
+    code = "too_many_replies"
+    message = _("Other replies of yours are still being written. Wait for one to end, or stop it.")
+    is_retryable = True
+    retry_after_s = 5.0
+
+
+class QueueFull(ChatError):
+    code = "queue_full"
+    message = _("Too many people are waiting for a reply. Try again in half a minute.")
+    is_retryable = True
+    retry_after_s = 30.0
+
+
+class Blocked(ChatError):
+    """A guard said no, or could not say yes."""
+
+    code = "blocked"
+    message = _("The message was blocked by a rule of this site. Write it differently.")
+
+    def __init__(self, guard: str, detail: str = "", message: Text = "") -> None:
+        super().__init__(f"{guard}: {detail}")
+        self.guard = guard
+        if message:
+            self.message = message  # type: ignore[assignment]
+
+
+class GuardBroken(Blocked):
+    """A guard raised something else than a refusal: nobody knows whether the text may pass, so it does not."""
+
+    code = "guard_broken"
+    message = _("A check of this site failed, so the message was not sent. Tell the administrator.")
+
+
+class NoLivePolicy(ChatError):
+    code = "no_live_policy"
+    message = _("No model is installed yet. The administrator has to fetch one first.")
+    is_retryable = True
+    retry_after_s = 30.0
+
+
+class BadPolicy(ChatError):
+    """A policy directory is incomplete, tampered with or holds what it must not."""
+
+    code = "bad_policy"
+    message = _("The model on disk is damaged. The administrator has to fetch it again.")
+
+
+# --- an engine that does not answer ---------------------------------------------------------------------------
+
+
+class EngineError(ChatError):
+    """Base of what engines do wrong. Never raised itself."""
+
+    is_retryable = True
+
+
+class EngineDown(EngineError):
+    code = "engine_down"
+    message = _("The engine that writes replies went away. It is being restarted: try again shortly.")
+    retry_after_s = 15.0
+
+
+class EngineTimeout(EngineError):
+    code = "engine_timeout"
+    message = _("The engine that writes replies took too long. Try again.")
+    retry_after_s = 15.0
+
+
+class EngineBusy(EngineError):
+    code = "engine_busy"
+    message = _("The engine that writes replies has too much to do. Try again in half a minute.")
+    retry_after_s = 30.0
+
+
+class EngineBroken(EngineError):
+    code = "engine_broken"
+    message = _("The engine sent something that is not a reply. Try again.")
+
+
+class EngineRefused(EngineError):
+    """The engine understood the request and would not serve it."""
+
+    code = "engine_refused"
+    message = _("The engine refused this request. Write the message differently, or tell the administrator.")
+    is_retryable = False
+
+
+class BadParameters(ChatError):
+    code = "bad_parameters"
+    message = _("The settings of this reply are out of range. Choose other ones.")
+
+
+class TalkerGone(ChatError):
+    """The process that wrote a reply ended before the reply did."""
+
+    code = "talker_gone"
+    message = _("The reply was cut off because the site was restarted. What was written is kept: try again.")
+    is_retryable = True
+
+
+# --- a frame that is not an event -----------------------------------------------------------------------------
+
+
+class BadFrame(ChatError):
+    code = "bad_frame"
+    message = _("The page sent something that is not an event. Reload it.")
+
+
+class UnknownEvent(ChatError):
+    code = "unknown_event"
+    message = _("The page sent an event that this site does not know. Reload it.")
+
+
+class Flood(ChatError):
+    code = "flood"
+    message = _("The page sent too much in a short time and was disconnected. Wait a moment.")
+    is_retryable = True
+    retry_after_s = 10.0
+
+
+class SignedOut(ChatError):
+    code = "signed_out"
+    message = _("You are signed out. Sign in again.")
+
+
+OF_A_REPLY: dict[str, type[ChatError]] = {
+    kind.code: kind
+    for kind in (
+        TooLong,
+        Blocked,
+        GuardBroken,
+        NoLivePolicy,
+        BadPolicy,
+        EngineDown,
+        EngineTimeout,
+        EngineBusy,
+        EngineBroken,
+        EngineRefused,
+        BadParameters,
+        TalkerGone,
+    )
+}
+"""What `Reply.error` may hold, with what to say of it."""

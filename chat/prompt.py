@@ -1,0 +1,214 @@
+"""From messages to the token ids of a prompt, without torch: user text never becomes a control token.
+
+The way is that of `apply_chat_template(..., sanitize_control_tokens=True)` of transformers (5.20 and later): control
+tokens in the messages are marked before the template is rendered, the rendered text is split at the marks, and marked
+pieces are encoded as plain text. A property test holds the ids against transformers itself.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypedDict
+
+import jinja2.ext
+import jinja2.nodes
+import jinja2.sandbox
+from tokenizers import Tokenizer
+
+from chat.errors import BadPolicy, TooLong
+
+MARK_START, MARK_END = "\U000f0000", "\U000f0001"
+"""Private-use characters; dropped from what people write, so that nobody can forge a mark."""
+TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
+CHARACTERS_A_TOKEN = 3
+"""A cautious guess of a prompt's length where the policy's directory holds no tokenizer."""
+
+
+class Turn(TypedDict):
+    """A message as the model sees it."""
+
+    role: str
+    content: str
+
+
+ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    messages: list[Turn]
+    ids: list[int] | None
+    """None where the policy has no tokenizer here: an engine elsewhere tokenises the messages."""
+    tokens: int
+    dropped: int = 0
+    """Messages that were left out, oldest first, to fit the context."""
+
+
+class Renderer:
+    """The tokenizer and the chat template of one policy directory."""
+
+    def __init__(self, directory: Path) -> None:
+        try:
+            self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+            self.template = (directory / "chat_template.jinja").read_text(encoding="utf-8")
+            self.special_tokens = _special_tokens(directory / "tokenizer_config.json")
+            self._compiled = compile_template(self.template)
+        except Exception as error:  # `tokenizers` raises bare Exception
+            raise BadPolicy(f"{directory}: {error}") from error
+        self.added_tokens: dict[str, int] = {
+            token.content: number for number, token in self.tokenizer.get_added_tokens_decoder().items()
+        }
+        self._control = _pattern(self._control_tokens())
+        self._marks = re.compile(
+            f"{MARK_START}({_pattern(tuple(self.added_tokens)).pattern}){MARK_END}|[{MARK_START}{MARK_END}]"
+        )
+
+    def ids(self, messages: Sequence[Turn]) -> list[int]:
+        """Token ids of the conversation with the header of the reply to come."""
+        marked = [{"role": turn["role"], "content": self._mark(turn["content"])} for turn in messages]
+        text = self._compiled.render(messages=marked, add_generation_prompt=True, **self.special_tokens)
+        pieces = self._marks.split(text)
+        newline = self._encode("\n")
+        ids = self._encode(pieces[0])
+        for index, piece in enumerate(pieces[1:], start=1):
+            if piece:
+                encode = self._encode_as_text if index % 2 else self._encode
+                ids += _encode_after_newline(encode, piece, newline)
+        return ids
+
+    def _control_tokens(self) -> tuple[str, ...]:
+        """Special tokens, and added tokens that the template itself writes."""
+        literals = _literal_text(self.template)
+        return tuple(
+            token.content
+            for token in self.tokenizer.get_added_tokens_decoder().values()
+            if token.special or (token.content in literals and not token.content.isspace())
+        )
+
+    def _mark(self, text: str) -> str:
+        text = text.replace(MARK_START, "").replace(MARK_END, "")
+        return self._control.sub(f"{MARK_START}\\g<0>{MARK_END}", text)
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def _encode_as_text(self, text: str) -> list[int]:
+        """Through the tokenizer's pipeline without its added tokens."""
+        tokenizer = self.tokenizer
+        if tokenizer.normalizer is not None:
+            text = tokenizer.normalizer.normalize_str(text)
+        splits = [text]
+        if tokenizer.pre_tokenizer is not None:
+            splits = [split for split, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+        return [token.id for split in splits for token in tokenizer.model.tokenize(split)]
+
+
+def fit(
+    messages: Sequence[Turn], renderer: Renderer | None, *, context_tokens: int, completion_tokens: int
+) -> Prompt:
+    """The prompt within the context, by this rule:
+
+    the completion keeps its tokens, but at most half of the context; a system message and the last message always
+    stay; of the rest the oldest go first, a question together with its answer. Raises TooLong if what must stay does
+    not fit.
+    """
+    room = context_tokens - min(completion_tokens, context_tokens // 2)
+    head = [turn for turn in messages[:1] if turn["role"] == "system"]
+    rest = list(messages[len(head) :])
+    starts = [index for index, turn in enumerate(rest) if turn["role"] == "user"] or [len(rest) - 1]
+
+    def prompt(start: int) -> Prompt:
+        kept = head + rest[start:]
+        ids = renderer.ids(kept) if renderer else None
+        tokens = len(ids) if ids is not None else _guess_tokens(kept)
+        return Prompt(kept, ids, tokens, dropped=start)
+
+    whole = prompt(0)
+    if whole.tokens <= room:
+        return whole
+    low, high = 0, len(starts) - 1
+    shortest = prompt(starts[high])
+    if shortest.tokens > room:
+        raise TooLong(f"{shortest.tokens} tokens, room for {room}")
+    best = shortest
+    while low < high:  # more turns, more tokens: the first start that fits
+        middle = (low + high) // 2
+        tried = prompt(starts[middle])
+        if tried.tokens <= room:
+            best, high = tried, middle
+        else:
+            low = middle + 1
+    return best
+
+
+@functools.lru_cache(maxsize=4)
+def renderer(directory: Path) -> Renderer | None:
+    """The directory's renderer, kept; None where it holds no tokenizer. A policy directory never changes."""
+    return Renderer(directory) if (directory / "tokenizer.json").is_file() else None
+
+
+def compile_template(source: str) -> jinja2.Template:
+    """In Jinja's sandbox, with the options and the functions that transformers gives to chat templates."""
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, jinja2.ext.loopcontrols]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _raise
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment.from_string(source)
+
+
+class _GenerationBlock(jinja2.ext.Extension):
+    """`{% generation %}` marks the assistant's part for training; a prompt only needs what is in it."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: Any) -> jinja2.nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return jinja2.nodes.Scope(body).set_lineno(line)
+
+
+def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
+
+
+def _raise(message: str) -> None:
+    raise jinja2.TemplateError(message)
+
+
+def _special_tokens(path: Path) -> dict[str, str]:
+    config = json.loads(path.read_text(encoding="utf-8"))
+    values = {name: config.get(name) for name in TOKEN_NAMES}
+    return {name: value["content"] if isinstance(value, dict) else value for name, value in values.items() if value}
+
+
+def _literal_text(template: str) -> str:
+    """What the template itself may write: its plain text and its string constants."""
+    tree = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, jinja2.ext.loopcontrols]
+    ).parse(template)
+    literals = {node.data for node in tree.find_all(jinja2.nodes.TemplateData)}
+    literals |= {node.value for node in tree.find_all(jinja2.nodes.Const) if isinstance(node.value, str)}
+    return "\0".join(literals)
+
+
+def _pattern(tokens: Sequence[str]) -> re.Pattern[str]:
+    """Any of the tokens, a longer one before those that it contains."""
+    longest_first = sorted(tokens, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+
+
+def _encode_after_newline(encode: Callable[[str], list[int]], piece: str, newline: list[int]) -> list[int]:
+    """Some tokenizers put a space before the start of a string: start with a newline, and take it away again."""
+    ids = encode("\n" + piece)
+    return ids[len(newline) :] if ids[: len(newline)] == newline else encode(piece)
+
+
+def _guess_tokens(messages: Sequence[Turn]) -> int:
+    return sum(len(turn["content"]) // CHARACTERS_A_TOKEN + 8 for turn in messages)
