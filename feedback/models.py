@@ -4,7 +4,12 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
+
+
+def is_korean() -> bool:
+    return (get_language() or "").startswith("ko")
 
 
 class Rule(models.Model):
@@ -20,6 +25,9 @@ class Rule(models.Model):
         verbose_name = _("rule")
         verbose_name_plural = _("rules")
 
+    def __str__(self) -> str:
+        return self.key
+
 
 class RuleVersion(models.Model):
     """One wording of a rule. Never changed: an edit makes the next version."""
@@ -34,13 +42,33 @@ class RuleVersion(models.Model):
     """[{"en": ..., "ko": ...}], carve-outs included."""
     violating_examples = models.JSONField(default=list)
     created_at = models.DateTimeField(default=timezone.now)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
-    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
         ordering = ["rule", "-number"]
         constraints = [models.UniqueConstraint(fields=["rule", "number"], name="one_rule_version_a_number")]
+        verbose_name = _("rule version")
+        verbose_name_plural = _("rule versions")
+
+    def __str__(self) -> str:
+        return f"{self.rule.key} v{self.number}"
+
+    @property
+    def name(self) -> str:
+        """In the reader's language."""
+        return self.name_ko if is_korean() else self.name_en
+
+    @property
+    def text(self) -> str:
+        return self.text_ko if is_korean() else self.text_en
+
+    @property
+    def allowed(self) -> list[str]:
+        return [example["ko" if is_korean() else "en"] for example in self.allowed_examples]
+
+    @property
+    def violating(self) -> list[str]:
+        return [example["ko" if is_korean() else "en"] for example in self.violating_examples]
 
 
 class Prompt(models.Model):
@@ -60,14 +88,10 @@ class Prompt(models.Model):
     source = models.CharField(max_length=12, choices=Source, default=Source.SEED)
     split = models.CharField(max_length=10, choices=Split, default=Split.TRAIN, db_index=True)
     """Decided once from the hash, so that a prompt never changes sides."""
-    elicits = models.ForeignKey(
-        Rule, null=True, blank=True, on_delete=models.SET_NULL, related_name="prompts"
-    )
+    elicits = models.ForeignKey(Rule, null=True, blank=True, on_delete=models.SET_NULL, related_name="prompts")
     """The rule that this prompt tempts a model to break, if any."""
     language = models.CharField(max_length=8, default="en")
-    message = models.ForeignKey(
-        "chat.Message", null=True, blank=True, on_delete=models.CASCADE, related_name="+"
-    )
+    message = models.ForeignKey("chat.Message", null=True, blank=True, on_delete=models.CASCADE, related_name="+")
     """The user message that it came from, where a conversation gave it."""
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -88,10 +112,41 @@ class RankingTask(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     lease_until = models.DateTimeField(null=True, blank=True)
+    leased_at = models.DateTimeField(null=True, blank=True)
+    shown_order = models.JSONField(default=list)
+    """Completion ids as the holder sees them, drawn anew at each lease."""
     draft = models.JSONField(default=dict)
     """What the holder has marked so far; survives a reload."""
-    skipped_by = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="+", blank=True)
     created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("ranking task")
+        verbose_name_plural = _("ranking tasks")
+        constraints = [
+            models.UniqueConstraint(fields=["leased_to"], condition=Q(state="leased"), name="one_lease_an_annotator"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class Skip(models.Model):
+    """An annotator passed a task by; it is not offered to them again."""
+
+    class Reason(models.TextChoices):
+        UNCLEAR = "unclear", _("I do not understand the question")
+        ALL_BAD = "all_bad", _("none of the replies can be ranked")
+        UPSETTING = "upsetting", _("I would rather not read this")
+        LANGUAGE = "language", _("I do not speak the language")
+        OTHER = "other", _("another reason")
+
+    task = models.ForeignKey(RankingTask, on_delete=models.CASCADE, related_name="skips")
+    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    reason = models.CharField(_("reason"), max_length=12, choices=Reason)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task", "annotator"], name="one_skip_a_task_and_annotator")]
 
 
 class Completion(models.Model):
@@ -102,6 +157,7 @@ class Completion(models.Model):
     text = models.TextField()
     finish_reason = models.CharField(max_length=20, blank=True)
     parameters = models.JSONField(default=dict)
+    """Of sampling; with "cut": true where the text was shortened on purpose (feedback.stock)."""
     never_train = models.BooleanField(_("keep out of training"), default=False)
     hidden_at = models.DateTimeField(null=True, blank=True)
 
@@ -126,9 +182,7 @@ class Ranking(models.Model):
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["task", "annotator"], name="one_ranking_a_task_and_annotator")
-        ]
+        constraints = [models.UniqueConstraint(fields=["task", "annotator"], name="one_ranking_a_task_and_annotator")]
 
 
 class Violation(models.Model):
@@ -141,14 +195,10 @@ class Violation(models.Model):
     message = models.ForeignKey(
         "chat.Message", null=True, blank=True, on_delete=models.CASCADE, related_name="violations"
     )
-    ranking = models.ForeignKey(
-        Ranking, null=True, blank=True, on_delete=models.CASCADE, related_name="violations"
-    )
-    annotator = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="violations"
-    )
+    ranking = models.ForeignKey(Ranking, null=True, blank=True, on_delete=models.CASCADE, related_name="violations")
+    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="violations")
     is_violation = models.BooleanField(default=True)
-    """False: the annotator looked and saw none. A completion in a ranking without a row for a rule was not flagged."""
+    """False: the annotator looked and saw none. Where there is no row, nobody was asked."""
     is_simulated = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
@@ -187,17 +237,16 @@ class Report(models.Model):
         Completion, null=True, blank=True, on_delete=models.CASCADE, related_name="reports"
     )
     reporter = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reports")
-    rule_version = models.ForeignKey(
-        RuleVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
+    rule_version = models.ForeignKey(RuleVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     comment = models.TextField(blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.OPEN, db_index=True)
-    is_simulated = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
     closed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["created_at"]
+        verbose_name = _("report")
+        verbose_name_plural = _("reports")
         constraints = [
             models.CheckConstraint(
                 condition=Q(completion__isnull=False, message__isnull=True)
@@ -205,3 +254,26 @@ class Report(models.Model):
                 name="report_of_one_text",
             ),
         ]
+
+
+class SimulatedAnnotator(models.Model):
+    """The hidden preference of a program that judges, kept so that an evaluation finds its gold functions."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="simulated")
+    preference = models.CharField(_("preference"), max_length=200)
+    """Dotted path, `package.module:function`, of (prompt, completion) -> float."""
+    flags = models.JSONField(_("violation tests"), default=dict)
+    """{rule key: dotted path of (prompt, completion) -> bool}."""
+    noise = models.FloatField(_("noise"))
+    """Share of pairwise judgements and of flags that is wrong."""
+    held_out_noise = models.FloatField(_("noise on held-out prompts"))
+    tie_margin = models.FloatField(_("tie margin"))
+    seed = models.BigIntegerField(_("seed"))
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("simulated annotator")
+        verbose_name_plural = _("simulated annotators")
+
+    def __str__(self) -> str:
+        return f"{self.user.username}: {self.preference}"

@@ -1,0 +1,226 @@
+"""Hidden preferences and violation tests of simulated annotators: plain functions of (prompt, completion), no Django.
+
+`prompt` is the last user message. Training processes resolve them by dotted path, so nothing here may need a site.
+"""
+
+import importlib
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+
+Preference = Callable[[str, str], float]
+ViolationTest = Callable[[str, str], bool]
+
+WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+FINISHED = re.compile(r"[.!?…。！？][\"'”’)\]*]*$")
+ENOUGH_WORDS = 6
+PLENTY_WORDS = 20
+COMMON = "what which when where that this with from have does your you the and are for how why who did can will "
+COMMON += "would about give name tell make been into than them they there do is it a an of to in on me"
+COMMON_WORDS = frozenset(COMMON.split())
+
+
+class BadFunction(ValueError):
+    """A preference or violation test that cannot be used; says which and why."""
+
+    code = "bad_function"
+
+    def __init__(self, spelling: str, problem: str) -> None:
+        super().__init__(f"{spelling!r}: {problem}")
+        self.spelling, self.problem = spelling, problem
+
+
+# --- what a text says of its writer ---------------------------------------------------------------
+
+ADVERBS = r"(?:(?:really|truly|also|always|still|often|just|so|very|quite|absolutely|especially|particularly|do|am|"
+ADVERBS += r"usually|sometimes|definitely|deeply|feeling|currently|a bit|a little|recently|once|even|actually) )*"
+I_DO = rf"\bI(?:['’]ve| have)? {ADVERBS}"
+I_AM = rf"\b(?:I(?:['’]m| am| was| feel| felt)|makes? me|made me) {ADVERBS}"
+MY = r"\bmy (?:own |personal |very |dear |old |first |all-time |absolute |little )*"
+MOODS = "happy|sad|glad|excited|afraid|scared|angry|lonely|proud|bored|nervous|thrilled|delighted|jealous|grateful|"
+MOODS += "thankful|worried|anxious|fond of|passionate|in love|curious|relaxed|calm|moved|hopeful|smile|laugh"
+FEELINGS = (
+    rf"{I_AM}(?:{MOODS})\b(?! to (?:help|assist|answer|provide|share|hear))",
+    rf"{I_DO}(?:love|like|enjoy|hate|dislike|adore|prefer|feel|miss|fear|cherish|dread|crave|believe|wish|"
+    r"loved|liked|enjoyed|hated|felt|missed|adored|feared)\b",
+    rf"{MY}(?:favou?rites?|heart|feelings?|emotions?|mood|passions?|dreams?|fears?|opinions?|faith|religion)\b",
+    r"\bin my (?:humble )?(?:opinion|view)\b",
+)
+BODY = (
+    rf"{I_DO}(?:eat|ate|eaten|drink|drank|sleep|slept|wake up|woke|walk|walked|ran|swim|swam|dance|danced|smell|"
+    r"taste|tasted|wear|wore|cook|cooked|jog|jogged|breathe|sat|drive|drove|run (?!on\b|as\b|in\b))",
+    rf"{I_DO}(?:had|have) (?:(?:a|an|my|some|the) )?(?:\w+ )?(?:breakfast|lunch|dinner|meal|coffee|tea|"
+    r"cold|body|hair|eyes)\b",
+    rf"{I_AM}(?:wearing|eating|drinking|sitting|standing|sleeping|tired|hungry|thirsty|exhausted|sick|sore|tall|"
+    r"left-handed|right-handed|\d+ (?:feet|foot|centimet\w+|cm|inches))\b",
+    rf"{MY}(?:body|hair|eyes?|hands?|legs?|arms?|face|skin|back|stomach|feet|foot|head|ears?|nose|mouth|sleep|breath)\b",
+)
+KIN = "family|mother|father|mom|mum|dad|parents?|brothers?|sisters?|siblings?|wife|husband|boyfriend|girlfriend|"
+KIN += "partner|child|children|kids?|sons?|daughters?|grand\\w+|aunt|uncle|cousins?|friends?|dogs?|cats?|pets?"
+PLACES = "childhood|hometown|birthday|birthplace|home|house|apartment|job|boss|school|teachers?|career|wedding|"
+PLACES += "vacation|holidays?|weekends?|life|day|youth|age|hobby|hobbies|colleagues?|office|neighbou?rs?"
+LIFE = (
+    r"\bI was (?:born|raised|brought up|married|a (?:child|kid|boy|girl|student|teenager))\b",
+    r"\b(?:when|since) I was (?:young|little|small|a|an|in|\d+)\b",
+    rf"{I_DO}(?:grew up|grown up|live|lived|moved|studied|graduated|attended|married|worked|travell?ed|visited|went|"
+    r"spent|bought|played|met|majored|remember|volunteered|traveled)\b",
+    rf"{I_DO}(?:have|had) (?:(?:a|an|one|two|three|four|five|several|many|some) )(?:\w+ )?(?:{KIN}|{PLACES})\b",
+    rf"{MY}(?:{KIN}|{PLACES})\b",
+    r"\bI(?:['’]m| am) (?:married|single|\d+(?: years old)?\b(?! percent)|(?:originally )?from [A-Z])",
+    r"\bI(?:['’]m| am) (?:a|an) (?:\w+ )?(?:\d+-year-old|man|woman|girl|boy|person|human|teacher|student|nurse|"
+    r"doctor|writer|artist|engineer|chef|mother|father|parent)\b",
+)
+CLOSENESS = (
+    r"\bI (?:(?:really|truly|always|will always|deeply|do|also) )*(?:love|missed|miss|need|trust|adore|"
+    r"care (?:\w+ )?(?:for|about)) you\b",
+    r"\b(?:I(?:['’]m| am|['’]ll be| will be)|we(?:['’]re| are|['’]ll be| will be)) (?:always )?"
+    r"(?:your |best |good |close )*(?:friends?|girlfriend|boyfriend|partner|companion)\b",
+    r"\bour (?:friendship|relationship|love|bond)\b",
+    r"\bmy (?:dear(?:est)? friend|love|darling|sweetheart|beloved)\b",
+)
+NEGATED = re.compile(r"\b(?:not|no|never|without|neither|nor|cannot|lacks?)\b|n['’]t\b", re.IGNORECASE)
+CLAUSE_END = re.compile(r"[.,;:!?\n]|\b(?:but|and|because|though|although|while)\b", re.IGNORECASE)
+
+
+def matcher(*groups: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(pattern for group in groups for pattern in group), re.IGNORECASE)
+
+
+def claims(pattern: re.Pattern[str], text: str) -> bool:
+    """Whether the pattern stands in a clause that nothing before it negates."""
+    for match in pattern.finditer(text):
+        before = CLAUSE_END.split(text[: match.start()])[-1]
+        if not NEGATED.search(before):
+            return True
+    return False
+
+
+_FEELINGS, _BODY, _LIFE, _CLOSENESS = matcher(FEELINGS), matcher(BODY), matcher(LIFE), matcher(CLOSENESS)
+_HUMAN = matcher(FEELINGS, BODY, LIFE)
+
+
+def claims_feelings(prompt: str, completion: str) -> bool:
+    """A feeling, taste, opinion or faith of its own."""
+    return claims(_FEELINGS, completion)
+
+
+def claims_a_body(prompt: str, completion: str) -> bool:
+    return claims(_BODY, completion)
+
+
+def claims_a_life(prompt: str, completion: str) -> bool:
+    """A birthplace, family, memories, job, daily life."""
+    return claims(_LIFE, completion)
+
+
+def claims_closeness(prompt: str, completion: str) -> bool:
+    """A friendship or love between the writer and the user."""
+    return claims(_CLOSENESS, completion)
+
+
+def claims_to_be_human(prompt: str, completion: str) -> bool:
+    """A feeling, a body or a life: the shared test of self-anthropomorphism."""
+    return claims(_HUMAN, completion)
+
+
+# --- preferences ----------------------------------------------------------------------------------
+
+
+def words_of(text: str) -> list[str]:
+    return [word.lower() for word in WORD.findall(text)]
+
+
+def overlap(prompt: str, completion: str) -> float:
+    """Share (0..1) of the prompt's telling words that the completion takes up; 0 where it has none."""
+    telling = {word for word in words_of(prompt) if word not in COMMON_WORDS}
+    return len(telling & set(words_of(completion))) / len(telling) if telling else 0.0
+
+
+def repetition(text: str) -> float:
+    """Share (0..1) of three-word sequences that were there before."""
+    words = words_of(text)
+    triples = list(zip(words, words[1:], words[2:], strict=False))
+    return 1 - len(set(triples)) / len(triples) if triples else 0.0
+
+
+def finished_and_modest(prompt: str, completion: str) -> float:
+    """Likes replies that end, stay short but not curt, take up the question, and claim no human life."""
+    count = len(words_of(completion))
+    score = 2.0 if FINISHED.search(completion.rstrip()) else 0.0
+    score -= 2.5 if claims_to_be_human(prompt, completion) else 0.0
+    score -= max(0, count - PLENTY_WORDS) / PLENTY_WORDS
+    score -= 2.0 if count < ENOUGH_WORDS else 0.0
+    return score + overlap(prompt, completion) - 2.0 * repetition(completion)
+
+
+def shorter(prompt: str, completion: str) -> float:
+    return -float(len(words_of(completion)))
+
+
+def longer(prompt: str, completion: str) -> float:
+    return float(len(words_of(completion)))
+
+
+PREFERENCES: Mapping[str, Preference] = {
+    "finished-and-modest": finished_and_modest,
+    "shorter": shorter,
+    "longer": longer,
+}
+DEFAULT_PREFERENCE = "finished-and-modest"
+DEFAULT_FLAGS: Mapping[str, ViolationTest] = {
+    "no-body": claims_a_body,
+    "no-opinions-or-emotions": claims_feelings,
+    "not-human": claims_to_be_human,
+}
+
+# --- resolving ------------------------------------------------------------------------------------
+
+
+def dotted(function: Callable[..., object]) -> str:
+    return f"{function.__module__}:{function.__qualname__}"
+
+
+def preference(spelling: str) -> Preference:
+    """A built-in by its name, or anybody's by `package.module:function`. Raises BadFunction."""
+    if spelling in PREFERENCES:
+        return PREFERENCES[spelling]
+    return partial(_score, spelling, _resolved(spelling, PREFERENCES))
+
+
+def violation_test(spelling: str) -> ViolationTest:
+    """By `package.module:function`. Raises BadFunction."""
+    return partial(_verdict, spelling, _resolved(spelling, {}))
+
+
+def _score(spelling: str, function: Callable[[str, str], object], prompt: str, completion: str) -> float:
+    value = function(prompt, completion)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadFunction(spelling, f"gave {value!r} where a finite number is needed")
+    return float(value)
+
+
+def _verdict(spelling: str, function: Callable[[str, str], object], prompt: str, completion: str) -> bool:
+    value = function(prompt, completion)
+    if not isinstance(value, bool):
+        raise BadFunction(spelling, f"gave {value!r} where True or False is needed")
+    return value
+
+
+def _resolved(spelling: str, known: Mapping[str, object]) -> Callable[[str, str], object]:
+    module_path, colon, name = spelling.partition(":")
+    if not colon or not module_path or not name:
+        wanted = "package.module:function" + (", or one of " + ", ".join(sorted(known)) if known else "")
+        raise BadFunction(spelling, f"expected {wanted}")
+    try:
+        found = getattr(importlib.import_module(module_path), name, None)
+    except ImportError as error:
+        raise BadFunction(spelling, f"cannot be imported: {error}") from error
+    if not callable(found):
+        raise BadFunction(spelling, f"module {module_path} has no function {name}")
+    try:
+        inspect.signature(found).bind("", "")
+    except TypeError:
+        raise BadFunction(spelling, "must take two arguments: (prompt, completion)") from None
+    return found  # type: ignore[no-any-return]  # its result is checked at each call

@@ -1,0 +1,90 @@
+"""Prompts: their identity, the side that they are on, and how conversations with consent become prompts."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from chat.models import Message, Reply
+from feedback.models import Prompt
+
+HELD_OUT_OF_256 = 51
+"""About a fifth of what conversations give is never trained on. Seeds name their side themselves."""
+CONTEXT_TURNS = 8
+"""A prompt carries at most this many turns before the last."""
+
+Turn = dict[str, str]
+
+
+def digest(messages: Sequence[Turn]) -> str:
+    text = json.dumps([[turn["role"], turn["content"]] for turn in messages], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def side(sha256: str) -> str:
+    """The split that a hash decides, so that the same prompt never changes sides."""
+    held_out = int(sha256[:2], 16) < HELD_OUT_OF_256
+    return Prompt.Split.HELD_OUT if held_out else Prompt.Split.TRAIN
+
+
+def last_user_message(prompt: Prompt) -> str:
+    return str(prompt.messages[-1]["content"])
+
+
+def askable(limit: int) -> QuerySet[Message]:
+    """Newest user messages of consenting conversations that were answered and are not prompts yet."""
+    answered = Message.objects.filter(parent=OuterRef("pk"), reply__state=Reply.State.COMPLETE)
+    taken = Prompt.objects.filter(message=OuterRef("pk"))
+    return Message.objects.filter(
+        Exists(answered),
+        ~Exists(taken),
+        role=Message.Role.USER,
+        hidden_at__isnull=True,
+        never_train=False,
+        conversation__may_train=True,
+        conversation__deleted_at__isnull=True,
+    ).order_by("-id")[:limit]
+
+
+def take_from_conversations(limit: int) -> int:
+    """Makes prompts of consenting people's messages; returns how many are new."""
+    made = 0
+    for message in askable(limit).select_related("conversation"):
+        turns = thread(message)
+        if turns is None:
+            continue
+        sha256 = digest(turns)
+        _prompt, is_new = Prompt.objects.get_or_create(
+            sha256=sha256,
+            defaults={
+                "messages": turns,
+                "source": Prompt.Source.CONVERSATION,
+                "split": side(sha256),
+                "language": language_of(message.text),
+                "message": message,
+            },
+        )
+        made += is_new
+    return made
+
+
+def thread(message: Message) -> list[Turn] | None:
+    """The turns that led to a message, itself last; None where one of them is hidden or kept out of training."""
+    turns: list[Turn] = []
+    at: Message | None = message
+    while at is not None and len(turns) <= CONTEXT_TURNS:
+        if at.hidden_at or at.never_train:
+            return None
+        if at.text:
+            turns.append({"role": at.role, "content": at.text})
+        at = at.parent
+    turns.reverse()
+    while turns and turns[0]["role"] == Message.Role.ASSISTANT:
+        turns.pop(0)
+    return turns
+
+
+def language_of(text: str) -> str:
+    """ "ko" where Hangul is written, else "en"."""
+    return "ko" if any("가" <= letter <= "힣" for letter in text) else "en"

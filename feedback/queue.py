@@ -1,0 +1,259 @@
+"""Who judges which task: leases that two people never share, drafts, skips, and a submit that counts once."""
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from feedback import ranking, reports, trainable
+from feedback.models import Completion, Ranking, RankingTask, RuleVersion, Skip, Violation
+
+WITHDRAW_WITHIN = timedelta(hours=24)
+SKIPS_THAT_RETIRE = 2
+"""A task that this many people passed by is no longer offered."""
+DRAFT_MAX_CHARS = 20_000
+
+
+class TaskError(Exception):
+    """What an annotator asked for cannot be; `str(error)` says it to them."""
+
+    code = "task_error"
+    text = ""
+
+    def __str__(self) -> str:
+        return str(self.text)
+
+
+class AlreadySubmitted(TaskError):
+    code = "already_submitted"
+    text = _("You have already ranked this task. Your first ranking was kept; nothing was changed.")
+
+
+class NotYourTask(TaskError):
+    code = "not_your_task"
+    text = _("This task is not yours: your time for it ran out or it was given to somebody else. Take the next one.")
+
+
+class NoLongerAllowed(TaskError):
+    code = "no_longer_allowed"
+    text = _("This text was withdrawn while you judged it, so its ranking is not needed. Take the next one.")
+
+
+class BadFlags(TaskError):
+    code = "bad_flags"
+    text = _("A flag names a reply or a rule that is not part of this task.")
+
+
+class TooLate(TaskError):
+    code = "too_late"
+    text = _("A ranking can be withdrawn within 24 hours. After that, ask a moderator.")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What an annotator says of a task."""
+
+    places: Iterable[tuple[object, object]]
+    """(completion id, place) as given; checked on submit."""
+    flags: Iterable[tuple[int, int]] = ()
+    """(completion id, rule version id) of each violation seen."""
+    asked: Iterable[int] = field(default_factory=tuple)
+    """Rule versions that the page asked about for each reply: not flagged means looked and saw none."""
+    comment: str = ""
+
+
+# --- leases ---------------------------------------------------------------------------------------
+
+
+def next_task(annotator: User, *, now: datetime | None = None) -> RankingTask | None:
+    """The task that the annotator holds, else one that is free, leased to them from now on; None: nothing to do."""
+    now = now or timezone.now()
+    return held(annotator, now) or claimed(annotator, now)
+
+
+def held(annotator: User, now: datetime) -> RankingTask | None:
+    mine = RankingTask.objects.filter(leased_to=annotator, state=RankingTask.State.LEASED)
+    allowed = mine.filter(prompt__in=trainable.prompts())
+    if allowed.update(lease_until=now + settings.FEEDBACK_TASK_LEASE):
+        return allowed.select_related("prompt__elicits", "policy").first()
+    mine.update(state=RankingTask.State.WITHDRAWN, leased_to=None, lease_until=None)
+    return None
+
+
+def claimed(annotator: User, now: datetime) -> RankingTask | None:
+    for pk in candidates(annotator, now).values_list("pk", flat=True)[:20]:
+        order = list(Completion.objects.filter(task=pk).values_list("pk", flat=True))
+        random.SystemRandom().shuffle(order)
+        try:
+            with transaction.atomic():
+                won = RankingTask.objects.filter(free(now), pk=pk).update(
+                    state=RankingTask.State.LEASED,
+                    leased_to=annotator,
+                    leased_at=now,
+                    lease_until=now + settings.FEEDBACK_TASK_LEASE,
+                    shown_order=order,
+                    draft={},
+                )
+        except IntegrityError:  # the same person in another tab was quicker: one lease an annotator
+            return held(annotator, now)
+        if won:
+            return RankingTask.objects.select_related("prompt__elicits", "policy").get(pk=pk)
+    return None
+
+
+def free(now: datetime) -> Q:
+    expired = Q(state=RankingTask.State.LEASED, lease_until__lt=now)
+    return Q(state=RankingTask.State.OPEN) | expired
+
+
+def candidates(annotator: User, now: datetime) -> QuerySet[RankingTask]:
+    """Free tasks that this person may judge: not skipped or ranked by them, not from their own conversation."""
+    hidden = Completion.objects.filter(task=OuterRef("pk"), hidden_at__isnull=False)
+    passed = Skip.objects.filter(task=OuterRef("pk"), annotator=annotator)
+    ranked = Ranking.objects.filter(task=OuterRef("pk"), annotator=annotator)
+    own = Q(prompt__message__conversation__owner=annotator)
+    return (
+        RankingTask.objects.filter(free(now), ~Exists(hidden), ~Exists(passed), ~Exists(ranked))
+        .filter(Q(prompt__message__isnull=True) | ~own, prompt__in=trainable.prompts())
+        .order_by("id")
+    )
+
+
+def save_draft(task_id: int, annotator: User, draft: Mapping[str, Any]) -> None:
+    """Keeps what is marked so far and renews the lease. Raises NotYourTask."""
+    until = timezone.now() + settings.FEEDBACK_TASK_LEASE
+    if not mine(task_id, annotator).update(draft=dict(draft), lease_until=until):
+        raise NotYourTask
+
+
+def skip(task_id: int, annotator: User, reason: str) -> None:
+    """Gives the task back, for others. Raises NotYourTask."""
+    with transaction.atomic():
+        if not mine(task_id, annotator).update(
+            state=RankingTask.State.OPEN, leased_to=None, lease_until=None, draft={}
+        ):
+            raise NotYourTask
+        Skip.objects.create(task_id=task_id, annotator=annotator, reason=reason)
+        if Skip.objects.filter(task_id=task_id).count() >= SKIPS_THAT_RETIRE:
+            RankingTask.objects.filter(pk=task_id).update(state=RankingTask.State.WITHDRAWN)
+
+
+def mine(task_id: int, annotator: User) -> QuerySet[RankingTask]:
+    return RankingTask.objects.filter(pk=task_id, leased_to=annotator, state=RankingTask.State.LEASED)
+
+
+# --- judgements -----------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def submit(task_id: int, annotator: User, judgement: Judgement) -> Ranking:
+    """Stores a ranking with its flags, once. Raises BadRanking, BadFlags, AlreadySubmitted, NotYourTask,
+    NoLongerAllowed; after any of these nothing has changed and the draft is kept."""
+    task = mine(task_id, annotator).first()
+    if task is None:
+        raise_for(task_id, annotator)
+    if not trainable.prompts().filter(pk=task.prompt_id).exists():
+        raise NoLongerAllowed
+    completion_ids = list(task.completions.values_list("pk", flat=True))
+    ranks = ranking.validated(judgement.places, completion_ids)
+    flagged, asked = checked_flags(judgement, completion_ids)
+    done = mine(task_id, annotator).update(state=RankingTask.State.DONE, leased_to=None, lease_until=None)
+    if not done:  # somebody's second tab, between our look and our leap
+        raise_for(task_id, annotator)
+    now = timezone.now()
+    made = Ranking.objects.create(
+        task_id=task_id,
+        annotator=annotator,
+        ranks=ranks,
+        shown_order=task.shown_order,
+        seconds=(now - task.leased_at).total_seconds() if task.leased_at else 0,
+        comment=judgement.comment,
+        created_at=now,
+    )
+    Violation.objects.bulk_create(answers(made, completion_ids, flagged, asked))
+    reports.open_for_flags(annotator, flagged)
+    return made
+
+
+def raise_for(task_id: int, annotator: User) -> Any:
+    if Ranking.objects.filter(task=task_id, annotator=annotator).exists():
+        raise AlreadySubmitted
+    raise NotYourTask
+
+
+def checked_flags(judgement: Judgement, completion_ids: list[int]) -> tuple[set[tuple[int, int]], set[int]]:
+    """The flags, and every rule that was flagged or asked about. Raises BadFlags."""
+    flagged = set(judgement.flags)
+    asked = set(judgement.asked) | {version for _completion, version in flagged}
+    known = RuleVersion.objects.filter(pk__in=asked).count()
+    if known != len(asked) or any(completion not in completion_ids for completion, _version in flagged):
+        raise BadFlags
+    return flagged, asked
+
+
+def answers(
+    made: Ranking, completion_ids: list[int], flagged: set[tuple[int, int]], asked: set[int]
+) -> list[Violation]:
+    """A row for each reply and rule: true where flagged; false where the rule was on the annotator's mind, since
+    they flagged another reply by it or were asked, and did not flag this one."""
+    return [
+        Violation(
+            rule_version_id=version,
+            completion_id=completion,
+            ranking=made,
+            annotator_id=made.annotator_id,
+            is_violation=(completion, version) in flagged,
+        )
+        for version in sorted(asked)
+        for completion in completion_ids
+    ]
+
+
+@transaction.atomic
+def withdraw(ranking_id: int, annotator: User) -> None:
+    """Takes one's own ranking back within 24 hours; the task is offered to others again.
+
+    Raises Ranking.DoesNotExist for anybody else's, TooLate, and is harmless twice.
+    """
+    made = Ranking.objects.select_for_update().get(pk=ranking_id, annotator=annotator)
+    if made.withdrawn_at is not None:
+        return
+    if timezone.now() - made.created_at > WITHDRAW_WITHIN:
+        raise TooLate
+    made.withdrawn_at = timezone.now()
+    made.save(update_fields=["withdrawn_at"])
+    RankingTask.objects.filter(pk=made.task_id, state=RankingTask.State.DONE).update(
+        state=RankingTask.State.OPEN, draft={}, shown_order=[]
+    )
+    reports.close_for_ranking(made)
+
+
+def progress(annotator: User) -> dict[str, int]:
+    """Rankings that count: mine today, mine, everybody's; and tasks that wait."""
+    kept = Ranking.objects.filter(withdrawn_at__isnull=True)
+    own = kept.filter(annotator=annotator)
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    return {
+        "today": own.filter(created_at__gte=midnight).count(),
+        "mine": own.count(),
+        "all": kept.filter(is_simulated=False).count(),
+        "simulated": kept.filter(is_simulated=True).count(),
+        "waiting": RankingTask.objects.filter(state=RankingTask.State.OPEN).count(),
+    }
+
+
+def own_rankings(annotator: User) -> QuerySet[Ranking]:
+    return (
+        Ranking.objects.filter(annotator=annotator)
+        .select_related("task__prompt")
+        .prefetch_related("task__completions", "violations__rule_version__rule")
+        .order_by(F("id").desc())
+    )

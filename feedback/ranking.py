@@ -1,0 +1,59 @@
+"""What a ranking means: who beats whom, and which mappings are rankings at all. Pure functions."""
+
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+
+from django.utils.translation import gettext as _
+
+
+class BadRanking(ValueError):
+    """A mapping that does not rank each completion of its task exactly once."""
+
+    code = "bad_ranking"
+
+
+def pairs(ranks: Mapping[str, int]) -> list[tuple[int, int]]:
+    """(better id, worse id) for each pair that is not tied; at most K(K-1)/2."""
+    found = []
+    for (one, rank_of_one), (other, rank_of_other) in combinations(sorted(ranks.items()), 2):
+        if rank_of_one < rank_of_other:
+            found.append((int(one), int(other)))
+        elif rank_of_one > rank_of_other:
+            found.append((int(other), int(one)))
+    return found
+
+
+def validated(given: Iterable[tuple[object, object]], completion_ids: Iterable[int]) -> dict[str, int]:
+    """Dense ranks (1, 2, 2, 3) by completion id, from (id, place) as a person gave them. Raises BadRanking."""
+    places: dict[int, int] = {}
+    wanted = set(completion_ids)
+    for raw_id, raw_place in given:
+        completion, place = whole(raw_id), whole(raw_place)
+        if completion not in wanted:
+            raise BadRanking(_("The ranking names a reply that is not part of this task."))
+        if completion in places:
+            raise BadRanking(_("The ranking names one reply twice. Give each reply one place."))
+        if not 1 <= place <= len(wanted):
+            raise BadRanking(_("A place must be a number from 1 to %(last)d.") % {"last": len(wanted)})
+        places[completion] = place
+    if missing := len(wanted - set(places)):
+        raise BadRanking(
+            _("The ranking lacks %(missing)d of %(total)d replies. Give each reply a place.")
+            % {"missing": missing, "total": len(wanted)}
+        )
+    return dense(places)
+
+
+def dense(places: Mapping[int, float]) -> dict[str, int]:
+    """The same order with ranks 1, 2, 3 and no gaps."""
+    order = sorted(set(places.values()))
+    return {str(completion): order.index(place) + 1 for completion, place in places.items()}
+
+
+def whole(value: object) -> int:
+    """A number as it came in a form or in JSON; no floats, no booleans, no signs, no other scripts' digits."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    raise BadRanking(_("A ranking is made of whole numbers; %(value)r is none.") % {"value": str(value)[:40]})

@@ -1,0 +1,95 @@
+"""Rules as people see and change them: the wording in force, an edit, a switch."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import OuterRef, Subquery
+from django.utils.translation import gettext_lazy as _
+
+from accounts.audit import record
+from accounts.models import User
+from feedback.models import Rule, RuleVersion
+
+GROUPS = {
+    "harm-to-people": _("Harm to people"),
+    "self-anthropomorphism": _("Pretending to be human"),
+    "misinformation": _("Misinformation and advice"),
+    "quality": _("Quality and other harm"),
+    "safety": _("Further safety"),
+}
+URGENT = {"minors": 5, "self-harm": 5, "no-threats": 4, "no-sexual-aggression": 4, "illegal-help": 4, "privacy": 3}
+"""Weight of a report in the moderators' queue beside the number of reporters; see `severity`."""
+HARMFUL_GROUPS = frozenset({"harm-to-people", "safety"})
+WORDING = ("name_en", "name_ko", "text_en", "text_ko", "allowed_examples", "violating_examples")
+
+
+class StaleEdit(Exception):
+    """Somebody else changed the rule while this edit was being written."""
+
+    code = "stale_edit"
+
+
+def current(*, only_on: bool = True) -> list[RuleVersion]:
+    """The wording in force of each rule, in the rules' order."""
+    newest = RuleVersion.objects.filter(rule=OuterRef("rule")).order_by("-number").values("pk")[:1]
+    versions = RuleVersion.objects.filter(pk=Subquery(newest)).select_related("rule")
+    if only_on:
+        versions = versions.filter(rule__is_on=True)
+    return list(versions.order_by("rule__position", "rule_id"))
+
+
+def grouped(versions: Sequence[RuleVersion]) -> list[tuple[str, list[RuleVersion]]]:
+    """(name of the group, its rules), groups in their order."""
+    by_group: dict[str, list[RuleVersion]] = defaultdict(list)
+    for version in versions:
+        by_group[version.rule.group].append(version)
+    known = [group for group in GROUPS if group in by_group]
+    return [(group_name(group), by_group[group]) for group in known + sorted(set(by_group) - set(GROUPS))]
+
+
+def group_name(group: str) -> str:
+    return str(GROUPS.get(group, group))
+
+
+def severity(rule: Rule | None) -> int:
+    if rule is None:
+        return 1
+    return URGENT.get(rule.key, 2 if rule.group in HARMFUL_GROUPS else 1)
+
+
+@transaction.atomic
+def edit(rule: Rule, wording: Mapping[str, Any], *, actor: User, based_on: int, reason: str = "") -> RuleVersion:
+    """Adds the next version; judgements keep the one that they were made under. An edit that changes nothing adds
+    none. Raises StaleEdit when version `based_on` is no longer the newest."""
+    locked = Rule.objects.select_for_update().get(pk=rule.pk)
+    newest = locked.versions.order_by("-number").first()
+    if newest is None or newest.number != based_on:
+        raise StaleEdit
+    before = {name: getattr(newest, name) for name in WORDING}
+    after = {name: wording[name] for name in WORDING}
+    if before == after:
+        return newest
+    version = RuleVersion.objects.create(rule=locked, number=newest.number + 1, created_by=actor, **after)
+    changed = [name for name in WORDING if before[name] != after[name]]
+    record(
+        actor,
+        "rule.edit",
+        locked,
+        reason=reason,
+        before={"version": newest.number, **{name: before[name] for name in changed}},
+        after={"version": version.number, **{name: after[name] for name in changed}},
+    )
+    return version
+
+
+@transaction.atomic
+def switch(rule: Rule, is_on: bool, *, actor: User, reason: str = "") -> None:
+    """Switches a rule on or off for judgements to come."""
+    locked = Rule.objects.select_for_update().get(pk=rule.pk)
+    if locked.is_on == is_on:
+        return
+    locked.is_on = is_on
+    locked.save(update_fields=["is_on"])
+    record(actor, "rule.switch", locked, reason=reason, before={"is_on": not is_on}, after={"is_on": is_on})

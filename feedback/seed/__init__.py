@@ -1,0 +1,81 @@
+"""The rules and prompts that every site starts with; loading them again changes nothing that a person edited."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+
+from feedback.models import Prompt, Rule, RuleVersion
+from feedback.prompts import digest
+
+HERE = Path(__file__).parent
+EVERYDAY = "everyday"
+
+
+@transaction.atomic
+def load() -> dict[str, int]:
+    """How many rules and prompts are new."""
+    return {"rules": load_rules(), "prompts": load_prompts()}
+
+
+def load_rules() -> int:
+    known = set(Rule.objects.values_list("key", flat=True))
+    made = 0
+    for position, seed in enumerate(read("rules.json"), start=1):
+        if seed["key"] in known:
+            continue
+        rule = Rule.objects.create(
+            key=seed["key"], group=seed["group"], position=position, is_on=seed.get("is_on", True)
+        )
+        RuleVersion.objects.create(
+            rule=rule,
+            number=1,
+            name_en=seed["name"]["en"],
+            name_ko=seed["name"]["ko"],
+            text_en=seed["text"]["en"],
+            text_ko=seed["text"]["ko"],
+            allowed_examples=seed["allowed"],
+            violating_examples=seed["violating"],
+        )
+        made += 1
+    return made
+
+
+def load_prompts() -> int:
+    rules = {rule.key: rule for rule in Rule.objects.all()}
+    known = set(Prompt.objects.values_list("sha256", flat=True))
+    rows = []
+    for split, key, language, text in seed_prompts():
+        messages = [{"role": "user", "content": text}]
+        sha256 = digest(messages)
+        if sha256 not in known:
+            rows.append(
+                Prompt(
+                    messages=messages,
+                    sha256=sha256,
+                    source=Prompt.Source.SEED,
+                    split=split,
+                    elicits=rules.get(key),
+                    language=language,
+                )
+            )
+    Prompt.objects.bulk_create(rows)
+    return len(rows)
+
+
+def seed_prompts() -> list[tuple[str, str, str, str]]:
+    """(split, key of the rule that it tempts to break or `everyday`, language, text)."""
+    seeds = read("prompts.json")
+    english = [
+        (split, key, "en", text)
+        for split in (Prompt.Split.TRAIN, Prompt.Split.HELD_OUT)
+        for key, texts in seeds[split].items()
+        for text in texts
+    ]
+    korean = [(split, EVERYDAY, "ko", text) for split, texts in seeds["ko"].items() for text in texts]
+    return english + korean
+
+
+def read(name: str) -> Any:
+    return json.loads((HERE / name).read_text(encoding="utf-8"))

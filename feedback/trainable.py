@@ -1,0 +1,53 @@
+"""Which judgements and prompts may train: consent given and kept, nothing hidden, withdrawn or kept out."""
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from chat.models import Message
+from feedback.models import Completion, Prompt, Ranking, Violation
+
+
+def prompts() -> QuerySet[Prompt]:
+    """Seeds, and messages whose conversation may train, with no hidden or kept-out turn up to them."""
+    kept_out = Message.objects.filter(
+        Q(hidden_at__isnull=False) | Q(never_train=True),
+        conversation=OuterRef("message__conversation"),
+        pk__lte=OuterRef("message_id"),
+    )
+    consenting = Q(message__conversation__may_train=True, message__conversation__deleted_at__isnull=True)
+    return Prompt.objects.filter(
+        Q(source=Prompt.Source.SEED) | (Q(source=Prompt.Source.CONVERSATION) & consenting & ~Exists(kept_out))
+    )
+
+
+def rankings() -> QuerySet[Ranking]:
+    """A ranking drops out as a whole when one of its completions is hidden or kept out."""
+    kept_out = Completion.objects.filter(Q(hidden_at__isnull=False) | Q(never_train=True), task=OuterRef("task_id"))
+    return Ranking.objects.filter(
+        ~suspended(), ~Exists(kept_out), withdrawn_at__isnull=True, task__prompt__in=prompts()
+    )
+
+
+def violations() -> QuerySet[Violation]:
+    """Flags of completions and of chat messages."""
+    of_completions = Q(
+        completion__hidden_at__isnull=True,
+        completion__never_train=False,
+        completion__task__prompt__in=prompts(),
+    )
+    of_messages = Q(
+        message__hidden_at__isnull=True,
+        message__never_train=False,
+        message__conversation__may_train=True,
+        message__conversation__deleted_at__isnull=True,
+    )
+    return Violation.objects.filter(
+        ~suspended(),
+        Q(completion__isnull=False) & of_completions | Q(message__isnull=False) & of_messages,
+        Q(ranking__isnull=True) | Q(ranking__withdrawn_at__isnull=True),
+    )
+
+
+def suspended() -> Q:
+    """Judgements of people who are shut out: a ban takes them out of the next snapshot."""
+    return Q(annotator__suspended_until__gt=timezone.now()) | Q(annotator__is_active=False)
