@@ -22,6 +22,13 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "readyz": EVERYBODY,
     # chat
     "home": EVERYBODY,
+    "conversation_list": SIGNED_IN,
+    "conversation_create": SIGNED_IN,
+    "conversation": SIGNED_IN,
+    "conversation_rename": SIGNED_IN,
+    "conversation_delete": SIGNED_IN,
+    "conversation_restore": SIGNED_IN,
+    "conversation_consent": SIGNED_IN,
     # every page of Django's admin
     "admin:*": ADMINS,
 }
