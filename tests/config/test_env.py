@@ -1,0 +1,69 @@
+"""Readers of the environment: what is absent takes its default, what is wrong stops the start under its name."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from config import env
+
+NAME = "CHAMSAE_TEST_VALUE"
+
+
+@pytest.fixture
+def given(monkeypatch):
+    return lambda value: monkeypatch.setenv(NAME, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"), [("1", True), ("Yes", True), (" on ", True), ("0", False), ("no", False), ("", True)]
+)
+def test_flags(given, value, wanted):
+    given(value)
+    assert env.flag(NAME, default=True) is wanted
+
+
+def test_what_is_absent_takes_its_default():
+    assert env.text(NAME, "a") == "a"
+    assert env.flag(NAME) is False
+    assert env.whole(NAME, 3) == 3
+    assert env.real(NAME, 0.5) == 0.5
+    assert env.words(NAME, "a, b,,") == ["a", "b"]
+    assert env.one_of(NAME, "x", ("x", "y")) == "x"
+    assert env.folder(NAME, Path("/tmp")) == Path("/tmp")
+
+
+@pytest.mark.parametrize(
+    ("read", "value", "wanted"),
+    [
+        (lambda: env.flag(NAME), "maybe", "1 or 0"),
+        (lambda: env.whole(NAME, 1), "many", "a whole number"),
+        (lambda: env.whole(NAME, 1, minimum=1), "0", "at least 1"),
+        (lambda: env.real(NAME, 1.0), "warm", "a number"),
+        (lambda: env.real(NAME, 1.0, 0.0, 2.0), "2.5", "a number from 0.0 to 2.0"),
+        (lambda: env.real(NAME, 1.0, 0.0, 2.0), "nan", "a number from 0.0 to 2.0"),
+        (lambda: env.one_of(NAME, "x", ("x", "y")), "z", "one of x, y"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_value(given, read, value, wanted):
+    given(value)
+    with pytest.raises(env.BadSetting) as error:
+        read()
+    assert str(error.value) == f"{NAME}='{value}': expected {wanted}"
+
+
+def test_a_home_directory_may_begin_with_a_tilde(given):
+    given("~/chamsae")
+    assert env.folder(NAME, Path("/")) == Path.home() / "chamsae"
+
+
+def test_a_bad_variable_stops_the_start_with_one_clear_line():
+    environment = {**os.environ, "CHAMSAE_TEMPERATURE": "hot"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import config.settings"], env=environment, capture_output=True, text=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].endswith("CHAMSAE_TEMPERATURE='hot': expected a number")
