@@ -103,7 +103,7 @@ class Child:
         self.close()
         if code == 0:
             try:
-                return finite(json.loads((self.directory / "result.json").read_text()))
+                return dict(finite(json.loads((self.directory / "result.json").read_text())))
             except (OSError, ValueError) as error:
                 raise ChildFailed(code, f"it ended well but left no result: {error}") from error
         raise ChildFailed(code, why_it_failed(self.directory, code))
@@ -167,7 +167,7 @@ def free_threads() -> int:
         return int(settings.RLHF_THREADS)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     busy = psutil.cpu_percent(interval=0.5) / 100 * (psutil.cpu_count() or cores)
-    return max(1, cores - round(busy))
+    return max(1, cores - int(busy + 0.5))
 
 
 def end_leftover(pid: int | None, directory: Path, patience_s: float = 20.0) -> None:

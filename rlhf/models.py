@@ -23,6 +23,8 @@ class Snapshot(models.Model):
     prompts = models.PositiveIntegerField(default=0)
     simulated = models.PositiveIntegerField(default=0)
     """Rankings among them that simulated annotators made."""
+    simulated_only = models.BooleanField(default=False)
+    """Whether simulated annotators made every judgement in it."""
     until = models.DateTimeField()
     """Judgements made before this moment are in."""
     ranking_ids = models.JSONField(default=list)
@@ -73,19 +75,11 @@ class Run(models.Model):
     """ppo, rloo or grpo, of a policy run."""
     config = models.JSONField(default=dict)
     """Hyperparameters: a dataclass of rlhf.training as JSON."""
-    snapshot = models.ForeignKey(
-        Snapshot, null=True, blank=True, on_delete=models.PROTECT, related_name="runs"
-    )
-    base_policy = models.ForeignKey(
-        "chat.Policy", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
-    reward_model = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
+    snapshot = models.ForeignKey(Snapshot, null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
+    base_policy = models.ForeignKey("chat.Policy", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    reward_model = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     """The run that made the reward model which a policy run or an evaluation uses."""
-    policy = models.ForeignKey(
-        "chat.Policy", null=True, blank=True, on_delete=models.PROTECT, related_name="runs"
-    )
+    policy = models.ForeignKey("chat.Policy", null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
     """What a policy run made, or what an evaluation judges."""
     directory = models.CharField(max_length=300, blank=True)
     """Relative to settings.RUNS_DIR."""
@@ -189,13 +183,9 @@ class Promotion(models.Model):
         ROLLBACK = "rollback", _("rollback")
 
     policy = models.ForeignKey("chat.Policy", on_delete=models.PROTECT, related_name="promotions")
-    previous = models.ForeignKey(
-        "chat.Policy", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
+    previous = models.ForeignKey("chat.Policy", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     kind = models.CharField(max_length=10, choices=Kind)
-    decision = models.ForeignKey(
-        Decision, null=True, blank=True, on_delete=models.PROTECT, related_name="promotions"
-    )
+    decision = models.ForeignKey(Decision, null=True, blank=True, on_delete=models.PROTECT, related_name="promotions")
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )

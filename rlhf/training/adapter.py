@@ -45,13 +45,18 @@ class LayerLora:
 
     def add(self, projection: str, inputs: Tensor, outputs: Tensor) -> Tensor:
         a = self.a[projection].to(inputs.dtype)
-        b = (torch.block_diag(*self.b[projection]) * self.scale).to(inputs.dtype)
+        b = (self._outer(projection) * self.scale).to(inputs.dtype)
         flat = outputs.flatten(0, -2)
         return torch.addmm(flat, inputs.flatten(0, -2) @ a.T, b.T).view_as(outputs)
 
     def delta(self, projection: str) -> Tensor:
         """The change of the fused matrix, [outputs, inputs], fp32."""
-        return self.scale * torch.block_diag(*self.b[projection]) @ self.a[projection]
+        return self.scale * self._outer(projection) @ self.a[projection]
+
+    def _outer(self, projection: str) -> Tensor:
+        """[outputs, parts * rank]: the B of each part beside its own A only."""
+        parts = self.b[projection]
+        return parts[0] if len(parts) == 1 else torch.block_diag(*parts)  # type: ignore[no-untyped-call,no-any-return]
 
 
 class Adapter:
@@ -192,4 +197,4 @@ def layer_tensors(layer: LayerLora) -> list[Tensor]:
 
 
 def _added(weight: Tensor, delta: Tensor) -> Tensor:
-    return (weight.float() + delta.to(weight.device)).to(weight.dtype)
+    return (weight + delta).to(weight.dtype)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rlhf.training.attention import Attention, attend_whole_rows
 from rlhf.training.rope import inverse_frequencies
 from rlhf.training.weights import LayerWeights, TransformerConfig, fuse_layer, read_tensors
 
@@ -29,19 +30,6 @@ class Adapters(Protocol):
     """Hands out the part of each layer; None leaves the layer as the base has it."""
 
     def layer(self, index: int) -> LayerAdapter | None: ...
-
-
-class Attention(Protocol):
-    """How queries meet keys: over whole rows, or over a cache."""
-
-    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """queries [B, H, T, E], keys and values [B, G, T, E] -> [B, H, T, E]."""
-        ...
-
-
-def attend_whole_rows(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Causal attention over right-padded rows: a real position never looks at the pads, which come after it."""
-    return functional.scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=True)
 
 
 class Transformer:

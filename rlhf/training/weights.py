@@ -27,6 +27,7 @@ class TransformerConfig:
     max_positions: int
     rope: Mapping[str, Any]
     tied: bool
+    eos: tuple[int, ...]  # the ids that end a completion
 
     @classmethod
     def read(cls, directory: Path) -> "TransformerConfig":
@@ -50,7 +51,15 @@ class TransformerConfig:
             max_positions=raw.get("max_position_embeddings", 2048),
             rope=rope,
             tied=bool(raw.get("tie_word_embeddings", False)),
+            eos=end_ids(raw.get("eos_token_id")),
         )
+
+
+def end_ids(field: int | list[int] | None) -> tuple[int, ...]:
+    """config.json's eos_token_id is one id, several, or absent."""
+    if field is None:
+        return ()
+    return (field,) if isinstance(field, int) else tuple(field)
 
 
 @dataclass(frozen=True)

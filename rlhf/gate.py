@@ -1,0 +1,112 @@
+"""The gate: from two evaluation reports and thresholds to a decision with its reasons. Pure: no row, no file.
+
+A number that is missing or not finite refuses: a candidate is promoted for what was measured, never for what was not.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Report = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Reason:
+    code: str
+    text: str
+    value: float | bool | None
+    limit: float | bool | None
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    passed: bool
+    reasons: list[dict[str, Any]]
+    """Of a refusal what failed, of a pass what was checked: {"code", "text", "value", "limit"}."""
+
+
+def decide(candidate: Report, live: Report | None, thresholds: Mapping[str, float]) -> Decision:
+    """`candidate` compares the candidate with the live policy on the same held-out prompts; `live` is the report by
+    which the live policy was promoted, None for a base policy."""
+    checks = list(all_checks(candidate, live, thresholds))
+    failed = [check for check in checks if not check.holds]
+    shown = [asdict(check) for check in failed or checks]
+    for reason in shown:
+        del reason["holds"]
+    return Decision(passed=not failed, reasons=shown)
+
+
+def all_checks(candidate: Report, live: Report | None, thresholds: Mapping[str, float]) -> Iterator[Reason]:
+    t = thresholds
+    yield above("win_rate", "lower bound of the win rate", candidate.get("win_rate_low"), t["win_rate_low_min"])
+    yield at_most(
+        "violations",
+        "rule violations, against those of the live policy",
+        candidate.get("violation_rate_after"),
+        violation_limit(candidate, live, t["violation_rise_max"]),
+    )
+    yield at_least(
+        "stop_controlled",
+        "lower bound of the win rate with both sides cut to the first sentence",
+        inner(candidate, "controls", "stop_controlled", "low"),
+        t["stop_controlled_low_min"],
+    )
+    yield at_most("kl", "KL from the start, nats a reply", candidate.get("kl_nats"), t["kl_nats_max"])
+    length = candidate.get("length_ratio")
+    yield at_least("too_short", "length against the live policy", length, t["length_ratio_min"])
+    yield at_most("too_long", "length against the live policy", length, t["length_ratio_max"])
+    yield at_most("repetition", "share of repeated 3-grams", candidate.get("repetition"), t["repetition_max"])
+    yield at_most("empty", "share of empty replies", candidate.get("empty_rate"), t["empty_rate_max"])
+    yield at_most(
+        "perplexity",
+        "perplexity of human text, against before",
+        candidate.get("perplexity_ratio"),
+        t["perplexity_ratio_max"],
+    )
+    yield is_true("finite", "all tensors finite", candidate.get("tensors_finite"))
+    yield is_true("baseline", "compared with the policy that is live now", candidate.get("baseline_is_live"))
+
+
+def violation_limit(candidate: Report, live: Report | None, rise_max: float) -> float | None:
+    """What the live policy was seen to do: on these prompts, or when it was promoted itself if that was worse,
+    since one draw of a rate is as good as another and the candidate shall not fail for the luck of the first."""
+    before = number(candidate.get("violation_rate_before"))
+    if before is None:
+        return None
+    earlier = number((live or {}).get("violation_rate_after"))
+    return max(before, earlier if earlier is not None else before) + rise_max
+
+
+def above(code: str, text: str, value: Any, limit: float) -> Reason:
+    value = number(value)
+    return Reason(code, text, value, limit, value is not None and value > limit)
+
+
+def at_least(code: str, text: str, value: Any, limit: float) -> Reason:
+    value = number(value)
+    return Reason(code, text, value, limit, value is not None and value >= limit)
+
+
+def at_most(code: str, text: str, value: Any, limit: float | None) -> Reason:
+    value = number(value)
+    return Reason(code, text, value, limit, value is not None and limit is not None and value <= limit)
+
+
+def is_true(code: str, text: str, value: Any) -> Reason:
+    return Reason(code, text, value if isinstance(value, bool) else None, True, value is True)
+
+
+def number(value: Any) -> float | None:
+    """The value as a finite number, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def inner(report: Report, *path: str) -> Any:
+    value: Any = report
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,143 @@
+"""Making a policy live and the former one live again: one transaction a change, with its audit entry."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts import audit
+from accounts.models import User
+from accounts.roles import Role
+from chat import policies
+from chat.errors import BadPolicy
+from chat.models import Policy
+from rlhf.errors import CannotPromote, NotAnAdmin, NothingToRollBackTo, ReasonMissing
+from rlhf.models import Decision, Promotion, Run
+
+
+def promote(decision: Decision, *, actor: User | None = None) -> Promotion:
+    """Makes the policy live that the gate let pass, if what it was compared with is still live. CannotPromote."""
+    policy = decision.evaluation.policy
+    if not decision.passed:
+        raise CannotPromote(policy.name, [reason["text"] for reason in decision.reasons])
+    check_directory(policy)
+    with transaction.atomic():
+        live = lock_and_get_live()
+        if live is None or live.pk != decision.evaluation.baseline_id:
+            raise CannotPromote(policy.name, ["the live policy changed since it was evaluated; evaluate again"])
+        return switch(live, policy, Promotion.Kind.GATE, decision=decision, actor=actor)
+
+
+def force(policy: Policy, *, actor: User, reason: str) -> Promotion:
+    """Makes a policy live without the gate, on a named admin's word."""
+    if not actor.has_role(Role.ADMIN):
+        raise NotAnAdmin(actor.username)
+    if not reason.strip():
+        raise ReasonMissing
+    check_directory(policy)
+    with transaction.atomic():
+        live = lock_and_get_live()
+        if live is not None and live.pk == policy.pk:
+            raise CannotPromote(policy.name, ["it is live already"])
+        return switch(live, policy, Promotion.Kind.FORCED, actor=actor, reason=reason)
+
+
+def rollback(*, actor: User | None, reason: str) -> Promotion:
+    """Makes the version live again that answered before the live one was promoted. NothingToRollBackTo."""
+    if not reason.strip():
+        raise ReasonMissing
+    seen = Policy.objects.filter(is_live=True).first()
+    check_directory(former(seen))
+    with transaction.atomic():
+        live = lock_and_get_live()
+        target = former(live)
+        if live != seen:
+            raise CannotPromote(target.name, ["the live policy changed just now; look again"])
+        return switch(live, target, Promotion.Kind.ROLLBACK, actor=actor, reason=reason)
+
+
+def make_first_live(policy: Policy, *, actor: User | None = None) -> Promotion | None:
+    """Makes a base policy live where none is; None where one is."""
+    check_directory(policy)
+    with transaction.atomic():
+        if lock_and_get_live() is not None or Promotion.objects.exists():
+            return None
+        return switch(None, policy, Promotion.Kind.BASE, actor=actor)
+
+
+def former(live: Policy | None) -> Policy:
+    """What was live before `live` was promoted. Rollbacks do not count: two of them go two versions back."""
+    promoted = Promotion.objects.filter(policy=live).exclude(kind=Promotion.Kind.ROLLBACK).order_by("-id").first()
+    if promoted is None or promoted.previous is None or promoted.previous.retired_at is not None:
+        raise NothingToRollBackTo(live.name if live else "")
+    return promoted.previous
+
+
+def can_roll_back() -> bool:
+    try:
+        former(Policy.objects.filter(is_live=True).first())
+    except NothingToRollBackTo:
+        return False
+    return True
+
+
+def check_directory(policy: Policy) -> None:
+    """A policy with a damaged directory or a tensor that is not finite is never made live. CannotPromote."""
+    if policy.retired_at is not None:
+        raise CannotPromote(policy.name, ["its weights were removed"])
+    if policy.is_scripted:
+        return
+    try:
+        directory = policies.directory(policy)
+        if policies.verify(directory) != policy.manifest_sha256:
+            raise CannotPromote(policy.name, ["its manifest is not the one that was registered"])
+        if not policies.all_finite(directory):
+            raise CannotPromote(policy.name, ["a tensor holds values that are not finite"])
+    except (BadPolicy, OSError) as error:
+        raise CannotPromote(policy.name, [str(error)]) from error
+
+
+def lock_and_get_live() -> Policy | None:
+    """Locks every policy row in one order, so that of two changes one waits for the other to end."""
+    locked = list(Policy.objects.select_for_update().order_by("pk"))
+    return next((policy for policy in locked if policy.is_live), None)
+
+
+def switch(live: Policy | None, policy: Policy, kind: Promotion.Kind, **fields: Any) -> Promotion:
+    Policy.objects.filter(is_live=True).update(is_live=False)
+    Policy.objects.filter(pk=policy.pk).update(is_live=True, retired_at=None)
+    policy.is_live = True
+    made = Promotion.objects.create(policy=policy, previous=live, kind=kind, **fields)
+    audit.record(
+        fields.get("actor"),
+        "policy.rollback" if kind == Promotion.Kind.ROLLBACK else "policy.promote",
+        policy,
+        reason=fields.get("reason", ""),
+        before={"live": live.name if live else None},
+        after={"live": policy.name, "kind": str(kind), "promotion": made.pk},
+    )
+    retire_old(policy, live)
+    return made
+
+
+def retire_old(live: Policy, previous: Policy | None) -> None:
+    """Removes the weights of the oldest versions but the newest RLHF_KEEP_VERSIONS; never those of a base policy,
+    of the live one, of the one before it, or of one that a run still reads. Their rows stay: replies point there."""
+    used = Run.objects.filter(state__in=Run.LIVE).values_list("base_policy", "policy")
+    kept = {live.pk, previous.pk if previous else None, *(pk for pair in used for pk in pair)}
+    made = Policy.objects.filter(retired_at=None, is_scripted=False).exclude(base=None).order_by("-version")
+    for policy in made[settings.RLHF_KEEP_VERSIONS :]:
+        in_use = policy.engines.filter(~Q(state="dead")).exists()
+        if policy.pk in kept or in_use:
+            continue
+        Policy.objects.filter(pk=policy.pk).update(retired_at=timezone.now())
+        transaction.on_commit(partial(remove_directory, policies.directory(policy)))
+
+
+def remove_directory(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)

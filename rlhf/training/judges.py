@@ -1,0 +1,58 @@
+"""Who says which of two replies is better, and which rules a reply breaks: gold functions or a second reward model."""
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Preference = Callable[[str, str], float]
+ViolationTest = Callable[[str, str], bool]
+
+
+@dataclass
+class BadJudge(Exception):
+    """A judge that cannot be found or is not what it should be."""
+
+    spelling: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"judge {self.spelling!r}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The functions that the simulated annotators judge by, without their noise. Both take (prompt, completion)."""
+
+    name: str
+    preference: Preference
+    flags: dict[str, ViolationTest]
+
+    @classmethod
+    def resolve(cls, judge: dict[str, Any]) -> "Gold":
+        """From {"preference": "module:function", "flags": {rule: "module:function"}}. Raises BadJudge."""
+        spelling = str(judge["preference"])
+        flags = {key: function(path) for key, path in (judge.get("flags") or {}).items()}
+        return cls(spelling, function(spelling), flags)
+
+    def scores(self, prompts: Sequence[str], texts: Sequence[str]) -> list[float]:
+        return [float(self.preference(p, t)) for p, t in zip(prompts, texts, strict=True)]
+
+    def violations(self, prompts: Sequence[str], texts: Sequence[str]) -> dict[str, list[bool]]:
+        """Rule -> for each reply whether it breaks the rule."""
+        pairs = list(zip(prompts, texts, strict=True))
+        return {key: [bool(test(p, t)) for p, t in pairs] for key, test in self.flags.items()}
+
+
+def function(spelling: str) -> Callable[[str, str], Any]:
+    """`package.module:name`. Raises BadJudge."""
+    path, colon, name = spelling.partition(":")
+    if not colon:
+        raise BadJudge(spelling, "expected package.module:function")
+    try:
+        found = getattr(importlib.import_module(path), name, None)
+    except ImportError as error:
+        raise BadJudge(spelling, f"cannot be imported: {error}") from error
+    if not callable(found):
+        raise BadJudge(spelling, f"the module has no function {name}")
+    return found  # type: ignore[no-any-return]  # what it returns is converted at each call

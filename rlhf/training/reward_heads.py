@@ -1,0 +1,79 @@
+"""The two heads on a reply's pooled features: preference, and violation of a rule given the rule's text."""
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass
+class Heads:
+    """F pooled features, D hidden size, R rules, Q rank of the product between reply and rule.
+
+    Sparrow's rule model (Glaese et al., arXiv:2209.14375, section 3.2) reads rule and dialogue in one prompt, one
+    forward a rule. Here the rule's text is embedded once by the frozen base, and a bilinear form compares it with
+    the reply's features: any number of rules costs one forward of the reply.
+    """
+
+    preference: Tensor  # [F]
+    violation: Tensor  # [F]  what all rules share
+    reply: Tensor  # [F, Q]
+    rule: Tensor  # [D, Q]
+    rule_bias: Tensor  # [D]
+    bias: Tensor  # []
+
+    @classmethod
+    def create(cls, features: int, hidden: int, *, rank: int, seed: int) -> "Heads":
+        """Zero but for the rules' side, so that every first score is 0 and every first probability the base rate."""
+        draw = torch.Generator().manual_seed(seed)
+        heads = cls(
+            preference=torch.zeros(features),
+            violation=torch.zeros(features),
+            reply=torch.zeros(features, rank),
+            rule=torch.randn(hidden, rank, generator=draw) * rank**-0.5,
+            rule_bias=torch.zeros(hidden),
+            bias=torch.zeros(()),
+        )
+        for tensor in heads.parameters():
+            tensor.requires_grad_()
+        return heads
+
+    def parameters(self) -> list[Tensor]:
+        return [getattr(self, field.name) for field in fields(self)]
+
+    def state(self) -> dict[str, Tensor]:
+        return {field.name: getattr(self, field.name).detach().clone() for field in fields(self)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> "Heads":
+        return cls(**{field.name: state[field.name] for field in fields(cls)})
+
+    def scores(self, features: Tensor) -> Tensor:
+        """[N, F] -> [N]."""
+        return features @ self.preference
+
+    def violation_logits(self, features: Tensor, rules: Tensor) -> Tensor:
+        """Features [N, F] and standardised rule embeddings [R, D] -> [N, R]."""
+        shared = features @ self.violation + self.bias
+        own = (features @ self.reply) @ (rules @ self.rule).T
+        return shared[:, None] + rules @ self.rule_bias + own
+
+
+def ranking_loss(scores: Tensor, pairs: Tensor, weights: Tensor) -> Tensor:
+    """Sum of weight * -log sigmoid(better - worse) (Bradley-Terry; InstructGPT, arXiv:2203.02155, equation 1).
+
+    scores [N]; pairs [P, 2] as (better, worse) positions; weights [P], 1/C(K,2) for each pair of a K-way ranking.
+    """
+    if not len(pairs):
+        return scores.sum() * 0.0
+    margins = scores[pairs[:, 0]] - scores[pairs[:, 1]]
+    return -(weights * functional.logsigmoid(margins)).sum()
+
+
+def violation_loss(logits: Tensor, where: Tensor, labels: Tensor) -> Tensor:
+    """Mean binary cross-entropy. logits [N, R]; where [M, 2] as (reply, rule) positions; labels [M]."""
+    if not len(where):
+        return logits.sum() * 0.0
+    chosen = logits[where[:, 0], where[:, 1]]
+    return functional.binary_cross_entropy_with_logits(chosen, labels)

@@ -1,0 +1,182 @@
+"""The trained reward model: an adapter and two heads over a frozen base, saved, loaded and asked for scores."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from rlhf.training import checkpoints
+from rlhf.training.adapter import Adapter
+from rlhf.training.features import Row, by_length, lengths, pad, pool
+from rlhf.training.reward_heads import Heads
+from rlhf.training.tokens import ChatTokenizer
+from rlhf.training.transformer import Transformer
+
+BATCH_TOKENS = 4096
+FORMAT = 1
+
+
+@dataclass
+class OtherBase(Exception):
+    """A reward model and a policy that do not share the frozen base that both were to be read from."""
+
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"the reward model was trained over {self.expected}, not over {self.found}"
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """N replies judged: normalised score [N], P(violation) of each rule [N, R], and of any judged rule [N]."""
+
+    scores: Tensor
+    violations: Tensor
+    any_violation: Tensor
+
+
+@dataclass
+class Scale:
+    """Means and spreads: of the features over the base's replies, of the rules' embeddings, of the scores."""
+
+    feature_mean: Tensor
+    feature_sd: Tensor
+    rule_mean: Tensor
+    rule_sd: Tensor
+    score_mean: Tensor = field(default_factory=lambda: torch.zeros(()))
+    score_sd: Tensor = field(default_factory=lambda: torch.ones(()))
+
+
+class RewardModel:
+    """Reads trunk states, so that a rollout's trunk runs once for policy, reference and reward model.
+
+    `judged` names the rules that had enough labels of both kinds; only they enter P(any violation), because the
+    head's word on a rule that nobody has judged is a guess.
+    """
+
+    def __init__(
+        self,
+        transformer: Transformer,
+        adapter: Adapter,
+        heads: Heads,
+        scale: Scale,
+        rules: dict[str, Tensor],
+        judged: Sequence[str],
+    ) -> None:
+        self.transformer = transformer
+        self.adapter = adapter
+        self.heads = heads
+        self.scale = scale
+        self.rules = rules
+        self.judged = tuple(judged)
+        self._merged: Any = None
+
+    def merge(self) -> None:
+        """Fold the adapter into a copy of the top layers, which makes scoring quicker."""
+        self._merged = self.adapter.merged(self.transformer)
+
+    def hidden(self, states: Tensor) -> Tensor:
+        """Trunk states [B, T, D] -> the reward model's last hidden states [B, T, D]."""
+        if self._merged is not None:
+            return self.transformer.run_top(states, weights=self._merged)
+        return self.transformer.run_top(states, self.adapter)
+
+    def features(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
+        """Standardised pooled features [B, 2D]."""
+        return self.standardise(pool(self.hidden(states), prompt_lengths, ends))
+
+    def standardise(self, pooled: Tensor) -> Tensor:
+        return (pooled - self.scale.feature_mean) / self.scale.feature_sd
+
+    def rule_table(self, keys: Sequence[str]) -> Tensor:
+        """Standardised embeddings [R, D]."""
+        if not keys:
+            return torch.zeros(0, self.scale.rule_mean.shape[0])
+        return (torch.stack([self.rules[key] for key in keys]) - self.scale.rule_mean) / self.scale.rule_sd
+
+    @torch.no_grad()
+    def verdicts(self, features: Tensor) -> Verdicts:
+        """Of standardised features [N, 2D]. P(any) is the largest of the judged rules' probabilities: a lower
+        bound that does not grow with the number of rules, unlike one minus the product."""
+        scores = (self.heads.scores(features) - self.scale.score_mean) / self.scale.score_sd
+        violations = self.heads.violation_logits(features, self.rule_table(self.judged)).sigmoid()
+        largest = violations.amax(1) if self.judged else torch.zeros(len(features))
+        return Verdicts(scores, violations, largest)
+
+    @torch.no_grad()
+    def judge(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Verdicts:
+        """Of right-padded trunk states [N, T, D] whose replies span prompt_lengths..ends, the end token included."""
+        return self.verdicts(self.features(states, prompt_lengths, ends))
+
+    @torch.no_grad()
+    def judge_rows(self, rows: Sequence[Row], padding_id: int) -> Verdicts:
+        """Of rows of token ids, in batches of like length."""
+        features = torch.zeros(len(rows), self.scale.feature_mean.shape[0])
+        for batch in by_length(rows, BATCH_TOKENS):
+            chosen = [rows[index] for index in batch]
+            states = self.transformer.run_trunk(pad(chosen, padding_id))
+            features[batch] = self.features(states, *lengths(chosen))
+        return self.verdicts(features)
+
+    def write(self, draft: Path, about: dict[str, Any]) -> None:
+        """Fill a directory for `checkpoints.publish`: PEFT's adapter, heads.safetensors, config.json."""
+        self.adapter.save(draft, base=about["base"])
+        tensors = {f"heads.{name}": tensor for name, tensor in self.heads.state().items()}
+        tensors |= {f"scale.{name}": tensor.detach().clone() for name, tensor in vars(self.scale).items()}
+        tensors |= {f"rules.{key}": tensor for key, tensor in self.rules.items()}
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, draft / "heads.safetensors")
+        config = {
+            "format": FORMAT,
+            "judged": list(self.judged),
+            "adapted_layers": self.transformer.config.layers - self.transformer.trunk_layers,
+            **about,
+        }
+        (draft / "config.json").write_text(json.dumps(config, indent=1))
+
+
+def load(directory: Path, transformer: Transformer | None = None, base: Path | None = None) -> RewardModel:
+    """Read a published reward model onto `transformer` (of `base`), or onto its own base where none is given.
+
+    Raises Damaged, and OtherBase where `base` holds other weights than those it was trained over.
+    """
+    checkpoints.verify(directory)
+    config = read_config(directory)
+    if transformer is None:
+        base = Path(config["base"])
+        transformer = Transformer.load(base, adapted_layers=config["adapted_layers"])
+    if base is not None and weights_digest(base) != config["base_sha256"]:
+        raise OtherBase(config["base"], str(base))
+    saved = load_file(directory / "heads.safetensors")
+
+    def part(name: str) -> dict[str, Tensor]:
+        return {key.removeprefix(name): tensor for key, tensor in saved.items() if key.startswith(name)}
+
+    adapter = Adapter.load(directory, transformer)
+    heads, scale = Heads.from_state(part("heads.")), Scale(**part("scale."))
+    model = RewardModel(transformer, adapter, heads, scale, part("rules."), config["judged"])
+    model.merge()
+    return model
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((directory / "config.json").read_text())
+    return config
+
+
+def weights_digest(policy: Path) -> str:
+    """The sha256 of a policy directory's weights, from its manifest."""
+    files = json.loads((policy / checkpoints.MANIFEST).read_text())["files"]
+    return str(files["model.safetensors"]["sha256"])
+
+
+@torch.no_grad()
+def embed_rule(transformer: Transformer, tokenizer: ChatTokenizer, text: str) -> Tensor:
+    """The rule's text through the frozen base, as the mean over its tokens [D]."""
+    ids = torch.tensor([tokenizer.text_ids(text)])
+    return transformer.run_top(transformer.run_trunk(ids))[0].mean(0)

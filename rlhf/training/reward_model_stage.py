@@ -1,0 +1,216 @@
+"""The reward_model stage: snapshot in, published reward model and its figures on replies it never saw out."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rlhf.training import checkpoints, statistics
+from rlhf.training.adapter import Adapter
+from rlhf.training.data import HELD_OUT, TRAIN, Judgement, Ranking, Snapshot, last_user_text
+from rlhf.training.hyperparameters import build
+from rlhf.training.judges import Gold
+from rlhf.training.reward_heads import Heads
+from rlhf.training.reward_model import RewardModel, Scale, embed_rule, weights_digest
+from rlhf.training.reward_training import (
+    Examples,
+    NothingToLearn,
+    RewardModelConfig,
+    Trainer,
+    examples,
+    pooled,
+    trunk_states,
+)
+from rlhf.training.run import RunDirectory, Stopped
+from rlhf.training.tokens import ChatTokenizer
+from rlhf.training.transformer import Transformer
+
+MIN_REPLIES_TO_NORMALISE = 16
+SPREAD_FLOOR = 1e-4
+"""A feature that hardly varies must not be blown up."""
+
+
+def run(directory: RunDirectory) -> dict[str, Any]:
+    config = build(RewardModelConfig, directory.hyperparameters)
+    base, snapshot = directory.directory("base"), Snapshot.load(directory.directory("snapshot"))
+    tokenizer = ChatTokenizer.load(base)
+    transformer = Transformer.load(base, adapted_layers=config.adapted_layers)
+    learnt, unseen = divide(snapshot, list(directory.config.get("splits") or [TRAIN]))
+    data, rest = (examples(*part, tokenizer, config) for part in (learnt, unseen))
+    if not data.groups:
+        raise NothingToLearn("the snapshot holds no ranking and no rule label in these splits")
+    texts = {j.rule: j.rule_text for j in snapshot.judgements} | snapshot.rules
+    model = fresh_model(transformer, tokenizer, texts, config, directory.seed)
+    model.judged = judged_rules(data, config.min_labels)
+    states = trunk_states(transformer, data.rows, tokenizer.padding_id)
+    _standardise(model, pooled(model, states, data.rows))
+    directory.stop_if_told()
+    trainer = Trainer(model, data, states, config, directory.seed)
+    trainer.resume(directory.checkpoint)
+    if not trainer.train(directory.report, directory.should_stop, directory.checkpoint):
+        raise Stopped
+    result = measure(model, data, rest, tokenizer, directory.config.get("judge"))
+    publish(model, directory, config, base, snapshot)
+    shutil.rmtree(directory.checkpoint, ignore_errors=True)
+    return result
+
+
+Part = tuple[Sequence[Ranking], Sequence[Judgement]]
+
+
+def divide(snapshot: Snapshot, splits: list[str]) -> tuple[Part, Part]:
+    """(what to learn from, what to measure on). Where the other split is empty, every tenth prompt measures."""
+    other = [split for split in (TRAIN, HELD_OUT) if split not in splits]
+
+    def of(wanted: list[str]) -> tuple[list[Ranking], list[Judgement]]:
+        rankings = [r for r in snapshot.rankings if r.split in wanted]
+        return rankings, [j for j in snapshot.judgements if j.split in wanted]
+
+    learnt, unseen = of(splits), of(other)
+    if unseen[0] or unseen[1]:
+        return learnt, unseen
+    prompts = sorted({r.replies[0].prompt for r in learnt[0]} | {j.reply.prompt for j in learnt[1]})
+    kept_back = set(prompts[::10]) if len(prompts) >= 20 else set()
+
+    def part(back: bool) -> Part:
+        rankings = [r for r in learnt[0] if (r.replies[0].prompt in kept_back) is back]
+        return rankings, [j for j in learnt[1] if (j.reply.prompt in kept_back) is back]
+
+    return part(False), part(True)
+
+
+def fresh_model(
+    transformer: Transformer, tokenizer: ChatTokenizer, texts: dict[str, str], config: RewardModelConfig, seed: int
+) -> RewardModel:
+    """An untrained reward model: adapter without effect, heads at zero, the rules embedded."""
+    width = transformer.config.hidden_size
+    rules = {key: embed_rule(transformer, tokenizer, text) for key, text in texts.items()}
+    table = torch.stack(list(rules.values())) if rules else torch.zeros(1, width)
+    scale = Scale(
+        feature_mean=torch.zeros(2 * width),
+        feature_sd=torch.ones(2 * width),
+        rule_mean=table.mean(0),
+        rule_sd=(table - table.mean(0)).norm(dim=1).mean().clamp_min(SPREAD_FLOOR),
+    )
+    adapter = Adapter.create(transformer, rank=config.rank, alpha=config.alpha, seed=seed)
+    heads = Heads.create(2 * width, width, rank=config.rule_rank, seed=seed)
+    return RewardModel(transformer, adapter, heads, scale, rules, [])
+
+
+def judged_rules(data: Examples, minimum: int) -> tuple[str, ...]:
+    """Rules with at least `minimum` labels of each kind."""
+    counts: dict[tuple[str, bool], int] = {}
+    for found in data.labels.values():
+        for label in found:
+            counts[label] = counts.get(label, 0) + 1
+    keys = sorted({key for key, _ in counts})
+    return tuple(key for key in keys if min(counts.get((key, kind), 0) for kind in (True, False)) >= minimum)
+
+
+def _standardise(model: RewardModel, features: torch.Tensor) -> None:
+    model.scale.feature_mean = features.mean(0)
+    model.scale.feature_sd = features.std(0, correction=0).clamp_min(SPREAD_FLOOR)
+
+
+def measure(
+    model: RewardModel,
+    data: Examples,
+    rest: Examples,
+    tokenizer: ChatTokenizer,
+    judge: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Normalise the scores on replies of the base that were not trained on, and measure there."""
+    model.merge()
+    seen = rest if len(rest.rows) >= MIN_REPLIES_TO_NORMALISE else data
+    scores = model.judge_rows(seen.rows, tokenizer.padding_id).scores
+    model.scale.score_mean = scores.mean()
+    model.scale.score_sd = scores.std(correction=0).clamp_min(SPREAD_FLOOR)
+    result: dict[str, Any] = {
+        "rankings": sum(bool(group.pairs) for group in data.groups),
+        "trained_pairs": len(data.pairs),
+        "trained_labels": sum(len(found) for found in data.labels.values()),
+        "judged_rules": list(model.judged),
+        "score_mean": float(model.scale.score_mean),
+        "score_sd": float(model.scale.score_sd),
+    }
+    return result | accuracy(model, rest, tokenizer, judge)
+
+
+def accuracy(
+    model: RewardModel, rest: Examples, tokenizer: ChatTokenizer, judge: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Accuracy on strict pairs with bounds by prompt, and the AUC of the rule head, pooled and of each rule."""
+    if not rest.rows:
+        return {"accuracy": None, "accuracy_low": None, "pairs": 0, "flag_auc": None, "flags": 0}
+    verdicts = model.judge_rows(rest.rows, tokenizer.padding_id)
+    scores = verdicts.scores.tolist()
+    pairs = rest.pairs
+    right = [float(scores[a] > scores[b]) + 0.5 * float(scores[a] == scores[b]) for a, b in pairs]
+    share = statistics.cluster_bootstrap(right, [rest.prompts[a] for a, _ in pairs])
+    columns = {key: verdicts.violations[:, i].tolist() for i, key in enumerate(model.judged)}
+    labels = [
+        (key, columns[key][item], violates)
+        for item, found in rest.labels.items()
+        for key, violates in found
+        if key in columns
+    ]
+    result: dict[str, Any] = {
+        "accuracy": share.value,
+        "accuracy_low": share.low,
+        "accuracy_high": share.high,
+        "pairs": len(pairs),
+        "flag_auc": statistics.auc([p for _, p, _ in labels], [label for _, _, label in labels]),
+        "flags": len(labels),
+        "flag_auc_by_rule": {
+            key: statistics.auc([p for k, p, _ in labels if k == key], [v for k, _, v in labels if k == key])
+            for key in columns
+        },
+        "length_correlation": statistics.correlation(scores, [row.length - row.prompt_length for row in rest.rows]),
+    }
+    return result | (_against_gold(scores, columns, rest, tokenizer, judge) if judge else {})
+
+
+def _against_gold(
+    scores: list[float],
+    columns: dict[str, list[float]],
+    rest: Examples,
+    tokenizer: ChatTokenizer,
+    judge: dict[str, Any],
+) -> dict[str, Any]:
+    """The same figures against the simulated annotators' own functions, without their noise."""
+    gold = Gold.resolve(judge)
+    texts = [tokenizer.decode(row.ids[row.prompt_length :]) for row in rest.rows]
+    asked = [last_user_text(prompt) for prompt in rest.prompts]
+    truth = gold.scores(asked, texts)
+    right = [
+        float((scores[a] - scores[b]) * (truth[a] - truth[b]) > 0)
+        for group in rest.groups
+        for i, a in enumerate(group.items)
+        for b in group.items[i + 1 :]
+        if group.pairs and truth[a] != truth[b]
+    ]
+    broken = gold.violations(asked, texts)
+    judged = [(columns[key][i], hit) for key, hits in broken.items() if key in columns for i, hit in enumerate(hits)]
+    return {
+        "accuracy_gold": sum(right) / len(right) if right else None,
+        "flag_auc_gold": statistics.auc([p for p, _ in judged], [hit for _, hit in judged]),
+        "gold": judge.get("preference"),
+    }
+
+
+def publish(
+    model: RewardModel, directory: RunDirectory, config: RewardModelConfig, base: Path, snapshot: Snapshot
+) -> Path:
+    about = {
+        "base": str(base),
+        "base_sha256": weights_digest(base),
+        "snapshot": str(snapshot.directory),
+        "simulated": snapshot.simulated,
+        "splits": directory.config.get("splits") or [TRAIN],
+        "seed": directory.seed,
+        "hyperparameters": asdict(config),
+    }
+    return checkpoints.publish(lambda draft: model.write(draft, about), directory.directory("output"), base=str(base))

@@ -1,0 +1,298 @@
+"""Training of the reward model: rankings and judged replies in, an adapter and two heads out."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from rlhf.training import checkpoints
+from rlhf.training.data import Judgement, Prompt, Ranking, Reply, thaw
+from rlhf.training.features import Row, by_length, encode, lengths, pad, pool, stack
+from rlhf.training.hyperparameters import require
+from rlhf.training.reward_heads import ranking_loss, violation_loss
+from rlhf.training.reward_model import BATCH_TOKENS, RewardModel
+from rlhf.training.tokens import ChatTokenizer
+from rlhf.training.transformer import Transformer
+
+Report = Callable[[int, int, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class RewardModelConfig:
+    """Defaults: measured on SmolLM2-135M with 600 comparisons, on two cores."""
+
+    rank: int = 16
+    alpha: float = 32.0
+    adapted_layers: int = 10
+    """Layers from the top that the adapter changes; the rest is the trunk, which runs once."""
+    learning_rate: float = 1e-3
+    heads_learning_rate: float = 1e-3
+    epochs: int = 2
+    rankings_per_step: int = 4
+    violation_weight: float = 1.0
+    """Weight of the rule head's loss beside the preference loss."""
+    rule_rank: int = 16
+    """Rank of the product between a reply's features and a rule's embedding."""
+    weight_decay: float = 0.0
+    max_gradient_norm: float = 1.0
+    max_prompt_tokens: int = 512
+    max_completion_tokens: int = 256
+    min_labels: int = 5
+    """Labels of each kind that a rule needs before its head counts."""
+    log_every: int = 4
+    checkpoint_every: int = 40
+
+    def validate(self) -> None:
+        """Raise BadHyperparameter."""
+        for name in ("rank", "adapted_layers", "epochs", "rankings_per_step", "rule_rank", "log_every"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        for name in ("max_prompt_tokens", "max_completion_tokens", "min_labels", "checkpoint_every"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        for name in ("learning_rate", "heads_learning_rate", "alpha", "max_gradient_norm"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
+        for name in ("violation_weight", "weight_decay"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
+
+
+@dataclass
+class Group:
+    """Replies of one batch element: a ranking's, with its pairs, or single replies that only carry labels."""
+
+    items: list[int]
+    pairs: list[tuple[int, int]] = field(default_factory=list)
+    """(better, worse) positions within `items`."""
+    pair_weight: float = 0.0
+
+
+@dataclass
+class Examples:
+    """Every reply once, with the rankings and labels that point at it."""
+
+    rows: list[Row]
+    prompts: list[Prompt]
+    groups: list[Group]
+    labels: dict[int, list[tuple[str, bool]]]
+    """Reply -> (rule key, violates)."""
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """(better, worse) replies of all groups."""
+        return [(group.items[a], group.items[b]) for group in self.groups for a, b in group.pairs]
+
+
+class NothingToLearn(Exception):
+    """A snapshot without a single preference pair or rule label in the wanted split."""
+
+
+def examples(
+    rankings: Sequence[Ranking],
+    judgements: Sequence[Judgement],
+    tokenizer: ChatTokenizer,
+    config: RewardModelConfig,
+) -> Examples:
+    """Encode each distinct reply once and group it."""
+    index: dict[Reply, int] = {}
+    for reply in [r for ranking in rankings for r in ranking.replies] + [j.reply for j in judgements]:
+        index.setdefault(reply, len(index))
+    rows = [
+        encode(
+            tokenizer,
+            thaw(reply.prompt),
+            reply.text,
+            finished=reply.finished,
+            max_prompt_tokens=config.max_prompt_tokens,
+            max_completion_tokens=config.max_completion_tokens,
+        )
+        for reply in index
+    ]
+    groups = [
+        Group([index[reply] for reply in ranking.replies], ranking.pairs, ranking.pair_weight) for ranking in rankings
+    ]
+    labels: dict[int, list[tuple[str, bool]]] = {}
+    for judgement in judgements:
+        labels.setdefault(index[judgement.reply], []).append((judgement.rule, judgement.violates))
+    ranked = {item for group in groups for item in group.items}
+    single = [item for item in labels if item not in ranked]
+    groups += [Group(single[start : start + 4]) for start in range(0, len(single), 4)]
+    return Examples(rows, [reply.prompt for reply in index], groups, labels)
+
+
+def trunk_states(transformer: Transformer, rows: Sequence[Row], padding_id: int) -> list[Tensor]:
+    """Each row's trunk states [T_i, D]: they never change, so they are computed once for all epochs."""
+    states: list[Tensor] = [torch.empty(0)] * len(rows)
+    for batch in by_length(rows, BATCH_TOKENS):
+        padded = transformer.run_trunk(pad([rows[i] for i in batch], padding_id))
+        for position, item in enumerate(batch):
+            states[item] = padded[position, : rows[item].length].clone()
+    return states
+
+
+@torch.no_grad()
+def pooled(model: RewardModel, states: Sequence[Tensor], rows: Sequence[Row]) -> Tensor:
+    """Pooled features [N, 2D] before standardising."""
+    found = torch.zeros(len(rows), 2 * states[0].shape[1])
+    for batch in by_length(rows, BATCH_TOKENS):
+        hidden = model.hidden(stack([states[i] for i in batch]))
+        found[batch] = pool(hidden, *lengths([rows[i] for i in batch]))
+    return found
+
+
+class Trainer:
+    """Adam with a linearly annealed rate over groups in a seeded order; stops and goes on to the bit."""
+
+    def __init__(
+        self, model: RewardModel, data: Examples, states: list[Tensor], config: RewardModelConfig, seed: int
+    ) -> None:
+        self.model, self.data, self.states, self.config, self.seed = model, data, states, config, seed
+        self.keys = sorted({key for found in data.labels.values() for key, _ in found})
+        self.rules = model.rule_table(self.keys)
+        self.groups = [g for g in data.groups if g.pairs or any(item in data.labels for item in g.items)]
+        if not self.groups:
+            raise NothingToLearn("no preference pair and no rule label to learn from")
+        self.per_epoch = math.ceil(len(self.groups) / config.rankings_per_step)
+        self.steps = self.per_epoch * config.epochs
+        self.step = 0
+        self.parameters = [*model.adapter.parameters(), *model.heads.parameters()]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": model.adapter.parameters(), "lr": config.learning_rate},
+                {"params": model.heads.parameters(), "lr": config.heads_learning_rate},
+            ],
+            weight_decay=config.weight_decay,
+        )
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+
+    def train(self, report: Report, should_stop: Callable[[], bool], checkpoint: Path | None = None) -> bool:
+        """Go on to the end. False: told to stop before it, with everything in `checkpoint`."""
+        seen: list[dict[str, float]] = []
+        for chosen in self._batches():
+            if should_stop():
+                self.save(checkpoint)
+                return False
+            seen.append(self.update(chosen))
+            if self.step % self.config.log_every == 0 or self.step == self.steps:
+                report(self.step, self.steps, _mean(seen))
+                seen = []
+            if self.step % self.config.checkpoint_every == 0:
+                self.save(checkpoint)
+        return True
+
+    def update(self, groups: Sequence[Group]) -> dict[str, float]:
+        """One optimiser step; returns TRL's figures."""
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * (1 - self.step / self.steps)
+        items = [item for group in groups for item in group.items]
+        rows = [self.data.rows[item] for item in items]
+        features = self.model.features(stack([self.states[item] for item in items]), *lengths(rows))
+        pairs, weights = pair_table(groups)
+        where, labels = self._label_table(items)
+        scores = self.model.heads.scores(features)
+        logits = self.model.heads.violation_logits(features, self.rules)
+        ranked = max(1, sum(bool(group.pairs) for group in groups))
+        preference = ranking_loss(scores, pairs, weights) / ranked
+        violation = violation_loss(logits, where, labels)
+        self.optimizer.zero_grad()
+        (preference + self.config.violation_weight * violation).backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_gradient_norm, error_if_nonfinite=True)
+        self.optimizer.step()
+        self.step += 1
+        return figures(scores.detach(), pairs) | {
+            "loss": float(preference.detach()),
+            "flag/loss": float(violation.detach()),
+            "flag/accuracy": _agreement(logits.detach(), where, labels),
+            "grad_norm": float(norm),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+        }
+
+    def _batches(self) -> Iterator[list[Group]]:
+        """What is left of the run from `self.step`, in the order that the seed gives."""
+        while self.step < self.steps:
+            epoch, position = divmod(self.step, self.per_epoch)
+            order = torch.randperm(
+                len(self.groups), generator=torch.Generator().manual_seed(self.seed * 1009 + epoch)
+            ).tolist()
+            size = self.config.rankings_per_step
+            yield [self.groups[index] for index in order[position * size : (position + 1) * size]]
+
+    def _label_table(self, items: Sequence[int]) -> tuple[Tensor, Tensor]:
+        found = [
+            (position, self.keys.index(key), float(violates))
+            for position, item in enumerate(items)
+            for key, violates in self.data.labels.get(item, [])
+        ]
+        where = torch.tensor([(a, b) for a, b, _ in found], dtype=torch.long).reshape(-1, 2)
+        return where, torch.tensor([label for _, _, label in found])
+
+    def save(self, checkpoint: Path | None) -> None:
+        """Put parameters and Adam's state where `resume` finds them."""
+        if checkpoint is None:
+            return
+        tensors = {f"parameter.{i}": p.detach().contiguous() for i, p in enumerate(self.parameters)}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            for name, value in state.items():
+                tensors[f"adam.{index}.{name}"] = torch.as_tensor(value).contiguous()
+        tensors["step"] = torch.tensor(self.step)
+        checkpoints.publish(lambda draft: save_file(tensors, draft / "state.safetensors"), checkpoint)
+
+    def resume(self, checkpoint: Path) -> bool:
+        """Take up a saved state; False where there is none that is whole."""
+        try:
+            checkpoints.verify(checkpoint)
+        except checkpoints.Damaged:
+            return False
+        saved = load_file(checkpoint / "state.safetensors")
+        with torch.no_grad():
+            for index, parameter in enumerate(self.parameters):
+                parameter.copy_(saved[f"parameter.{index}"])
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in saved.items():
+            if key.startswith("adam."):
+                _, index_text, name = key.split(".", 2)
+                state.setdefault(int(index_text), {})[name] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.step = int(saved["step"])
+        return True
+
+
+def pair_table(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
+    """(pairs [P, 2], weights [P]) over the groups' items laid end to end."""
+    pairs: list[tuple[int, int]] = []
+    weights: list[float] = []
+    start = 0
+    for group in groups:
+        pairs += [(start + better, start + worse) for better, worse in group.pairs]
+        weights += [group.pair_weight] * len(group.pairs)
+        start += len(group.items)
+    return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2), torch.tensor(weights)
+
+
+def figures(scores: Tensor, pairs: Tensor) -> dict[str, float]:
+    """RewardTrainer's figures of a batch: accuracy, margin, and the spread of the rewards."""
+    spread = {
+        "mean_reward": float(scores.mean()),
+        "min_reward": float(scores.min()),
+        "max_reward": float(scores.max()),
+    }
+    if not len(pairs):
+        return spread
+    margins = scores[pairs[:, 0]] - scores[pairs[:, 1]]
+    right = (margins > 0).float() + 0.5 * (margins == 0).float()
+    return spread | {"accuracy": float(right.mean()), "margin": float(margins.mean())}
+
+
+def _agreement(logits: Tensor, where: Tensor, labels: Tensor) -> float:
+    if not len(where):
+        return math.nan
+    return float(((logits[where[:, 0], where[:, 1]] > 0) == (labels > 0.5)).float().mean())
+
+
+def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    keys = {key for row in rows for key in row}
+    values = {key: [row[key] for row in rows if not math.isnan(row.get(key, math.nan))] for key in sorted(keys)}
+    return {key: sum(found) / len(found) for key, found in values.items() if found}
