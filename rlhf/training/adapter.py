@@ -56,7 +56,7 @@ class LayerLora:
     def _outer(self, projection: str) -> Tensor:
         """[outputs, parts * rank]: the B of each part beside its own A only."""
         parts = self.b[projection]
-        return parts[0] if len(parts) == 1 else torch.block_diag(*parts)  # type: ignore[no-untyped-call,no-any-return]
+        return parts[0] if len(parts) == 1 else torch.block_diag(*parts)  # type: ignore[no-untyped-call]
 
 
 class Adapter:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 SHORT_ROWS = 256
+GROWTH = 16
 
 
 class Attention(Protocol):
@@ -49,51 +50,58 @@ def attend_grouped(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) 
 class KeyValueCache:
     """Keys and values of rows that grow: prompts in the columns [0, P), new tokens from column P on in all rows.
 
-    A prompt shorter than P leaves columns that the mask hides; positions, and so the rotation of the keys, are the
-    rows' own. One row is made for each completion, filled from the one prefill of its prompt.
+    A prompt shorter than P leaves columns that the mask hides, as are the columns that wait for tokens: the room
+    grows by `GROWTH` columns at a time, because products over a part of the room would copy it at every token.
+    Positions, and so the rotation of the keys, are the rows' own. One row is made for each completion.
     """
 
-    def __init__(self, prompt_lengths: Tensor, *, copies: int, new_tokens: int) -> None:
+    def __init__(self, prompt_lengths: Tensor, *, copies: int) -> None:
         self.copies = copies
-        self.prompt_columns = int(prompt_lengths.max())
-        self.columns = self.prompt_columns + new_tokens
-        self._filled = self.prompt_columns
-        lengths = prompt_lengths.repeat_interleave(copies)
-        columns = torch.arange(self.columns, device=lengths.device)
-        hidden = (columns >= lengths[:, None]) & (columns < self.prompt_columns)
-        self._mask = torch.zeros(hidden.shape, device=lengths.device).masked_fill(hidden, -torch.inf)
+        self.filled = int(prompt_lengths.max())
+        self._lengths = prompt_lengths.repeat_interleave(copies)
+        self._prompt_columns = self.filled
+        self._room = 0
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
+        self._mask = torch.empty(0)
 
     def prefill(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Causal attention over the prompts [prompts, heads, P, E], which are kept for each of their completions."""
-        self._keys[layer], self._values[layer] = self._expand(keys), self._expand(values)
+        self._keys[layer] = keys.repeat_interleave(self.copies, dim=0)
+        self._values[layer] = values.repeat_interleave(self.copies, dim=0)
+        self._room = keys.shape[2]
         return attend_whole_rows(layer, queries, keys, values)
 
     def advance(self) -> None:
         """Open the column of the next token."""
-        self._filled += 1
+        self.filled += 1
+        if self.filled > self._room:
+            self._room += GROWTH
+            for store in (self._keys, self._values):
+                for layer in store:
+                    store[layer] = functional.pad(store[layer], (0, 0, 0, GROWTH))
+        self._mask = self._visible()
 
     def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """One new token a row: queries [B, H, 1, E], keys and values [B, G, 1, E], written to the open column."""
-        filled = self._filled
-        self._keys[layer][:, :, filled - 1] = keys[:, :, 0]
-        self._values[layer][:, :, filled - 1] = values[:, :, 0]
-        mask = self._mask[:, None, None, None, :filled].to(_wide(queries))
-        seen_keys, seen_values = self._keys[layer][:, :, :filled], self._values[layer][:, :, :filled]
-        return attend_grouped(queries, seen_keys, seen_values, mask)
+        self._keys[layer][:, :, self.filled - 1] = keys[:, :, 0]
+        self._values[layer][:, :, self.filled - 1] = values[:, :, 0]
+        return attend_grouped(queries, self._keys[layer], self._values[layer], self._mask.to(_wide(queries)))
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""
-        self._mask = self._mask[rows]
+        self._lengths, self._mask = self._lengths[rows], self._mask[rows]
         for store in (self._keys, self._values):
             for layer in store:
                 store[layer] = store[layer][rows]
 
-    def _expand(self, prompts: Tensor) -> Tensor:
-        """[prompts, G, P, E] -> [prompts * copies, G, columns, E]."""
-        copied = prompts.repeat_interleave(self.copies, dim=0)
-        return functional.pad(copied, (0, 0, 0, self.columns - self.prompt_columns))
+    def _visible(self) -> Tensor:
+        """[B, 1, 1, 1, room]: 0 where a row may look, -inf in the gap after its prompt and where nothing is yet."""
+        columns = torch.arange(self._room, device=self._lengths.device)
+        gap = (columns >= self._lengths[:, None]) & (columns < self._prompt_columns)
+        hidden = gap | (columns >= self.filled)
+        mask = torch.zeros(hidden.shape, device=hidden.device).masked_fill(hidden, -torch.inf)
+        return mask[:, None, None, None]
 
 
 def _wide(tensor: Tensor) -> torch.dtype:

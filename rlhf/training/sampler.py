@@ -117,7 +117,7 @@ class _Batch:
         self.prompts = torch.full((len(prompts), int(lengths.max())), PAD, device=device)
         for row, prompt in enumerate(prompts):
             self.prompts[row, : len(prompt)] = torch.tensor(prompt, device=device)
-        self.cache = KeyValueCache(lengths, copies=copies, new_tokens=max_tokens)
+        self.cache = KeyValueCache(lengths, copies=copies)
         self.starts = lengths.repeat_interleave(copies)  # [N]
         total = self.prompts.shape[1] + max_tokens
         self.ids = torch.full((len(self.starts), total), PAD, device=device)
