@@ -45,7 +45,8 @@ class Supervisor:
             leases.end(run, self.owner, Run.State.FAILED, error=str(error))
             return
         try:
-            leases.renew(run, self.owner, pid=child.pid)
+            leases.renew(run, self.owner)
+            Run.objects.filter(pk=run.pk, owner=self.owner).update(pid=child.pid)
             watch = Watch(self, run, child)
             watch.until_it_ends()
             settle(run, child, self.owner, watch)

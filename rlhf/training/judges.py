@@ -1,4 +1,4 @@
-"""Who says which of two replies is better, and which rules a reply breaks: gold functions or a second reward model."""
+"""Who says which of two replies is better and which rules one breaks: gold functions or a second reward model."""
 
 import importlib
 from collections.abc import Callable, Sequence

@@ -197,7 +197,7 @@ class Trainer:
         preference = ranking_loss(scores, pairs, weights) / ranked
         violation = violation_loss(logits, where, labels)
         self.optimizer.zero_grad()
-        (preference + self.config.violation_weight * violation).backward()
+        (preference + self.config.violation_weight * violation).backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_gradient_norm, error_if_nonfinite=True)
         self.optimizer.step()
         self.step += 1

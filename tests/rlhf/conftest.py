@@ -1,0 +1,63 @@
+"""A live base policy, a child that trains nothing, and leases short enough to wait for."""
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.rlhf import feedback_rows
+from tests.rlhf.policy_directories import write_policy
+
+FAKE = Path(__file__).with_name("fake_trainer.py")
+
+
+@pytest.fixture
+def home(settings, tmp_path):
+    """Directories of this test alone."""
+    for name in ("MODELS_DIR", "RUNS_DIR"):
+        folder = tmp_path / name.lower()
+        folder.mkdir()
+        setattr(settings, name, folder)
+    settings.RLHF_TRAINER = [sys.executable, str(FAKE)]
+    settings.RLHF_LEASE = timedelta(seconds=3)
+    settings.RLHF_THREADS = 1
+    return tmp_path
+
+
+@pytest.fixture
+def base_policy(db, home, settings):
+    from chat import policies
+    from rlhf import promotion
+
+    directory = write_policy(settings.MODELS_DIR / "base")
+    policy = policies.register(directory, name="base", source="test")
+    promotion.make_first_live(policy)
+    policy.refresh_from_db()
+    return policy
+
+
+@pytest.fixture
+def judged(base_policy):
+    """Enough rankings and flags for a cycle."""
+    rankings = feedback_rows.plenty(feedback_rows.annotator("ann"))
+    for ranking in rankings:
+        feedback_rows.flag(ranking)
+    return rankings
+
+
+@pytest.fixture
+def admin(db):
+    from django.contrib.auth.models import Group
+
+    user = feedback_rows.annotator("root-admin")
+    user.groups.add(Group.objects.get_or_create(name="admin")[0])
+    return user
+
+
+@pytest.fixture(autouse=True)
+def no_worker(monkeypatch):
+    """What a view or a periodic task hands to the worker is noted, not done."""
+    sent = []
+    monkeypatch.setattr("rlhf.tasks.run_cycle.delay", sent.append)
+    return sent

@@ -1,0 +1,126 @@
+"""A training process that trains nothing but keeps the protocol of a run directory, and misbehaves on request.
+
+`hyperparameters`: steps, seconds_a_step, behaviour (ok, fail, crash, deaf, mute, silent_success), spoil (nan, torn),
+report (changes to the evaluation's numbers).
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+stop = threading.Event()
+
+
+def main(stage, run_dir):
+    config = json.loads((run_dir / "config.json").read_text())
+    wanted = {"steps": 3, "seconds_a_step": 0.02, "behaviour": "ok", **config["hyperparameters"]}
+    behaviour = wanted["behaviour"]
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if behaviour == "deaf" else lambda *_: stop.set())
+    if behaviour != "deaf":
+        threading.Thread(target=watch_parent, daemon=True).start()
+    checkpoint = run_dir / "checkpoint" / "step"
+    checkpoint.parent.mkdir(exist_ok=True)
+    first = int(checkpoint.read_text()) if checkpoint.exists() else 0
+    (run_dir / "starts").open("a").write(f"{os.getpid()} {first}\n")
+    for step in range(first + 1, wanted["steps"] + 1):
+        time.sleep(wanted["seconds_a_step"])
+        if behaviour != "mute":
+            report(run_dir, step, wanted["steps"], wanted["seconds_a_step"])
+        checkpoint.write_text(str(step))
+        if behaviour == "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if behaviour == "fail":
+            (run_dir / "error.json").write_text(json.dumps({"code": "kl_blow_up", "message": "KL 31 nats"}))
+            return 1
+        if stop.is_set():
+            return 75
+    if behaviour != "silent_success":
+        result = {**STAGES[stage](config, wanted), "seconds": 0.1, "peak_memory_mb": 12.5}
+        (run_dir / "result.tmp").write_text(json.dumps(result))
+        os.replace(run_dir / "result.tmp", run_dir / "result.json")
+    return 0
+
+
+def watch_parent():
+    while os.read(0, 4096):
+        pass
+    stop.set()
+
+
+def report(run_dir, step, steps, pause):
+    values = {"objective/kl": step / 2, "objective/scores": step * 1.0, "loss/policy_avg": float("nan")}
+    line = {"step": step, "steps": steps, "seconds": step * pause, "seconds_left": pause * (steps - step)}
+    with (run_dir / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({**line, "values": values}) + "\n")
+    print(f"step {step}", file=sys.stderr)
+
+
+def reward_model(config, wanted):
+    Path(config["output"]).mkdir(exist_ok=True)
+    return {"accuracy": 0.66, "accuracy_low": 0.6, "pairs": 120, "flag_auc": 0.9, "flags": 80}
+
+
+def policy(config, wanted):
+    output = Path(config["output"])
+    shutil.copytree(config["base"], output, dirs_exist_ok=True)
+    if wanted.get("spoil") == "nan":
+        weights = bytearray((output / "model.safetensors").read_bytes())
+        weights[-2:] = b"\xc0\x7f"  # a bfloat16 NaN
+        (output / "model.safetensors").write_bytes(weights)
+    names = [path for path in output.iterdir() if path.name != "manifest.json"]
+    files = {p.name: {"sha256": hashlib.sha256(p.read_bytes()).hexdigest(), "bytes": p.stat().st_size} for p in names}
+    if wanted.get("spoil") == "torn":
+        (output / "model.safetensors").write_bytes(b"half")
+    (output / "manifest.json").write_text(json.dumps({"format": 1, "files": files, "run": config["output"]}))
+    return {"kl_nats": 4.2, "steps": wanted["steps"], "episodes": 64, "stopped_by": "steps"}
+
+
+def evaluate(config, wanted):
+    return {
+        "judge": config["judge"]["kind"],
+        "n": 120,
+        "win_rate": 0.7,
+        "win_rate_low": 0.62,
+        "win_rate_high": 0.78,
+        "controls": {
+            "null": {"win_rate": 0.49, "low": 0.4, "high": 0.58},
+            "first_sentence": {"win_rate": 0.9, "low": 0.85, "high": 0.95},
+            "best_of_8": {"win_rate": 0.65, "low": 0.57, "high": 0.73},
+            "stop_controlled": {"win_rate": 0.5, "low": 0.43, "high": 0.57},
+        },
+        "violation_rate_before": 0.5,
+        "violation_rate_after": 0.1,
+        "kl_nats": 4.2,
+        "length_ratio": 0.8,
+        "repetition": 0.05,
+        "empty_rate": 0.0,
+        "perplexity_ratio": 1.03,
+        "samples": [
+            {"prompt": "Do you dream?", "before": "I love dreams.", "after": "I do not dream.", "score_before": -1.0,
+             "score_after": 1.0}
+        ],
+        **wanted.get("report", {}),
+    }  # fmt: skip
+
+
+STAGES = {"reward_model": reward_model, "policy": policy, "evaluate": evaluate, "fetch": None}
+
+
+def fetch(config, wanted):
+    from tests.rlhf.policy_directories import write_policy
+
+    write_policy(Path(config["output"]))
+    return {"source": config["source"], "name": "fake-base"}
+
+
+STAGES["fetch"] = fetch
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))
