@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
-from chat import policies
 from chat.engines.engine import MAX_SEED, Engine, Parameters
 from chat.engines.loading import attached, engine_for
 from chat.errors import EngineBusy, EngineDown
+from chat.history import prompt_for
 from chat.models import Policy
-from chat.prompt import Prompt, Turn, fit, renderer
+from chat.prompt import Prompt, Turn
 
 TRIES = 4
 
@@ -52,21 +52,9 @@ def complete(
     parameters = parameters or Parameters(
         temperature=settings.CHAT_TEMPERATURE, max_completion_tokens=settings.CHAT_MAX_COMPLETION_TOKENS
     )
-    fitted = [_fit(policy, list(prompt), parameters) for prompt in prompts]
+    fitted = [prompt_for(policy, prompt, parameters.max_completion_tokens) for prompt in prompts]
     engine = attached(policy)
     return asyncio.run(_complete(policy, engine, fitted, n, parameters, on_progress))
-
-
-def _fit(policy: Policy, messages: list[Turn], parameters: Parameters) -> Prompt:
-    if policy.is_scripted or not policy.directory:
-        return fit(messages, None, context_tokens=settings.CHAT_CONTEXT_TOKENS, completion_tokens=0)
-    directory = policies.directory(policy)
-    return fit(
-        messages,
-        renderer(directory),
-        context_tokens=policies.context_tokens(directory),
-        completion_tokens=parameters.max_completion_tokens,
-    )
 
 
 async def _complete(

@@ -1,5 +1,9 @@
 """Addresses of the websockets."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-websocket_urlpatterns: list[URLPattern] = []
+from chat.consumers import ChatConsumer
+
+websocket_urlpatterns: list[URLPattern] = [
+    path("ws/chat/<uuid:conversation_id>/", ChatConsumer.as_asgi()),  # type: ignore[arg-type]
+]

@@ -91,19 +91,23 @@ class LlamaCppEngine(Engine):
         return self._process is None or self._process.returncode is None
 
     async def stop(self) -> None:
+        """The process first: whoever still reads gets a broken stream, not a closed client."""
+        if self._process is not None and self._process.returncode is None:
+            await _end(self._process)
         if self._client is not None:
             await self._client.close()
-        if self._process is None or self._process.returncode is not None:
-            return
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            async with asyncio.timeout(1.0):
-                await self._process.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(1.0):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 def request(ids: list[int], parameters: Parameters) -> dict[str, Any]:

@@ -1,0 +1,46 @@
+"""Who is at the other end of a socket: asked anew from the session, since a socket lives longer than a sign-in."""
+
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.utils.translation.trans_real import parse_accept_lang_header
+
+from accounts.models import User
+from accounts.roles import Role
+from chat.models import Conversation
+
+
+def who(scope: Any) -> User | None:
+    """The person who is signed in and may chat, by the rows of this moment; None for everybody else.
+
+    Channels' own check reads the user once and knows no SECRET_KEY_FALLBACKS; Django's does.
+    """
+    session_key = getattr(scope.get("session"), "session_key", None)
+    if not session_key:
+        return None
+    store = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user = get_user(SimpleNamespace(session=store))  # type: ignore[arg-type]
+    return user if isinstance(user, User) and user.has_role(Role.CHATTER) else None
+
+
+def conversation_of(user: User, conversation_id: UUID) -> Conversation | None:
+    """The person's own; None for a stranger's as for one that never was."""
+    return Conversation.objects.filter(pk=conversation_id, owner=user, deleted_at=None).first()
+
+
+def language_of(scope: Any) -> str:
+    """The language that the person chose (cookie), else the first of the browser's that the site speaks."""
+    known = dict(settings.LANGUAGES)
+    chosen = scope.get("cookies", {}).get("language", "")
+    if chosen in known:
+        return str(chosen)
+    headers = dict(scope.get("headers", []))
+    accepted = headers.get(b"accept-language", b"").decode("latin-1")
+    for code, _quality in parse_accept_lang_header(accepted):
+        if code.split("-")[0] in known:
+            return code.split("-")[0]
+    return str(settings.LANGUAGE_CODE)

@@ -1,0 +1,203 @@
+"""The websocket of a conversation: it takes events from the page and relays what the tail reads. It makes no text."""
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.layers import get_channel_layer
+from django.utils import translation
+
+from accounts.models import User
+from chat import access, frames, replies
+from chat.errors import ChatError, ConversationGone, Flood, SignedOut, UnknownEvent, UnknownReply
+from chat.models import Message, Reply
+from chat.tail import News, Watch, tail
+from chat.turns import take_turn
+
+MAX_FRAME_BYTES = 65_536
+FRAMES, FRAMES_WITHIN_S = 40, 10.0
+"""More frames within that time are a flood."""
+RECHECK_EVERY_S = 60.0
+CLOSE_FLOOD, CLOSE_TOO_BIG, CLOSE_SIGNED_OUT = 1008, 1009, 4401
+
+
+def group_of(user_id: int) -> str:
+    return f"user.{user_id}"
+
+
+def close_sockets(user_id: int) -> None:
+    """Closes the sockets of somebody who is signed out, suspended or removed; to be called after the commit.
+
+    A socket whose session still holds (another browser of the same person) stays open.
+    """
+    layer = get_channel_layer()
+    assert layer is not None
+    async_to_sync(layer.group_send)(group_of(user_id), {"type": "user.closed"})
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    async def connect(self) -> None:
+        """Accepts the owner of the conversation; whoever else gets 403 before the socket opens."""
+        self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
+        self.language = access.language_of(self.scope)
+        self.watches: dict[int, Watch] = {}
+        self.arrivals: deque[float] = deque()
+        self.news: asyncio.Queue[News] = asyncio.Queue()
+        self.tasks: list[asyncio.Task[None]] = []
+        self.user_id = await self._enter()
+        if self.user_id is None:
+            await self.close()
+            return
+        await self.channel_layer.group_add(group_of(self.user_id), self.channel_name)
+        await self.accept()
+        self.tasks = [asyncio.create_task(self._relay()), asyncio.create_task(self._recheck())]
+
+    async def disconnect(self, code: int) -> None:
+        for watch in self.watches.values():
+            tail().forget(watch)
+        for task in self.tasks:
+            task.cancel()
+        if self.user_id is not None:
+            await self.channel_layer.group_discard(group_of(self.user_id), self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if len(bytes_data or (text_data or "").encode("utf-8", "surrogatepass")) > MAX_FRAME_BYTES:
+            await self.close(CLOSE_TOO_BIG)
+            return
+        key = None
+        try:
+            self._count_frame()
+            event = frames.read(text_data)
+            key = event.get("key")
+            handle = self._handlers.get(event["type"])
+            if handle is None:
+                raise UnknownEvent(event["type"][:40])
+            await handle(self, event)
+        except ChatError as error:
+            await self._say_error(error, key)
+
+    # --- events from the page ---------------------------------------------------------------------------------
+
+    async def _message_send(self, event: dict[str, Any]) -> None:
+        text, key = frames.text(event, "text"), frames.text(event, "key")
+        message, reply = await self._as_writer(
+            _take_turn, self.conversation_id, text, key, frames.number(event, "parent")
+        )
+        await self._send(frames.accepted(message, reply))
+        self._watch(reply.pk, 0)
+
+    async def _reply_stop(self, event: dict[str, Any]) -> None:
+        await self._as_writer(_stop, self.conversation_id, frames.needed(event, "reply"), frames.number(event, "seq"))
+
+    async def _reply_resume(self, event: dict[str, Any]) -> None:
+        reply = frames.needed(event, "reply")
+        await database_sync_to_async(_own_reply)(self.conversation_id, reply)
+        self._watch(reply, frames.number(event, "after_seq") or 0)
+
+    async def _ping(self, event: dict[str, Any]) -> None:
+        if self.user_id is not None:
+            # A layer forgets a channel after a while; joining again is free.
+            await self.channel_layer.group_add(group_of(self.user_id), self.channel_name)
+        await self._send({"type": "pong"})
+
+    _handlers: dict[str, Callable[["ChatConsumer", dict[str, Any]], Awaitable[None]]] = {
+        "message.send": _message_send,
+        "reply.stop": _reply_stop,
+        "reply.resume": _reply_resume,
+        "ping": _ping,
+    }
+
+    # --- events from elsewhere --------------------------------------------------------------------------------
+
+    async def user_closed(self, event: dict[str, Any]) -> None:
+        """Somebody signed this person out, or suspended them: true if the rows say so, too."""
+        if await self._enter() is None:
+            await self._say_error(SignedOut())
+
+    async def _relay(self) -> None:
+        """From the tail to this socket alone: a slow one keeps nobody else waiting."""
+        while True:
+            news = await self.news.get()
+            with translation.override(self.language):
+                frame = frames.of(news)
+            await self._send(frame)
+
+    # --- the rest ---------------------------------------------------------------------------------------------
+
+    def _watch(self, reply: int, after_seq: int) -> None:
+        """A second wish for the same reply replaces the first: nothing is told twice."""
+        if former := self.watches.get(reply):
+            tail().forget(former)
+        self.watches[reply] = tail().watch(reply, after_seq, self.news.put_nowait)
+
+    def _count_frame(self) -> None:
+        now = time.monotonic()
+        while self.arrivals and self.arrivals[0] < now - FRAMES_WITHIN_S:
+            self.arrivals.popleft()
+        self.arrivals.append(now)
+        if len(self.arrivals) > FRAMES:
+            raise Flood
+
+    async def _enter(self) -> int | None:
+        """The id of the person, if they may be here now."""
+        return await database_sync_to_async(_enter)(self.scope, self.conversation_id)
+
+    async def _as_writer(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Runs what changes rows, after asking anew whether this person may."""
+        return await database_sync_to_async(_guarded)(self.scope, function, *args)
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(RECHECK_EVERY_S)
+            if await self._enter() is None:
+                await self._say_error(SignedOut())
+
+    async def _say_error(self, error: ChatError, key: object = None) -> None:
+        with translation.override(self.language):
+            frame = frames.error(error, key)
+        await self._send(frame)
+        if isinstance(error, Flood):
+            await self.close(CLOSE_FLOOD)
+        elif isinstance(error, SignedOut):
+            await self.close(CLOSE_SIGNED_OUT)
+
+    async def _send(self, frame: dict[str, Any]) -> None:
+        await self.send(json.dumps(frame, ensure_ascii=False))
+
+
+def _enter(scope: Any, conversation_id: UUID) -> int | None:
+    user = access.who(scope)
+    return user.pk if user and access.conversation_of(user, conversation_id) else None
+
+
+def _guarded(scope: Any, function: Callable[..., Any], *args: Any) -> Any:
+    user = access.who(scope)
+    if user is None:
+        raise SignedOut
+    return function(user, *args)
+
+
+def _take_turn(user: User, conversation_id: UUID, text: str, key: str, parent: int | None) -> tuple[Message, Reply]:
+    conversation = access.conversation_of(user, conversation_id)
+    if conversation is None:
+        raise ConversationGone
+    return take_turn(conversation, text, key, parent)
+
+
+def _stop(user: User, conversation_id: UUID, reply: int, seq: int | None) -> None:
+    if access.conversation_of(user, conversation_id) is None:
+        raise ConversationGone
+    _own_reply(conversation_id, reply)
+    replies.stop(reply, seq)
+
+
+def _own_reply(conversation_id: UUID, reply: int) -> None:
+    if not Reply.objects.filter(pk=reply, message__conversation=conversation_id).exists():
+        raise UnknownReply(str(reply))

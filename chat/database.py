@@ -1,0 +1,33 @@
+"""One thread with a database connection of its own, for loops that ask too often to share the others' thread."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from django.db import connections
+from django.db.utils import InterfaceError, OperationalError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class DatabaseThread:
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    async def __call__(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The function's result, from the thread. After an error of the connection the next call gets a new one."""
+
+        def run() -> R:
+            try:
+                return function(*args, **kwargs)
+            except (OperationalError, InterfaceError):
+                connections.close_all()
+                raise
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, run)
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._executor, connections.close_all)
+        self._executor.shutdown()

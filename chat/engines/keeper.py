@@ -1,0 +1,245 @@
+"""Keeps an engine for the live policy: starts, watches, restarts, and swaps it while replies under way go on.
+
+Rows of EngineProcess tell the other processes what is there. Runs in the talker, in its event loop.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from dataclasses import dataclass, field
+
+from django.db.utils import InterfaceError, OperationalError
+from django.utils import timezone
+
+from chat import policies
+from chat.database import DatabaseThread
+from chat.engines.engine import Engine
+from chat.engines.keys import key_of
+from chat.engines.loading import HEARTBEAT_LIMIT, engine_for
+from chat.errors import BadPolicy, ChatError, EngineDown
+from chat.models import EngineProcess, Policy
+
+logger = logging.getLogger(__name__)
+State = EngineProcess.State
+
+STEP_S = 0.2
+PROBE_EVERY_S = 2.0
+PROBE_TIMEOUT_S = 3.0
+SILENT_LIMIT_S = 8.0
+"""An engine that answers no probe for this long is killed: with its restart that stays within 30 s."""
+HEARTBEAT_EVERY_S = 3.0
+BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Pauses before the next start after one, two, ... failures in a row."""
+
+
+@dataclass(eq=False)
+class Kept:
+    """An engine with its row, and how many replies it is writing."""
+
+    policy: Policy
+    engine: Engine
+    row: int
+    state: EngineProcess.State = State.STARTING
+    users: int = 0
+    starting: asyncio.Task[None] | None = None
+    probing: asyncio.Task[None] | None = None
+    answered_at: float = 0.0
+    probed_at: float = 0.0
+
+
+@dataclass
+class Failures:
+    count: int = 0
+    not_before: float = 0.0
+
+    def add(self) -> None:
+        pause_s = BACK_OFF_S[min(self.count, len(BACK_OFF_S) - 1)]
+        self.count += 1
+        self.not_before = time.monotonic() + pause_s
+
+
+@dataclass
+class Keeper:
+    database: DatabaseThread
+    current: Kept | None = None
+    """Where new replies go; None while no engine is ready."""
+    kept: list[Kept] = field(default_factory=list)
+    failures: dict[int, Failures] = field(default_factory=dict)
+    stopping: set[asyncio.Task[None]] = field(default_factory=set)
+    beaten_at: float = 0.0
+
+    async def run(self) -> None:
+        await self.database(_bury_the_dead)
+        while True:
+            try:
+                await self.step()
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("the database is away: %s", error)
+            await asyncio.sleep(STEP_S)
+
+    async def step(self) -> None:
+        """One look at everything. Nothing in it waits for an engine."""
+        wanted = await self.database(_live_policy)
+        await self._want(wanted)
+        for kept in list(self.kept):
+            await self._look_at(kept)
+        if time.monotonic() - self.beaten_at > HEARTBEAT_EVERY_S:
+            self.beaten_at = time.monotonic()
+            await self.database(_beat, [kept.row for kept in self.kept if self._is_alive(kept)])
+
+    async def close(self) -> None:
+        """Stops every engine and says so in its row."""
+        self.current = None
+        for kept in list(self.kept):
+            await self._end(kept, "")
+        if self.stopping:
+            await asyncio.wait(self.stopping)
+
+    async def _want(self, policy: Policy | None) -> None:
+        if policy is None:
+            return
+        kept = next((kept for kept in self.kept if kept.policy.pk == policy.pk), None)
+        if kept is None:
+            failures = self.failures.setdefault(policy.pk, Failures())
+            if time.monotonic() >= failures.not_before:
+                await self._begin(policy)
+        elif kept.state in (State.READY, State.DRAINING) and kept is not self.current:
+            await self._switch_to(kept)
+
+    async def _begin(self, policy: Policy) -> None:
+        row = await self.database(_create_row, policy)
+        try:
+            engine = engine_for(policy)
+        except ImportError as error:
+            await self.database(_set_state, row, State.DEAD, f"CHAMSAE_ENGINE: {error}")
+            raise
+        kept = Kept(policy, engine, row)
+        self.kept.append(kept)
+        kept.starting = asyncio.create_task(self._start(kept))
+
+    async def _start(self, kept: Kept) -> None:
+        try:
+            if kept.engine.is_embedded:
+                # A tampered or half-written directory is never served.
+                await asyncio.to_thread(_verify, kept.policy)
+            await kept.engine.start(key_of(kept.row))
+        except ChatError as error:
+            logger.error("engine for %s did not start: %s", kept.policy.name, error)
+            self.failures[kept.policy.pk].add()
+            await self._end(kept, f"{error.code}: {error}")
+            return
+        kept.answered_at = kept.probed_at = time.monotonic()
+        kept.state = State.READY
+        await self.database(_set_ready, kept.row, kept.engine.url, kept.engine.pid)
+        logger.info("engine for %s is ready", kept.policy.name)
+
+    async def _switch_to(self, kept: Kept) -> None:
+        """New replies go to `kept`; the former engine ends the replies that it began."""
+        former, self.current = self.current, kept
+        if kept.state == State.DRAINING:
+            kept.state = State.READY
+            await self.database(_set_state, kept.row, State.READY)
+        if former is not None and former in self.kept:
+            former.state = State.DRAINING
+            await self.database(_set_state, former.row, State.DRAINING)
+
+    async def _look_at(self, kept: Kept) -> None:
+        if kept.state == State.STARTING:
+            await self._check_start(kept)
+        elif kept.state == State.DRAINING and kept.users == 0:
+            await self._end(kept, "")
+        elif not kept.engine.is_running():
+            await self._lose(kept, "its process ended")
+        elif time.monotonic() - kept.answered_at > SILENT_LIMIT_S:
+            await self._lose(kept, "it answered no probe")
+        elif time.monotonic() - kept.probed_at > PROBE_EVERY_S:
+            kept.probed_at = time.monotonic()
+            if kept.probing is None or kept.probing.done():
+                kept.probing = asyncio.create_task(self._probe(kept))
+
+    async def _check_start(self, kept: Kept) -> None:
+        """A start that ended in an error nobody foresaw is a failed start."""
+        task = kept.starting
+        if task is not None and task.done() and kept in self.kept and (error := task.exception()) is not None:
+            logger.error("engine for %s did not start", kept.policy.name, exc_info=error)
+            self.failures[kept.policy.pk].add()
+            await self._end(kept, repr(error))
+
+    async def _probe(self, kept: Kept) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                if await kept.engine.is_healthy():
+                    kept.answered_at = time.monotonic()
+                    self.failures.pop(kept.policy.pk, None)
+
+    async def _lose(self, kept: Kept, reason: str) -> None:
+        logger.error("engine for %s is lost: %s", kept.policy.name, reason)
+        self.failures.setdefault(kept.policy.pk, Failures()).add()
+        await self._end(kept, f"{EngineDown.code}: {reason}")
+
+    async def _end(self, kept: Kept, error: str) -> None:
+        """Stops the engine; replies that it was writing get EngineDown from their streams."""
+        if self.current is kept:
+            self.current = None
+        if kept in self.kept:
+            self.kept.remove(kept)
+        this = asyncio.current_task()
+        for task in (kept.starting, kept.probing):
+            if task is not None and task is not this:
+                task.cancel()
+                await asyncio.wait([task])
+        kept.state = State.DEAD
+        stopping = asyncio.create_task(_stop(kept))
+        self.stopping.add(stopping)
+        stopping.add_done_callback(self.stopping.discard)
+        await self.database(_set_state, kept.row, State.DEAD, error)
+
+    def _is_alive(self, kept: Kept) -> bool:
+        return kept.state == State.STARTING or time.monotonic() - kept.answered_at < SILENT_LIMIT_S
+
+
+async def _stop(kept: Kept) -> None:
+    """A server elsewhere that seems silent may still be writing: only our own process is taken from its readers."""
+    while kept.users and not kept.engine.is_embedded:
+        await asyncio.sleep(STEP_S)
+    await kept.engine.stop()
+
+
+# --- rows -----------------------------------------------------------------------------------------------------
+
+
+def _live_policy() -> Policy | None:
+    return Policy.objects.filter(is_live=True).first()
+
+
+def _verify(policy: Policy) -> None:
+    manifest = policies.verify(policies.directory(policy))
+    if policy.manifest_sha256 and manifest != policy.manifest_sha256:
+        raise BadPolicy(f"{policy.name}: its manifest is not the one that was registered")
+
+
+def _create_row(policy: Policy) -> int:
+    return EngineProcess.objects.create(policy=policy, host=socket.gethostname()).pk
+
+
+def _set_ready(row: int, url: str, pid: int | None) -> None:
+    now = timezone.now()
+    EngineProcess.objects.filter(pk=row).update(state=State.READY, url=url, pid=pid, heartbeat_at=now)
+
+
+def _set_state(row: int, state: EngineProcess.State, error: str = "") -> None:
+    EngineProcess.objects.filter(pk=row).update(state=state, error=error[:2000])
+
+
+def _beat(rows: list[int]) -> None:
+    EngineProcess.objects.filter(pk__in=rows).update(heartbeat_at=timezone.now())
+
+
+def _bury_the_dead() -> None:
+    """Rows that a killed talker left behind; its engines ended with it."""
+    stale = timezone.now() - HEARTBEAT_LIMIT
+    EngineProcess.objects.exclude(state=State.DEAD).filter(heartbeat_at__lt=stale).update(
+        state=State.DEAD, error="its talker is gone"
+    )

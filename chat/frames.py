@@ -1,0 +1,87 @@
+"""The words on the websocket: reading what the page sends, and building what it is sent."""
+
+import json
+from typing import Any
+
+from chat.errors import OF_A_REPLY, BadFrame, Blocked, ChatError
+from chat.models import Message, Reply
+from chat.tail import ChunkNews, EndNews, News
+
+LARGEST = 2**63 - 1
+
+
+def read(data: str | None) -> dict[str, Any]:
+    """The event in a frame: a JSON object with a string `type`. Raises BadFrame."""
+    if data is None:
+        raise BadFrame("binary")
+    try:
+        event = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadFrame(str(error)) from error
+    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        raise BadFrame("no object with a type")
+    return event
+
+
+def text(event: dict[str, Any], name: str) -> str:
+    value = event.get(name)
+    if not isinstance(value, str):
+        raise BadFrame(f"{name} is no string")
+    return value
+
+
+def number(event: dict[str, Any], name: str) -> int | None:
+    """A whole number from 0 that a database can hold, or None where it is absent or null."""
+    value = event.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST:
+        raise BadFrame(f"{name} is no whole number")
+    return value
+
+
+def needed(event: dict[str, Any], name: str) -> int:
+    value = number(event, name)
+    if value is None:
+        raise BadFrame(f"{name} is missing")
+    return value
+
+
+def accepted(message: Message, reply: Reply) -> dict[str, Any]:
+    return {
+        "type": "message.accepted",
+        "key": message.key,
+        "message": {"id": message.pk, "parent": message.parent_id, "text": message.text},
+        "reply": {"id": reply.pk, "message": reply.message_id},
+    }
+
+
+def error(problem: ChatError, key: object = None) -> dict[str, Any]:
+    """In the language that is active."""
+    frame: dict[str, Any] = {"type": "error", "code": problem.code, "message": str(problem.message)}
+    if problem.retry_after_s is not None:
+        frame["retry_after_s"] = round(problem.retry_after_s, 1)
+    if isinstance(problem, Blocked):
+        frame["guard"] = problem.guard
+    if isinstance(key, str):
+        frame["key"] = key[:64]
+    return frame
+
+
+def of(news: News) -> dict[str, Any]:
+    """The frame that tells the page, in the language that is active."""
+    if isinstance(news, ChunkNews):
+        return {"type": "reply.chunk", "reply": news.reply, "seq": news.seq, "text": news.text}
+    policy = {"name": news.policy[0], "version": news.policy[1]} if news.policy else None
+    frame: dict[str, Any] = {"reply": news.reply, "state": news.state, "policy": policy}
+    if isinstance(news, EndNews):
+        return {"type": "reply.done", **frame, "html": news.html, "text": news.text, "seq": news.seq}
+    kind = OF_A_REPLY.get(news.error)
+    return {
+        "type": "reply.state",
+        **frame,
+        "position": news.position,
+        "retryable": news.state in (Reply.State.INTERRUPTED, Reply.State.FAILED)
+        and (kind is None or kind.is_retryable),
+        "error": {"code": news.error, "message": str(kind.message) if kind else ""} if news.error else None,
+    }

@@ -1,0 +1,53 @@
+"""`manage.py run_talker`: the process that writes replies."""
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from chat.talker import Talker
+
+
+class Command(BaseCommand):
+    help = (
+        "Writes the replies of the chat and keeps the engine for the live policy. Ends on SIGTERM, on Ctrl+C, and "
+        "when its standard input is a pipe that is closed."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        asyncio.run(talk_until_told())
+
+
+async def talk_until_told() -> None:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    _watch_stdin(loop, told)
+    talking = asyncio.create_task(Talker().run())
+    waiting = asyncio.create_task(told.wait())
+    await asyncio.wait([talking, waiting], return_when=asyncio.FIRST_COMPLETED)
+    talking.cancel()
+    try:
+        await talking
+    except asyncio.CancelledError:
+        pass
+    finally:
+        waiting.cancel()
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, told: asyncio.Event) -> None:
+    """Whoever starts this as a child holds the other end of a pipe; when it dies, the pipe closes."""
+    if sys.stdin is None or sys.stdin.closed or not stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
+        return
+
+    def readable() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            loop.remove_reader(sys.stdin.fileno())
+            told.set()
+
+    loop.add_reader(sys.stdin.fileno(), readable)

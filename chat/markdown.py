@@ -1,0 +1,70 @@
+"""From a model's markdown to HTML that is safe to show: no raw HTML, no images, no script, no inline style."""
+
+import re
+from typing import Any
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+from pygments.util import ClassNotFound
+
+TAGS = {
+    *("a", "blockquote", "br", "code", "del", "em", "hr", "li", "ol", "p", "pre", "s", "span", "strong", "ul"),
+    *("h1", "h2", "h3", "h4", "h5", "h6", "table", "tbody", "td", "th", "thead", "tr"),
+}
+ATTRIBUTES = {"a": {"href", "title"}, "code": {"class"}, "span": {"class"}, "ol": {"start"}}
+SCHEMES = {"http", "https", "mailto"}
+LONGEST_HIGHLIGHT = 20_000
+"""Characters of code that are coloured; more are shown plain."""
+INVISIBLE = re.compile("[\U000e0000-\U000e007f\u202a-\u202e\u2066-\u2069]")
+"""Tag characters and direction controls: text that reads otherwise than it is stored."""
+PYGMENTS_CLASS = re.compile(r"[a-z][a-z0-9]{0,3}")
+LANGUAGE_CLASS = re.compile(r"language-[A-Za-z0-9_+#-]{1,30}")
+
+
+def render(text: str) -> str:
+    """Sanitised HTML. Code is coloured by classes of Pygments; nothing needs inline style."""
+    html = _markdown.render(INVISIBLE.sub("", text))
+    return nh3.clean(
+        html,
+        tags=TAGS,
+        attributes=ATTRIBUTES,
+        attribute_filter=_filter,
+        url_schemes=SCHEMES,
+        link_rel="nofollow noopener",
+        clean_content_tags={"script", "style"},
+    )
+
+
+def _filter(tag: str, attribute: str, value: str) -> str | None:
+    if attribute == "class":
+        wanted = PYGMENTS_CLASS if tag == "span" else LANGUAGE_CLASS
+        return value if wanted.fullmatch(value) else None
+    if attribute == "href":
+        return value if re.match(r"(?:https?://|mailto:)", value, re.IGNORECASE) else None
+    return value
+
+
+def _colour(code: str, language: str, _attributes: str) -> str:
+    """HTML of a code block's inside; empty lets markdown-it escape it."""
+    if not language or len(code) > LONGEST_HIGHLIGHT:
+        return ""
+    try:
+        lexer = get_lexer_by_name(language)
+    except ClassNotFound:
+        return ""
+    coloured: str = highlight(code, lexer, _formatter)
+    return coloured
+
+
+def _description(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
+    """An image becomes its description: whatever its address, the reader's browser asks nobody for it."""
+    return escapeHtml(tokens[index].content)
+
+
+_formatter: Any = HtmlFormatter(nowrap=True)
+_markdown = MarkdownIt("commonmark", {"html": False, "highlight": _colour}).enable(["table", "strikethrough"])
+_markdown.add_render_rule("image", _description)

@@ -1,0 +1,176 @@
+"""The life of a reply: every transition, each a conditional UPDATE, so that only one of several can win.
+
+    queued -> streaming -> complete | stopped | interrupted | failed
+    queued -> stopped | failed
+
+Whatever ends a reply writes the message's text in the same transaction: the concatenation of its chunks.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from chat.errors import ChatError, EngineDown, TalkerGone
+from chat.models import Chunk, EngineProcess, Message, Policy, Reply
+
+State = Reply.State
+QUEUE_PATIENCE = timedelta(seconds=60)
+"""How long a reply waits in the queue while no engine is ready."""
+ENGINE_FRESH = timedelta(seconds=15)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A chunk to be stored."""
+
+    reply: int
+    seq: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a reply ended, and what is known of its making by then."""
+
+    reply: int
+    state: Reply.State
+    error: str = ""
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    first_token_at: datetime | None = None
+
+
+def queue(parent: Message, parameters: dict[str, object]) -> Reply:
+    """A queued reply with its still empty message, as an answer to `parent`."""
+    message = Message.objects.create(
+        conversation_id=parent.conversation_id, parent=parent, role=Message.Role.ASSISTANT
+    )
+    return Reply.objects.create(message=message, parameters=parameters)
+
+
+def position(reply_id: int) -> int:
+    """Place of a queued reply, 1 for the next to start."""
+    return Reply.objects.filter(state=State.QUEUED, pk__lte=reply_id).count()
+
+
+def claim(owner: str, policy: Policy, limit: int) -> list[Reply]:
+    """Starts up to `limit` queued replies, oldest first, on the policy that they keep to their end."""
+    waiting = Reply.objects.filter(state=State.QUEUED, stop_requested=False).order_by("pk")
+    won = []
+    for pk in list(waiting.values_list("pk", flat=True)[:limit]):
+        now = timezone.now()
+        started = Reply.objects.filter(pk=pk, state=State.QUEUED, stop_requested=False).update(
+            state=State.STREAMING,
+            owner=owner,
+            policy=policy,
+            started_at=now,
+            lease_until=now + settings.REPLY_LEASE,
+        )
+        if started:
+            won.append(pk)
+    return list(Reply.objects.filter(pk__in=won).select_related("message").order_by("pk"))
+
+
+def renew(owner: str) -> None:
+    """Keeps the leases of everything that the owner is writing."""
+    _held(owner).update(lease_until=timezone.now() + settings.REPLY_LEASE)
+
+
+def let_go(owner: str, ids: Collection[int]) -> set[int]:
+    """Those of the replies that the owner need not write any more; one whose stop was only asked for ends here."""
+    for pk in _held(owner).filter(pk__in=ids, stop_requested=True).values_list("pk", flat=True):
+        stop(pk)
+    return set(ids) - set(_held(owner).filter(pk__in=ids).values_list("pk", flat=True))
+
+
+def write(owner: str, chunks: Sequence[Written], endings: Sequence[Ending]) -> set[int]:
+    """Stores chunks and endings of replies that the owner still holds; the ids of the others come back.
+
+    Safe to repeat with the same arguments, as after an error that left unsaid whether it was done.
+    """
+    ids = {chunk.reply for chunk in chunks} | {ending.reply for ending in endings}
+    with transaction.atomic():
+        # The lock makes a stop wait, and a stop that came first makes this see it.
+        rows = _held(owner).filter(pk__in=ids).select_for_update().order_by("pk")
+        held = set(rows.values_list("pk", flat=True))
+        Chunk.objects.bulk_create(
+            [Chunk(reply_id=c.reply, seq=c.seq, text=c.text) for c in chunks if c.reply in held],
+            ignore_conflicts=True,
+        )
+        for ending in endings:
+            if ending.reply in held:
+                _end(_held(owner).filter(pk=ending.reply), ending)
+    return ids - held
+
+
+def stop(reply_id: int, seq: int | None = None) -> bool:
+    """Ends a live reply at the reader's wish, with the text up to chunk `seq` (None: all that there is).
+
+    False if it had ended already. The talker finds out by itself and closes the engine's stream.
+    """
+    live = Reply.objects.filter(pk=reply_id, state__in=Reply.LIVE)
+    with transaction.atomic():
+        return _end(live, Ending(reply_id, State.STOPPED), keep=seq)
+
+
+def reap(*, except_owner: str = "") -> int:
+    """Ends replies that nobody writes any more, and queued ones that no engine will take; how many."""
+    now = timezone.now()
+    ended = 0
+    expired = Q(state=State.STREAMING, lease_until__lt=now) & ~Q(owner=except_owner)
+    forgotten = Q(state=State.QUEUED, stop_requested=True)
+    if not engine_is_ready():
+        forgotten |= Q(state=State.QUEUED, queued_at__lt=now - QUEUE_PATIENCE)
+    for reply in Reply.objects.filter(expired | forgotten).order_by("pk"):
+        still = Reply.objects.filter(expired | forgotten, pk=reply.pk)
+        with transaction.atomic():
+            ended += _end(still, _end_of_forgotten(reply))
+    return ended
+
+
+def engine_is_ready() -> bool:
+    fresh = timezone.now() - ENGINE_FRESH
+    return EngineProcess.objects.filter(state=EngineProcess.State.READY, heartbeat_at__gt=fresh).exists()
+
+
+def ending_after(reply_id: int, error: ChatError) -> Ending:
+    """Interrupted if another try may help, failed if not."""
+    state = State.INTERRUPTED if error.is_retryable else State.FAILED
+    return Ending(reply_id, state, error=error.code)
+
+
+def _end_of_forgotten(reply: Reply) -> Ending:
+    if reply.stop_requested:
+        return Ending(reply.pk, State.STOPPED)
+    if reply.state == State.QUEUED:
+        return Ending(reply.pk, State.FAILED, error=EngineDown.code)
+    return Ending(reply.pk, State.INTERRUPTED, error=TalkerGone.code)
+
+
+def _held(owner: str) -> QuerySet[Reply]:
+    return Reply.objects.filter(owner=owner, state=State.STREAMING)
+
+
+def _end(rows: QuerySet[Reply], ending: Ending, keep: int | None = None) -> bool:
+    """The one place where a reply ends. `rows` says under which condition; inside a transaction."""
+    values: dict[str, object] = {"state": ending.state, "error": ending.error, "finish_reason": ending.finish_reason}
+    for name in ("prompt_tokens", "completion_tokens", "first_token_at"):
+        if value := getattr(ending, name):
+            values[name] = value
+    if ending.state == State.STOPPED:
+        values["stop_requested"] = True
+    if not rows.update(**values, ended_at=timezone.now(), lease_until=None):
+        return False
+    chunks = Chunk.objects.filter(reply_id=ending.reply)
+    if keep is not None:
+        chunks.filter(seq__gt=keep).delete()
+    texts = list(chunks.order_by("seq").values_list("text", flat=True))
+    Reply.objects.filter(pk=ending.reply).update(last_seq=len(texts))
+    Message.objects.filter(reply=ending.reply).update(text="".join(texts))
+    return True

@@ -1,0 +1,202 @@
+"""The tail of the chunk table: while sockets of this process wait for live replies, one loop reads for all of them.
+
+A socket says from which chunk on it wants a reply, and is told each later chunk once and in order, each change of
+state, and the end.
+"""
+
+import asyncio
+import logging
+import time
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from django.db.models import Max
+from django.db.utils import InterfaceError, OperationalError
+
+from chat import markdown, replies
+from chat.database import DatabaseThread
+from chat.models import Chunk, Reply
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.04
+REAP_EVERY_S = 5.0
+PAUSE_AFTER_ERROR_S = 0.5
+
+
+@dataclass(frozen=True)
+class StateNews:
+    reply: int
+    state: str
+    position: int | None
+    """Place in the queue while queued."""
+    policy: tuple[str, int] | None
+    """Name and version."""
+    error: str
+
+
+@dataclass(frozen=True)
+class ChunkNews:
+    reply: int
+    seq: int
+    text: str
+
+
+@dataclass(frozen=True)
+class EndNews:
+    reply: int
+    state: str
+    policy: tuple[str, int] | None
+    seq: int
+    text: str
+    html: str
+
+
+News = StateNews | ChunkNews | EndNews
+
+
+@dataclass(eq=False)
+class Watch:
+    """One socket's interest in one reply."""
+
+    reply: int
+    seq: int
+    """The last chunk that the socket has."""
+    tell: Callable[[News], None]
+    is_new: bool = True
+    said: StateNews | None = None
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one look at the tables found."""
+
+    states: dict[int, StateNews]
+    chunks: dict[int, list[ChunkNews]]
+    ended: dict[int, EndNews]
+    cursor: int
+
+
+class Tail:
+    def __init__(self) -> None:
+        self._watches: set[Watch] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def watch(self, reply: int, after_seq: int, tell: Callable[[News], None]) -> Watch:
+        """Tells of the reply until its end, or until the watch is forgotten."""
+        watch = Watch(reply, after_seq, tell)
+        self._watches.add(watch)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        return watch
+
+    def forget(self, watch: Watch) -> None:
+        self._watches.discard(watch)
+
+    async def _run(self) -> None:
+        database = DatabaseThread("tail")
+        cursor = -1
+        reap_at = time.monotonic()
+        try:
+            while self._watches:
+                started = time.monotonic()
+                try:
+                    cursor = await self._look(database, cursor)
+                    if started >= reap_at:
+                        reap_at = started + REAP_EVERY_S
+                        await database(replies.reap)
+                except (OperationalError, InterfaceError) as error:
+                    logger.warning("the database is away: %s", error)
+                    await asyncio.sleep(PAUSE_AFTER_ERROR_S)
+                await asyncio.sleep(max(0.0, started + LOOK_EVERY_S - time.monotonic()))
+        finally:
+            await database.close()
+
+    async def _look(self, database: DatabaseThread, cursor: int) -> int:
+        watches = list(self._watches)
+        behind: dict[int, int] = {}
+        for watch in watches:
+            if watch.is_new:
+                behind[watch.reply] = min(watch.seq, behind.get(watch.reply, watch.seq))
+        found = await database(look, {watch.reply for watch in watches}, behind, cursor)
+        gaps: dict[int, int] = {}
+        for watch in watches:
+            watch.is_new = False
+            if watch in self._watches and not self._tell(watch, found):
+                gaps[watch.reply] = min(watch.seq, gaps.get(watch.reply, watch.seq))
+                watch.is_new = True  # the next look reads what is missing
+        return found.cursor
+
+    def _tell(self, watch: Watch, found: _Look) -> bool:
+        """False if a chunk is missing before the newest."""
+        state = found.states.get(watch.reply)
+        if state is None:  # the reply was deleted with its conversation
+            self.forget(watch)
+            return True
+        if state != watch.said:
+            watch.said = state
+            watch.tell(state)
+        for chunk in found.chunks.get(watch.reply, ()):
+            if chunk.seq > watch.seq + 1 and watch.reply not in found.ended:
+                return False
+            if chunk.seq == watch.seq + 1:
+                watch.seq = chunk.seq
+                watch.tell(chunk)
+        if end := found.ended.get(watch.reply):
+            self.forget(watch)
+            watch.tell(end)
+        return True
+
+
+_tails: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Tail]" = weakref.WeakKeyDictionary()
+
+
+def tail() -> Tail:
+    """The tail of the running event loop."""
+    return _tails.setdefault(asyncio.get_running_loop(), Tail())
+
+
+def look(ids: Iterable[int], behind: dict[int, int], cursor: int) -> _Look:
+    """States of the replies, their chunks after the cursor, and for those `behind` every chunk after the number."""
+    ids = set(ids)
+    # States first: what had ended by then has all its chunks in the table.
+    rows = list(Reply.objects.filter(pk__in=ids).select_related("policy", "message"))
+    places = _places({row.pk for row in rows if row.state == Reply.State.QUEUED})
+    chunks: dict[int, list[ChunkNews]] = defaultdict(list)
+    if cursor < 0:
+        cursor = Chunk.objects.aggregate(newest=Max("pk"))["newest"] or 0
+    for reply, seq in behind.items():
+        missed = Chunk.objects.filter(reply_id=reply, seq__gt=seq).order_by("seq")
+        chunks[reply] += [ChunkNews(reply, chunk.seq, chunk.text) for chunk in missed]
+    for chunk in Chunk.objects.filter(pk__gt=cursor, reply_id__in=ids).order_by("pk"):
+        cursor = max(cursor, chunk.pk)
+        chunks[chunk.reply_id].append(ChunkNews(chunk.reply_id, chunk.seq, chunk.text))
+    return _Look(
+        states={row.pk: _state(row, places.get(row.pk)) for row in rows},
+        chunks=chunks,
+        ended={row.pk: end_of(row) for row in rows if not row.is_live},
+        cursor=cursor,
+    )
+
+
+def _places(queued: set[int]) -> dict[int, int]:
+    if not queued:
+        return {}
+    waiting = Reply.objects.filter(state=Reply.State.QUEUED).order_by("pk").values_list("pk", flat=True)
+    return {pk: place for place, pk in enumerate(waiting, start=1) if pk in queued}
+
+
+def _state(row: Reply, position: int | None) -> StateNews:
+    return StateNews(row.pk, row.state, position, _policy(row), row.error)
+
+
+def _policy(row: Reply) -> tuple[str, int] | None:
+    return (row.policy.name, row.policy.version) if row.policy else None
+
+
+def end_of(row: Reply) -> EndNews:
+    """The whole of an ended reply; nothing of one that moderators hid."""
+    text = "" if row.message.hidden_at else row.message.text
+    return EndNews(row.pk, row.state, _policy(row), row.last_seq, text, markdown.render(text))
