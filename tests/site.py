@@ -1,0 +1,134 @@
+"""A whole site as a child process on a throw-away state, for tests that come in by the front door."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+NOT_HANDED_ON = (
+    "DJANGO_SETTINGS_MODULE",
+    "CHAMSAE_TEST_HOME",
+    "PYTEST_XDIST_WORKER",
+    "CHAMSAE_SITE",
+    "CHAMSAE_ORIGINS",
+)
+SCRIPTED = """
+from chat.models import Policy
+if not Policy.objects.filter(is_live=True).exists():
+    Policy.objects.create(name="scripted", version=1, is_live=True, is_scripted=True)
+"""
+
+
+@dataclass
+class Site:
+    home: Path
+    port: int
+    environment: dict[str, str]
+    process: subprocess.Popen[str]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def manage(self, *words: str, timeout_s: float = 120) -> str:
+        """Runs a command on the site's state and returns what it printed on stdout."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *words],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def logs(self) -> str:
+        return "\n".join(
+            f"== {path.name}\n{path.read_text()[-4000:]}" for path in sorted((self.home / "logs").glob("*.log"))
+        )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def environment_of(home: Path, database_url: str, **settings: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in NOT_HANDED_ON}
+    given = {"CHAMSAE_HOME": str(home), "CHAMSAE_DEBUG": "1", "OMP_NUM_THREADS": "1", "CHAMSAE_TASK_STOCK": "2"}
+    if database_url:
+        given["DATABASE_URL"] = database_url
+    return {**kept, "CHAMSAE_LOG_LEVEL": "INFO", **given, **settings}
+
+
+@contextlib.contextmanager
+def own_database() -> Iterator[str]:
+    """Where the suite runs on PostgreSQL, a database of the site's own; else nothing, and SQLite under its home."""
+    url = os.environ.get("DATABASE_URL", "")
+    if not url.startswith("postgres"):
+        yield ""
+        return
+    import psycopg
+
+    name = f"chamsae_{uuid.uuid4().hex[:12]}"
+    server = url.rsplit("/", 1)[0]
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield f"{server}/{name}"
+        finally:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@contextlib.contextmanager
+def running_site(home: Path, model: Path | None = None, *, patience_s: float = 90, **settings: str) -> Iterator[Site]:
+    """A started site that answers; with a policy directory as its model, else with canned text."""
+    with own_database() as database_url:
+        port = free_port()
+        environment = environment_of(home, database_url, **settings)
+        if model is not None:
+            environment["CHAMSAE_MODEL"] = str(model)
+        else:
+            prepare_scripted(environment)
+        command = [sys.executable, "manage.py", "run_site", "--port", str(port)]
+        said = (home / "said.txt").open("w+")
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=said, stderr=subprocess.STDOUT, text=True
+        )
+        site = Site(home, port, environment, process)
+        try:
+            until_it_greets(site, home / "said.txt", patience_s)
+            yield site
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise AssertionError("the site did not stop within 10 s\n" + site.logs()) from None
+
+
+def prepare_scripted(environment: dict[str, str]) -> None:
+    for words in (["migrate", "--verbosity", "0"], ["shell", "--verbosity", "0", "-c", SCRIPTED]):
+        subprocess.run([sys.executable, "manage.py", *words], cwd=ROOT, env=environment, check=True, timeout=60)
+
+
+def until_it_greets(site: Site, said: Path, patience_s: float) -> None:
+    deadline = time.monotonic() + patience_s
+    while f"Chamsae is at {site.url}/" not in said.read_text():
+        ended = site.process.poll()
+        assert ended is None, f"run_site ended with code {ended}:\n{said.read_text()}"
+        assert time.monotonic() < deadline, f"not ready in {patience_s} s:\n{said.read_text()}"
+        time.sleep(0.2)
+    assert httpx.get(f"{site.url}/healthz").status_code == 200
