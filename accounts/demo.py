@@ -1,15 +1,35 @@
 """The four demo accounts, one a role; only where DEBUG is on."""
 
+from dataclasses import dataclass
+
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.roles import GROUPS, Role
 
-ACCOUNTS = (Role.CHATTER, Role.ANNOTATOR, Role.MODERATOR, Role.ADMIN)
-"""User name and role are the same word."""
+
+@dataclass(frozen=True)
+class DemoAccount:
+    role: Role
+    may: Promise
+
+    @property
+    def name(self) -> str:
+        return self.role.value
+
+
+ACCOUNTS = (
+    DemoAccount(Role.CHATTER, _("talks")),
+    DemoAccount(Role.ANNOTATOR, _("also ranks replies and flags violations")),
+    DemoAccount(Role.MODERATOR, _("also decides on reports")),
+    DemoAccount(Role.ADMIN, _("may do all: rules, training, promotion")),
+)
+"""One a role; the user name is the role's word."""
 
 
 class DemoRefused(ImproperlyConfigured):
@@ -25,7 +45,7 @@ def create_accounts() -> list[User]:
     if not settings.DEBUG:
         raise DemoRefused
     groups = {role: Group.objects.get_or_create(name=role.value)[0] for role in GROUPS}
-    return [create_account(role, groups) for role in ACCOUNTS]
+    return [create_account(account.role, groups) for account in ACCOUNTS]
 
 
 def create_account(role: Role, groups: dict[Role, Group]) -> User:

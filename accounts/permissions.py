@@ -29,6 +29,22 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "conversation_delete": SIGNED_IN,
     "conversation_restore": SIGNED_IN,
     "conversation_consent": SIGNED_IN,
+    # feedback
+    "rank": ANNOTATORS,
+    "submit_ranking": ANNOTATORS,
+    "save_draft": ANNOTATORS,
+    "skip_task": ANNOTATORS,
+    "my_rankings": ANNOTATORS,
+    "withdraw_ranking": ANNOTATORS,
+    "guidelines": ANNOTATORS,
+    "report_message": SIGNED_IN,
+    "rules": ADMINS,
+    "edit_rule": ADMINS,
+    "switch_rule": ADMINS,
+    "moderation": MODERATORS,
+    "moderation_item": MODERATORS,
+    "moderate": MODERATORS,
+    "undo_moderation": MODERATORS,
     # every page of Django's admin
     "admin:*": ADMINS,
 }

@@ -14,6 +14,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.models import User
 from chat.branches import open_branch
 from chat.models import Conversation, Policy, Reply
 
@@ -21,8 +22,18 @@ LIST_LENGTH = 50
 TITLE_CHARS = 60
 
 
+def person(request: HttpRequest) -> User:
+    """Who asks. Views that call this stand behind the permission table, which lets nobody anonymous in."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
 def conversations_of(request: HttpRequest) -> QuerySet[Conversation]:
-    return Conversation.objects.filter(owner=request.user.pk, deleted_at=None)
+    return Conversation.objects.filter(owner=person(request), deleted_at=None)
+
+
+def deleted_of(request: HttpRequest) -> QuerySet[Conversation]:
+    return Conversation.objects.filter(owner=person(request), deleted_at__isnull=False)
 
 
 def own_conversation(request: HttpRequest, conversation_id: uuid.UUID) -> Conversation:
@@ -35,8 +46,8 @@ def home(request: HttpRequest) -> HttpResponse:
     """What the site is, to who is not signed in; an empty conversation to who is."""
     if not request.user.is_authenticated:
         return render(request, "chat/landing.html")
-    deleted = Conversation.objects.filter(owner=request.user.pk, deleted_at__isnull=False)
-    undo = deleted.filter(pk=as_uuid(request.GET.get("deleted", ""))).first()
+    asked = as_uuid(request.GET.get("deleted", ""))
+    undo = deleted_of(request).filter(pk=asked).first() if asked else None
     context = {"may_train": settings.CHAT_CONSENT_DEFAULT, "turns": [], "undo": undo}
     return render(request, "chat/conversation.html", context | around(request))
 
@@ -73,7 +84,7 @@ def around(request: HttpRequest, shown: Conversation | None = None) -> dict[str,
 def conversation_create(request: HttpRequest) -> HttpResponse:
     """Makes an empty conversation named after what will be its first message; the socket sends the message."""
     created = Conversation.objects.create(
-        owner_id=request.user.pk,
+        owner=person(request),
         title=title_from(request.POST.get("text", "")),
         may_train=request.POST.get("may_train") == "on",
     )
@@ -104,8 +115,7 @@ def conversation_delete(request: HttpRequest, conversation_id: uuid.UUID) -> Htt
 
 @require_POST
 def conversation_restore(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    deleted = Conversation.objects.filter(owner=request.user.pk, deleted_at__isnull=False)
-    restored = get_object_or_404(deleted, pk=conversation_id)
+    restored = get_object_or_404(deleted_of(request), pk=conversation_id)
     restored.deleted_at = None
     restored.save(update_fields=["deleted_at"])
     messages.success(request, _("The conversation is back."))
