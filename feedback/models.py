@@ -177,6 +177,8 @@ class Ranking(models.Model):
     """Completion ids as they stood on the page, first to last."""
     seconds = models.FloatField(default=0)
     comment = models.TextField(blank=True)
+    guidelines_version = models.PositiveSmallIntegerField(default=0)
+    """The guidelines that were in force; 0 for a program."""
     is_simulated = models.BooleanField(default=False)
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)

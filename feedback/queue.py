@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -19,14 +20,15 @@ from feedback.models import Completion, Ranking, RankingTask, RuleVersion, Skip,
 WITHDRAW_WITHIN = timedelta(hours=24)
 SKIPS_THAT_RETIRE = 2
 """A task that this many people passed by is no longer offered."""
-DRAFT_MAX_CHARS = 20_000
+GUIDELINES_VERSION = 1
+"""Raised with each change of templates/feedback/guidelines.html that may change how people judge."""
 
 
 class TaskError(Exception):
     """What an annotator asked for cannot be; `str(error)` says it to them."""
 
     code = "task_error"
-    text = ""
+    text: str | Promise = ""
 
     def __str__(self) -> str:
         return str(self.text)
@@ -159,7 +161,7 @@ def submit(task_id: int, annotator: User, judgement: Judgement) -> Ranking:
     NoLongerAllowed; after any of these nothing has changed and the draft is kept."""
     task = mine(task_id, annotator).first()
     if task is None:
-        raise_for(task_id, annotator)
+        raise refusal(task_id, annotator)
     if not trainable.prompts().filter(pk=task.prompt_id).exists():
         raise NoLongerAllowed
     completion_ids = list(task.completions.values_list("pk", flat=True))
@@ -167,7 +169,7 @@ def submit(task_id: int, annotator: User, judgement: Judgement) -> Ranking:
     flagged, asked = checked_flags(judgement, completion_ids)
     done = mine(task_id, annotator).update(state=RankingTask.State.DONE, leased_to=None, lease_until=None)
     if not done:  # somebody's second tab, between our look and our leap
-        raise_for(task_id, annotator)
+        raise refusal(task_id, annotator)
     now = timezone.now()
     made = Ranking.objects.create(
         task_id=task_id,
@@ -176,6 +178,7 @@ def submit(task_id: int, annotator: User, judgement: Judgement) -> Ranking:
         shown_order=task.shown_order,
         seconds=(now - task.leased_at).total_seconds() if task.leased_at else 0,
         comment=judgement.comment,
+        guidelines_version=GUIDELINES_VERSION,
         created_at=now,
     )
     Violation.objects.bulk_create(answers(made, completion_ids, flagged, asked))
@@ -183,10 +186,9 @@ def submit(task_id: int, annotator: User, judgement: Judgement) -> Ranking:
     return made
 
 
-def raise_for(task_id: int, annotator: User) -> Any:
-    if Ranking.objects.filter(task=task_id, annotator=annotator).exists():
-        raise AlreadySubmitted
-    raise NotYourTask
+def refusal(task_id: int, annotator: User) -> TaskError:
+    is_ranked = Ranking.objects.filter(task=task_id, annotator=annotator).exists()
+    return AlreadySubmitted() if is_ranked else NotYourTask()
 
 
 def checked_flags(judgement: Judgement, completion_ids: list[int]) -> tuple[set[tuple[int, int]], set[int]]:
@@ -226,7 +228,7 @@ def withdraw(ranking_id: int, annotator: User) -> None:
     made = Ranking.objects.select_for_update().get(pk=ranking_id, annotator=annotator)
     if made.withdrawn_at is not None:
         return
-    if timezone.now() - made.created_at > WITHDRAW_WITHIN:
+    if not may_withdraw(made):
         raise TooLate
     made.withdrawn_at = timezone.now()
     made.save(update_fields=["withdrawn_at"])
@@ -234,6 +236,16 @@ def withdraw(ranking_id: int, annotator: User) -> None:
         state=RankingTask.State.OPEN, draft={}, shown_order=[]
     )
     reports.close_for_ranking(made)
+
+
+def may_withdraw(made: Ranking) -> bool:
+    return made.withdrawn_at is None and timezone.now() - made.created_at <= WITHDRAW_WITHIN
+
+
+def last_withdrawable(annotator: User) -> Ranking | None:
+    """The newest ranking of this person, while it can still be taken back."""
+    newest = Ranking.objects.filter(annotator=annotator).order_by("-id").first()
+    return newest if newest and may_withdraw(newest) else None
 
 
 def progress(annotator: User) -> dict[str, int]:

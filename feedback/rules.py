@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
-from django.db.models import OuterRef, Subquery
+from django.db.models import Count, OuterRef, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from accounts.audit import record
@@ -93,3 +93,8 @@ def switch(rule: Rule, is_on: bool, *, actor: User, reason: str = "") -> None:
     locked.is_on = is_on
     locked.save(update_fields=["is_on"])
     record(actor, "rule.switch", locked, reason=reason, before={"is_on": not is_on}, after={"is_on": is_on})
+
+
+def history(rule: Rule) -> list[RuleVersion]:
+    """All wordings, newest first, each with the number of judgements bound to it."""
+    return list(rule.versions.select_related("created_by").annotate(judgements=Count("violations")))

@@ -1,3 +1,23 @@
-from django.urls import URLPattern
+"""Addresses of judging, reporting, rules and moderation."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import path
+
+from feedback.views import moderation, ranking, reporting, rules
+
+urlpatterns = [
+    path("rank/", ranking.rank, name="rank"),
+    path("rank/<int:task_id>/submit/", ranking.submit_ranking, name="submit_ranking"),
+    path("rank/<int:task_id>/draft/", ranking.save_draft, name="save_draft"),
+    path("rank/<int:task_id>/skip/", ranking.skip_task, name="skip_task"),
+    path("rank/mine/", ranking.my_rankings, name="my_rankings"),
+    path("rank/mine/<int:ranking_id>/withdraw/", ranking.withdraw_ranking, name="withdraw_ranking"),
+    path("rank/guidelines/", ranking.guidelines, name="guidelines"),
+    path("messages/<int:message_id>/report/", reporting.report_message, name="report_message"),
+    path("rules/", rules.rule_list, name="rules"),
+    path("rules/<slug:key>/", rules.edit_rule, name="edit_rule"),
+    path("rules/<slug:key>/switch/", rules.switch_rule, name="switch_rule"),
+    path("moderation/", moderation.moderation_queue, name="moderation"),
+    path("moderation/undo/<int:entry_id>/", moderation.undo_moderation, name="undo_moderation"),
+    path("moderation/<slug:kind>/<int:pk>/", moderation.moderation_item, name="moderation_item"),
+    path("moderation/<slug:kind>/<int:pk>/<slug:verb>/", moderation.moderate, name="moderate"),
+]

@@ -1,0 +1,100 @@
+"""What each moderation verb will do, said in plain words before it is done."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from accounts.models import User
+from chat.models import Message
+from feedback import desk, moderation
+from feedback.models import Report
+
+
+@dataclass(frozen=True)
+class Verb:
+    name: str
+    title: Any
+    icon: str
+    is_grave: bool = False
+
+
+VERBS = {
+    verb.name: verb
+    for verb in (
+        Verb("hide", gettext_lazy("Hide the reply"), "trash", is_grave=True),
+        Verb("restore", gettext_lazy("Show the reply again"), "undo"),
+        Verb("keep_out", gettext_lazy("Keep out of training"), "shield"),
+        Verb("let_in", gettext_lazy("Let into training again"), "check"),
+        Verb("suspend", gettext_lazy("Suspend the account"), "leave", is_grave=True),
+        Verb("lift", gettext_lazy("Lift the suspension"), "person"),
+        Verb("dismiss", gettext_lazy("Dismiss the reports"), "close"),
+        Verb("reopen", gettext_lazy("Reopen the reports"), "retry"),
+    )
+}
+
+
+def offered(item: desk.Item, actor: User) -> list[Verb]:
+    """The verbs that would change something now and that this person may use."""
+    states = {report.state for report in item.reports}
+    is_suspended = item.author is not None and item.author.is_suspended
+    may_suspend = item.author is not None and moderation.may_suspend(actor, item.author)
+    possible = {
+        "hide": item.text.hidden_at is None,
+        "restore": item.text.hidden_at is not None,
+        "keep_out": not item.text.never_train,
+        "let_in": item.text.never_train,
+        "suspend": may_suspend and not is_suspended,
+        "lift": may_suspend and is_suspended,
+        "dismiss": Report.State.OPEN in states,
+        "reopen": Report.State.OPEN not in states,
+    }
+    return [verb for name, verb in VERBS.items() if possible[name]]
+
+
+def lines(verb: str, item: desk.Item) -> list[str]:
+    """The consequences, a sentence each."""
+    name = item.author.username if item.author else ""
+    said = {
+        "hide": [who_no_longer_sees(item), *leaves_training(item), closes(item)],
+        "restore": [_("People see the reply again, and what was judged of it may train again.")],
+        "keep_out": [_("Everybody goes on seeing the reply."), *leaves_training(item), closes(item)],
+        "let_in": [_("What was judged of this reply may train again from the next snapshot on.")],
+        "suspend": [
+            _("%(name)s is signed out everywhere at once and cannot sign in until the day you choose.")
+            % {"name": name},
+            _("Nothing that they wrote is deleted. Rankings and flags that they made train nothing meanwhile."),
+            closes(item),
+        ],
+        "lift": [_("%(name)s can sign in again, and their judgements may train again.") % {"name": name}],
+        "dismiss": [_("The reply stays as it is, and its open reports leave the queue.")],
+        "reopen": [_("The reports of this reply come back into the queue.")],
+    }
+    return [line for line in said[verb] if line]
+
+
+def who_no_longer_sees(item: desk.Item) -> str:
+    if isinstance(item.text, Message):
+        return _("The person who got this reply sees a note in its place. Moderators still see it.")
+    return _("No annotator is shown this reply any more. Moderators still see it.")
+
+
+def leaves_training(item: desk.Item) -> list[str]:
+    effect = desk.effect_on_training(item.text)
+    count = effect["rankings"]
+    rankings = ngettext(
+        "%(count)d ranking leaves the training data from the next snapshot on.",
+        "%(count)d rankings leave the training data from the next snapshot on.",
+        count,
+    ) % {"count": count}
+    return [rankings, _("Models that have already learned from it are not changed by this.")]
+
+
+def closes(item: desk.Item) -> str:
+    count = sum(report.state == Report.State.OPEN for report in item.reports)
+    if not count:
+        return ""
+    return ngettext("%(count)d open report counts as decided.", "%(count)d open reports count as decided.", count) % {
+        "count": count
+    }

@@ -1,0 +1,197 @@
+"""What a moderator is shown: the queue by priority, and an item with its context, its people and its history."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Case, Count, F, IntegerField, Max, Min, Q, QuerySet, Value, When
+from django.utils import timezone
+
+from accounts.audit import record
+from accounts.models import AuditEntry, User
+from chat.models import Message
+from feedback import moderation, rules, trainable
+from feedback.foreign import shown
+from feedback.models import Completion, Report, Rule
+from feedback.moderation import Text, of
+
+
+def queue(*, state: str, kind: str = "", rule: str = "") -> QuerySet[Any, Any]:
+    """Reported texts, the most pressing first: number of reporters plus the weight of the gravest rule, then age."""
+    reports = Report.objects.filter(state=state)
+    if kind:
+        reports = reports.filter(**{f"{kind}__isnull": False})
+    if rule:
+        reports = reports.filter(rule_version__rule__key=rule)
+    weights = [When(rule_version__rule=rule, then=Value(rules.severity(rule))) for rule in Rule.objects.all()]
+    return (
+        reports.values("message_id", "completion_id")
+        .annotate(
+            reporters=Count("reporter", distinct=True),
+            reports=Count("pk"),
+            weight=Max(Case(*weights, default=Value(1), output_field=IntegerField())),
+            oldest=Min("created_at"),
+        )
+        .annotate(priority=F("reporters") + F("weight"))
+        .order_by("-priority", "oldest")
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the queue."""
+
+    kind: str
+    pk: int
+    text: str
+    priority: int
+    reporters: int
+    oldest: datetime
+    names: list[str]
+    """Of the rules that it is said to break."""
+    state: Text
+
+
+def rows(items: list[dict[str, Any]], *, state: str) -> list[Row]:
+    """The lines of a page of the queue, with two queries more."""
+    texts: dict[tuple[str, int], Text] = {}
+    for kind, model in moderation.TEXT_MODELS.items():
+        ids = [item[f"{kind}_id"] for item in items if item[f"{kind}_id"]]
+        texts.update({(kind, text.pk): text for text in model._default_manager.filter(pk__in=ids)})
+    names = names_of(texts, state)
+    found = []
+    for item in items:
+        kind = "message" if item["message_id"] else "completion"
+        key = (kind, item[f"{kind}_id"])
+        found.append(
+            Row(
+                kind=kind,
+                pk=key[1],
+                text=shown(texts[key].text),
+                priority=item["priority"],
+                reporters=item["reporters"],
+                oldest=item["oldest"],
+                names=names.get(key, []),
+                state=texts[key],
+            )
+        )
+    return found
+
+
+def names_of(texts: Mapping[tuple[str, int], Text], state: str) -> dict[tuple[str, int], list[str]]:
+    names: dict[tuple[str, int], list[str]] = {}
+    messages = [pk for kind, pk in texts if kind == "message"]
+    completions = [pk for kind, pk in texts if kind == "completion"]
+    reports = Report.objects.filter(Q(message__in=messages) | Q(completion__in=completions), state=state)
+    for report in reports.select_related("rule_version__rule").order_by("rule_version__rule__position"):
+        key = ("message", report.message_id) if report.message_id else ("completion", report.completion_id or 0)
+        name = report.rule_version.name if report.rule_version else ""
+        if name and name not in names.setdefault(key, []):
+            names[key].append(name)
+    return names
+
+
+# --- one item -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Item:
+    kind: str
+    text: Text
+    turns: list[dict[str, Any]]
+    """The whole conversation, or the prompt with all completions of the task; `is_subject` marks the text."""
+    author: User | None
+    """Whose conversation it is; None for a seed's completion."""
+    reports: list[Report]
+    entries: list[AuditEntry]
+    """Audit entries of the text and its author, newest first."""
+
+
+def reported(kind: str, pk: int) -> Text | None:
+    """The text, if anybody ever reported it: moderators see no other conversations."""
+    model = moderation.TEXT_MODELS[kind]
+    return model._default_manager.filter(pk=pk, reports__isnull=False).distinct().first()
+
+
+def item(kind: str, text: Text) -> Item:
+    author = author_of(text)
+    targets = [label(text)] + ([label(author)] if author else [])
+    return Item(
+        kind=kind,
+        text=text,
+        turns=turns_of(text),
+        author=author,
+        reports=list(
+            Report.objects.filter(**of(text)).select_related("reporter", "rule_version__rule").order_by("-created_at")
+        ),
+        entries=list(AuditEntry.objects.filter(target__in=targets).select_related("actor")[:30]),
+    )
+
+
+def label(target: Text | User) -> str:
+    return f"{target._meta.label_lower}:{target.pk}"
+
+
+def author_of(text: Text) -> User | None:
+    message = text if isinstance(text, Message) else text.task.prompt.message
+    return message.conversation.owner if message else None
+
+
+def turns_of(text: Text) -> list[dict[str, Any]]:
+    if isinstance(text, Message):
+        messages = text.conversation.messages.select_related("reply__policy").order_by("id")
+        return [turn(message.role, message, message.pk == text.pk) for message in messages]
+    asked = [
+        {"role": said["role"], "text": shown(said["content"]), "is_subject": False}
+        for said in text.task.prompt.messages
+    ]
+    replies = text.task.completions.order_by("index")
+    return asked + [turn("assistant", reply, reply.pk == text.pk) for reply in replies]
+
+
+def turn(role: str, text: Text, is_subject: bool) -> dict[str, Any]:
+    return {"role": role, "text": shown(text.text), "is_subject": is_subject, "row": text}
+
+
+def history_of(user: User) -> dict[str, Any]:
+    """What is known of a person here, in numbers."""
+    about_them = Report.objects.filter(
+        Q(message__conversation__owner=user) | Q(completion__task__prompt__message__conversation__owner=user)
+    )
+    return {
+        "joined": user.date_joined,
+        "conversations": user.conversations.count(),
+        "reports_about": about_them.count(),
+        "reports_dismissed": about_them.filter(state=Report.State.DISMISSED).count(),
+        "reports_made": user.reports.count(),
+        "reports_made_dismissed": user.reports.filter(state=Report.State.DISMISSED).count(),
+        "suspensions": AuditEntry.objects.filter(verb="user.suspend", target=label(user)).count(),
+    }
+
+
+def effect_on_training(text: Text) -> dict[str, int]:
+    """Judgements that leave the training data when this text is hidden or kept out."""
+    if isinstance(text, Completion):
+        return {
+            "rankings": trainable.rankings().filter(task=text.task_id).count(),
+            "flags": trainable.violations().filter(completion=text).count(),
+        }
+    prompts = trainable.prompts().filter(message__conversation=text.conversation_id, message_id__gte=text.pk)
+    return {
+        "rankings": trainable.rankings().filter(task__prompt__in=prompts).count(),
+        "flags": trainable.violations().filter(message=text).count(),
+    }
+
+
+def note_reading(text: Text, reader: User) -> None:
+    """Reading somebody's conversation is a privileged act: one entry a moderator, conversation and day."""
+    author = author_of(text)
+    if author is None or author == reader:
+        return
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    read = AuditEntry.objects.filter(verb="text.read", target=label(text), actor=reader, at__gte=midnight)
+    if not read.exists():
+        with transaction.atomic():
+            record(reader, "text.read", text)

@@ -1,0 +1,120 @@
+"""`manage.py simulate_annotators`: rankings and flags of a program with a stated preference, labelled simulated."""
+
+import argparse
+import time
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from accounts.commands import ChamsaeCommand, Exit
+from chat.errors import ChatError
+from feedback.preferences import DEFAULT_FLAGS, DEFAULT_PREFERENCE, PREFERENCES, BadFunction, dotted
+from feedback.simulation import NothingToSimulate, Plan, UnknownRule, simulate
+
+
+class Command(ChamsaeCommand):
+    help = (
+        "Lets simulated annotators rank and flag real completions of the live policy. Works beside a running site; "
+        "everything it makes is labelled simulated. A few completions are cut after a few words or to nothing on "
+        "purpose (--short): a reward model that never saw replies so short is fooled by them."
+    )
+    examples = """
+    manage.py simulate_annotators --rankings 150
+    manage.py simulate_annotators --rankings 300 --noise 0.2 --seed 7 --json
+    manage.py simulate_annotators --preference shorter --rankings 50
+    manage.py simulate_annotators --rankings 100 --preference mine.tastes:score --flags no-insults=mine.tests:insults
+    """
+    failures = (ChatError,)
+    nothing = (NothingToSimulate,)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        names = ", ".join(PREFERENCES)
+        tests = ", ".join(f"{key}={dotted(test)}" for key, test in DEFAULT_FLAGS.items())
+        parser.add_argument(
+            "--preference",
+            default=DEFAULT_PREFERENCE,
+            help=f"{names}, or module.path:function of (prompt, completion) -> score (default {DEFAULT_PREFERENCE})",
+        )
+        parser.add_argument(
+            "--flags",
+            nargs="*",
+            type=rule_and_test,
+            metavar="RULE=module.path:function",
+            help=f"functions of (prompt, completion) -> bool (default {tests})",
+        )
+        parser.add_argument("--rankings", type=int, required=True, metavar="N", help="rankings to make")
+        parser.add_argument(
+            "--noise", type=share, default=0.1, metavar="P", help="share of wrong pairs and flags, below 0.5 (0.1)"
+        )
+        parser.add_argument(
+            "--held-out-noise",
+            type=share,
+            metavar="P",
+            help="the same on held-out prompts (default: as --noise; 0 measures against the preference itself)",
+        )
+        parser.add_argument("--seed", type=int, default=0, metavar="S", help="of prompts, sampling and noise (0)")
+        parser.add_argument(
+            "--held-out",
+            type=whole_share,
+            default=0.25,
+            metavar="SHARE",
+            help="of rankings on held-out prompts (0.25)",
+        )
+        parser.add_argument(
+            "--short", type=whole_share, default=0.1, metavar="SHARE", help="of tasks with a reply cut short (0.1)"
+        )
+        parser.add_argument(
+            "--tie-margin", type=margin, default=0.25, metavar="SD", help="closer scores are tied, in SDs (0.25)"
+        )
+        super().add_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        given = options["flags"]
+        plan = Plan(
+            rankings=options["rankings"],
+            preference=options["preference"],
+            noise=options["noise"],
+            held_out_noise=options["held_out_noise"],
+            seed=options["seed"],
+            held_out_share=options["held_out"],
+            short_share=options["short"],
+            tie_margin=options["tie_margin"],
+            **({} if given is None else {"flags": dict(given)}),
+        )
+        started = time.monotonic()
+        try:
+            with self.progress("simulated rankings") as meter:
+                result = simulate(plan, on_progress=lambda done, of: meter(done, of, f"{done}/{of} completions"))
+        except (BadFunction, UnknownRule) as error:
+            self.fail(error, Exit.USAGE)
+        self.finish({**result, "seconds": round(time.monotonic() - started, 1)})
+
+
+def rule_and_test(text: str) -> tuple[str, str]:
+    key, equals, path = text.partition("=")
+    if not (key and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected RULE=module.path:function")
+    return key, path
+
+
+def bounded(text: str, low: float, high: float, *, below: bool = False) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number") from None
+    if not low <= value <= high or (below and value == high):
+        wanted = f"from {low:g} to below {high:g}" if below else f"from {low:g} to {high:g}"
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number {wanted}")
+    return value
+
+
+def share(text: str) -> float:
+    return bounded(text, 0, 0.5, below=True)
+
+
+def whole_share(text: str) -> float:
+    return bounded(text, 0, 1)
+
+
+def margin(text: str) -> float:
+    return bounded(text, 0, 10)

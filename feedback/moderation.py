@@ -1,0 +1,261 @@
+"""What moderators do: each verb changes rows and leaves an audit entry in one transaction, and each can be undone."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import models, transaction
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_lazy as _
+
+from accounts import sockets
+from accounts.audit import record
+from accounts.models import AuditEntry, User
+from accounts.roles import Role
+from chat.models import Message
+from feedback.models import Completion, Report
+
+Text = Message | Completion
+TEXT_MODELS: Mapping[str, type[Message] | type[Completion]] = {"message": Message, "completion": Completion}
+CLOSING = {"text.hide", "text.keep_out", "user.suspend"}
+"""Verbs that decide the open reports of the text they come from."""
+
+
+class ModerationError(Exception):
+    """Why a verb was refused; `str(error)` says it to the moderator. Nothing has changed."""
+
+    code = "moderation_error"
+    text: Any = ""
+
+    def __str__(self) -> str:
+        return str(self.text)
+
+
+class ReasonNeeded(ModerationError):
+    code = "reason_needed"
+    text = _("Give a reason: it is kept in the audit log.")
+
+
+class NothingToDo(ModerationError):
+    code = "nothing_to_do"
+    text = _("This is so already; nothing was changed.")
+
+
+class NotAllowed(ModerationError):
+    code = "not_allowed"
+    text = _("You may not do this.")
+
+
+class NotTheirAccount(NotAllowed):
+    text = _("Nobody suspends their own account, and only an admin suspends a moderator or an admin.")
+
+
+class BadEnd(ModerationError):
+    code = "bad_end"
+    text = _("A suspension must end in the future.")
+
+
+class StaleUndo(ModerationError):
+    code = "stale_undo"
+    text = _("This was undone or changed again since, so it cannot be undone. Look at the item as it is now.")
+
+
+# --- verbs ----------------------------------------------------------------------------------------
+
+
+def hide(text: Text, actor: User, reason: str) -> AuditEntry:
+    """Nobody but moderators sees it any more, and it leaves the training data."""
+    return act("text.hide", text, {"hidden_at": timezone.now()}, actor, reason, about=text, unless=is_hidden)
+
+
+def restore(text: Text, actor: User, reason: str) -> AuditEntry:
+    return act("text.restore", text, {"hidden_at": None}, actor, reason)
+
+
+def keep_out(text: Text, actor: User, reason: str) -> AuditEntry:
+    """It stays visible but leaves the training data."""
+    return act("text.keep_out", text, {"never_train": True}, actor, reason, about=text)
+
+
+def let_in(text: Text, actor: User, reason: str) -> AuditEntry:
+    return act("text.let_in", text, {"never_train": False}, actor, reason)
+
+
+def suspend(user: User, actor: User, reason: str, *, until: datetime, about: Text | None = None) -> AuditEntry:
+    """Signed out everywhere and shut out until then; judgements of theirs leave the training data meanwhile."""
+    if until <= timezone.now():
+        raise BadEnd
+    changes = {"suspended_until": until, "suspended_reason": reason[:500]}
+    return act("user.suspend", user, changes, actor, reason, about=about)
+
+
+def lift(user: User, actor: User, reason: str) -> AuditEntry:
+    return act("user.lift", user, {"suspended_until": None, "suspended_reason": ""}, actor, reason)
+
+
+def dismiss(text: Text, actor: User, reason: str) -> AuditEntry:
+    """Its open reports need nothing done."""
+    return act("reports.dismiss", text, {}, actor, reason, about=text)
+
+
+def reopen(text: Text, actor: User, reason: str) -> AuditEntry:
+    return act("reports.reopen", text, {}, actor, reason, about=text)
+
+
+TEXT_VERBS = {
+    "hide": hide,
+    "restore": restore,
+    "keep_out": keep_out,
+    "let_in": let_in,
+    "dismiss": dismiss,
+    "reopen": reopen,
+}
+
+
+@transaction.atomic
+def undo(entry: AuditEntry, actor: User, reason: str) -> AuditEntry:
+    """Puts back what an entry changed, unless something changed it again since (StaleUndo)."""
+    target = target_of(entry)
+    check(target, actor, reason)
+    if AuditEntry.objects.filter(undoes=entry).exists():
+        raise StaleUndo
+    locked = lock(target)
+    before, after = dict(entry.before), dict(entry.after)
+    reports_before, reports_after = before.pop("reports", {}), after.pop("reports", {})
+    if snapshot(locked, after) != after or report_states(reports_after) != reports_after:
+        raise StaleUndo
+    write(locked, before)
+    for pk, state in reports_before.items():
+        close(Report.objects.filter(pk=pk), state)
+    return record(
+        actor, "moderation.undo", locked, reason=reason, before=entry.after, after=entry.before, undoes=entry
+    )
+
+
+def can_undo(entry: AuditEntry) -> bool:
+    return is_ours(entry) and not entry.undone_by.exists()
+
+
+def is_ours(entry: AuditEntry) -> bool:
+    """Whether the entry is of a verb of this module: it changed only what they change, on what they change."""
+    changed = {*entry.before, *entry.after}
+    return bool(changed) and changed <= FIELDS and entry.target.partition(":")[0] in LABELS
+
+
+FIELDS = {"hidden_at", "never_train", "suspended_until", "suspended_reason", "reports"}
+LABELS = {model._meta.label_lower: model for model in (Message, Completion, User)}
+
+# --- how --------------------------------------------------------------------------------------------
+
+
+def is_hidden(target: models.Model) -> bool:
+    return getattr(target, "hidden_at", None) is not None
+
+
+@transaction.atomic
+def act(
+    verb: str,
+    target: Text | User,
+    changes: Mapping[str, Any],
+    actor: User,
+    reason: str,
+    *,
+    about: Text | None = None,
+    unless: Any = None,
+) -> AuditEntry:
+    check(target, actor, reason)
+    locked = lock(target)
+    if unless is not None and unless(locked):
+        raise NothingToDo
+    before: dict[str, Any] = snapshot(locked, changes)
+    after: dict[str, Any] = {name: as_json(value) for name, value in changes.items()}
+    state = new_state(verb)
+    moved = movable(about, state) if about is not None else Report.objects.none()
+    states = {str(report.pk): report.state for report in moved}
+    if before == after and not states:
+        raise NothingToDo
+    write(locked, after)
+    if states:
+        close(Report.objects.filter(pk__in=states), state)
+        before, after = {**before, "reports": states}, {**after, "reports": dict.fromkeys(states, state)}
+    return record(actor, verb, locked, reason=reason, before=before, after=after)
+
+
+def check(target: models.Model, actor: User, reason: str) -> None:
+    if not reason.strip():
+        raise ReasonNeeded
+    if not actor.has_role(Role.MODERATOR):
+        raise NotAllowed
+    if isinstance(target, User) and not may_suspend(actor, target):
+        raise NotTheirAccount
+
+
+def may_suspend(actor: User, target: User) -> bool:
+    """Nobody themselves; moderators and admins only by an admin, so that some admin is always left."""
+    if actor.pk == target.pk:
+        return False
+    names = set(target.groups.values_list("name", flat=True))
+    is_staff = target.is_superuser or bool(names & {Role.MODERATOR.value, Role.ADMIN.value})
+    return actor.has_role(Role.ADMIN) if is_staff else actor.has_role(Role.MODERATOR)
+
+
+def new_state(verb: str) -> str:
+    if verb in CLOSING:
+        return Report.State.DECIDED
+    return Report.State.OPEN if verb == "reports.reopen" else Report.State.DISMISSED
+
+
+def movable(text: Text, state: str) -> models.QuerySet[Report]:
+    """Reports of the text that a verb with this outcome moves: the closed ones to open, else the open ones."""
+    reports = Report.objects.filter(**of(text))
+    return (
+        reports.exclude(state=Report.State.OPEN)
+        if state == Report.State.OPEN
+        else reports.filter(state=Report.State.OPEN)
+    )
+
+
+def of(text: Text) -> dict[str, Any]:
+    return {"message": text} if isinstance(text, Message) else {"completion": text}
+
+
+def close(reports: models.QuerySet[Report], state: str) -> None:
+    reports.update(state=state, closed_at=None if state == Report.State.OPEN else timezone.now())
+
+
+def report_states(wanted: Mapping[str, str]) -> dict[str, str]:
+    found = Report.objects.filter(pk__in=wanted).values_list("pk", "state")
+    return {str(pk): state for pk, state in found}
+
+
+def lock(target: models.Model) -> models.Model:
+    return type(target)._default_manager.select_for_update().get(pk=target.pk)
+
+
+def target_of(entry: AuditEntry) -> models.Model:
+    label, _colon, pk = entry.target.partition(":")
+    model = LABELS.get(label)
+    if model is None or not can_undo(entry):
+        raise StaleUndo
+    return model._default_manager.get(pk=pk)
+
+
+def snapshot(target: models.Model, names: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: as_json(getattr(target, name)) for name in names}
+
+
+def write(target: models.Model, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(target, name, parse_datetime(value) if value and name in DATES else value)
+    if values:
+        target.save(update_fields=list(values))
+    if isinstance(target, User) and target.is_suspended:
+        transaction.on_commit(lambda: sockets.close(target))
+
+
+DATES = {"hidden_at", "suspended_until"}
+
+
+def as_json(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,0 +1,178 @@
+"""The annotator's pages: rank the next task, skip it, look back at one's rankings."""
+
+import re
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST, require_safe
+
+from accounts.models import User
+from chat.errors import NoLivePolicy
+from chat.policies import live
+from feedback import queue, rules
+from feedback.foreign import shown
+from feedback.forms import DraftField, SkipForm, judgement
+from feedback.models import Completion, Ranking, RankingTask
+from feedback.ranking import BadRanking
+
+LETTERS = "ABCDEFGHIJKLMNOP"
+FLAG = re.compile(r"[0-9]{1,18}:[0-9]{1,18}")
+
+
+def person(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # the permission table lets nobody else in
+    return request.user
+
+
+@require_safe
+def rank(request: HttpRequest) -> HttpResponse:
+    task = queue.next_task(person(request))
+    if task is None:
+        return render(request, "feedback/nothing_to_rank.html", waiting_for(person(request)))
+    return render(request, "feedback/rank.html", task_page(task, person(request)))
+
+
+@require_POST
+def submit_ranking(request: HttpRequest, task_id: int) -> HttpResponse:
+    task = RankingTask.objects.select_related("prompt__elicits").filter(pk=task_id).first()
+    if task is None:
+        raise Http404
+    try:
+        queue.submit(task_id, person(request), judgement(request.POST, task.prompt))
+    except (BadRanking, queue.BadFlags) as error:
+        return refused(request, task, error)
+    except queue.TaskError as error:
+        return render(request, "feedback/conflict.html", {"error": error}, status=409)
+    return redirect("rank")
+
+
+def refused(request: HttpRequest, task: RankingTask, error: Exception) -> HttpResponse:
+    """The page again, with what was marked and what is wrong with it."""
+    held = queue.mine(task.pk, person(request)).select_related("prompt__elicits", "policy").first()
+    if held is None:
+        return render(request, "feedback/conflict.html", {"error": queue.NotYourTask()}, status=409)
+    held.draft = {
+        "places": {name[6:]: place for name, place in request.POST.items() if name.startswith("place-")},
+        "flags": request.POST.getlist("flag"),
+        "comment": request.POST.get("comment", ""),
+    }
+    page = {**task_page(held, person(request)), "error": error}
+    return render(request, "feedback/rank.html", page, status=400)
+
+
+@require_POST
+def save_draft(request: HttpRequest, task_id: int) -> HttpResponse:
+    form = DraftField(request.body)
+    if not form.is_valid():
+        return JsonResponse({"ok": False, "errors": form.errors.get_json_data()}, status=400)
+    try:
+        queue.save_draft(task_id, person(request), form.cleaned_data)
+    except queue.TaskError as error:
+        return JsonResponse({"ok": False, "code": error.code, "message": str(error)}, status=409)
+    return HttpResponse(status=204)
+
+
+@require_POST
+def skip_task(request: HttpRequest, task_id: int) -> HttpResponse:
+    form = SkipForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, _("Say why you skip it."))
+        return redirect("rank")
+    try:
+        queue.skip(task_id, person(request), form.cleaned_data["reason"])
+    except queue.TaskError as error:
+        return render(request, "feedback/conflict.html", {"error": error}, status=409)
+    messages.success(request, _("Skipped. Somebody else may rank it."))
+    return redirect("rank")
+
+
+@require_GET
+def my_rankings(request: HttpRequest) -> HttpResponse:
+    page = Paginator(queue.own_rankings(person(request)), 20).get_page(request.GET.get("page"))
+    rows = [{"ranking": made, "places": places_of(made), "may_withdraw": queue.may_withdraw(made)} for made in page]
+    return render(request, "feedback/my_rankings.html", {"page": page, "rows": rows, "filters": ""})
+
+
+@require_POST
+def withdraw_ranking(request: HttpRequest, ranking_id: int) -> HttpResponse:
+    try:
+        queue.withdraw(ranking_id, person(request))
+    except Ranking.DoesNotExist:
+        raise Http404 from None
+    except queue.TooLate as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, _("The ranking was withdrawn. It will train nothing."))
+    return redirect("my_rankings")
+
+
+@require_GET
+def guidelines(request: HttpRequest) -> HttpResponse:
+    grouped = rules.grouped(rules.current())
+    return render(request, "feedback/guidelines.html", {"groups": grouped, "version": queue.GUIDELINES_VERSION})
+
+
+# --- what the pages show --------------------------------------------------------------------------
+
+
+def task_page(task: RankingTask, annotator: User) -> dict[str, Any]:
+    versions = rules.current()
+    return {
+        "task": task,
+        "turns": [{"role": turn["role"], "text": shown(turn["content"])} for turn in task.prompt.messages],
+        "cards": cards(task),
+        "groups": rules.grouped(versions),
+        "asked": [version for version in versions if version.rule_id == task.prompt.elicits_id],
+        "is_sensitive": task.prompt.elicits is not None and task.prompt.elicits.group in rules.HARMFUL_GROUPS,
+        "progress": queue.progress(annotator),
+        "skip_form": SkipForm(),
+        "last_ranking": queue.last_withdrawable(annotator),
+    }
+
+
+def cards(task: RankingTask) -> list[dict[str, Any]]:
+    """The replies in the order drawn for this person; nothing on them says where they come from."""
+    by_id = {completion.pk: completion for completion in Completion.objects.filter(task=task)}
+    places = task.draft.get("places", {})
+    flags = set(task.draft.get("flags", []))
+    return [
+        {
+            "id": pk,
+            "letter": letter,
+            "text": shown(by_id[pk].text),
+            "places": range(1, len(by_id) + 1),
+            "place": str(places.get(str(pk), "")),
+            "flags": [
+                int(flag[len(f"{pk}:") :]) for flag in flags if FLAG.fullmatch(flag) and flag.startswith(f"{pk}:")
+            ],
+        }
+        for letter, pk in zip(LETTERS, task.shown_order, strict=False)
+        if pk in by_id
+    ]
+
+
+def places_of(made: Ranking) -> list[dict[str, Any]]:
+    """The completions of a ranking, best first."""
+    flagged: dict[int | None, list[str]] = {}
+    for violation in made.violations.all():
+        if violation.is_violation:
+            flagged.setdefault(violation.completion_id, []).append(violation.rule_version.name)
+    places = [
+        {"rank": made.ranks[str(reply.pk)], "text": shown(reply.text), "flags": flagged.get(reply.pk, [])}
+        for reply in made.task.completions.all()
+    ]
+    return sorted(places, key=lambda place: place["rank"])
+
+
+def waiting_for(annotator: User) -> dict[str, Any]:
+    """Why there is nothing to rank just now."""
+    try:
+        live()
+        has_policy = True
+    except NoLivePolicy:
+        has_policy = False
+    return {"has_policy": has_policy, "progress": queue.progress(annotator)}

@@ -1,0 +1,51 @@
+"""Rules: read with their history by annotators, edited and switched by admins."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from feedback import rules
+from feedback.forms import RuleForm
+from feedback.models import Rule
+from feedback.views.ranking import person
+
+
+@require_GET
+def rule_list(request: HttpRequest) -> HttpResponse:
+    return render(request, "feedback/rules.html", {"groups": rules.grouped(rules.current(only_on=False))})
+
+
+@require_http_methods(["GET", "POST"])
+def edit_rule(request: HttpRequest, key: str) -> HttpResponse:
+    rule = get_object_or_404(Rule, key=key)
+    newest = rule.versions.first()
+    initial = {"based_on": newest.number if newest else 0}
+    form = RuleForm(request.POST or None, instance=newest, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        values = form.cleaned_data
+        try:
+            version = rules.edit(
+                rule, values, actor=person(request), based_on=values["based_on"], reason=values["reason"]
+            )
+        except rules.StaleEdit:
+            form.add_error(None, _("Somebody changed this rule meanwhile. Compare with the history and edit again."))
+        else:
+            messages.success(
+                request, _("Version %(number)d is in force for judgements from now on.") % {"number": version.number}
+            )
+            return redirect("edit_rule", key)
+    context = {"rule": rule, "form": form, "versions": rules.history(rule)}
+    return render(request, "feedback/edit_rule.html", context, status=400 if form.errors else 200)
+
+
+@require_POST
+def switch_rule(request: HttpRequest, key: str) -> HttpResponse:
+    rule = get_object_or_404(Rule, key=key)
+    is_on = request.POST.get("is_on") == "1"
+    rules.switch(rule, is_on, actor=person(request), reason=request.POST.get("reason", "")[:500])
+    messages.success(
+        request, _("Switched on.") if is_on else _("Switched off. Judgements made so far stay as they are.")
+    )
+    return redirect("rules")
