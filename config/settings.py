@@ -234,6 +234,8 @@ FEEDBACK_COMPLETIONS_PER_TASK = env.whole("CHAMSAE_COMPLETIONS_PER_TASK", 4, min
 FEEDBACK_COMPLETION_TOKENS = env.whole("CHAMSAE_COMPLETION_TOKENS", 48, minimum=1)
 FEEDBACK_TASK_STOCK = env.whole("CHAMSAE_TASK_STOCK", 8)
 """Ranking tasks kept ready for annotators."""
+FEEDBACK_LANGUAGES = env.words("CHAMSAE_FEEDBACK_LANGUAGES", "en")
+"""Languages of the prompts that are ranked: those that the policy speaks."""
 FEEDBACK_TASK_LEASE = timedelta(minutes=30)
 
 # --- rlhf -----------------------------------------------------------------------------------------
