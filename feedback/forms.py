@@ -50,7 +50,7 @@ class DraftField(forms.Form):
             raise forms.ValidationError(_("The draft cannot be read."), code="not_json") from None
         if not is_draft(draft):
             raise forms.ValidationError(_("The draft cannot be read."), code="not_a_draft")
-        return draft
+        return dict(draft)
 
 
 def is_draft(draft: Any) -> bool:

@@ -83,10 +83,13 @@ def next_task(annotator: User, *, now: datetime | None = None) -> RankingTask | 
 
 def held(annotator: User, now: datetime) -> RankingTask | None:
     mine = RankingTask.objects.filter(leased_to=annotator, state=RankingTask.State.LEASED)
-    allowed = mine.filter(prompt__in=trainable.prompts())
+    task = mine.select_related("prompt__elicits", "policy").first()
+    if task is None:
+        return None
+    allowed = mine.filter(pk=task.pk, prompt__in=trainable.prompts())
     if allowed.update(lease_until=now + settings.FEEDBACK_TASK_LEASE):
-        return allowed.select_related("prompt__elicits", "policy").first()
-    mine.update(state=RankingTask.State.WITHDRAWN, leased_to=None, lease_until=None)
+        return task
+    mine.filter(pk=task.pk).update(state=RankingTask.State.WITHDRAWN, leased_to=None, lease_until=None)
     return None
 
 

@@ -20,7 +20,7 @@ from feedback.models import Completion, Ranking, RankingTask
 from feedback.ranking import BadRanking
 
 LETTERS = "ABCDEFGHIJKLMNOP"
-FLAG = re.compile(r"[0-9]{1,18}:[0-9]{1,18}")
+FLAG = re.compile(r"([0-9]{1,18}):([0-9]{1,18})")
 
 
 def person(request: HttpRequest) -> User:
@@ -138,7 +138,8 @@ def cards(task: RankingTask) -> list[dict[str, Any]]:
     """The replies in the order drawn for this person; nothing on them says where they come from."""
     by_id = {completion.pk: completion for completion in Completion.objects.filter(task=task)}
     places = task.draft.get("places", {})
-    flags = set(task.draft.get("flags", []))
+    matches = [FLAG.fullmatch(flag) for flag in task.draft.get("flags", [])]
+    flags = [(int(match[1]), int(match[2])) for match in matches if match]
     return [
         {
             "id": pk,
@@ -146,9 +147,7 @@ def cards(task: RankingTask) -> list[dict[str, Any]]:
             "text": shown(by_id[pk].text),
             "places": range(1, len(by_id) + 1),
             "place": str(places.get(str(pk), "")),
-            "flags": [
-                int(flag[len(f"{pk}:") :]) for flag in flags if FLAG.fullmatch(flag) and flag.startswith(f"{pk}:")
-            ],
+            "flags": [version for completion, version in flags if completion == pk],
         }
         for letter, pk in zip(LETTERS, task.shown_order, strict=False)
         if pk in by_id

@@ -1,0 +1,114 @@
+"""Judgements and rules in Django's admin: to be searched and read; they change only by the pages that record it."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db import models
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from feedback.models import (
+    Completion,
+    Prompt,
+    Ranking,
+    RankingTask,
+    Report,
+    Rule,
+    RuleVersion,
+    SimulatedAnnotator,
+    Skip,
+    Violation,
+)
+
+
+class ReadOnly:
+    """What people judged is evidence: nobody adds, changes or deletes it by hand."""
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+
+class VersionInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    model = RuleVersion
+    extra = 0
+    fields = ("number", "name_en", "text_en", "created_at", "created_by")
+
+
+@admin.register(Rule)
+class RuleAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("key", "group", "is_on", "position")
+    list_filter = ("group", "is_on")
+    search_fields = ("key", "versions__text_en", "versions__text_ko")
+    inlines = (VersionInline,)
+
+
+@admin.register(RuleVersion)
+class RuleVersionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("rule", "number", "name_en", "name_ko", "created_at", "created_by")
+    list_filter = ("rule",)
+
+
+@admin.register(Prompt)
+class PromptAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("id", "last_turn", "source", "split", "elicits", "language")
+    list_filter = ("source", "split", "language", "elicits")
+
+    @admin.display(description=_("last turn"))
+    def last_turn(self, prompt: Prompt) -> str:
+        return str(prompt.messages[-1]["content"])[:100]
+
+
+class CompletionInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    model = Completion
+    extra = 0
+    fields = ("index", "text", "finish_reason", "never_train", "hidden_at", "parameters")
+
+
+@admin.register(RankingTask)
+class RankingTaskAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("id", "state", "policy", "leased_to", "lease_until", "created_at")
+    list_filter = ("state", "policy")
+    list_select_related = ("policy", "leased_to")
+    inlines = (CompletionInline,)
+
+
+@admin.register(Ranking)
+class RankingAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("id", "annotator", "task", "is_simulated", "seconds", "created_at", "withdrawn_at")
+    list_filter = ("is_simulated", "created_at")
+    list_select_related = ("annotator", "task")
+    search_fields = ("annotator__username", "comment")
+    date_hierarchy = "created_at"
+
+
+@admin.register(Violation)
+class ViolationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("id", "rule_version", "is_violation", "annotator", "is_simulated", "created_at")
+    list_filter = ("is_violation", "is_simulated", "rule_version__rule")
+    list_select_related = ("rule_version__rule", "annotator")
+    search_fields = ("annotator__username",)
+
+
+@admin.register(Report)
+class ReportAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("id", "state", "rule_version", "reporter", "created_at", "closed_at")
+    list_filter = ("state", "rule_version__rule")
+    list_select_related = ("rule_version__rule", "reporter")
+    search_fields = ("reporter__username", "comment")
+
+
+@admin.register(Skip)
+class SkipAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("task", "annotator", "reason", "created_at")
+    list_filter = ("reason",)
+
+
+@admin.register(SimulatedAnnotator)
+class SimulatedAnnotatorAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("user", "preference", "noise", "held_out_noise", "tie_margin", "seed", "created_at")
