@@ -1,12 +1,12 @@
 """Who is at the other end of a socket: asked anew from the session, since a socket lives longer than a sign-in."""
 
 from importlib import import_module
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth import get_user
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, load_backend
+from django.utils.crypto import constant_time_compare
 from django.utils.translation.trans_real import parse_accept_lang_header
 
 from accounts.models import User
@@ -17,14 +17,21 @@ from chat.models import Conversation
 def who(scope: Any) -> User | None:
     """The person who is signed in and may chat, by the rows of this moment; None for everybody else.
 
-    Channels' own check reads the user once and knows no SECRET_KEY_FALLBACKS; Django's does.
+    Django's own reading of a session gives it a new key after SECRET_KEY was rotated, which a socket cannot pass on
+    to the browser, and Channels' ends it: this one only reads.
     """
     session_key = getattr(scope.get("session"), "session_key", None)
     if not session_key:
         return None
-    store = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    user = get_user(SimpleNamespace(session=store))  # type: ignore[arg-type]
-    return user if isinstance(user, User) and user.has_role(Role.CHATTER) else None
+    session = import_module(settings.SESSION_ENGINE).SessionStore(session_key).load()
+    backend = session.get(BACKEND_SESSION_KEY)
+    if backend not in settings.AUTHENTICATION_BACKENDS:
+        return None
+    user = load_backend(backend).get_user(session.get(SESSION_KEY))
+    if not isinstance(user, User) or not user.has_role(Role.CHATTER):
+        return None
+    hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+    return user if any(constant_time_compare(session.get(HASH_SESSION_KEY, ""), one) for one in hashes) else None
 
 
 def conversation_of(user: User, conversation_id: UUID) -> Conversation | None:

@@ -8,9 +8,9 @@ from django.core.asgi import get_asgi_application
 
 django_application = get_asgi_application()  # before anything that imports models
 
-from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import OriginValidator
+from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
 
 from chat.routing import websocket_urlpatterns
@@ -18,6 +18,6 @@ from chat.routing import websocket_urlpatterns
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": OriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), settings.ORIGINS),
+        "websocket": OriginValidator(SessionMiddlewareStack(URLRouter(websocket_urlpatterns)), settings.ORIGINS),
     }
 )

@@ -1,0 +1,189 @@
+"""A turn from the socket through the talker and back, with the scripted engine."""
+
+import asyncio
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from chat.models import Chunk, Message, Reply
+from tests.chat.conftest import opened, talking
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def text_of(frames):
+    return "".join(frame["text"] for frame in frames if frame["type"] == "reply.chunk")
+
+
+async def test_a_message_is_answered(conversation, alice, scripted_policy, script):
+    script.text = "**Hello** from the script"
+    async with talking(), opened(conversation, alice) as socket:
+        await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        accepted = await socket.hear()
+        assert accepted["type"] == "message.accepted"
+        assert accepted["key"] == "k1"
+        assert accepted["message"] == {"id": accepted["message"]["id"], "parent": None, "text": "Hi"}
+        heard = await socket.hear_until("reply.done")
+    done = heard[-1]
+    assert text_of(heard) == done["text"] == script.text
+    assert done["html"] == "<p><strong>Hello</strong> from the script</p>\n"
+    assert done["policy"] == {"name": "scripted", "version": 1}
+    assert [frame["seq"] for frame in heard if frame["type"] == "reply.chunk"] == list(range(1, done["seq"] + 1))
+    states = [frame["state"] for frame in heard if frame["type"] == "reply.state"]
+    assert states[0] in ("queued", "streaming")
+    assert states[-1] == "complete"
+    reply = await Reply.objects.select_related("message", "policy").aget()
+    assert (reply.state, reply.finish_reason, reply.last_seq) == ("complete", "stop", done["seq"])
+    assert reply.message.text == script.text
+    assert reply.policy == scripted_policy
+    assert reply.completion_tokens == 4
+
+
+async def test_stop_keeps_exactly_what_was_seen(conversation, alice, scripted_policy, script):
+    script.seconds_a_token, script.tokens = 0.03, 500
+    async with talking() as talker, opened(conversation, alice) as socket:
+        await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        heard = []
+        while sum(frame["type"] == "reply.chunk" for frame in heard) < 4:
+            heard.append(await socket.hear())
+        seen = next(frame for frame in heard if frame.get("seq") == 3)
+        reply = seen["reply"]
+        await socket.say(type="reply.stop", reply=reply, seq=3)
+        done = (await socket.hear_until("reply.done"))[-1]
+        assert done["state"] == "stopped"
+        assert done["text"] == "".join(f["text"] for f in heard if f["type"] == "reply.chunk" and f["seq"] <= 3)
+        async with asyncio.timeout(1):  # the engine is free again
+            while talker.active or talker.keeper.current.users:
+                await asyncio.sleep(0.01)
+    row = await Reply.objects.select_related("message").aget(pk=reply)
+    chunks = [chunk.text async for chunk in Chunk.objects.filter(reply=reply).order_by("seq")]
+    assert row.message.text == "".join(chunks) == done["text"]
+    assert row.last_seq == len(chunks) == 3
+
+
+async def test_a_queued_reply_says_its_place_and_can_be_stopped(conversation, alice, scripted_policy):
+    async with opened(conversation, alice) as socket:  # nobody talks
+        await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        reply = (await socket.hear())["reply"]["id"]
+        state = await socket.hear()
+        assert (state["state"], state["position"]) == ("queued", 1)
+        await socket.say(type="reply.stop", reply=reply, seq=0)
+        heard = await socket.hear_until("reply.done")
+        assert heard[-1]["state"] == "stopped"
+        assert heard[-1]["text"] == ""
+
+
+async def test_the_same_send_twice_is_one_message(conversation, alice, scripted_policy):
+    async with talking(), opened(conversation, alice) as socket:
+        for _ in range(2):
+            await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        heard = []
+        while [frame["type"] for frame in heard].count("message.accepted") < 2:
+            heard.append(await socket.hear())
+    accepted = [frame for frame in heard if frame["type"] == "message.accepted"]
+    assert len(accepted) == 2
+    assert accepted[0] == accepted[1]
+    assert await Message.objects.acount() == 2
+
+
+async def test_a_second_socket_resumes_without_a_gap(conversation, alice, scripted_policy, script):
+    script.seconds_a_token, script.tokens = 0.01, 60
+    async with talking():
+        async with opened(conversation, alice) as first:
+            await first.say(type="message.send", text="Hi", key="k1", parent=None)
+            heard = []
+            while not heard or heard[-1].get("seq") != 2:
+                heard.append(await first.hear())
+            reply = heard[-1]["reply"]
+        await asyncio.sleep(0.1)  # the first is gone; the reply goes on
+        async with opened(conversation, alice) as second, opened(conversation, alice) as third:
+            await second.say(type="reply.resume", reply=reply, after_seq=2)
+            await third.say(type="reply.resume", reply=reply, after_seq=0)
+            rest = await second.hear_until("reply.done")
+            whole = await third.hear_until("reply.done")
+    assert text_of(heard) + text_of(rest) == text_of(whole) == whole[-1]["text"]
+    assert [f["seq"] for f in rest if f["type"] == "reply.chunk"] == list(range(3, rest[-1]["seq"] + 1))
+
+
+async def test_an_ended_reply_is_told_whole(conversation, alice, scripted_policy):
+    async with talking(), opened(conversation, alice) as socket:
+        await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        done = (await socket.hear_until("reply.done"))[-1]
+        await socket.say(type="reply.resume", reply=done["reply"], after_seq=done["seq"])
+        heard = await socket.hear_until("reply.done")
+        assert [frame["type"] for frame in heard] == ["reply.state", "reply.done"]
+        assert heard[-1] == done
+
+
+async def test_an_engine_that_goes_away_leaves_the_part(conversation, alice, scripted_policy, script):
+    script.fail_after = 5
+    async with talking(), opened(conversation, alice) as socket:
+        await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        heard = await socket.hear_until("reply.done")
+    state = [frame for frame in heard if frame["type"] == "reply.state"][-1]
+    assert (state["state"], state["retryable"], state["error"]["code"]) == ("interrupted", True, "engine_down")
+    assert state["error"]["message"]
+    assert len(heard[-1]["text"].split()) == 5
+    assert heard[-1]["text"] == text_of(heard)
+
+
+async def test_a_talker_that_stops_interrupts_what_it_writes(conversation, alice, scripted_policy, script):
+    script.seconds_a_token, script.tokens = 0.02, 500
+    async with opened(conversation, alice) as socket:
+        async with talking():
+            await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+            heard = await socket.hear_until("reply.chunk")
+        heard += await socket.hear_until("reply.done")
+        assert heard[-1]["state"] == "interrupted"
+        assert heard[-1]["text"] == text_of(heard) != ""
+        async with talking():  # the next one takes new turns
+            script.tokens = 5
+            parent = (await Reply.objects.aget()).message_id
+            await socket.say(type="message.send", text="Again", key="k2", parent=parent)
+            assert (await socket.hear_until("reply.done"))[-1]["state"] == "complete"
+
+
+async def test_a_dead_talkers_reply_is_reaped(conversation, alice, scripted_policy, script, settings):
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    async with opened(conversation, alice) as socket:
+        await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        reply = (await socket.hear())["reply"]["id"]
+        past = timezone.now() - timedelta(seconds=1)
+        await Chunk.objects.acreate(reply_id=reply, seq=1, text="Half")
+        await Reply.objects.filter(pk=reply).aupdate(state="streaming", owner="dead", lease_until=past)
+        done = (await socket.hear_until("reply.done", timeout=8))[-1]  # by the web process: no talker is there
+        assert (done["state"], done["text"]) == ("interrupted", "Half")
+
+
+async def test_a_promoted_policy_answers_the_next_turn(conversation, alice, scripted_policy, script):
+    from chat.models import Policy
+
+    script.seconds_a_token, script.tokens = 0.02, 60
+    new = await Policy.objects.acreate(name="scripted-2", version=2, is_scripted=True)
+    async with talking() as talker, opened(conversation, alice) as socket:
+        await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        await socket.hear_until("reply.chunk")
+        await sync_to_async(swap)(scripted_policy, new)
+        first = (await socket.hear_until("reply.done"))[-1]
+        assert first["policy"] == {"name": "scripted", "version": 1}
+        assert first["state"] == "complete"
+        async with asyncio.timeout(5):
+            while talker.keeper.current is None or talker.keeper.current.policy.pk != new.pk:
+                await asyncio.sleep(0.02)
+        parent = (await Reply.objects.aget()).message_id
+        await socket.say(type="message.send", text="More", key="k2", parent=parent)
+        assert (await socket.hear_until("reply.done"))[-1]["policy"] == {"name": "scripted-2", "version": 2}
+        async with asyncio.timeout(5):
+            while len(talker.keeper.kept) > 1:  # the former is stopped once it is idle
+                await asyncio.sleep(0.02)
+
+
+def swap(old, new):
+    from django.db import transaction
+
+    with transaction.atomic():
+        type(old).objects.filter(pk=old.pk).update(is_live=False)
+        type(new).objects.filter(pk=new.pk).update(is_live=True)
