@@ -189,7 +189,7 @@ def demo_accounts() -> Iterator[Finding]:
     if settings.DEBUG:
         return
     try:
-        users = list(User.objects.filter(username__in=[role.value for role in ACCOUNTS], is_active=True))
+        users = list(User.objects.filter(username__in=[account.name for account in ACCOUNTS], is_active=True))
     except DatabaseError:
         return
     names = [user.username for user in users if user.check_password(settings.DEMO_PASSWORD)]

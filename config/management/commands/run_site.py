@@ -18,7 +18,6 @@ from rich.table import Table
 
 from accounts import demo
 from accounts.commands import ChamsaeCommand
-from accounts.roles import Role
 from chat.models import EngineProcess, Policy
 from config.processes import PortInUse, Processes, SiteRunning, claim_port, only_site_of
 from config.translations import compile_catalogues
@@ -28,12 +27,6 @@ HOST = "127.0.0.1"
 FRAME_BYTES = "65536"  # Daphne's queue per socket is unbounded in frames; each must be small
 WORKERS = "3"  # a cycle holds one for its whole time, stocking tasks another
 READY_S = 120.0
-MAY = {
-    Role.CHATTER: "talk",
-    Role.ANNOTATOR: "talk, rank replies, flag broken rules",
-    Role.MODERATOR: "all that, and decide on reported replies",
-    Role.ADMIN: "everything: train, promote, roll back, edit the rules",
-}
 
 
 def web(port: int) -> list[str]:
@@ -138,8 +131,8 @@ class Command(ChamsaeCommand):
             self.note(f"Not all of it has answered within {READY_S:.0f} s; the reason stands in {settings.LOGS_DIR}/")
         if settings.DEBUG:
             table = Table("account", "password", "may", title="demo accounts, on this machine only")
-            for role in demo.ACCOUNTS:
-                table.add_row(role.value, settings.DEMO_PASSWORD, MAY[role])
+            for account in demo.ACCOUNTS:
+                table.add_row(account.name, settings.DEMO_PASSWORD, str(account.may))
             console.print(table)
 
     def say(self, name: str, line: str) -> None:

@@ -1,0 +1,80 @@
+"""Debian's Chromium, driven by Playwright, with an ear for what a page must not do."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.conftest import chromium
+from tests.site import Site
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+HEAR_CSP = """
+document.addEventListener("securitypolicyviolation", e => console.error("CSP", e.violatedDirective, e.blockedURI));
+"""
+
+
+@contextlib.contextmanager
+def started() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visitor:
+    """A person with a browser of their own."""
+
+    site: Site
+    context: BrowserContext
+    page: Page
+    wrong: list[str] = field(default_factory=list)
+    """Errors on the console, violations of the content security policy, crashes, requests to foreign hosts."""
+
+    def watch(self) -> None:
+        self.context.add_init_script(HEAR_CSP)
+        self.page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.context.on("request", lambda request: self.check_host(request.url))
+        self.page.on("websocket", lambda socket: self.check_host(socket.url))
+
+    def check_host(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob") and parts.netloc != f"127.0.0.1:{self.site.port}":
+            self.wrong.append(f"request to {url}")
+
+    def go(self, path: str) -> None:
+        self.page.goto(self.site.url + path)
+
+    def sign_in(self, name: str) -> None:
+        self.go("/sign-in/")
+        self.page.fill("input[name=username]", name)
+        self.page.fill("input[name=password]", "chamsae-demo")
+        self.page.click("main form button.primary")
+        self.page.wait_for_url(lambda url: "/sign-in/" not in url)
+
+
+@contextlib.contextmanager
+def visiting(browser: Browser, site: Site, name: str = "", **options: object) -> Iterator[Visitor]:
+    options = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options}
+    context = browser.new_context(**options)  # type: ignore[arg-type]
+    context.set_default_timeout(15_000)
+    visitor = Visitor(site, context, context.new_page())
+    visitor.watch()
+    try:
+        if name:
+            visitor.sign_in(name)
+        yield visitor
+    finally:
+        context.close()

@@ -1,0 +1,28 @@
+"""A browser for the whole call, and visitors that end with a look at what went wrong on their pages."""
+
+import pytest
+
+from tests.browser.chromium import started, visiting
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with started() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser, request):
+    """visit(site, "chatter") gives a signed-in visitor; whatever their pages did wrong fails the test at its end."""
+    open_visits, visitors = [], []
+
+    def enter(site, name="", **options):
+        visit = visiting(browser, site, name, **options)
+        open_visits.append(visit)
+        visitors.append(visit.__enter__())
+        return visitors[-1]
+
+    yield enter
+    for visit in open_visits:
+        visit.__exit__(None, None, None)
+    assert [wrong for visitor in visitors for wrong in visitor.wrong] == []

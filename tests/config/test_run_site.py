@@ -1,0 +1,78 @@
+"""The site as a whole: it greets when all of it answers, refuses a second, mends itself, leaves nothing behind."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import psutil
+import pytest
+
+from config import reaper
+from tests.site import ROOT, environment_of, running_site
+
+
+def until(condition, timeout_s):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def second_site(home, port):
+    return subprocess.run(
+        [sys.executable, "manage.py", "run_site", "--port", str(port)],
+        cwd=ROOT, env=environment_of(home, ""), capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+
+
+def test_a_port_in_use_stops_the_start_before_anything_is_made(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = second_site(tmp_path, port)
+    assert done.returncode == 1
+    assert f"port {port} of 127.0.0.1 is in use" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "chamsae.sqlite3").exists()
+
+
+def web_of(marker):
+    return [process for process in reaper.marked(marker) if "daphne" in process.cmdline()]
+
+
+def answers(url):
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.mark.timeout(180)
+def test_a_site_mends_itself_and_leaves_nothing_behind_even_when_killed(tmp_path):
+    with running_site(tmp_path, kills_itself=True) as site:
+        greeting = (tmp_path / "said.txt").read_text()
+        assert all(name in greeting for name in ("chatter", "annotator", "moderator", "admin", "chamsae-demo"))
+        marker = json.loads((tmp_path / "run_site.lock").read_text())["marker"]
+
+        refused = second_site(tmp_path, site.port + 1)
+        assert refused.returncode == 1
+        assert f"a site already runs on {tmp_path} (process {site.process.pid}, port {site.port})" in refused.stderr
+
+        (web,) = web_of(marker)
+        web.kill()
+        until(lambda: web_of(marker) and web_of(marker)[0].pid != web.pid and answers(f"{site.url}/healthz"), 30)
+        assert "web | ended with code -9; starts again in 1 s" in (tmp_path / "said.txt").read_text()
+
+        started = len(reaper.marked(marker))
+        assert started >= 3
+        os.kill(site.process.pid, signal.SIGKILL)
+        site.process.wait()
+        until(lambda: not reaper.marked(marker), 10)
+        children = [
+            process for process in psutil.process_iter(["cmdline"]) if marker in (process.info["cmdline"] or [])
+        ]
+        assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
