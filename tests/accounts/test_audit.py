@@ -1,0 +1,102 @@
+"""The audit log: written with its act, chained, and open to moderators only."""
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from accounts.audit import broken_links, record
+from accounts.models import AuditEntry
+from accounts.roles import Role
+
+
+@pytest.fixture
+def entries(person):
+    moderator = person("mod", Role.MODERATOR)
+    with transaction.atomic():
+        first = record(moderator, "reply.hide", moderator, reason="insults", after={"hidden": True})
+        record(moderator, "reply.restore", moderator, reason="a quotation", undoes=first)
+        record(None, "policy.promote", moderator)
+    return list(AuditEntry.objects.order_by("id"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_refuses_to_write_outside_the_transaction_of_the_act(person):
+    with pytest.raises(RuntimeError, match="transaction"):
+        record(None, "reply.hide", person("mod"))
+    assert not AuditEntry.objects.exists()
+
+
+def test_an_act_that_fails_leaves_no_entry(person):
+    user = person("mod")
+
+    @transaction.atomic
+    def act():
+        record(user, "user.change", user)
+        raise IntegrityError
+
+    with pytest.raises(IntegrityError):
+        act()
+    assert not AuditEntry.objects.exists()
+
+
+def test_the_chain_holds(entries):
+    assert [entry.previous_hash for entry in entries[1:]] == [entry.hash for entry in entries[:-1]]
+    assert broken_links() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "reason = 'kind words'",
+        "actor_id = NULL",
+        "target = 'chat.message:99'",
+        "\"at\" = '2020-01-01 00:00:00+00:00'",
+    ],
+)
+def test_a_changed_row_is_found(entries, change):
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE accounts_auditentry SET {change} WHERE id = %s", [entries[0].pk])  # noqa: S608
+    assert broken_links() == [entries[0].pk]
+
+
+def test_a_removed_row_is_found(entries):
+    AuditEntry.objects.filter(pk=entries[1].pk).delete()
+    assert broken_links() == [entries[2].pk]
+
+
+def test_the_page_shows_and_filters(entries, person, browser_of):
+    client = browser_of(person("other-mod", Role.MODERATOR))
+    page = client.get("/audit-log/").content.decode()
+    assert "chain intact" in page
+    assert all(word in page for word in ("reply.hide", "reply.restore", "policy.promote", "the site itself"))
+    filtered = client.get("/audit-log/", {"verb": "reply.hide", "actor": "mod"}).content.decode()
+    assert "insults" in filtered
+    assert "a quotation" not in filtered
+    assert "No entry fits" in client.get("/audit-log/", {"until": "2001-01-01"}).content.decode()
+
+
+def test_the_page_says_when_somebody_tampered(entries, person, browser_of):
+    AuditEntry.objects.filter(pk=entries[0].pk).update(reason="other words")
+    page = browser_of(person("other-mod", Role.MODERATOR)).get("/audit-log/").content.decode()
+    assert f"does not hold at entries {entries[0].pk}" in page
+
+
+def test_nobody_can_change_it_in_the_admin(entries, person, browser_of):
+    client = browser_of(person("boss", Role.ADMIN, is_staff=True, is_superuser=True))
+    address = f"/admin/accounts/auditentry/{entries[0].pk}/"
+    assert client.get(address + "change/").status_code == 200
+    assert client.post(address + "change/", {"reason": "x"}).status_code == 403
+    assert client.post(address + "delete/", {"post": "yes"}).status_code == 403
+    assert client.get("/admin/accounts/auditentry/add/").status_code == 403
+
+
+def test_what_an_admin_does_to_an_account_is_written_down(person, browser_of):
+    boss = person("boss", Role.ADMIN, is_staff=True, is_superuser=True)
+    target = person("sora")
+    annotators = person("a", Role.ANNOTATOR).groups.get()
+    data = {"username": "sora", "is_active": "on", "groups": [annotators.pk], "suspended_reason": "", "language": ""}
+    response = browser_of(boss).post(f"/admin/accounts/user/{target.pk}/change/", data)
+    assert response.status_code == 302
+    verbs = {entry.verb: entry for entry in AuditEntry.objects.all()}
+    assert verbs["user.change"].actor == boss
+    assert verbs["user.roles"].after == {"groups": ["annotator"]}
+    assert broken_links() == []
