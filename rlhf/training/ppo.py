@@ -1,0 +1,91 @@
+"""PPO on completions: roll out, score, shape the reward, update, stop on KL; resumable after every iteration.
+
+Schulman et al., arXiv:1707.06347, in the form of Ziegler et al., arXiv:1909.08593, with the details of Huang et al.,
+arXiv:2403.17031. Deviations: LoRA on a frozen trunk; a closed-form value (value.py); scores also clipped; beta only
+ever rises above its base, since a controller that lowers it early cannot brake later; the run ends at a KL, not at a
+reward. Knows no tokenizer and no Django: prompts are ids, the scorer is given in.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlhf.training.adapter import Adapter
+from rlhf.training.ppo_config import PpoConfig
+from rlhf.training.ppo_loop import Cancelled, PpoLoop
+from rlhf.training.ppo_state import PpoState
+from rlhf.training.resume import Checkpointer
+from rlhf.training.shaping import Scorer
+from rlhf.training.transformer import Transformer
+
+Metrics = dict[str, float]
+Report = Callable[[int, int, Metrics], None]
+
+
+@dataclass(frozen=True)
+class PpoResult:
+    """`kl_nats` a completion was measured on the adapter's own rollout, or, after the last iteration, one before."""
+
+    adapter: Adapter
+    metrics: list[Metrics]
+    stopped_by: str  # "iterations", "kl" or "cancelled"
+    iterations: int
+    episodes: int
+    kl_nats: float
+
+
+def train_ppo(
+    transformer: Transformer,
+    prompts: Sequence[Sequence[int]],
+    scorer: Scorer,
+    config: PpoConfig,
+    *,
+    seed: int,
+    directory: Path,
+    report: Report,
+    should_stop: Callable[[], bool],
+) -> PpoResult:
+    """Train an adapter; a second call with the same `directory` goes on where the first was killed.
+
+    Raises TrainingDiverged when a score, loss or gradient is not finite, CheckpointMismatch when `directory` holds
+    the checkpoint of a run with another configuration, seed or prompts, InvalidSetting for a bad configuration.
+    """
+    config.validate()
+    checkpointer = Checkpointer(Path(directory), _identity(transformer, prompts, config, seed))
+    state = PpoState(transformer, len(prompts), config, seed)
+    loop = PpoLoop(transformer, prompts, scorer, config, state, should_stop)
+    try:
+        if not state.restore(checkpointer.load()):
+            loop.calibrate()
+            checkpointer.save(0, *state.pack())
+        while state.iteration < config.iterations:
+            loop.poll()
+            if not loop.iterate():
+                return _result(state, "kl")
+            checkpointer.save(state.iteration, *state.pack())
+            report(state.iteration, config.iterations, state.metrics[-1])
+    except Cancelled:
+        state.restore(checkpointer.load())
+        return _result(state, "cancelled")
+    return _result(state, "iterations")
+
+
+def _result(state: PpoState, stopped_by: str) -> PpoResult:
+    episodes = int(state.metrics[-1]["episode"]) if state.metrics else 0
+    return PpoResult(state.adapter, state.metrics, stopped_by, state.iteration, episodes, state.kl_nats)
+
+
+def _identity(
+    transformer: Transformer, prompts: Sequence[Sequence[int]], config: PpoConfig, seed: int
+) -> dict[str, object]:
+    """What must be equal for a checkpoint to be continued."""
+    text = json.dumps([list(prompt) for prompt in prompts])
+    return {
+        "config": config.as_json(),
+        "seed": seed,
+        "prompts": hashlib.sha256(text.encode()).hexdigest(),
+        "trunk_layers": transformer.trunk_layers,
+        "layers": transformer.config.layers,
+    }

@@ -1,0 +1,119 @@
+"""The settings of one PPO run, each with its meaning; stored as JSON with the run."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+class InvalidSetting(Exception):
+    """A hyperparameter is unknown or outside its range."""
+
+    def __init__(self, name: str, value: object, wanted: str) -> None:
+        super().__init__(f"{name}={value!r}: must be {wanted}")
+        self.name = name
+        self.value = value
+
+
+@dataclass(frozen=True)
+class PpoConfig:
+    """Defaults: the profile measured on two CPU cores. Names are TRL's where TRL has the setting."""
+
+    iterations: int = 19  # rollout-and-update rounds at most; the KL stop usually comes first
+    prompts_per_iteration: int = 16  # different prompts in one rollout
+    completions_per_prompt: int = 4  # sampled from one shared prefill
+    max_tokens: int = 48  # length limit of a completion, EOS included
+    temperature: float = 0.7  # divides the logits in the sampler and in every scoring pass
+    sample_rows: int = 64  # rows that grow together in the sampler
+    learning_rate: float = 2e-4  # Adam; 1e-3 was seen to collapse into empty replies within ten iterations
+    anneal: bool = False  # learning rate falls linearly to 0 over the iterations
+    num_ppo_epochs: int = 1  # passes over one rollout
+    minibatch_rows: int = 16  # completions a gradient step
+    cliprange: float = 0.2  # ratio clipping (arXiv:1707.06347, equation 7)
+    cliprange_value: float = 0.2  # how far (root mean square) a refit may move the values
+    gamma: float = 1.0  # discount a token
+    lam: float = 0.95  # GAE's lambda
+    whiten_rewards: bool = False  # divide token rewards by their spread
+    kl_coef: float = 0.05  # beta: nats to reward; the floor of the adaptive beta
+    target_kl: float = 4.0  # nats a completion above which beta grows
+    kl_gain: float = 0.3  # beta's growth rate an iteration when KL is twice the target
+    stop_kl: float = 6.5  # nats a completion at which the run ends with the weights of the iteration before
+    score_clip: float = 3.0  # normalised scores are cut to +- this (PPO-max, arXiv:2307.04964)
+    violation_weight: float = 2.0  # reward lost at P(violation) = 1
+    missing_eos_penalty: float = 1.0  # reward lost without an EOS: a designer's wish, no human's; 0 turns it off
+    short_tokens: int = 8  # completions below this (about 6 words) were never seen by the reward model
+    short_penalty: float = 2.0  # reward lost by an empty completion, less the nearer it comes to short_tokens
+    max_grad_norm: float = 1.0  # gradients are scaled down to this norm
+    adam_epsilon: float = 1e-5  # arXiv:2403.17031: the default 1e-8 makes the early steps too large
+    rank: int = 16  # LoRA's r
+    alpha: float = 32.0  # LoRA's alpha
+    ridge: float = 1e-2  # strength of the value's regulariser
+    calibration_prompts: int = 32  # prompts whose base completions set the scores' mean and spread
+
+    def validate(self) -> None:
+        """Raise InvalidSetting for the first setting out of range."""
+        for name in COUNTS:
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise InvalidSetting(name, getattr(self, name), "a whole number of at least 1")
+        for name in POSITIVE:
+            if not getattr(self, name) > 0:
+                raise InvalidSetting(name, getattr(self, name), "above 0")
+        for name in NOT_NEGATIVE:
+            if not getattr(self, name) >= 0:
+                raise InvalidSetting(name, getattr(self, name), "0 or more")
+        for name in ("gamma", "lam"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidSetting(name, getattr(self, name), "within 0..1")
+        if self.stop_kl <= self.target_kl:
+            raise InvalidSetting("stop_kl", self.stop_kl, f"above target_kl ({self.target_kl})")
+
+    @property
+    def rows(self) -> int:
+        """Completions in one rollout."""
+        return self.prompts_per_iteration * self.completions_per_prompt
+
+    @classmethod
+    def read(cls, settings: Mapping[str, Any]) -> "PpoConfig":
+        """From a run's JSON; unknown names are an error, not ignored."""
+        known = {field.name for field in fields(cls)}
+        for name, value in settings.items():
+            if name not in known:
+                raise InvalidSetting(name, value, "one of " + ", ".join(sorted(known)))
+        config = cls(**settings)
+        config.validate()
+        return config
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+COUNTS = (
+    "iterations",
+    "prompts_per_iteration",
+    "completions_per_prompt",
+    "max_tokens",
+    "sample_rows",
+    "num_ppo_epochs",
+    "minibatch_rows",
+    "rank",
+    "calibration_prompts",
+)
+POSITIVE = (
+    "temperature",
+    "learning_rate",
+    "cliprange",
+    "cliprange_value",
+    "target_kl",
+    "score_clip",
+    "max_grad_norm",
+    "adam_epsilon",
+    "alpha",
+    "ridge",
+)
+NOT_NEGATIVE = (
+    "kl_coef",
+    "kl_gain",
+    "violation_weight",
+    "missing_eos_penalty",
+    "short_tokens",
+    "short_penalty",
+)

@@ -1,0 +1,201 @@
+"""One PPO iteration, step by step: roll out, score, shape, update, refit the value, write down what happened."""
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rlhf.training.adapter import Adapter
+from rlhf.training.gae import advantages_and_returns, rewards_to_go, whiten
+from rlhf.training.ppo_config import PpoConfig
+from rlhf.training.ppo_state import PpoState
+from rlhf.training.ppo_update import Experience, require_finite, update_policy
+from rlhf.training.sampler import Rollout, sample
+from rlhf.training.scoring import Scored, completion_mask, score_completions
+from rlhf.training.shaping import Scorer, ScoreScale, ShapedReward, shape, token_rewards
+from rlhf.training.transformer import Transformer
+from rlhf.training.value import explained_variance
+
+
+class Cancelled(Exception):
+    """The caller asked to stop in the middle of an iteration."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A rollout under both policies and the scorer. N completions, C columns of tokens, M tokens in all."""
+
+    rollout: Rollout
+    scores: Tensor  # [N]
+    p_violation: Tensor  # [N]
+    policy: Scored
+    base: Scored
+    mask: Tensor  # [N, C]
+    kl: Tensor  # [N, C] log p - log p_ref of the tokens sampled
+
+    @property
+    def kl_nats(self) -> float:
+        """The mean over completions of their summed KL estimate (k1)."""
+        return float(self.kl.sum(1).mean())
+
+
+class PpoLoop:
+    """The iterations of one run over its state."""
+
+    def __init__(
+        self,
+        transformer: Transformer,
+        prompts: Sequence[Sequence[int]],
+        scorer: Scorer,
+        config: PpoConfig,
+        state: PpoState,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.transformer, self.prompts, self.scorer = transformer, prompts, scorer
+        self.config, self.state, self.should_stop = config, state, should_stop
+
+    def poll(self) -> None:
+        if self.should_stop():
+            raise Cancelled
+
+    def calibrate(self) -> None:
+        """Score the base's own completions: the scale of all later scores, and a first fit of the values."""
+        rollout = self._roll_out(self.config.calibration_prompts)
+        scores, p_violation = self._score(rollout)
+        self.state.scale = ScoreScale.measure(scores)
+        self.poll()
+        batches = list(torch.split(torch.arange(len(rollout)), self.config.minibatch_rows))
+        base = self._log_probs(rollout, None, batches)
+        judged = Judged(rollout, scores, p_violation, base, base, completion_mask(rollout), base.log_probs * 0)
+        self._fit_value(judged, self._token_rewards(judged, self._shape(judged)))
+
+    def iterate(self) -> bool:
+        """One rollout and its updates; False, with the weights of the iteration before, past the KL stop."""
+        clock = [time.perf_counter()]
+        rollout = self._roll_out(self.config.prompts_per_iteration)
+        clock.append(time.perf_counter())
+        epochs = self.state.draw_batches(len(rollout))
+        judged = self._judge(rollout, epochs[0])
+        clock.append(time.perf_counter())
+        if judged.kl_nats > self.config.stop_kl:
+            self.state.fall_back()
+            return False
+        metrics = self._learn(judged, epochs)
+        clock.append(time.perf_counter())
+        names = ("seconds/rollout", "seconds/scoring", "seconds/update")
+        metrics |= {name: end - start for name, start, end in zip(names, clock, clock[1:], strict=False)}
+        metrics["seconds"] = clock[-1] - clock[0]
+        metrics["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        self.state.finish_iteration(judged.kl_nats, len(rollout), metrics)
+        return True
+
+    def _roll_out(self, prompts: int) -> Rollout:
+        self.poll()
+        chosen, seed = self.state.draw_prompts(prompts), self.state.draw_seed()
+        return sample(
+            self.transformer,
+            [self.prompts[index] for index in chosen],
+            completions_per_prompt=self.config.completions_per_prompt,
+            max_tokens=self.config.max_tokens,
+            temperature=self.config.temperature,
+            seed=seed,
+            adapter=self.state.adapter,
+            batch_rows=self.config.sample_rows,
+        )
+
+    def _judge(self, rollout: Rollout, batches: list[Tensor]) -> Judged:
+        """Old log-probs are scored anew: the sampler's own, of merged bf16 weights, are off by 0.03 nats a token."""
+        self.poll()
+        scores, p_violation = self._score(rollout)
+        self.poll()
+        policy = self._log_probs(rollout, self.state.adapter, batches, entropy=True)
+        self.poll()
+        base = self._log_probs(rollout, None, batches)
+        kl = policy.log_probs - base.log_probs
+        require_finite(kl, "the KL to the reference", self.state.iteration)
+        return Judged(rollout, scores, p_violation, policy, base, completion_mask(rollout), kl)
+
+    def _score(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            scores, p_violation = self.scorer.score(rollout, rollout.states)
+        require_finite(scores, "the scorer's score", self.state.iteration)
+        require_finite(p_violation, "the scorer's P(violation)", self.state.iteration)
+        return scores, p_violation
+
+    def _log_probs(
+        self, rollout: Rollout, adapter: Adapter | None, batches: list[Tensor], *, entropy: bool = False
+    ) -> Scored:
+        temperature = self.config.temperature
+        return score_completions(
+            self.transformer, rollout, adapter, batches, temperature=temperature, entropy=entropy
+        )
+
+    def _shape(self, judged: Judged) -> ShapedReward:
+        rollout = judged.rollout
+        lengths, ended, scale = rollout.completion_lengths, rollout.ended, self.state.scale
+        return shape(judged.scores, judged.p_violation, lengths, ended, scale, self.config)
+
+    def _token_rewards(self, judged: Judged, shaped: ShapedReward) -> Tensor:
+        rewards = token_rewards(shaped.total, judged.kl, judged.mask, self.state.beta)
+        return whiten(rewards, judged.mask, keep_mean=True) if self.config.whiten_rewards else rewards
+
+    def _learn(self, judged: Judged, epochs: list[list[Tensor]]) -> dict[str, float]:
+        config, state, mask = self.config, self.state, judged.mask
+        shaped = self._shape(judged)
+        rewards = self._token_rewards(judged, shaped)
+        values = torch.zeros_like(rewards)
+        values[mask] = state.value.predict(judged.base.hidden, self._progress(mask))
+        advantages, _ = advantages_and_returns(rewards, values, mask, gamma=config.gamma, lam=config.lam)
+        experience = Experience(judged.rollout, judged.policy.log_probs, whiten(advantages, mask), mask)
+        metrics = objective_metrics(judged, shaped, state.beta) | {"lr": state.begin_update()}
+        update = update_policy(
+            self.transformer, state.adapter, state.optimizer, experience, epochs, config,
+            iteration=state.iteration, poll=self.poll,
+        )  # fmt: skip
+        return metrics | update.metrics() | self._fit_value(judged, rewards)
+
+    def _progress(self, mask: Tensor) -> Tensor:
+        """[M] share of the length limit that each token stands at."""
+        return mask.nonzero(as_tuple=True)[1] / self.config.max_tokens
+
+    def _fit_value(self, judged: Judged, rewards: Tensor) -> dict[str, float]:
+        """Explained variance before, on returns not yet seen, and the clipped loss after the refit."""
+        value, mask, hidden = self.state.value, judged.mask, judged.base.hidden
+        progress = self._progress(mask)
+        returns = rewards_to_go(rewards, mask, gamma=self.config.gamma)[mask]
+        before = value.predict(hidden, progress)
+        moved = value.refit(hidden, progress, returns)
+        after = value.predict(hidden, progress)
+        bounded = before + (after - before).clamp(-self.config.cliprange_value, self.config.cliprange_value)
+        losses = torch.max((after - returns).square(), (bounded - returns).square())
+        return {
+            "loss/value_avg": float(0.5 * losses.mean()),
+            "value/explained_variance": explained_variance(before, returns),
+            "value/moved": moved,
+        }
+
+
+def objective_metrics(judged: Judged, shaped: ShapedReward, beta: float) -> dict[str, float]:
+    """What the rollout was worth, under TRL's names, and the parts of the reward under ours."""
+    rollout, mask = judged.rollout, judged.mask
+    non_score = -beta * judged.kl.sum(1)
+    return {
+        "objective/kl": judged.kl_nats,
+        "objective/entropy": float(-judged.policy.log_probs.sum(1).mean()),
+        "objective/non_score_reward": float(non_score.mean()),
+        "objective/rlhf_reward": float((non_score + shaped.total).mean()),
+        "objective/scores": float(judged.scores.float().mean()),
+        "objective/beta": beta,
+        "policy/entropy_avg": float(judged.policy.entropy[mask].mean()),
+        "val/num_eos_tokens": float(rollout.ended.sum()),
+        "reward/score": float(shaped.score.mean()),
+        "reward/violation": float(judged.p_violation.float().mean()),
+        "reward/violation_penalty": float(shaped.violation.mean()),
+        "reward/missing_eos_penalty": float(shaped.missing_eos.mean()),
+        "reward/short_penalty": float(shaped.short.mean()),
+        "length/mean": float(rollout.completion_lengths.float().mean()),
+        "eos_rate": float(rollout.ended.float().mean()),
+    }

@@ -1,0 +1,126 @@
+"""Everything of a PPO run that changes between iterations, and how it goes to a checkpoint and back."""
+
+import math
+import random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf.training.adapter import Adapter
+from rlhf.training.ppo_config import PpoConfig
+from rlhf.training.shaping import ScoreScale
+from rlhf.training.transformer import Transformer
+from rlhf.training.value import RidgeValue
+
+
+class PpoState:
+    """Weights, optimiser, value, score scale, beta, random numbers and metrics."""
+
+    def __init__(self, transformer: Transformer, prompts: int, config: PpoConfig, seed: int) -> None:
+        self.config = config
+        self.iteration = 0  # iterations finished
+        self.adapter = Adapter.create(transformer, rank=config.rank, alpha=config.alpha, seed=seed)
+        self.previous = self._clone()  # the weights whose rollout was last measured below the KL stop
+        self.optimizer = torch.optim.Adam(self.adapter.parameters(), lr=config.learning_rate, eps=config.adam_epsilon)
+        self.value = RidgeValue(transformer.config.hidden_size, ridge=config.ridge, clip=config.cliprange_value)
+        self.scale = ScoreScale(0.0, 1.0)
+        self.beta = config.kl_coef
+        self.kl_nats = 0.0
+        self.metrics: list[dict[str, float]] = []
+        self.prompts = prompts
+        self.queue: list[int] = []  # prompts of this pass over all of them that are still to come
+        self.random = random.Random(seed)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def draw_prompts(self, count: int) -> list[int]:
+        """Indices of the next prompts: every prompt once, in random order, before any comes again."""
+        while len(self.queue) < count:
+            again = list(range(self.prompts))
+            self.random.shuffle(again)
+            self.queue += again
+        drawn, self.queue = self.queue[:count], self.queue[count:]
+        return drawn
+
+    def draw_seed(self) -> int:
+        return int(torch.randint(2**62, (), generator=self.generator))
+
+    def draw_batches(self, rows: int) -> list[list[Tensor]]:
+        """For each inner epoch the rows of a rollout in random order, cut into minibatches."""
+        size = self.config.minibatch_rows
+        return [
+            list(torch.split(torch.randperm(rows, generator=self.generator), size))
+            for _ in range(self.config.num_ppo_epochs)
+        ]
+
+    def begin_update(self) -> float:
+        """Remember the weights as measured and set the learning rate, which is returned."""
+        self.previous = self._clone()
+        done = self.iteration / self.config.iterations if self.config.anneal else 0.0
+        rate = self.config.learning_rate * (1 - done)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def fall_back(self) -> None:
+        """Return to the weights of the iteration before, whose KL was below the stop."""
+        self.adapter.copy_from(self.previous)
+
+    def finish_iteration(self, kl_nats: float, episodes: int, metrics: dict[str, float]) -> None:
+        """Count the iteration and let beta brake: it grows above the target and never falls below its base."""
+        self.iteration += 1
+        self.kl_nats = kl_nats
+        before = self.metrics[-1]["episode"] if self.metrics else 0
+        self.metrics.append(metrics | {"episode": before + episodes})
+        error = min(max(kl_nats / self.config.target_kl - 1, -1.0), 1.0)
+        self.beta = max(self.config.kl_coef, self.beta * math.exp(self.config.kl_gain * error))
+
+    def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors for safetensors and values for JSON."""
+        tensors = {"random/torch": torch.get_rng_state(), "random/own": self.generator.get_state()}
+        moments = self.optimizer.state_dict()["state"]
+        for index, (weight, former) in enumerate(zip(self.adapter.parameters(), self.previous, strict=True)):
+            tensors[f"adapter/{index}"] = weight.detach().clone()
+            tensors[f"previous/{index}"] = former
+            tensors |= {f"adam/{index}/{name}": tensor for name, tensor in moments.get(index, {}).items()}
+        tensors |= {f"value/{name}": tensor for name, tensor in self.value.state().items()}
+        return tensors, {
+            "iteration": self.iteration,
+            "beta": self.beta,
+            "kl_nats": self.kl_nats,
+            "scale": [self.scale.mean, self.scale.spread],
+            "queue": self.queue,
+            "metrics": self.metrics,
+            "random": self.random.getstate(),
+        }
+
+    def restore(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> bool:
+        """Take over a checkpoint; False where there is none."""
+        if saved is None:
+            return False
+        tensors, values = saved
+        count = len(self.previous)
+        self.adapter.copy_from(tensors[f"adapter/{index}"] for index in range(count))
+        self.previous = [tensors[f"previous/{index}"] for index in range(count)]
+        self._restore_optimizer(tensors)
+        self.value.load_state({name: tensors[f"value/{name}"] for name in self.value.state()})
+        torch.set_rng_state(tensors["random/torch"])
+        self.generator.set_state(tensors["random/own"])
+        version, internal, gauss = values["random"]
+        self.random.setstate((version, tuple(internal), gauss))
+        self.scale = ScoreScale(*values["scale"])
+        for name in ("iteration", "beta", "kl_nats", "queue", "metrics"):
+            setattr(self, name, values[name])
+        return True
+
+    def _restore_optimizer(self, tensors: dict[str, Tensor]) -> None:
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            if key.startswith("adam/"):
+                _, index, name = key.split("/")
+                state.setdefault(int(index), {})[name] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+    def _clone(self) -> list[Tensor]:
+        return [tensor.detach().clone() for tensor in self.adapter.parameters()]

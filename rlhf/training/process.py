@@ -1,0 +1,25 @@
+"""What a training process sets once before it computes: threads, denormals, and memory that is kept when freed."""
+
+import ctypes
+import sys
+
+import torch
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
+LARGEST = 2**30  # bytes; larger blocks still go back to the system at once
+
+
+def prepare_process(threads: int) -> None:
+    """Call first. `threads` is the number of free cores: two busy threads on one core are 10 to 20 times slower.
+
+    glibc hands a freed block above 128 KiB back to the system, and every page of the next one is fetched anew:
+    measured, that made SwiGLU on 2,720 tokens 4 times and attention 4 times slower. Keeping freed blocks costs the
+    peak that was reached anyway.
+    """
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):  # musl has none, and does not need it
+            libc.mallopt(M_MMAP_THRESHOLD, LARGEST)
+            libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,0 +1,74 @@
+"""Passes of the top layers over finished rollouts: log-probs of every completion token, with or without gradient.
+
+N completions, C the longest of them, T the longest row, D hidden size, M all completion tokens of the rows at hand.
+Token j of a completion is predicted by the hidden state one position before it, at prompt length + j - 1.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rlhf.training.adapter import Adapter
+from rlhf.training.logprobs import TokenLogProbs, token_log_probs
+from rlhf.training.sampler import Rollout
+from rlhf.training.transformer import Transformer
+
+
+class Scored(NamedTuple):
+    """Log-probs and entropies of the completion tokens [N, C], 0 where none is, and their hidden states [M, D]."""
+
+    log_probs: Tensor
+    entropy: Tensor
+    hidden: Tensor
+
+
+def completion_mask(rollout: Rollout) -> Tensor:
+    """[N, C] bool: row i has as many true columns as its completion has tokens."""
+    lengths = rollout.completion_lengths
+    return torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
+
+
+def predict_completions(
+    transformer: Transformer,
+    rollout: Rollout,
+    adapter: Adapter | None,
+    *,
+    temperature: float,
+    entropy: bool = False,
+) -> tuple[TokenLogProbs, Tensor]:
+    """Log-probs [M] of all completion tokens, row after row, and the hidden states [M, D] that predict them."""
+    hidden = transformer.run_top(rollout.states, adapter)
+    rows, columns = rollout.completion_mask().nonzero(as_tuple=True)
+    before = hidden[rows, columns - 1]
+    targets = rollout.ids[rows, columns]
+    return token_log_probs(before, transformer.head, targets, temperature=temperature, entropy=entropy), before
+
+
+def score_completions(
+    transformer: Transformer,
+    rollout: Rollout,
+    adapter: Adapter | None,
+    batches: list[Tensor],
+    *,
+    temperature: float,
+    entropy: bool = False,
+) -> Scored:
+    """The whole rollout without gradient, `batches` of row indices at a time.
+
+    Given the batches of the updates that follow, each batch is computed just as its update will compute it, so that
+    the first ratio is exactly 1: bf16 products of other shapes differ in the last bit.
+    """
+    mask = completion_mask(rollout)
+    log_probs = torch.zeros(mask.shape, device=mask.device)
+    entropies = torch.zeros_like(log_probs)
+    hidden = torch.zeros(*mask.shape, rollout.states.shape[2], device=mask.device)
+    with torch.no_grad():
+        for rows in batches:
+            part = rollout.select(rows)
+            tokens, states = predict_completions(transformer, part, adapter, temperature=temperature, entropy=entropy)
+            where = (rows.repeat_interleave(part.completion_lengths), mask[rows].nonzero(as_tuple=True)[1])
+            log_probs[where] = tokens.log_probs.float()
+            entropies[where] = tokens.entropy.float()
+            hidden[where] = states.float()
+    return Scored(log_probs, entropies, hidden[mask])

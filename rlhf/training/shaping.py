@@ -1,0 +1,74 @@
+"""From scores to the reward of each token: what PPO optimises, with every part reported by itself."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from rlhf.training.ppo_config import PpoConfig
+from rlhf.training.sampler import Rollout
+
+
+class Scorer(Protocol):
+    """The reward model as PPO sees it."""
+
+    def score(self, rollout: Rollout, trunk_states: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores [N] on any scale and P(violation) [N] in 0..1 of completions with trunk states [N, T, D]."""
+        ...
+
+
+@dataclass(frozen=True)
+class ScoreScale:
+    """Mean and spread of the reward model's scores on the reference's completions, fixed before learning.
+
+    Ziegler et al., arXiv:1909.08593, section 2.2: 0 mean, spread 1, so that beta means the same for every model.
+    """
+
+    mean: float
+    spread: float
+
+    @classmethod
+    def measure(cls, scores: Tensor) -> "ScoreScale":
+        spread = float(scores.float().std(unbiased=False))
+        return cls(float(scores.float().mean()), spread if spread > 1e-6 else 1.0)
+
+
+@dataclass(frozen=True)
+class ShapedReward:
+    """Parts of the reward of each completion, [N] each; `total` is what the last token earns."""
+
+    score: Tensor  # normalised and clipped
+    violation: Tensor  # lost to P(violation)
+    missing_eos: Tensor  # lost for not ending
+    short: Tensor  # lost for being too short
+
+    @property
+    def total(self) -> Tensor:
+        return self.score - self.violation - self.missing_eos - self.short
+
+
+def shape(
+    scores: Tensor, p_violation: Tensor, lengths: Tensor, ended: Tensor, scale: ScoreScale, config: PpoConfig
+) -> ShapedReward:
+    """scores, p_violation, completion lengths, ended [N] -> the reward's parts."""
+    normal = ((scores.float() - scale.mean) / scale.spread).clamp(-config.score_clip, config.score_clip)
+    lacking = (config.short_tokens - lengths).clamp(min=0) / max(config.short_tokens, 1)
+    return ShapedReward(
+        score=normal,
+        violation=config.violation_weight * p_violation.float(),
+        missing_eos=config.missing_eos_penalty * (~ended).float(),
+        short=config.short_penalty * lacking,
+    )
+
+
+def token_rewards(total: Tensor, kl: Tensor, mask: Tensor, beta: float) -> Tensor:
+    """total [N], kl [N, C] (log p - log p_ref of the tokens sampled) -> rewards [N, C].
+
+    -beta * kl at every token, the completion's reward once, at its last token (Stiennon et al., arXiv:2009.01325,
+    section 3.4; per token as in Ziegler's code).
+    """
+    rewards = -beta * kl * mask
+    last = mask.sum(1) - 1
+    rewards[torch.arange(len(total), device=total.device), last] += total
+    return rewards
