@@ -78,13 +78,13 @@ def test_an_adapter_of_other_layers_is_refused(tmp_path: Path) -> None:
         Adapter.load(tmp_path / "adapter", tiny_llama(tmp_path / "base", adapted=1))
 
 
-def test_every_parameter_gets_the_gradient_of_the_unfused_product(tmp_path: Path) -> None:
-    ours = tiny_llama(tmp_path)
+def test_every_parameter_gets_its_numeric_gradient(tmp_path: Path) -> None:
+    ours = tiny_llama(tmp_path, dtype=torch.float64)
     adapter = Adapter.create(ours, rank=4)
     disturb(adapter)
     loss = ours.run_top(ours.run_trunk(IDS), adapter).square().sum()
     gradients = torch.autograd.grad(loss, adapter.parameters())
-    step = 1e-2
+    step = 1e-4
     for tensor, gradient in zip(adapter.parameters(), gradients, strict=True):
         at = int(gradient.abs().argmax())
         values = []
@@ -94,4 +94,4 @@ def test_every_parameter_gets_the_gradient_of_the_unfused_product(tmp_path: Path
                 values.append(ours.run_top(ours.run_trunk(IDS), adapter).square().sum())
                 tensor.view(-1)[at] -= sign * step
         numeric = float(values[0] - values[1]) / (2 * step)
-        assert numeric == pytest.approx(float(gradient.flatten()[at]), rel=0.05)
+        assert numeric == pytest.approx(float(gradient.flatten()[at]), rel=5e-3)
