@@ -34,7 +34,7 @@ def directory(policy: Policy) -> Path:
 
 def verify(path: Path) -> str:
     """Checks the directory against its manifest and returns the manifest's sha256. Raises BadPolicy."""
-    manifest = _read_manifest(path)
+    manifest = read_manifest(path)
     found = {entry.name for entry in path.iterdir()} - {MANIFEST}
     if found != set(manifest):
         raise BadPolicy(f"{path}: files and manifest differ: {sorted(found ^ set(manifest))}")
@@ -103,7 +103,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
+def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     manifest = _read_json(path / MANIFEST)
     files = manifest.get("files")
     if manifest.get("format") != 1 or not isinstance(files, dict):

@@ -42,16 +42,20 @@ class Unsupported(Exception):
         return f"cannot export to GGUF: {self.what} is {self.value}"
 
 
-def export(folder: Path, target: Path, *, name: str = "policy") -> Path:
-    """Write `folder` (config, safetensors, tokenizer) to `target` with bf16 matrices and f32 norms."""
+def export(folder: Path, target: Path, *, name: str = "policy", wide: bool = False) -> Path:
+    """Write `folder` (config, safetensors, tokenizer) to `target` with bf16 matrices (f32 if `wide`) and f32 norms.
+
+    The weights are exact in both; llama.cpp rounds what meets a bf16 matrix to bf16, too, so that only a wide file
+    gives fp32's text to the letter.
+    """
     config = json.loads((folder / "config.json").read_text())
     _check(config)
     writer = gguf.GGUFWriter(str(target), "llama")
     writer.add_name(name)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_BF16)
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32 if wide else gguf.LlamaFileType.MOSTLY_BF16)
     _write_shape(writer, config)
     _write_tokenizer(writer, folder, config)
-    _write_tensors(writer, folder, config)
+    _write_tensors(writer, folder, config, wide)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -154,7 +158,7 @@ def pre_tokenizer_name(pre_tokenizer: dict[str, Any] | None) -> str:
     raise Unsupported("the pre-tokenizer", json.dumps(pre_tokenizer)[:200])
 
 
-def _write_tensors(writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any]) -> None:
+def _write_tensors(writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any], wide: bool) -> None:
     heads = config["num_attention_heads"]
     kv_heads = config.get("num_key_value_heads") or heads
     for path in sorted(folder.glob("*.safetensors")):
@@ -167,11 +171,11 @@ def _write_tensors(writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any]
                     tensor = permute(tensor, heads)
                 elif ".k_proj." in name:
                     tensor = permute(tensor, kv_heads)
-                _write_tensor(writer, tensor_name(name), tensor)
+                _write_tensor(writer, tensor_name(name), tensor, wide or tensor.ndim == 1)
 
 
-def _write_tensor(writer: gguf.GGUFWriter, name: str, tensor: torch.Tensor) -> None:
-    if tensor.ndim == 1:
+def _write_tensor(writer: gguf.GGUFWriter, name: str, tensor: torch.Tensor, wide: bool) -> None:
+    if wide:
         writer.add_tensor(name, tensor.float().numpy())
         return
     raw = tensor.to(torch.bfloat16).contiguous().view(torch.uint8).numpy()

@@ -1,0 +1,83 @@
+"""What the commands of this app share: a run that is driven in the foreground, with its progress on stderr."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from accounts.commands import ChamsaeCommand, Exit, Meter
+from accounts.models import User
+from chat.errors import BadPolicy, NoLivePolicy
+from chat.models import Policy
+from rlhf import cycle, leases, snapshots
+from rlhf.errors import CycleUnderWay, NotEnoughFeedback, NothingToRollBackTo, RlhfError
+from rlhf.models import Run, Snapshot
+from rlhf.supervision import Supervisor
+
+
+class RlhfCommand(ChamsaeCommand):
+    failures = (RlhfError, NoLivePolicy, BadPolicy)
+    nothing = (NotEnoughFeedback, CycleUnderWay, NothingToRollBackTo)
+
+    def drive(self, run: Run, title: str) -> Run:
+        """Drives a run here and now; what the worker would do, without one."""
+        with self.progress(title) as meter:
+            return cycle.drive(run.pk, Supervisor(lambda moved: show(meter, moved)))
+
+    def finish_run(self, run: Run, result: Mapping[str, Any] | None = None) -> None:
+        """Ends with the run's result, or with its error and code 1."""
+        if run.state == Run.State.SUCCEEDED:
+            self.finish(result if result is not None else {"run": run.pk, **run.result})
+            return
+        error = {"code": run.state, "message": run.error or str(run.get_state_display())}
+        self.finish({"run": run.pk, "error": error}, Exit.FAILED, f"run {run.pk}: {error['message']}")
+
+
+def show(meter: Meter, run: Run) -> None:
+    progress = run.progress
+    values = progress.get("values") or {}
+    shown = [f"{name.split('/')[-1]} {value:.3g}" for name, value in values.items() if isinstance(value, int | float)]
+    note = " ".join([str(progress.get("stage", "")).replace("_", " "), *shown[:3]])
+    meter(progress.get("step") or 0, progress.get("steps") or 0, note)
+
+
+def snapshot_by_id(wanted: int | None) -> Snapshot:
+    """The snapshot of that id; without one, the feedback as it stands now."""
+    if wanted is None:
+        return snapshots.freeze()
+    found = Snapshot.objects.filter(pk=wanted).first()
+    if found is None:
+        raise CommandError(f"there is no snapshot {wanted}", returncode=Exit.USAGE)
+    return found
+
+
+def policy_by_name(name: str) -> Policy:
+    found = Policy.objects.filter(name=name).first()
+    if found is None:
+        known = ", ".join(Policy.objects.values_list("name", flat=True)) or "none yet"
+        raise CommandError(f"there is no policy {name!r}; known: {known}", returncode=Exit.USAGE)
+    return found
+
+
+def user_by_name(name: str | None) -> User | None:
+    if name is None:
+        return None
+    found = User.objects.filter(username=name).first()
+    if found is None:
+        raise CommandError(f"there is no user {name!r}", returncode=Exit.USAGE)
+    return found
+
+
+def reward_model_run(wanted: int | None, snapshot: Snapshot | None = None) -> Run:
+    """The run of that id, or the newest that made a reward model from training judgements."""
+    runs = Run.objects.filter(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED).exclude(stage=cycle.JUDGE)
+    if snapshot is not None:
+        runs = runs.filter(snapshot=snapshot)
+    found = runs.first() if wanted is None else runs.filter(pk=wanted).first()
+    if found is None:
+        raise CommandError("there is no such reward model; run train_reward_model first", returncode=Exit.USAGE)
+    return found
+
+
+def new_run(kind: Run.Kind, **fields: Any) -> Run:
+    return Run.objects.create(kind=kind, lease_until=leases.later(leases.NUDGE_AFTER), **fields)

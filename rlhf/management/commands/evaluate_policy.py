@@ -1,0 +1,76 @@
+"""`evaluate_policy`: a policy against the live one on held-out prompts, and what the gate says of it."""
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from accounts.commands import Exit
+from chat import policies
+from chat.models import Policy
+from rlhf import cycle, verdict
+from rlhf.commands import RlhfCommand, new_run, policy_by_name, reward_model_run
+from rlhf.models import Evaluation, Run
+
+
+class Command(RlhfCommand):
+    help = "Compares a policy with the live one on held-out prompts, beside the controls, and asks the gate."
+    examples = """
+        manage.py evaluate_policy policy-3
+        manage.py evaluate_policy policy-3 --json
+    """
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("policy", help="name of the policy, as in policy-3")
+        parser.add_argument("--reward-model", type=int, help="id of the run of its reward model (default: its own)")
+        parser.add_argument("--seed", type=int, default=0)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        policy = policy_by_name(options["policy"])
+        reward_model = reward_model_of(policy, options["reward_model"])
+        run = new_run(
+            Run.Kind.EVALUATION,
+            snapshot=reward_model.snapshot,
+            reward_model=reward_model,
+            policy=policy,
+            base_policy=policies.live(),
+            config={"seed": options["seed"], "judge": self.judge(reward_model, options["seed"])},
+        )
+        run = self.drive(run, f"Evaluation of {policy.name}")
+        result = None
+        if run.state == Run.State.SUCCEEDED:
+            decision = verdict.decide(Evaluation.objects.get(run=run))
+            gate = {"passed": decision.passed, "reasons": decision.reasons}
+            result = {"run": run.pk, "policy": policy.name, **run.result, "gate": gate}
+        self.finish_run(run, result)
+
+    def judge(self, reward_model: Run, seed: int) -> dict[str, Any]:
+        """As in a cycle: the hidden preference, or a reward model trained on held-out judgements."""
+        if reward_model.snapshot is None:
+            raise CommandError("the reward model's snapshot is gone", returncode=Exit.FAILED)
+        judge = cycle.judge_of(reward_model.snapshot)
+        if judge["kind"] == "gold":
+            return judge
+        known = Run.objects.filter(
+            stage=cycle.JUDGE, snapshot=reward_model.snapshot, state=Run.State.SUCCEEDED
+        ).first()
+        return cycle.with_run(judge, known or self.trained_judge(reward_model, seed))
+
+    def trained_judge(self, reward_model: Run, seed: int) -> Run:
+        run = new_run(
+            Run.Kind.REWARD_MODEL,
+            stage=cycle.JUDGE,
+            snapshot=reward_model.snapshot,
+            base_policy=reward_model.base_policy,
+            config={"seed": seed + 1, "splits": ["held_out"]},
+        )
+        run = self.drive(run, "Judge")
+        if run.state != Run.State.SUCCEEDED:
+            raise CommandError(f"the judge could not be trained: {run.error}", returncode=Exit.FAILED)
+        return run
+
+
+def reward_model_of(policy: Policy, wanted: int | None) -> Run:
+    made_by = Run.objects.filter(kind=Run.Kind.POLICY, policy=policy).exclude(reward_model=None).first()
+    own = made_by.reward_model_id if made_by is not None else None
+    return reward_model_run(wanted if wanted is not None else own)

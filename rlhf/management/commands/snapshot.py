@@ -1,0 +1,34 @@
+"""`snapshot`: freezes the feedback as it stands."""
+
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+
+from rlhf import snapshots
+from rlhf.commands import RlhfCommand
+
+
+def moment(text: str) -> datetime:
+    parsed = datetime.fromisoformat(text)
+    return parsed if timezone.is_aware(parsed) else timezone.make_aware(parsed)
+
+
+class Command(RlhfCommand):
+    help = "Freezes all feedback that may train into files that never change. Exit code 3: too little feedback."
+    examples = """
+        manage.py snapshot
+        manage.py snapshot --until 2026-11-24T09:00
+        manage.py snapshot --json
+    """
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--until", type=moment, help="leave out what was judged at or after this time")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        made = snapshots.freeze(options["until"])
+        counts = ("rankings", "comparisons", "held_out", "flags", "prompts", "simulated")
+        result = {"snapshot": made.pk, "sha256": made.sha256, "directory": str(made.path)}
+        self.finish({**result, **{name: getattr(made, name) for name in counts}})

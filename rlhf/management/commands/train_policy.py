@@ -1,0 +1,38 @@
+"""`train_policy`: the live policy is tuned against a reward model."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from chat import policies
+from rlhf.commands import RlhfCommand, new_run, reward_model_run
+from rlhf.cycle import ALGORITHMS
+from rlhf.models import Run
+
+
+class Command(RlhfCommand):
+    help = "Tunes the live policy against a reward model, in the foreground. The result is not made live."
+    examples = """
+        manage.py train_policy
+        manage.py train_policy --algorithm grpo --reward-model 12
+        manage.py train_policy --seed 1 --json
+    """
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--algorithm", choices=ALGORITHMS, default="ppo", help="default: %(default)s")
+        parser.add_argument("--reward-model", type=int, help="id of the run that made it (default: the newest)")
+        parser.add_argument("--seed", type=int, default=0)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        reward_model = reward_model_run(options["reward_model"])
+        run = new_run(
+            Run.Kind.POLICY,
+            algorithm=options["algorithm"],
+            snapshot=reward_model.snapshot,
+            reward_model=reward_model,
+            base_policy=policies.live(),
+            config={"seed": options["seed"]},
+        )
+        run = self.drive(run, f"Policy ({run.algorithm})")
+        self.finish_run(run, {"run": run.pk, "policy": run.policy.name if run.policy else None, **run.result})
