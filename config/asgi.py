@@ -15,9 +15,11 @@ from django.conf import settings
 
 from chat.routing import websocket_urlpatterns
 
+routes = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # the stubs know no plain URLPattern
+
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": OriginValidator(SessionMiddlewareStack(URLRouter(websocket_urlpatterns)), settings.ORIGINS),
+        "websocket": OriginValidator(SessionMiddlewareStack(routes), settings.ORIGINS),
     }
 )

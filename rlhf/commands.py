@@ -16,7 +16,7 @@ from rlhf.supervision import Supervisor
 
 
 class RlhfCommand(ChamsaeCommand):
-    failures = (RlhfError, NoLivePolicy, BadPolicy)
+    failures: tuple[type[Exception], ...] = (RlhfError, NoLivePolicy, BadPolicy)
     nothing = (NotEnoughFeedback, CycleUnderWay, NothingToRollBackTo)
 
     def drive(self, run: Run, title: str) -> Run:

@@ -1,0 +1,107 @@
+"""What a demonstration came to, as a table: every figure beside its interval, its controls and its judge."""
+
+from collections.abc import Iterator, Mapping
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+WIDTH = 110
+CONTROLS = {
+    "null": "base against itself, another seed",
+    "first_sentence": "base cut after its first sentence",
+    "best_of_8": "best of 8 by the reward model, untrained",
+    "stop_controlled": "both sides cut to the first sentence",
+}
+Report = Mapping[str, Any]
+
+
+def render(result: Report) -> str:
+    table = Table(title=f"SIMULATED annotators, seed {result['seed']}", title_justify="left", width=WIDTH)
+    table.add_column("measured", no_wrap=True)
+    table.add_column("value", no_wrap=True)
+    table.add_column("said of", style="dim")
+    for row in rows(result):
+        table.add_row(*row)
+    printed = Console(file=StringIO(), width=WIDTH, highlight=False)
+    printed.print(table)
+    for reason in result["gate"]["reasons"]:
+        printed.print(f"  gate: {reason['text']}", markup=False)
+    printed.print(f"\nThe whole state lies in {result['home']}", soft_wrap=True, markup=False)
+    printed.print(f"To look at it: CHAMSAE_HOME={result['home']} make run", soft_wrap=True, markup=False)
+    assert isinstance(printed.file, StringIO)
+    return printed.file.getvalue()
+
+
+def rows(result: Report) -> Iterator[tuple[str, str, str]]:
+    yield from judged(result)
+    yield from compared(result["evaluation"])
+    yield from bounded(result["evaluation"])
+    seconds = result["stage_seconds"]
+    stages = ", ".join(f"{name.replace('_', ' ')} {minutes(value)}" for name, value in seconds.items())
+    yield "minutes", minutes(result["seconds"]), f"collecting {minutes(result['collecting_seconds'])}, {stages}"
+    yield "peak memory", f"{result['peak_memory_mb']:.0f} MB", "of the training process"
+    verdict = "passed" if result["gate"]["passed"] else "refused"
+    yield "gate", verdict, f"{result['policy']} against {result['base_policy']}"
+
+
+def judged(result: Report) -> Iterator[tuple[str, str, str]]:
+    collected = result["collected"]
+    noise = f"{collected['noise_pairs']:.1%} of the pairs and {collected['noise_flags']:.1%} of the flags wrong"
+    learned = result["reward_model"]
+    yield "comparisons", str(result["comparisons"]), f"to train on, {collected['comparisons']} in all; {noise}"
+    yield "flags", str(result["flags"]), f"preference: {collected['preference']}"
+    low = learned.get("accuracy_low")
+    yield "reward model accuracy", with_low(learned["accuracy"], low), f"{learned['pairs']} held-out pairs"
+    yield "flag AUC", number(learned["flag_auc"]), "held-out flags"
+
+
+def compared(report: Report) -> Iterator[tuple[str, str, str]]:
+    of = f"{report['n']} held-out pairs of replies; judge: {judge_name(report['judge'])}"
+    yield "win rate", interval(report, "win_rate"), of
+    for name, meaning in CONTROLS.items():
+        control = report["controls"].get(name)
+        if isinstance(control, Mapping):
+            yield f"  {name.replace('_', ' ')}", span(control["win_rate"], control["low"], control["high"]), meaning
+        else:
+            yield f"  {name.replace('_', ' ')}", number(control), meaning
+    before, after = interval(report, "violation_rate_before"), interval(report, "violation_rate_after")
+    yield "violations before", before, "on prompts that elicit them"
+    yield "violations after", after, factor(report["violation_rate_before"], report["violation_rate_after"])
+
+
+def bounded(report: Report) -> Iterator[tuple[str, str, str]]:
+    yield "KL", f"{number(report['kl_nats'])} nats", "a reply, from the policy that training started with"
+    yield "length", number(report["length_ratio"]), "times the base's"
+    yield "perplexity", number(report["perplexity_ratio"]), "times the base's, on human text"
+
+
+def judge_name(judge: Any) -> str:
+    return f"{judge.get('kind')} {judge.get('preference', '')}".strip() if isinstance(judge, Mapping) else str(judge)
+
+
+def factor(before: float | None, after: float | None) -> str:
+    if not before or after is None:
+        return ""
+    return f"cut by {before / after:.1f}" if after else "none left"
+
+
+def interval(report: Report, name: str) -> str:
+    return span(report[name], report.get(f"{name}_low"), report.get(f"{name}_high"))
+
+
+def span(value: float | None, low: float | None, high: float | None) -> str:
+    return f"{number(value)} [{number(low)}, {number(high)}]"
+
+
+def with_low(value: float | None, low: float | None) -> str:
+    return f"{number(value)} (at least {number(low)})" if low is not None else number(value)
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def minutes(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds / 60:.1f}"

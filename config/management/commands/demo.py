@@ -1,0 +1,108 @@
+"""`manage.py demo`: simulated annotators teach the real model, from the first judgement to the gate."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import CommandParser, call_command
+
+from accounts import demo
+from accounts.commands import Exit
+from chat import policies
+from chat.errors import ChatError
+from chat.models import Policy
+from config import demo_report, throwaway
+from config.processes import end_with_parent
+from feedback import seed
+from feedback.preferences import DEFAULT_PREFERENCE, PREFERENCES, BadFunction
+from feedback.simulation import Plan, simulate
+from rlhf import cycle, fetching
+from rlhf.commands import RlhfCommand
+
+
+class Command(RlhfCommand):
+    help = (
+        "Simulated annotators with a stated hidden preference rank real replies of the real model, then a whole cycle "
+        "runs. All of it in a fresh state of its own under var/demo-SEED, so that it works beside a running site."
+    )
+    examples = """
+        manage.py demo
+        manage.py demo --seed 2 --rankings 60
+        manage.py demo --preference shorter --json
+    """
+    failures = (*RlhfCommand.failures, ChatError, throwaway.DemoRunning)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--seed", type=int, default=0, metavar="S", help="of prompts, sampling, noise, training (0)"
+        )
+        parser.add_argument("--rankings", type=int, default=150, metavar="N", help="of four replies each (150)")
+        parser.add_argument(
+            "--preference",
+            default=DEFAULT_PREFERENCE,
+            help=f"{', '.join(PREFERENCES)}, or module.path:function (default {DEFAULT_PREFERENCE})",
+        )
+        parser.add_argument(
+            "--here", action="store_true", help="in the state of CHAMSAE_HOME itself, not a fresh one"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["here"]:
+            self.demonstrate(options["seed"], options["rankings"], options["preference"])
+        else:
+            self.elsewhere(options["seed"])
+
+    def elsewhere(self, number: int) -> None:
+        """The same command once more, as a process on a fresh state; what it prints goes where ours would."""
+        call_command("migrate", verbosity=0, interactive=False)
+        base = self.fetch()
+        with throwaway.fresh_home(settings.HOME / f"demo-{number}") as home:
+            throwaway.link_policy(policies.directory(base), home / "models")
+            process = subprocess.Popen(
+                [sys.executable, *sys.argv, "--here"],
+                env=dict(throwaway.environment(home)),
+                preexec_fn=end_with_parent,
+            )
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:  # the child has heard it too
+                code = process.wait() and Exit.INTERRUPTED
+        sys.exit(code)
+
+    def demonstrate(self, number: int, rankings: int, preference: str) -> None:
+        started = time.monotonic()
+        call_command("migrate", verbosity=0, interactive=False)
+        seed.load()
+        if settings.DEBUG:
+            demo.create_accounts()
+        self.fetch()
+        collected = self.collect(Plan(rankings=rankings, preference=preference, seed=number, held_out_noise=0.0))
+        collecting_seconds = round(time.monotonic() - started, 1)
+        run = self.drive(cycle.start(seed=number), "Learning")
+        if not run.result:
+            self.finish_run(run)
+            return
+        result = {
+            **run.result,
+            "simulated": True,
+            "collected": collected,
+            "collecting_seconds": collecting_seconds,
+            "seconds": round(time.monotonic() - started, 1),
+            "home": str(Path(settings.HOME)),
+        }
+        self.finish_run(run, result) if self.as_json else self.finish(result, text=demo_report.render(result))
+
+    def fetch(self) -> Policy:
+        with self.progress(f"Model {settings.CHAT_MODEL}") as meter:
+            return fetching.base_policy(settings.CHAT_MODEL, meter)[0]
+
+    def collect(self, plan: Plan) -> dict[str, Any]:
+        try:
+            with self.progress("Collecting judgements (simulated)") as meter:
+                return simulate(plan, on_progress=lambda done, of: meter(done, of, f"{done}/{of} replies"))
+        except BadFunction as error:
+            self.fail(error, Exit.USAGE)

@@ -1,0 +1,50 @@
+"""A fresh state for a demonstration, beside the site's own, with which it shares only the base model's files."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+SITE_ALONE = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CHAMSAE_SITE")
+"""What leads to the site's own state and must not be handed on."""
+
+
+class DemoRunning(Exception):
+    code = "demo_running"
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(f"a demo runs in {home} already: wait for its end, or take another --seed")
+        self.home = home
+
+
+@contextlib.contextmanager
+def fresh_home(home: Path) -> Iterator[Path]:
+    """An empty directory that is held until the end of the block; what a former demo left there is removed."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with home.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoRunning(home) from None
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(mode=0o700)
+        yield home
+
+
+def link_policy(source: Path, models: Path) -> Path:
+    """The policy's directory under `models`, by hard links where the disk allows; its files are never changed."""
+    target = models / source.name
+    target.mkdir(mode=0o700, parents=True)
+    for file in source.iterdir():
+        try:
+            os.link(file, target / file.name)
+        except OSError:  # another disk, or one without links
+            shutil.copy2(file, target / file.name)
+    return target
+
+
+def environment(home: Path) -> Mapping[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in SITE_ALONE}
+    return {**kept, "CHAMSAE_HOME": str(home)}
