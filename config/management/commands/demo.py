@@ -25,8 +25,8 @@ from rlhf.commands import RlhfCommand
 
 class Command(RlhfCommand):
     help = (
-        "Simulated annotators with a stated hidden preference rank real replies of the real model, then a whole cycle "
-        "runs. All of it in a fresh state of its own under var/demo-SEED, so that it works beside a running site."
+        "Simulated annotators with a stated hidden preference rank real replies of the real model, then a whole "
+        "cycle runs. All of it in a fresh state of its own under var/demo-SEED, so that it works beside a site."
     )
     examples = """
         manage.py demo
