@@ -14,6 +14,7 @@ from rlhf.training import checkpoints
 from rlhf.training.adapter import Adapter
 from rlhf.training.features import Row, by_length, lengths, pad, pool
 from rlhf.training.reward_heads import Heads
+from rlhf.training.sampler import Rollout
 from rlhf.training.tokens import ChatTokenizer
 from rlhf.training.transformer import Transformer
 
@@ -113,6 +114,17 @@ class RewardModel:
     def judge(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Verdicts:
         """Of right-padded trunk states [N, T, D] whose replies span prompt_lengths..ends, the end token included."""
         return self.verdicts(self.features(states, prompt_lengths, ends))
+
+    @torch.no_grad()
+    def score(self, rollout: Rollout, trunk_states: Tensor) -> tuple[Tensor, Tensor]:
+        """PPO's `Scorer`: (scores [N], P(any violation) [N]) of completions with trunk states [N, T, D]."""
+        parts = []
+        for rows in torch.split(torch.arange(len(rollout)), max(1, BATCH_TOKENS // trunk_states.shape[1])):
+            ends = rollout.lengths[rows]
+            width = int(ends.max())
+            parts.append(self.judge(trunk_states[rows, :width], rollout.prompt_lengths[rows], ends))
+        scores = torch.cat([part.scores for part in parts])
+        return scores, torch.cat([part.any_violation for part in parts])
 
     @torch.no_grad()
     def judge_rows(self, rows: Sequence[Row], padding_id: int) -> Verdicts:

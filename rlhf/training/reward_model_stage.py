@@ -1,6 +1,5 @@
 """The reward_model stage: snapshot in, published reward model and its figures on replies it never saw out."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -54,7 +53,6 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         raise Stopped
     result = measure(model, data, rest, tokenizer, directory.config.get("judge"))
     publish(model, directory, config, base, snapshot)
-    shutil.rmtree(directory.checkpoint, ignore_errors=True)
     return result
 
 

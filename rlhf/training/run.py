@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import resource
+import shutil
 import signal
 import stat
 import sys
@@ -17,6 +18,8 @@ from types import FrameType
 from typing import Any
 
 import torch
+
+from rlhf.training.process import prepare_process
 
 DONE, FAILED, STOPPED = 0, 1, 75
 """Exit codes; 75 is EX_TEMPFAIL: start again and it goes on from its checkpoint."""
@@ -132,7 +135,8 @@ def execute(stage: Callable[[RunDirectory], Mapping[str, Any]], path: Path) -> i
     for name in ("result.json", "error.json"):
         (path / name).unlink(missing_ok=True)
     _listen(directory)
-    _set_up_torch(int(directory.config.get("threads") or 1), directory.seed)
+    prepare_process(max(1, int(directory.config.get("threads") or 1)))
+    torch.manual_seed(directory.seed)
     try:
         directory.finish(stage(directory))
     except Stopped:
@@ -142,6 +146,7 @@ def execute(stage: Callable[[RunDirectory], Mapping[str, Any]], path: Path) -> i
         log.exception("the stage failed")
         directory.fail(error_code(error), str(error) or type(error).__name__)
         return FAILED
+    shutil.rmtree(directory.checkpoint, ignore_errors=True)
     return DONE
 
 
@@ -174,12 +179,6 @@ def peak_memory_mb() -> float:
                 return round(int(line.split()[1]) / 1024, 1)
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
-
-
-def _set_up_torch(threads: int, seed: int) -> None:
-    torch.set_num_threads(max(1, threads))
-    torch.set_flush_denormal(True)  # a decaying Adam state is full of them, and each costs a hundred cycles
-    torch.manual_seed(seed)
 
 
 def _listen(directory: RunDirectory) -> None:

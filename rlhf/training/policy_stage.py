@@ -1,0 +1,86 @@
+"""The policy stage: tune a policy against a reward model, then publish it as a directory of its own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rlhf.training import peers, policy_directory, reward_model
+from rlhf.training.data import TRAIN, BadSnapshot, PromptRow, Snapshot, thaw
+from rlhf.training.hyperparameters import BadHyperparameter
+from rlhf.training.ppo import PpoResult, train_ppo
+from rlhf.training.ppo_config import PpoConfig
+from rlhf.training.run import RunDirectory, Stopped
+from rlhf.training.tokens import ChatTokenizer
+from rlhf.training.transformer import Transformer
+
+MAX_PROMPT_TOKENS = 512
+
+
+def run(directory: RunDirectory) -> dict[str, Any]:
+    algorithm = str(directory["algorithm"])
+    if algorithm == "ppo":
+        return run_ppo(directory)
+    if algorithm in peers.ALGORITHMS:
+        return peers.run(directory, algorithm)
+    raise BadHyperparameter("algorithm", algorithm, "must be ppo, rloo or grpo")
+
+
+def run_ppo(directory: RunDirectory) -> dict[str, Any]:
+    base, judge = directory.directory("base"), directory.directory("reward_model")
+    config = PpoConfig.read(directory.hyperparameters)
+    snapshot = Snapshot.load(directory.directory("snapshot"))
+    layers = int(reward_model.read_config(judge)["adapted_layers"])
+    transformer = Transformer.load(base, adapted_layers=layers)
+    result = train_ppo(
+        transformer,
+        prompt_ids(ChatTokenizer.load(base), training_prompts(snapshot)),
+        reward_model.load(judge, transformer, base),
+        config,
+        seed=directory.seed,
+        directory=directory.checkpoint,
+        report=directory.report,
+        should_stop=directory.should_stop,
+    )
+    if result.stopped_by == "cancelled":
+        raise Stopped
+    facts = _facts(result)
+    policy_directory.publish(
+        directory.directory("output"),
+        base=base,
+        state=result.adapter.merge_into(policy_directory.weights(base)),
+        simulated=snapshot.simulated,
+        facts=facts | lineage(directory, judge, config.as_json()),
+    )
+    return facts | {"output": str(directory.directory("output"))}
+
+
+def training_prompts(snapshot: Snapshot) -> list[PromptRow]:
+    """The prompts to sample from. Raises BadSnapshot where there is none."""
+    rows = snapshot.prompts_of(TRAIN)
+    if not rows:
+        raise BadSnapshot(snapshot.directory / "prompts.jsonl", "no prompt of the train split to sample from")
+    return rows
+
+
+def prompt_ids(tokenizer: ChatTokenizer, rows: Sequence[PromptRow]) -> list[list[int]]:
+    return [tokenizer.prompt_ids(thaw(row.prompt), limit=MAX_PROMPT_TOKENS) for row in rows]
+
+
+def lineage(directory: RunDirectory, judge: Path, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+    """What a model card says of where a policy comes from."""
+    return {
+        "reward model": judge.name,
+        "snapshot": directory.directory("snapshot").name,
+        "seed": directory.seed,
+        "hyperparameters": hyperparameters,
+    }
+
+
+def _facts(result: PpoResult) -> dict[str, Any]:
+    return {
+        "algorithm": "ppo",
+        "kl_nats": result.kl_nats,
+        "steps": result.iterations,
+        "episodes": result.episodes,
+        "stopped_by": result.stopped_by,
+    }

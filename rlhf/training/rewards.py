@@ -1,0 +1,55 @@
+"""A saved reward model as a reward function of TRL's signature, for its own trainers and for anybody's."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rlhf.training import reward_model
+from rlhf.training.features import Row, encode
+from rlhf.training.ppo_config import PpoConfig
+from rlhf.training.reward_model import RewardModel
+from rlhf.training.shaping import ScoreScale, shape
+from rlhf.training.tokens import ChatTokenizer, Message
+
+
+class ChamsaeReward:
+    """reward = clipped score - weight * P(violation) - penalties, shaped exactly as our PPO shapes it."""
+
+    __name__ = "chamsae_reward"
+
+    def __init__(self, model: RewardModel, tokenizer: ChatTokenizer, shaping: PpoConfig | None = None) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self.shaping = shaping or PpoConfig()
+
+    @classmethod
+    def load(cls, directory: Path | str, shaping: PpoConfig | None = None) -> "ChamsaeReward":
+        """From a published reward model directory, on the base that it names."""
+        model = reward_model.load(Path(directory))
+        base = Path(reward_model.read_config(Path(directory))["base"])
+        return cls(model, ChatTokenizer.load(base), shaping)
+
+    def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **kwargs: Any) -> list[float]:
+        """TRL calls with prompts, completions, completion_ids and the data set's columns."""
+        ids = kwargs.get("completion_ids") or [None] * len(prompts)
+        rows = [self._row(p, c, i) for p, c, i in zip(prompts, completions, ids, strict=True)]
+        verdicts = self.model.judge_rows(rows, self.tokenizer.padding_id)
+        shaped = shape(
+            verdicts.scores,
+            verdicts.any_violation,
+            torch.tensor([row.length - row.prompt_length for row in rows]),
+            torch.tensor([row.ids[-1] == self.tokenizer.end_id for row in rows]),
+            ScoreScale(0.0, 1.0),
+            self.shaping,
+        )
+        return [float(value) for value in shaped.total]
+
+    def _row(self, prompt: Any, completion: Any, ids: Sequence[int] | None) -> Row:
+        """Without ids, a completion counts as ended by the model itself."""
+        text = completion if isinstance(completion, str) else str(completion[-1]["content"])
+        messages: list[Message] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+        finished = ids is None or (len(ids) > 0 and ids[-1] == self.tokenizer.end_id)
+        return encode(
+            self.tokenizer, messages, text, finished=finished, max_prompt_tokens=512, max_completion_tokens=512
+        )
