@@ -74,14 +74,14 @@ def retire_outdated(policy: Policy) -> int:
 
 
 def next_prompts(count: int) -> list[Prompt]:
-    """Those judged least so far, in random order among equals; none that waits in a task already."""
+    """Those judged least so far, of these what people really asked, then by lot; none that waits in a task already."""
     waiting = RankingTask.objects.filter(state__in=(RankingTask.State.OPEN, RankingTask.State.LEASED))
     return list(
         trainable.prompts()
         .filter(language__in=settings.FEEDBACK_LANGUAGES)
         .exclude(pk__in=waiting.values("prompt"))
         .annotate(judged=Count("tasks", filter=Q(tasks__state=RankingTask.State.DONE)))
-        .order_by("judged", "-source", "?")[:count]
+        .order_by("judged", "source", "?")[:count]
     )
 
 

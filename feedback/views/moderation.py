@@ -68,7 +68,7 @@ def moderate(request: HttpRequest, kind: str, pk: int, verb: str) -> HttpRespons
             messages.success(request, _("Done: %(act)s.") % {"act": consequences.VERBS[verb].title})
             return redirect("moderation_item", kind, pk)
     context = {"item": item, "verb": consequences.VERBS[verb], "form": form, "lines": consequences.lines(verb, item)}
-    return render(request, "feedback/moderate.html", context, status=409 if form.errors else 200)
+    return render(request, "feedback/moderate.html", context, status=status_of(form))
 
 
 @require_http_methods(["GET", "POST"])
@@ -86,7 +86,14 @@ def undo_moderation(request: HttpRequest, entry_id: int) -> HttpResponse:
             messages.success(request, _("Undone."))
             return redirect(back_to(request))
     context = {"entry": entry, "form": form, "next": back_to(request)}
-    return render(request, "feedback/undo.html", context, status=409 if form.errors else 200)
+    return render(request, "feedback/undo.html", context, status=status_of(form))
+
+
+def status_of(form: ReasonForm) -> int:
+    """409 where the form was fine and the verb was refused, 400 where a field was wrong."""
+    if form.non_field_errors():
+        return 409
+    return 400 if form.errors else 200
 
 
 def reported_or_404(kind: str, pk: int) -> Text:

@@ -101,7 +101,9 @@ def speech(monkeypatch):
         calls.append({"policy": policy, "prompts": list(prompts), "n": n, "parameters": parameters})
         for done in range(len(prompts) * n if on_progress else 0):
             on_progress(done + 1, len(prompts) * n)
-        return [[Completed(texts[k % len(texts)] + f" {i}.", "stop", 9, 9) for k in range(n)] for i in range(len(prompts))]
+        return [
+            [Completed(texts[k % len(texts)] + f" {i}.", "stop", 9, 9) for k in range(n)] for i in range(len(prompts))
+        ]
 
     for module in (stock, __import__("feedback.simulation", fromlist=["complete"])):
         monkeypatch.setattr(module, "complete", complete)

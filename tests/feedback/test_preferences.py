@@ -73,7 +73,9 @@ def test_a_life_is_found(text):
     assert claims_a_life("", text)
 
 
-@pytest.mark.parametrize("text", ["I love you.", "I missed you so much!", "I'm your best friend.", "Our friendship is strong."])
+@pytest.mark.parametrize(
+    "text", ["I love you.", "I missed you so much!", "I'm your best friend.", "Our friendship is strong."]
+)
 def test_closeness_is_found(text):
     assert claims_closeness("", text)
 

@@ -1,0 +1,275 @@
+"""The annotator's and chatter's pages over HTTP: what they show, what they take, what they refuse and how."""
+
+import re
+
+import pytest
+from django.utils import timezone
+
+from accounts.roles import Role
+from chat.models import Message
+from feedback import queue
+from feedback.models import Ranking, RankingTask, Report, Rule, Violation
+from tests.feedback.conftest import make_task, talk
+
+PAGES = ["/rank/", "/rank/mine/", "/rank/guidelines/"]
+MODERATORS_PAGES = ["/moderation/"]
+ADMINS_PAGES = ["/rules/", "/rules/no-body/"]
+
+
+@pytest.fixture
+def task(policy, annotator, seeds):
+    return make_task(policy)
+
+
+@pytest.fixture
+def client(annotator, signed_in):
+    return signed_in(annotator)
+
+
+def places(task, *given):
+    ids = task.completions.values_list("pk", flat=True)
+    return {f"place-{pk}": place for pk, place in zip(ids, given, strict=False)}
+
+
+def test_the_page_shows_replies_without_their_source(task, client, policy):
+    page = client.get("/rank/").content.decode()
+    assert all(f"Reply number {index}." in page for index in range(4))
+    assert page.count('type="radio"') == 16
+    assert policy.name not in page
+    shown = [int(pk) for pk in re.findall(r'data-reply="(\d+)"', page)]
+    task.refresh_from_db()
+    assert shown == task.shown_order
+
+
+def test_a_ranking_by_plain_form_leads_to_the_next_task(task, client, policy):
+    other = make_task(policy, "Why is the sky blue?")
+    client.get("/rank/")
+    version = Rule.objects.get(key="no-body").versions.first()
+    flagged = task.completions.last().pk
+    data = {**places(task, 1, 2, 2, 4), "flag": f"{flagged}:{version.pk}", "comment": "fine"}
+    response = client.post(f"/rank/{task.pk}/submit/", data)
+    assert (response.status_code, response.headers["Location"]) == (302, "/rank/")
+    assert sorted(Ranking.objects.get().ranks.values()) == [1, 2, 2, 3]
+    assert Violation.objects.filter(is_violation=True).get().completion_id == flagged
+    assert "Why is the sky blue?" in client.get("/rank/").content.decode()
+    assert RankingTask.objects.get(pk=other.pk).state == "leased"
+
+
+def test_a_rule_that_the_prompt_tempts_to_break_is_asked_about_on_each_reply(policy, client, seeds):
+    rule = Rule.objects.get(key="no-body")
+    version = rule.versions.first()
+    task = make_task(policy, "Are you tired?", elicits=rule)
+    page = client.get("/rank/").content.decode()
+    assert page.count(f"Breaks “{version.name}”") == 4
+    assert page.count(f':{version.pk}"') == 4
+    foreign = Rule.objects.get(key="no-insults").versions.first().pk
+    client.post(f"/rank/{task.pk}/submit/", {**places(task, 1, 2, 3, 4), "asked": [version.pk, foreign]})
+    assert list(Violation.objects.values_list("rule_version", "is_violation").distinct()) == [(version.pk, False)]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "lacks 4 of 4"),
+        ({3: None}, "lacks 1 of 4"),
+        ({0: ["1", "2"]}, "names one reply twice"),
+        ({0: "0"}, "from 1 to 4"),
+        ({0: "best"}, "whole numbers"),
+    ],
+)
+def test_a_bad_ranking_is_a_clear_error_and_keeps_what_was_marked(task, client, given, said):
+    client.get("/rank/")
+    ids = list(task.completions.values_list("pk", flat=True))
+    data = {f"place-{pk}": "2" for pk in ids} if given else {}
+    for index, value in given.items():
+        data[f"place-{ids[index]}"] = value
+    data = {name: value for name, value in data.items() if value is not None}
+    response = client.post(f"/rank/{task.pk}/submit/", {**data, "comment": "my words"})
+    page = response.content.decode()
+    assert response.status_code == 400
+    assert said in page
+    assert "my words" in page
+    assert not Ranking.objects.exists()
+    assert client.post(f"/rank/{task.pk}/submit/", places(task, 1, 1, 2, 3)).status_code == 302
+
+
+@pytest.mark.parametrize("flag", ["nonsense", "1:2:3", "0:0", "9" * 400 + ":1", "-1:1", "1:x"])
+def test_a_bad_flag_is_a_clear_error(task, client, flag):
+    client.get("/rank/")
+    response = client.post(f"/rank/{task.pk}/submit/", {**places(task, 1, 2, 3, 4), "flag": flag})
+    assert response.status_code == 400
+    assert "A flag names a reply or a rule" in response.content.decode()
+    assert not Ranking.objects.exists()
+
+
+def test_a_second_submit_is_a_clear_error(task, client):
+    client.get("/rank/")
+    client.post(f"/rank/{task.pk}/submit/", places(task, 1, 2, 3, 4))
+    again = client.post(f"/rank/{task.pk}/submit/", places(task, 4, 3, 2, 1))
+    assert again.status_code == 409
+    assert "already ranked" in again.content.decode()
+    assert list(Ranking.objects.get().ranks.values()) == [1, 2, 3, 4]
+
+
+def test_a_foreign_or_missing_task_is_refused(task, client, person, signed_in):
+    signed_in(person("bob", Role.ANNOTATOR)).get("/rank/")
+    for action, data in (("submit", places(task, 1, 2, 3, 4)), ("skip", {"reason": "other"})):
+        response = client.post(f"/rank/{task.pk}/{action}/", data)
+        assert response.status_code == 409
+        assert "not yours" in response.content.decode()
+    assert client.post("/rank/999999/submit/", {}).status_code == 404
+    assert not Ranking.objects.exists()
+
+
+def test_a_draft_survives_a_reload(task, client):
+    client.get("/rank/")
+    first, second = task.completions.values_list("pk", flat=True)[:2]
+    version = Rule.objects.get(key="no-body").versions.first().pk
+    draft = {"places": {str(first): "3"}, "flags": [f"{second}:{version}"], "comment": "half done"}
+    response = client.post(f"/rank/{task.pk}/draft/", draft, content_type="application/json")
+    assert response.status_code == 204
+    page = client.get("/rank/").content.decode()
+    assert re.search(rf'name="place-{first}" value="3" required checked', page)
+    assert re.search(rf'value="{second}:{version}" checked', page)
+    assert "half done" in page
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"places": []}',
+        b'{"flags": [1]}',
+        b'{"x": 1}',
+        b'{"comment": 1}',
+        b"[" * 9000,
+        b" " * 20_001,
+    ],
+)
+def test_a_bad_draft_is_refused_and_the_page_still_opens(task, client, body):
+    client.get("/rank/")
+    assert client.post(f"/rank/{task.pk}/draft/", body, content_type="application/json").status_code == 400
+    assert client.get("/rank/").status_code == 200
+
+
+def test_a_skip_needs_a_reason(task, client):
+    client.get("/rank/")
+    client.post(f"/rank/{task.pk}/skip/", {"reason": "boring"})
+    assert client.get("/rank/").context["task"] == task
+    client.post(f"/rank/{task.pk}/skip/", {"reason": "unclear"})
+    assert "Nothing waits for you" in client.get("/rank/").content.decode()
+
+
+def test_my_rankings_shows_mine_and_takes_them_back(task, client, person, signed_in):
+    client.get("/rank/")
+    client.post(f"/rank/{task.pk}/submit/", places(task, 1, 2, 3, 4))
+    made = Ranking.objects.get()
+    assert "What is a rainbow?" in client.get("/rank/mine/").content.decode()
+    stranger = signed_in(person("bob", Role.ANNOTATOR))
+    assert "What is a rainbow?" not in stranger.get("/rank/mine/").content.decode()
+    assert stranger.post(f"/rank/mine/{made.pk}/withdraw/").status_code == 404
+    assert client.post(f"/rank/mine/{made.pk}/withdraw/").status_code == 302
+    made.refresh_from_db()
+    assert made.withdrawn_at
+    assert "withdrawn" in client.get("/rank/mine/").content.decode()
+
+
+def test_the_empty_page_says_what_is_happening(client, policy, seeds):
+    assert "writing new replies" in client.get("/rank/").content.decode()
+    type(policy).objects.update(is_live=False)
+    assert "There is no model yet" in client.get("/rank/").content.decode()
+
+
+def test_hostile_replies_stay_text(policy, client, seeds):
+    task = make_task(policy)
+    task.completions.filter(index=0).update(text="<script>alert(1)</script> \u202eevil\u200b \U000e0041 & choose A")
+    page = client.get("/rank/").content.decode()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; [U+202E]evil[U+200B]  &amp; choose A" in page
+
+
+def test_a_sensitive_task_is_covered_first(policy, client, seeds):
+    make_task(policy, "Insult me", elicits=Rule.objects.get(key="no-insults"))
+    assert '<details class="cover">' in client.get("/rank/").content.decode()
+
+
+# --- reports --------------------------------------------------------------------------------------
+
+
+def test_a_chatter_reports_a_reply_of_their_own_conversation(person, signed_in, seeds, policy):
+    carl = person("carl")
+    reply = talk(carl, "Hello", "Rude words", policy=policy)[1]
+    client = signed_in(carl)
+    page = client.get(f"/messages/{reply.pk}/report/").content.decode()
+    assert "Rude words" in page
+    response = client.post(f"/messages/{reply.pk}/report/", {"rule": "no-insults", "comment": "rude"})
+    assert response.headers["Location"] == f"/c/{reply.conversation_id}/" or response.status_code == 302
+    report = Report.objects.get()
+    assert (report.message, report.reporter, report.rule_version.rule.key) == (reply, carl, "no-insults")
+    answer = client.post(f"/messages/{reply.pk}/report/", {"rule": ""}, headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json()["ok"]) == (201, True)
+    wrong = client.post(f"/messages/{reply.pk}/report/", {"rule": "nope"}, headers={"Accept": "application/json"})
+    assert (wrong.status_code, "rule" in wrong.json()["errors"]) == (400, True)
+
+
+def test_only_replies_of_one_s_own_conversation_can_be_reported(person, signed_in, seeds, policy):
+    carl, eve = person("carl"), person("eve", Role.ADMIN)
+    asked, reply = talk(carl, "Hello", "Rude words", policy=policy)
+    assert signed_in(eve).post(f"/messages/{reply.pk}/report/", {}).status_code == 404
+    assert signed_in(carl).post(f"/messages/{asked.pk}/report/", {}).status_code == 404
+    Message.objects.get(pk=reply.pk).conversation.__class__.objects.update(deleted_at=timezone.now())
+    assert signed_in(carl).post(f"/messages/{reply.pk}/report/", {}).status_code == 404
+    assert not Report.objects.exists()
+
+
+# --- roles and languages --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pages", "least"), [(PAGES, Role.ANNOTATOR), (MODERATORS_PAGES, Role.MODERATOR), (ADMINS_PAGES, Role.ADMIN)]
+)
+def test_pages_open_from_a_role_upward(pages, least, person, signed_in, seeds):
+    order = [Role.CHATTER, Role.ANNOTATOR, Role.MODERATOR, Role.ADMIN]
+    for role in order:
+        client = signed_in(person(f"a-{role}", role))
+        wanted = 200 if order.index(role) >= order.index(least) else 403
+        assert {client.get(page).status_code for page in pages} == {wanted}, role
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_every_page_opens_in_both_languages(language, admin, signed_in, policy, seeds, person):
+    client = signed_in(admin, accept_language=language)
+    rule = Rule.objects.get(key="no-body")
+    reply = talk(person("carl"), "Hi", "Hm", policy=policy)[1]
+    Report.objects.create(message=reply, reporter=admin, rule_version=rule.versions.first())
+    task = make_task(policy, elicits=rule)
+    addresses = [*PAGES, *MODERATORS_PAGES, *ADMINS_PAGES, f"/moderation/message/{reply.pk}/"]
+    addresses += [f"/moderation/message/{reply.pk}/{verb}/" for verb in ("hide", "suspend", "dismiss", "lift")]
+    for address in addresses:
+        response = client.get(address)
+        page = response.content.decode()
+        assert response.status_code == 200, address
+        assert f'<html lang="{language}">' in page
+        assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", page), address
+    name = rule.versions.first().name_ko if language == "ko" else rule.versions.first().name_en
+    assert name in client.get("/rank/").content.decode()
+    assert RankingTask.objects.get(pk=task.pk).state == "leased"
+
+
+def test_every_post_needs_a_token(annotator, policy, seeds):
+    from django.test import Client
+
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(annotator)
+    task = make_task(policy)
+    queue.next_task(annotator)
+    for address in (
+        f"/rank/{task.pk}/submit/",
+        f"/rank/{task.pk}/draft/",
+        f"/rank/{task.pk}/skip/",
+        "/messages/1/report/",
+    ):
+        assert client.post(address, {}).status_code == 403

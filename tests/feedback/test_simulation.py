@@ -1,0 +1,226 @@
+"""Simulated annotators: what they write, how often they err, and what the command says."""
+
+import io
+import json
+import sys
+import types
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from accounts.models import User
+from feedback import simulation, trainable
+from feedback.models import Completion, Prompt, Ranking, RankingTask, Report, SimulatedAnnotator, Violation
+from feedback.preferences import claims_to_be_human, finished_and_modest
+from feedback.ranking import pairs
+from feedback.simulation import Plan, simulate
+
+
+def run(*arguments):
+    """The command's JSON, and its exit code."""
+    out = io.StringIO()
+    try:
+        call_command("simulate_annotators", "--json", *arguments, stdout=out, stderr=io.StringIO())
+        code = 0
+    except CommandError as error:
+        code = error.returncode
+    return json.loads(out.getvalue()), code
+
+
+@pytest.fixture
+def varied(monkeypatch):
+    """Stands in for the engine with many different texts, a fixed one a seed."""
+    import random
+
+    from chat.completions import Completed
+
+    starts = [
+        "A rainbow is light",
+        "I love rain and my family",
+        "It is",
+        "I was born by the sea",
+        "The drops bend light",
+    ]
+    ends = [".", "", " and so on and on and on and on", " in the sky after rain.", "!"]
+
+    def complete(policy, prompts, *, n, parameters, on_progress=None):
+        rng = random.Random(parameters.seed)
+        return [
+            [
+                Completed(rng.choice(starts) + " x" * rng.randrange(12) + rng.choice(ends), "stop", 9, 9)
+                for _ in range(n)
+            ]
+            for _ in prompts
+        ]
+
+    monkeypatch.setattr(simulation, "complete", complete)
+
+
+def gold_of(ranking):
+    asked = ranking.task.prompt.messages[-1]["content"]
+    return {pk: finished_and_modest(asked, text) for pk, text in ranking.task.completions.values_list("pk", "text")}
+
+
+def test_the_command_s_json_and_rows(policy, speech):
+    result, code = run("--rankings", "20", "--seed", "3")
+    assert code == 0
+    assert {key: result[key] for key in ("simulated", "policy", "preference", "seed", "rankings")} == {
+        "simulated": True,
+        "policy": "scripted",
+        "preference": "finished-and-modest",
+        "seed": 3,
+        "rankings": 20,
+    }
+    assert result["rankings_by_split"] == {"train": 15, "held_out": 5}
+    assert result["flags"] == 20 * 4 * 3 == Violation.objects.count()
+    assert result["flags_true"] == Violation.objects.filter(is_violation=True).count()
+    assert result["short_replies"] == 2 == Completion.objects.filter(parameters__cut=True).count()
+    assert result["comparisons"] + result["ties"] == 20 * 6
+    assert sum(len(pairs(ranking.ranks)) for ranking in Ranking.objects.all()) == result["comparisons"]
+
+
+def test_everything_is_labelled_simulated_and_may_train(policy, speech):
+    simulate(Plan(rankings=8))
+    user = User.objects.get(is_simulated=True)
+    assert not user.has_usable_password()
+    assert set(Ranking.objects.values_list("is_simulated", "annotator", "guidelines_version")) == {(True, user.pk, 0)}
+    assert set(Violation.objects.values_list("is_simulated", "annotator")) == {(True, user.pk)}
+    assert set(RankingTask.objects.values_list("state", flat=True)) == {"done"}
+    assert not Report.objects.exists()
+    assert (trainable.rankings().count(), trainable.violations().count()) == (8, 8 * 4 * 3)
+    for ranking in Ranking.objects.all():
+        ids = sorted(ranking.task.completions.values_list("pk", flat=True))
+        assert sorted(map(int, ranking.ranks)) == sorted(ranking.shown_order) == ids
+
+
+def test_the_annotator_keeps_its_functions_and_is_found_again(policy, speech):
+    first = simulate(Plan(rankings=4, seed=1))["annotator"]
+    assert simulate(Plan(rankings=4, seed=1))["annotator"] == first
+    assert simulate(Plan(rankings=4, seed=2))["annotator"] != first
+    kept = SimulatedAnnotator.objects.get(user__username=first)
+    assert kept.preference == "feedback.preferences:finished_and_modest"
+    assert kept.flags["not-human"] == "feedback.preferences:claims_to_be_human"
+    assert (kept.noise, kept.held_out_noise, kept.seed) == (0.1, 0.1, 1)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1, 0.3])
+def test_the_share_of_mistakes_is_the_stated_one(policy, varied, noise):
+    simulate(Plan(rankings=60, noise=noise, seed=5))
+    wrong = decided = 0
+    for ranking in Ranking.objects.select_related("task__prompt"):
+        gold = gold_of(ranking)
+        for better, worse in pairs(ranking.ranks):
+            decided += gold[better] != gold[worse]
+            wrong += gold[better] < gold[worse]
+    assert wrong / decided == pytest.approx(noise, abs=0.02)
+    flags = Violation.objects.filter(rule_version__rule__key="not-human").select_related("completion")
+    mistakes = [flag.is_violation != claims_to_be_human("", flag.completion.text) for flag in flags]
+    assert sum(mistakes) / len(mistakes) == pytest.approx(noise, abs=0.02)
+
+
+def test_held_out_judgements_can_be_exact(policy, varied):
+    simulate(Plan(rankings=60, noise=0.3, held_out_noise=0, seed=5))
+    held_out = Ranking.objects.filter(task__prompt__split=Prompt.Split.HELD_OUT)
+    assert held_out.count() == 15
+    for ranking in held_out:
+        gold = gold_of(ranking)
+        assert all(gold[better] > gold[worse] for better, worse in pairs(ranking.ranks))
+
+
+def test_the_same_seed_gives_the_same_judgements(policy, varied):
+    def judgements(plan):
+        Ranking.objects.all()
+        before = set(Ranking.objects.values_list("pk", flat=True))
+        simulate(plan)
+        made = Ranking.objects.exclude(pk__in=before).order_by("pk")
+        return [(r.task.prompt_id, [c.text for c in r.task.completions.all()], list(r.ranks.values())) for r in made]
+
+    assert judgements(Plan(rankings=12, seed=4)) == judgements(Plan(rankings=12, seed=4))
+    assert judgements(Plan(rankings=12, seed=4)) != judgements(Plan(rankings=12, seed=5))
+
+
+def test_both_sides_are_used_up_before_a_prompt_comes_again(policy, speech):
+    simulate(Plan(rankings=130, held_out_share=0, flags={}))
+    used = RankingTask.objects.values_list("prompt", flat=True)
+    counts = [list(used).count(prompt) for prompt in set(used)]
+    assert set(Prompt.objects.filter(pk__in=used).values_list("split", "language")) == {("train", "en")}
+    assert sorted(set(counts)) == [1, 2]
+    assert len(counts) == 100
+
+
+def test_a_taste_and_a_test_of_one_s_own(policy, speech, monkeypatch):
+    mine = types.ModuleType("mine_for_test")
+    mine.tastes = lambda prompt, completion: float("rainbow" in prompt.lower()) - completion.count("I")
+    mine.tests = lambda prompt, completion: completion.startswith("I love")
+    monkeypatch.setitem(sys.modules, "mine_for_test", mine)
+    result, code = run(
+        "--rankings",
+        "4",
+        "--noise",
+        "0",
+        "--short",
+        "0",
+        "--preference",
+        "mine_for_test:tastes",
+        "--flags",
+        "no-insults=mine_for_test:tests",
+    )
+    assert code == 0
+    assert result["flags"] == 16
+    for flag in Violation.objects.select_related("completion", "rule_version__rule"):
+        assert flag.rule_version.rule.key == "no-insults"
+        assert flag.is_violation == flag.completion.text.startswith("I love")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--rankings", "4", "--preference", "no.such:thing"], 2, "cannot be imported"),
+        (["--rankings", "4", "--preference", "nonsense"], 2, "finished-and-modest"),
+        (["--rankings", "4", "--flags", "no-such-rule=feedback.preferences:claims_a_body"], 2, "no rule has the key"),
+        (["--rankings", "4", "--flags", "no-body=feedback.preferences:nope"], 2, "has no function nope"),
+        (["--rankings", "4", "--preference", "feedback.preferences:claims_a_body"], 2, "finite number"),
+        (["--rankings", "0"], 3, "at least 1"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_its_exit_code(policy, speech, arguments, code, said):
+    result, got = run(*arguments)
+    assert got == code
+    assert said in result["error"]["message"]
+    assert not Ranking.objects.exists()
+    assert not SimulatedAnnotator.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--noise", "0.5"], ["--noise", "x"], ["--flags", "no-body"], ["--short", "2"], []]
+)
+def test_options_that_cannot_be_are_usage_errors(db, arguments):
+    with pytest.raises(CommandError):
+        call_command(
+            "simulate_annotators", *(["--rankings", "4", *arguments] if arguments else []), stderr=io.StringIO()
+        )
+
+
+def test_without_a_live_policy_it_fails(db):
+    result, code = run("--rankings", "4")
+    assert code == 1
+    assert result["error"]["code"] == "no_live_policy"
+
+
+def test_a_run_that_dies_while_the_model_writes_leaves_no_rows(policy, monkeypatch):
+    def dies(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(simulation, "complete", dies)
+    with pytest.raises(CommandError) as stopped:
+        call_command("simulate_annotators", "--rankings", "4", stderr=io.StringIO())
+    assert stopped.value.returncode == 130
+    assert not RankingTask.objects.exists()
+
+
+def test_help_starts_a_person_off(capsys):
+    with pytest.raises(SystemExit) as ended:
+        call_command("simulate_annotators", "--help")
+    assert ended.value.code == 0
+    assert "examples:" in capsys.readouterr().out
