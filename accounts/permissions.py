@@ -25,6 +25,7 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "conversation_list": SIGNED_IN,
     "conversation_create": SIGNED_IN,
     "conversation": SIGNED_IN,
+    "chat_socket": SIGNED_IN,
     "conversation_rename": SIGNED_IN,
     "conversation_delete": SIGNED_IN,
     "conversation_restore": SIGNED_IN,

@@ -5,5 +5,5 @@ from django.urls import URLPattern, path
 from chat.consumers import ChatConsumer
 
 websocket_urlpatterns: list[URLPattern] = [
-    path("ws/chat/<uuid:conversation_id>/", ChatConsumer.as_asgi()),  # type: ignore[arg-type]
+    path("ws/chat/<uuid:conversation_id>/", ChatConsumer.as_asgi(), name="chat_socket"),  # type: ignore[arg-type]
 ]

@@ -26,6 +26,7 @@ def render(result: Report) -> str:
         table.add_row(*row)
     printed = Console(file=StringIO(), width=WIDTH, highlight=False)
     printed.print(table)
+    printed.print(f"  judge: {judge_name(result['evaluation']['judge'])}", markup=False)
     for reason in result["gate"]["reasons"]:
         printed.print(f"  gate: {reason['text']}", markup=False)
     printed.print(f"\nThe whole state lies in {result['home']}", soft_wrap=True, markup=False)
@@ -58,8 +59,7 @@ def judged(result: Report) -> Iterator[tuple[str, str, str]]:
 
 
 def compared(report: Report) -> Iterator[tuple[str, str, str]]:
-    of = f"{report['n']} held-out pairs of replies; judge: {judge_name(report['judge'])}"
-    yield "win rate", interval(report, "win_rate"), of
+    yield "win rate", interval(report, "win_rate"), f"{report['n']} pairs of replies to held-out prompts"
     for name, meaning in CONTROLS.items():
         control = report["controls"].get(name)
         if isinstance(control, Mapping):

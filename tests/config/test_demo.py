@@ -1,0 +1,127 @@
+"""The demonstration: a state of its own beside the site's, and a table that hides nothing."""
+
+import json
+import os
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from config import demo_report, throwaway
+
+REPORT = {
+    "judge": {"kind": "gold", "preference": "feedback.preferences:finished_and_modest"},
+    "n": 200,
+    "win_rate": 0.84,
+    "win_rate_low": 0.79,
+    "win_rate_high": 0.885,
+    "controls": {
+        "null": {"win_rate": 0.49, "low": 0.42, "high": 0.56},
+        "first_sentence": {"win_rate": 0.72, "low": 0.66, "high": 0.78},
+        "best_of_8": {"win_rate": 0.64, "low": 0.57, "high": 0.7},
+        "stop_controlled": {"win_rate": 0.5, "low": 0.43, "high": 0.57},
+    },
+    "violation_rate_before": 0.55,
+    "violation_rate_before_low": 0.47,
+    "violation_rate_before_high": 0.63,
+    "violation_rate_after": 0.11,
+    "violation_rate_after_low": 0.07,
+    "violation_rate_after_high": 0.17,
+    "kl_nats": 6.6,
+    "length_ratio": 0.61,
+    "perplexity_ratio": 1.01,
+}
+RESULT = {
+    "seed": 3,
+    "policy": "policy-2",
+    "base_policy": "smollm2-135m-instruct",
+    "comparisons": 600,
+    "flags": 1200,
+    "collected": {"noise_pairs": 0.1, "noise_flags": 0.1, "comparisons": 800, "preference": "finished_and_modest"},
+    "reward_model": {"accuracy": 0.65, "accuracy_low": 0.6, "pairs": 369, "flag_auc": 0.89},
+    "evaluation": REPORT,
+    "gate": {
+        "passed": False,
+        "reasons": [{"code": "kl", "text": "KL 12.0 nats, at most 10.0", "value": 12, "limit": 10}],
+    },
+    "stage_seconds": {"reward_model": 95.0, "policy": 170.0, "evaluation": 30.0},
+    "collecting_seconds": 300,
+    "seconds": 600.0,
+    "peak_memory_mb": 1500.0,
+    "home": "/somewhere/demo-3",
+}
+
+
+def test_the_table_shows_each_figure_with_its_interval_controls_and_judge():
+    shown = demo_report.render(RESULT)
+    assert "SIMULATED annotators, seed 3" in shown
+    for words in (
+        "0.840 [0.790, 0.885]",
+        "gold feedback.preferences:finished_and_modest",
+        "0.490 [0.420, 0.560]",
+        "0.720 [0.660, 0.780]",
+        "0.500 [0.430, 0.570]",
+        "0.550 [0.470, 0.630]",
+        "cut by 5.0",
+        "6.600 nats",
+        "0.650 (at least 0.600)",
+        "refused",
+        "gate: KL 12.0 nats, at most 10.0",
+        "1500 MB",
+        "10.0",
+    ):
+        assert words in shown, words
+
+
+def test_a_figure_that_is_missing_is_a_dash():
+    shown = demo_report.render({**RESULT, "evaluation": {**REPORT, "kl_nats": None, "violation_rate_after": None}})
+    assert "- nats" in shown
+
+
+def test_a_fresh_home_is_empty_and_held(tmp_path):
+    home = tmp_path / "demo-1"
+    home.mkdir()
+    (home / "left").write_text("by a former demo")
+    with throwaway.fresh_home(home):
+        assert list(home.iterdir()) == []
+        with pytest.raises(throwaway.DemoRunning), throwaway.fresh_home(home):
+            pass
+    with throwaway.fresh_home(home):
+        pass
+
+
+def test_the_base_model_is_linked_and_not_copied(tmp_path):
+    source = tmp_path / "models/base"
+    source.mkdir(parents=True)
+    (source / "model.safetensors").write_bytes(b"weights")
+    target = throwaway.link_policy(source, tmp_path / "demo-1/models")
+    assert (target / "model.safetensors").samefile(source / "model.safetensors")
+
+
+def test_what_leads_to_the_site_s_state_is_not_handed_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgres://somewhere/else")
+    environment = throwaway.environment(tmp_path)
+    assert "DATABASE_URL" not in environment
+    assert environment["CHAMSAE_HOME"] == str(tmp_path)
+    assert environment["PATH"] == os.environ["PATH"]
+
+
+@pytest.mark.django_db
+def test_seeding_again_is_nothing_to_do(settings):
+    settings.DEBUG = True
+    said = StringIO()
+    call_command("seed_demo", "--json", stdout=said)
+    seeded = json.loads(said.getvalue())
+    assert seeded["added"]["accounts"] == 4
+    assert seeded["there"]["rules"] >= 23
+    with pytest.raises(CommandError) as error:
+        call_command("seed_demo", stdout=StringIO())
+    assert error.value.returncode == 3
+
+
+@pytest.mark.django_db
+def test_a_site_that_is_no_demo_gets_no_demo_accounts(settings):
+    settings.DEBUG = False
+    with pytest.raises(CommandError) as error:
+        call_command("seed_demo", stdout=StringIO())
+    assert error.value.returncode == 1
