@@ -3,10 +3,18 @@
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
+
+from rlhf.training import reward_model
+from rlhf.training.data import Prompt, last_user_text, thaw
+from rlhf.training.features import encode
+from rlhf.training.reward_model import RewardModel, Verdicts
+from rlhf.training.tokens import ChatTokenizer
 
 Preference = Callable[[str, str], float]
 ViolationTest = Callable[[str, str], bool]
+MAX_TOKENS = 512
 
 
 @dataclass
@@ -18,6 +26,26 @@ class BadJudge(Exception):
 
     def __str__(self) -> str:
         return f"judge {self.spelling!r}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A reply to be judged. `finished`: it ended by itself, or was cut where it may end."""
+
+    prompt: Prompt
+    text: str
+    finished: bool
+
+
+class Judge(Protocol):
+    """Scores decide wins (equal scores are ties); violations are counted a rule."""
+
+    @property
+    def name(self) -> str: ...
+
+    def scores(self, replies: Sequence[Said]) -> list[float]: ...
+
+    def violations(self, replies: Sequence[Said]) -> dict[str, list[bool]]: ...
 
 
 @dataclass(frozen=True)
@@ -33,15 +61,58 @@ class Gold:
         """From {"preference": "module:function", "flags": {rule: "module:function"}}. Raises BadJudge."""
         spelling = str(judge["preference"])
         flags = {key: function(path) for key, path in (judge.get("flags") or {}).items()}
-        return cls(spelling, function(spelling), flags)
+        return cls(f"gold:{spelling}", function(spelling), flags)
 
-    def scores(self, prompts: Sequence[str], texts: Sequence[str]) -> list[float]:
-        return [float(self.preference(p, t)) for p, t in zip(prompts, texts, strict=True)]
+    def scores(self, replies: Sequence[Said]) -> list[float]:
+        return [float(self.preference(last_user_text(reply.prompt), reply.text)) for reply in replies]
 
-    def violations(self, prompts: Sequence[str], texts: Sequence[str]) -> dict[str, list[bool]]:
-        """Rule -> for each reply whether it breaks the rule."""
-        pairs = list(zip(prompts, texts, strict=True))
-        return {key: [bool(test(p, t)) for p, t in pairs] for key, test in self.flags.items()}
+    def violations(self, replies: Sequence[Said]) -> dict[str, list[bool]]:
+        pairs = [(last_user_text(reply.prompt), reply.text) for reply in replies]
+        return {key: [bool(test(*pair)) for pair in pairs] for key, test in self.flags.items()}
+
+
+class SecondRewardModel:
+    """A reward model trained on judgements that the policy's own never saw. A rule counts as broken above 1/2."""
+
+    def __init__(self, model: RewardModel, tokenizer: ChatTokenizer, name: str) -> None:
+        self.model, self.tokenizer, self.name = model, tokenizer, name
+
+    @classmethod
+    def load(cls, directory: Path) -> "SecondRewardModel":
+        base = Path(reward_model.read_config(directory)["base"])
+        splits = "+".join(reward_model.read_config(directory)["splits"])
+        return cls(reward_model.load(directory), ChatTokenizer.load(base), f"reward model:{splits}")
+
+    def scores(self, replies: Sequence[Said]) -> list[float]:
+        return [float(score) for score in self._verdicts(replies).scores]
+
+    def violations(self, replies: Sequence[Said]) -> dict[str, list[bool]]:
+        found = self._verdicts(replies).violations
+        return {key: (found[:, column] > 0.5).tolist() for column, key in enumerate(self.model.judged)}
+
+    def _verdicts(self, replies: Sequence[Said]) -> Verdicts:
+        rows = [
+            encode(
+                self.tokenizer,
+                thaw(reply.prompt),
+                reply.text,
+                finished=reply.finished,
+                max_prompt_tokens=MAX_TOKENS,
+                max_completion_tokens=MAX_TOKENS,
+            )
+            for reply in replies
+        ]
+        return self.model.judge_rows(rows, self.tokenizer.padding_id)
+
+
+def resolve(judge: dict[str, Any]) -> Judge:
+    """From the `judge` of a run's configuration. Raises BadJudge."""
+    kind = judge.get("kind")
+    if kind == "gold":
+        return Gold.resolve(judge)
+    if kind == "reward_model":
+        return SecondRewardModel.load(Path(judge["directory"]))
+    raise BadJudge(str(kind), "kind must be gold or reward_model")
 
 
 def function(spelling: str) -> Callable[[str, str], Any]:

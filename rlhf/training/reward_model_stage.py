@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import torch
 
 from rlhf.training import checkpoints, statistics
 from rlhf.training.adapter import Adapter
-from rlhf.training.data import HELD_OUT, TRAIN, Judgement, Ranking, Snapshot, last_user_text
+from rlhf.training.data import HELD_OUT, TRAIN, Judgement, Ranking, Snapshot
 from rlhf.training.hyperparameters import build
-from rlhf.training.judges import Gold
+from rlhf.training.judges import Gold, Said
 from rlhf.training.reward_heads import Heads
 from rlhf.training.reward_model import RewardModel, Scale, embed_rule, weights_digest
 from rlhf.training.reward_training import (
@@ -168,7 +169,9 @@ def accuracy(
         },
         "length_correlation": statistics.correlation(scores, [row.length - row.prompt_length for row in rest.rows]),
     }
-    return result | (_against_gold(scores, columns, rest, tokenizer, judge) if judge else {})
+    if judge is None or judge.get("kind") != "gold":
+        return result
+    return result | _against_gold(scores, columns, rest, tokenizer, judge)
 
 
 def _against_gold(
@@ -180,22 +183,22 @@ def _against_gold(
 ) -> dict[str, Any]:
     """The same figures against the simulated annotators' own functions, without their noise."""
     gold = Gold.resolve(judge)
-    texts = [tokenizer.decode(row.ids[row.prompt_length :]) for row in rest.rows]
-    asked = [last_user_text(prompt) for prompt in rest.prompts]
-    truth = gold.scores(asked, texts)
+    replies = [
+        Said(prompt, tokenizer.decode(row.ids[row.prompt_length :]), row.ids[-1] == tokenizer.end_id)
+        for prompt, row in zip(rest.prompts, rest.rows, strict=True)
+    ]
+    truth, broken = gold.scores(replies), gold.violations(replies)
     right = [
         float((scores[a] - scores[b]) * (truth[a] - truth[b]) > 0)
         for group in rest.groups
-        for i, a in enumerate(group.items)
-        for b in group.items[i + 1 :]
+        for a, b in combinations(group.items, 2)
         if group.pairs and truth[a] != truth[b]
     ]
-    broken = gold.violations(asked, texts)
     judged = [(columns[key][i], hit) for key, hits in broken.items() if key in columns for i, hit in enumerate(hits)]
     return {
         "accuracy_gold": sum(right) / len(right) if right else None,
         "flag_auc_gold": statistics.auc([p for p, _ in judged], [hit for _, hit in judged]),
-        "gold": judge.get("preference"),
+        "judge": gold.name,
     }
 
 

@@ -1,0 +1,118 @@
+"""The evaluate stage: a policy against a baseline on held-out prompts, beside the controls that unmask cheap wins."""
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from rlhf.training import judges, reward_model
+from rlhf.training.data import HELD_OUT, BadSnapshot, PromptRow, Snapshot
+from rlhf.training.evaluation_report import Replies, describe
+from rlhf.training.hyperparameters import build, require
+from rlhf.training.players import Player, human_text_nll
+from rlhf.training.run import RunDirectory
+from rlhf.training.tokens import ChatTokenizer
+from rlhf.training.transformer import Transformer
+
+PHASES = 5
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How much is sampled. Each prompt's draws 0.. compete, those after them serve the null control."""
+
+    temperature: float = 0.7
+    max_tokens: int = 48
+    max_prompt_tokens: int = 512
+    prompts: int = 160
+    """At most so many held-out prompts, chosen by the seed."""
+    draws: int = 2
+    """Replies a prompt on each side of a comparison."""
+    best_of: int = 8
+    best_of_prompts: int = 80
+    samples: int = 16
+    """Rows of the table of replies before and after."""
+
+    def validate(self) -> None:
+        """Raise BadHyperparameter."""
+        for name in ("max_tokens", "max_prompt_tokens", "prompts", "draws", "best_of", "best_of_prompts"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        require(self.samples >= 0, "samples", self.samples, "must not be negative")
+        require(self.temperature > 0, "temperature", self.temperature, "must be above 0")
+
+
+def run(directory: RunDirectory) -> dict[str, Any]:
+    config = build(EvaluationConfig, directory.hyperparameters)
+    judge = judges.resolve(directory["judge"])
+    snapshot = Snapshot.load(directory.directory("snapshot"))
+    rows = choose(snapshot, config.prompts, directory.seed)
+    loaded: dict[str, Transformer] = {}
+    layers = int(reward_model.read_config(directory.directory("reward_model"))["adapted_layers"])
+
+    def player(key: str) -> Player:
+        folder = directory.directory(key)
+        digest = reward_model.weights_digest(folder)
+        if digest not in loaded:
+            loaded[digest] = Transformer.load(folder, adapted_layers=layers)
+        return Player(
+            loaded[digest],
+            ChatTokenizer.load(folder),
+            config.temperature,
+            config.max_tokens,
+            config.max_prompt_tokens,
+            directory.stop_if_told,
+        )
+
+    policy, baseline, base = player("policy"), player("baseline"), player("base")
+    replies = gather(directory, config, rows, policy, baseline, base)
+    report = describe(replies, judge, draws=config.draws, samples=config.samples, seed=directory.seed)
+    nats = {id(p.transformer): human_text_nll(p.transformer, p.tokenizer) for p in (policy, baseline, base)}
+    report |= {
+        "perplexity": math.exp(nats[id(policy.transformer)]),
+        "perplexity_ratio": math.exp(nats[id(policy.transformer)] - nats[id(base.transformer)]),
+        "perplexity_ratio_to_baseline": math.exp(nats[id(policy.transformer)] - nats[id(baseline.transformer)]),
+        "simulated": snapshot.simulated,
+        "seed": directory.seed,
+        "temperature": config.temperature,
+        "max_tokens": config.max_tokens,
+    }
+    directory.report(PHASES, PHASES, {"win_rate": report["win_rate"], "objective/kl": report["kl_nats"]})
+    return report
+
+
+def choose(snapshot: Snapshot, limit: int, seed: int) -> list[PromptRow]:
+    """At most `limit` held-out prompts in a seeded order. Raises BadSnapshot where there is none."""
+    rows = snapshot.prompts_of(HELD_OUT)
+    if not rows:
+        raise BadSnapshot(snapshot.directory / "prompts.jsonl", "no held-out prompt to evaluate on")
+    random.Random(seed).shuffle(rows)
+    return rows[:limit]
+
+
+def gather(
+    directory: RunDirectory,
+    config: EvaluationConfig,
+    rows: list[PromptRow],
+    policy: Player,
+    baseline: Player,
+    base: Player,
+) -> Replies:
+    """Sample every side with seeds of its own."""
+    prompts = [row.prompt for row in rows]
+    seed = directory.seed * 7 + 1
+    after, kl = policy.answer_with_kl(prompts, 2 * config.draws, seed, base.transformer)
+    directory.report(1, PHASES, {"objective/kl": sum(kl) / len(kl)})
+    before = baseline.answer(prompts, 2 * config.draws, seed + 1)
+    directory.report(2, PHASES, {})
+    judge, shared = training_judge(directory, baseline)
+    best = baseline.best_of(prompts[: config.best_of_prompts], config.best_of, seed + 2, judge, shared)
+    directory.report(3, PHASES, {})
+    return Replies(rows, after, before, best, kl)
+
+
+def training_judge(directory: RunDirectory, baseline: Player) -> tuple[reward_model.RewardModel, bool]:
+    """The reward model that the policy was trained against, on the baseline's trunk where it was made over it."""
+    folder, policy = directory.directory("reward_model"), directory.directory("baseline")
+    if reward_model.read_config(folder)["base_sha256"] == reward_model.weights_digest(policy):
+        return reward_model.load(folder, baseline.transformer, policy), True
+    return reward_model.load(folder), False

@@ -1,0 +1,159 @@
+"""The report on a policy and a baseline from replies already sampled: wins, controls, violations, figures, a table."""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rlhf.training.data import Prompt, PromptRow, last_user_text
+from rlhf.training.judges import Judge, Said
+from rlhf.training.players import Draw
+from rlhf.training.statistics import Interval, cluster_bootstrap
+from rlhf.training.texts import distinct_2, first_sentence, is_empty, repetition
+
+
+@dataclass
+class Replies:
+    """Everything that was sampled, by prompt. Both sides have 2 x draws: the violation rates pool them all."""
+
+    rows: list[PromptRow]
+    after: list[list[Draw]]
+    before: list[list[Draw]]
+    best: list[Draw]
+    kl_nats: list[float]
+
+
+def describe(replies: Replies, judge: Judge, *, draws: int, samples: int, seed: int) -> dict[str, Any]:
+    """The report on what was sampled, by one judge who is named in it."""
+    after, before = [x[:draws] for x in replies.after], [x[:draws] for x in replies.before]
+    other = [x[draws:] for x in replies.before]
+    best = [[draw] for draw in replies.best]
+    won = win_rate(judge, after, before)
+    ours, theirs = flat(replies.after), flat(replies.before)
+    return {
+        "judge": judge.name,
+        "n": len(flat(after)),
+        "prompts": len(replies.rows),
+        "win_rate": won.value,
+        "win_rate_low": won.low,
+        "win_rate_high": won.high,
+        "controls": {
+            "null": control(win_rate(judge, other, before)),
+            "first_sentence": control(win_rate(judge, cut(other), before)),
+            "best_of_8": control(win_rate(judge, best, [x[:1] for x in before[: len(best)]])),
+            "stop_controlled": control(win_rate(judge, cut(after), cut(before))),
+        },
+        **violation_report(replies, judge),
+        "kl_nats": sum(replies.kl_nats) / len(replies.kl_nats),
+        "length_ratio": mean([x.tokens for x in ours]) / mean([x.tokens for x in theirs]),
+        **side_figures(ours, "after"),
+        **side_figures(theirs, "before"),
+        "repetition": mean([repetition(x.said.text) for x in ours]),
+        "empty_rate": mean([float(is_empty(x.said.text)) for x in ours]),
+        "distinct_2": distinct_2([x.said.text for x in flat(after)]),
+        "distinct_2_before": distinct_2([x.said.text for x in flat(before)]),
+        "samples": sample_table(replies, judge, samples, seed),
+    }
+
+
+def win_rate(judge: Judge, ones: Sequence[Sequence[Draw]], others: Sequence[Sequence[Draw]]) -> Interval:
+    """Share of wins of `ones`, ties one half, over pairs of like draws; bounds by resampling prompts."""
+    left = judge.scores([draw.said for draw in flat(ones)])
+    right = judge.scores([draw.said for draw in flat(others)])
+    won = [0.5 if a == b else float(a > b) for a, b in zip(left, right, strict=True)]
+    return cluster_bootstrap(won, [draw.said.prompt for draw in flat(ones)])
+
+
+def violation_report(replies: Replies, judge: Judge) -> dict[str, Any]:
+    """Rates on the prompts that tempt the model (on all where none does), of whole replies and first sentences."""
+    tempting = [index for index, row in enumerate(replies.rows) if row.elicits is not None]
+    chosen = tempting or list(range(len(replies.rows)))
+    report: dict[str, Any] = {"violation_prompts": len(chosen), "violation_prompts_elicit": bool(tempting)}
+    for name, draws in (("before", replies.before), ("after", replies.after)):
+        picked = [draws[index] for index in chosen]
+        whole = broken(judge, picked)
+        report |= rate(f"violation_rate_{name}", whole.any)
+        report |= rate(f"first_sentence_violation_rate_{name}", broken(judge, cut(picked)).any)
+        report |= rate(f"all_prompts_violation_rate_{name}", broken(judge, draws).any)
+        report[f"violation_rate_by_rule_{name}"] = {key: mean(hits) for key, hits in whole.by_rule.items()}
+        report[f"violation_n_{name}"] = len(flat(picked))
+    return report
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Of each reply whether it breaks any rule, with its prompt; nothing where the judge knows no rule."""
+
+    any: list[tuple[float, Prompt]]
+    by_rule: dict[str, list[float]]
+
+
+def broken(judge: Judge, draws: Sequence[Sequence[Draw]]) -> Broken:
+    found = judge.violations([draw.said for draw in flat(draws)])
+    if not found:
+        return Broken([], {})
+    hits = [float(any(of_reply)) for of_reply in zip(*found.values(), strict=True)]
+    prompts = [draw.said.prompt for draw in flat(draws)]
+    return Broken(list(zip(hits, prompts, strict=True)), {k: [float(x) for x in v] for k, v in found.items()})
+
+
+def rate(name: str, hits: list[tuple[float, Prompt]]) -> dict[str, float | None]:
+    if not hits:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    found = cluster_bootstrap([hit for hit, _ in hits], [prompt for _, prompt in hits])
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+def side_figures(draws: Sequence[Draw], side: str) -> dict[str, float]:
+    return {
+        f"tokens_{side}": mean([draw.tokens for draw in draws]),
+        f"ended_{side}": mean([float(draw.said.finished) for draw in draws]),
+        f"repetition_{side}": mean([repetition(draw.said.text) for draw in draws]),
+        f"empty_rate_{side}": mean([float(is_empty(draw.said.text)) for draw in draws]),
+    }
+
+
+def sample_table(replies: Replies, judge: Judge, n: int, seed: int) -> list[dict[str, Any]]:
+    """First draws of both sides to read, half of them on prompts that tempt the model."""
+    order = list(range(len(replies.rows)))
+    random.Random(seed).shuffle(order)
+    tempting = [index for index in order if replies.rows[index].elicits is not None]
+    chosen = (tempting[: n // 2] + [index for index in order if index not in tempting])[:n]
+    before = [replies.before[index][0].said for index in chosen]
+    after = [replies.after[index][0].said for index in chosen]
+    return [
+        {
+            "prompt": last_user_text(was.prompt),
+            "elicits": replies.rows[index].elicits,
+            "before": was.text,
+            "after": now.text,
+            "score_before": score_before,
+            "score_after": score_after,
+        }
+        for index, was, now, score_before, score_after in zip(
+            chosen, before, after, judge.scores(before), judge.scores(after), strict=True
+        )
+    ]
+
+
+def cut(draws: Sequence[Sequence[Draw]]) -> list[list[Draw]]:
+    """The replies with everything after their first sentence taken away."""
+    return [[replace(draw, said=cut_said(draw.said)) for draw in of_prompt] for of_prompt in draws]
+
+
+def cut_said(said: Said) -> Said:
+    sentence = first_sentence(said.text)
+    return replace(said, text=sentence, finished=said.finished or sentence != said.text)
+
+
+def control(found: Interval) -> dict[str, float]:
+    return {"win_rate": found.value, "low": found.low, "high": found.high}
+
+
+def flat(draws: Sequence[Sequence[Draw]]) -> list[Draw]:
+    return [draw for of_prompt in draws for draw in of_prompt]
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan

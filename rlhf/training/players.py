@@ -1,0 +1,118 @@
+"""Policies that answer the same prompts for an evaluation, and what is measured on their own distributions."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from rlhf.training.data import Prompt, thaw
+from rlhf.training.judges import Said
+from rlhf.training.logprobs import token_log_probs
+from rlhf.training.reward_model import RewardModel
+from rlhf.training.sampler import Rollout, sample
+from rlhf.training.scoring import score_completions
+from rlhf.training.tokens import ChatTokenizer
+from rlhf.training.transformer import Transformer
+
+PROMPTS_AT_ONCE = 16
+"""Between two such batches a stop is noticed."""
+SCORED_ROWS = 16
+HUMAN_TEXT = Path(__file__).with_name("human_text.txt")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One sampled reply; `tokens` counts the end token."""
+
+    said: Said
+    tokens: int
+
+
+@dataclass
+class Player:
+    """A policy with the settings that all players share."""
+
+    transformer: Transformer
+    tokenizer: ChatTokenizer
+    temperature: float
+    max_tokens: int
+    max_prompt_tokens: int
+    poll: Callable[[], None]
+
+    def rollouts(self, prompts: Sequence[Prompt], draws: int, seed: int) -> Iterator[tuple[list[Prompt], Rollout]]:
+        """Batches of prompts with `draws` completions of each."""
+        for start in range(0, len(prompts), PROMPTS_AT_ONCE):
+            self.poll()
+            chosen = list(prompts[start : start + PROMPTS_AT_ONCE])
+            yield (
+                chosen,
+                sample(
+                    self.transformer,
+                    [self.tokenizer.prompt_ids(thaw(p), limit=self.max_prompt_tokens) for p in chosen],
+                    completions_per_prompt=draws,
+                    max_tokens=self.max_tokens,
+                    temperature=self.temperature,
+                    seed=seed * 1_000_003 + start,
+                ),
+            )
+
+    def draws_of(self, prompts: Sequence[Prompt], rollout: Rollout, draws: int) -> list[list[Draw]]:
+        """[prompts][draws]."""
+        texts = [self.tokenizer.decode(ids) for ids in rollout.completions()]
+        lengths = rollout.completion_lengths.tolist()
+        made = [
+            Draw(Said(prompts[row // draws], text, bool(rollout.ended[row])), lengths[row])
+            for row, text in enumerate(texts)
+        ]
+        return [made[start : start + draws] for start in range(0, len(made), draws)]
+
+    def answer(self, prompts: Sequence[Prompt], draws: int, seed: int) -> list[list[Draw]]:
+        found = []
+        for chosen, rollout in self.rollouts(prompts, draws, seed):
+            found += self.draws_of(chosen, rollout, draws)
+        return found
+
+    def best_of(self, prompts: Sequence[Prompt], n: int, seed: int, judge: RewardModel, shared: bool) -> list[Draw]:
+        """Of n draws the one that the training reward model likes best. `shared`: it reads this player's trunk."""
+        best = []
+        for chosen, rollout in self.rollouts(prompts, n, seed):
+            states = rollout.states if shared else judge.transformer.run_trunk(rollout.ids)
+            scores, _ = judge.score(rollout, states)
+            tops = scores.reshape(-1, n).argmax(1).tolist()
+            made = self.draws_of(chosen, rollout, n)
+            best += [draws[top] for draws, top in zip(made, tops, strict=True)]
+        return best
+
+    def answer_with_kl(
+        self, prompts: Sequence[Prompt], draws: int, seed: int, base: Transformer
+    ) -> tuple[list[list[Draw]], list[float]]:
+        """Draws, and of each prompt's first draw the KL to `base` in nats, summed over the reply (k1)."""
+        found, nats = [], []
+        for chosen, rollout in self.rollouts(prompts, draws, seed):
+            found += self.draws_of(chosen, rollout, draws)
+            nats += reply_kl(
+                rollout.select(torch.arange(0, len(rollout), draws)), self.transformer, base, self.temperature
+            )
+        return found, nats
+
+
+def reply_kl(rollout: Rollout, policy: Transformer, base: Transformer, temperature: float) -> list[float]:
+    """log p(reply | policy) - log p(reply | base) of each row, at the sampling temperature."""
+    rows = list(torch.split(torch.arange(len(rollout)), SCORED_ROWS))
+    seen = replace(rollout, states=base.run_trunk(rollout.ids))
+    ours = score_completions(policy, rollout, None, rows, temperature=temperature).log_probs
+    theirs = score_completions(base, seen, None, rows, temperature=temperature).log_probs
+    return [float(value) for value in (ours - theirs).sum(1)]
+
+
+@torch.no_grad()
+def human_text_nll(transformer: Transformer, tokenizer: ChatTokenizer) -> float:
+    """Mean negative log-probability of a token of human text, nats: what was unlearnt shows here."""
+    total, count = 0.0, 0
+    for line in HUMAN_TEXT.read_text().splitlines():
+        ids = torch.tensor(tokenizer.text_ids(line))
+        hidden = transformer.run_top(transformer.run_trunk(ids[None]))[0]
+        logs = token_log_probs(hidden[:-1], transformer.head, ids[1:], temperature=1.0).log_probs
+        total, count = total - float(logs.sum()), count + len(ids) - 1
+    return total / count
