@@ -46,6 +46,21 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "moderation_item": MODERATORS,
     "moderate": MODERATORS,
     "undo_moderation": MODERATORS,
+    # rlhf
+    "training": MODERATORS,
+    "training_under_way": MODERATORS,
+    "runs": MODERATORS,
+    "run": MODERATORS,
+    "run_part": MODERATORS,
+    "run_metrics": MODERATORS,
+    "policies": MODERATORS,
+    "policy": MODERATORS,
+    "evaluation": MODERATORS,
+    "start_cycle": ADMINS,
+    "cancel_run": ADMINS,
+    "resume_run": ADMINS,
+    "roll_back": ADMINS,
+    "force_policy": ADMINS,
     # every page of Django's admin
     "admin:*": ADMINS,
 }

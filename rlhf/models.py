@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 
@@ -161,6 +162,9 @@ class Evaluation(models.Model):
     report = models.JSONField()
     created_at = models.DateTimeField(default=timezone.now)
 
+    def newest_decision(self) -> "Decision | None":
+        return self.decisions.order_by("-pk").first()
+
 
 class Decision(models.Model):
     """What the gate said of an evaluation: passed or refused, with each reason."""
@@ -194,3 +198,7 @@ class Promotion(models.Model):
 
     class Meta:
         ordering = ["-id"]
+
+    def said(self) -> str:
+        """What a person is told right after."""
+        return gettext("%(policy)s answers from the next reply on.") % {"policy": self.policy.name}

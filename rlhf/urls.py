@@ -1,3 +1,22 @@
-from django.urls import URLPattern
+"""Addresses of the training pages."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import path
+
+from rlhf.views import overview, policies, runs
+
+urlpatterns = [
+    path("training/", overview.overview, name="training"),
+    path("training/under-way/", overview.under_way, name="training_under_way"),
+    path("training/start/", overview.start, name="start_cycle"),
+    path("training/roll-back/", overview.roll_back, name="roll_back"),
+    path("training/runs/", runs.run_list, name="runs"),
+    path("training/runs/<int:pk>/", runs.run_page, name="run"),
+    path("training/runs/<int:pk>/part/", runs.run_part, name="run_part"),
+    path("training/runs/<int:pk>/metrics.json", runs.run_metrics, name="run_metrics"),
+    path("training/runs/<int:pk>/cancel/", runs.cancel, name="cancel_run"),
+    path("training/runs/<int:pk>/resume/", runs.resume, name="resume_run"),
+    path("training/policies/", policies.policy_list, name="policies"),
+    path("training/policies/<slug:name>/", policies.policy_page, name="policy"),
+    path("training/policies/<slug:name>/force/", policies.force, name="force_policy"),
+    path("training/evaluations/<int:pk>/", policies.evaluation_page, name="evaluation"),
+]

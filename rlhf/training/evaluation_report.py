@@ -1,4 +1,4 @@
-"""The report on a policy and a baseline from replies already sampled: wins, controls, violations, figures, a table."""
+"""The report on two policies from replies already sampled: wins, controls, violations, figures, a table."""
 
 import math
 import random

@@ -19,7 +19,7 @@ stop = threading.Event()
 
 def main(stage, run_dir):
     config = json.loads((run_dir / "config.json").read_text())
-    wanted = {"steps": 3, "seconds_a_step": 0.02, "behaviour": "ok", **config["hyperparameters"]}
+    wanted = {"steps": 3, "seconds_a_step": 0.02, "behaviour": "ok", **config.get("hyperparameters", {})}
     behaviour = wanted["behaviour"]
     signal.signal(signal.SIGTERM, signal.SIG_IGN if behaviour == "deaf" else lambda *_: stop.set())
     if behaviour != "deaf":

@@ -1,0 +1,135 @@
+"""Curves of a run as SVG that the server makes, by attributes alone: no style, no script."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+WIDTH, HEIGHT = 320, 150
+LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 20
+MOST_POINTS = 240
+ROWS = 12
+TITLES: dict[str, str | Promise] = {
+    "objective/rlhf_reward": _("Reward"),
+    "objective/kl": _("KL, nats a reply"),
+    "objective/scores": _("Score"),
+    "completions/mean_length": _("Length, tokens"),
+    "objective/entropy": _("Entropy"),
+    "loss": _("Loss"),
+    "loss/policy_avg": _("Policy loss"),
+    "accuracy": _("Accuracy on pairs"),
+    "margin": _("Margin"),
+    "reward": _("Reward"),
+    "kl": _("KL"),
+    "entropy": _("Entropy"),
+}
+"""TRL's names of the curves that are shown first, in this order."""
+
+Point = tuple[int, float]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Tick:
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    name: str
+    title: str | Promise
+    lines: list[str]
+    """`points` of polylines: a value that was not finite leaves a gap."""
+    dots: list[tuple[float, float]]
+    """Where a point stands alone."""
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    rows: list[Point]
+    """Some of the points, for the table beside the curve."""
+    latest: float
+    width: int = field(default=WIDTH)
+    height: int = field(default=HEIGHT)
+
+    @property
+    def plot(self) -> dict[str, int]:
+        return {"left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM}
+
+
+def charts(metrics: Iterable[tuple[int, dict[str, float | None]]]) -> list[Chart]:
+    """One chart a name that has a number, the well-known names first. `metrics` are (step, values) in order."""
+    series: dict[str, list[tuple[int, float | None]]] = {}
+    for step, values in metrics:
+        for name, value in values.items():
+            if value is None or isinstance(value, int | float):
+                series.setdefault(name, []).append((step, value))
+    known = [name for name in TITLES if name in series]
+    others = sorted(set(series) - set(known))
+    made = [chart(name, series[name]) for name in (*known, *others)]
+    return [one for one in made if one is not None]
+
+
+def chart(name: str, series: Sequence[tuple[int, float | None]]) -> Chart | None:
+    numbers = [(step, float(value)) for step, value in series if is_finite(value)]
+    if not numbers:
+        return None
+    low, high = padded([value for _step, value in numbers])
+    first, last = series[0][0], max(series[-1][0], series[0][0] + 1)
+
+    def place(point: Point) -> tuple[float, float]:
+        x = LEFT + (point[0] - first) / (last - first) * (WIDTH - LEFT - RIGHT)
+        y = HEIGHT - BOTTOM - (point[1] - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+        return round(x, 1), round(y, 1)
+
+    pieces = [[place(point) for point in piece] for piece in unbroken(thinned(series))]
+    return Chart(
+        name=name,
+        title=TITLES.get(name, name),
+        lines=[" ".join(f"{x},{y}" for x, y in piece) for piece in pieces if len(piece) > 1],
+        dots=[piece[0] for piece in pieces if len(piece) == 1],
+        x_ticks=[Tick(place((step, low))[0], str(step)) for step in dict.fromkeys((first, series[-1][0]))],
+        y_ticks=[Tick(place((first, value))[1], label(value)) for value in (low, (low + high) / 2, high)],
+        rows=every(numbers, ROWS),
+        latest=numbers[-1][1],
+    )
+
+
+def is_finite(value: float | None) -> bool:
+    return value is not None and not isinstance(value, bool) and math.isfinite(value)
+
+
+def padded(values: Sequence[float]) -> tuple[float, float]:
+    """A range with room around it; of a constant, one around the constant."""
+    low, high = min(values), max(values)
+    room = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
+    return low - room, high + room
+
+
+def thinned(series: Sequence[tuple[int, float | None]]) -> list[tuple[int, float | None]]:
+    return every(list(series), MOST_POINTS)
+
+
+def every(items: list[T], most: int) -> list[T]:
+    """At most `most` of the items, evenly, the last always among them."""
+    if len(items) <= most:
+        return items
+    return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]
+
+
+def unbroken(series: Iterable[tuple[int, float | None]]) -> list[list[Point]]:
+    pieces: list[list[Point]] = [[]]
+    for step, value in series:
+        if value is not None and is_finite(value):
+            pieces[-1].append((step, value))
+        elif pieces[-1]:
+            pieces.append([])
+    return [piece for piece in pieces if piece]
+
+
+def label(value: float) -> str:
+    if value == 0:
+        return "0"
+    return f"{value:.2g}" if abs(value) < 10 or abs(value) >= 10_000 else f"{value:.0f}"

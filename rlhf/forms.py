@@ -1,0 +1,20 @@
+"""What an admin fills in before something is done to training or to the live policy."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from rlhf.cycle import ALGORITHMS
+
+
+class StartForm(forms.Form):
+    algorithm = forms.ChoiceField(label=_("Algorithm"), choices=[(name, name.upper()) for name in ALGORITHMS])
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        label=_("Reason"), max_length=500, help_text=_("Goes into the audit log."), widget=forms.TextInput
+    )
+
+
+class ForceForm(ReasonForm):
+    understood = forms.BooleanField(label=_("The gate refused it or never saw it. I answer for it."))

@@ -1,0 +1,88 @@
+"""How the training pages write numbers, durations, states and words for codes."""
+
+from typing import Any
+
+from django import template
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from rlhf import words
+from rlhf.gate import number
+from rlhf.models import Run
+
+register = template.Library()
+TONES = {
+    Run.State.QUEUED: "",
+    Run.State.RUNNING: "warn",
+    Run.State.CANCELLING: "warn",
+    Run.State.SUCCEEDED: "ok",
+    Run.State.FAILED: "bad",
+    Run.State.CANCELLED: "",
+}
+
+
+@register.filter
+def percent(value: Any) -> str:
+    known = number(value)
+    return "–" if known is None else f"{100 * known:.1f} %"
+
+
+@register.filter
+def figure(value: Any) -> str:
+    """Three digits of a number; words as they are; nothing as a dash."""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    known = number(value)
+    if known is not None:
+        return f"{known:.0f}" if known == int(known) and abs(known) < 1e6 else f"{known:.3g}"
+    return "–" if value in (None, "") else str(value)
+
+
+@register.filter
+def duration(seconds: Any) -> str:
+    known = number(seconds)
+    if known is None:
+        return "–"
+    if known < 90:
+        return ngettext("%(n)d second", "%(n)d seconds", round(known)) % {"n": round(known)}
+    if known < 5400:
+        return ngettext("%(n)d minute", "%(n)d minutes", round(known / 60)) % {"n": round(known / 60)}
+    return _("%(n).1f hours") % {"n": known / 3600}
+
+
+@register.filter
+def tone(state: str) -> str:
+    """The badge class of a run's state."""
+    return TONES.get(Run.State(state), "")
+
+
+@register.filter
+def stage_word(stage: str) -> str:
+    return str(words.STAGES.get(stage, stage))
+
+
+@register.filter
+def reason_word(reason: dict[str, Any]) -> str:
+    return str(words.REASONS.get(reason.get("code", ""), reason.get("text", "")))
+
+
+@register.filter
+def lookup(mapping: Any, key: str) -> Any:
+    return mapping.get(key) if isinstance(mapping, dict) else None
+
+
+@register.filter
+def took(run: Run) -> Any:
+    """Seconds from the start of a run to its end; None while it runs."""
+    if run.started_at is None or run.ended_at is None:
+        return None
+    return (run.ended_at - run.started_at).total_seconds()
+
+
+@register.filter
+def judge_word(judge: str) -> str:
+    if judge.startswith("gold:"):
+        return _("the hidden preference of the simulated annotator itself (%(name)s)") % {"name": judge[5:]}
+    if judge == "held-out reward model":
+        return _("a second reward model, trained on held-out judgements only")
+    return judge

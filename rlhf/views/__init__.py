@@ -1,0 +1,1 @@
+"""Pages of training: moderators read, admins act."""

@@ -1,0 +1,70 @@
+"""The overview: who answers now, what waits to be learnt, what is under way, what was decided."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.models import User
+from chat.errors import BadPolicy, NoLivePolicy
+from chat.models import Policy
+from rlhf import cycle, preflight, promotion, tasks
+from rlhf.errors import RlhfError
+from rlhf.forms import ReasonForm, StartForm
+from rlhf.models import Evaluation, Promotion
+
+
+def user_of(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # the permission table let nobody else pass
+    return request.user
+
+
+@require_GET
+def overview(request: HttpRequest) -> HttpResponse:
+    live = Policy.objects.filter(is_live=True).first()
+    context = {
+        "live": live,
+        "live_since": Promotion.objects.filter(policy=live).first(),
+        "live_run": live.runs.filter(kind="policy").first() if live is not None else None,
+        "can_roll_back": promotion.can_roll_back(),
+        "rollback_form": ReasonForm(auto_id="rollback_%s"),
+        "start_form": StartForm(),
+        "preflight": preflight.look(),
+        "under_way": cycle.live_cycle(),
+        "promotions": Promotion.objects.select_related("policy", "previous", "actor", "decision")[:12],
+        "evaluations": Evaluation.objects.select_related("policy", "baseline").order_by("-pk")[:6],
+    }
+    return render(request, "rlhf/overview.html", context)
+
+
+@require_GET
+def under_way(request: HttpRequest) -> HttpResponse:
+    """The part of the overview that is asked for again while a cycle runs."""
+    run = cycle.live_cycle()
+    response = render(request, "rlhf/under_way.html", {"under_way": run})
+    response["X-Live"] = "1" if run is not None else "0"
+    return response
+
+
+@require_POST
+def start(request: HttpRequest) -> HttpResponse:
+    form = StartForm(request.POST)
+    algorithm = form.cleaned_data["algorithm"] if form.is_valid() else "ppo"
+    try:
+        run = cycle.start(started_by=user_of(request), algorithm=algorithm)
+    except (RlhfError, NoLivePolicy, BadPolicy) as error:
+        messages.error(request, str(getattr(error, "message", error)))
+        return redirect("training")
+    tasks.enqueue(run.pk)
+    return redirect("run", run.pk)
+
+
+@require_POST
+def roll_back(request: HttpRequest) -> HttpResponse:
+    try:
+        made = promotion.rollback(actor=user_of(request), reason=request.POST.get("reason", ""))
+    except RlhfError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, made.said())
+    return redirect("training")

@@ -1,0 +1,83 @@
+"""Policies with their lineage, and the evaluations that decided about them."""
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from chat.models import Policy
+from rlhf import promotion, words
+from rlhf.errors import RlhfError
+from rlhf.forms import ForceForm
+from rlhf.models import Evaluation, Run
+from rlhf.views.overview import user_of
+
+SAMPLES = 24
+
+
+@require_GET
+def policy_list(request: HttpRequest) -> HttpResponse:
+    page = Paginator(Policy.objects.select_related("base"), 20).get_page(request.GET.get("page"))
+    return render(request, "rlhf/policies.html", {"page": page})
+
+
+@require_GET
+def policy_page(request: HttpRequest, name: str) -> HttpResponse:
+    policy = get_object_or_404(Policy.objects.select_related("base"), name=name)
+    run = policy.runs.filter(kind=Run.Kind.POLICY).select_related("snapshot", "parent", "reward_model").first()
+    context = {
+        "policy": policy,
+        "run": run,
+        "lineage": lineage(policy),
+        "evaluations": policy.evaluations.select_related("baseline").order_by("-pk"),
+        "promotions": policy.promotions.select_related("previous", "actor"),
+        "descendants": policy.descendants.all(),
+        "replies": policy.replies.count(),
+        "force_form": ForceForm(),
+    }
+    return render(request, "rlhf/policy.html", context)
+
+
+def lineage(policy: Policy) -> list[Policy]:
+    """From the base policy to this one."""
+    chain = [policy]
+    while chain[0].base is not None:
+        chain.insert(0, chain[0].base)
+    return chain
+
+
+@require_GET
+def evaluation_page(request: HttpRequest, pk: int) -> HttpResponse:
+    rows = Evaluation.objects.select_related("policy", "baseline", "run__snapshot", "run__parent")
+    evaluation = get_object_or_404(rows, pk=pk)
+    report = evaluation.report
+    controls = report.get("controls") or {}
+    context = {
+        "evaluation": evaluation,
+        "report": report,
+        "decision": evaluation.decisions.order_by("-pk").first(),
+        "controls": [(label, controls.get(key) or {}) for key, label in words.CONTROLS.items()],
+        "figures": [(label, report[key]) for key, label in words.FIGURES.items() if key in report],
+        "samples": (report.get("samples") or [])[:SAMPLES],
+        "is_simulated": evaluation.run.is_simulated,
+        "force_form": ForceForm(),
+    }
+    return render(request, "rlhf/evaluation.html", context)
+
+
+@require_POST
+def force(request: HttpRequest, name: str) -> HttpResponse:
+    policy = get_object_or_404(Policy, name=name)
+    form = ForceForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, _("Give a reason and say that you answer for it."))
+        return redirect("policy", name)
+    try:
+        made = promotion.force(policy, actor=user_of(request), reason=form.cleaned_data["reason"])
+    except RlhfError as error:
+        messages.error(request, str(error))
+        return redirect("policy", name)
+    messages.success(request, made.said())
+    return redirect("training")

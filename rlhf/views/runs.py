@@ -1,0 +1,100 @@
+"""The runs: their list, each one's page, and cancel and resume."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from rlhf import charts, cycle, tasks
+from rlhf.child import log_tail
+from rlhf.errors import RlhfError
+from rlhf.models import Run
+from rlhf.views.overview import user_of
+
+PAGE = 20
+
+
+@require_GET
+def run_list(request: HttpRequest) -> HttpResponse:
+    rows = Run.objects.filter(parent=None).select_related("snapshot", "base_policy", "policy", "started_by")
+    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
+    is_live = any(run.is_live for run in page)
+    name = "rlhf/run_rows.html" if "fragment" in request.GET else "rlhf/runs.html"
+    response = render(request, name, {"page": page, "is_live": is_live})
+    response["X-Live"] = "1" if is_live else "0"
+    return response
+
+
+@require_GET
+def run_page(request: HttpRequest, pk: int) -> HttpResponse:
+    return render(request, "rlhf/run.html", run_context(pk))
+
+
+@require_GET
+def run_part(request: HttpRequest, pk: int) -> HttpResponse:
+    """The part of a run's page that is asked for again while it runs."""
+    context = run_context(pk)
+    response = render(request, "rlhf/run_live.html", context)
+    response["X-Live"] = "1" if context["run"].is_live else "0"
+    return response
+
+
+@require_GET
+def run_metrics(request: HttpRequest, pk: int) -> JsonResponse:
+    run = get_object_or_404(Run, pk=pk)
+    rows = [{"step": step, **values} for step, values in run.metrics.values_list("step", "values")]
+    return JsonResponse({"run": run.pk, "kind": run.kind, "metrics": rows})
+
+
+def run_context(pk: int) -> dict[str, Any]:
+    run = get_object_or_404(Run.objects.select_related("snapshot", "base_policy", "policy", "parent"), pk=pk)
+    stages = list(run.stages.order_by("pk").select_related("policy", "evaluation"))
+    shown = next((stage for stage in reversed(stages) if stage.metrics.exists()), run)
+    drawn = charts.charts(shown.metrics.values_list("step", "values"))
+    return {
+        "run": run,
+        "stages": stages,
+        "planned": planned(run, {stage.stage for stage in stages}),
+        "shown": shown,
+        "charts": drawn[:6],
+        "more_charts": drawn[6:],
+        "log": log_tail(shown.path),
+        "evaluation": getattr(next((s for s in stages if s.kind == Run.Kind.EVALUATION), run), "evaluation", None),
+    }
+
+
+def planned(run: Run, there: set[str]) -> list[str]:
+    """Stages of a cycle that are still to come."""
+    if not run.is_cycle or not run.is_live or "judge" not in run.config:
+        return []
+    return [stage for stage in cycle.stages_of(run) if stage not in there]
+
+
+@require_POST
+def cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    run = get_object_or_404(Run, pk=pk)
+    if cycle.cancel(run, actor=user_of(request)):
+        messages.success(request, _("The run will stop after a checkpoint. It can be resumed."))
+    else:
+        messages.error(request, _("This run is over already."))
+    return redirect("run", pk)
+
+
+@require_POST
+def resume(request: HttpRequest, pk: int) -> HttpResponse:
+    run = get_object_or_404(Run, pk=pk)
+    if not run.is_resumable:
+        messages.error(request, _("Only a run that failed or was cancelled can be resumed."))
+        return redirect("run", pk)
+    try:
+        resumed = cycle.resume(run, actor=user_of(request))
+    except RlhfError as error:
+        messages.error(request, str(error))
+    else:
+        tasks.enqueue(resumed.pk)
+        messages.success(request, _("The run goes on from its last checkpoint."))
+    return redirect("run", pk)

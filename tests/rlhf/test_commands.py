@@ -1,0 +1,256 @@
+"""Commands: one JSON object on stdout, words on stderr, and exit codes that mean something."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from django.core.management import call_command, get_commands, load_command_class
+from django.core.management.base import CommandError
+
+from accounts.models import AuditEntry
+from chat import policies
+from chat.models import Policy
+from rlhf import cycle, snapshots
+from rlhf.models import Promotion, Run
+from tests.rlhf import feedback_rows
+from tests.rlhf.policy_directories import write_policy
+
+COMMANDS = """fetch_model snapshot train_reward_model train_policy evaluate_policy promote_policy rollback_policy
+run_cycle fsck""".split()
+
+
+def call(name, *arguments):
+    """(exit code, JSON from stdout)"""
+    out, code = io.StringIO(), 0
+    try:
+        call_command(name, *arguments, "--json", stdout=out, stderr=io.StringIO())
+    except CommandError as error:
+        code = error.returncode
+    text = out.getvalue()
+    assert text.count("\n") <= 1
+    return code, json.loads(text) if text else None
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_examples(name):
+    command = load_command_class(get_commands()[name], name)
+    text = command.create_parser("manage.py", name).format_help()
+    assert f"manage.py {name}" in text.split("examples:")[1]
+    assert "--json" in text
+
+
+def test_fetching_makes_the_first_policy_live_and_the_second_time_needs_nothing(db, home, settings):
+    assert call("fetch_model", "hub/Tiny-Model")[1] == {
+        "policy": "tiny-model", "source": "hub/Tiny-Model", "fetched": True, "live": True
+    }  # fmt: skip
+    settings.RLHF_TRAINER = ["/nonexistent"]
+    assert call("fetch_model", "hub/Tiny-Model") == (
+        0, {"policy": "tiny-model", "source": "hub/Tiny-Model", "fetched": False, "live": True}
+    )  # fmt: skip
+    assert Promotion.objects.get().kind == Promotion.Kind.BASE
+
+
+def test_another_source_of_the_same_name_gets_its_own(db, home):
+    call("fetch_model", "hub/tiny")
+    assert call("fetch_model", "other/tiny")[1] == {
+        "policy": "tiny-2", "source": "other/tiny", "fetched": True, "live": False
+    }  # fmt: skip
+
+
+def test_a_policy_whose_files_are_gone_is_fetched_again(db, home):
+    call("fetch_model", "hub/tiny")
+    directory = policies.directory(Policy.objects.get())
+    (directory / "model.safetensors").unlink()
+    assert call("fetch_model", "hub/tiny")[1]["fetched"] is True
+    assert Policy.objects.count() == 1
+
+
+def test_the_loop_step_by_step(judged, base_policy):
+    code, frozen = call("snapshot")
+    assert (code, frozen["rankings"], frozen["held_out"]) == (0, 24, 20)
+    code, learned = call("train_reward_model", "--snapshot", str(frozen["snapshot"]))
+    assert (code, learned["accuracy"]) == (0, 0.66)
+    code, trained = call("train_policy", "--algorithm", "rloo")
+    assert (code, trained["policy"], trained["kl_nats"]) == (0, "policy-2", 4.2)
+    assert Run.objects.get(pk=trained["run"]).algorithm == "rloo"
+    assert policies.live() == base_policy
+    assert call("promote_policy", "policy-2")[0] == 1  # nobody evaluated it
+    code, report = call("evaluate_policy", "policy-2")
+    assert (code, report["gate"]["passed"], report["win_rate"]) == (0, True, 0.7)
+    assert call("promote_policy", "policy-2")[1] == {
+        "policy": "policy-2", "previous": "base", "kind": "gate", "live": True
+    }  # fmt: skip
+    assert call("promote_policy", "policy-2")[0] == 3
+    assert call("rollback_policy", "--reason", "test") == (0, {"policy": "base", "previous": "policy-2"})
+    assert call("rollback_policy")[0] == 3
+    assert call("fsck") == (0, {"ok": True, "checked": 10, "problems": []})
+
+
+def test_a_whole_cycle(judged):
+    code, result = call("run_cycle", "--seed", "7")
+    assert (code, result["gate"]["passed"], result["policy"], result["seed"]) == (0, True, "policy-2", 7)
+
+
+def test_a_cycle_whose_supervisor_died_is_taken_up(judged):
+    from rlhf import leases
+    from tests.rlhf.test_supervision import expire
+
+    run = cycle.start(seed=3)
+    leases.claim(run.pk, "dead")
+    expire(run)
+    code, result = call("run_cycle")
+    assert (code, result["run"], result["seed"]) == (0, run.pk, 3)
+
+
+def test_nothing_to_do_is_code_3(base_policy, judged):
+    cycle.start()
+    code, said = call("run_cycle")
+    assert (code, said["error"]["code"]) == (3, "cycle_under_way")
+
+
+def test_too_little_feedback_is_code_3(base_policy):
+    for name in ("snapshot", "run_cycle"):
+        code, said = call(name)
+        assert (code, said["error"]["code"]) == (3, "not_enough_feedback")
+
+
+def test_a_failed_run_is_code_1_with_its_reason(judged):
+    run = cycle.start(hyperparameters={"reward_model": {"behaviour": "fail"}})
+    Run.objects.filter(pk=run.pk).update(error="left over")
+    code, said = call("run_cycle")
+    assert code == 1
+    assert said["error"] == {"code": "failed", "message": "reward_model: kl_blow_up: KL 31 nats"}
+
+
+def test_usage_errors_are_code_2_in_a_real_process():
+    for arguments in (["train_policy", "--algorithm", "dpo"], ["promote_policy"], ["snapshot", "--until", "yesterday"]):
+        process = subprocess.run(
+            [sys.executable, "manage.py", *arguments], capture_output=True, text=True, env=os.environ, check=False
+        )
+        assert process.returncode == 2, process.stderr
+        assert process.stdout == ""
+
+
+def test_unknown_names_are_code_2(base_policy):
+    assert call("promote_policy", "nobody")[0] == 2
+    assert call("evaluate_policy", "nobody")[0] == 2
+    assert call("train_reward_model", "--snapshot", "77")[0] == 2
+
+
+def test_force_needs_a_named_admin_and_a_reason(base_policy, admin, settings):
+    directory = write_policy(settings.MODELS_DIR / "odd", "odd")
+    policies.register(directory, name="odd", source="test", base=base_policy)
+    feedback_rows.annotator("ann")
+    assert call("promote_policy", "odd", "--force")[0] == 2
+    assert call("promote_policy", "odd", "--force", "--by", "ann", "--reason", "x")[0] == 1
+    assert call("promote_policy", "odd", "--force", "--by", "root-admin", "--reason", "x")[0] == 0
+    entry = AuditEntry.objects.first()
+    assert (entry.actor, entry.reason) == (admin, "x")
+
+
+# --- fsck -------------------------------------------------------------------------------------------------------------
+
+
+def promises_broken():
+    code, said = call("fsck")
+    assert code == (1 if said["problems"] else 0)
+    return {problem["promise"] for problem in said["problems"]}
+
+
+def break_weights(base_policy, judged):
+    (policies.directory(base_policy) / "config.json").write_text("{}")
+
+
+def break_nobody_live(base_policy, judged):
+    Policy.objects.update(is_live=False)
+
+
+def break_live_without_promotion(base_policy, judged):
+    Promotion.objects.all().delete()
+
+
+def break_ranking(base_policy, judged):
+    judged[0].ranks.popitem()
+    judged[0].save()
+
+
+def break_snapshot(base_policy, judged):
+    (snapshots.freeze().path / "rankings.jsonl").write_text("{}")
+
+
+def break_audit(base_policy, judged):
+    AuditEntry.objects.update(reason="rewritten")
+
+
+def break_lease(base_policy, judged):
+    from datetime import timedelta
+
+    from rlhf import leases
+
+    run = cycle.start()
+    Run.objects.filter(pk=run.pk).update(state="running", lease_until=leases.later(timedelta(minutes=-5)))
+
+
+def break_drafts(base_policy, judged):
+    draft = policies.directory(base_policy).parent / "tmp-dead"
+    draft.mkdir()
+    os.utime(draft, (0, 0))
+
+
+def break_run_error(base_policy, judged):
+    Run.objects.create(kind="reward_model", state="failed")
+
+
+@pytest.mark.parametrize(
+    ("damage", "promise"),
+    [
+        (break_ranking, 1),
+        (break_weights, 4),
+        (break_nobody_live, 4),
+        (break_live_without_promotion, 5),
+        (break_snapshot, 7),
+        (break_audit, 8),
+        (break_lease, 9),
+        (break_drafts, 9),
+        (break_run_error, 10),
+    ],
+)
+def test_fsck_sees_a_broken_promise(base_policy, judged, damage, promise):
+    assert promises_broken() == set()
+    damage(base_policy, judged)
+    assert promises_broken() == {promise}
+
+
+def test_fsck_sees_broken_replies(base_policy):
+    from django.utils import timezone
+
+    from chat.models import Chunk, Conversation, Message, Reply
+
+    talk = Conversation.objects.create(owner=feedback_rows.annotator("ann"))
+    message = Message.objects.create(conversation=talk, role="assistant", text="Hello there")
+    reply = Reply.objects.create(message=message, state="complete", last_seq=2, ended_at=timezone.now())
+    for seq, text in ((1, "Hello "), (2, "there")):
+        Chunk.objects.create(reply=reply, seq=seq, text=text)
+    assert promises_broken() == set()
+    Chunk.objects.filter(seq=1).delete()
+    assert promises_broken() == {3}
+    Reply.objects.update(state="failed", error="?")
+    assert promises_broken() == {3, 10}
+
+
+def test_fsck_sees_two_trainers_and_an_orphan(base_policy, home, settings):
+    directory = settings.RUNS_DIR / "run-77"
+    directory.mkdir()
+    sleepers = [
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(directory)]) for _ in range(2)
+    ]
+    try:
+        code, said = call("fsck")
+        assert len([problem for problem in said["problems"] if problem["promise"] == 6]) == 2
+    finally:
+        for sleeper in sleepers:
+            sleeper.kill()
+            sleeper.wait()
