@@ -1,0 +1,83 @@
+"""What a snapshot says is what training sees."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rlhf.training.data import BadSnapshot, Ranking, Reply, Snapshot, last_user_text, thaw
+from tests.rlhf.training.planted import seal, write_snapshot
+
+PROMPT = (("user", "hi"),)
+
+
+def ranking(*ranks: int, weight: float = 1.0) -> Ranking:
+    return Ranking(tuple(Reply(PROMPT, str(i), True) for i in range(len(ranks))), ranks, "train", weight)
+
+
+def test_a_ranking_of_four_has_six_pairs_of_one_sixth() -> None:
+    found = ranking(2, 1, 4, 3)
+    assert sorted(found.pairs) == [(0, 2), (0, 3), (1, 0), (1, 2), (1, 3), (3, 2)]
+    assert found.pair_weight == pytest.approx(1 / 6)
+    assert ranking(1, 2, weight=0.5).pair_weight == 0.5
+
+
+def test_ties_carry_no_pair_but_do_not_raise_the_weight_of_the_others() -> None:
+    found = ranking(1, 2, 2, 3)
+    assert sorted(found.pairs) == [(0, 1), (0, 2), (0, 3), (1, 3), (2, 3)]
+    assert found.pair_weight == pytest.approx(1 / 6)
+    assert ranking(1, 1).pairs == []
+
+
+def test_a_snapshot_is_read_with_its_splits(tmp_path: Path) -> None:
+    snapshot = Snapshot.load(write_snapshot(tmp_path / "s", rankings=6, held_out=2))
+    assert [r.split for r in snapshot.rankings].count("held_out") == 2
+    assert len(snapshot.judgements) == 8 * 4 * 2
+    assert len(snapshot.prompts_of("train")) == 6
+    assert set(snapshot.rules) == {"no-feelings", "no-numbers"}
+    assert snapshot.simulated
+    row = json.loads((tmp_path / "s" / "rankings.jsonl").read_text().splitlines()[0])
+    assert thaw(snapshot.rankings[0].replies[0].prompt) == row["prompt"]
+    assert [r.finished for r in snapshot.rankings[0].replies] == [
+        c["finish_reason"] == "stop" for c in row["completions"]
+    ]
+
+
+def test_trl_s_preference_format_alone_is_enough(tmp_path: Path) -> None:
+    folder = write_snapshot(tmp_path / "s", rankings=1, held_out=0)
+    (folder / "rankings.jsonl").unlink()
+    row = {
+        "prompt": [{"role": "user", "content": "hi"}],
+        "chosen": [{"role": "assistant", "content": "good"}],
+        "rejected": [{"role": "assistant", "content": "bad"}],
+    }
+    (folder / "preferences.jsonl").write_text(json.dumps(row))
+    seal(folder)
+    (found,) = Snapshot.load(folder).rankings
+    assert [reply.text for reply in found.replies] == ["good", "bad"]
+    assert found.pairs == [(0, 1)]
+
+
+@pytest.mark.parametrize("damage", ["changed", "absent", "no manifest", "not json", "ranks"])
+def test_a_damaged_snapshot_is_refused_by_name(tmp_path: Path, damage: str) -> None:
+    folder = write_snapshot(tmp_path / "s", rankings=2, held_out=0)
+    path = folder / "rankings.jsonl"
+    if damage == "changed":
+        path.write_text(path.read_text() + " ")
+    elif damage == "absent":
+        path.unlink()
+    elif damage == "no manifest":
+        (folder / "manifest.json").unlink()
+    elif damage == "not json":
+        path.write_text("{")
+        seal(folder)
+    else:
+        row = json.loads(path.read_text().splitlines()[0])
+        path.write_text(json.dumps(row | {"ranks": [1]}))
+        seal(folder)
+    with pytest.raises(BadSnapshot):
+        Snapshot.load(folder)
+
+
+def test_the_annotators_prompt_is_the_last_user_message() -> None:
+    assert last_user_text((("user", "one"), ("assistant", "two"), ("user", "three"))) == "three"
