@@ -97,4 +97,6 @@ def switch(rule: Rule, is_on: bool, *, actor: User, reason: str = "") -> None:
 
 def history(rule: Rule) -> list[RuleVersion]:
     """All wordings, newest first, each with the number of judgements bound to it."""
-    return list(rule.versions.select_related("created_by").annotate(judgements=Count("violations")))
+    return list(
+        rule.versions.select_related("created_by").annotate(judgements=Count("violations")).order_by("-number")
+    )

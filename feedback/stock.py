@@ -74,7 +74,7 @@ def retire_outdated(policy: Policy) -> int:
 
 
 def next_prompts(count: int) -> list[Prompt]:
-    """Those judged least so far, of these what people really asked, then by lot; none that waits in a task already."""
+    """Those judged least so far, among them what people really asked first, then by lot; none that waits already."""
     waiting = RankingTask.objects.filter(state__in=(RankingTask.State.OPEN, RankingTask.State.LEASED))
     return list(
         trainable.prompts()
