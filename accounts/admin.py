@@ -35,7 +35,7 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # generic in the stubs
             after = {name: getattr(obj, name) for name in WATCHED}
             record(acting(request), verb_of(change), obj, before=as_json(before), after=as_json(after))
         if obj.is_suspended or not obj.is_active:
-            sockets.close(obj)
+            transaction.on_commit(lambda: sockets.close(obj))
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         user = form.instance

@@ -80,7 +80,7 @@ function connect() {
   socket.addEventListener("open", () => {
     show("#connection", "");
     for (const frame of pending.values()) socket.send(frame);
-    for (const reply of turns.allLive()) resume(reply);
+    for (const reply of turns.unfinished()) resume(reply);
   });
   socket.addEventListener("lost", () => show("#connection", words.lost));
   socket.addEventListener("refused", (event) => show("#connection", words[event.detail] ?? words.lost));

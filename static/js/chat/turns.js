@@ -14,14 +14,18 @@ export class Turns extends EventTarget {
 
   // --- asked by the page -------------------------------------------------------------------------
 
+  /** The reply that is being written. */
   live() {
-    return this.allLive().at(-1) ?? null;
+    return this.unfinished().findLast((reply) => LIVE.includes(reply.state)) ?? null;
   }
 
-  allLive() {
-    return [...this.log.querySelectorAll("[data-reply]")]
-      .filter((turn) => LIVE.includes(turn.dataset.state) && turn.dataset.reply)
-      .map((turn) => ({ id: Number(turn.dataset.reply), seq: Number(turn.dataset.seq) }));
+  /** Replies whose end has not come: those being written, and those that ended while the line was down. */
+  unfinished() {
+    return [...this.log.querySelectorAll("[data-unfinished]")].map((turn) => ({
+      id: Number(turn.dataset.reply),
+      seq: Number(turn.dataset.seq),
+      state: turn.dataset.state,
+    }));
   }
 
   lastMessage() {
@@ -72,6 +76,7 @@ export class Turns extends EventTarget {
     const turn = this.add("#assistant-turn");
     turn.dataset.message = reply.message;
     turn.dataset.reply = reply.id;
+    turn.dataset.unfinished = "";
     turn.querySelector("[data-report]")?.setAttribute("href", this.reportAddress(turn, reply.message));
     this.setState({ reply: reply.id, state: "queued" });
     this.follower.toEnd();
@@ -106,7 +111,7 @@ export class Turns extends EventTarget {
     this.follower.grew();
   }
 
-  finish({ reply, state, html, text, policy, seq, retryable, error }) {
+  finish({ reply, state, html, text, policy, seq }) {
     const turn = this.reply(reply);
     if (!turn) return "";
     this.frozen.delete(reply);
@@ -115,7 +120,9 @@ export class Turns extends EventTarget {
     body.innerHTML = html; // made and sanitised by the server, the only place that makes HTML
     turn.dataset.seq = seq ?? turn.dataset.seq;
     turn.querySelector("[data-actions]").hidden = false;
-    this.setState({ reply, state, policy, retryable, error });
+    delete turn.dataset.unfinished;
+    if (turn.dataset.state !== state) this.setState({ reply, state, policy });
+    this.follower.grew();
     return text ?? body.innerText;
   }
 
