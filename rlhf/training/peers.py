@@ -48,6 +48,8 @@ class PeerConfig:
 
 
 def run(directory: RunDirectory, algorithm: str) -> dict[str, Any]:
+    from transformers import PrinterCallback
+
     config = build(PeerConfig, directory.hyperparameters)
     base, judge = directory.directory("base"), directory.directory("reward_model")
     snapshot = Snapshot.load(directory.directory("snapshot"))
@@ -57,6 +59,7 @@ def run(directory: RunDirectory, algorithm: str) -> dict[str, Any]:
     watch = _watch(directory, config)
     trainer = _trainer(algorithm, config, base, reward, snapshot.prompts_of(TRAIN), directory, layers, watch)
     saved = sorted(directory.checkpoint.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(saved[-1]) if saved else None)
     if directory.should_stop() and trainer.state.global_step < config.steps:
         raise Stopped
@@ -115,7 +118,7 @@ def _trainer(
         beta=config.beta,
         bf16=False,  # the weights are bf16 and the adapter fp32; TRL's flag would add autocast
         use_cpu=on_cpu,
-        gradient_checkpointing=False,
+        activation_checkpointing=False,
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_strategy="steps",

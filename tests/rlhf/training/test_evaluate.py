@@ -1,0 +1,173 @@
+"""An evaluation names its judge, wins nothing against itself, and shows cheap tricks for what they are."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaForCausalLM
+
+from rlhf.training import evaluate, reward_model_stage
+from rlhf.training.data import PromptRow
+from rlhf.training.evaluation_report import Draw, Replies, describe
+from rlhf.training.judges import BadJudge, Gold, Said, resolve
+from rlhf.training.players import HUMAN_TEXT, human_text_nll, reply_kl
+from rlhf.training.run import RunDirectory, Stopped
+from rlhf.training.sampler import sample
+from rlhf.training.tokens import ChatTokenizer
+from rlhf.training.transformer import Transformer
+from tests.rlhf.training.planted import JUDGE, write_snapshot
+from tests.tiny import make_tiny_policy
+
+QUICK = {"max_tokens": 10, "prompts": 6, "best_of": 3, "best_of_prompts": 4, "samples": 4}
+CONTROLS = {"null", "first_sentence", "best_of_8", "stop_controlled"}
+
+
+@pytest.fixture(scope="module")
+def made(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A snapshot, a reward model, a judge trained on the other split, and another policy."""
+    root = tmp_path_factory.mktemp("evaluation")
+    snapshot = write_snapshot(root / "s", rankings=8, held_out=8)
+    for name, splits in (("rm", ["train"]), ("judge", ["held_out"])):
+        (root / name).mkdir()
+        config = {"base": str(tiny), "snapshot": str(snapshot), "output": str(root / name / "out"), "splits": splits}
+        config["hyperparameters"] = {"adapted_layers": 2, "rank": 2, "epochs": 1}
+        (root / name / "config.json").write_text(json.dumps(config))
+        reward_model_stage.run(RunDirectory(root / name))
+    other = make_tiny_policy(root / "other", seed=5)
+    return {
+        "snapshot": str(snapshot),
+        "rm": str(root / "rm/out"),
+        "judge": str(root / "judge/out"),
+        "other": str(other),
+    }
+
+
+def evaluation(path: Path, made: dict[str, str], tiny: Path, policy: str, judge: dict | None = None) -> RunDirectory:
+    path.mkdir(exist_ok=True)
+    config = {
+        "policy": policy,
+        "baseline": str(tiny),
+        "base": str(tiny),
+        "reward_model": made["rm"],
+        "judge": judge or JUDGE,
+        "snapshot": made["snapshot"],
+        "seed": 1,
+        "hyperparameters": QUICK,
+    }
+    (path / "config.json").write_text(json.dumps(config))
+    return RunDirectory(path)
+
+
+def test_the_report_of_another_policy_has_all_that_was_agreed(
+    made: dict[str, str], tiny: Path, tmp_path: Path
+) -> None:
+    report = evaluate.run(evaluation(tmp_path, made, tiny, made["other"]))
+    assert report["judge"] == f"gold:{JUDGE['preference']}"
+    assert report["n"] == 12
+    assert report["win_rate_low"] <= report["win_rate"] <= report["win_rate_high"]
+    assert set(report["controls"]) == CONTROLS
+    for found in report["controls"].values():
+        assert 0 <= found["low"] <= found["win_rate"] <= found["high"] <= 1
+    for name in ("violation_rate", "first_sentence_violation_rate"):
+        for side in ("before", "after"):
+            key = f"{name}_{side}"
+            assert report[f"{key}_low"] <= report[key] <= report[f"{key}_high"]
+    assert report["kl_nats"] > 1
+    assert len(report["samples"]) == 4
+    assert {"prompt", "before", "after", "score_before", "score_after"} <= set(report["samples"][0])
+    for name in ("length_ratio", "repetition", "empty_rate", "perplexity_ratio", "distinct_2"):
+        assert math.isfinite(report[name])
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+
+
+def test_a_policy_against_itself_has_moved_nowhere(made: dict[str, str], tiny: Path, tmp_path: Path) -> None:
+    judge = {"kind": "reward_model", "directory": made["judge"]}
+    report = evaluate.run(evaluation(tmp_path, made, tiny, str(tiny), judge))
+    assert report["judge"] == "reward model:held_out"
+    assert report["kl_nats"] == pytest.approx(0, abs=1e-4)
+    assert report["perplexity_ratio"] == 1.0
+    assert report["win_rate_low"] <= 0.5 <= report["win_rate_high"]
+
+
+def test_a_stop_is_noticed_between_batches(made: dict[str, str], tiny: Path, tmp_path: Path) -> None:
+    directory = evaluation(tmp_path, made, tiny, str(tiny))
+    directory.stop()
+    with pytest.raises(Stopped):
+        evaluate.run(directory)
+
+
+def draws(*texts: str) -> list[Draw]:
+    return [Draw(Said((("user", "q"),), text, True), len(text.split())) for text in texts]
+
+
+def test_figures_by_hand() -> None:
+    gold = Gold("gold:length", lambda p, t: -float(len(t.split())), {"a": lambda p, t: "a" in t.split()})
+    prompts = [PromptRow((("user", "q"),), "held_out", "a"), PromptRow((("user", "r"),), "held_out", None)]
+    replies = Replies(
+        rows=prompts,
+        after=[draws("x y.", "a."), draws("x", "")],
+        before=[draws("x y z. w", "a b c. a"), draws("x", "x y")],
+        best=draws("x", "x"),
+        kl_nats=[1.0, 3.0],
+    )
+    report = describe(replies, gold, draws=1, samples=2, seed=0)
+    assert report["win_rate"] == 0.75  # shorter, then a tie
+    assert report["n"] == 2
+    assert report["kl_nats"] == 2.0
+    assert report["empty_rate"] == 0.25
+    assert report["length_ratio"] == pytest.approx((2 + 1 + 1 + 0) / (4 + 4 + 1 + 2))
+    assert report["violation_rate_before"] == 0.5  # of the tempting prompt alone
+    assert report["violation_rate_after"] == 0.0  # "a." is no word of its own here
+    assert report["violation_rate_by_rule_before"] == {"a": 0.5}
+    assert report["controls"]["stop_controlled"]["win_rate"] == 0.75
+
+
+def test_without_a_rule_nothing_is_claimed_of_violations() -> None:
+    gold = Gold("gold", lambda p, t: 0.0, {})
+    both = [draws("a", "b")]
+    report = describe(
+        Replies([PromptRow((("user", "q"),), "held_out")], both, both, draws("a"), [0.0]),
+        gold,
+        draws=1,
+        samples=0,
+        seed=0,
+    )
+    assert report["violation_rate_after"] is None
+    assert report["violation_prompts_elicit"] is False
+
+
+def test_kl_and_perplexity_are_transformers(made: dict[str, str], tiny: Path, tokenizer: ChatTokenizer) -> None:
+    ours, theirs = (
+        Transformer.load(Path(made["other"]), adapted_layers=2, dtype=torch.float32),
+        Transformer.load(tiny, adapted_layers=2, dtype=torch.float32),
+    )
+    ids = tokenizer.prompt_ids([{"role": "user", "content": "What is a star?"}])
+    rollout = sample(ours, [ids], max_tokens=6, temperature=0.7, seed=2)
+    models = [LlamaForCausalLM.from_pretrained(p, dtype=torch.float32) for p in (made["other"], tiny)]
+    row = rollout.ids[:, : int(rollout.lengths[0])].clone()
+    logs = [m(row).logits[0, :-1].div(0.7).log_softmax(-1).gather(1, row[0, 1:, None]).sum(1) for m in models]
+    expected = (logs[0] - logs[1])[len(ids) - 1 :].sum().item()
+    assert reply_kl(rollout, ours, theirs, 0.7)[0] == pytest.approx(expected, abs=1e-3)
+    total, count = 0.0, 0
+    for line in HUMAN_TEXT.read_text().splitlines():
+        text = torch.tensor([tokenizer.text_ids(line)])
+        total += models[0](text, labels=text).loss.item() * (text.shape[1] - 1)
+        count += text.shape[1] - 1
+    assert human_text_nll(ours, tokenizer) == pytest.approx(total / count, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        {"kind": "oracle"},
+        {"kind": "gold", "preference": "nowhere"},
+        {"kind": "gold", "preference": "no.such:thing"},
+        {"kind": "gold", "preference": "json:nothing"},
+    ],
+)
+def test_a_judge_that_cannot_be_found_is_named(judge: dict) -> None:
+    with pytest.raises(BadJudge):
+        resolve(judge)

@@ -1,0 +1,122 @@
+"""Each algorithm turns a base and a reward model into a policy directory that can be served."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rlhf.training import card, checkpoints, policy_stage, reward_model_stage
+from rlhf.training.data import BadSnapshot
+from rlhf.training.hyperparameters import BadHyperparameter
+from rlhf.training.rewards import ChamsaeReward
+from rlhf.training.run import RunDirectory, Stopped
+from tests.rlhf.training.planted import seal, write_snapshot
+
+PPO = {
+    "iterations": 2,
+    "prompts_per_iteration": 4,
+    "completions_per_prompt": 2,
+    "max_tokens": 8,
+    "minibatch_rows": 4,
+    "calibration_prompts": 4,
+    "rank": 2,
+    "learning_rate": 3e-3,
+    "stop_kl": 50.0,
+}
+PEER = {
+    "steps": 2,
+    "prompts_per_step": 2,
+    "num_generations": 2,
+    "max_completion_length": 6,
+    "rank": 2,
+    "learning_rate": 1e-2,
+    "stop_kl": 50.0,
+}
+
+
+@pytest.fixture(scope="module")
+def made(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    root = tmp_path_factory.mktemp("policy")
+    snapshot = write_snapshot(root / "s", rankings=8, held_out=2)
+    config = {"base": str(tiny), "snapshot": str(snapshot), "output": str(root / "rm")}
+    config["hyperparameters"] = {"adapted_layers": 2, "rank": 2, "epochs": 1}
+    (root / "config.json").write_text(json.dumps(config))
+    reward_model_stage.run(RunDirectory(root))
+    return {"snapshot": str(snapshot), "reward_model": str(root / "rm")}
+
+
+def policy_run(path: Path, made: dict[str, str], tiny: Path, algorithm: str, values: dict) -> RunDirectory:
+    path.mkdir(exist_ok=True)
+    config = {**made, "algorithm": algorithm, "base": str(tiny), "output": str(path / "policy-2"), "seed": 1}
+    (path / "config.json").write_text(json.dumps(config | {"hyperparameters": values}))
+    return RunDirectory(path)
+
+
+@pytest.mark.parametrize(("algorithm", "values"), [("ppo", PPO), ("rloo", PEER), ("grpo", PEER)])
+def test_an_algorithm_ends_in_a_whole_policy(
+    made: dict[str, str], tiny: Path, tmp_path: Path, algorithm: str, values: dict
+) -> None:
+    result = policy_stage.run(policy_run(tmp_path, made, tiny, algorithm, values))
+    folder = tmp_path / "policy-2"
+    assert result["algorithm"] == algorithm
+    assert result["steps"] == 2
+    assert result["kl_nats"] is not None
+    before, after = checkpoints.verify(tiny), checkpoints.verify(folder)
+    assert after["tensors"] == before["tensors"]
+    assert set(after["files"]) == set(before["files"])
+    old, new = load_file(tiny / "model.safetensors"), load_file(folder / "model.safetensors")
+    assert {tensor.dtype for tensor in new.values()} == {torch.bfloat16}
+    changed = {name.split(".")[2] for name in old if not torch.equal(old[name], new[name])}
+    assert changed == {"2", "3"}  # the top two layers alone
+    front = card.front_matter(folder)
+    assert front["base_model"] == tiny.name
+    assert {algorithm, "simulated-feedback"} <= set(front["tags"])
+    last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert "objective/kl" in last["values"]
+
+
+@pytest.mark.parametrize(("algorithm", "values"), [("ppo", PPO), ("rloo", PEER | {"steps": 3})])
+def test_a_stopped_run_leaves_no_policy_and_goes_on(
+    made: dict[str, str], tiny: Path, tmp_path: Path, algorithm: str, values: dict
+) -> None:
+    directory = policy_run(tmp_path, made, tiny, algorithm, values)
+    report = directory.report
+    directory.report = lambda *given: (report(*given), directory.stop())  # type: ignore[method-assign]
+    with pytest.raises(Stopped):
+        policy_stage.run(directory)
+    assert not (tmp_path / "policy-2").exists()
+    result = policy_stage.run(RunDirectory(tmp_path))
+    assert result["steps"] == values.get("steps", 2)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, result["steps"] + 1))
+
+
+def test_an_unknown_algorithm_and_a_snapshot_without_prompts_are_refused(
+    made: dict[str, str], tiny: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BadHyperparameter, match="dqn"):
+        policy_stage.run(policy_run(tmp_path, made, tiny, "dqn", {}))
+    empty = write_snapshot(tmp_path / "empty", rankings=1, held_out=0)
+    (empty / "prompts.jsonl").write_text("")
+    seal(empty)
+    with pytest.raises(BadSnapshot, match=r"prompts\.jsonl"):
+        policy_stage.run(policy_run(tmp_path, made | {"snapshot": str(empty)}, tiny, "ppo", PPO))
+
+
+def test_a_reward_function_has_trl_s_signature(made: dict[str, str]) -> None:
+    reward = ChamsaeReward.load(made["reward_model"])
+    prompt = [{"role": "user", "content": "What is a star?"}]
+    long = "It is light and a star and the song and water today."
+    ids = reward.tokenizer.text_ids(long)
+    found = reward(
+        prompts=[prompt, prompt, prompt],
+        completions=[[{"role": "assistant", "content": text}] for text in (long, long, "")],
+        completion_ids=[[*ids, reward.tokenizer.end_id], ids, []],
+        trainer_state=None,
+    )
+    assert all(isinstance(value, float) for value in found)
+    assert found[0] != found[1]
+    assert found[2] < min(found[:2])  # an empty reply pays for not ending and for being too short
+    assert reward(["What is a star?"], [long]) == pytest.approx([found[0]], abs=0.05)
