@@ -3,6 +3,7 @@
 import math
 import random
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rlhf.training import judges, reward_model
@@ -43,7 +44,7 @@ class EvaluationConfig:
 
 def run(directory: RunDirectory) -> dict[str, Any]:
     config = build(EvaluationConfig, directory.hyperparameters)
-    judge = judges.resolve(directory["judge"])
+    judge = judges.resolve(directory["judge"], policies(directory))
     snapshot = Snapshot.load(directory.directory("snapshot"))
     rows = choose(snapshot, config.prompts, directory.seed)
     loaded: dict[str, Transformer] = {}
@@ -115,4 +116,8 @@ def training_judge(directory: RunDirectory, baseline: Player) -> tuple[reward_mo
     folder, policy = directory.directory("reward_model"), directory.directory("baseline")
     if reward_model.read_config(folder)["base_sha256"] == reward_model.weights_digest(policy):
         return reward_model.load(folder, baseline.transformer, policy), True
-    return reward_model.load(folder), False
+    return reward_model.load(folder, base=reward_model.base_of(folder, policies(directory))), False
+
+
+def policies(directory: RunDirectory) -> list[Path]:
+    return [directory.directory(key) for key in ("policy", "baseline", "base")]

@@ -78,10 +78,10 @@ class SecondRewardModel:
         self.model, self.tokenizer, self.name = model, tokenizer, name
 
     @classmethod
-    def load(cls, directory: Path) -> "SecondRewardModel":
-        base = Path(reward_model.read_config(directory)["base"])
+    def load(cls, directory: Path, known: Sequence[Path]) -> "SecondRewardModel":
+        base = reward_model.base_of(directory, known)
         splits = "+".join(reward_model.read_config(directory)["splits"])
-        return cls(reward_model.load(directory), ChatTokenizer.load(base), f"reward model:{splits}")
+        return cls(reward_model.load(directory, base=base), ChatTokenizer.load(base), f"reward model:{splits}")
 
     def scores(self, replies: Sequence[Said]) -> list[float]:
         return [float(score) for score in self._verdicts(replies).scores]
@@ -105,13 +105,13 @@ class SecondRewardModel:
         return self.model.judge_rows(rows, self.tokenizer.padding_id)
 
 
-def resolve(judge: dict[str, Any]) -> Judge:
-    """From the `judge` of a run's configuration. Raises BadJudge."""
+def resolve(judge: dict[str, Any], known: Sequence[Path] = ()) -> Judge:
+    """From the `judge` of a run's configuration; `known` policies may be its base. Raises BadJudge."""
     kind = judge.get("kind")
     if kind == "gold":
         return Gold.resolve(judge)
     if kind == "reward_model":
-        return SecondRewardModel.load(Path(judge["directory"]))
+        return SecondRewardModel.load(Path(judge["directory"]), known)
     raise BadJudge(str(kind), "kind must be gold or reward_model")
 
 

@@ -54,7 +54,7 @@ def run(directory: RunDirectory, algorithm: str) -> dict[str, Any]:
     base, judge = directory.directory("base"), directory.directory("reward_model")
     snapshot = Snapshot.load(directory.directory("snapshot"))
     shaping = PpoConfig(violation_weight=config.violation_weight, missing_eos_penalty=config.missing_eos_penalty)
-    reward = ChamsaeReward.load(judge, shaping)
+    reward = ChamsaeReward.load(judge, shaping, base)
     layers = reward_model.read_config(judge)["adapted_layers"]
     watch = _watch(directory, config)
     trainer = _trainer(algorithm, config, base, reward, snapshot.prompts_of(TRAIN), directory, layers, watch)

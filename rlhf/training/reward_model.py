@@ -153,17 +153,18 @@ class RewardModel:
 
 
 def load(directory: Path, transformer: Transformer | None = None, base: Path | None = None) -> RewardModel:
-    """Read a published reward model onto `transformer` (of `base`), or onto its own base where none is given.
+    """Read a published reward model onto `base` (the one it names, where none is given).
 
-    Raises Damaged, and OtherBase where `base` holds other weights than those it was trained over.
+    `transformer` is `base` already loaded. Raises Damaged, and OtherBase where `base` holds other weights than
+    those it was trained over.
     """
     checkpoints.verify(directory)
     config = read_config(directory)
-    if transformer is None:
-        base = Path(config["base"])
-        transformer = Transformer.load(base, adapted_layers=config["adapted_layers"])
-    if base is not None and weights_digest(base) != config["base_sha256"]:
+    base = base or Path(config["base"])
+    if weights_digest(base) != config["base_sha256"]:
         raise OtherBase(config["base"], str(base))
+    if transformer is None:
+        transformer = Transformer.load(base, adapted_layers=config["adapted_layers"])
     saved = load_file(directory / "heads.safetensors")
 
     def part(name: str) -> dict[str, Tensor]:
@@ -179,6 +180,16 @@ def load(directory: Path, transformer: Transformer | None = None, base: Path | N
 def read_config(directory: Path) -> dict[str, Any]:
     config: dict[str, Any] = json.loads((directory / "config.json").read_text())
     return config
+
+
+def base_of(directory: Path, known: Sequence[Path]) -> Path:
+    """The base of a reward model: the one of `known` that has its weights, else the path that it was trained at.
+
+    A home directory that was moved leaves the path behind, but not the weights.
+    """
+    config = read_config(directory)
+    same = [policy for policy in known if weights_digest(policy) == config["base_sha256"]]
+    return same[0] if same else Path(config["base"])
 
 
 def weights_digest(policy: Path) -> str:

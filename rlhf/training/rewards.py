@@ -24,11 +24,12 @@ class ChamsaeReward:
         self.shaping = shaping or PpoConfig()
 
     @classmethod
-    def load(cls, directory: Path | str, shaping: PpoConfig | None = None) -> "ChamsaeReward":
-        """From a published reward model directory, on the base that it names."""
-        model = reward_model.load(Path(directory))
-        base = Path(reward_model.read_config(Path(directory))["base"])
-        return cls(model, ChatTokenizer.load(base), shaping)
+    def load(
+        cls, directory: Path | str, shaping: PpoConfig | None = None, base: Path | None = None
+    ) -> "ChamsaeReward":
+        """From a published reward model directory, on `base` or on the base that it names."""
+        base = base or reward_model.base_of(Path(directory), [])
+        return cls(reward_model.load(Path(directory), base=base), ChatTokenizer.load(base), shaping)
 
     def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **kwargs: Any) -> list[float]:
         """TRL calls with prompts, completions, completion_ids and the data set's columns."""

@@ -2,13 +2,14 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from rlhf.training import evaluate, reward_model_stage
+from rlhf.training import evaluate, reward_model, reward_model_stage
 from rlhf.training.data import PromptRow
 from rlhf.training.evaluation_report import Draw, Replies, describe
 from rlhf.training.judges import BadJudge, Gold, Said, resolve
@@ -90,6 +91,16 @@ def test_a_policy_against_itself_has_moved_nowhere(made: dict[str, str], tiny: P
     assert report["kl_nats"] == pytest.approx(0, abs=1e-4)
     assert report["perplexity_ratio"] == 1.0
     assert report["win_rate_low"] <= 0.5 <= report["win_rate_high"]
+
+
+def test_a_home_that_was_moved_keeps_its_reward_models(made: dict[str, str], tiny: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(tiny, moved)
+    config = json.loads((Path(made["rm"]) / "config.json").read_text())
+    assert reward_model.base_of(Path(made["rm"]), [Path(made["other"]), moved]) == moved
+    assert reward_model.base_of(Path(made["rm"]), []) == Path(config["base"])
+    with pytest.raises(reward_model.OtherBase):
+        reward_model.load(Path(made["rm"]), base=Path(made["other"]))
 
 
 def test_a_stop_is_noticed_between_batches(made: dict[str, str], tiny: Path, tmp_path: Path) -> None:
