@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import translation
+from django.views.defaults import page_not_found
 
 from accounts.permissions import roles_for
 from accounts.roles import Role
@@ -51,3 +53,7 @@ class PermissionMiddleware:
         if not request.user.is_authenticated and allowed:
             return redirect_to_login(request.get_full_path())
         raise PermissionDenied
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """A demo (DEBUG) shows people the page that a real site shows, not a list of its addresses."""
+        return page_not_found(request, exception) if settings.DEBUG and isinstance(exception, Http404) else None

@@ -23,9 +23,7 @@ class Policy(models.Model):
     manifest_sha256 = models.CharField(max_length=64, blank=True)
     source = models.CharField(_("source"), max_length=300, blank=True)
     """Where the weights came from: the spelling given to `fetch_model`, or `run:<id>`."""
-    base = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="descendants"
-    )
+    base = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="descendants")
     """The policy that training started from; None for a base policy."""
     is_live = models.BooleanField(_("live"), default=False)
     is_scripted = models.BooleanField(default=False)
@@ -67,6 +65,8 @@ class EngineProcess(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["policy", "state"])]
+        verbose_name = _("engine process")
+        verbose_name_plural = _("engine processes")
 
 
 def default_consent() -> bool:
@@ -75,9 +75,7 @@ def default_consent() -> bool:
 
 class Conversation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations"
-    )
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
     title = models.CharField(_("title"), max_length=120, blank=True)
     may_train = models.BooleanField(_("may be used for training"), default=default_consent)
     created_at = models.DateTimeField(default=timezone.now)
@@ -100,9 +98,7 @@ class Message(models.Model):
         ASSISTANT = "assistant", _("assistant")
 
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
-    parent = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="children"
-    )
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
     role = models.CharField(max_length=10, choices=Role)
     text = models.TextField(blank=True)
     key = models.CharField(max_length=64, blank=True)
@@ -115,9 +111,7 @@ class Message(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["conversation", "key"], condition=~Q(key=""), name="one_message_a_key"
-            ),
+            models.UniqueConstraint(fields=["conversation", "key"], condition=~Q(key=""), name="one_message_a_key"),
         ]
 
 
@@ -155,6 +149,10 @@ class Reply(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     first_token_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("reply")
+        verbose_name_plural = _("replies")
 
     @property
     def is_live(self) -> bool:

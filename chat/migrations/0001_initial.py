@@ -86,6 +86,10 @@ class Migration(migrations.Migration):
                 ('heartbeat_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('policy', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='engines', to='chat.policy')),
             ],
+            options={
+                'verbose_name': 'engine process',
+                'verbose_name_plural': 'engine processes',
+            },
         ),
         migrations.CreateModel(
             name='Reply',
@@ -108,6 +112,10 @@ class Migration(migrations.Migration):
                 ('message', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='reply', to='chat.message')),
                 ('policy', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='replies', to='chat.policy')),
             ],
+            options={
+                'verbose_name': 'reply',
+                'verbose_name_plural': 'replies',
+            },
         ),
         migrations.CreateModel(
             name='Chunk',
