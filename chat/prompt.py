@@ -70,7 +70,10 @@ class Renderer:
     def ids(self, messages: Sequence[Turn]) -> list[int]:
         """Token ids of the conversation with the header of the reply to come."""
         marked = [{"role": turn["role"], "content": self._mark(turn["content"])} for turn in messages]
-        text = self._compiled.render(messages=marked, add_generation_prompt=True, **self.special_tokens)
+        try:
+            text = self._compiled.render(messages=marked, add_generation_prompt=True, **self.special_tokens)
+        except (jinja2.TemplateError, TypeError, ArithmeticError) as error:
+            raise BadPolicy(f"the chat template failed: {error}") from error
         pieces = self._marks.split(text)
         newline = self._encode("\n")
         ids = self._encode(pieces[0])
@@ -99,13 +102,16 @@ class Renderer:
 
     def _encode_as_text(self, text: str) -> list[int]:
         """Through the tokenizer's pipeline without its added tokens."""
-        tokenizer = self.tokenizer
+        tokenizer, token = self.tokenizer, self.added_tokens.get(text.removeprefix("\n"))
         if tokenizer.normalizer is not None:
             text = tokenizer.normalizer.normalize_str(text)
         splits = [text]
         if tokenizer.pre_tokenizer is not None:
             splits = [split for split, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
-        return [token.id for split in splits for token in tokenizer.model.tokenize(split)]
+        ids: list[int] = [part.id for split in splits for part in tokenizer.model.tokenize(split)]
+        if token in ids:
+            raise BadPolicy(f"{text!r} can't be told from a control token: the tokenizer makes it from plain text")
+        return ids
 
 
 def fit(

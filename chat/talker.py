@@ -104,8 +104,10 @@ class Talker:
     async def _claim(self) -> float:
         """Starts queued replies while the current engine has room; seconds until the next look."""
         kept = self.keeper.current
-        room = settings.CHAT_ENGINE_SLOTS - kept.users if kept else 0
-        if kept is None or room <= 0:
+        if kept is None or not kept.engine.is_running():
+            return CLAIM_BUSY_S
+        room = settings.CHAT_ENGINE_SLOTS - kept.users
+        if room <= 0:
             return CLAIM_BUSY_S
         kept.users += 1  # while the claim is under way its engine must not be drained
         try:

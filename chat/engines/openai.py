@@ -25,6 +25,8 @@ LONGEST_LINE = 1 << 20
 """Characters of a line of the stream; no server has reason to send more."""
 CONTROL = re.compile(r"<(?=\|[^|<>\s]{1,60}\|>|/?s>|(?:start|end)_of_turn>|/?(?:bos|eos|pad)>)|\[(?=/?INST\])")
 """Where a control token of the well-known templates begins (ChatML, Llama, Gemma, Mistral)."""
+UNSTORABLE = re.compile("[\\0\ud800-\udfff]")
+"""NUL and halves of surrogate pairs: no database holds them."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ class StreamReader:
         text = choice["delta"].get("content") if "delta" in choice else choice["text"]
         if not isinstance(text, str | None):
             raise TypeError("text is no string")
-        return text or ""
+        return UNSTORABLE.sub(lambda found: "" if found[0] == "\0" else "\ufffd", text or "")
 
     def last(self) -> Piece:
         if not self.finish_reason:

@@ -1,0 +1,271 @@
+"""Any order of sends, claims, chunks, stops, resumes, deaths and swaps keeps the promises of a reply's life.
+
+The machine drives the functions that talkers, sockets and reapers call, on the database; what it believes it writes
+down itself and compares.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from django.core.cache import cache
+from django.utils import timezone
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from accounts.models import User
+from chat import replies
+from chat.models import Chunk, Conversation, EngineProcess, Message, Policy, Reply
+from chat.replies import Ending, Written
+from chat.tail import ChunkNews, EndNews, StateNews, Tail, Watch, look
+from chat.turns import take_turn
+
+PAST = timezone.now() - timedelta(days=1)
+
+
+@dataclass
+class Writer:
+    """A talker as the database sees it."""
+
+    owner: str
+    writing: dict[int, int] = field(default_factory=dict)
+    """Reply -> last seq."""
+    unsent: list[Written] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
+
+
+@dataclass
+class Reader:
+    """A socket that may leave and come back with what it has."""
+
+    reply: int
+    texts: list[str] = field(default_factory=list)
+    done: EndNews | None = None
+    watch: Watch | None = None
+
+    def hear(self, news):
+        assert self.done is None, "something after the end"
+        if isinstance(news, ChunkNews):
+            assert news.seq == len(self.texts) + 1, "a gap or a repeat"
+            self.texts.append(news.text)
+        elif isinstance(news, EndNews):
+            self.done = news
+        else:
+            assert isinstance(news, StateNews)
+
+
+class LifeOfReplies(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        for model in (Reply, Message, Conversation, EngineProcess, Policy):
+            model.objects.all().delete()
+        cache.clear()
+        self.user, _ = User.objects.get_or_create(username="alice")
+        self.live = Policy.objects.create(name="p1", version=1, is_live=True, is_scripted=True)
+        self.policies = {}
+        self.ended = {}
+        self.writers = [Writer("first"), Writer("second")]
+        self.readers = []
+        self.tail = Tail()
+        self.cursor = -1
+        self.count = 0
+
+    @initialize(texts=st.lists(st.text("ab", min_size=1), max_size=3))
+    def begin_somewhere(self, texts):
+        """Two replies, one of them under way."""
+        self.send()
+        self.claim(0, 1)
+        for text in texts:
+            self.write(0, text, True)
+        self.relay()
+        self.send()
+
+    # --- people -------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.count < 6)
+    @rule()
+    def send(self):
+        self.count += 1
+        room = Conversation.objects.create(owner=self.user)
+        _, reply = take_turn(room, "Hi", "key", None)
+        self.readers.append(Reader(reply.pk))
+        self.resume(len(self.readers) - 1)
+
+    @precondition(lambda self: self.readers)
+    @rule(number=st.integers(0, 11))
+    def resume(self, number):
+        """A socket opens, or opens again, with what its page has."""
+        reader = self.readers[number % len(self.readers)]
+        if reader.done is None:
+            reader.watch = Watch(reader.reply, len(reader.texts), reader.hear)
+
+    @precondition(lambda self: self.readers)
+    @rule(number=st.integers(0, 11))
+    def open_a_second_tab(self, number):
+        if len(self.readers) < 12:
+            self.readers.append(Reader(self.readers[number % len(self.readers)].reply))
+            self.resume(len(self.readers) - 1)
+
+    @precondition(lambda self: self.readers)
+    @rule(number=st.integers(0, 11))
+    def leave(self, number):
+        self.readers[number % len(self.readers)].watch = None
+
+    @rule()
+    def relay(self):
+        """One look of the web process."""
+        watching = [reader for reader in self.readers if reader.watch and reader.done is None]
+        behind = {}
+        for reader in watching:
+            if reader.watch.is_new:
+                behind[reader.reply] = min(behind.get(reader.reply, 10**9), reader.watch.seq)
+        found = look({reader.reply for reader in watching}, behind, self.cursor if watching else -1)
+        self.cursor = found.cursor
+        for reader in watching:
+            reader.watch.is_new = not self.tail._tell(reader.watch, found)
+
+    @precondition(lambda self: self.readers)
+    @rule(number=st.integers(0, 11))
+    def stop(self, number):
+        """A person stops a reply at what this page has shown."""
+        reader = self.readers[number % len(self.readers)]
+        if replies.stop(reader.reply, len(reader.texts)):
+            assert Message.objects.get(reply=reader.reply).text == "".join(reader.texts)
+
+    @precondition(lambda self: self.readers)
+    @rule(number=st.integers(0, 11))
+    def delete_the_conversation(self, number):
+        """The page asks for a stop by the flag alone."""
+        reply = self.readers[number % len(self.readers)].reply
+        Reply.objects.filter(pk=reply, state__in=Reply.LIVE).update(stop_requested=True)
+
+    # --- talkers ------------------------------------------------------------------------------------------------
+
+    @rule(number=st.integers(0, 1), limit=st.integers(1, 3))
+    def claim(self, number, limit):
+        writer = self.writers[number]
+        for reply in replies.claim(writer.owner, self.live, limit):
+            assert reply.pk not in self.policies, "claimed twice"
+            self.policies[reply.pk] = self.live.pk
+            writer.writing[reply.pk] = 0
+
+    @rule(number=st.integers(0, 1), text=st.text("ab ✓가\n", min_size=1), at_once=st.booleans())
+    def write(self, number, text, at_once):
+        writer = self.writers[number]
+        for reply in writer.writing:
+            writer.writing[reply] += 1
+            writer.unsent.append(Written(reply, writer.writing[reply], text))
+        if at_once:
+            self.flush(number, False)
+
+    @rule(number=st.integers(0, 1), again=st.booleans())
+    def flush(self, number, again):
+        """The database confirms, or the confirmation is lost and the same is sent again."""
+        writer = self.writers[number]
+        for _ in range(1 + again):
+            gone = replies.write(writer.owner, writer.unsent, writer.endings)
+        for pk in gone | {ending.reply for ending in writer.endings}:
+            writer.writing.pop(pk, None)
+        writer.unsent, writer.endings = [], []
+
+    @rule(number=st.integers(0, 1), state=st.sampled_from(["complete", "interrupted", "failed"]))
+    def end(self, number, state):
+        """The engine is through with the oldest reply, or went away."""
+        writer = self.writers[number]
+        for reply in list(writer.writing)[:1]:
+            del writer.writing[reply]
+            writer.endings.append(Ending(reply, Reply.State(state), completion_tokens=3))
+            self.flush(number, False)
+
+    @rule(number=st.integers(0, 1))
+    def look_for_stops(self, number):
+        writer = self.writers[number]
+        for pk in replies.let_go(writer.owner, list(writer.writing)):
+            writer.writing.pop(pk)
+
+    @rule(number=st.integers(0, 1))
+    def pause_a_talker(self, number):
+        """Its lease runs out, but it does not know, and may write on later."""
+        Reply.objects.filter(owner=self.writers[number].owner, state="streaming").update(lease_until=PAST)
+
+    @rule(number=st.integers(0, 1))
+    def kill_a_talker(self, number):
+        self.pause_a_talker(number)
+        self.writers[number] = Writer(f"{self.writers[number].owner}'")
+
+    @rule()
+    def reap(self):
+        replies.reap()
+
+    @rule()
+    def promote(self):
+        Policy.objects.update(is_live=False)
+        version = self.live.version + 1
+        self.live = Policy.objects.create(name=f"p{version}", version=version, is_live=True, is_scripted=True)
+
+    # --- promises -----------------------------------------------------------------------------------------------
+
+    @invariant()
+    def everything_holds(self):
+        rows = defaultdict(list)
+        for chunk in Chunk.objects.order_by("reply_id", "seq"):
+            rows[chunk.reply_id].append(chunk)
+        for reply in Reply.objects.select_related("message"):
+            chunks = rows[reply.pk]
+            assert [chunk.seq for chunk in chunks] == list(range(1, len(chunks) + 1))
+            text = "".join(chunk.text for chunk in chunks)
+            assert reply.policy_id == self.policies.get(reply.pk)
+            if reply.is_live:
+                assert reply.message.text == ""
+                assert (reply.state == "queued") == (reply.pk not in self.policies)
+                continue
+            assert (reply.message.text, reply.last_seq, reply.lease_until) == (text, len(chunks), None)
+            assert reply.ended_at is not None
+            ending = (reply.state, text, reply.ended_at)
+            assert self.ended.setdefault(reply.pk, ending) == ending, "changed after its end"
+        for reader in self.readers:
+            if reader.done:
+                assert reader.done.text == self.ended[reader.reply][1]
+                if reader.done.state != "stopped":  # another page may have stopped at less than this one shows
+                    assert reader.done.text == "".join(reader.texts)
+
+    def teardown(self):
+        """Everything dies at once; what is left of the site ends every reply, and every page learns of it."""
+        for number in (0, 1):
+            self.kill_a_talker(number)
+        Reply.objects.filter(state="queued").update(queued_at=PAST)
+        replies.reap()
+        assert not Reply.objects.filter(state__in=Reply.LIVE).exists()
+        for number in range(len(self.readers)):
+            self.resume(number)
+        self.relay()
+        self.everything_holds()
+        assert all(reader.done for reader in self.readers)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_any_order_of_events_keeps_the_promises(settings_of_the_site):
+    run_state_machine_as_test(
+        LifeOfReplies,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate],  # each step asks a database: to shrink a failure takes minutes
+        ),
+    )
+
+
+@pytest.fixture
+def settings_of_the_site(settings):
+    settings.CHAT_MESSAGES_PER_MINUTE = settings.CHAT_REPLIES_PER_USER = 1000

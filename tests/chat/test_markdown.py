@@ -1,0 +1,120 @@
+"""No script comes out of a model: known attacks, whole and cut off at every character."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chat import markdown
+
+ATTACKS = [
+    "<script>window.__pwned=1</script>",
+    "<img src=x onerror=window.__pwned=1>",
+    "<svg/onload=window.__pwned=1>",
+    "<iframe srcdoc='<script>window.__pwned=1</script>'></iframe>",
+    "<details open ontoggle=window.__pwned=1>x</details>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=window.__pwned=1>",
+    "<a href='javascript:window.__pwned=1'>x</a>",
+    "<base href='http://evil.example/'><form action='http://evil.example/'><input type=submit></form>",
+    "<style>@import 'http://evil.example/x.css'</style><link rel=stylesheet href=http://evil.example/x.css>",
+    "<meta http-equiv=refresh content='0;url=http://evil.example/'>",
+    "<object data='javascript:window.__pwned=1'></object><embed src='http://evil.example/'>",
+    "[x](javascript:window.__pwned=1)",
+    "[x](JaVaScRiPt:window.__pwned=1)",
+    "[x](java&#x73;cript&colon;window.__pwned=1)",
+    "[x](&#106;avascript:window.__pwned=1 'title\" onmouseover=\"window.__pwned=1')",
+    "[x](data:text/html;base64,PHNjcmlwdD53aW5kb3cuX19wd25lZD0xPC9zY3JpcHQ+)",
+    "[x](vbscript:msgbox)",
+    "[x](//evil.example/ \"x\" onclick=alert)",
+    "[x](file:///etc/passwd)",
+    "<javascript:window.__pwned=1>",
+    "![x](http://evil.example/x.png)",
+    "![x\" onerror=\"window.__pwned=1](http://evil.example/)",
+    "![a][b]\n\n[b]: http://evil.example/leak.png",
+    "[a]: javascript:window.__pwned=1\n\n[a]",
+    "```html\"onload=\"window.__pwned=1\n<script>window.__pwned=1</script>\n```",
+    "```<script>window.__pwned=1</script>\nx\n```",
+    "```python class=\"k\" style=\"x\"\nprint('</code></pre><script>window.__pwned=1</script>')\n```",
+    "| a |\n|---|\n| <script>window.__pwned=1</script> |\n",
+    "`<script>window.__pwned=1</script>`",
+    "$$\\href{javascript:window.__pwned=1}{x}$$",
+    "\u202egnirts\u202c \U000e0041\U000e0042 [x](https://a.example/\u202e)",
+    "<p style='position:fixed;inset:0'>x</p><div class='button primary' id='x'>Send</div>",
+    "&lt;script&gt;window.__pwned=1&lt;/script&gt; &#60;img src=x onerror=alert(1)&#62;",
+    "<!-- --!> <script>window.__pwned=1</script> -->",
+    "<![CDATA[<script>window.__pwned=1</script>]]>",
+    "<noscript><p title='</noscript><img src=x onerror=window.__pwned=1>'>",
+]
+ALLOWED = {tag: markdown.ATTRIBUTES.get(tag, set()) | ({"rel"} if tag == "a" else set()) for tag in markdown.TAGS}
+
+
+class Inspector(HTMLParser):
+    """Reads HTML as a browser would and fails on what is not on the list."""
+
+    def handle_starttag(self, tag, attributes):
+        assert tag in ALLOWED, tag
+        for name, value in attributes:
+            assert name in ALLOWED[tag], (tag, name)
+            if name == "href":
+                assert re.match(r"(https?://|mailto:)", value, re.IGNORECASE), value
+            if name == "class":
+                assert re.fullmatch(r"[a-z][a-z0-9]{0,3}|language-[\w+#-]+", value), value
+        if tag == "a":
+            assert dict(attributes).get("rel") == "nofollow noopener"
+
+    def handle_comment(self, data):
+        raise AssertionError("a comment")
+
+    def handle_decl(self, decl):
+        raise AssertionError("a declaration")
+
+
+def inspect(html):
+    inspector = Inspector()
+    inspector.feed(html)
+    inspector.close()
+    assert not re.search("[\U000e0000-\U000e007f\u202a-\u202e\u2066-\u2069]", html)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_comes_out_harmless_at_every_length(attack):
+    for end in range(len(attack) + 1):
+        inspect(markdown.render("Before *this*\n\n" + attack[:end]))
+        inspect(markdown.render(attack[:end] + "\n```py\nx = 1"))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from([*ATTACKS, "\n", "> ", "* ", "```", "[", "](", ")", "<", "|", "&", '"', "x"])).map("".join))
+def test_attacks_mixed_come_out_harmless(text):
+    inspect(markdown.render(text))
+
+
+def test_what_people_expect_is_there():
+    html = markdown.render(
+        "# Title\n\n1. one\n2. two\n\n| a | b |\n|:-:|---|\n| 1 | 2 |\n\n```python\ndef f(): pass\n```\n\n"
+        "[link](https://a.example/) ~~old~~ **bold**\n\n> said"
+    )
+    for part in (
+        "<h1>Title</h1>",
+        "<ol>",
+        "<th>a</th>",
+        '<span class="k">def</span>',
+        '<code class="language-python">',
+        '<a href="https://a.example/" rel="nofollow noopener">link</a>',
+        "<s>old</s>",
+        "<strong>bold</strong>",
+        "<blockquote>",
+    ):
+        assert part in html
+
+
+def test_an_image_becomes_its_description():
+    assert markdown.render("![a *red* cat](http://a.example/x.png)") == "<p>a *red* cat</p>\n"
+    assert "a.example" not in markdown.render("![cat](http://a.example/x.png)")
+
+
+def test_deep_nesting_ends():
+    for text in ("> " * 5000, "* " * 5000, "[" * 20_000, "**" * 20_000, "|" * 20_000, "`" * 20_001):
+        inspect(markdown.render(text))
