@@ -85,6 +85,16 @@ def test_a_reload_in_the_middle_goes_on_where_it_was(chatter):
     assert text_of(page) == after
 
 
+def test_a_conversation_goes_on_after_a_reply(chatter):
+    page = chatter.page
+    write(page, "The first thing.")
+    state(page, "complete")
+    write(page, "The second thing.")
+    expect(page.locator("article.assistant")).to_have_count(2)
+    state(page, "complete")
+    expect(page.locator("article.user [data-text]")).to_have_text(["The first thing.", "The second thing."])
+
+
 def test_a_second_window_sees_the_same_reply(chatter, visit, site):
     write(chatter.page, "Who listens?")
     wait_for_words(chatter.page, 3)

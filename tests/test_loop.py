@@ -1,0 +1,137 @@
+"""The whole loop on a tiny random model, by the front door: talk, rank, learn, gate, talk again, roll back; and its
+twin, in which the gate refuses."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.person import Person
+from tests.site import ROOT, running_site
+
+TINY = {
+    "CHAMSAE_CYCLE_AFTER": "0",
+    "CHAMSAE_MAX_COMPLETION_TOKENS": "24",
+    "CHAMSAE_COMPLETION_TOKENS": "16",
+    "CHAMSAE_MINIMUM_RANKINGS": "4",
+    "CHAMSAE_TRAIN_THREADS": "1",
+    "CHAMSAE_ENGINE_THREADS": "1",
+    "CHAMSAE_ENGINE_SLOTS": "4",
+}
+OPEN_GATE = {
+    "CHAMSAE_GATE_WIN_RATE_LOW": "0",
+    "CHAMSAE_GATE_VIOLATION_RISE": "1",
+    "CHAMSAE_GATE_STOP_CONTROLLED_LOW": "0",
+    "CHAMSAE_GATE_KL": "1e9",
+    "CHAMSAE_GATE_LENGTH_MIN": "0",
+    "CHAMSAE_GATE_LENGTH_MAX": "1e9",
+    "CHAMSAE_GATE_REPETITION": "1",
+    "CHAMSAE_GATE_PERPLEXITY": "1e9",
+    "CHAMSAE_GATE_EMPTY": "1",
+}
+SHORT = {
+    "policy": {"iterations": 2, "prompts_per_iteration": 4, "completions_per_prompt": 2, "max_tokens": 12,
+               "calibration_prompts": 4, "minibatch_rows": 8, "rank": 4},
+    "reward_model": {"epochs": 1, "rank": 4},
+    "evaluation": {},
+}  # fmt: skip
+"""A cycle of seconds."""
+CYCLE = f"""
+import json
+from rlhf import cycle
+from rlhf.supervision import Supervisor
+run = cycle.drive(cycle.start(hyperparameters={SHORT!r}).pk, Supervisor())
+print(json.dumps({{"state": run.state, "error": run.error, **run.result}}))
+"""
+GREEDY = """
+import json
+from chat import policies
+from chat.completions import complete
+from chat.engines.engine import Parameters
+asked = [[{"role": "user", "content": text}] for text in ("What is a star?", "Do you like music?")]
+answers = complete(policies.live(), asked, parameters=Parameters(temperature=0, max_completion_tokens=24))
+print(json.dumps([answer.text for (answer,) in answers]))
+"""
+CONVERSATION = """
+from accounts.models import User
+from chat.models import Conversation
+print(Conversation.objects.create(owner=User.objects.get(username="chatter")).pk)
+"""
+
+
+def shell(site, program, **settings):
+    """Runs a program on the site's state and returns the JSON that it printed."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", "shell", "--verbosity", "0", "-c", program],
+        cwd=ROOT, env={**site.environment, **settings}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def talk(site, text="Hello"):
+    conversation = site.manage("shell", "--verbosity", "0", "-c", CONVERSATION).strip()
+
+    async def ask():
+        async with Person(site.url, "chatter").chat(conversation) as chat:
+            return await asyncio.wait_for(chat.ask(text), 30)
+
+    heard = asyncio.run(ask())
+    assert heard.state == "complete"
+    return heard
+
+
+def talk_until(site, policy):
+    """Talks until this policy answers: a promotion reaches the engine within seconds, not at once."""
+    deadline = time.monotonic() + 20
+    while (heard := talk(site)).policy != policy:
+        assert time.monotonic() < deadline, f"{heard.policy} still answers, not {policy}"
+    return heard
+
+
+def rank_one(site):
+    """A ranking by a person, as the page's form sends it."""
+    annotator = Person(site.url, "annotator")
+    deadline = time.monotonic() + 60  # the worker puts tasks in stock every half minute
+    while not (places := re.findall(r'name="(place-\d+)"', (page := annotator.get("/rank/").text))):
+        assert time.monotonic() < deadline, page[:3000]
+        time.sleep(1)
+    (address,) = set(re.findall(r'action="(/rank/\d+/submit/)"', page))
+    ranks = {name: str(rank) for rank, name in enumerate(dict.fromkeys(places), start=1)}
+    annotator.post(address, **ranks)
+    assert len(ranks) == 4
+    assert "/withdraw/" in annotator.get("/rank/mine/").text
+
+
+@pytest.mark.timeout(400)
+def test_the_loop_closes_and_its_twin_is_refused(tiny_policy, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    with running_site(home, tiny_policy, **TINY) as site:
+        base = talk(site).policy
+        rank_one(site)
+        judged = json.loads(site.manage("simulate_annotators", "--rankings", "24", "--json"))
+        assert judged["simulated"] is True
+        before = shell(site, GREEDY)
+
+        refused = shell(site, CYCLE)
+        assert (refused["state"], refused["error"]) == ("succeeded", "")
+        assert refused["gate"]["passed"] is False
+        assert refused["gate"]["reasons"]
+        assert talk(site).policy == base
+
+        passed = shell(site, CYCLE, **OPEN_GATE)
+        assert passed["gate"]["passed"] is True, passed["gate"]["reasons"]
+        assert passed["base_policy"] == base
+        talk_until(site, passed["policy"])
+        assert shell(site, GREEDY) != before
+
+        back = json.loads(site.manage("rollback_policy", "--by", "admin", "--reason", "a test", "--json"))
+        assert back["policy"] == base
+        talk_until(site, base)
+        assert shell(site, GREEDY) == before
+        site.manage("fsck")
