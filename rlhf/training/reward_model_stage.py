@@ -13,17 +13,10 @@ from rlhf.training.adapter import Adapter
 from rlhf.training.data import HELD_OUT, TRAIN, Judgement, Ranking, Snapshot
 from rlhf.training.hyperparameters import build
 from rlhf.training.judges import Gold, Said
+from rlhf.training.reward_examples import Examples, NothingToLearn, examples, pooled, trunk_states
 from rlhf.training.reward_heads import Heads
 from rlhf.training.reward_model import RewardModel, Scale, embed_rule, weights_digest
-from rlhf.training.reward_training import (
-    Examples,
-    NothingToLearn,
-    RewardModelConfig,
-    Trainer,
-    examples,
-    pooled,
-    trunk_states,
-)
+from rlhf.training.reward_training import RewardModelConfig, Trainer
 from rlhf.training.run import RunDirectory, Stopped
 from rlhf.training.tokens import ChatTokenizer
 from rlhf.training.transformer import Transformer
@@ -39,13 +32,22 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     tokenizer = ChatTokenizer.load(base)
     transformer = Transformer.load(base, adapted_layers=config.adapted_layers)
     learnt, unseen = divide(snapshot, list(directory.config.get("splits") or [TRAIN]))
-    data, rest = (examples(*part, tokenizer, config) for part in (learnt, unseen))
+    data, rest = (
+        examples(
+            rankings,
+            judgements,
+            tokenizer,
+            max_prompt_tokens=config.max_prompt_tokens,
+            max_completion_tokens=config.max_completion_tokens,
+        )
+        for rankings, judgements in (learnt, unseen)
+    )
     if not data.groups:
         raise NothingToLearn("the snapshot holds no ranking and no rule label in these splits")
     texts = {j.rule: j.rule_text for j in snapshot.judgements} | snapshot.rules
     model = fresh_model(transformer, tokenizer, texts, config, directory.seed)
     model.judged = judged_rules(data, config.min_labels)
-    states = trunk_states(transformer, data.rows, tokenizer.padding_id)
+    states = trunk_states(transformer, data.rows, tokenizer.padding_id, directory.stop_if_told)
     _standardise(model, pooled(model, states, data.rows))
     directory.stop_if_told()
     trainer = Trainer(model, data, states, config, directory.seed)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rlhf.training import checkpoints
-from rlhf.training.data import Judgement, Prompt, Ranking, Reply, thaw
-from rlhf.training.features import Row, by_length, encode, lengths, pad, pool, stack
+from rlhf.training.features import lengths, stack
 from rlhf.training.hyperparameters import require
+from rlhf.training.reward_examples import Examples, Group, NothingToLearn, pair_table
 from rlhf.training.reward_heads import ranking_loss, violation_loss
-from rlhf.training.reward_model import BATCH_TOKENS, RewardModel
-from rlhf.training.tokens import ChatTokenizer
-from rlhf.training.transformer import Transformer
+from rlhf.training.reward_model import RewardModel
 
 Report = Callable[[int, int, dict[str, Any]], None]
 
@@ -57,89 +55,6 @@ class RewardModelConfig:
             require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
         for name in ("violation_weight", "weight_decay"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
-
-
-@dataclass
-class Group:
-    """Replies of one batch element: a ranking's, with its pairs, or single replies that only carry labels."""
-
-    items: list[int]
-    pairs: list[tuple[int, int]] = field(default_factory=list)
-    """(better, worse) positions within `items`."""
-    pair_weight: float = 0.0
-
-
-@dataclass
-class Examples:
-    """Every reply once, with the rankings and labels that point at it."""
-
-    rows: list[Row]
-    prompts: list[Prompt]
-    groups: list[Group]
-    labels: dict[int, list[tuple[str, bool]]]
-    """Reply -> (rule key, violates)."""
-
-    @property
-    def pairs(self) -> list[tuple[int, int]]:
-        """(better, worse) replies of all groups."""
-        return [(group.items[a], group.items[b]) for group in self.groups for a, b in group.pairs]
-
-
-class NothingToLearn(Exception):
-    """A snapshot without a single preference pair or rule label in the wanted split."""
-
-
-def examples(
-    rankings: Sequence[Ranking],
-    judgements: Sequence[Judgement],
-    tokenizer: ChatTokenizer,
-    config: RewardModelConfig,
-) -> Examples:
-    """Encode each distinct reply once and group it."""
-    index: dict[Reply, int] = {}
-    for reply in [r for ranking in rankings for r in ranking.replies] + [j.reply for j in judgements]:
-        index.setdefault(reply, len(index))
-    rows = [
-        encode(
-            tokenizer,
-            thaw(reply.prompt),
-            reply.text,
-            finished=reply.finished,
-            max_prompt_tokens=config.max_prompt_tokens,
-            max_completion_tokens=config.max_completion_tokens,
-        )
-        for reply in index
-    ]
-    groups = [
-        Group([index[reply] for reply in ranking.replies], ranking.pairs, ranking.pair_weight) for ranking in rankings
-    ]
-    labels: dict[int, list[tuple[str, bool]]] = {}
-    for judgement in judgements:
-        labels.setdefault(index[judgement.reply], []).append((judgement.rule, judgement.violates))
-    ranked = {item for group in groups for item in group.items}
-    single = [item for item in labels if item not in ranked]
-    groups += [Group(single[start : start + 4]) for start in range(0, len(single), 4)]
-    return Examples(rows, [reply.prompt for reply in index], groups, labels)
-
-
-def trunk_states(transformer: Transformer, rows: Sequence[Row], padding_id: int) -> list[Tensor]:
-    """Each row's trunk states [T_i, D]: they never change, so they are computed once for all epochs."""
-    states: list[Tensor] = [torch.empty(0)] * len(rows)
-    for batch in by_length(rows, BATCH_TOKENS):
-        padded = transformer.run_trunk(pad([rows[i] for i in batch], padding_id))
-        for position, item in enumerate(batch):
-            states[item] = padded[position, : rows[item].length].clone()
-    return states
-
-
-@torch.no_grad()
-def pooled(model: RewardModel, states: Sequence[Tensor], rows: Sequence[Row]) -> Tensor:
-    """Pooled features [N, 2D] before standardising."""
-    found = torch.zeros(len(rows), 2 * states[0].shape[1])
-    for batch in by_length(rows, BATCH_TOKENS):
-        hidden = model.hidden(stack([states[i] for i in batch]))
-        found[batch] = pool(hidden, *lengths([rows[i] for i in batch]))
-    return found
 
 
 class Trainer:
@@ -258,18 +173,6 @@ class Trainer:
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.step = int(saved["step"])
         return True
-
-
-def pair_table(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
-    """(pairs [P, 2], weights [P]) over the groups' items laid end to end."""
-    pairs: list[tuple[int, int]] = []
-    weights: list[float] = []
-    start = 0
-    for group in groups:
-        pairs += [(start + better, start + worse) for better, worse in group.pairs]
-        weights += [group.pair_weight] * len(group.pairs)
-        start += len(group.items)
-    return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2), torch.tensor(weights)
 
 
 def figures(scores: Tensor, pairs: Tensor) -> dict[str, float]:

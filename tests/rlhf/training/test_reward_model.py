@@ -11,14 +11,16 @@ from rlhf.training import checkpoints, reward_model, reward_model_stage
 from rlhf.training.data import Snapshot
 from rlhf.training.features import Row, by_length, encode, pad, pool
 from rlhf.training.hyperparameters import BadHyperparameter, build
+from rlhf.training.reward_examples import Group, examples, pair_table, trunk_states
 from rlhf.training.reward_heads import Heads, ranking_loss, violation_loss
-from rlhf.training.reward_training import Group, RewardModelConfig, Trainer, examples, pair_table, trunk_states
+from rlhf.training.reward_training import RewardModelConfig, Trainer
 from rlhf.training.run import RunDirectory, Stopped
 from rlhf.training.sampler import sample
 from rlhf.training.tokens import ChatTokenizer
 from rlhf.training.transformer import Transformer
 from tests.rlhf.training.planted import JUDGE, write_snapshot
 
+LIMITS = {"max_prompt_tokens": 99, "max_completion_tokens": 99}
 QUICK = {"adapted_layers": 2, "rank": 4, "epochs": 3, "learning_rate": 3e-3, "heads_learning_rate": 1e-2}
 
 
@@ -86,9 +88,8 @@ def test_a_reply_without_a_token_is_read_at_the_prompt_s_last() -> None:
 
 
 def test_ended_and_cut_replies_differ_by_the_end_token_alone(tokenizer: ChatTokenizer) -> None:
-    limits = {"max_prompt_tokens": 99, "max_completion_tokens": 99}
     message = [{"role": "user", "content": "hi"}]
-    ended, cut = (encode(tokenizer, message, "A star.", finished=f, **limits) for f in (True, False))
+    ended, cut = (encode(tokenizer, message, "A star.", finished=f, **LIMITS) for f in (True, False))
     assert ended.ids == (*cut.ids, tokenizer.end_id)
     assert ended.ids[-1] != tokenizer.padding_id
     padded = pad([ended, cut], tokenizer.padding_id)
@@ -157,7 +158,7 @@ def test_what_is_saved_scores_as_what_was_trained(
     alone = reward_model.load(folder)
     shared = reward_model.load(folder, Transformer.load(tiny, adapted_layers=2), tiny)
     held = [r for r in Snapshot.load(snapshot).rankings if r.split == "held_out"]
-    data = examples(held, [], tokenizer, RewardModelConfig())
+    data = examples(held, [], tokenizer, **LIMITS)
     one, other = (model.judge_rows(data.rows, tokenizer.padding_id) for model in (alone, shared))
     assert torch.equal(one.scores, other.scores)
     assert one.scores.mean().item() == pytest.approx(0, abs=0.05)
@@ -217,7 +218,7 @@ def test_the_other_split_can_train_a_judge(tiny: Path, snapshot: Path, tmp_path:
 def test_a_gradient_that_is_not_finite_stops_the_run(tiny: Path, snapshot: Path, tokenizer: ChatTokenizer) -> None:
     config = build(RewardModelConfig, QUICK)
     transformer = Transformer.load(tiny, adapted_layers=2)
-    data = examples(Snapshot.load(snapshot).rankings[:4], [], tokenizer, config)
+    data = examples(Snapshot.load(snapshot).rankings[:4], [], tokenizer, **LIMITS)
     model = reward_model_stage.fresh_model(transformer, tokenizer, {}, config, 0)
     states = trunk_states(transformer, data.rows, tokenizer.padding_id)
     trainer = Trainer(model, data, states, config, 0)
