@@ -9,6 +9,8 @@ import gguf
 import torch
 from safetensors import safe_open
 
+from rlhf.training.rope import inverse_frequencies
+
 LLAMA_FAMILY = frozenset({"llama", "mistral"})
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 """llama.cpp's token types."""
@@ -55,6 +57,7 @@ def export(folder: Path, target: Path, *, name: str = "policy", wide: bool = Fal
     writer.add_file_type(gguf.LlamaFileType.ALL_F32 if wide else gguf.LlamaFileType.MOSTLY_BF16)
     _write_shape(writer, config)
     _write_tokenizer(writer, folder, config)
+    _write_rope_factors(writer, config)
     _write_tensors(writer, folder, config, wide)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -81,7 +84,7 @@ def _check(config: dict[str, Any]) -> None:
     if config.get("attention_bias") or config.get("mlp_bias"):
         raise Unsupported("the bias of a projection", "present")
     kind = rope_parameters(config)["rope_type"]
-    if kind not in {"default", "linear"}:
+    if kind not in {"default", "linear", "llama3"}:
         raise Unsupported("the rotary scaling", str(kind))
 
 
@@ -104,6 +107,17 @@ def _write_shape(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
     if rope["rope_type"] == "linear":
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(float(rope["factor"]))
+
+
+def _write_rope_factors(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
+    """Llama 3.1's scaling, as what llama.cpp divides the plain frequencies by."""
+    rope = rope_parameters(config)
+    if rope["rope_type"] != "llama3":
+        return
+    width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    plain = inverse_frequencies({**rope, "rope_type": "default"}, width, config["max_position_embeddings"])
+    scaled = inverse_frequencies(rope, width, config["max_position_embeddings"])
+    writer.add_tensor("rope_freqs.weight", (plain / scaled).float().numpy())
 
 
 def _write_tokenizer(writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any]) -> None:

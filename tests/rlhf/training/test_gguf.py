@@ -70,16 +70,40 @@ def test_llama_cpp_writes_what_transformers_writes_in_fp32(
             assert written == tokenizer.decode(found[0, len(ids) :].tolist())
 
 
+def test_llama_3_s_rotary_scaling_survives(tiny: Path, tmp_path: Path, tokenizer: ChatTokenizer) -> None:
+    folder = tmp_path / "p"
+    shutil.copytree(tiny, folder)
+    config = json.loads((folder / "config.json").read_text())
+    scaling = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0}
+    scaling |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 32}
+    (folder / "config.json").write_text(json.dumps(config | {"rope_parameters": scaling}))
+    scaled = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    ids = chat(tokenizer, "What is a star? " * 8)
+    with served(gguf_export.export(folder, tmp_path / "wide.gguf", wide=True)) as server:
+        asked = {"prompt": ids, "max_tokens": 16, "temperature": 0}
+        written = httpx.post(f"{server}/v1/completions", json=asked).json()["choices"][0]["text"]
+    ones = torch.ones(1, len(ids), dtype=torch.long)
+    found = scaled.generate(
+        torch.tensor([ids]), attention_mask=ones, max_new_tokens=16, do_sample=False, pad_token_id=0
+    )
+    assert written == tokenizer.decode(found[0, len(ids) :].tolist())
+
+
 def test_the_served_file_gives_the_same_probabilities_but_for_rounding(
     model: LlamaForCausalLM, tokenizer: ChatTokenizer, server: str
 ) -> None:
-    for prompt in PROMPTS[:2]:
+    checked = 0
+    for prompt in (*PROMPTS, "Hi", "Tell me more", "Who are you?", "Rice?", "What is a bird?"):
         ids = chat(tokenizer, prompt)
+        expected = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+        if not tokenizer.decode([int(expected.argmax())]).isascii():
+            continue  # the server keeps back bytes that are no character yet, and their probabilities
         asked = {"prompt": ids, "max_tokens": 8, "temperature": 0, "logprobs": 5}
         answer = httpx.post(f"{server}/v1/completions", json=asked).json()["choices"][0]
-        expected = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
         for entry in answer["logprobs"]["content"][0]["top_logprobs"]:
-            assert entry["logprob"] == pytest.approx(expected[entry["id"]].item(), abs=0.1)
+            assert entry["logprob"] == pytest.approx(expected[entry["id"]].item(), abs=0.15)
+        checked += 1
+    assert checked >= 2
 
 
 def test_llama_cpp_cuts_text_as_the_tokenizer_does(tokenizer: ChatTokenizer, server: str) -> None:
