@@ -1,0 +1,139 @@
+"""An annotator and a moderator at their pages, by keys alone and without a mouse."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.site import running_site
+
+pytestmark = pytest.mark.browser
+REFILL = "from feedback.stock import refill; refill()"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with running_site(tmp_path_factory.mktemp("site"), CHAMSAE_TASK_STOCK="6") as site:
+        site.manage("shell", "--verbosity", "0", "-c", REFILL)
+        yield site
+
+
+@pytest.fixture
+def annotator(visit, site):
+    annotator = visit(site, "annotator")
+    annotator.go("/rank/")
+    return annotator
+
+
+def order(page):
+    return page.locator("[data-order]").inner_text()
+
+
+def keys(page, *names):
+    for name in names:
+        page.keyboard.press(name)
+
+
+def draft_saved(page):
+    expect(page.locator("[data-draft]")).to_have_text("Draft saved")
+
+
+def test_a_task_is_ranked_flagged_and_submitted_by_keys(annotator):
+    page = annotator.page
+    address = page.locator("#ranking").get_attribute("action")
+    keys(page, "2", "1", "2", "4")
+    assert order(page) == "B > A = C > D"
+    keys(page, "f")
+    page.keyboard.type("insult")
+    box = page.locator(".reply:nth-child(4) .flag-line:visible input")
+    expect(box).to_have_count(1)
+    keys(page, "Tab", "Space")
+    expect(box).to_be_checked()
+    expect(page.locator(".reply:nth-child(4) [data-flag-count]")).to_have_text("1")
+    keys(page, "Tab", "Enter")
+    expect(page.locator("#rule-dialog")).to_contain_text("does not insult")
+    keys(page, "Escape")
+    expect(page.locator("#rule-dialog")).to_be_hidden()
+    keys(page, "Control+Enter")
+    if page.locator("[data-warn]").is_visible():
+        keys(page, "Control+Enter")
+    page.wait_for_function(
+        "address => document.querySelector('#ranking')?.getAttribute('action') !== address", arg=address
+    )
+    annotator.go("/rank/mine/")
+    expect(page.locator("article").first).to_contain_text("No insults")
+    assert page.locator("article").first.locator(".placed > li > .badge").all_inner_texts() == ["1", "2", "2", "3"]
+
+
+def test_arrows_move_places_and_undo_takes_each_step_back(annotator):
+    page = annotator.page
+    page.locator("[data-reply]").first.focus()
+    keys(page, "ArrowRight", "ArrowDown", "ArrowLeft", "ArrowDown", "3", "ArrowUp")
+    assert order(page) == "B > C > A"
+    keys(page, "ArrowLeft")
+    seen = [order(page)]
+    for _ in range(5):
+        keys(page, "u")
+        seen.append(order(page))
+    assert seen == ["B > C > A", "B > C > A", "B > A", "A", "nothing placed yet", "nothing placed yet"]
+    expect(page.locator("[data-undo]")).to_be_disabled()
+
+
+def test_a_draft_is_there_after_a_reload(annotator):
+    page = annotator.page
+    keys(page, "3", "1")
+    page.locator(".comment summary").click()
+    page.fill("#comment", "half done")
+    draft_saved(page)
+    page.reload()
+    assert order(page) == "B > A"
+    assert page.input_value("#comment") == "half done"
+    page.locator(".reply:nth-child(3) .places span").nth(1).click()
+    assert order(page) == "B > C > A"
+
+
+def test_what_is_not_placed_or_all_tied_is_objected_to(annotator):
+    page = annotator.page
+    page.locator("[data-reply]").nth(3).focus()
+    keys(page, "1", "Control+Enter")
+    lacking = page.locator("[data-warn]")
+    expect(lacking).to_be_visible()
+    for card in range(4):
+        page.locator("[data-reply]").nth(card).focus()
+        keys(page, "1")
+    keys(page, "Control+Enter")
+    expect(lacking).to_contain_text("one place")
+    expect(page.locator("#ranking")).to_be_visible()
+
+
+def test_a_skip_leads_to_another_task(annotator):
+    page = annotator.page
+    address = page.locator("#ranking").get_attribute("action")
+    page.locator("[data-reply]").first.focus()
+    keys(page, "s")
+    page.select_option("[name=reason]", "unclear")
+    page.locator("[data-skip] button").click()
+    expect(page.locator(".notices")).to_contain_text("Skipped")
+    assert page.locator("#ranking").get_attribute("action") != address
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_page_is_wider_than_its_window(visit, site, width):
+    admin = visit(site, "admin", viewport={"width": width, "height": 800})
+    for path in ("/rank/", "/rank/mine/", "/rank/guidelines/", "/moderation/", "/rules/", "/rules/no-body/"):
+        admin.go(path)
+        assert admin.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+def test_a_moderator_hides_a_flagged_reply_and_undoes_it(visit, site):
+    moderator = visit(site, "moderator")
+    page = moderator.page
+    moderator.go("/moderation/")
+    page.get_by_role("link", name="Look at it").first.click()
+    page.get_by_role("link", name="Hide the reply").click()
+    expect(page.get_by_text("No annotator is shown this reply any more")).to_be_visible()
+    page.fill("[name=reason]", "insults")
+    page.get_by_role("button", name="Hide the reply").click()
+    expect(page.locator(".subject")).to_contain_text("hidden")
+    page.get_by_role("link", name="Undo").first.click()
+    page.fill("[name=reason]", "a slip")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".subject")).not_to_contain_text("hidden")
