@@ -56,7 +56,7 @@ screenshots: setup  ## every page, both languages, phone and wide, light and dar
 	$(PY) -m tests.browser.screenshots $(ARGS)
 
 messages: setup  ## collects the strings of the Korean catalogue (needs gettext)
-	$(PY) manage.py makemessages -l ko --no-wrap --no-location
+	$(PY) manage.py makemessages -l ko --no-wrap --no-location --ignore tests
 
 clean:  ## all that was made, but not var/, where your data lies
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache screenshots
