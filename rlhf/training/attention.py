@@ -47,6 +47,39 @@ def attend_grouped(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) 
     return torch.bmm(weights, values.flatten(0, 1)).view(rows, heads, length, size)
 
 
+class DenseRows:
+    """Rows of different lengths laid end to end, so that no product is spent on pads; M tokens in all.
+
+    Layers then see one row of M tokens; only attention puts the tokens back where they stand in [B, T].
+    """
+
+    def __init__(self, lengths: Tensor, longest: int) -> None:
+        self.shape = (len(lengths), longest)
+        inside = torch.arange(longest, device=lengths.device) < lengths[:, None]
+        rows, self.positions = inside.nonzero(as_tuple=True)  # [M]
+        self.places = rows * longest + self.positions  # [M] of B * T
+
+    def flatten(self, states: Tensor) -> Tensor:
+        """[B, T, D] -> [1, M, D]."""
+        return states.flatten(0, 1).index_select(0, self.places)[None]
+
+    def restore(self, states: Tensor) -> Tensor:
+        """[1, M, D] -> [B, T, D], zero at the pads."""
+        padded = states.new_zeros(self.shape[0] * self.shape[1], states.shape[2])
+        return padded.index_copy(0, self.places, states[0]).view(*self.shape, -1)
+
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """queries [1, H, M, E], keys and values [1, G, M, E] -> [1, H, M, E], each row looking at itself only."""
+        padded = [self._rows(tensor) for tensor in (queries, keys, values)]
+        mixed = attend_whole_rows(layer, *padded).transpose(1, 2).flatten(0, 1)
+        return mixed.index_select(0, self.places).transpose(0, 1)[None]
+
+    def _rows(self, heads: Tensor) -> Tensor:
+        """[1, heads, M, E] -> [B, heads, T, E]."""
+        count, size = heads.shape[1], heads.shape[3]
+        return self.restore(heads[0].transpose(0, 1).flatten(1)[None]).view(*self.shape, count, size).transpose(1, 2)
+
+
 class KeyValueCache:
     """Keys and values of rows that grow: prompts in the columns [0, P), new tokens from column P on in all rows.
 

@@ -111,7 +111,7 @@ class PpoLoop:
         self.poll()
         scores, p_violation = self._score(rollout)
         self.poll()
-        policy = self._log_probs(rollout, self.state.adapter, batches, entropy=True)
+        policy = self._log_probs(rollout, self.state.adapter, batches, of_policy=True)
         self.poll()
         base = self._log_probs(rollout, None, batches)
         kl = policy.log_probs - base.log_probs
@@ -126,11 +126,16 @@ class PpoLoop:
         return scores, p_violation
 
     def _log_probs(
-        self, rollout: Rollout, adapter: Adapter | None, batches: list[Tensor], *, entropy: bool = False
+        self, rollout: Rollout, adapter: Adapter | None, batches: list[Tensor], *, of_policy: bool = False
     ) -> Scored:
-        temperature = self.config.temperature
         return score_completions(
-            self.transformer, rollout, adapter, batches, temperature=temperature, entropy=entropy
+            self.transformer,
+            rollout,
+            adapter,
+            batches,
+            temperature=self.config.temperature,
+            entropy=of_policy,
+            keep_first=of_policy,
         )
 
     def _shape(self, judged: Judged) -> ShapedReward:
@@ -149,7 +154,7 @@ class PpoLoop:
         values = torch.zeros_like(rewards)
         values[mask] = state.value.predict(judged.base.hidden, self._progress(mask))
         advantages, _ = advantages_and_returns(rewards, values, mask, gamma=config.gamma, lam=config.lam)
-        experience = Experience(judged.rollout, judged.policy.log_probs, whiten(advantages, mask), mask)
+        experience = Experience(judged.rollout, judged.policy, whiten(advantages, mask), mask)
         metrics = objective_metrics(judged, shaped, state.beta) | {"lr": state.begin_update()}
         update = update_policy(
             self.transformer, state.adapter, state.optimizer, experience, epochs, config,

@@ -9,7 +9,7 @@ from torch import Tensor
 from rlhf.training.adapter import Adapter
 from rlhf.training.ppo_config import PpoConfig
 from rlhf.training.sampler import Rollout
-from rlhf.training.scoring import predict_completions
+from rlhf.training.scoring import Scored, predict_completions
 from rlhf.training.transformer import Transformer
 
 
@@ -34,7 +34,7 @@ class Experience:
     """A judged rollout: log-probs under the policy that sampled it and whitened advantages, [N, C] on `mask`."""
 
     rollout: Rollout
-    log_probs: Tensor
+    policy: Scored
     advantages: Tensor
     mask: Tensor
 
@@ -95,22 +95,24 @@ def update_policy(
 ) -> UpdateStatistics:
     """One gradient step for each batch of rows of each epoch; `poll` may raise to stop between steps."""
     statistics = UpdateStatistics()
-    for batches in epochs:
-        for rows in batches:
-            poll()
+    tokens = experience.policy.first
+    for rows in (rows for batches in epochs for rows in batches):
+        poll()
+        if tokens is None:
             part = experience.rollout.select(rows)
-            mask = experience.mask[rows]
             tokens, _ = predict_completions(transformer, part, adapter, temperature=config.temperature)
-            old, advantages = experience.log_probs[rows][mask], experience.advantages[rows][mask]
-            loss, ratio, clipped = clipped_loss(tokens.log_probs, old, advantages, config.cliprange)
-            require_finite(loss, "the policy loss", iteration)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = torch.nn.utils.clip_grad_norm_(adapter.parameters(), config.max_grad_norm)
-            require_finite(norm, "the gradient", iteration)
-            optimizer.step()
-            statistics.add(loss.detach(), ratio.detach(), tokens.log_probs.detach() - old, clipped)
-            statistics.gradient_norm.append(float(norm))
+        mask = experience.mask[rows]
+        old, advantages = experience.policy.log_probs[rows][mask], experience.advantages[rows][mask]
+        loss, ratio, clipped = clipped_loss(tokens.log_probs, old, advantages, config.cliprange)
+        require_finite(loss, "the policy loss", iteration)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(adapter.parameters(), config.max_grad_norm)
+        require_finite(norm, "the gradient", iteration)
+        optimizer.step()
+        statistics.add(loss.detach(), ratio.detach(), tokens.log_probs.detach() - old, clipped)
+        statistics.gradient_norm.append(float(norm))
+        tokens = None
     return statistics
 
 

@@ -84,7 +84,7 @@ def sample(
     if not prompts or not all(prompts):
         raise ValueError("sampling needs at least one prompt, and no prompt may be empty")
     with torch.no_grad():
-        weights = adapter.merged(transformer) if adapter is not None else {}
+        weights = fast_top(transformer, adapter)
         noise = uniforms(len(prompts) * completions_per_prompt, max_tokens, seed)
         at_once = max(1, batch_rows // completions_per_prompt)
         parts = []
@@ -93,6 +93,13 @@ def sample(
             batch = _Batch(transformer, weights, prompts[start : start + at_once], completions_per_prompt, max_tokens)
             parts.append(batch.run(noise[rows], temperature, top_p, keep_states=keep_states))
     return join(parts)
+
+
+def fast_top(transformer: Transformer, adapter: Adapter | None) -> dict[int, LayerWeights]:
+    """The top's layers with the adapter merged in, laid out for many small passes."""
+    top = range(transformer.trunk_layers, transformer.config.layers)
+    merged = adapter.merged(transformer) if adapter is not None else {i: transformer.layers[i] for i in top}
+    return {index: layer.packed() for index, layer in merged.items()}
 
 
 def uniforms(rows: int, steps: int, seed: int) -> Tensor:

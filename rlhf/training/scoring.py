@@ -21,6 +21,7 @@ class Scored(NamedTuple):
     log_probs: Tensor
     entropy: Tensor
     hidden: Tensor
+    first: TokenLogProbs | None  # those of the first batch, still with their gradient, where it was asked for
 
 
 def completion_mask(rollout: Rollout) -> Tensor:
@@ -38,7 +39,7 @@ def predict_completions(
     entropy: bool = False,
 ) -> tuple[TokenLogProbs, Tensor]:
     """Log-probs [M] of all completion tokens, row after row, and the hidden states [M, D] that predict them."""
-    hidden = transformer.run_top(rollout.states, adapter)
+    hidden = transformer.run_top(rollout.states, adapter, lengths=rollout.lengths)
     rows, columns = rollout.completion_mask().nonzero(as_tuple=True)
     before = hidden[rows, columns - 1]
     targets = rollout.ids[rows, columns]
@@ -53,22 +54,27 @@ def score_completions(
     *,
     temperature: float,
     entropy: bool = False,
+    keep_first: bool = False,
 ) -> Scored:
-    """The whole rollout without gradient, `batches` of row indices at a time.
+    """The whole rollout, `batches` of row indices at a time.
 
     Given the batches of the updates that follow, each batch is computed just as its update will compute it, so that
-    the first ratio is exactly 1: bf16 products of other shapes differ in the last bit.
+    the first ratio is exactly 1: bf16 products of other shapes differ in the last bit. With `keep_first` the first
+    batch keeps its graph, because the first update would compute the very same numbers again.
     """
+    first = None
     mask = completion_mask(rollout)
     log_probs = torch.zeros(mask.shape, device=mask.device)
     entropies = torch.zeros_like(log_probs)
     hidden = torch.zeros(*mask.shape, rollout.states.shape[2], device=mask.device)
-    with torch.no_grad():
-        for rows in batches:
-            part = rollout.select(rows)
+    for index, rows in enumerate(batches):
+        part = rollout.select(rows)
+        with torch.set_grad_enabled(keep_first and index == 0):
             tokens, states = predict_completions(transformer, part, adapter, temperature=temperature, entropy=entropy)
-            where = (rows.repeat_interleave(part.completion_lengths), mask[rows].nonzero(as_tuple=True)[1])
-            log_probs[where] = tokens.log_probs.float()
-            entropies[where] = tokens.entropy.float()
-            hidden[where] = states.float()
-    return Scored(log_probs, entropies, hidden[mask])
+        if keep_first and index == 0:
+            first = tokens
+        where = (rows.repeat_interleave(part.completion_lengths), mask[rows].nonzero(as_tuple=True)[1])
+        log_probs[where] = tokens.log_probs.detach().float()
+        entropies[where] = tokens.entropy.float()
+        hidden[where] = states.detach().float()
+    return Scored(log_probs, entropies, hidden[mask], first)

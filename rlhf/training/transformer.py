@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rlhf.training.attention import Attention, attend_whole_rows
+from rlhf.training.attention import Attention, DenseRows, attend_whole_rows
+from rlhf.training.packing import linear, packed
 from rlhf.training.rope import inverse_frequencies
 from rlhf.training.weights import LayerWeights, TransformerConfig, fuse_layer, read_tensors
 
@@ -49,10 +50,12 @@ class Transformer:
             raise ValueError(f"adapted_layers must be within 1..{config.layers}, not {adapted_layers}")
         self.config = config
         self.embedding = embedding  # [V, D]
-        self.layers = tuple(layers)
+        trunk = config.layers - adapted_layers
+        self.layers = tuple(layer.packed() if index < trunk else layer for index, layer in enumerate(layers))
         self.norm = norm  # [D], residual dtype
         self.head = head  # [V, D]; the embedding itself where they are tied
-        self.trunk_layers = config.layers - adapted_layers
+        self._packed_head = packed(head)
+        self.trunk_layers = trunk
         self.dtype = embedding.dtype
         self.device = embedding.device
         self.residual_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
@@ -121,21 +124,28 @@ class Transformer:
         adapter: Adapters | None = None,
         *,
         weights: Mapping[int, LayerWeights] | None = None,
+        lengths: Tensor | None = None,
     ) -> Tensor:
         """Trunk states [B, T, D], right-padded -> hidden states after the final norm [B, T, D], residual dtype.
 
         `adapter` None is the reference model. `weights` from `Adapter.merged` is quicker where no gradient is wanted.
+        Given the rows' `lengths` [B], no work is spent on the pads, whose hidden states are then zero.
         """
-        rope = self.rope(torch.arange(states.shape[1], device=states.device))
         top = range(self.trunk_layers, self.config.layers)
-        return self.final_norm(self.run_layers(states, top, rope=rope, adapter=adapter, weights=weights))
+        if lengths is None:
+            rope = self.rope(torch.arange(states.shape[1], device=states.device))
+            return self.final_norm(self.run_layers(states, top, rope=rope, adapter=adapter, weights=weights))
+        rows = DenseRows(lengths, states.shape[1])
+        rope, dense = self.rope(rows.positions), rows.flatten(states)
+        dense = self.run_layers(dense, top, rope=rope, attend=rows.attend, adapter=adapter, weights=weights)
+        return rows.restore(self.final_norm(dense))
 
     def final_norm(self, states: Tensor) -> Tensor:
         return self._normalise(states, self.norm)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """hidden [..., D] -> logits [..., V] in the weights' dtype."""
-        return functional.linear(hidden.to(self.dtype), self.head)
+        """hidden [..., D] -> logits [..., V] in the weights' dtype, without gradient (for that: token_log_probs)."""
+        return linear(hidden.to(self.dtype), self._packed_head)
 
     def _normalise(self, states: Tensor, weight: Tensor) -> Tensor:
         return functional.rms_norm(states, (states.shape[-1],), weight, self.config.norm_epsilon)
@@ -150,7 +160,7 @@ class Transformer:
         adapter: LayerAdapter | None,
     ) -> Tensor:
         def project(name: str, weight: Tensor, inputs: Tensor) -> Tensor:
-            outputs = functional.linear(inputs, weight)
+            outputs = linear(inputs, weight)
             return outputs if adapter is None else adapter.add(name, inputs, outputs)
 
         inputs = self._normalise(states, layer.attention_norm).to(self.dtype)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from rlhf.training.packing import packed
 from rlhf.training.rope import UnsupportedArchitecture
 
 
@@ -72,6 +73,11 @@ class LayerWeights:
     down: Tensor  # [D, F]
     attention_norm: Tensor  # [D], residual dtype
     mlp_norm: Tensor  # [D], residual dtype
+
+    def packed(self) -> "LayerWeights":
+        """The same layer for passes without gradient."""
+        matrices = {name: packed(getattr(self, name)) for name in ("qkv", "output", "gate_up", "down")}
+        return replace(self, **matrices)
 
 
 def read_tensors(directory: Path, dtype: torch.dtype, device: str) -> dict[str, Tensor]:

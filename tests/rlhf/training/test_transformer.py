@@ -53,6 +53,16 @@ def test_pads_on_the_right_change_nothing(tmp_path: Path) -> None:
     torch.testing.assert_close(hidden, ours.run_top(ours.run_trunk(ids)), atol=1e-5, rtol=0)
 
 
+def test_rows_laid_end_to_end_are_the_padded_ones(tmp_path: Path) -> None:
+    ours = tiny_llama(tmp_path)
+    states = ours.run_trunk(torch.randint(0, 40, (3, 12), generator=torch.Generator().manual_seed(0)))
+    lengths = torch.tensor([5, 12, 1])
+    dense, padded = ours.run_top(states, lengths=lengths), ours.run_top(states)
+    for row, length in enumerate(lengths.tolist()):
+        torch.testing.assert_close(dense[row, :length], padded[row, :length], atol=1e-5, rtol=0)
+        assert not dense[row, length:].any()
+
+
 @pytest.mark.parametrize("adapted", [1, 2, 3])
 def test_where_the_trunk_ends_changes_nothing(tmp_path: Path, adapted: int) -> None:
     ids = torch.arange(10).view(1, 10)
