@@ -6,12 +6,13 @@ import shutil
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.cache import cache
+from django.db import connections
 
 from accounts.models import User
 from chat import policies, tail
@@ -25,6 +26,13 @@ def _small_and_fresh(settings, monkeypatch):
     cache.clear()
     monkeypatch.setattr(tail, "REAP_EVERY_S", 0.3)
     settings.CHAT_ENGINE_THREADS, settings.CHAT_ENGINE_SLOTS = 1, 4
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_connection_outlives_the_tests(django_db_setup):
+    """The thread of async tests keeps its connection, and PostgreSQL drops no database that somebody uses."""
+    yield
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 @pytest.fixture
@@ -43,8 +51,8 @@ def scripted_policy(script):
 def install(tiny_policy, name, is_live=False):
     """The tiny policy as a registered one of the models directory."""
     target = settings.MODELS_DIR / name
-    if not target.exists():
-        shutil.copytree(tiny_policy, target)
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(tiny_policy, target)
     policy = policies.register(target, name=name, source="test")
     Policy.objects.filter(pk=policy.pk).update(is_live=is_live)
     policy.refresh_from_db()

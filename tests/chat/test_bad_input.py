@@ -89,7 +89,7 @@ async def test_a_binary_frame_is_refused(conversation, alice):
 
 async def test_a_frame_beyond_64_kib_closes_the_socket(conversation, alice):
     async with opened(conversation, alice) as socket:
-        await socket.communicator.send_to(text_data=json.dumps({"type": "ping", "x": "가" * 21_900}, ensure_ascii=False))
+        await socket.communicator.send_to(text_data='{"type": "ping", "x": "' + "가" * 21_900 + '"}')
         assert await socket.close_code() == 1009
 
 
@@ -104,7 +104,7 @@ async def test_a_flood_is_told_and_closed(conversation, alice):
 
 
 @hypothesis_settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.one_of(st.text(), st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps)))
+@given(st.text() | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps))
 def test_reading_a_frame_gives_an_event_or_bad_frame(data):
     try:
         event = frames.read(data)
@@ -166,7 +166,8 @@ async def test_a_changed_password_ends_the_socket(conversation, alice):
     async with opened(conversation, alice) as socket:
         await sync_to_async(alice.set_password)("another one entirely")
         await alice.asave()
-        assert (await error_after(socket, type="message.send", text="Hi", key="k", parent=None))["code"] == "signed_out"
+        error = await error_after(socket, type="message.send", text="Hi", key="k", parent=None)
+        assert error["code"] == "signed_out"
 
 
 async def test_a_rotated_secret_keeps_the_session(conversation, alice, settings):

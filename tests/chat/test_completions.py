@@ -1,12 +1,10 @@
 """Bulk completions on the real llama.cpp server with a tiny random policy."""
 
-import time
-
 import pytest
 
 from chat import completions
 from chat.engines.engine import Parameters
-from chat.errors import BadParameters, TooLong
+from chat.errors import EngineDown, TooLong
 
 
 @pytest.mark.django_db(transaction=True)
@@ -14,14 +12,33 @@ def test_completes_each_prompt_n_times(tiny_live_policy):
     prompts = [[{"role": "user", "content": f"What is {i}?"}] for i in range(3)]
     seen = []
     parameters = Parameters(temperature=0.9, max_completion_tokens=12, seed=5)
-    started = time.monotonic()
     rows = completions.complete(
         tiny_live_policy, prompts, n=2, parameters=parameters, on_progress=lambda done, of: seen.append((done, of))
     )
-    print(time.monotonic() - started)
     again = completions.complete(tiny_live_policy, prompts, n=2, parameters=parameters)
     assert [[c.text for c in row] for row in rows] == [[c.text for c in row] for row in again]
     assert [len(row) for row in rows] == [2, 2, 2]
     assert all(c.completion_tokens == 12 or c.finish_reason == "stop" for row in rows for c in row)
     assert seen == [(i, 6) for i in range(1, 7)]
     assert rows[0][0].text != rows[0][1].text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_prompt_that_does_not_fit_is_an_error(tiny_live_policy):
+    with pytest.raises(TooLong):
+        completions.complete(tiny_live_policy, [[{"role": "user", "content": "x1 " * 2000}]])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_scripted_policy_completes_without_a_process(scripted_policy, script):
+    ((one, two),) = completions.complete(scripted_policy, [[{"role": "user", "content": "Hi"}]], n=2)
+    assert one.text == two.text != ""
+    assert (one.finish_reason, one.completion_tokens) == ("stop", 12)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_engine_that_fails_is_an_error_of_its_class(scripted_policy, script, monkeypatch):
+    monkeypatch.setattr(completions, "TRIES", 1)
+    script.fail_after = 2
+    with pytest.raises(EngineDown):
+        completions.complete(scripted_policy, [[{"role": "user", "content": "Hi"}]] * 3)

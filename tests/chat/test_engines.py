@@ -135,7 +135,8 @@ async def test_a_server_that_is_not_there_is_down():
 
 
 async def test_text_that_no_database_can_hold_is_mended():
-    async with server(HEAD, b'data: {"choices": [{"text": "a\\u0000b\\ud800c", "finish_reason": "stop"}]}\n\n') as (url, _):
+    odd = b'data: {"choices": [{"text": "a\\u0000b\\ud800c", "finish_reason": "stop"}]}\n\n'
+    async with server(HEAD, odd) as (url, _):
         assert "".join(piece.text for piece in await ask(url)) == "ab\ufffdc"
 
 
@@ -145,7 +146,7 @@ async def test_a_connection_that_idled_to_death_is_tried_again():
     async with server(kept, 0.05) as (url, calls):
         client = OpenAIClient(url, "", keep_alive=True, timeouts=QUICK)
         for _ in range(3):
-            assert [p.text async for p in client.stream("completions", {})][0] == "x"
+            assert "".join([p.text async for p in client.stream("completions", {})]) == "x"
             await asyncio.sleep(0.1)
         await client.close()
     assert len(calls) == 3
@@ -190,7 +191,10 @@ async def test_another_server_gets_messages_without_control_tokens(settings):
     assert (body["model"], body["seed"], body["max_tokens"], body["stream"]) == ("some-model", 5, 9, True)
 
 
-@given(st.lists(st.sampled_from(["<|", "|>", "im_end", "<s>", "</s>", "[INST]", "[/INST]", "<", "<eos>", " "])).map("".join))
+SHARDS = ["<|", "|>", "im_end", "<s>", "</s>", "[INST]", "[/INST]", "<", "<eos>", " "]
+
+
+@given(st.lists(st.sampled_from(SHARDS)).map("".join))
 def test_no_known_control_token_survives(text):
     assert not CONTROL.search(neutral({"role": "user", "content": text})["content"])
 
@@ -285,7 +289,9 @@ async def test_strangers_get_nothing_from_the_embedded_server(tiny_policy, small
         for key in ({}, {"Authorization": "Bearer wrong"}):
             asked = await anybody.post(f"{engine.url}/completions", json={"prompt": [5]}, headers=key)
             assert asked.status_code == 401
-        health = await anybody.get(engine.url.removesuffix("/v1") + "/health", headers={"Origin": "http://evil.example"})
+        health = await anybody.get(
+            engine.url.removesuffix("/v1") + "/health", headers={"Origin": "http://evil.example"}
+        )
         assert health.headers.get("access-control-allow-origin", "") not in ("*", "http://evil.example")
         assert (await anybody.get(engine.url.removesuffix("/v1") + "/slots")).status_code in (401, 501)
         shown = " ".join(psutil.Process(engine.pid).cmdline() + list(psutil.Process(engine.pid).environ().values()))
@@ -368,7 +374,7 @@ time.sleep(60)
 
 
 @hypothesis_settings(max_examples=50)
-@given(st.dictionaries(st.sampled_from(["temperature", "top_p", "seed", "max_completion_tokens"]), st.floats() | st.integers()))
+@given(st.dictionaries(st.sampled_from(list(Parameters().to_json())), st.floats() | st.integers()))
 def test_parameters_are_good_or_refused(values):
     with suppress(BadParameters):
         assert Parameters.from_json(Parameters.from_json(values).to_json()) == Parameters.from_json(values)

@@ -27,16 +27,16 @@ ATTACKS = [
     "[x](&#106;avascript:window.__pwned=1 'title\" onmouseover=\"window.__pwned=1')",
     "[x](data:text/html;base64,PHNjcmlwdD53aW5kb3cuX19wd25lZD0xPC9zY3JpcHQ+)",
     "[x](vbscript:msgbox)",
-    "[x](//evil.example/ \"x\" onclick=alert)",
+    '[x](//evil.example/ "x" onclick=alert)',
     "[x](file:///etc/passwd)",
     "<javascript:window.__pwned=1>",
     "![x](http://evil.example/x.png)",
-    "![x\" onerror=\"window.__pwned=1](http://evil.example/)",
+    '![x" onerror="window.__pwned=1](http://evil.example/)',
     "![a][b]\n\n[b]: http://evil.example/leak.png",
     "[a]: javascript:window.__pwned=1\n\n[a]",
-    "```html\"onload=\"window.__pwned=1\n<script>window.__pwned=1</script>\n```",
+    '```html"onload="window.__pwned=1\n<script>window.__pwned=1</script>\n```',
     "```<script>window.__pwned=1</script>\nx\n```",
-    "```python class=\"k\" style=\"x\"\nprint('</code></pre><script>window.__pwned=1</script>')\n```",
+    '```python class="k" style="x"\nprint(\'</code></pre><script>window.__pwned=1</script>\')\n```',
     "| a |\n|---|\n| <script>window.__pwned=1</script> |\n",
     "`<script>window.__pwned=1</script>`",
     "$$\\href{javascript:window.__pwned=1}{x}$$",
@@ -85,8 +85,11 @@ def test_an_attack_comes_out_harmless_at_every_length(attack):
         inspect(markdown.render(attack[:end] + "\n```py\nx = 1"))
 
 
+SHARDS = [*ATTACKS, "\n", "> ", "* ", "```", "[", "](", ")", "<", "|", "&", '"', "x"]
+
+
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from([*ATTACKS, "\n", "> ", "* ", "```", "[", "](", ")", "<", "|", "&", '"', "x"])).map("".join))
+@given(st.lists(st.sampled_from(SHARDS)).map("".join))
 def test_attacks_mixed_come_out_harmless(text):
     inspect(markdown.render(text))
 

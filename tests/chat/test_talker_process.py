@@ -41,9 +41,7 @@ def process():
         "CHAMSAE_CONTEXT_TOKENS": "1024",
         "DJANGO_SETTINGS_MODULE": "tests.settings",
     }
-    running = subprocess.Popen(
-        [sys.executable, "-c", RUN], cwd=settings.BASE_DIR, env=env, stdin=subprocess.PIPE
-    )
+    running = subprocess.Popen([sys.executable, "-c", RUN], cwd=settings.BASE_DIR, env=env, stdin=subprocess.PIPE)
     yield running
     running.kill()
     running.wait()
