@@ -1,5 +1,6 @@
 """The Korean catalogue: complete, certain, and of the strings that the code has."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -55,7 +56,14 @@ def test_the_catalogue_has_the_strings_of_the_code(tmp_path):
     shutil.copy(ROOT / "manage.py", tmp_path)
     command = "makemessages -l ko --no-wrap --no-location --ignore tests"
     assert command in (ROOT / "Makefile").read_text(encoding="utf-8")
-    subprocess.run([sys.executable, "manage.py", *command.split()], cwd=tmp_path, check=True, capture_output=True)
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "config.settings"}
+    subprocess.run(
+        [sys.executable, "manage.py", *command.split()],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
     collected = {message.id for message in entries(tmp_path / CATALOGUE.relative_to(ROOT))}
     known = {message.id for message in entries()}
     assert sorted(map(str, collected - known)) == [], "run `make messages` and translate"
