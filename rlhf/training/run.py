@@ -111,18 +111,10 @@ class RunDirectory:
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json in one step, with the seconds and the memory that it took."""
         figures = {"seconds": round(time.monotonic() - self.started, 2), "peak_memory_mb": peak_memory_mb()}
-        self._put("result.json", {**result, **figures})
+        write_json(self.path / "result.json", {**result, **figures})
 
     def fail(self, code: str, message: str) -> None:
-        self._put("error.json", {"code": code, "message": message})
-
-    def _put(self, name: str, value: Mapping[str, Any]) -> None:
-        draft = self.path / f"{name}.tmp"
-        with draft.open("w") as file:
-            json.dump({key: finite(item) for key, item in value.items()}, file, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, self.path / name)
+        write_json(self.path / "error.json", {"code": code, "message": message})
 
 
 def execute(stage: Callable[[RunDirectory], Mapping[str, Any]], path: Path) -> int:
@@ -131,6 +123,8 @@ def execute(stage: Callable[[RunDirectory], Mapping[str, Any]], path: Path) -> i
         directory = RunDirectory(path)
     except BadConfig as error:
         log.error("%s", error)
+        if path.is_dir():
+            write_json(path / "error.json", {"code": error_code(error), "message": str(error)})
         return FAILED
     for name in ("result.json", "error.json"):
         (path / name).unlink(missing_ok=True)
@@ -148,6 +142,16 @@ def execute(stage: Callable[[RunDirectory], Mapping[str, Any]], path: Path) -> i
         return FAILED
     shutil.rmtree(directory.checkpoint, ignore_errors=True)
     return DONE
+
+
+def write_json(target: Path, value: Mapping[str, Any]) -> None:
+    """Put an object at `target` whole or not at all; numbers that are not finite become null."""
+    draft = target.with_name(f"{target.name}.tmp")
+    with draft.open("w") as file:
+        json.dump(finite(value), file, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, target)
 
 
 def error_code(error: BaseException) -> str:

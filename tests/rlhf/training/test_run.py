@@ -85,6 +85,7 @@ def test_without_a_configuration_it_fails(tmp_path: Path) -> None:
     with pytest.raises(BadConfig):
         RunDirectory(tmp_path)
     assert run.execute(lambda d: {}, tmp_path) == run.FAILED
+    assert json.loads((tmp_path / "error.json").read_text())["code"] == "bad_config"
 
 
 WAITING = """
