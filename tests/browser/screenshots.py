@@ -24,7 +24,14 @@ WIDTHS = {390: 844, 1280: 800}
 SCHEMES = ("light", "dark")
 SKIPPED = {"healthz", "readyz", "conversation_list", "sign_out"}
 """Routes without a page of their own."""
-LINKED = {"conversation": r"/c/[0-9a-f-]{36}/", "moderation": r"/moderation/[\w-]+/", "runs": r"/runs/\d+/"}
+LINKED = {
+    "home-signed-in": r"/c/[0-9a-f-]{36}/",
+    "moderation": r"/moderation/\w+/\d+/",
+    "rules": r"/rules/[\w-]+/",
+    "training": r"/training/evaluations/\d+/",
+    "runs": r"/training/runs/\d+/",
+    "policies": r"/training/policies/[\w-]+/",
+}
 """Pages that a list links to: what their addresses look like."""
 CALM = {"CHAMSAE_MAX_COMPLETION_TOKENS": "100", "CHAMSAE_ENGINE_THREADS": "1", "CHAMSAE_TASK_STOCK": "2"}
 """Two threads that wait for each other on a busy machine are far slower than one."""
@@ -80,13 +87,10 @@ def talk(visitor: Visitor) -> None:
 def linked(visitor: Visitor, name: str, path: str) -> list[tuple[str, str]]:
     """The page itself, and the first one of its kind that it links to."""
     found = [(name, path)]
-    for list_name, pattern in LINKED.items():
-        if name == list_name or (list_name == "conversation" and name == "home-signed-in"):
-            hrefs = [
-                link.get_attribute("href") or "" for link in visitor.page.locator("main a, aside a, nav a").all()
-            ]
-            first = next((href for href in hrefs if re.fullmatch(pattern, href)), None)
-            found += [(f"{list_name}-one", first)] if first else []
+    if pattern := LINKED.get(name):
+        hrefs = [link.get_attribute("href") or "" for link in visitor.page.locator("a").all()]
+        first = next((href for href in hrefs if re.fullmatch(pattern, href)), None)
+        found += [(f"{name}-one", first)] if first else []
     return found
 
 
@@ -111,9 +115,10 @@ def shoot_all(site: Site) -> int:
 
 
 def shoot_with_linked(visitor: Visitor, name: str, path: str, look: str) -> int:
-    response = visitor.page.goto(visitor.site.url + path)
-    if response is None or response.status == 405 or "html" not in response.headers.get("content-type", ""):
+    answer = visitor.context.request.get(visitor.site.url + path)
+    if answer.status == 405 or "html" not in answer.headers.get("content-type", ""):
         return 0  # an address that only takes what is sent to it
+    visitor.go(path)
     shoot(visitor, name, look)
     more = linked(visitor, name, path)[1:]
     for other, where in more:

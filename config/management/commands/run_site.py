@@ -42,7 +42,8 @@ def talker() -> list[str]:
 def worker(name: str) -> list[str]:
     alone = ["--without-gossip", "--without-mingle", "--hostname", f"{name}@%h"]
     beat = ["--beat", "--schedule", settings.CELERY_BEAT_SCHEDULE_FILENAME]
-    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "config", "worker"]
+    quiet = ["-W", "ignore:You're running the worker"]  # as root: a danger with pickle, which is not accepted
+    celery = [sys.executable, *quiet, "-m", "celery", "--quiet", "-A", "config", "worker"]
     return [*celery, "--concurrency", WORKERS, "--loglevel", "WARNING", *alone, *beat]
 
 
