@@ -17,8 +17,9 @@ from chat.models import Policy
 from config import demo_report, throwaway
 from config.processes import end_with_parent
 from feedback import seed
+from feedback.cases import Plan
 from feedback.preferences import DEFAULT_PREFERENCE, PREFERENCES, BadFunction
-from feedback.simulation import Plan, simulate
+from feedback.simulation import simulate
 from rlhf import cycle, fetching
 from rlhf.commands import RlhfCommand
 

@@ -1,5 +1,6 @@
 """`manage.py run_site`: prepares the site, starts its processes, and ends all of them on Ctrl+C."""
 
+import contextlib
 import http.client
 import os
 import signal
@@ -13,12 +14,14 @@ from django.conf import settings
 from django.core.management import CommandParser, call_command
 from django.db import connections
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.table import Table
 
 from accounts import demo
 from accounts.commands import ChamsaeCommand
 from chat.models import EngineProcess, Policy
+from config.celery import app
 from config.processes import PortInUse, Processes, SiteRunning, claim_port, only_site_of
 from config.translations import compile_catalogues
 from feedback import seed
@@ -63,6 +66,12 @@ def page_answers(port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def fill_stock() -> None:
+    """Asks the worker for ranking tasks at once: whoever signs in first should not wait for the schedule."""
+    with contextlib.suppress(OperationalError), app.connection_for_write() as connection:  # the schedule asks again
+        app.send_task("feedback.tasks.stock_tasks", connection=connection)
 
 
 def engine_answers(since: datetime) -> bool:
@@ -120,6 +129,8 @@ class Command(ChamsaeCommand):
             processes.tick()
             waiting_for = "" if page_answers(port) and engine_answers(started_at) else waiting_for
         connections.close_all()
+        if not waiting_for:
+            fill_stock()
         if not self.stopping:
             self.greet(port, is_ready=not waiting_for)
         while not self.stopping:

@@ -1,0 +1,58 @@
+"""An admin at the training pages: train now, watch, see it answer, roll back with one click."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.site import running_site
+from tests.test_loop import OPEN_GATE, TINY
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(420)]
+
+
+@pytest.fixture(scope="module")
+def site(tiny_policy, tmp_path_factory):
+    with running_site(tmp_path_factory.mktemp("site"), tiny_policy, **TINY, **OPEN_GATE) as site:
+        site.manage("simulate_annotators", "--rankings", "16")
+        yield site
+
+
+def policy_that_answers(chatter):
+    page = chatter.page
+    chatter.go("/")
+    page.fill("#text", "Who are you?")
+    page.press("#text", "Enter")
+    reply = page.locator("article.assistant").last
+    expect(reply).to_have_attribute("data-state", "complete")
+    return reply.locator("[data-policy]").inner_text().split(" · ")[0]
+
+
+def wait_until_it_answers(chatter, wanted):
+    for _ in range(20):  # the engine swaps within seconds, while replies under way go on
+        if policy_that_answers(chatter) == wanted:
+            return
+        chatter.page.wait_for_timeout(500)
+    raise AssertionError(f"{wanted} does not answer")
+
+
+def test_train_now_promotes_and_one_click_rolls_back(visit, site):
+    chatter, admin = visit(site, "chatter"), visit(site, "admin")
+    base = policy_that_answers(chatter)
+    page = admin.page
+    admin.go("/training/")
+    expect(page.locator("main")).to_contain_text("simulated")
+    page.get_by_role("button", name="Train now").click()
+    page.wait_for_url(re.compile(r"/training/runs/\d+/"))
+    expect(page.locator("progress, .progress").first).to_be_visible(timeout=60_000)
+    expect(page.locator(".badge.ok", has_text="made live")).to_be_visible(timeout=300_000)
+    admin.go("/training/")
+    made = page.locator("section[aria-labelledby=live] .big").inner_text().split()[0]
+    assert made != base
+    wait_until_it_answers(chatter, made)
+
+    page.get_by_text("Roll back …").click()
+    page.fill("section[aria-labelledby=live] [name=reason]", "It was better before.")
+    page.get_by_role("button", name="Make the former version live again").click()
+    expect(page.locator("section[aria-labelledby=live] .big")).to_contain_text(base)
+    wait_until_it_answers(chatter, base)
