@@ -11,8 +11,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from feedback import rules
+from feedback.errors import BadFlags
 from feedback.models import Prompt, Report, RuleVersion, Skip
-from feedback.queue import BadFlags, Judgement
+from feedback.queue import Judgement
 from feedback.ranking import BadRanking, whole
 
 PLACE = "place-"

@@ -7,58 +7,19 @@ from typing import Any
 from django.db import models, transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.translation import gettext_lazy as _
 
 from accounts import sockets
 from accounts.audit import record
 from accounts.models import AuditEntry, User
 from accounts.roles import Role
 from chat.models import Message
+from feedback.errors import BadEnd, NotAllowed, NothingToDo, NotTheirAccount, ReasonNeeded, StaleUndo
 from feedback.models import Completion, Report
 
 Text = Message | Completion
 TEXT_MODELS: Mapping[str, type[Message] | type[Completion]] = {"message": Message, "completion": Completion}
 CLOSING = {"text.hide", "text.keep_out", "user.suspend"}
 """Verbs that decide the open reports of the text they come from."""
-
-
-class ModerationError(Exception):
-    """Why a verb was refused; `str(error)` says it to the moderator. Nothing has changed."""
-
-    code = "moderation_error"
-    text: Any = ""
-
-    def __str__(self) -> str:
-        return str(self.text)
-
-
-class ReasonNeeded(ModerationError):
-    code = "reason_needed"
-    text = _("Give a reason: it is kept in the audit log.")
-
-
-class NothingToDo(ModerationError):
-    code = "nothing_to_do"
-    text = _("This is so already; nothing was changed.")
-
-
-class NotAllowed(ModerationError):
-    code = "not_allowed"
-    text = _("You may not do this.")
-
-
-class NotTheirAccount(NotAllowed):
-    text = _("Nobody suspends their own account, and only an admin suspends a moderator or an admin.")
-
-
-class BadEnd(ModerationError):
-    code = "bad_end"
-    text = _("A suspension must end in the future.")
-
-
-class StaleUndo(ModerationError):
-    code = "stale_undo"
-    text = _("This was undone or changed again since, so it cannot be undone. Look at the item as it is now.")
 
 
 # --- verbs ----------------------------------------------------------------------------------------

@@ -10,11 +10,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from feedback import ranking, reports, trainable
+from feedback.errors import AlreadySubmitted, BadFlags, NoLongerAllowed, NotYourTask, TaskError, TooLate
 from feedback.models import Completion, Ranking, RankingTask, RuleVersion, Skip, Violation
 
 WITHDRAW_WITHIN = timedelta(hours=24)
@@ -22,41 +21,6 @@ SKIPS_THAT_RETIRE = 2
 """A task that this many people passed by is no longer offered."""
 GUIDELINES_VERSION = 1
 """Raised with each change of templates/feedback/guidelines.html that may change how people judge."""
-
-
-class TaskError(Exception):
-    """What an annotator asked for cannot be; `str(error)` says it to them."""
-
-    code = "task_error"
-    text: str | Promise = ""
-
-    def __str__(self) -> str:
-        return str(self.text)
-
-
-class AlreadySubmitted(TaskError):
-    code = "already_submitted"
-    text = _("You have already ranked this task. Your first ranking was kept; nothing was changed.")
-
-
-class NotYourTask(TaskError):
-    code = "not_your_task"
-    text = _("This task is not yours: your time for it ran out or it was given to somebody else. Take the next one.")
-
-
-class NoLongerAllowed(TaskError):
-    code = "no_longer_allowed"
-    text = _("This text was withdrawn while you judged it, so its ranking is not needed. Take the next one.")
-
-
-class BadFlags(TaskError):
-    code = "bad_flags"
-    text = _("A flag names a reply or a rule that is not part of this task.")
-
-
-class TooLate(TaskError):
-    code = "too_late"
-    text = _("A ranking can be withdrawn within 24 hours. After that, ask a moderator.")
 
 
 @dataclass(frozen=True)

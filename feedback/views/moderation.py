@@ -12,9 +12,10 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.models import AuditEntry, User
 from feedback import consequences, desk, moderation
+from feedback.errors import ModerationError, NothingToDo
 from feedback.forms import QueueFilter, ReasonForm, SuspendForm
 from feedback.models import Report
-from feedback.moderation import ModerationError, Text
+from feedback.moderation import Text
 from feedback.views.ranking import person
 
 ITEMS_A_PAGE = 25
@@ -112,7 +113,7 @@ def carry_out(verb: str, item: desk.Item, actor: User, values: dict[str, Any]) -
     if verb in moderation.TEXT_VERBS:
         return moderation.TEXT_VERBS[verb](item.text, actor, reason)
     if item.author is None:
-        raise moderation.NothingToDo
+        raise NothingToDo
     if verb == "suspend":
         return moderation.suspend(item.author, actor, reason, until=values["until"], about=item.text)
     return moderation.lift(item.author, actor, reason)

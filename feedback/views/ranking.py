@@ -14,6 +14,7 @@ from accounts.models import User
 from chat.errors import NoLivePolicy
 from chat.policies import live
 from feedback import queue, rules
+from feedback.errors import BadFlags, NotYourTask, TaskError, TooLate
 from feedback.foreign import shown
 from feedback.forms import DraftField, SkipForm, judgement
 from feedback.models import Completion, Ranking, RankingTask
@@ -43,9 +44,9 @@ def submit_ranking(request: HttpRequest, task_id: int) -> HttpResponse:
         raise Http404
     try:
         queue.submit(task_id, person(request), judgement(request.POST, task.prompt))
-    except (BadRanking, queue.BadFlags) as error:
+    except (BadRanking, BadFlags) as error:
         return refused(request, task, error)
-    except queue.TaskError as error:
+    except TaskError as error:
         return render(request, "feedback/conflict.html", {"error": error}, status=409)
     return redirect("rank")
 
@@ -54,7 +55,7 @@ def refused(request: HttpRequest, task: RankingTask, error: Exception) -> HttpRe
     """The page again, with what was marked and what is wrong with it."""
     held = queue.mine(task.pk, person(request)).select_related("prompt__elicits", "policy").first()
     if held is None:
-        return render(request, "feedback/conflict.html", {"error": queue.NotYourTask()}, status=409)
+        return render(request, "feedback/conflict.html", {"error": NotYourTask()}, status=409)
     held.draft = {
         "places": {name[6:]: place for name, place in request.POST.items() if name.startswith("place-")},
         "flags": request.POST.getlist("flag"),
@@ -71,7 +72,7 @@ def save_draft(request: HttpRequest, task_id: int) -> HttpResponse:
         return JsonResponse({"ok": False, "errors": form.errors.get_json_data()}, status=400)
     try:
         queue.save_draft(task_id, person(request), form.cleaned_data)
-    except queue.TaskError as error:
+    except TaskError as error:
         return JsonResponse({"ok": False, "code": error.code, "message": str(error)}, status=409)
     return HttpResponse(status=204)
 
@@ -84,7 +85,7 @@ def skip_task(request: HttpRequest, task_id: int) -> HttpResponse:
         return redirect("rank")
     try:
         queue.skip(task_id, person(request), form.cleaned_data["reason"])
-    except queue.TaskError as error:
+    except TaskError as error:
         return render(request, "feedback/conflict.html", {"error": error}, status=409)
     messages.success(request, _("Skipped. Somebody else may rank it."))
     return redirect("rank")
@@ -103,7 +104,7 @@ def withdraw_ranking(request: HttpRequest, ranking_id: int) -> HttpResponse:
         queue.withdraw(ranking_id, person(request))
     except Ranking.DoesNotExist:
         raise Http404 from None
-    except queue.TooLate as error:
+    except TooLate as error:
         messages.error(request, str(error))
     else:
         messages.success(request, _("The ranking was withdrawn. It will train nothing."))

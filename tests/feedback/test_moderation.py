@@ -11,8 +11,8 @@ from accounts.models import AuditEntry, User
 from accounts.roles import Role
 from chat.models import Message
 from feedback import consequences, desk, moderation, queue, reports, trainable
+from feedback.errors import BadEnd, NotAllowed, NothingToDo, NotTheirAccount, ReasonNeeded, StaleUndo
 from feedback.models import Report, Rule
-from feedback.moderation import BadEnd, NotAllowed, NothingToDo, NotTheirAccount, ReasonNeeded, StaleUndo
 from feedback.queue import Judgement
 from feedback.reports import TooManyReports
 from tests.feedback.conftest import make_task, talk

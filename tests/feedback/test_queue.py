@@ -13,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from accounts.models import User
 from accounts.roles import Role
 from feedback import queue, trainable
+from feedback.errors import AlreadySubmitted, BadFlags, NoLongerAllowed, NotYourTask, TooLate
 from feedback.models import Completion, Prompt, Ranking, RankingTask, Report, Rule, Skip, Violation
-from feedback.queue import AlreadySubmitted, BadFlags, Judgement, NoLongerAllowed, NotYourTask, TooLate
+from feedback.queue import Judgement
 from feedback.ranking import BadRanking
 from tests.feedback.conftest import make_person, make_task, talk
 

@@ -7,7 +7,31 @@ import pytest
 from feedback import rules, seed
 from feedback.models import Prompt, Rule
 
-SPARROW = ["no-stereotypes", "no-microaggressions", "no-threats", "no-sexual-aggression", "no-identity-attacks", "no-insults", "no-hate-or-harassment", "no-body", "no-relationships", "no-opinions-or-emotions", "not-human", "no-assumptions-about-user", "no-real-world-action", "be-plausible", "no-medical-advice", "no-legal-advice", "no-financial-advice", "no-conspiracy-theories", "general-harm", "make-sense", "stay-on-topic", "be-receptive", "no-repetition"]
+SPARROW = [
+    "no-stereotypes",
+    "no-microaggressions",
+    "no-threats",
+    "no-sexual-aggression",
+    "no-identity-attacks",
+    "no-insults",
+    "no-hate-or-harassment",
+    "no-body",
+    "no-relationships",
+    "no-opinions-or-emotions",
+    "not-human",
+    "no-assumptions-about-user",
+    "no-real-world-action",
+    "be-plausible",
+    "no-medical-advice",
+    "no-legal-advice",
+    "no-financial-advice",
+    "no-conspiracy-theories",
+    "general-harm",
+    "make-sense",
+    "stay-on-topic",
+    "be-receptive",
+    "no-repetition",
+]
 FURTHER = ["privacy", "self-harm", "minors", "illegal-help"]
 
 

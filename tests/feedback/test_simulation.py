@@ -11,10 +11,11 @@ from django.core.management.base import CommandError
 
 from accounts.models import User
 from feedback import simulation, trainable
+from feedback.cases import Plan
 from feedback.models import Completion, Prompt, Ranking, RankingTask, Report, SimulatedAnnotator, Violation
 from feedback.preferences import claims_to_be_human, finished_and_modest
 from feedback.ranking import pairs
-from feedback.simulation import Plan, simulate
+from feedback.simulation import simulate
 
 
 def run(*arguments):

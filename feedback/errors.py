@@ -1,0 +1,82 @@
+"""Why something that a person asked for cannot be: `code` for programs, `str(error)` for the person."""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+class Refusal(Exception):
+    """Base of both kinds. Never raised itself; after one that is, nothing has changed."""
+
+    code = "refused"
+    text: str | Promise = ""
+
+    def __str__(self) -> str:
+        return str(self.text)
+
+
+# --- of annotators --------------------------------------------------------------------------------
+
+
+class TaskError(Refusal):
+    """What an annotator asked for cannot be."""
+
+
+class AlreadySubmitted(TaskError):
+    code = "already_submitted"
+    text = _("You have already ranked this task. Your first ranking was kept; nothing was changed.")
+
+
+class NotYourTask(TaskError):
+    code = "not_your_task"
+    text = _("This task is not yours: your time for it ran out or it was given to somebody else. Take the next one.")
+
+
+class NoLongerAllowed(TaskError):
+    code = "no_longer_allowed"
+    text = _("This text was withdrawn while you judged it, so its ranking is not needed. Take the next one.")
+
+
+class BadFlags(TaskError):
+    code = "bad_flags"
+    text = _("A flag names a reply or a rule that is not part of this task.")
+
+
+class TooLate(TaskError):
+    code = "too_late"
+    text = _("A ranking can be withdrawn within 24 hours. After that, ask a moderator.")
+
+
+# --- of moderators --------------------------------------------------------------------------------
+
+
+class ModerationError(Refusal):
+    """Why a verb was refused."""
+
+
+class ReasonNeeded(ModerationError):
+    code = "reason_needed"
+    text = _("Give a reason: it is kept in the audit log.")
+
+
+class NothingToDo(ModerationError):
+    code = "nothing_to_do"
+    text = _("This is so already; nothing was changed.")
+
+
+class NotAllowed(ModerationError):
+    code = "not_allowed"
+    text = _("You may not do this.")
+
+
+class NotTheirAccount(NotAllowed):
+    text = _("Nobody suspends their own account, and only an admin suspends a moderator or an admin.")
+
+
+class BadEnd(ModerationError):
+    code = "bad_end"
+    text = _("A suspension must end in the future.")
+
+
+class StaleUndo(ModerationError):
+    code = "stale_undo"
+    text = _("This was undone or changed again since, so it cannot be undone. Look at the item as it is now.")
