@@ -37,9 +37,10 @@ SHORT = {
     "policy": {"iterations": 2, "prompts_per_iteration": 4, "completions_per_prompt": 2, "max_tokens": 12,
                "calibration_prompts": 4, "minibatch_rows": 8, "rank": 4},
     "reward_model": {"epochs": 1, "rank": 4},
-    "evaluation": {},
+    "evaluation": {"prompts": 12, "draws": 1, "best_of": 2, "best_of_prompts": 4, "max_tokens": 12},
 }  # fmt: skip
 """A cycle of seconds."""
+TASTES = ["--preference", "tests.tastes:vowels", "--flags", "no-body=tests.tastes:has_an_a", "--held-out", "0.4"]
 CYCLE = f"""
 import json
 from rlhf import cycle
@@ -63,14 +64,18 @@ print(Conversation.objects.create(owner=User.objects.get(username="chatter")).pk
 """
 
 
-def shell(site, program, **settings):
+def shell(site, program):
     """Runs a program on the site's state and returns the JSON that it printed."""
+    return json.loads(command(site.environment, "shell", "--verbosity", "0", "-c", program).strip().splitlines()[-1])
+
+
+def command(environment, *words):
     done = subprocess.run(
-        [sys.executable, "manage.py", "shell", "--verbosity", "0", "-c", program],
-        cwd=ROOT, env={**site.environment, **settings}, capture_output=True, text=True, timeout=300,
+        [sys.executable, "manage.py", *words],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def talk(site, text="Hello"):
@@ -114,7 +119,7 @@ def test_the_loop_closes_and_its_twin_is_refused(tiny_policy, tmp_path):
     with running_site(home, tiny_policy, **TINY) as site:
         base = talk(site).policy
         rank_one(site)
-        judged = json.loads(site.manage("simulate_annotators", "--rankings", "24", "--json"))
+        judged = json.loads(site.manage("simulate_annotators", "--rankings", "24", *TASTES, "--json"))
         assert judged["simulated"] is True
         before = shell(site, GREEDY)
 
@@ -124,10 +129,12 @@ def test_the_loop_closes_and_its_twin_is_refused(tiny_policy, tmp_path):
         assert refused["gate"]["reasons"]
         assert talk(site).policy == base
 
-        passed = shell(site, CYCLE, **OPEN_GATE)
+        candidate = refused["policy"]
+        again = {**site.environment, **OPEN_GATE}
+        passed = json.loads(command(again, "evaluate_policy", candidate, "--json"))
         assert passed["gate"]["passed"] is True, passed["gate"]["reasons"]
-        assert passed["base_policy"] == base
-        talk_until(site, passed["policy"])
+        site.manage("promote_policy", candidate)
+        talk_until(site, candidate)
         assert shell(site, GREEDY) != before
 
         back = json.loads(site.manage("rollback_policy", "--by", "admin", "--reason", "a test", "--json"))

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.site import running_site
-from tests.test_loop import OPEN_GATE, TINY
+from tests.test_loop import OPEN_GATE, TASTES, TINY
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(420)]
 
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(420)]
 @pytest.fixture(scope="module")
 def site(tiny_policy, tmp_path_factory):
     with running_site(tmp_path_factory.mktemp("site"), tiny_policy, **TINY, **OPEN_GATE) as site:
-        site.manage("simulate_annotators", "--rankings", "16")
+        site.manage("simulate_annotators", "--rankings", "16", *TASTES)
         yield site
 
 
