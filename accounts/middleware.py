@@ -8,6 +8,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import translation
+from django.utils.cache import patch_vary_headers
 from django.views.defaults import page_not_found
 
 from accounts.permissions import roles_for
@@ -30,6 +31,7 @@ class LanguageMiddleware:
             request.LANGUAGE_CODE = chosen
             response = self.get_response(request)
         response.setdefault("Content-Language", chosen)
+        patch_vary_headers(response, ("Accept-Language", "Cookie"))
         return response
 
 
