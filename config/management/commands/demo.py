@@ -18,7 +18,6 @@ from config import demo_report, throwaway
 from config.processes import end_with_parent
 from feedback import seed
 from feedback.cases import Plan
-from feedback.cases import Plan
 from feedback.preferences import DEFAULT_PREFERENCE, PREFERENCES, BadFunction
 from feedback.simulation import simulate
 from rlhf import cycle, fetching
