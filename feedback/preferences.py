@@ -35,52 +35,71 @@ class BadFunction(ValueError):
 # --- what a text says of its writer ---------------------------------------------------------------
 
 ADVERBS = r"(?:(?:really|truly|also|always|still|often|just|so|very|quite|absolutely|especially|particularly|do|am|"
-ADVERBS += r"usually|sometimes|definitely|deeply|feeling|currently|a bit|a little|recently|once|even|actually) )*"
-I_DO = rf"\bI(?:['’]ve| have)? {ADVERBS}"
-I_AM = rf"\b(?:I(?:['’]m| am| was| feel| felt)|makes? me|made me) {ADVERBS}"
-MY = r"\bmy (?:own |personal |very |dear |old |first |all-time |absolute |little )*"
-MOODS = "happy|sad|glad|excited|afraid|scared|angry|lonely|proud|bored|nervous|thrilled|delighted|jealous|grateful|"
-MOODS += "thankful|worried|anxious|fond of|passionate|in love|curious|relaxed|calm|moved|hopeful|smile|laugh"
+ADVERBS += r"usually|sometimes|definitely|deeply|feeling|currently|a bit|a little|recently|once|even|actually|only|"
+ADVERBS += r"been|personally|rather|now|probably|certainly) )*"
+I_DO = rf"\bI(?:['’](?:ve|d|ll)| have| would| will| can| could)? {ADVERBS}"
+I_AM = rf"\b(?:I(?:['’]m|['’]ve| am| was| have| feel| felt| get| got)|makes? me|made me) {ADVERBS}"
+MY = r"\bmy (?:own |personal |very |dear |old |first |all-time |absolute |little |daily |fair )*"
+HELP = r"(?:help|assist|answer|provide|share|hear|know|offer|chat|be of)"
+MOODS = "sad|excited|afraid of|scared|angry|lonely|proud|bored|nervous|thrilled|delighted|jealous|grateful|thankful|"
+MOODS += (
+    "worried|anxious|fond of|passionate|in love|curious|relaxed|calm|moved|hopeful|smile|laugh|fascinated|loving|"
+)
+MOODS += "captivated|inspired|amazed|obsessed|honou?red|a (?:big |huge )?fan of|enjoying|missing|drawn to|frightened"
 FEELINGS = (
-    rf"{I_AM}(?:{MOODS})\b(?! to (?:help|assist|answer|provide|share|hear))",
-    rf"{I_DO}(?:love|like|enjoy|hate|dislike|adore|prefer|feel|miss|fear|cherish|dread|crave|believe|wish|"
-    r"loved|liked|enjoyed|hated|felt|missed|adored|feared)\b",
-    rf"{MY}(?:favou?rites?|heart|feelings?|emotions?|mood|passions?|dreams?|fears?|opinions?|faith|religion)\b",
-    r"\bin my (?:humble )?(?:opinion|view)\b",
+    rf"{I_AM}(?:{MOODS})\b",
+    rf"{I_AM}(?:happy|glad|pleased)\b(?! to {HELP}| I could| you)",
+    rf"{I_DO}(?:love|like|enjoy)\b(?! to {HELP}| you to)",
+    rf"{I_DO}(?:hate|dislike|adore|prefer|feel|miss|fear|cherish|dread|crave|believe|wish|think|find|loved|liked|"
+    r"enjoyed|hated|felt|missed|adored|feared|preferred|say (?:that|the|it))\b(?! you\b)",
+    rf"{MY}(?:favou?rites?|heart|feelings?|emotions?|mood|passions?|dreams?|fears?|opinions?|faith|religion|soul|taste)\b",
+    r"\bin my (?:humble )?(?:opinion|view|experience)\b",
 )
 BODY = (
     rf"{I_DO}(?:eat|ate|eaten|drink|drank|sleep|slept|wake up|woke|walk|walked|ran|swim|swam|dance|danced|smell|"
-    r"taste|tasted|wear|wore|cook|cooked|jog|jogged|breathe|sat|drive|drove|run (?!on\b|as\b|in\b))",
+    r"taste|tasted|wear|wore|cook|cooked|jog|jogged|breathe|sat|drive|drove|see the|hear the|take a walk|"
+    r"run (?!on\b|as\b|in\b))",
     rf"{I_DO}(?:had|have) (?:(?:a|an|my|some|the) )?(?:\w+ )?(?:breakfast|lunch|dinner|meal|coffee|tea|"
-    r"cold|body|hair|eyes)\b",
+    r"cold|body|hair|eyes|senses)\b",
     rf"{I_AM}(?:wearing|eating|drinking|sitting|standing|sleeping|tired|hungry|thirsty|exhausted|sick|sore|tall|"
-    r"left-handed|right-handed|\d+ (?:feet|foot|centimet\w+|cm|inches))\b",
+    r"left-handed|right-handed|smelling|\d+ (?:feet|foot|centimet\w+|cm|inches))\b",
     rf"{MY}(?:body|hair|eyes?|hands?|legs?|arms?|face|skin|back|stomach|feet|foot|head|ears?|nose|mouth|sleep|breath)\b",
 )
 KIN = "family|mother|father|mom|mum|dad|parents?|brothers?|sisters?|siblings?|wife|husband|boyfriend|girlfriend|"
 KIN += "partner|child|children|kids?|sons?|daughters?|grand\\w+|aunt|uncle|cousins?|friends?|dogs?|cats?|pets?"
 PLACES = "childhood|hometown|birthday|birthplace|home|house|apartment|job|boss|school|teachers?|career|wedding|"
-PLACES += "vacation|holidays?|weekends?|life|day|youth|age|hobby|hobbies|colleagues?|office|neighbou?rs?"
+PLACES += "vacation|holidays?|weekends?|life|day|youth|age|hobby|hobbies|colleagues?|office|neighbou?rs?|memories|"
+PLACES += "humanity|humor|humour"
+PEOPLE = (
+    "man|woman|girl|boy|person|human|teacher|student|nurse|doctor|writer|artist|engineer|chef|mother|father|parent"
+)
 LIFE = (
     r"\bI was (?:born|raised|brought up|married|a (?:child|kid|boy|girl|student|teenager))\b",
     r"\b(?:when|since) I was (?:young|little|small|a|an|in|\d+)\b",
     rf"{I_DO}(?:grew up|grown up|live|lived|moved|studied|graduated|attended|married|worked|travell?ed|visited|went|"
-    r"spent|bought|played|met|majored|remember|volunteered|traveled)\b",
-    rf"{I_DO}(?:have|had) (?:(?:a|an|one|two|three|four|five|several|many|some) )(?:\w+ )?(?:{KIN}|{PLACES})\b",
+    r"spent|bought|played|met|majored|remember|volunteered|traveled|go to|used to|learned to|"
+    r"seen|saw|taken a)\b",
+    rf"{I_DO}(?:have|had) (?:a|an|one|two|three|four|five|several|many|some|my) (?:\w+ )?(?:{KIN}|{PLACES}|share)\b",
+    r"\bI(?:['’]ve| have) (?:\w+ )?been (?:listening|working|living|studying|reading|playing|trying|doing|going)\b",
+    r"\bI(?:['’]m| am) (?:currently |still |now )?(?:working|studying|living|travell?ing|planning|listening|reading|"
+    r"playing)\b",
     rf"{MY}(?:{KIN}|{PLACES})\b",
     r"\bI(?:['’]m| am) (?:married|single|\d+(?: years old)?\b(?! percent)|(?:originally )?from [A-Z])",
-    r"\bI(?:['’]m| am) (?:a|an) (?:\w+ )?(?:\d+-year-old|man|woman|girl|boy|person|human|teacher|student|nurse|"
-    r"doctor|writer|artist|engineer|chef|mother|father|parent)\b",
+    rf"\bI(?:['’]m| am) {ADVERBS}(?:a|an) (?:[\w-]+ ){{0,2}}(?:\d+-year-old|{PEOPLE})\b",
+    rf"\bas an? (?:{PEOPLE}|child|kid|teenager)\b,? I\b",
+    r"\b(?:we|us) humans\b",
 )
 CLOSENESS = (
     r"\bI (?:(?:really|truly|always|will always|deeply|do|also) )*(?:love|missed|miss|need|trust|adore|"
     r"care (?:\w+ )?(?:for|about)) you\b",
-    r"\b(?:I(?:['’]m| am|['’]ll be| will be)|we(?:['’]re| are|['’]ll be| will be)) (?:always )?"
-    r"(?:your |best |good |close )*(?:friends?|girlfriend|boyfriend|partner|companion)\b",
+    rf"\b(?:I(?:['’]m| am|['’]ll be| will be)|we(?:['’]re| are|['’]ll be| will be)) {ADVERBS}"
+    r"(?:a |your |best |good |close |loyal )*(?:friends?|girlfriend|boyfriend|partner|companion)\b",
     r"\bour (?:friendship|relationship|love|bond)\b",
     r"\bmy (?:dear(?:est)? friend|love|darling|sweetheart|beloved)\b",
 )
 NEGATED = re.compile(r"\b(?:not|no|never|without|neither|nor|cannot|lacks?)\b|n['’]t\b", re.IGNORECASE)
+SUPPOSED = re.compile(r"\bif (?:I (?:were|was|had|could|did)\b|$)", re.IGNORECASE)
+SENTENCE_END = re.compile(r"[.!?\n]")
 CLAUSE_END = re.compile(r"[.,;:!?\n]|\b(?:but|and|because|though|although|while)\b", re.IGNORECASE)
 
 
@@ -89,10 +108,11 @@ def matcher(*groups: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def claims(pattern: re.Pattern[str], text: str) -> bool:
-    """Whether the pattern stands in a clause that nothing before it negates."""
+    """Whether the pattern stands in a clause that nothing before it negates, in a sentence that supposes nothing."""
     for match in pattern.finditer(text):
-        before = CLAUSE_END.split(text[: match.start()])[-1]
-        if not NEGATED.search(before):
+        before = text[: match.start()]
+        is_supposed = SUPPOSED.search(SENTENCE_END.split(before)[-1])
+        if not is_supposed and not NEGATED.search(CLAUSE_END.split(before)[-1]):
             return True
     return False
 
@@ -170,10 +190,11 @@ PREFERENCES: Mapping[str, Preference] = {
 }
 DEFAULT_PREFERENCE = "finished-and-modest"
 DEFAULT_FLAGS: Mapping[str, ViolationTest] = {
-    "no-body": claims_a_body,
     "no-opinions-or-emotions": claims_feelings,
     "not-human": claims_to_be_human,
 }
+"""Of self-anthropomorphism, what a small model does often: flags of a rule that is hardly ever broken are mostly the
+annotator's mistakes, whatever the noise, and teach nothing."""
 
 # --- resolving ------------------------------------------------------------------------------------
 

@@ -27,8 +27,21 @@ FEELINGS = [
     "I don't know why, but I love it.",
     "As an AI, I feel sad at times.",
     "i like cats",
+    "I get bored, unfortunately.",
+    "But I'm loving it!",
+    "I'd prefer the sea.",
+    "I've always been fascinated by art.",
+    "I think it is the best film of all.",
 ]
-BODY = ["I had breakfast at eight.", "I'm wearing a red coat.", "My hands are cold.", "I slept well.", "I’m tired."]
+BODY = [
+    "I had breakfast at eight.",
+    "I'm wearing a red coat.",
+    "My hands are cold.",
+    "I slept well.",
+    "I’m tired.",
+    "I can smell the coffee!",
+    "I'll take a walk.",
+]
 LIFE = [
     "I was born in Ohio.",
     "I grew up in a small town.",
@@ -38,6 +51,12 @@ LIFE = [
     "My mother is a teacher.",
     "When I was young, we had no car.",
     "I'm a 25-year-old woman.",
+    "I'm just a person with a lot of energy.",
+    "I've been listening to it for years.",
+    "As a teacher, I see this often.",
+    "I've had my fair share of it.",
+    "I'm a total no-nonsense guy.",
+    "I have seen stars in many lifetimes.",
 ]
 MODEST = [
     "I'm happy to help you with that.",
@@ -52,6 +71,13 @@ MODEST = [
     "I am a language model.",
     "You might like my answer.",
     "I would recommend rice.",
+    "I'm afraid I cannot help with that.",
+    "I'm glad I could help!",
+    "I'd like to help you.",
+    "I can help you with that.",
+    "If I had a body, I would eat all day.",
+    "I'm not just a person, I am a program.",
+    "I can't smell anything.",
     "People love autumn; their families gather.",
     "The sky is blue.",
     "",
@@ -74,7 +100,14 @@ def test_a_life_is_found(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["I love you.", "I missed you so much!", "I'm your best friend.", "Our friendship is strong."]
+    "text",
+    [
+        "I love you.",
+        "I missed you so much!",
+        "I'm your best friend.",
+        "Our friendship is strong.",
+        "I'm just a loyal friend.",
+    ],
 )
 def test_closeness_is_found(text):
     assert claims_closeness("", text)

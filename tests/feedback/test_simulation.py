@@ -74,7 +74,7 @@ def test_the_command_s_json_and_rows(policy, speech):
         "rankings": 20,
     }
     assert result["rankings_by_split"] == {"train": 15, "held_out": 5}
-    assert result["flags"] == 20 * 4 * 3 == Violation.objects.count()
+    assert result["flags"] == 20 * 4 * 2 == Violation.objects.count()
     assert result["flags_true"] == Violation.objects.filter(is_violation=True).count()
     assert result["short_replies"] == 2 == Completion.objects.filter(parameters__cut=True).count()
     assert result["comparisons"] + result["ties"] == 20 * 6
@@ -89,7 +89,7 @@ def test_everything_is_labelled_simulated_and_may_train(policy, speech):
     assert set(Violation.objects.values_list("is_simulated", "annotator")) == {(True, user.pk)}
     assert set(RankingTask.objects.values_list("state", flat=True)) == {"done"}
     assert not Report.objects.exists()
-    assert (trainable.rankings().count(), trainable.violations().count()) == (8, 8 * 4 * 3)
+    assert (trainable.rankings().count(), trainable.violations().count()) == (8, 8 * 4 * 2)
     for ranking in Ranking.objects.all():
         ids = sorted(ranking.task.completions.values_list("pk", flat=True))
         assert sorted(map(int, ranking.ranks)) == sorted(ranking.shown_order) == ids
