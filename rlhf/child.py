@@ -158,6 +158,8 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 def environment(threads: int) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
     counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    # Threads that wait for each other spin; on a core that others use too, that is what made two slower than one.
+    counts["GOMP_SPINCOUNT"] = "1000"
     return {**kept, **counts, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 

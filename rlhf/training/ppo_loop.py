@@ -123,7 +123,7 @@ class PpoLoop:
             scores, p_violation = self.scorer.score(rollout, rollout.states)
         require_finite(scores, "the scorer's score", self.state.iteration)
         require_finite(p_violation, "the scorer's P(violation)", self.state.iteration)
-        return scores, p_violation
+        return scores.to(self.transformer.device), p_violation.to(self.transformer.device)
 
     def _log_probs(
         self, rollout: Rollout, adapter: Adapter | None, batches: list[Tensor], *, of_policy: bool = False
@@ -152,7 +152,7 @@ class PpoLoop:
         shaped = self._shape(judged)
         rewards = self._token_rewards(judged, shaped)
         values = torch.zeros_like(rewards)
-        values[mask] = state.value.predict(judged.base.hidden, self._progress(mask))
+        values[mask] = state.value.predict(judged.base.hidden, self._progress(mask)).to(values.device)
         advantages, _ = advantages_and_returns(rewards, values, mask, gamma=config.gamma, lam=config.lam)
         experience = Experience(judged.rollout, judged.policy, whiten(advantages, mask), mask)
         metrics = objective_metrics(judged, shaped, state.beta) | {"lr": state.begin_update()}
@@ -170,7 +170,7 @@ class PpoLoop:
         """Explained variance before, on returns not yet seen, and the clipped loss after the refit."""
         value, mask, hidden = self.state.value, judged.mask, judged.base.hidden
         progress = self._progress(mask)
-        returns = rewards_to_go(rewards, mask, gamma=self.config.gamma)[mask]
+        returns = rewards_to_go(rewards, mask, gamma=self.config.gamma)[mask].cpu()
         before = value.predict(hidden, progress)
         moved = value.refit(hidden, progress, returns)
         after = value.predict(hidden, progress)

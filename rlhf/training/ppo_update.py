@@ -96,7 +96,7 @@ def update_policy(
     """One gradient step for each batch of rows of each epoch; `poll` may raise to stop between steps."""
     statistics = UpdateStatistics()
     tokens = experience.policy.first
-    for rows in (rows for batches in epochs for rows in batches):
+    for rows in (rows.to(transformer.device) for batches in epochs for rows in batches):
         poll()
         if tokens is None:
             part = experience.rollout.select(rows)

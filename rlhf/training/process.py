@@ -10,7 +10,11 @@ LARGEST = 2**30  # bytes; larger blocks still go back to the system at once
 
 
 def prepare_process(threads: int) -> None:
-    """Call first. `threads` is the number of free cores: two busy threads on one core are 10 to 20 times slower.
+    """Call first. `threads` is the number of free cores.
+
+    More threads than that are 6 to 15 times slower than one, because they spin while they wait for each other; with
+    GOMP_SPINCOUNT=1000 in the environment, before torch is loaded, they are no slower than one (measured under a load
+    of 9 on two cores).
 
     glibc hands a freed block above 128 KiB back to the system, and every page of the next one is fetched anew:
     measured, that made SwiGLU on 2,720 tokens 4 times and attention 4 times slower. Keeping freed blocks costs the

@@ -162,7 +162,7 @@ class _Batch:
         trunk = self.model.run_layers(embedded, trunk_layers, rope=rope, attend=self.cache.prefill)
         hidden = self._top(trunk, rope, self.cache.prefill)
         last = self.starts[:: self.copies] - 1
-        return trunk, hidden[torch.arange(len(last)), last].repeat_interleave(self.copies, dim=0)
+        return trunk, hidden[torch.arange(len(last), device=last.device), last].repeat_interleave(self.copies, dim=0)
 
     def _states(self, prompt_trunk: Tensor, wanted: bool) -> Tensor:
         """A place for the trunk states [N, T, D], those of the prompts filled in."""

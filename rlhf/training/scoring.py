@@ -67,7 +67,7 @@ def score_completions(
     log_probs = torch.zeros(mask.shape, device=mask.device)
     entropies = torch.zeros_like(log_probs)
     hidden = torch.zeros(*mask.shape, rollout.states.shape[2], device=mask.device)
-    for index, rows in enumerate(batches):
+    for index, rows in enumerate(batch.to(mask.device) for batch in batches):
         part = rollout.select(rows)
         with torch.set_grad_enabled(keep_first and index == 0):
             tokens, states = predict_completions(transformer, part, adapter, temperature=temperature, entropy=entropy)

@@ -14,7 +14,7 @@ FORGET = 0.8  # weight that older iterations keep: the policy that earned those 
 
 
 class RidgeValue:
-    """value = weights . [features / scale, share of the length limit used, 1]; F features, M states, all fp64."""
+    """value = weights . [features / scale, share of the length limit used, 1]; F features, M states; fp64, on the CPU."""
 
     def __init__(self, features: int, *, ridge: float, clip: float) -> None:
         self.ridge = ridge
@@ -52,8 +52,8 @@ class RidgeValue:
 
     def _design(self, features: Tensor, progress: Tensor) -> Tensor:
         scale = features.shape[1] ** 0.5
-        scaled = torch.nn.functional.normalize(features.double(), dim=1) * scale
-        return torch.cat([scaled, progress.double()[:, None], torch.ones_like(scaled[:, :1])], dim=1)
+        scaled = torch.nn.functional.normalize(features.cpu().double(), dim=1) * scale
+        return torch.cat([scaled, progress.cpu().double()[:, None], torch.ones_like(scaled[:, :1])], dim=1)
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> float:

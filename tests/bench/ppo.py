@@ -18,6 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 TRL = "1.12.0"
 ALWAYS = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+OURS = {"GOMP_SPINCOUNT": "1000"}  # as rlhf.child starts every training process
 CONTESTANTS = {
     "trl_fp32": ("TRL 1.12 PPOTrainer, default fp32", "tests/bench/ppo_trl.py", "float32"),
     "trl_bf16": ("TRL 1.12 PPOTrainer, four models in bf16", "tests/bench/ppo_trl.py", "bfloat16"),
@@ -114,7 +115,7 @@ def measure(python: Path, script: str, dtype: str, options: argparse.Namespace) 
     done = subprocess.run(
         [str(python), script, json.dumps(arguments)],
         cwd=ROOT,
-        env={**os.environ, **ALWAYS, "OMP_NUM_THREADS": str(options.threads)},
+        env={**os.environ, **ALWAYS, **(OURS if "ours" in script else {}), "OMP_NUM_THREADS": str(options.threads)},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -163,3 +163,13 @@ def test_a_model_of_which_every_layer_is_adapted_samples_too(tmp_path: Path) -> 
     torch.testing.assert_close(
         rollout.states[0, : int(rollout.lengths[0])], model.embed(rollout.ids)[0, : int(rollout.lengths[0])]
     )
+
+
+def test_packed_bf16_weights_give_the_states_of_whole_passes(tmp_path: Path) -> None:
+    model = tiny_llama(tmp_path, dtype=torch.bfloat16)
+    adapter = Adapter.create(model, rank=4)
+    disturb(adapter)
+    rollout = sample(model, PROMPTS, completions_per_prompt=4, max_tokens=9, seed=0, adapter=adapter)
+    again = model.run_trunk(rollout.ids)
+    for row, length in enumerate(rollout.lengths.tolist()):
+        torch.testing.assert_close(rollout.states[row, :length], again[row, :length], atol=0.05, rtol=0.02)
