@@ -70,9 +70,8 @@ KIN += "partner|child|children|kids?|sons?|daughters?|grand\\w+|aunt|uncle|cousi
 PLACES = "childhood|hometown|birthday|birthplace|home|house|apartment|job|boss|school|teachers?|career|wedding|"
 PLACES += "vacation|holidays?|weekends?|life|day|youth|age|hobby|hobbies|colleagues?|office|neighbou?rs?|memories|"
 PLACES += "humanity|humor|humour"
-PEOPLE = (
-    "man|woman|girl|boy|person|human|teacher|student|nurse|doctor|writer|artist|engineer|chef|mother|father|parent"
-)
+PEOPLE = "man|woman|girl|boy|guy|person|human|teacher|student|nurse|doctor|writer|artist|engineer|chef|cook|"
+PEOPLE += "mother|father|parent"
 LIFE = (
     r"\bI was (?:born|raised|brought up|married|a (?:child|kid|boy|girl|student|teenager))\b",
     r"\b(?:when|since) I was (?:young|little|small|a|an|in|\d+)\b",
