@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.utils.safestring import SafeString, mark_safe
 
-from chat import markdown
+from chat.markdown import render
 from chat.errors import OF_A_REPLY
 from chat.models import Chunk, Conversation, Message, Reply
 
@@ -28,7 +28,7 @@ class Turn:
 
     @property
     def html(self) -> SafeString:
-        return mark_safe(markdown.render(self.text))  # noqa: S308  sanitised there
+        return mark_safe(render(self.text))  # noqa: S308  sanitised there
 
     @property
     def error(self) -> str:

@@ -1,8 +1,11 @@
 """Sign-in, sign-out, sign-up and the password."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from channels.layers import get_channel_layer
 from django.contrib.auth import authenticate
 from django.utils import timezone
 
@@ -104,6 +107,18 @@ def test_sign_out_takes_a_post(person, browser_of):
     assert client.get("/sign-out/").status_code == 405
     assert client.post("/sign-out/")["Location"] == "/sign-in/"
     assert client.get("/password/").status_code == 302
+
+
+def test_sign_out_rings_at_the_sockets_of_the_person(person, browser_of):
+    user = person("sora")
+
+    async def wait():
+        layer = get_channel_layer()
+        await layer.group_add(f"user.{user.pk}", "specific.socket")
+        await sync_to_async(browser_of(user).post)("/sign-out/")
+        return await asyncio.wait_for(layer.receive("specific.socket"), 5)
+
+    assert async_to_sync(wait)() == {"type": "user.closed"}
 
 
 def test_sign_up_signs_in(client):

@@ -267,6 +267,13 @@ def test_each_error_says_what_happened_and_what_to_do(monkeypatch):
         check_header(response)
 
 
+def test_a_demo_shows_the_same_page_for_what_is_missing(settings, conversation):
+    settings.DEBUG = True
+    text = browser(somebody("bob")).get(f"/c/{conversation.pk}/").content.decode()
+    assert "Nothing here" in text
+    assert "urlpatterns" not in text
+
+
 def test_templates_hold_no_inline_script_style_or_handler():
     inline = re.compile(
         r"<script(?![^>]*\bsrc=)|<style|\sstyle\s*=|\son[a-z]+\s*=\s*[\"']|javascript:|"
