@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from django.utils.safestring import SafeString, mark_safe
 
-from chat.markdown import render
 from chat.errors import OF_A_REPLY
+from chat.markdown import render
 from chat.models import Chunk, Conversation, Message, Reply
 
 

@@ -111,11 +111,12 @@ def test_sign_out_takes_a_post(person, browser_of):
 
 def test_sign_out_rings_at_the_sockets_of_the_person(person, browser_of):
     user = person("sora")
+    client = browser_of(user)
 
     async def wait():
         layer = get_channel_layer()
         await layer.group_add(f"user.{user.pk}", "specific.socket")
-        await sync_to_async(browser_of(user).post)("/sign-out/")
+        await sync_to_async(client.post)("/sign-out/")
         return await asyncio.wait_for(layer.receive("specific.socket"), 5)
 
     assert async_to_sync(wait)() == {"type": "user.closed"}
