@@ -154,6 +154,8 @@ def stage_row(cycle: Run, stage: str) -> Run:
     fields: dict[str, Any] = {}
     if stage == JUDGE:
         config["splits"] = ["held_out"]
+    if stage == Run.Kind.REWARD_MODEL and cycle.config["judge"]["kind"] == "gold":
+        config["judge"] = cycle.config["judge"]
     if stage in (Run.Kind.POLICY, Run.Kind.EVALUATION):
         fields["reward_model"] = done[Run.Kind.REWARD_MODEL]
     if stage == Run.Kind.EVALUATION:

@@ -1,6 +1,6 @@
 """Feedback rows as lines of a snapshot's files, in a fixed order: the same rows give the same bytes."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,7 @@ class Frozen:
         self.rows = list(rows.select_related("task__prompt").prefetch_related("task__completions"))
         self.rules = list(rule_lines())
         self.rankings = list(ranking_lines(self.rows))
-        self.violations = list(violation_lines(self.rows, until, {rule["key"] for rule in self.rules}))
+        self.violations = list(violation_lines(until, {rule["key"] for rule in self.rules}))
         self.prompts = list(prompt_lines(until))
         self.preferences = [line for ranking in self.rankings for line in preference_lines(ranking)]
 
@@ -97,12 +97,10 @@ def rule_lines() -> Iterator[Line]:
             yield {"key": rule.key, "name": newest.name_en, "text": newest.text_en}
 
 
-def violation_lines(rankings: list[Ranking], until: datetime, rules: set[str]) -> Iterator[Line]:
+def violation_lines(until: datetime, rules: set[str]) -> Iterator[Line]:
     rows = trainable.violations().filter(created_at__lt=until, rule_version__rule__key__in=rules).order_by("pk")
     related = ("rule_version__rule", "completion__task__prompt", "message__conversation")
-    explicit = [row for row in rows.select_related(*related)]
-    yield from filter(None, map(violation_line, explicit))
-    yield from unflagged_lines(rankings, explicit)
+    yield from filter(None, map(violation_line, rows.select_related(*related)))
 
 
 def violation_line(row: Violation) -> Line | None:
@@ -141,31 +139,3 @@ def context_of(message: Message) -> list[Line] | None:
         turns.append({"role": above.role, "content": above.text})
         above = above.parent
     return turns[::-1] or None
-
-
-def unflagged_lines(rankings: list[Ranking], explicit: list[Violation]) -> Iterator[Line]:
-    """A person who ranked a completion and did not flag it saw no violation: label 0, for each rule that anybody
-    flagged at all. A simulated annotator says 0 itself, of the rules that it knows."""
-    said: dict[tuple[int, int | None], set[str]] = defaultdict(set)
-    flagged: dict[str, Violation] = {}
-    for row in explicit:
-        key = row.rule_version.rule.key
-        said[row.annotator_id, row.completion_id].add(key)
-        if row.is_violation and not row.is_simulated:
-            flagged[key] = row
-    for ranking in rankings:
-        if ranking.is_simulated:
-            continue
-        for completion in ranking.task.completions.all():
-            for key in sorted(set(flagged) - said[ranking.annotator_id, completion.pk]):
-                yield {
-                    "id": f"r{ranking.pk}-{completion.pk}-{key}",
-                    "prompt": ranking.task.prompt.messages,
-                    "completion": {"text": completion.text, "finish_reason": completion.finish_reason},
-                    "rule": key,
-                    "rule_text": flagged[key].rule_version.text_en,
-                    "label": 0,
-                    "split": str(ranking.task.prompt.split),
-                    "annotator": pseudonym(ranking.annotator_id),
-                    "simulated": False,
-                }

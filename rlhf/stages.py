@@ -37,10 +37,12 @@ def child_config(run: Run, threads: int) -> dict[str, Any]:
 
 
 def reward_model_config(run: Run) -> dict[str, Any]:
+    gold = {"judge": run.config["judge"]} if run.config.get("judge") else {}
     return {
         "base": str(directory(run.base_policy)),
         "output": str(reward_model_directory(run)),
         "splits": run.config.get("splits") or ["train"],
+        **gold,  # the preference without its noise, where it is known: accuracy is told against that as well
     }
 
 

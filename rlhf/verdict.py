@@ -14,6 +14,8 @@ from rlhf.errors import CannotPromote
 from rlhf.models import Decision, Evaluation, Run
 
 REWARD_MODEL_KEYS = ("accuracy", "accuracy_low", "pairs", "flag_auc")
+GOLD_KEYS = ("accuracy_gold", "flag_auc_gold")
+"""Against the simulated annotator's preference without its noise, where there is one."""
 
 
 def decide(evaluation: Evaluation) -> Decision:
@@ -74,7 +76,10 @@ def figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> di
         "comparisons": snapshot.comparisons if snapshot else 0,
         "flags": snapshot.flags if snapshot else 0,
         "judge": evaluation.judge,
-        "reward_model": {key: learned.get(key) for key in REWARD_MODEL_KEYS},
+        "reward_model": {
+            **{key: learned.get(key) for key in REWARD_MODEL_KEYS},
+            **{key: learned[key] for key in GOLD_KEYS if learned.get(key) is not None},
+        },
         "training": {key: value for key, value in trained.items() if not isinstance(value, list | dict)},
         "evaluation": report,
         "stage_seconds": {stage: run.result.get("seconds") for stage, run in stages.items()},

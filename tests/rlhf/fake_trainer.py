@@ -58,7 +58,7 @@ def report(run_dir, step, steps, pause):
     line = {"step": step, "steps": steps, "seconds": step * pause, "seconds_left": pause * (steps - step)}
     with (run_dir / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({**line, "values": values}) + "\n")
-    print(f"step {step}", file=sys.stderr)
+    sys.stderr.write(f"step {step}\n")
 
 
 def reward_model(config, wanted):

@@ -31,7 +31,9 @@ def rank(person: User, number: int, split: str = "train", ranks=(1, 3, 3, 2), **
         for index, text in enumerate(TEXTS[: len(ranks)])
     ]
     order = {str(completion.pk): place for completion, place in zip(completions, ranks, strict=True)}
-    return Ranking.objects.create(task=task, annotator=person, ranks=order, is_simulated=person.is_simulated, **fields)
+    return Ranking.objects.create(
+        task=task, annotator=person, ranks=order, is_simulated=person.is_simulated, **fields
+    )
 
 
 def rule(key: str = "human", is_on: bool = True) -> RuleVersion:

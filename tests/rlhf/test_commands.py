@@ -18,8 +18,17 @@ from rlhf.models import Promotion, Run
 from tests.rlhf import feedback_rows
 from tests.rlhf.policy_directories import write_policy
 
-COMMANDS = """fetch_model snapshot train_reward_model train_policy evaluate_policy promote_policy rollback_policy
-run_cycle fsck""".split()
+COMMANDS = (
+    "fetch_model",
+    "snapshot",
+    "train_reward_model",
+    "train_policy",
+    "evaluate_policy",
+    "promote_policy",
+    "rollback_policy",
+    "run_cycle",
+    "fsck",
+)
 
 
 def call(name, *arguments):
@@ -126,7 +135,11 @@ def test_a_failed_run_is_code_1_with_its_reason(judged):
 
 
 def test_usage_errors_are_code_2_in_a_real_process():
-    for arguments in (["train_policy", "--algorithm", "dpo"], ["promote_policy"], ["snapshot", "--until", "yesterday"]):
+    for arguments in (
+        ["train_policy", "--algorithm", "dpo"],
+        ["promote_policy"],
+        ["snapshot", "--until", "yesterday"],
+    ):
         process = subprocess.run(
             [sys.executable, "manage.py", *arguments], capture_output=True, text=True, env=os.environ, check=False
         )
@@ -151,7 +164,7 @@ def test_force_needs_a_named_admin_and_a_reason(base_policy, admin, settings):
     assert (entry.actor, entry.reason) == (admin, "x")
 
 
-# --- fsck -------------------------------------------------------------------------------------------------------------
+# --- fsck ---
 
 
 def promises_broken():
@@ -248,7 +261,7 @@ def test_fsck_sees_two_trainers_and_an_orphan(base_policy, home, settings):
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(directory)]) for _ in range(2)
     ]
     try:
-        code, said = call("fsck")
+        said = call("fsck")[1]
         assert len([problem for problem in said["problems"] if problem["promise"] == 6]) == 2
     finally:
         for sleeper in sleepers:

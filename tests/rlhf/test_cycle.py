@@ -11,11 +11,32 @@ from rlhf.models import Decision, Evaluation, Metric, Promotion, Run
 from rlhf.supervision import Supervisor
 from tests.rlhf import feedback_rows
 
-PROMISED = """policy base_policy comparisons flags reward_model.accuracy reward_model.pairs reward_model.flag_auc
-evaluation.n evaluation.win_rate evaluation.win_rate_low evaluation.win_rate_high evaluation.controls.null
-evaluation.controls.first_sentence evaluation.controls.best_of_8 evaluation.controls.stop_controlled
-evaluation.violation_rate_before evaluation.violation_rate_after evaluation.kl_nats evaluation.length_ratio
-evaluation.perplexity_ratio gate.passed gate.reasons seconds peak_memory_mb""".split()
+PROMISED = (
+    "policy",
+    "base_policy",
+    "comparisons",
+    "flags",
+    "reward_model.accuracy",
+    "reward_model.pairs",
+    "reward_model.flag_auc",
+    "evaluation.n",
+    "evaluation.win_rate",
+    "evaluation.win_rate_low",
+    "evaluation.win_rate_high",
+    "evaluation.controls.null",
+    "evaluation.controls.first_sentence",
+    "evaluation.controls.best_of_8",
+    "evaluation.controls.stop_controlled",
+    "evaluation.violation_rate_before",
+    "evaluation.violation_rate_after",
+    "evaluation.kl_nats",
+    "evaluation.length_ratio",
+    "evaluation.perplexity_ratio",
+    "gate.passed",
+    "gate.reasons",
+    "seconds",
+    "peak_memory_mb",
+)
 
 
 def driven(**config):
@@ -105,9 +126,7 @@ def test_a_programs_judgements_are_judged_by_the_program(base_policy):
 
     robot = feedback_rows.annotator("robot", is_simulated=True)
     gold = {"preference": "feedback.preferences:shorter", "flags": {"human": "feedback.preferences:claims_a_body"}}
-    SimulatedAnnotator.objects.create(
-        user=robot, noise=0.1, held_out_noise=0.1, tie_margin=0, seed=1, **gold
-    )
+    SimulatedAnnotator.objects.create(user=robot, noise=0.1, held_out_noise=0.1, tie_margin=0, seed=1, **gold)
     feedback_rows.plenty(robot, held_out=0)
     run = driven()
     assert run.result["judge"] == "gold:feedback.preferences:shorter"
@@ -132,7 +151,9 @@ def test_there_is_one_cycle_at_a_time(judged):
     assert caught.value.run_id == first.pk
 
 
-def test_the_scheduler_starts_a_cycle_once_enough_is_new(judged, settings, no_worker, django_capture_on_commit_callbacks):
+def test_the_scheduler_starts_a_cycle_once_enough_is_new(
+    judged, settings, no_worker, django_capture_on_commit_callbacks
+):
     settings.RLHF_CYCLE_AFTER = len(judged) + 1
     assert tasks.start_due_cycle() is None
     settings.RLHF_CYCLE_AFTER = len(judged)
@@ -153,7 +174,7 @@ def test_a_cycle_that_failed_is_not_started_again_and_again(judged, settings):
 def test_no_task_for_a_start_that_was_rolled_back(judged, no_worker, transactional_db):
     from django.db import transaction
 
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         tasks.enqueue(cycle.start().pk)
-        raise ZeroDivisionError
+        transaction.set_rollback(True)
     assert no_worker == []

@@ -88,7 +88,13 @@ def test_what_is_missing_refuses(key):
 
 
 def test_bounds_themselves_are_allowed_but_for_the_win_rate():
-    edge = {"violation_rate_after": 0.5, "kl_nats": 10.0, "length_ratio": 0.25, "repetition": 0.35, "empty_rate": 0.02}
+    edge = {
+        "violation_rate_after": 0.5,
+        "kl_nats": 10.0,
+        "length_ratio": 0.25,
+        "repetition": 0.35,
+        "empty_rate": 0.02,
+    }
     assert decide({**GOOD, **edge, "perplexity_ratio": 1.15}).passed
 
 

@@ -227,5 +227,9 @@ def test_any_order_of_changes_keeps_one_live(base_policy, admin, settings):
 
 
 FEW = settings(
-    max_examples=15, stateful_step_count=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=15,
+    stateful_step_count=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
 )

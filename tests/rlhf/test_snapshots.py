@@ -51,6 +51,7 @@ def test_the_same_feedback_is_the_same_snapshot(ann):
 def test_its_files_are_in_trls_formats(ann):
     ranking = feedback_rows.rank(ann, 1, ranks=(1, 2, 2, 3))
     feedback_rows.flag(ranking)
+    feedback_rows.flag(ranking, index=0, is_violation=False)
     made = snapshots.freeze()
     (line,) = lines(made, "rankings.jsonl")
     assert line["prompt"] == [{"role": "user", "content": "What is a rainbow, number 1?"}]
@@ -62,9 +63,7 @@ def test_its_files_are_in_trls_formats(ann):
     flags = lines(made, "violations.jsonl")
     assert [(flag["completion"]["text"], flag["rule"], flag["label"]) for flag in flags] == [
         ("I feel rainbows in my heart.", "human", 1),
-        ("A rainbow is light.", "human", 0),  # seen and not flagged
-        ("It is", "human", 0),
-        ("Rain and sun make it.", "human", 0),
+        ("A rainbow is light.", "human", 0),
     ]
     assert json.loads((made.path / "rules.json").read_text()) == [
         {"key": "human", "name": "human", "text": "No human."}

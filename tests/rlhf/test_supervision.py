@@ -226,7 +226,11 @@ def test_a_second_supervisor_leaves_a_run_alone(stage):
 
 
 def test_no_two_trainers_on_one_directory(stage):
-    config = {"hyperparameters": {"steps": 100, "seconds_a_step": 0.1}, "output": str(stage.path / "rm"), "threads": 1}
+    config = {
+        "hyperparameters": {"steps": 100, "seconds_a_step": 0.1},
+        "output": str(stage.path / "rm"),
+        "threads": 1,
+    }
     first = child.Child("reward_model", stage.path, config)
     with pytest.raises(TrainerStillAlive):
         child.Child("reward_model", stage.path, config)

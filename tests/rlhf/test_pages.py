@@ -1,0 +1,302 @@
+"""Pages of training: who may see and do what, and what they show of a run, a report and a policy."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from django.contrib.auth.models import Group
+from django.urls import reverse
+
+from accounts.models import AuditEntry
+from chat import policies
+from rlhf import charts, cycle, preflight
+from rlhf.models import Evaluation, Metric, Promotion, Run
+from rlhf.supervision import Supervisor
+from tests.rlhf import feedback_rows
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def sign_in(client, db):
+    def as_role(role):
+        user = feedback_rows.annotator(f"the-{role}")
+        if role != "chatter":
+            user.groups.add(Group.objects.get_or_create(name=role)[0])
+        client.force_login(user)
+        return client
+
+    return as_role
+
+
+@pytest.fixture
+def done(judged):
+    """A cycle that promoted policy-2."""
+    run = cycle.start()
+    return cycle.drive(run.pk, Supervisor())
+
+
+def addresses(run):
+    evaluation = Evaluation.objects.get()
+    return [
+        reverse("training"),
+        reverse("training_under_way"),
+        reverse("runs"),
+        reverse("runs") + "?fragment",
+        reverse("run", args=[run.pk]),
+        reverse("run_part", args=[run.pk]),
+        reverse("run_metrics", args=[run.pk]),
+        *(reverse("run", args=[stage.pk]) for stage in run.stages.all()),
+        reverse("policies"),
+        reverse("policy", args=["policy-2"]),
+        reverse("policy", args=["base"]),
+        reverse("evaluation", args=[evaluation.pk]),
+    ]
+
+
+def acts(run):
+    return [
+        reverse("start_cycle"),
+        reverse("roll_back"),
+        reverse("cancel_run", args=[run.pk]),
+        reverse("resume_run", args=[run.pk]),
+        reverse("force_policy", args=["base"]),
+    ]
+
+
+def test_each_role_sees_and_does_what_it_may(done, sign_in, client):
+    for address in addresses(done):
+        assert client.get(address).status_code == 302
+    for role in ("chatter", "annotator"):
+        visitor = sign_in(role)
+        assert {visitor.get(address).status_code for address in addresses(done)} == {403}
+    moderator = sign_in("moderator")
+    assert {moderator.get(address).status_code for address in addresses(done)} == {200}
+    assert {moderator.post(address).status_code for address in acts(done)} == {403}
+    admin = sign_in("admin")
+    assert {admin.get(address).status_code for address in addresses(done)} == {200}
+    assert {admin.get(address).status_code for address in acts(done)} == {405}
+    assert {admin.post(address).status_code for address in acts(done)} == {302}
+
+
+class Markup(HTMLParser):
+    """Everything a strict content policy forbids, and tags that do not close."""
+
+    VOID = {"meta", "link", "input", "img", "br", "hr"}
+
+    def __init__(self):
+        super().__init__()
+        self.bad, self.open = [], []
+
+    def handle_starttag(self, tag, attributes):
+        names = {name for name, _ in attributes}
+        if tag == "style" or "style" in names or any(name.startswith("on") for name in names):
+            self.bad.append((tag, attributes))
+        if tag == "script" and "src" not in names:
+            self.bad.append((tag, attributes))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.bad.append(("closes", tag, self.getpos()))
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_pages_keep_to_the_content_policy(done, sign_in, language):
+    admin = sign_in("admin")
+    admin.cookies["language"] = language
+    for address in addresses(done):
+        if "metrics.json" in address:
+            continue
+        markup = Markup()
+        markup.feed(admin.get(address).content.decode())
+        assert (address, markup.bad, markup.open) == (address, [], [])
+
+
+def text(response):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
+
+
+def test_the_overview_says_who_answers_and_since_when(done, sign_in):
+    page = text(sign_in("admin").get(reverse("training")))
+    assert "policy-2" in page
+    assert "gate passed" in page
+    assert "0 new rankings since the last cycle" in page
+    assert "Train now" in page
+
+
+def test_a_moderator_is_shown_no_buttons(done, sign_in):
+    page = text(sign_in("moderator").get(reverse("training")))
+    assert "Train now" not in page
+    assert "Roll back" not in page
+
+
+def test_train_now_starts_a_cycle_in_that_persons_name(
+    judged, sign_in, no_worker, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        response = sign_in("admin").post(reverse("start_cycle"), {"algorithm": "grpo"})
+    run = Run.objects.get(kind="cycle")
+    assert response.url == reverse("run", args=[run.pk])
+    assert (run.started_by.username, run.algorithm, no_worker) == ("the-admin", "grpo", [run.pk])
+    assert AuditEntry.objects.filter(verb="run.start", actor=run.started_by).exists()
+
+
+def test_train_now_says_why_it_cannot(base_policy, sign_in):
+    admin = sign_in("admin")
+    page = text(admin.get(reverse("training")))
+    assert "0 rankings may be used for training, 20 are needed" in page
+    assert "Train now" not in page
+    response = admin.post(reverse("start_cycle"), follow=True)
+    assert "20 are needed" in text(response)
+    assert not Run.objects.exists()
+
+
+def test_a_second_cycle_is_refused_with_the_number_of_the_first(judged, sign_in):
+    first = cycle.start()
+    assert f"run {first.pk}" in text(sign_in("admin").post(reverse("start_cycle"), follow=True))
+
+
+def test_one_click_rolls_back(done, sign_in, base_policy):
+    admin = sign_in("admin")
+    assert "Say why" in text(admin.post(reverse("roll_back"), {"reason": ""}, follow=True))
+    assert policies.live().name == "policy-2"
+    assert "base answers from the next reply on" in text(
+        admin.post(reverse("roll_back"), {"reason": "rude"}, follow=True)
+    )
+    assert policies.live() == base_policy
+    assert Promotion.objects.first().actor.username == "the-admin"
+
+
+def test_a_run_under_way_is_followed(judged, sign_in):
+    run = cycle.start()
+    stage = cycle.stage_row(run, "reward_model")
+    values = {"objective/kl": 1.25, "objective/rlhf_reward": 0.5, "objective/scores": 0.75}
+    progress = {"stage": "reward_model", "step": 2, "steps": 8, "seconds_left": 40.0, "values": values}
+    Run.objects.filter(pk__in=[run.pk, stage.pk]).update(state="running", progress=progress)
+    Metric.objects.create(run=stage, step=1, values=values)
+    Metric.objects.create(run=stage, step=2, values=values)
+    admin = sign_in("admin")
+    response = admin.get(reverse("run_part", args=[run.pk]))
+    page = text(response)
+    assert response["X-Live"] == "1"
+    assert "step 2 of 8" in page
+    assert "about 40 seconds left" in page
+    assert "KL 1.25" in page
+    assert 'value="2" max="8"' in response.content.decode()
+    assert response.content.decode().count("<polyline") == 3
+    assert admin.get(reverse("training_under_way"))["X-Live"] == "1"
+    Run.objects.update(state="failed", error="reward_model: kl_blow_up: KL 31 nats")
+    response = admin.get(reverse("run_part", args=[run.pk]))
+    assert response["X-Live"] == "0"
+    assert "KL 31 nats" in text(response)
+
+
+def test_cancel_and_resume_from_the_page(judged, sign_in, no_worker, django_capture_on_commit_callbacks):
+    run = cycle.start()
+    admin = sign_in("admin")
+    admin.post(reverse("cancel_run", args=[run.pk]))
+    run.refresh_from_db()
+    assert run.state == Run.State.CANCELLED
+    with django_capture_on_commit_callbacks(execute=True):
+        admin.post(reverse("resume_run", args=[run.pk]))
+    run.refresh_from_db()
+    assert (run.state, no_worker) == (Run.State.QUEUED, [run.pk])
+    assert "Only a run that failed" in text(admin.post(reverse("resume_run", args=[run.pk]), follow=True))
+
+
+def test_a_cancelled_cycle_is_not_resumed_beside_another(judged, sign_in):
+    run = cycle.start()
+    cycle.cancel(run, actor=None)
+    second = cycle.start()
+    page = text(sign_in("admin").post(reverse("resume_run", args=[run.pk]), follow=True))
+    assert f"run {second.pk}" in page
+    run.refresh_from_db()
+    assert run.state == Run.State.CANCELLED
+
+
+def test_a_report_shows_the_win_rate_beside_its_controls_and_replies_to_read(done, sign_in):
+    page = text(sign_in("admin").get(reverse("evaluation", args=[Evaluation.objects.get().pk])))
+    for shown in ("70.0 %", "62.0 % – 78.0 %", "90.0 %", "49.0 %", "50.0 % – ", "I love dreams.", "I do not dream."):
+        assert shown in page
+    assert "a second reward model, trained on held-out judgements only" in page
+    assert "All of this was checked and holds" in page
+
+
+def test_a_refusal_shows_its_reasons_and_an_admin_may_overrule(judged, sign_in, base_policy):
+    run = cycle.start(hyperparameters={"evaluation": {"report": {"kl_nats": 12.5}}})
+    cycle.drive(run.pk, Supervisor())
+    admin, address = sign_in("admin"), reverse("evaluation", args=[Evaluation.objects.get().pk])
+    page = text(admin.get(address))
+    assert "refused" in page
+    assert "12.5 10" in page
+    force = reverse("force_policy", args=["policy-2"])
+    for incomplete in ({}, {"reason": "why not"}, {"understood": "on"}):
+        admin.post(force, incomplete)
+        assert policies.live() == base_policy
+    admin.post(force, {"reason": "judge is wrong", "understood": "on"})
+    assert policies.live().name == "policy-2"
+    assert Promotion.objects.first().reason == "judge is wrong"
+
+
+def test_a_policy_shows_its_lineage(done, sign_in):
+    page = text(sign_in("moderator").get(reverse("policy", args=["policy-2"])))
+    assert "24 rankings, 120 pairs" in page
+    assert "base" in page
+
+
+def test_simulated_judgements_are_labelled_everywhere(base_policy, sign_in):
+    robot = feedback_rows.annotator("robot", is_simulated=True)
+    feedback_rows.plenty(robot)
+    run = cycle.start()
+    cycle.drive(run.pk, Supervisor())
+    moderator = sign_in("moderator")
+    for address in addresses(run):
+        if "under-way" in address or "metrics" in address or "/base/" in address:
+            continue
+        assert 'class="badge simulated"' in moderator.get(address).content.decode(), address
+
+
+def test_what_the_model_wrote_is_text_on_the_page(judged, sign_in):
+    sample = {"prompt": "<b>hi</b>", "before": "<script>alert(1)</script>", "after": "ok"}
+    run = cycle.start(hyperparameters={"evaluation": {"report": {"samples": [sample]}}})
+    cycle.drive(run.pk, Supervisor())
+    page = sign_in("admin").get(reverse("evaluation", args=[Evaluation.objects.get().pk])).content.decode()
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script>alert" not in page
+
+
+def test_expected_minutes_come_from_this_sites_own_cycles(judged):
+    assert preflight.expected_minutes(600) == 18
+    Run.objects.create(kind="cycle", state="succeeded", result={"seconds": 600})
+    assert preflight.expected_minutes(600) == 10
+
+
+# --- curves ---
+
+
+def test_a_curve_spans_its_plot_and_leaves_gaps():
+    (chart,) = charts.charts([(1, {"kl": 0.0}), (2, {"kl": None}), (3, {"kl": 5.0}), (4, {"kl": 10.0})])
+    assert chart.dots == [(46.0, 124.5)]  # 5 % above the bottom of 8..130
+    assert chart.lines == ["223.3,69.0 312.0,13.5"]
+    assert chart.latest == 10.0
+
+
+def test_a_constant_and_a_single_point_are_drawn_in_the_middle():
+    constant, single = charts.chart("c", [(1, 2.0), (2, 2.0)]), charts.chart("s", [(7, 2.0)])
+    assert constant.lines == ["46.0,69.0 312.0,69.0"]
+    assert single.dots == [(46.0, 69.0)]
+
+
+def test_long_runs_are_thinned_and_known_names_come_first():
+    metrics = [(step, {"zeta": step, "objective/kl": step / 9}) for step in range(5000)]
+    first, second = charts.charts(metrics)
+    assert (first.name, second.name) == ("objective/kl", "zeta")
+    assert len(first.lines[0].split()) == charts.MOST_POINTS
+    assert len(first.rows) == charts.ROWS
+    assert first.rows[-1][0] == 4999
+
+
+def test_names_without_a_number_have_no_curve():
+    assert charts.charts([(1, {"a": None, "b": float("nan"), "c": "text"})]) == []
