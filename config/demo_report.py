@@ -28,7 +28,7 @@ def render(result: Report) -> str:
     printed.print(table)
     printed.print(f"  judge: {judge_name(result['evaluation']['judge'])}", markup=False)
     for reason in result["gate"]["reasons"]:
-        printed.print(f"  gate: {reason['text']}", markup=False)
+        printed.print(f"  gate: {reason_line(reason)}", markup=False)
     printed.print(f"\nThe whole state lies in {result['home']}", soft_wrap=True, markup=False)
     printed.print(f"To look at it: CHAMSAE_HOME={result['home']} make run", soft_wrap=True, markup=False)
     assert isinstance(printed.file, StringIO)
@@ -49,9 +49,9 @@ def rows(result: Report) -> Iterator[tuple[str, str, str]]:
 
 def judged(result: Report) -> Iterator[tuple[str, str, str]]:
     collected = result["collected"]
-    noise = f"{collected['noise_pairs']:.1%} of the pairs and {collected['noise_flags']:.1%} of the flags wrong"
+    noise = f"{collected['noise_pairs']:.0%} of pairs, {collected['noise_flags']:.0%} of flags wrong"
     learned = result["reward_model"]
-    yield "comparisons", str(result["comparisons"]), f"to train on, {collected['comparisons']} in all; {noise}"
+    yield "comparisons", str(result["comparisons"]), f"pairs without a tie; {noise}"
     yield "flags", str(result["flags"]), f"preference: {collected['preference']}"
     low = learned.get("accuracy_low")
     yield "reward model accuracy", with_low(learned["accuracy"], low), f"{learned['pairs']} held-out pairs"
@@ -75,6 +75,16 @@ def bounded(report: Report) -> Iterator[tuple[str, str, str]]:
     yield "KL", f"{number(report['kl_nats'])} nats", "a reply, from the policy that training started with"
     yield "length", number(report["length_ratio"]), "times the base's"
     yield "perplexity", number(report["perplexity_ratio"]), "times the base's, on human text"
+
+
+def reason_line(reason: Mapping[str, Any]) -> str:
+    value, limit = (
+        number(reason.get(name)) if not isinstance(reason.get(name), bool) else "" for name in ("value", "limit")
+    )
+    figures = ", ".join(
+        f"{name} {figure}" for name, figure in (("value", value), ("limit", limit)) if figure not in ("", "-")
+    )
+    return f"{reason['text']} ({figures})" if figures else str(reason["text"])
 
 
 def judge_name(judge: Any) -> str:
