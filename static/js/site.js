@@ -15,3 +15,8 @@ for (const button of document.querySelectorAll("[data-dismiss]")) {
   button.hidden = false;
   button.addEventListener("click", () => button.closest("[data-notice]").remove());
 }
+
+// What scrolls can be scrolled by keys, too.
+for (const text of document.querySelectorAll(".foreign-text, .table-scroll, .prose table, .prose pre")) {
+  if (text.scrollHeight > text.clientHeight || text.scrollWidth > text.clientWidth) text.tabIndex = 0;
+}
