@@ -18,7 +18,7 @@ from accounts.models import User
 from chat import access, frames, replies
 from chat.errors import ChatError, ConversationGone, Flood, SignedOut, UnknownEvent, UnknownReply
 from chat.models import Message, Reply
-from chat.tail import News, Watch, tail
+from chat.tail import EndNews, News, Watch, tail
 from chat.turns import take_turn
 
 MAX_FRAME_BYTES = 65_536
@@ -46,6 +46,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         """Accepts the owner of the conversation; whoever else gets 403 before the socket opens."""
         self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
+        self.room = f"conversation.{self.conversation_id}"
         self.language = access.language_of(self.scope)
         self.watches: dict[int, Watch] = {}
         self.arrivals: deque[float] = deque()
@@ -55,7 +56,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if self.user_id is None:
             await self.close()
             return
-        await self.channel_layer.group_add(group_of(self.user_id), self.channel_name)
+        await self._join(self.user_id)
         await self.accept()
         self.tasks = [asyncio.create_task(self._relay()), asyncio.create_task(self._recheck())]
 
@@ -65,7 +66,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         for task in self.tasks:
             task.cancel()
         if self.user_id is not None:
-            await self.channel_layer.group_discard(group_of(self.user_id), self.channel_name)
+            for group in (group_of(self.user_id), self.room):
+                await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if len(bytes_data or (text_data or "").encode("utf-8", "surrogatepass")) > MAX_FRAME_BYTES:
@@ -91,7 +93,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
             _take_turn, self.conversation_id, text, key, frames.number(event, "parent")
         )
         await self._send(frames.accepted(message, reply))
-        self._watch(reply.pk, 0)
+        if reply.pk not in self.watches:  # the same send again, on the same line
+            self._watch(reply.pk, 0)
+        bell = {"type": "turn.taken", "frame": frames.accepted(message, reply), "by": self.channel_name}
+        await self.channel_layer.group_send(self.room, bell)
 
     async def _reply_stop(self, event: dict[str, Any]) -> None:
         await self._as_writer(_stop, self.conversation_id, frames.needed(event, "reply"), frames.number(event, "seq"))
@@ -103,8 +108,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _ping(self, event: dict[str, Any]) -> None:
         if self.user_id is not None:
-            # A layer forgets a channel after a while; joining again is free.
-            await self.channel_layer.group_add(group_of(self.user_id), self.channel_name)
+            await self._join(self.user_id)  # a layer forgets a channel after a while
         await self._send({"type": "pong"})
 
     _handlers: dict[str, Callable[["ChatConsumer", dict[str, Any]], Awaitable[None]]] = {
@@ -121,15 +125,28 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if await self._enter() is None:
             await self._say_error(SignedOut())
 
+    async def turn_taken(self, event: dict[str, Any]) -> None:
+        """Another page of this conversation sent a message. Only a bell: whoever misses it sees it on reload."""
+        if event["by"] != self.channel_name:
+            await self._send(event["frame"])
+            if (reply := event["frame"]["reply"]["id"]) not in self.watches:
+                self._watch(reply, 0)
+
     async def _relay(self) -> None:
         """From the tail to this socket alone: a slow one keeps nobody else waiting."""
         while True:
             news = await self.news.get()
+            if isinstance(news, EndNews):
+                self.watches.pop(news.reply, None)
             with translation.override(self.language):
                 frame = frames.of(news)
             await self._send(frame)
 
     # --- the rest ---------------------------------------------------------------------------------------------
+
+    async def _join(self, user_id: int) -> None:
+        for group in (group_of(user_id), self.room):
+            await self.channel_layer.group_add(group, self.channel_name)
 
     def _watch(self, reply: int, after_seq: int) -> None:
         """A second wish for the same reply replaces the first: nothing is told twice."""

@@ -5,7 +5,6 @@ connection, which is how such servers learn that nobody reads any more.
 """
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -17,16 +16,15 @@ import httpx
 from django.conf import settings
 
 from chat.engines.engine import Engine, Parameters, Piece
-from chat.errors import EngineBroken, EngineBusy, EngineDown, EngineError, EngineRefused, EngineTimeout, TooLong
+from chat.engines.events import EventReader, failure_of
+from chat.errors import EngineBroken, EngineDown, EngineError, EngineRefused, EngineTimeout
 from chat.models import Policy
 from chat.prompt import ROLES, Prompt, Turn
 
 LONGEST_LINE = 1 << 20
-"""Characters of a line of the stream; no server has reason to send more."""
+"""Bytes of a line of the stream; no server has reason to send more."""
 CONTROL = re.compile(r"<(?=\|[^|<>\s]{1,60}\|>|/?s>|(?:start|end)_of_turn>|/?(?:bos|eos|pad)>)|\[(?=/?INST\])")
 """Where a control token of the well-known templates begins (ChatML, Llama, Gemma, Mistral)."""
-UNSTORABLE = re.compile("[\\0\ud800-\udfff]")
-"""NUL and halves of surrogate pairs: no database holds them."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class OpenAIClient:
             if response.status_code != 200:
                 async with asyncio.timeout(self.timeouts.between_s):
                     raise failure_of(response.status_code, (await _head(response)), response.headers)
-            reader = StreamReader()
+            reader = EventReader()
             async with aclosing(self._lines(response)) as lines:
                 async for line in lines:
                     if line.startswith("data:") and (piece := reader.read(line[5:].strip())):
@@ -131,59 +129,20 @@ class OpenAIClient:
         raise AssertionError("unreachable")
 
     async def _lines(self, response: httpx.Response) -> AsyncGenerator[str, None]:
-        lines: AsyncIterator[str] = response.aiter_lines()
-        wait_s = self.timeouts.first_s
+        blocks: AsyncIterator[bytes] = response.aiter_bytes()
+        wait_s, rest = self.timeouts.first_s, b""
         while True:
             async with asyncio.timeout(wait_s):
-                line = await anext(lines, None)
-            if line is None:
-                return
-            if len(line) > LONGEST_LINE:
+                block = await anext(blocks, None)
+            if block is None:
+                break
+            *lines, rest = (rest + block).split(b"\n")
+            if len(rest) > LONGEST_LINE:
                 raise EngineBroken("a line of the stream is too long")
             wait_s = self.timeouts.between_s
-            yield line
-
-
-class StreamReader:
-    """Reads the events of one stream and remembers how it ends."""
-
-    def __init__(self) -> None:
-        self.finish_reason = ""
-        self.prompt_tokens = self.completion_tokens = self.pieces = 0
-        self.is_over = False
-
-    def read(self, data: str) -> Piece | None:
-        if data == "[DONE]":
-            self.is_over = True
-            return None
-        try:
-            event = json.loads(data)
-            if error := event.get("error"):
-                raise failure_of(int(error.get("code") or 500), json.dumps(event), {})
-            text = self._read_event(event)
-        except (ValueError, AttributeError, KeyError, IndexError, TypeError, RecursionError) as error:
-            raise EngineBroken(data[:200]) from error
-        self.pieces += bool(text)
-        return Piece(text) if text else None
-
-    def _read_event(self, event: dict[str, Any]) -> str:
-        if usage := event.get("usage"):
-            self.prompt_tokens = int(usage.get("prompt_tokens") or 0)
-            self.completion_tokens = int(usage.get("completion_tokens") or 0)
-        if not event["choices"]:
-            return ""
-        choice = event["choices"][0]
-        self.finish_reason = choice.get("finish_reason") or self.finish_reason
-        text = choice["delta"].get("content") if "delta" in choice else choice["text"]
-        if not isinstance(text, str | None):
-            raise TypeError("text is no string")
-        return UNSTORABLE.sub(lambda found: "" if found[0] == "\0" else "\ufffd", text or "")
-
-    def last(self) -> Piece:
-        if not self.finish_reason:
-            raise EngineDown("the stream ended before the completion did")
-        reason = "length" if self.finish_reason == "length" else "stop"
-        return Piece("", reason, self.prompt_tokens, self.completion_tokens or self.pieces)
+            for line in lines:
+                yield line.decode("utf-8", "replace").rstrip("\r")
+        yield rest.decode("utf-8", "replace")
 
 
 def _failure_from(error: Exception) -> EngineError:
@@ -200,19 +159,6 @@ async def _head(response: httpx.Response) -> str:
         if len(body) > 4096:
             break
     return body[:4096].decode("utf-8", "replace")
-
-
-def failure_of(status: int, body: str, headers: Any) -> EngineError | TooLong:
-    """The error class for what a server answered instead of a completion."""
-    detail = f"HTTP {status}: {body[:300]}"
-    if status in (400, 413) and re.search(r"context|too long|maximum.*length", body, re.IGNORECASE):
-        return TooLong(detail)
-    if status in (429, 503):
-        after = headers.get("retry-after", "")
-        return EngineBusy(detail, retry_after_s=float(after) if after.isdigit() else None)
-    if 400 <= status < 500:
-        return EngineRefused(detail)
-    return EngineDown(detail)
 
 
 def neutral(turn: Turn) -> Turn:

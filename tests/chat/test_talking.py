@@ -105,6 +105,15 @@ async def test_a_second_socket_resumes_without_a_gap(conversation, alice, script
     assert [f["seq"] for f in rest if f["type"] == "reply.chunk"] == list(range(3, rest[-1]["seq"] + 1))
 
 
+async def test_a_second_tab_sees_the_turn_and_its_reply(conversation, alice, scripted_policy):
+    async with talking(), opened(conversation, alice) as first, opened(conversation, alice) as second:
+        await first.say(type="message.send", text="Hi", key="k1", parent=None)
+        heard, seen = await first.hear_until("reply.done"), await second.hear_until("reply.done")
+    assert seen[0] == heard[0]
+    assert text_of(seen) == text_of(heard)
+    assert seen[-1] == heard[-1]
+
+
 async def test_an_ended_reply_is_told_whole(conversation, alice, scripted_policy):
     async with talking(), opened(conversation, alice) as socket:
         await socket.say(type="message.send", text="Hi", key="k1", parent=None)
