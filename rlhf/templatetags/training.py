@@ -28,6 +28,13 @@ def percent(value: Any) -> str:
 
 
 @register.filter
+def bounds(report: Any, name: str) -> str:
+    """The interval whose ends are `<name>low` and `<name>high`; nothing where one is missing."""
+    low, high = lookup(report, f"{name}low"), lookup(report, f"{name}high")
+    return "" if number(low) is None or number(high) is None else f"{percent(low)} – {percent(high)}"
+
+
+@register.filter
 def figure(value: Any) -> str:
     """Three digits of a number; words as they are; nothing as a dash."""
     if isinstance(value, bool):
