@@ -37,9 +37,24 @@ async function deliver(text, parent) {
   const key = crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random()}`;
   const frame = { type: "message.send", text, key, parent };
   pending.set(key, frame);
+  remember();
   turns.addPending(key, text, parent);
   connect().send(frame);
   return true;
+}
+
+// What the server has not acknowledged survives a reload. Its key makes a second send of it harmless.
+function remember() {
+  const place = `unsent:${words.user}:${words.conversation}`;
+  if (pending.size) localStorage.setItem(place, JSON.stringify([...pending.values()]));
+  else localStorage.removeItem(place);
+}
+
+function recall() {
+  for (const frame of JSON.parse(localStorage.getItem(`unsent:${words.user}:${words.conversation}`) ?? "[]")) {
+    pending.set(frame.key, frame);
+    turns.addPending(frame.key, frame.text, frame.parent);
+  }
 }
 
 async function create(text) {
@@ -95,8 +110,9 @@ function resume(reply) {
 const handlers = {
   "message.accepted": (frame) => {
     pending.delete(frame.key);
+    remember();
     turns.accept(frame);
-    composer.setLive(true);
+    composer.setLive(Boolean(turns.live()));
     list.refresh();
   },
   "reply.state": (frame) => {
@@ -112,6 +128,7 @@ const handlers = {
   error: (frame) => {
     const lost = pending.get(frame.key);
     pending.delete(frame.key);
+    remember();
     if (lost) {
       turns.drop(frame.key);
       composer.giveBack(lost.text);
@@ -151,5 +168,8 @@ for (const button of document.querySelectorAll("[data-suggestion]")) {
   button.addEventListener("click", () => composer.submit(button.textContent.trim()));
 }
 
-if (words.conversation) connect();
+if (words.conversation) {
+  recall();
+  connect();
+}
 composer.setLive(Boolean(turns.live()));

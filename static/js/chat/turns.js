@@ -64,7 +64,10 @@ export class Turns extends EventTarget {
   // --- told by the server ------------------------------------------------------------------------
 
   accept({ key, message, reply }) {
-    if (this.reply(reply.id)) return;
+    if (this.reply(reply.id)) {
+      this.drop(key); // the page had it already: the answer to the first send was lost on the way
+      return;
+    }
     let question = this.pending(key);
     if (!question) {
       question = this.add("#user-turn"); // sent from another tab
