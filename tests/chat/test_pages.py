@@ -201,6 +201,15 @@ def test_each_reply_carries_the_version_that_wrote_it(conversation):
     assert "trained on simulated judgements" in text
 
 
+def test_each_ended_reply_can_be_copied_and_reported(conversation):
+    done = say(conversation, "a question", "an answer")
+    live = say(conversation, "another", "", parent=done, state=Reply.State.STREAMING)
+    articles = page_of(conversation).split('class="turn assistant"')[1:3]
+    assert f'href="/messages/{done.pk}/report/"' in articles[0]
+    assert [bool(re.search(r"data-actions\s+hidden", article)) for article in articles] == [False, True]
+    assert f'data-reply="{live.reply.pk}"' in articles[1]
+
+
 def test_a_first_message_names_its_conversation():
     client = browser(somebody())
     response = client.post(
