@@ -329,6 +329,19 @@ async def test_seeds_and_greedy_repeat(tiny_policy, small):
 
 
 @pytest.mark.django_db(transaction=True)
+async def test_greedy_is_byte_for_byte_the_same_after_a_restart(tiny_policy, small):
+    """As after a promotion and the rollback that follows it."""
+    policy = await sync_to_async(install)(tiny_policy, "tiny-greedy")
+    texts = []
+    for _ in range(2):
+        async with started(policy) as engine:
+            await read(engine, prompt_of(policy, [{"role": "user", "content": "Something else"}]), temperature=1.0)
+            pieces = await read(engine, prompt_of(policy), temperature=0, max_completion_tokens=100)
+            texts.append("".join(piece.text for piece in pieces))
+    assert texts[0] == texts[1] != ""
+
+
+@pytest.mark.django_db(transaction=True)
 async def test_a_policy_without_its_gguf_does_not_start(tiny_policy):
     policy = await sync_to_async(install)(tiny_policy, "tiny-nogguf")
     (policies.directory(policy) / "policy.gguf").unlink()

@@ -39,14 +39,14 @@ async def ready(talker, policy=None, timeout=20):
     return kept
 
 
-async def rooms(stack, alice, count):
-    """Sockets of so many conversations, each with its first chunks."""
+async def rooms(stack, alice, count, until="reply.chunk"):
+    """Sockets of so many conversations, each with what it heard up to the first frame of that type."""
     opened_ = []
     for i in range(count):
         room = await Conversation.objects.acreate(owner=alice)
         socket = await stack.enter_async_context(opened(room, alice))
         await socket.say(type="message.send", text=f"What is a star? {i}", key="k", parent=None)
-        opened_.append((socket, await socket.hear_until("reply.chunk")))
+        opened_.append((socket, await socket.hear_until(until)))
     return opened_
 
 
@@ -62,7 +62,12 @@ async def assert_whole():
 async def test_a_killed_engine_interrupts_its_replies_and_comes_back(tiny_live_policy, alice, hasty):
     async with talking() as talker, AsyncExitStack() as stack:
         kept = await ready(talker)
-        sockets = await rooms(stack, alice, 3)
+        sockets = await rooms(stack, alice, 2)
+        os.kill(kept.engine.pid, signal.SIGSTOP)  # the tiny model is quick: these two can not end before the kill
+        sockets += await rooms(stack, alice, 2, until="reply.state")
+        async with asyncio.timeout(1):
+            while await Reply.objects.filter(state="queued").aexists():
+                await asyncio.sleep(0.02)
         os.kill(kept.engine.pid, signal.SIGKILL)
         killed = time.monotonic()
         for socket, heard in sockets:

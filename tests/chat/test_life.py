@@ -257,7 +257,7 @@ def test_any_order_of_events_keeps_the_promises(settings_of_the_site):
     run_state_machine_as_test(
         LifeOfReplies,
         settings=settings(
-            max_examples=60,
+            max_examples=45,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
