@@ -50,7 +50,7 @@ def train_ppo(
     """Train an adapter; a second call with the same `directory` goes on where the first was killed.
 
     Raises TrainingDiverged when a score, loss or gradient is not finite, CheckpointMismatch when `directory` holds
-    the checkpoint of a run with another configuration, seed or prompts, InvalidSetting for a bad configuration.
+    the checkpoint of a run with another configuration, seed or prompts, BadHyperparameter for a bad configuration.
     """
     config.validate()
     checkpointer = Checkpointer(Path(directory), _identity(transformer, prompts, config, seed))

@@ -1,17 +1,10 @@
 """The settings of one PPO run, each with its meaning; stored as JSON with the run."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
-
-class InvalidSetting(Exception):
-    """A hyperparameter is unknown or outside its range."""
-
-    def __init__(self, name: str, value: object, wanted: str) -> None:
-        super().__init__(f"{name}={value!r}: must be {wanted}")
-        self.name = name
-        self.value = value
+from rlhf.training.hyperparameters import build, require
 
 
 @dataclass(frozen=True)
@@ -50,21 +43,17 @@ class PpoConfig:
     calibration_prompts: int = 32  # prompts whose base completions set the scores' mean and spread
 
     def validate(self) -> None:
-        """Raise InvalidSetting for the first setting out of range."""
+        """Raise BadHyperparameter for the first setting out of range."""
         for name in COUNTS:
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise InvalidSetting(name, getattr(self, name), "a whole number of at least 1")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "must be a whole number of at least 1")
         for name in POSITIVE:
-            if not getattr(self, name) > 0:
-                raise InvalidSetting(name, getattr(self, name), "above 0")
+            require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
         for name in NOT_NEGATIVE:
-            if not getattr(self, name) >= 0:
-                raise InvalidSetting(name, getattr(self, name), "0 or more")
+            require(getattr(self, name) >= 0, name, getattr(self, name), "must be 0 or more")
         for name in ("gamma", "lam"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidSetting(name, getattr(self, name), "within 0..1")
-        if self.stop_kl <= self.target_kl:
-            raise InvalidSetting("stop_kl", self.stop_kl, f"above target_kl ({self.target_kl})")
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must be within 0..1")
+        above = self.stop_kl > self.target_kl
+        require(above, "stop_kl", self.stop_kl, f"must be above target_kl ({self.target_kl})")
 
     @property
     def rows(self) -> int:
@@ -73,14 +62,8 @@ class PpoConfig:
 
     @classmethod
     def read(cls, settings: Mapping[str, Any]) -> "PpoConfig":
-        """From a run's JSON; unknown names are an error, not ignored."""
-        known = {field.name for field in fields(cls)}
-        for name, value in settings.items():
-            if name not in known:
-                raise InvalidSetting(name, value, "one of " + ", ".join(sorted(known)))
-        config = cls(**settings)
-        config.validate()
-        return config
+        """From a run's JSON. Raises BadHyperparameter for an unknown name, a wrong type or a value out of range."""
+        return build(cls, settings)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -17,7 +17,7 @@ from rlhf.training.sampler import Rollout, sample
 from rlhf.training.scoring import Scored, completion_mask, score_completions
 from rlhf.training.shaping import Scorer, ScoreScale, ShapedReward, shape, token_rewards
 from rlhf.training.transformer import Transformer
-from rlhf.training.value import explained_variance
+from rlhf.training.value import context_of, explained_variance
 
 
 class Cancelled(Exception):
@@ -70,7 +70,8 @@ class PpoLoop:
         batches = list(torch.split(torch.arange(len(rollout)), self.config.minibatch_rows))
         base = self._log_probs(rollout, None, batches)
         judged = Judged(rollout, scores, p_violation, base, base, completion_mask(rollout), base.log_probs * 0)
-        self._fit_value(judged, self._token_rewards(judged, self._shape(judged)))
+        shaped = self._shape(judged)
+        self._fit_value(judged, self._token_rewards(judged, shaped), self._context(judged, shaped))
 
     def iterate(self) -> bool:
         """One rollout and its updates; False, with the weights of the iteration before, past the KL stop."""
@@ -152,7 +153,8 @@ class PpoLoop:
         shaped = self._shape(judged)
         rewards = self._token_rewards(judged, shaped)
         values = torch.zeros_like(rewards)
-        values[mask] = state.value.predict(judged.base.hidden, self._progress(mask)).to(values.device)
+        context = self._context(judged, shaped)
+        values[mask] = state.value.predict(judged.base.hidden, context).to(values.device)
         advantages, _ = advantages_and_returns(rewards, values, mask, gamma=config.gamma, lam=config.lam)
         experience = Experience(judged.rollout, judged.policy, whiten(advantages, mask), mask)
         metrics = objective_metrics(judged, shaped, state.beta) | {"lr": state.begin_update()}
@@ -160,20 +162,18 @@ class PpoLoop:
             self.transformer, state.adapter, state.optimizer, experience, epochs, config,
             iteration=state.iteration, poll=self.poll,
         )  # fmt: skip
-        return metrics | update.metrics() | self._fit_value(judged, rewards)
+        return metrics | update.metrics() | self._fit_value(judged, rewards, context)
 
-    def _progress(self, mask: Tensor) -> Tensor:
-        """[M] share of the length limit that each token stands at."""
-        return mask.nonzero(as_tuple=True)[1] / self.config.max_tokens
+    def _context(self, judged: Judged, shaped: ShapedReward) -> Tensor:
+        return context_of(judged.mask, shaped.total, judged.rollout.prompt_index, self.config.max_tokens)
 
-    def _fit_value(self, judged: Judged, rewards: Tensor) -> dict[str, float]:
+    def _fit_value(self, judged: Judged, rewards: Tensor, context: Tensor) -> dict[str, float]:
         """Explained variance before, on returns not yet seen, and the clipped loss after the refit."""
         value, mask, hidden = self.state.value, judged.mask, judged.base.hidden
-        progress = self._progress(mask)
         returns = rewards_to_go(rewards, mask, gamma=self.config.gamma)[mask].cpu()
-        before = value.predict(hidden, progress)
-        moved = value.refit(hidden, progress, returns)
-        after = value.predict(hidden, progress)
+        before = value.predict(hidden, context)
+        moved = value.refit(hidden, context, returns)
+        after = value.predict(hidden, context)
         bounded = before + (after - before).clamp(-self.config.cliprange_value, self.config.cliprange_value)
         losses = torch.max((after - returns).square(), (bounded - returns).square())
         return {

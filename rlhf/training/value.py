@@ -10,27 +10,31 @@ may move the predictions.
 import torch
 from torch import Tensor
 
+CONTEXT = 2  # numbers beside the features, made by `context_of`
 FORGET = 0.8  # weight that older iterations keep: the policy that earned those returns is gone
 
 
 class RidgeValue:
-    """value = weights . [features / scale, share of the length limit used, 1]; F features, M states; fp64, on the CPU."""
+    """value = weights . [features at unit scale, context, 1], in fp64 on the CPU.
+
+    M states, F features of each, X numbers of context that are small already (`context_of`).
+    """
 
     def __init__(self, features: int, *, ridge: float, clip: float) -> None:
         self.ridge = ridge
         self.clip = clip
-        self.weights = torch.zeros(features + 2, dtype=torch.float64)
-        self.gram = torch.zeros(features + 2, features + 2, dtype=torch.float64)
-        self.moment = torch.zeros(features + 2, dtype=torch.float64)
+        self.weights = torch.zeros(features + CONTEXT + 1, dtype=torch.float64)
+        self.gram = torch.zeros(features + CONTEXT + 1, features + CONTEXT + 1, dtype=torch.float64)
+        self.moment = torch.zeros(features + CONTEXT + 1, dtype=torch.float64)
         self.fitted = torch.zeros((), dtype=torch.float64)  # states the fit has seen, forgotten ones discounted
 
-    def predict(self, features: Tensor, progress: Tensor) -> Tensor:
-        """features [M, F], progress [M] in 0..1 -> values [M] fp32; zeros before the first fit."""
-        return (self._design(features, progress) @ self.weights).float()
+    def predict(self, features: Tensor, context: Tensor) -> Tensor:
+        """features [M, F], context [M, X] -> values [M] fp32; zeros before the first fit."""
+        return (self._design(features, context) @ self.weights).float()
 
-    def refit(self, features: Tensor, progress: Tensor, returns: Tensor) -> float:
+    def refit(self, features: Tensor, context: Tensor, returns: Tensor) -> float:
         """Take in what followed M states, returns [M]; the root mean square by which the predictions moved."""
-        design = self._design(features, progress)
+        design = self._design(features, context)
         self.gram = FORGET * self.gram + design.T @ design
         self.moment = FORGET * self.moment + design.T @ returns.double()
         first = not bool(self.fitted)
@@ -50,10 +54,22 @@ class RidgeValue:
         for name, tensor in state.items():
             setattr(self, name, tensor)
 
-    def _design(self, features: Tensor, progress: Tensor) -> Tensor:
+    def _design(self, features: Tensor, context: Tensor) -> Tensor:
         scale = features.shape[1] ** 0.5
         scaled = torch.nn.functional.normalize(features.cpu().double(), dim=1) * scale
-        return torch.cat([scaled, progress.cpu().double()[:, None], torch.ones_like(scaled[:, :1])], dim=1)
+        return torch.cat([scaled, context.cpu().double(), torch.ones_like(scaled[:, :1])], dim=1)
+
+
+def context_of(mask: Tensor, totals: Tensor, prompt_index: Tensor, max_tokens: int) -> Tensor:
+    """[M, X] for the tokens of `mask` [N, C]: how far along each is, and what the prompt's other completions earned.
+
+    The mean over the others of the same prompt (`totals` [N]) knows nothing of what this completion does, so as a
+    part of the value it leaves the gradient unbiased: the leave-one-out baseline of Kool et al. 2019, as a feature.
+    """
+    rows, columns = mask.nonzero(as_tuple=True)
+    same = (prompt_index[:, None] == prompt_index) & ~torch.eye(len(totals), dtype=torch.bool, device=mask.device)
+    others = (same.float() @ totals) / same.sum(1).clamp(min=1)
+    return torch.stack([columns / max_tokens, others[rows]], dim=1)
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> float:

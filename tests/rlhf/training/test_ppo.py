@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from rlhf.training.hyperparameters import BadHyperparameter
 from rlhf.training.ppo import PpoResult, train_ppo
-from rlhf.training.ppo_config import InvalidSetting, PpoConfig
+from rlhf.training.ppo_config import PpoConfig
 from rlhf.training.ppo_update import TrainingDiverged, clipped_loss
 from rlhf.training.resume import CheckpointMismatch
 from rlhf.training.sampler import Rollout
@@ -225,7 +226,7 @@ def test_the_clipped_loss_by_hand() -> None:
     [("iterations", 0), ("learning_rate", 0.0), ("lam", 1.5), ("stop_kl", 1.0), ("kl_coef", -1), ("surprise", 1)],
 )
 def test_a_bad_setting_is_refused_by_name(setting: str, value: float) -> None:
-    with pytest.raises(InvalidSetting, match=setting):
+    with pytest.raises(BadHyperparameter, match=setting):
         PpoConfig.read({setting: value})
 
 
