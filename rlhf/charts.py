@@ -73,7 +73,7 @@ def charts(metrics: Iterable[tuple[int, dict[str, float | None]]]) -> list[Chart
 
 
 def chart(name: str, series: Sequence[tuple[int, float | None]]) -> Chart | None:
-    numbers = [(step, float(value)) for step, value in series if is_finite(value)]
+    numbers = [(step, float(value)) for step, value in series if value is not None and is_finite(value)]
     if not numbers:
         return None
     low, high = padded([value for _step, value in numbers])

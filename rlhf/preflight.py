@@ -78,7 +78,7 @@ def refusals(train: int, held_out: int, *, all_simulated: bool) -> list[str]:
 
 def expected_minutes(rankings: int) -> int:
     done = Run.objects.filter(kind=Run.Kind.CYCLE, state=Run.State.SUCCEEDED)[:3]
-    seconds = [run.result["seconds"] for run in done if run.result.get("seconds")]
+    seconds = [float(run.result["seconds"]) for run in done if run.result.get("seconds")]
     if seconds:
         return max(1, round(sum(seconds) / len(seconds) / 60))
     return round(MINUTES_BASE + MINUTES_A_RANKING * rankings)

@@ -22,3 +22,13 @@ def write_policy(directory: Path, mark: str = "", weights: bytes = b"\x80\x3f" *
     }
     (directory / "manifest.json").write_text(json.dumps({"format": 1, "files": files}))
     return directory
+
+
+def spoil_last_weight(directory: Path) -> None:
+    """Puts a NaN at the end of the weights and makes the manifest fit."""
+    weights = directory / "model.safetensors"
+    content = weights.read_bytes()[:-2] + b"\xc0\x7f"
+    weights.write_bytes(content)
+    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest["files"]["model.safetensors"]["sha256"] = hashlib.sha256(content).hexdigest()
+    (directory / "manifest.json").write_text(json.dumps(manifest))
