@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rlhf.training.data import Judgement, Prompt, Ranking, Reply, thaw
-from rlhf.training.features import Row, by_length, encode, lengths, pad, pool, stack
+from rlhf.training.features import Row, by_length, encode, lengths, pad, stack
 from rlhf.training.reward_model import BATCH_TOKENS, RewardModel
 from rlhf.training.tokens import ChatTokenizer
 from rlhf.training.transformer import Transformer
@@ -96,11 +96,10 @@ def trunk_states(
 
 @torch.no_grad()
 def pooled(model: RewardModel, states: Sequence[Tensor], rows: Sequence[Row]) -> Tensor:
-    """Pooled features [N, 2D] before standardising."""
-    found = torch.zeros(len(rows), 2 * states[0].shape[1])
+    """Pooled features [N, F] before standardising."""
+    found = torch.zeros(len(rows), model.scale.feature_mean.shape[0])
     for batch in by_length(rows, BATCH_TOKENS):
-        hidden = model.hidden(stack([states[i] for i in batch]))
-        found[batch] = pool(hidden, *lengths([rows[i] for i in batch]))
+        found[batch] = model.pooled(stack([states[i] for i in batch]), *lengths([rows[i] for i in batch]))
     return found
 
 

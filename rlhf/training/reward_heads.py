@@ -9,7 +9,10 @@ from torch.nn import functional
 
 @dataclass
 class Heads:
-    """F pooled features, D hidden size, R rules, Q rank of the product between reply and rule.
+    """F pooled features, S the first of them, D hidden size, R rules, Q rank of the product of reply and rule.
+
+    The preference reads all features, the rules those of the adapted top alone: the trunk's gave the preference a
+    point and cost the rules' AUC two.
 
     Sparrow's rule model (Glaese et al., arXiv:2209.14375, section 3.2) reads rule and dialogue in one prompt, one
     forward a rule. Here the rule's text is embedded once by the frozen base, and a bilinear form compares it with
@@ -17,20 +20,20 @@ class Heads:
     """
 
     preference: Tensor  # [F]
-    violation: Tensor  # [F]  what all rules share
-    reply: Tensor  # [F, Q]
+    violation: Tensor  # [S]  what all rules share
+    reply: Tensor  # [S, Q]
     rule: Tensor  # [D, Q]
     rule_bias: Tensor  # [D]
     bias: Tensor  # []
 
     @classmethod
-    def create(cls, features: int, hidden: int, *, rank: int, seed: int) -> "Heads":
+    def create(cls, features: int, rule_features: int, hidden: int, *, rank: int, seed: int) -> "Heads":
         """Zero but for the rules' side, so that every first score is 0 and every first probability the base rate."""
         draw = torch.Generator().manual_seed(seed)
         heads = cls(
             preference=torch.zeros(features),
-            violation=torch.zeros(features),
-            reply=torch.zeros(features, rank),
+            violation=torch.zeros(rule_features),
+            reply=torch.zeros(rule_features, rank),
             rule=torch.randn(hidden, rank, generator=draw) * rank**-0.5,
             rule_bias=torch.zeros(hidden),
             bias=torch.zeros(()),
@@ -55,8 +58,9 @@ class Heads:
 
     def violation_logits(self, features: Tensor, rules: Tensor) -> Tensor:
         """Features [N, F] and standardised rule embeddings [R, D] -> [N, R]."""
-        shared = features @ self.violation + self.bias
-        own = (features @ self.reply) @ (rules @ self.rule).T
+        read = features[:, : len(self.violation)]
+        shared = read @ self.violation + self.bias
+        own = (read @ self.reply) @ (rules @ self.rule).T
         return shared[:, None] + rules @ self.rule_bias + own
 
 

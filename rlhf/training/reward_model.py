@@ -19,7 +19,8 @@ from rlhf.training.tokens import ChatTokenizer
 from rlhf.training.transformer import Transformer
 
 BATCH_TOKENS = 4096
-FORMAT = 1
+FORMAT = 2
+"""1 read the top alone."""
 
 
 @dataclass
@@ -82,15 +83,22 @@ class RewardModel:
         """Fold the adapter into a copy of the top layers, which makes scoring quicker."""
         self._merged = self.adapter.merged(self.transformer)
 
-    def hidden(self, states: Tensor) -> Tensor:
-        """Trunk states [B, T, D] -> the reward model's last hidden states [B, T, D]."""
+    def pooled(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
+        """Trunk states [B, T, D] -> features [B, F], F = 4D: of the adapted top, then of the trunk, pooled each.
+
+        Measured at 600 comparisons: a linear head on the frozen trunk is as good as one on the adapted top (0.64
+        against 0.61-0.64 of held-out pairs), and the trunk's states are there anyway.
+        """
         if self._merged is not None:
-            return self.transformer.run_top(states, weights=self._merged)
-        return self.transformer.run_top(states, self.adapter)
+            top = self.transformer.run_top(states, weights=self._merged)
+        else:
+            top = self.transformer.run_top(states, self.adapter)
+        trunk = self.transformer.final_norm(states)
+        return torch.cat([pool(hidden, prompt_lengths, ends) for hidden in (top, trunk)], dim=-1)
 
     def features(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
-        """Standardised pooled features [B, 2D]."""
-        return self.standardise(pool(self.hidden(states), prompt_lengths, ends))
+        """Standardised pooled features [B, F]."""
+        return self.standardise(self.pooled(states, prompt_lengths, ends))
 
     def standardise(self, pooled: Tensor) -> Tensor:
         return (pooled - self.scale.feature_mean) / self.scale.feature_sd
@@ -103,7 +111,7 @@ class RewardModel:
 
     @torch.no_grad()
     def verdicts(self, features: Tensor) -> Verdicts:
-        """Of standardised features [N, 2D]. P(any) is the largest of the judged rules' probabilities: a lower
+        """Of standardised features [N, F]. P(any) is the largest of the judged rules' probabilities: a lower
         bound that does not grow with the number of rules, unlike one minus the product."""
         scores = (self.heads.scores(features) - self.scale.score_mean) / self.scale.score_sd
         violations = self.heads.violation_logits(features, self.rule_table(self.judged)).sigmoid()
@@ -160,6 +168,8 @@ def load(directory: Path, transformer: Transformer | None = None, base: Path | N
     """
     checkpoints.verify(directory)
     config = read_config(directory)
+    if config["format"] != FORMAT:
+        raise checkpoints.Damaged(directory, f"it has format {config['format']}, not {FORMAT}; train it anew")
     base = base or Path(config["base"])
     if weights_digest(base) != config["base_sha256"]:
         raise OtherBase(config["base"], str(base))

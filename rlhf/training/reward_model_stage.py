@@ -88,16 +88,17 @@ def fresh_model(
 ) -> RewardModel:
     """An untrained reward model: adapter without effect, heads at zero, the rules embedded."""
     width = transformer.config.hidden_size
+    features = 4 * width  # last token and mean, of top and trunk
     rules = {key: embed_rule(transformer, tokenizer, text) for key, text in texts.items()}
     table = torch.stack(list(rules.values())) if rules else torch.zeros(1, width)
     scale = Scale(
-        feature_mean=torch.zeros(2 * width),
-        feature_sd=torch.ones(2 * width),
+        feature_mean=torch.zeros(features),
+        feature_sd=torch.ones(features),
         rule_mean=table.mean(0),
         rule_sd=(table - table.mean(0)).norm(dim=1).mean().clamp_min(SPREAD_FLOOR),
     )
     adapter = Adapter.create(transformer, rank=config.rank, alpha=config.alpha, seed=seed)
-    heads = Heads.create(2 * width, width, rank=config.rule_rank, seed=seed)
+    heads = Heads.create(features, 2 * width, width, rank=config.rule_rank, seed=seed)
     return RewardModel(transformer, adapter, heads, scale, rules, [])
 
 

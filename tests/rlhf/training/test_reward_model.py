@@ -58,7 +58,7 @@ def test_the_violation_loss_is_the_mean_cross_entropy_of_the_labels_given() -> N
 
 
 def test_a_fresh_head_scores_zero_and_gives_even_odds() -> None:
-    heads = Heads.create(8, 4, rank=2, seed=0)
+    heads = Heads.create(8, 6, 4, rank=2, seed=0)
     features, rules = torch.randn(3, 8), torch.randn(2, 4)
     assert heads.scores(features).tolist() == [0, 0, 0]
     assert heads.violation_logits(features, rules).abs().max().item() == 0
