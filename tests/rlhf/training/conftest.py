@@ -1,5 +1,6 @@
 """One tiny policy for all tests of training; they write elsewhere."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,13 @@ from tests.tiny import make_tiny_policy
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _denormals() -> Iterator[None]:
+    """A stage that ran in this process flushes them from then on; Hypothesis refuses to draw floats where that is so."""
+    yield
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")
