@@ -35,7 +35,8 @@ OPEN_GATE = {
 }
 SHORT = {
     "policy": {"iterations": 2, "prompts_per_iteration": 4, "completions_per_prompt": 2, "max_tokens": 12,
-               "calibration_prompts": 4, "learning_rate": 0.01, "target_kl": 50.0, "stop_kl": 100.0, "minibatch_rows": 8, "rank": 4},
+               "calibration_prompts": 4, "learning_rate": 0.01, "target_kl": 50.0, "stop_kl": 100.0,
+               "minibatch_rows": 8, "rank": 4},
     "reward_model": {"epochs": 1, "rank": 4},
     "evaluation": {"prompts": 12, "draws": 1, "best_of": 2, "best_of_prompts": 4, "max_tokens": 12},
 }  # fmt: skip

@@ -17,7 +17,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(autouse=True)
 def _denormals() -> Iterator[None]:
-    """A stage that ran in this process flushes them from then on; Hypothesis refuses to draw floats where that is so."""
+    """A stage that ran in this process flushes them from then on, and Hypothesis then draws no floats."""
     yield
     torch.set_flush_denormal(False)
 
