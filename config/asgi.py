@@ -14,6 +14,9 @@ from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
 
 from chat.routing import websocket_urlpatterns
+from config.close_frames import say_why
+
+say_why()
 
 routes = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # the stubs know no plain URLPattern
 
