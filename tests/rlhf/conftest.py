@@ -56,6 +56,14 @@ def admin(db):
 
 
 @pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """A supervisor that looks often and loses patience soon."""
+    monkeypatch.setattr("rlhf.supervision.POLL_S", 0.02)
+    monkeypatch.setattr("rlhf.supervision.HEARTBEAT_S", 0.1)
+    monkeypatch.setattr("rlhf.supervision.GRACE_S", 1.0)
+
+
+@pytest.fixture(autouse=True)
 def no_worker(monkeypatch):
     """What a view or a periodic task hands to the worker is noted, not done."""
     sent = []

@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from accounts.models import AuditEntry
 from chat import policies
 from chat.models import Policy
-from rlhf import cycle, snapshots
+from rlhf import cycle
 from rlhf.models import Promotion, Run
 from tests.rlhf import feedback_rows
 from tests.rlhf.policy_directories import write_policy
@@ -105,7 +105,7 @@ def test_a_whole_cycle(judged):
 
 def test_a_cycle_whose_supervisor_died_is_taken_up(judged):
     from rlhf import leases
-    from tests.rlhf.test_supervision import expire
+    from tests.rlhf.test_leases import expire
 
     run = cycle.start(seed=3)
     leases.claim(run.pk, "dead")
@@ -162,108 +162,3 @@ def test_force_needs_a_named_admin_and_a_reason(base_policy, admin, settings):
     assert call("promote_policy", "odd", "--force", "--by", "root-admin", "--reason", "x")[0] == 0
     entry = AuditEntry.objects.first()
     assert (entry.actor, entry.reason) == (admin, "x")
-
-
-# --- fsck ---
-
-
-def promises_broken():
-    code, said = call("fsck")
-    assert code == (1 if said["problems"] else 0)
-    return {problem["promise"] for problem in said["problems"]}
-
-
-def break_weights(base_policy, judged):
-    (policies.directory(base_policy) / "config.json").write_text("{}")
-
-
-def break_nobody_live(base_policy, judged):
-    Policy.objects.update(is_live=False)
-
-
-def break_live_without_promotion(base_policy, judged):
-    Promotion.objects.all().delete()
-
-
-def break_ranking(base_policy, judged):
-    judged[0].ranks.popitem()
-    judged[0].save()
-
-
-def break_snapshot(base_policy, judged):
-    (snapshots.freeze().path / "rankings.jsonl").write_text("{}")
-
-
-def break_audit(base_policy, judged):
-    AuditEntry.objects.update(reason="rewritten")
-
-
-def break_lease(base_policy, judged):
-    from datetime import timedelta
-
-    from rlhf import leases
-
-    run = cycle.start()
-    Run.objects.filter(pk=run.pk).update(state="running", lease_until=leases.later(timedelta(minutes=-5)))
-
-
-def break_drafts(base_policy, judged):
-    draft = policies.directory(base_policy).parent / "tmp-dead"
-    draft.mkdir()
-    os.utime(draft, (0, 0))
-
-
-def break_run_error(base_policy, judged):
-    Run.objects.create(kind="reward_model", state="failed")
-
-
-@pytest.mark.parametrize(
-    ("damage", "promise"),
-    [
-        (break_ranking, 1),
-        (break_weights, 4),
-        (break_nobody_live, 4),
-        (break_live_without_promotion, 5),
-        (break_snapshot, 7),
-        (break_audit, 8),
-        (break_lease, 9),
-        (break_drafts, 9),
-        (break_run_error, 10),
-    ],
-)
-def test_fsck_sees_a_broken_promise(base_policy, judged, damage, promise):
-    assert promises_broken() == set()
-    damage(base_policy, judged)
-    assert promises_broken() == {promise}
-
-
-def test_fsck_sees_broken_replies(base_policy):
-    from django.utils import timezone
-
-    from chat.models import Chunk, Conversation, Message, Reply
-
-    talk = Conversation.objects.create(owner=feedback_rows.annotator("ann"))
-    message = Message.objects.create(conversation=talk, role="assistant", text="Hello there")
-    reply = Reply.objects.create(message=message, state="complete", last_seq=2, ended_at=timezone.now())
-    for seq, text in ((1, "Hello "), (2, "there")):
-        Chunk.objects.create(reply=reply, seq=seq, text=text)
-    assert promises_broken() == set()
-    Chunk.objects.filter(seq=1).delete()
-    assert promises_broken() == {3}
-    Reply.objects.update(state="failed", error="?")
-    assert promises_broken() == {3, 10}
-
-
-def test_fsck_sees_two_trainers_and_an_orphan(base_policy, home, settings):
-    directory = settings.RUNS_DIR / "run-77"
-    directory.mkdir()
-    sleepers = [
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(directory)]) for _ in range(2)
-    ]
-    try:
-        said = call("fsck")[1]
-        assert len([problem for problem in said["problems"] if problem["promise"] == 6]) == 2
-    finally:
-        for sleeper in sleepers:
-            sleeper.kill()
-            sleeper.wait()

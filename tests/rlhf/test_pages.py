@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry
 from chat import policies
-from rlhf import charts, cycle, preflight
+from rlhf import cycle, preflight
 from rlhf.models import Evaluation, Metric, Promotion, Run
 from rlhf.supervision import Supervisor
 from tests.rlhf import feedback_rows
@@ -279,32 +279,3 @@ def test_expected_minutes_come_from_this_sites_own_cycles(judged):
     assert preflight.expected_minutes(600) == 18
     Run.objects.create(kind="cycle", state="succeeded", result={"seconds": 600})
     assert preflight.expected_minutes(600) == 10
-
-
-# --- curves ---
-
-
-def test_a_curve_spans_its_plot_and_leaves_gaps():
-    (chart,) = charts.charts([(1, {"kl": 0.0}), (2, {"kl": None}), (3, {"kl": 5.0}), (4, {"kl": 10.0})])
-    assert chart.dots == [(46.0, 124.5)]  # 5 % above the bottom of 8..130
-    assert chart.lines == ["223.3,69.0 312.0,13.5"]
-    assert chart.latest == 10.0
-
-
-def test_a_constant_and_a_single_point_are_drawn_in_the_middle():
-    constant, single = charts.chart("c", [(1, 2.0), (2, 2.0)]), charts.chart("s", [(7, 2.0)])
-    assert constant.lines == ["46.0,69.0 312.0,69.0"]
-    assert single.dots == [(46.0, 69.0)]
-
-
-def test_long_runs_are_thinned_and_known_names_come_first():
-    metrics = [(step, {"zeta": step, "objective/kl": step / 9}) for step in range(5000)]
-    first, second = charts.charts(metrics)
-    assert (first.name, second.name) == ("objective/kl", "zeta")
-    assert len(first.lines[0].split()) == charts.MOST_POINTS
-    assert len(first.rows) == charts.ROWS
-    assert first.rows[-1][0] == 4999
-
-
-def test_names_without_a_number_have_no_curve():
-    assert charts.charts([(1, {"a": None, "b": float("nan"), "c": "text"})]) == []

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from datetime import timedelta
 
 import psutil
 import pytest
@@ -21,13 +20,6 @@ from rlhf.supervision import Supervisor
 from tests.rlhf import feedback_rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(supervision, "POLL_S", 0.03)
-    monkeypatch.setattr(supervision, "HEARTBEAT_S", 0.1)
-    monkeypatch.setattr(supervision, "GRACE_S", 1.0)
 
 
 @pytest.fixture
@@ -193,29 +185,6 @@ def test_a_child_without_a_sign_of_life_is_ended(stage, monkeypatch):
     assert is_gone(starts(run)[0][0])
 
 
-def test_a_queued_run_is_cancelled_at_once(stage):
-    assert leases.cancel(stage)
-    stage.refresh_from_db()
-    assert stage.state == Run.State.CANCELLED
-    assert not leases.cancel(stage)
-
-
-def test_of_many_supervisors_one_gets_the_run(stage):
-    claims, barrier = [], threading.Barrier(8)
-
-    def attempt(number):
-        barrier.wait()
-        claims.append(leases.claim(stage.pk, f"owner-{number}"))
-        connections.close_all()
-
-    threads = [threading.Thread(target=attempt, args=(number,)) for number in range(8)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    assert len([claim for claim in claims if claim is not None]) == 1
-    stage.refresh_from_db()
-    assert stage.attempt == 1
-
-
 def test_a_second_supervisor_leaves_a_run_alone(stage):
     behave(stage, steps=20, seconds_a_step=0.03)
     with driven_aside(stage):
@@ -293,53 +262,6 @@ def hurry(stage):
     behave(stage, steps=5)
 
 
-def test_a_run_whose_supervisors_keep_dying_is_given_up(stage, no_worker):
-    for _ in range(leases.MAX_ATTEMPTS):
-        assert leases.claim(stage.pk, "doomed") is not None
-        expire(stage)
-        tasks.reap_runs()
-    stage.refresh_from_db()
-    assert (stage.state, stage.error) == (Run.State.FAILED, "its supervisor died 3 times")
-    assert leases.claim(stage.pk, "late") is None
-
-
-def test_a_cancelled_run_whose_supervisor_died_is_cancelled(stage):
-    leases.claim(stage.pk, "doomed")
-    leases.cancel(stage)
-    expire(stage)
-    assert tasks.reap_runs() == []
-    stage.refresh_from_db()
-    assert stage.state == Run.State.CANCELLED
-
-
-def test_a_forgotten_run_is_put_to_the_worker_once_in_a_while(stage, no_worker):
-    assert tasks.reap_runs() == [stage.pk]
-    assert tasks.reap_runs() == []
-    assert no_worker == [stage.pk]
-
-
-def test_a_lease_that_is_renewed_is_not_taken_over(stage):
-    run = leases.claim(stage.pk, "alive")
-    leases.renew(run, "alive", progress={"step": 1})
-    assert tasks.reap_runs() == []
-    stage.refresh_from_db()
-    assert stage.progress == {"step": 1}
-    until = stage.lease_until
-    assert timedelta(0) < until - Run.objects.get(pk=stage.pk).started_at <= timedelta(seconds=4)
-
-
-def test_a_broker_that_is_away_costs_nothing_but_time(stage, monkeypatch):
-    from kombu.exceptions import OperationalError
-
-    def away(run_id):
-        raise OperationalError("no broker")
-
-    monkeypatch.setattr("rlhf.tasks.run_cycle.delay", away)
-    tasks.enqueue(stage.pk)
-    stage.refresh_from_db()
-    assert stage.state == Run.State.QUEUED
-
-
 def test_the_child_does_not_inherit_secrets(monkeypatch):
     monkeypatch.setenv("CHAMSAE_SECRET_KEY", "x" * 50)
     monkeypatch.setenv("DATABASE_URL", "postgres://u:p@h/d")
@@ -355,7 +277,3 @@ def test_threads_are_the_cores_that_nobody_uses(monkeypatch, settings):
     for busy_percent, free in [(0, 4), (25, 3), (60, 2), (100, 1)]:
         monkeypatch.setattr(child.psutil, "cpu_percent", lambda interval, busy=busy_percent: busy)
         assert child.free_threads() == free
-
-
-def expire(run):
-    Run.objects.filter(pk=run.pk).update(lease_until=leases.later(timedelta(seconds=-1)))
