@@ -12,7 +12,7 @@ import time
 import psutil
 
 MARKER = "CHAMSAE_SITE"
-GRACE_S = 4.0
+GRACE_S = 3.5
 
 
 def marked(marker: str) -> list[psutil.Process]:
