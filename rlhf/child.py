@@ -131,11 +131,14 @@ def metric_lines(text: bytes) -> Iterator[dict[str, Any]]:
 
 
 def finite(value: Any) -> Any:
-    """JSON columns hold no NaN and no infinity; None stands for them, and the gate refuses None."""
+    """JSON columns hold no NaN and no infinity; None stands for them, and the gate refuses None. Nor does PostgreSQL
+    hold a zero character, which a model may well write."""
     if isinstance(value, dict):
         return {key: finite(part) for key, part in value.items()}
     if isinstance(value, list):
         return [finite(part) for part in value]
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
