@@ -30,7 +30,7 @@ def make_tiny_policy(
 
     `scale` is the spread of the weights: large enough that greedy choices are no near-ties.
     """
-    from rlhf.training import checkpoints, gguf_export
+    from rlhf.training.artefacts import checkpoints, gguf_export
 
     def write(draft: Path) -> None:
         _write_configs(draft, vocabulary, hidden, layers)

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 STAGES = {
-    "fetch": "rlhf.training.fetch",
-    "reward_model": "rlhf.training.reward_model_stage",
-    "policy": "rlhf.training.policy_stage",
-    "evaluate": "rlhf.training.evaluate",
+    "fetch": "rlhf.training.artefacts.fetch",
+    "reward_model": "rlhf.training.reward.stage",
+    "policy": "rlhf.training.policy.stage",
+    "evaluate": "rlhf.training.evaluation.stage",
 }
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from rlhf.training.adapter import Adapter
-from rlhf.training.ppo import train_ppo
-from rlhf.training.ppo_config import PpoConfig
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.sampler import Rollout
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.ppo.train import train_ppo
 from rlhf.training.process import prepare_process
-from rlhf.training.sampler import Rollout
-from rlhf.training.transformer import Transformer
 from tests.bench.ppo_prompts import prompt_ids
 
 

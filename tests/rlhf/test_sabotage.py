@@ -68,7 +68,7 @@ def sabotaged(live, settings, change):
 
     from safetensors.torch import load_file, save_file
 
-    from rlhf.training import checkpoints
+    from rlhf.training.artefacts import checkpoints
 
     target = settings.MODELS_DIR / change.__name__.strip("<>")
 
@@ -143,7 +143,7 @@ def test_gibberish_and_a_one_word_answer_that_wins_are_refused(site, settings):
 
 def test_a_nan_that_got_past_the_trainer_is_refused(site, settings):
     """The trainer's own check is gone round: the bytes are spoilt, and the manifest is made to fit."""
-    from rlhf.training import checkpoints
+    from rlhf.training.artefacts import checkpoints
     from tests.rlhf.policy_directories import spoil_last_weight
 
     made = sabotaged(site, settings, untouched)

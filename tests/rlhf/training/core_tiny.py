@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from rlhf.training.transformer import Transformer
+from rlhf.training.model.transformer import Transformer
 
 EOS = 2
 

@@ -9,8 +9,8 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import LlamaForCausalLM
 
-from rlhf.training.adapter import Adapter, AdapterMismatch
-from rlhf.training.transformer import Transformer
+from rlhf.training.model.adapter import Adapter, AdapterMismatch
+from rlhf.training.model.transformer import Transformer
 
 from .core_tiny import disturb, tiny_llama, write_llama
 

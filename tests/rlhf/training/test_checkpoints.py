@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rlhf.training import checkpoints
+from rlhf.training.artefacts import checkpoints
 
 
 def write_value(value: float, name: str = "model.safetensors"):
@@ -90,7 +90,7 @@ def test_without_an_atomic_exchange_it_still_replaces(tmp_path: Path, monkeypatc
 WRITER = """
 import sys, itertools
 from pathlib import Path
-from rlhf.training import checkpoints
+from rlhf.training.artefacts import checkpoints
 import torch
 from safetensors.torch import save_file
 target = Path(sys.argv[1])

@@ -9,15 +9,17 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from rlhf.training import evaluate, reward_model, reward_model_stage
 from rlhf.training.data import PromptRow
-from rlhf.training.evaluation_report import Draw, Replies, describe
-from rlhf.training.judges import BadJudge, Gold, Said, resolve
-from rlhf.training.players import HUMAN_TEXT, human_text_nll, reply_kl
+from rlhf.training.evaluation import stage as evaluate
+from rlhf.training.evaluation.judges import BadJudge, Gold, Said, resolve
+from rlhf.training.evaluation.players import HUMAN_TEXT, human_text_nll, reply_kl
+from rlhf.training.evaluation.report import Draw, Replies, describe
+from rlhf.training.model.sampler import sample
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.reward import model as reward_model
+from rlhf.training.reward import stage as reward_model_stage
 from rlhf.training.run import RunDirectory, Stopped
-from rlhf.training.sampler import sample
 from rlhf.training.tokens import ChatTokenizer
-from rlhf.training.transformer import Transformer
 from tests.rlhf.training.planted import JUDGE, write_snapshot
 from tests.tiny import make_tiny_policy
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rlhf.training import checkpoints, fetch, sources
-from rlhf.training.sources import BadSource
+from rlhf.training.artefacts import checkpoints, fetch, sources
+from rlhf.training.artefacts.sources import BadSource
 
 
 def silent(done: int, total: int | None) -> None:

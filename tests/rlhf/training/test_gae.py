@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlhf.training.gae import advantages_and_returns, rewards_to_go, whiten
+from rlhf.training.ppo.gae import advantages_and_returns, rewards_to_go, whiten
 
 RANDOM = torch.Generator().manual_seed(0)
 LENGTHS = [5, 1, 3]

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
-from rlhf.training import gguf_export, gguf_import
-from rlhf.training.gguf_export import Unsupported
+from rlhf.training.artefacts import gguf_export, gguf_import
+from rlhf.training.artefacts.gguf_export import Unsupported
 from rlhf.training.tokens import ChatTokenizer
 
 PROMPTS = ("What is a star?", "Do you have a body?", "2024 rainbows", "참새는 무엇을 먹나요?")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from rlhf.training import logprobs
-from rlhf.training.logprobs import token_log_probs
+from rlhf.training.model import logprobs
+from rlhf.training.model.logprobs import token_log_probs
 
 RANDOM = torch.Generator().manual_seed(0)
 HEAD = torch.randn(50, 8, generator=RANDOM, dtype=torch.float64)

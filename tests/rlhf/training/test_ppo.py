@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from rlhf.training.hyperparameters import BadHyperparameter
-from rlhf.training.ppo import PpoResult, train_ppo
-from rlhf.training.ppo_config import PpoConfig
-from rlhf.training.ppo_update import TrainingDiverged, clipped_loss
-from rlhf.training.resume import CheckpointMismatch
-from rlhf.training.sampler import Rollout
-from rlhf.training.transformer import Transformer
+from rlhf.training.model.sampler import Rollout
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.ppo.resume import CheckpointMismatch
+from rlhf.training.ppo.train import PpoResult, train_ppo
+from rlhf.training.ppo.update import TrainingDiverged, clipped_loss
 
 from .core_tiny import tiny_llama
 

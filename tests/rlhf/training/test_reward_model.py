@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from rlhf.training import checkpoints, reward_model, reward_model_stage
+from rlhf.training.artefacts import checkpoints
 from rlhf.training.data import Snapshot
-from rlhf.training.features import Row, by_length, encode, pad, pool
 from rlhf.training.hyperparameters import BadHyperparameter, build
-from rlhf.training.reward_examples import Group, examples, pair_table, trunk_states
-from rlhf.training.reward_heads import Heads, ranking_loss, violation_loss
-from rlhf.training.reward_training import RewardModelConfig, Trainer
+from rlhf.training.model.sampler import sample
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.reward import model as reward_model
+from rlhf.training.reward import stage as reward_model_stage
+from rlhf.training.reward.examples import Group, examples, pair_table, trunk_states
+from rlhf.training.reward.features import Row, by_length, encode, pad, pool
+from rlhf.training.reward.fit import RewardModelConfig, Trainer
+from rlhf.training.reward.heads import Heads, ranking_loss, violation_loss
 from rlhf.training.run import RunDirectory, Stopped
-from rlhf.training.sampler import sample
 from rlhf.training.tokens import ChatTokenizer
-from rlhf.training.transformer import Transformer
 from tests.rlhf.training.planted import JUDGE, write_snapshot
 
 LIMITS = {"max_prompt_tokens": 99, "max_completion_tokens": 99}

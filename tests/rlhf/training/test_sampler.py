@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from rlhf.training.adapter import Adapter
-from rlhf.training.choice import choose, invert, nucleus
-from rlhf.training.sampler import sample
-from rlhf.training.transformer import Transformer
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.choice import choose, invert, nucleus
+from rlhf.training.model.sampler import sample
+from rlhf.training.model.transformer import Transformer
 
 from .core_tiny import EOS, disturb, tiny_llama
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from rlhf.training.ppo_config import PpoConfig
-from rlhf.training.shaping import ScoreScale, shape, token_rewards
+from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.ppo.shaping import ScoreScale, shape, token_rewards
 
 CONFIG = PpoConfig(violation_weight=4.0, missing_eos_penalty=1.0, short_tokens=8, short_penalty=2.0)
 

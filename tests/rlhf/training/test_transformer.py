@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from rlhf.training.rope import UnsupportedArchitecture
-from rlhf.training.transformer import Transformer
+from rlhf.training.model.rope import UnsupportedArchitecture
+from rlhf.training.model.transformer import Transformer
 
 from .core_tiny import tiny_llama, write_llama
 

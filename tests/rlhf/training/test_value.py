@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlhf.training.value import RidgeValue, context_of, explained_variance
+from rlhf.training.ppo.value import RidgeValue, context_of, explained_variance
 
 RANDOM = torch.Generator().manual_seed(0)
 FEATURES = torch.randn(400, 6, generator=RANDOM)

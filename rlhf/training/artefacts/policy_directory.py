@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from rlhf.training import card, checkpoints, gguf_export
+from rlhf.training.artefacts import card, checkpoints, gguf_export
 
 KEPT = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rlhf.training import checkpoints
-from rlhf.training.adapter import Adapter
-from rlhf.training.features import Row, by_length, lengths, pad, pool
-from rlhf.training.reward_heads import Heads
-from rlhf.training.sampler import Rollout
+from rlhf.training.artefacts import checkpoints
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.sampler import Rollout
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.reward.features import Row, by_length, lengths, pad, pool
+from rlhf.training.reward.heads import Heads
 from rlhf.training.tokens import ChatTokenizer
-from rlhf.training.transformer import Transformer
 
 BATCH_TOKENS = 4096
 FORMAT = 2

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
-from rlhf.training import policy_directory, reward_model
+from rlhf.training.artefacts import policy_directory
 from rlhf.training.data import TRAIN, PromptRow, Snapshot, thaw
 from rlhf.training.hyperparameters import build, require
-from rlhf.training.ppo_config import PpoConfig
-from rlhf.training.rewards import ChamsaeReward
+from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.reward import model as reward_model
+from rlhf.training.reward.functions import ChamsaeReward
 from rlhf.training.run import RunDirectory, Stopped
 
 ALGORITHMS = ("rloo", "grpo")

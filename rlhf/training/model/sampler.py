@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rlhf.training.adapter import Adapter
-from rlhf.training.attention import Attention, KeyValueCache
-from rlhf.training.choice import choose
-from rlhf.training.transformer import Transformer
-from rlhf.training.weights import LayerWeights
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.attention import Attention, KeyValueCache
+from rlhf.training.model.choice import choose
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.weights import LayerWeights
 
 PAD = 0  # fills rows on the right; nothing ever asks whether an id is the pad, lengths say where a row ends
 COMPACT_BELOW = 0.85  # share of rows still growing under which copying their caches pays

@@ -10,8 +10,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from rlhf.training.packing import packed
-from rlhf.training.rope import UnsupportedArchitecture
+from rlhf.training.model.packing import packed
+from rlhf.training.model.rope import UnsupportedArchitecture
 
 
 @dataclass(frozen=True)

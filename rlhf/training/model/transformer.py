@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rlhf.training.attention import Attention, DenseRows, attend_whole_rows
-from rlhf.training.packing import linear, packed
-from rlhf.training.rope import inverse_frequencies
-from rlhf.training.weights import LayerWeights, TransformerConfig, fuse_layer, read_tensors
+from rlhf.training.model.attention import Attention, DenseRows, attend_whole_rows
+from rlhf.training.model.packing import linear, packed
+from rlhf.training.model.rope import inverse_frequencies
+from rlhf.training.model.weights import LayerWeights, TransformerConfig, fuse_layer, read_tensors
 
 
 class LayerAdapter(Protocol):

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlhf.training import judges, reward_model
 from rlhf.training.data import HELD_OUT, BadSnapshot, PromptRow, Snapshot
-from rlhf.training.evaluation_report import Replies, describe
+from rlhf.training.evaluation import judges
+from rlhf.training.evaluation.players import Player, human_text_nll
+from rlhf.training.evaluation.report import Replies, describe
 from rlhf.training.hyperparameters import build, require
-from rlhf.training.players import Player, human_text_nll
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.reward import model as reward_model
 from rlhf.training.run import RunDirectory
 from rlhf.training.tokens import ChatTokenizer
-from rlhf.training.transformer import Transformer
 
 PHASES = 5
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlhf.training.adapter import Adapter
-from rlhf.training.gae import advantages_and_returns, rewards_to_go, whiten
-from rlhf.training.ppo_config import PpoConfig
-from rlhf.training.ppo_state import PpoState
-from rlhf.training.ppo_update import Experience, require_finite, update_policy
-from rlhf.training.sampler import Rollout, sample
-from rlhf.training.scoring import Scored, completion_mask, score_completions
-from rlhf.training.shaping import Scorer, ScoreScale, ShapedReward, shape, token_rewards
-from rlhf.training.transformer import Transformer
-from rlhf.training.value import context_of, explained_variance
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.sampler import Rollout, sample
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.ppo.gae import advantages_and_returns, rewards_to_go, whiten
+from rlhf.training.ppo.scoring import Scored, completion_mask, score_completions
+from rlhf.training.ppo.shaping import Scorer, ScoreScale, ShapedReward, shape, token_rewards
+from rlhf.training.ppo.state import PpoState
+from rlhf.training.ppo.update import Experience, require_finite, update_policy
+from rlhf.training.ppo.value import context_of, explained_variance
 
 
 class Cancelled(Exception):

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from rlhf.training import reward_model
-from rlhf.training.features import Row, encode
-from rlhf.training.ppo_config import PpoConfig
-from rlhf.training.reward_model import RewardModel
-from rlhf.training.shaping import ScoreScale, shape
+from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.ppo.shaping import ScoreScale, shape
+from rlhf.training.reward import model as reward_model
+from rlhf.training.reward.features import Row, encode
+from rlhf.training.reward.model import RewardModel
 from rlhf.training.tokens import ChatTokenizer, Message
 
 

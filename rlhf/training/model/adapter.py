@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rlhf.training.transformer import Transformer
-from rlhf.training.weights import LayerWeights
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.weights import LayerWeights
 
 FUSED = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),

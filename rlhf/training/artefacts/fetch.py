@@ -10,9 +10,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from rlhf.training import card, checkpoints, gguf_export, gguf_import
+from rlhf.training.artefacts import card, checkpoints, gguf_export, gguf_import
+from rlhf.training.artefacts.sources import BadSource, Progress, located
 from rlhf.training.run import RunDirectory
-from rlhf.training.sources import BadSource, Progress, located
 
 TEXT_FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 STEPS = 100

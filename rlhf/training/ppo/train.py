@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlhf.training.adapter import Adapter
-from rlhf.training.ppo_config import PpoConfig
-from rlhf.training.ppo_loop import Cancelled, PpoLoop
-from rlhf.training.ppo_state import PpoState
-from rlhf.training.resume import Checkpointer
-from rlhf.training.shaping import Scorer
-from rlhf.training.transformer import Transformer
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.ppo.loop import Cancelled, PpoLoop
+from rlhf.training.ppo.resume import Checkpointer
+from rlhf.training.ppo.shaping import Scorer
+from rlhf.training.ppo.state import PpoState
 
 Metrics = dict[str, float]
 Report = Callable[[int, int, Metrics], None]

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlhf.training.adapter import Adapter
-from rlhf.training.logprobs import TokenLogProbs, token_log_probs
-from rlhf.training.sampler import Rollout
-from rlhf.training.transformer import Transformer
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.logprobs import TokenLogProbs, token_log_probs
+from rlhf.training.model.sampler import Rollout
+from rlhf.training.model.transformer import Transformer
 
 
 class Scored(NamedTuple):

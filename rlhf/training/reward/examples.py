@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from rlhf.training.data import Judgement, Prompt, Ranking, Reply, thaw
-from rlhf.training.features import Row, by_length, encode, lengths, pad, stack
-from rlhf.training.reward_model import BATCH_TOKENS, RewardModel
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.reward.features import Row, by_length, encode, lengths, pad, stack
+from rlhf.training.reward.model import BATCH_TOKENS, RewardModel
 from rlhf.training.tokens import ChatTokenizer
-from rlhf.training.transformer import Transformer
 
 
 @dataclass

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from rlhf.training import reward_model
 from rlhf.training.data import Prompt, last_user_text, thaw
-from rlhf.training.features import encode
-from rlhf.training.reward_model import RewardModel, Verdicts
+from rlhf.training.reward import model as reward_model
+from rlhf.training.reward.features import encode
+from rlhf.training.reward.model import RewardModel, Verdicts
 from rlhf.training.tokens import ChatTokenizer
 
 Preference = Callable[[str, str], float]

@@ -8,18 +8,19 @@ from typing import Any
 
 import torch
 
-from rlhf.training import checkpoints, statistics
-from rlhf.training.adapter import Adapter
+from rlhf.training.artefacts import checkpoints
 from rlhf.training.data import HELD_OUT, TRAIN, Judgement, Ranking, Snapshot
+from rlhf.training.evaluation import statistics
+from rlhf.training.evaluation.judges import Gold, Said
 from rlhf.training.hyperparameters import build
-from rlhf.training.judges import Gold, Said
-from rlhf.training.reward_examples import Examples, NothingToLearn, examples, pooled, trunk_states
-from rlhf.training.reward_heads import Heads
-from rlhf.training.reward_model import RewardModel, Scale, embed_rule, weights_digest
-from rlhf.training.reward_training import RewardModelConfig, Trainer
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.reward.examples import Examples, NothingToLearn, examples, pooled, trunk_states
+from rlhf.training.reward.fit import RewardModelConfig, Trainer
+from rlhf.training.reward.heads import Heads
+from rlhf.training.reward.model import RewardModel, Scale, embed_rule, weights_digest
 from rlhf.training.run import RunDirectory, Stopped
 from rlhf.training.tokens import ChatTokenizer
-from rlhf.training.transformer import Transformer
 
 MIN_REPLIES_TO_NORMALISE = 16
 SPREAD_FLOOR = 1e-4

@@ -9,7 +9,7 @@ import gguf
 import torch
 from safetensors import safe_open
 
-from rlhf.training.rope import inverse_frequencies
+from rlhf.training.model.rope import inverse_frequencies
 
 LLAMA_FAMILY = frozenset({"llama", "mistral"})
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5

@@ -6,8 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from rlhf.training.ppo_config import PpoConfig
-from rlhf.training.sampler import Rollout
+from rlhf.training.model.sampler import Rollout
+from rlhf.training.ppo.config import PpoConfig
 
 
 class Scorer(Protocol):

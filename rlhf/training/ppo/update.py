@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from rlhf.training.adapter import Adapter
-from rlhf.training.ppo_config import PpoConfig
-from rlhf.training.sampler import Rollout
-from rlhf.training.scoring import Scored, predict_completions
-from rlhf.training.transformer import Transformer
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.sampler import Rollout
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.ppo.scoring import Scored, predict_completions
 
 
 class TrainingDiverged(Exception):

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from rlhf.training.data import Prompt, thaw
-from rlhf.training.judges import Said
-from rlhf.training.logprobs import token_log_probs
-from rlhf.training.reward_model import RewardModel
-from rlhf.training.sampler import Rollout, sample
-from rlhf.training.scoring import score_completions
+from rlhf.training.evaluation.judges import Said
+from rlhf.training.model.logprobs import token_log_probs
+from rlhf.training.model.sampler import Rollout, sample
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.ppo.scoring import score_completions
+from rlhf.training.reward.model import RewardModel
 from rlhf.training.tokens import ChatTokenizer
-from rlhf.training.transformer import Transformer
 
 PROMPTS_AT_ONCE = 16
 """Between two such batches a stop is noticed."""

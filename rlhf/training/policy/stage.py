@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf.training import peers, policy_directory, reward_model
+from rlhf.training.artefacts import policy_directory
 from rlhf.training.data import TRAIN, BadSnapshot, PromptRow, Snapshot, thaw
 from rlhf.training.hyperparameters import BadHyperparameter
-from rlhf.training.ppo import PpoResult, train_ppo
-from rlhf.training.ppo_config import PpoConfig
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.policy import peers
+from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.ppo.train import PpoResult, train_ppo
+from rlhf.training.reward import model as reward_model
 from rlhf.training.run import RunDirectory, Stopped
 from rlhf.training.tokens import ChatTokenizer
-from rlhf.training.transformer import Transformer
 
 MAX_PROMPT_TOKENS = 512
 

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rlhf.training import checkpoints
-from rlhf.training.features import lengths, stack
+from rlhf.training.artefacts import checkpoints
 from rlhf.training.hyperparameters import require
-from rlhf.training.reward_examples import Examples, Group, NothingToLearn, pair_table
-from rlhf.training.reward_heads import ranking_loss, violation_loss
-from rlhf.training.reward_model import RewardModel
+from rlhf.training.reward.examples import Examples, Group, NothingToLearn, pair_table
+from rlhf.training.reward.features import lengths, stack
+from rlhf.training.reward.heads import ranking_loss, violation_loss
+from rlhf.training.reward.model import RewardModel
 
 Report = Callable[[int, int, dict[str, Any]], None]
 

@@ -12,7 +12,7 @@ import gguf
 import torch
 from safetensors.torch import save_file
 
-from rlhf.training.gguf_export import CONTROL, LAYER_TENSORS, USER_DEFINED, Unsupported
+from rlhf.training.artefacts.gguf_export import CONTROL, LAYER_TENSORS, USER_DEFINED, Unsupported
 
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
 _LLAMA3 = (

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf.training.adapter import Adapter
-from rlhf.training.ppo_config import PpoConfig
-from rlhf.training.shaping import ScoreScale
-from rlhf.training.transformer import Transformer
-from rlhf.training.value import RidgeValue
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.ppo.shaping import ScoreScale
+from rlhf.training.ppo.value import RidgeValue
 
 
 class PpoState:

@@ -1,0 +1,1 @@
+"""PPO on the parts of the model, resumable after every iteration."""

@@ -1,0 +1,1 @@
+"""The reward model: a preference head and a rule head on one adapter."""
