@@ -119,6 +119,13 @@ def stop(reply_id: int, seq: int | None = None) -> bool:
         return _end(live, Ending(reply_id, State.STOPPED), keep=seq)
 
 
+def abandon(owner: str) -> None:
+    """Interrupts whatever the owner still holds, as when it was told to end between a claim and its confirmation."""
+    with transaction.atomic():
+        for pk in list(_held(owner).values_list("pk", flat=True)):
+            _end(_held(owner).filter(pk=pk), ending_after(pk, TalkerGone()))
+
+
 def reap(*, except_owner: str = "") -> int:
     """Ends replies that nobody writes any more, and queued ones that no engine will take; how many."""
     now = timezone.now()

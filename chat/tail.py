@@ -88,12 +88,24 @@ class Tail:
         """Tells of the reply until its end, or until the watch is forgotten."""
         watch = Watch(reply, after_seq, tell)
         self._watches.add(watch)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+        self._begin()
         return watch
 
     def forget(self, watch: Watch) -> None:
         self._watches.discard(watch)
+
+    def _begin(self) -> None:
+        if self._task is not None:
+            return
+        self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(self._log_end)
+
+    def _log_end(self, task: asyncio.Task[None]) -> None:
+        """An error that nobody foresaw must not leave the sockets waiting: the loop begins anew."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the tail broke", exc_info=error)
+            if self._watches:
+                asyncio.get_running_loop().call_later(PAUSE_AFTER_ERROR_S, self._begin)
 
     async def _run(self) -> None:
         database = DatabaseThread("tail")
@@ -112,6 +124,7 @@ class Tail:
                     await asyncio.sleep(PAUSE_AFTER_ERROR_S)
                 await asyncio.sleep(max(0.0, started + LOOK_EVERY_S - time.monotonic()))
         finally:
+            self._task = None  # before anything is awaited: whoever comes from now on starts a new loop
             await database.close()
 
     async def _look(self, database: DatabaseThread, cursor: int) -> int:

@@ -196,5 +196,6 @@ class Talker:
             active.ending = active.ending or replies.ending_after(active.reply.pk, TalkerGone())
         await self._flush()
         await self._flush()  # the first may have been the batch that was not confirmed
+        await self.database(replies.abandon, self.owner)
         await self.keeper.close()
         await self.database.close()

@@ -5,6 +5,8 @@ import asyncio
 import pytest
 from asgiref.sync import sync_to_async
 
+from chat import tail
+from chat.database import DatabaseThread
 from chat.models import Chunk, Message, Reply
 from tests.chat.conftest import opened, talking
 
@@ -196,3 +198,38 @@ def swap(old, new):
     with transaction.atomic():
         type(old).objects.filter(pk=old.pk).update(is_live=False)
         type(new).objects.filter(pk=new.pk).update(is_live=True)
+
+
+async def test_a_turn_that_comes_while_the_tail_ends_is_told(conversation, alice, scripted_policy, monkeypatch):
+    close = DatabaseThread.close
+
+    async def slowly(self):
+        await asyncio.sleep(0.3)
+        await close(self)
+
+    async with talking(), opened(conversation, alice) as socket:
+        monkeypatch.setattr(DatabaseThread, "close", slowly)
+        await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        await socket.hear_until("reply.done")
+        await asyncio.sleep(0.1)  # nothing to watch: the tail is closing its connection
+        parent = (await Reply.objects.aget()).message_id
+        await socket.say(type="message.send", text="More", key="k2", parent=parent)
+        await socket.hear_until("reply.done", timeout=3)
+
+
+async def test_a_broken_tail_begins_anew(conversation, alice, scripted_policy, script, monkeypatch):
+    script.seconds_a_token, broken = 0.02, []
+    look = tail.look
+
+    def breaks_once(*args):
+        if len(broken) < 1:
+            broken.append(True)
+            raise KeyError("unforeseen")
+        return look(*args)
+
+    monkeypatch.setattr(tail, "look", breaks_once)
+    async with talking(), opened(conversation, alice) as socket:
+        await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        heard = await socket.hear_until("reply.done")
+    assert broken
+    assert text_of(heard) == heard[-1]["text"] != ""
