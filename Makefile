@@ -26,7 +26,7 @@ $(VENV)/ready: pyproject.toml
 	@touch $@
 
 run: setup  ## the site with everything that belongs to it, on PORT (8000)
-	@$(DEMO) $(PY) manage.py run_site --port $(PORT)
+	@$(DEMO) exec $(PY) manage.py run_site --port $(PORT)
 
 test: setup  ## all tests that need no service; those of the browser where Chromium is
 	@$(PY) -m config.translations
