@@ -32,9 +32,8 @@ def test_no_torch_in_the_web_process_or_the_worker(program):
 
 
 def test_the_numeric_core_loads_without_django():
-    modules = [
-        f"rlhf.training.{path.stem}" for path in (ROOT / "rlhf/training").glob("*.py") if path.stem != "__main__"
-    ]
+    files = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "rlhf/training").rglob("*.py")]
+    modules = [".".join(file.parts) for file in files if not file.name.startswith("__")]
     program = f"import importlib, sys; [*map(importlib.import_module, {modules!r})]; print('django' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
