@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rlhf.training.data import Judgement, Prompt, Ranking, Reply, thaw
 from rlhf.training.model.transformer import Transformer
-from rlhf.training.reward.features import Row, by_length, encode, lengths, pad, stack
+from rlhf.training.reward.features import Row, by_length, encode, inside, lengths, pad, stack
 from rlhf.training.reward.model import BATCH_TOKENS, RewardModel
 from rlhf.training.tokens import ChatTokenizer
 
@@ -95,12 +95,19 @@ def trunk_states(
 
 
 @torch.no_grad()
-def pooled(model: RewardModel, states: Sequence[Tensor], rows: Sequence[Row]) -> Tensor:
-    """Pooled features [N, F] before standardising."""
-    found = torch.zeros(len(rows), model.scale.feature_mean.shape[0])
+def raw_features(model: RewardModel, states: Sequence[Tensor], rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor]:
+    """Before standardising: pooled features [N, F], and mean and mean square of the tokens' features [W] each."""
+    pooled = torch.zeros(len(rows), model.scale.feature_mean.shape[0])
+    total = torch.zeros(2, model.scale.token_mean.shape[0])
+    tokens = 0
     for batch in by_length(rows, BATCH_TOKENS):
-        found[batch] = model.pooled(stack([states[i] for i in batch]), *lengths([rows[i] for i in batch]))
-    return found
+        spans = lengths([rows[i] for i in batch])
+        read = model.states_read(stack([states[i] for i in batch]))
+        pooled[batch] = model.pooled(read, *spans)
+        counted = read[inside(read.shape[1], *spans)]
+        total += torch.stack([counted.sum(0), counted.square().sum(0)])
+        tokens += len(counted)
+    return pooled, *(total / tokens)
 
 
 def pair_table(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What the reward model reads of a reply: its last token's hidden state beside the mean over the reply."""
+"""What the reward model reads of a reply: its last token, the mean over it, and the tokens that speak strongest."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +19,15 @@ class Row:
     @property
     def length(self) -> int:
         return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Standardised features of N replies: pooled [N, F], of each token [N, T, W], and which tokens count [N, T]."""
+
+    pooled: Tensor
+    tokens: Tensor
+    where: Tensor
 
 
 def encode(
@@ -54,13 +63,28 @@ def pool(hidden: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
     A reply without any token is read at the prompt's last one.
     """
     last = ends - 1
-    first = torch.minimum(prompt_lengths, last)
-    positions = torch.arange(hidden.shape[1], device=hidden.device)
-    inside = (positions >= first[:, None]) & (positions < ends[:, None])
+    where = inside(hidden.shape[1], prompt_lengths, ends)
     # where, not a product: what stands at a pad may be anything, even NaN
-    kept = torch.where(inside[..., None], hidden, torch.zeros((), dtype=hidden.dtype, device=hidden.device))
-    mean = kept.sum(1) / inside.sum(1, keepdim=True)
+    kept = torch.where(where[..., None], hidden, torch.zeros((), dtype=hidden.dtype, device=hidden.device))
+    mean = kept.sum(1) / where.sum(1, keepdim=True)
     return torch.cat([hidden[torch.arange(len(last), device=hidden.device), last], mean], dim=-1)
+
+
+def inside(width: int, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
+    """[B, width] bool: the positions of each reply; of one without any token, the prompt's last."""
+    first = torch.minimum(prompt_lengths, ends - 1)
+    positions = torch.arange(width, device=ends.device)
+    return (positions >= first[:, None]) & (positions < ends[:, None])
+
+
+def strongest(values: Tensor, where: Tensor, softness: float) -> Tensor:
+    """values [B, T, R], where [B, T] -> [B, R]: a smooth maximum over the positions that count.
+
+    A breach stands in a few words; a mean over the reply thins it out. 0 wherever all values are 0, between the mean
+    (softness to infinity) and the maximum (softness to 0).
+    """
+    kept = torch.where(where[..., None], values / softness, -torch.inf)
+    return softness * (kept.logsumexp(1) - where.sum(1, keepdim=True).log())
 
 
 def by_length(rows: Sequence[Row], batch_tokens: int) -> Iterator[list[int]]:

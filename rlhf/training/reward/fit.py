@@ -29,10 +29,10 @@ class RewardModelConfig:
     adapted_layers: int = 10
     """Layers from the top that the adapter changes; the rest is the trunk, which runs once."""
     learning_rate: float = 1e-3
-    heads_learning_rate: float = 1e-3
+    heads_learning_rate: float = 3e-3
     epochs: int = 2
     rankings_per_step: int = 4
-    violation_weight: float = 1.0
+    violation_weight: float = 3.0
     """Weight of the rule head's loss beside the preference loss."""
     rule_rank: int = 16
     """Rank of the product between a reply's features and a rule's embedding."""
@@ -103,11 +103,11 @@ class Trainer:
             group["lr"] = rate * (1 - self.step / self.steps)
         items = [item for group in groups for item in group.items]
         rows = [self.data.rows[item] for item in items]
-        features = self.model.features(stack([self.states[item] for item in items]), *lengths(rows))
+        reading = self.model.read(stack([self.states[item] for item in items]), *lengths(rows))
         pairs, weights = pair_table(groups)
         where, labels = self._label_table(items)
-        scores = self.model.heads.scores(features)
-        logits = self.model.heads.violation_logits(features, self.rules)
+        scores = self.model.heads.scores(reading.pooled)
+        logits = self.model.heads.violation_logits(reading, self.rules)
         ranked = max(1, sum(bool(group.pairs) for group in groups))
         preference = ranking_loss(scores, pairs, weights) / ranked
         violation = violation_loss(logits, where, labels)

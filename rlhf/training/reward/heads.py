@@ -6,10 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rlhf.training.reward.features import Reading, strongest
+
+SOFTNESS = 0.5
+"""How far the strongest token outweighs the rest; 0.3 and 1 were both good."""
+
 
 @dataclass
 class Heads:
-    """F pooled features, S the first of them, D hidden size, R rules, Q rank of the product of reply and rule.
+    """F pooled features, S the first of them, W a token's features, D hidden size, R rules, Q rank of the product of
+    reply and rule.
 
     The preference reads all features, the rules those of the adapted top alone: the trunk's gave the preference a
     point and cost the rules' AUC two.
@@ -17,6 +23,9 @@ class Heads:
     Sparrow's rule model (Glaese et al., arXiv:2209.14375, section 3.2) reads rule and dialogue in one prompt, one
     forward a rule. Here the rule's text is embedded once by the frozen base, and a bilinear form compares it with
     the reply's features: any number of rules costs one forward of the reply.
+
+    The rules read each token as well, and keep the strongest: among replies to prompts that tempt, that told breach
+    from none with an AUC of 0.75 where last token and mean had 0.63 (linear heads on frozen states, 600 replies).
     """
 
     preference: Tensor  # [F]
@@ -24,10 +33,14 @@ class Heads:
     reply: Tensor  # [S, Q]
     rule: Tensor  # [D, Q]
     rule_bias: Tensor  # [D]
+    token: Tensor  # [W]  what all rules share, read at each token
+    token_reply: Tensor  # [W, Q]
     bias: Tensor  # []
 
     @classmethod
-    def create(cls, features: int, rule_features: int, hidden: int, *, rank: int, seed: int) -> "Heads":
+    def create(
+        cls, features: int, rule_features: int, token_features: int, hidden: int, *, rank: int, seed: int
+    ) -> "Heads":
         """Zero but for the rules' side, so that every first score is 0 and every first probability the base rate."""
         draw = torch.Generator().manual_seed(seed)
         heads = cls(
@@ -36,6 +49,8 @@ class Heads:
             reply=torch.zeros(rule_features, rank),
             rule=torch.randn(hidden, rank, generator=draw) * rank**-0.5,
             rule_bias=torch.zeros(hidden),
+            token=torch.zeros(token_features),
+            token_reply=torch.zeros(token_features, rank),
             bias=torch.zeros(()),
         )
         for tensor in heads.parameters():
@@ -56,12 +71,14 @@ class Heads:
         """[N, F] -> [N]."""
         return features @ self.preference
 
-    def violation_logits(self, features: Tensor, rules: Tensor) -> Tensor:
-        """Features [N, F] and standardised rule embeddings [R, D] -> [N, R]."""
-        read = features[:, : len(self.violation)]
+    def violation_logits(self, reading: Reading, rules: Tensor) -> Tensor:
+        """Of N replies and standardised rule embeddings [R, D] -> [N, R]."""
+        read = reading.pooled[:, : len(self.violation)]
+        table = rules @ self.rule
         shared = read @ self.violation + self.bias
-        own = (read @ self.reply) @ (rules @ self.rule).T
-        return shared[:, None] + rules @ self.rule_bias + own
+        own = (read @ self.reply) @ table.T
+        tokens = (reading.tokens @ self.token)[..., None] + (reading.tokens @ self.token_reply) @ table.T
+        return shared[:, None] + rules @ self.rule_bias + own + strongest(tokens, reading.where, SOFTNESS)
 
 
 def ranking_loss(scores: Tensor, pairs: Tensor, weights: Tensor) -> Tensor:

@@ -14,13 +14,13 @@ from rlhf.training.artefacts import checkpoints
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.sampler import Rollout
 from rlhf.training.model.transformer import Transformer
-from rlhf.training.reward.features import Row, by_length, lengths, pad, pool
+from rlhf.training.reward.features import Reading, Row, by_length, inside, lengths, pad, pool
 from rlhf.training.reward.heads import Heads
 from rlhf.training.tokens import ChatTokenizer
 
 BATCH_TOKENS = 4096
-FORMAT = 2
-"""1 read the top alone."""
+FORMAT = 3
+"""1 read the top alone, 2 no tokens."""
 
 
 @dataclass
@@ -49,6 +49,8 @@ class Scale:
 
     feature_mean: Tensor
     feature_sd: Tensor
+    token_mean: Tensor
+    token_sd: Tensor
     rule_mean: Tensor
     rule_sd: Tensor
     score_mean: Tensor = field(default_factory=lambda: torch.zeros(()))
@@ -83,8 +85,8 @@ class RewardModel:
         """Fold the adapter into a copy of the top layers, which makes scoring quicker."""
         self._merged = self.adapter.merged(self.transformer)
 
-    def pooled(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
-        """Trunk states [B, T, D] -> features [B, F], F = 4D: of the adapted top, then of the trunk, pooled each.
+    def states_read(self, states: Tensor) -> Tensor:
+        """Trunk states [B, T, D] -> what the heads read of each token [B, T, 2D]: the adapted top, then the trunk.
 
         Measured at 600 comparisons: a linear head on the frozen trunk is as good as one on the adapted top (0.64
         against 0.61-0.64 of held-out pairs), and the trunk's states are there anyway.
@@ -93,15 +95,19 @@ class RewardModel:
             top = self.transformer.run_top(states, weights=self._merged)
         else:
             top = self.transformer.run_top(states, self.adapter)
-        trunk = self.transformer.final_norm(states)
-        return torch.cat([pool(hidden, prompt_lengths, ends) for hidden in (top, trunk)], dim=-1)
+        return torch.cat([top, self.transformer.final_norm(states)], dim=-1)
 
-    def features(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
-        """Standardised pooled features [B, F]."""
-        return self.standardise(self.pooled(states, prompt_lengths, ends))
+    def pooled(self, read: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
+        """[B, T, 2D] -> [B, F], F = 4D: last token and mean of the top, then of the trunk."""
+        return torch.cat([pool(part, prompt_lengths, ends) for part in read.chunk(2, dim=-1)], dim=-1)
 
-    def standardise(self, pooled: Tensor) -> Tensor:
-        return (pooled - self.scale.feature_mean) / self.scale.feature_sd
+    def read(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Reading:
+        """Of right-padded trunk states [B, T, D] whose replies span prompt_lengths..ends, the end token included."""
+        read = self.states_read(states)
+        pooled = (self.pooled(read, prompt_lengths, ends) - self.scale.feature_mean) / self.scale.feature_sd
+        where = inside(states.shape[1], prompt_lengths, ends)
+        tokens = torch.where(where[..., None], (read - self.scale.token_mean) / self.scale.token_sd, 0.0)
+        return Reading(pooled, tokens, where)
 
     def rule_table(self, keys: Sequence[str]) -> Tensor:
         """Standardised embeddings [R, D]."""
@@ -110,18 +116,14 @@ class RewardModel:
         return (torch.stack([self.rules[key] for key in keys]) - self.scale.rule_mean) / self.scale.rule_sd
 
     @torch.no_grad()
-    def verdicts(self, features: Tensor) -> Verdicts:
-        """Of standardised features [N, F]. P(any) is the largest of the judged rules' probabilities: a lower
-        bound that does not grow with the number of rules, unlike one minus the product."""
-        scores = (self.heads.scores(features) - self.scale.score_mean) / self.scale.score_sd
-        violations = self.heads.violation_logits(features, self.rule_table(self.judged)).sigmoid()
-        largest = violations.amax(1) if self.judged else torch.zeros(len(features))
-        return Verdicts(scores, violations, largest)
-
-    @torch.no_grad()
     def judge(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Verdicts:
-        """Of right-padded trunk states [N, T, D] whose replies span prompt_lengths..ends, the end token included."""
-        return self.verdicts(self.features(states, prompt_lengths, ends))
+        """Of trunk states as `read` takes them. P(any) is the largest of the judged rules' probabilities: a lower
+        bound that does not grow with the number of rules, unlike one minus the product."""
+        reading = self.read(states, prompt_lengths, ends)
+        scores = (self.heads.scores(reading.pooled) - self.scale.score_mean) / self.scale.score_sd
+        violations = self.heads.violation_logits(reading, self.rule_table(self.judged)).sigmoid()
+        largest = violations.amax(1) if self.judged else torch.zeros(len(states))
+        return Verdicts(scores, violations, largest)
 
     @torch.no_grad()
     def score(self, rollout: Rollout, trunk_states: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,12 +139,14 @@ class RewardModel:
     @torch.no_grad()
     def judge_rows(self, rows: Sequence[Row], padding_id: int) -> Verdicts:
         """Of rows of token ids, in batches of like length."""
-        features = torch.zeros(len(rows), self.scale.feature_mean.shape[0])
+        found = Verdicts(torch.zeros(len(rows)), torch.zeros(len(rows), len(self.judged)), torch.zeros(len(rows)))
         for batch in by_length(rows, BATCH_TOKENS):
             chosen = [rows[index] for index in batch]
             states = self.transformer.run_trunk(pad(chosen, padding_id))
-            features[batch] = self.features(states, *lengths(chosen))
-        return self.verdicts(features)
+            part = self.judge(states, *lengths(chosen))
+            found.scores[batch], found.violations[batch] = part.scores, part.violations
+            found.any_violation[batch] = part.any_violation
+        return found
 
     def write(self, draft: Path, about: dict[str, Any]) -> None:
         """Fill a directory for `checkpoints.publish`: PEFT's adapter, heads.safetensors, config.json."""

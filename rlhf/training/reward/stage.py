@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from rlhf.training.artefacts import checkpoints
 from rlhf.training.data import HELD_OUT, TRAIN, Judgement, Ranking, Snapshot
@@ -15,7 +16,7 @@ from rlhf.training.evaluation.judges import Gold, Said
 from rlhf.training.hyperparameters import build
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.transformer import Transformer
-from rlhf.training.reward.examples import Examples, NothingToLearn, examples, pooled, trunk_states
+from rlhf.training.reward.examples import Examples, NothingToLearn, examples, raw_features, trunk_states
 from rlhf.training.reward.fit import RewardModelConfig, Trainer
 from rlhf.training.reward.heads import Heads
 from rlhf.training.reward.model import RewardModel, Scale, embed_rule, weights_digest
@@ -49,7 +50,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     model = fresh_model(transformer, tokenizer, texts, config, directory.seed)
     model.judged = judged_rules(data, config.min_labels)
     states = trunk_states(transformer, data.rows, tokenizer.padding_id, directory.stop_if_told)
-    _standardise(model, pooled(model, states, data.rows))
+    _standardise(model, *raw_features(model, states, data.rows))
     directory.stop_if_told()
     trainer = Trainer(model, data, states, config, directory.seed)
     trainer.resume(directory.checkpoint)
@@ -95,11 +96,13 @@ def fresh_model(
     scale = Scale(
         feature_mean=torch.zeros(features),
         feature_sd=torch.ones(features),
+        token_mean=torch.zeros(2 * width),
+        token_sd=torch.ones(2 * width),
         rule_mean=table.mean(0),
         rule_sd=(table - table.mean(0)).norm(dim=1).mean().clamp_min(SPREAD_FLOOR),
     )
     adapter = Adapter.create(transformer, rank=config.rank, alpha=config.alpha, seed=seed)
-    heads = Heads.create(features, 2 * width, width, rank=config.rule_rank, seed=seed)
+    heads = Heads.create(features, 2 * width, 2 * width, width, rank=config.rule_rank, seed=seed)
     return RewardModel(transformer, adapter, heads, scale, rules, [])
 
 
@@ -113,9 +116,11 @@ def judged_rules(data: Examples, minimum: int) -> tuple[str, ...]:
     return tuple(key for key in keys if min(counts.get((key, kind), 0) for kind in (True, False)) >= minimum)
 
 
-def _standardise(model: RewardModel, features: torch.Tensor) -> None:
-    model.scale.feature_mean = features.mean(0)
-    model.scale.feature_sd = features.std(0, correction=0).clamp_min(SPREAD_FLOOR)
+def _standardise(model: RewardModel, pooled: Tensor, token_mean: Tensor, token_square: Tensor) -> None:
+    model.scale.feature_mean = pooled.mean(0)
+    model.scale.feature_sd = pooled.std(0, correction=0).clamp_min(SPREAD_FLOOR)
+    model.scale.token_mean = token_mean
+    model.scale.token_sd = (token_square - token_mean.square()).clamp_min(0).sqrt().clamp_min(SPREAD_FLOOR)
 
 
 def measure(

@@ -15,7 +15,7 @@ from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward import stage as reward_model_stage
 from rlhf.training.reward.examples import Group, examples, pair_table, trunk_states
-from rlhf.training.reward.features import Row, by_length, encode, pad, pool
+from rlhf.training.reward.features import Reading, Row, by_length, encode, pad, pool, strongest
 from rlhf.training.reward.fit import RewardModelConfig, Trainer
 from rlhf.training.reward.heads import Heads, ranking_loss, violation_loss
 from rlhf.training.run import RunDirectory, Stopped
@@ -60,10 +60,19 @@ def test_the_violation_loss_is_the_mean_cross_entropy_of_the_labels_given() -> N
 
 
 def test_a_fresh_head_scores_zero_and_gives_even_odds() -> None:
-    heads = Heads.create(8, 6, 4, rank=2, seed=0)
-    features, rules = torch.randn(3, 8), torch.randn(2, 4)
-    assert heads.scores(features).tolist() == [0, 0, 0]
-    assert heads.violation_logits(features, rules).abs().max().item() == 0
+    heads = Heads.create(8, 6, 5, 4, rank=2, seed=0)
+    reading = Reading(torch.randn(3, 8), torch.randn(3, 7, 5), torch.ones(3, 7, dtype=torch.bool))
+    assert heads.scores(reading.pooled).tolist() == [0, 0, 0]
+    assert heads.violation_logits(reading, torch.randn(2, 4)).abs().max().item() < 1e-6
+
+
+def test_the_strongest_token_outweighs_the_rest_and_pads_say_nothing() -> None:
+    values = torch.tensor([[[0.0], [3.0], [-1.0], [99.0]]])
+    where = torch.tensor([[True, True, True, False]])
+    by_hand = 0.5 * math.log((math.exp(0) + math.exp(6) + math.exp(-2)) / 3)
+    assert strongest(values, where, 0.5).item() == pytest.approx(by_hand, abs=1e-6)
+    assert strongest(values, where, 1e-3).item() == pytest.approx(3.0, abs=0.01)
+    assert strongest(values, where, 1e4).item() == pytest.approx(2 / 3, abs=0.01)
 
 
 # --- what it reads --------------------------------------------------------------------------------
