@@ -54,18 +54,15 @@ def judged(result: Report) -> Iterator[tuple[str, str, str]]:
     yield "comparisons", str(result["comparisons"]), f"pairs without a tie; {noise}"
     yield "flags", str(result["flags"]), f"preference: {collected['preference']}"
     low = learned.get("accuracy_low")
-    yield "reward model accuracy", with_low(learned["accuracy"], low), f"{learned['pairs']} held-out pairs"
-    yield "flag AUC", number(learned["flag_auc"]), "held-out flags"
+    against = f"measured against {learned['measured_against']}"
+    yield "reward model accuracy", with_low(learned["accuracy"], low), f"{learned['pairs']} held-out pairs; {against}"
+    yield "flag AUC", number(learned["flag_auc"]), f"held-out flags; {against}"
 
 
 def compared(report: Report) -> Iterator[tuple[str, str, str]]:
     yield "win rate", interval(report, "win_rate"), f"{report['n']} pairs of replies to held-out prompts"
     for name, meaning in CONTROLS.items():
-        control = report["controls"].get(name)
-        if isinstance(control, Mapping):
-            yield f"  {name.replace('_', ' ')}", span(control["win_rate"], control["low"], control["high"]), meaning
-        else:
-            yield f"  {name.replace('_', ' ')}", number(control), meaning
+        yield f"  {name.replace('_', ' ')}", interval(report["controls"], name), meaning
     before, after = interval(report, "violation_rate_before"), interval(report, "violation_rate_after")
     yield "violations before", before, "on prompts that elicit them"
     yield "violations after", after, factor(report["violation_rate_before"], report["violation_rate_after"])

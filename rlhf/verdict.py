@@ -13,8 +13,9 @@ from rlhf import gate, promotion
 from rlhf.errors import CannotPromote
 from rlhf.models import Decision, Evaluation, Run
 
-REWARD_MODEL_KEYS = ("accuracy", "accuracy_low", "pairs", "flag_auc")
-GOLD_KEYS = ("accuracy_gold", "flag_auc_gold")
+REWARD_MODEL_KEYS = ("accuracy", "accuracy_low", "accuracy_high", "pairs", "flag_auc", "measured_against")
+LABEL_KEYS = ("accuracy_as_labelled", "flag_auc_as_labelled")
+"""There where the figures before are against a known preference."""
 """Against the simulated annotator's preference without its noise, where there is one."""
 
 
@@ -63,6 +64,7 @@ def figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> di
     learned = stages[Run.Kind.REWARD_MODEL].result
     trained = stages[Run.Kind.POLICY].result
     report = {key: value for key, value in evaluation.report.items() if key != "samples"}
+    report["controls"] = flat(evaluation.report.get("controls") or {})
     peaks = [run.result.get("peak_memory_mb") or 0 for run in stages.values()]
     return {
         "run": cycle.pk,
@@ -78,11 +80,20 @@ def figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> di
         "judge": evaluation.judge,
         "reward_model": {
             **{key: learned.get(key) for key in REWARD_MODEL_KEYS},
-            **{key: learned[key] for key in GOLD_KEYS if learned.get(key) is not None},
+            **{key: learned[key] for key in LABEL_KEYS if learned.get(key) is not None},
         },
         "training": {key: value for key, value in trained.items() if not isinstance(value, list | dict)},
         "evaluation": report,
         "stage_seconds": {stage: run.result.get("seconds") for stage, run in stages.items()},
         "seconds": round((timezone.now() - (cycle.started_at or cycle.created_at)).total_seconds(), 1),
         "peak_memory_mb": max(peaks),
+    }
+
+
+def flat(controls: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """{"null": {"win_rate", "low", "high"}} -> {"null", "null_low", "null_high"}, as the win rate itself is said."""
+    return {
+        name if part == "win_rate" else f"{name}_{part}": value
+        for name, control in controls.items()
+        for part, value in control.items()
     }

@@ -179,8 +179,9 @@ def accuracy(
         "length_correlation": statistics.correlation(scores, [row.length - row.prompt_length for row in rest.rows]),
     }
     if judge is None or judge.get("kind") != "gold":
-        return result
-    return result | _against_gold(scores, columns, rest, tokenizer, judge)
+        return result | {"measured_against": "held-out labels"}
+    as_labelled = {f"{name}_as_labelled": result[name] for name in ("accuracy", "flag_auc")}
+    return result | as_labelled | _against_gold(scores, columns, rest, tokenizer, judge)
 
 
 def _against_gold(
@@ -190,24 +191,29 @@ def _against_gold(
     tokenizer: ChatTokenizer,
     judge: dict[str, Any],
 ) -> dict[str, Any]:
-    """The same figures against the simulated annotators' own functions, without their noise."""
+    """The same figures against the simulated annotators' own functions, without their noise, in place of those."""
     gold = Gold.resolve(judge)
     replies = [
         Said(prompt, tokenizer.decode(row.ids[row.prompt_length :]), row.ids[-1] == tokenizer.end_id)
         for prompt, row in zip(rest.prompts, rest.rows, strict=True)
     ]
     truth, broken = gold.scores(replies), gold.violations(replies)
-    right = [
-        float((scores[a] - scores[b]) * (truth[a] - truth[b]) > 0)
+    pairs = [
+        (a, b)
         for group in rest.groups
         for a, b in combinations(group.items, 2)
         if group.pairs and truth[a] != truth[b]
     ]
+    right = [float((scores[a] - scores[b]) * (truth[a] - truth[b]) > 0) for a, b in pairs]
+    share = statistics.cluster_bootstrap(right, [rest.prompts[a] for a, _ in pairs])
     judged = [(columns[key][i], hit) for key, hits in broken.items() if key in columns for i, hit in enumerate(hits)]
     return {
-        "accuracy_gold": sum(right) / len(right) if right else None,
-        "flag_auc_gold": statistics.auc([p for p, _ in judged], [hit for _, hit in judged]),
-        "judge": gold.name,
+        "accuracy": share.value,
+        "accuracy_low": share.low,
+        "accuracy_high": share.high,
+        "pairs": len(pairs),
+        "flag_auc": statistics.auc([p for p, _ in judged], [hit for _, hit in judged]),
+        "measured_against": gold.name,
     }
 
 

@@ -150,7 +150,7 @@ def test_it_learns_a_planted_preference_and_two_planted_rules(trained: tuple[Pat
     assert result["accuracy_low"] <= result["accuracy"] <= result["accuracy_high"]
     assert result["flag_auc_by_rule"]["no-feelings"] > 0.9
     assert result["flag_auc_by_rule"]["no-numbers"] > 0.9  # the rule's text decides: both rules share the reply
-    assert result["accuracy_gold"] == pytest.approx(result["accuracy"])
+    assert result["accuracy_as_labelled"] == pytest.approx(result["accuracy"])
     assert (result["rankings"], result["flags"]) == (24, 8 * 4 * 2)
 
 
