@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any, NoReturn, Protocol
 
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -38,6 +41,8 @@ class ChamsaeCommand(BaseCommand):
     """Lines as a person would type them; shown by --help."""
     failures: tuple[type[Exception], ...] = ()
     nothing: tuple[type[Exception], ...] = ()
+    needs_tables = True
+    """False for a command that brings the tables about itself, or speaks of their absence."""
     as_json = False
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -52,7 +57,11 @@ class ChamsaeCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         self.as_json = bool(options.get("json"))
         try:
+            if self.needs_tables:
+                prepare_database()
             return super().execute(*args, **options)
+        except MigrationsPending as error:
+            self.fail(error, Exit.FAILED)
         except self.nothing as error:
             self.fail(error, Exit.NOTHING_TO_DO)
         except self.failures as error:
@@ -70,10 +79,11 @@ class ChamsaeCommand(BaseCommand):
             raise CommandError(text or str(result.get("error", "failed")), returncode=int(code))
 
     def fail(self, error: Exception, code: Exit) -> NoReturn:
+        said = sentence(error)
         if self.as_json:
-            described = {"code": getattr(error, "code", type(error).__name__), "message": str(error)}
+            described = {"code": getattr(error, "code", type(error).__name__), "message": said}
             self.stdout.write(json.dumps({"error": described}, ensure_ascii=False))
-        raise CommandError(str(error), returncode=int(code)) from error
+        raise CommandError(said, returncode=int(code)) from error
 
     def note(self, text: str) -> None:
         """A line for the person who waits; on stderr, so that it never mixes with the result."""
@@ -87,6 +97,33 @@ class ChamsaeCommand(BaseCommand):
                 yield meter
         else:
             yield plain_lines(title, self.note)
+
+
+class MigrationsPending(Exception):
+    """The tables are of another version of the code."""
+
+    code = "migrations_pending"
+
+    def __str__(self) -> str:
+        return "the database is of another version: run manage.py migrate"
+
+
+def prepare_database() -> None:
+    """Makes the tables of a home that is used for the first time; later changes wait for a person's word."""
+    executor = MigrationExecutor(connection)
+    if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        return
+    if executor.loader.applied_migrations:
+        raise MigrationsPending
+    call_command("migrate", verbosity=0, interactive=False)
+
+
+def sentence(error: Exception) -> str:
+    """What an error says to people; errors of the chat keep that apart from their detail."""
+    message, detail = str(getattr(error, "message", "")), str(error)
+    if not message:
+        return detail
+    return message if detail == getattr(error, "code", "") else f"{message} ({detail})"
 
 
 def indented(text: str) -> str:

@@ -110,7 +110,7 @@ class GuardBroken(Blocked):
 
 class NoLivePolicy(ChatError):
     code = "no_live_policy"
-    message = _("No model is installed yet. The administrator has to fetch one first.")
+    message = _("No model is installed yet. The administrator has to fetch one first: manage.py fetch_model.")
     is_retryable = True
     retry_after_s = 30.0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management import CommandParser, call_command
+from django.core.management import CommandParser
 
 from accounts import demo
 from accounts.commands import Exit
@@ -59,7 +59,6 @@ class Command(RlhfCommand):
 
     def elsewhere(self, number: int) -> None:
         """The same command once more, as a process on a fresh state; what it prints goes where ours would."""
-        call_command("migrate", verbosity=0, interactive=False)
         base = self.fetch()
         with throwaway.fresh_home(settings.HOME / f"demo-{number}") as home:
             throwaway.link_policy(policies.directory(base), home / "models")
@@ -76,7 +75,6 @@ class Command(RlhfCommand):
 
     def demonstrate(self, number: int, rankings: int, preference: str) -> None:
         started = time.monotonic()
-        call_command("migrate", verbosity=0, interactive=False)
         seed.load()
         if settings.DEBUG:
             demo.create_accounts()

@@ -11,6 +11,7 @@ SIGNS = {"ok": "ok", "note": "note", "warning": "warning", "missing": "MISSING"}
 
 
 class Command(ChamsaeCommand):
+    needs_tables = False
     help = "Says what is missing for the site, its training and its tests, and the command that mends it."
     examples = """
         manage.py doctor

@@ -82,6 +82,7 @@ def engine_answers(since: datetime) -> bool:
 
 
 class Command(ChamsaeCommand):
+    needs_tables = False
     help = "Runs the whole site: pages, talker, worker and scheduler. Ctrl+C ends all of it."
     examples = """
         manage.py run_site

@@ -6,7 +6,7 @@ import torch
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.shaping import ScoreScale, shape, token_rewards
 
-CONFIG = PpoConfig(violation_weight=4.0, missing_eos_penalty=1.0, short_tokens=8, short_penalty=2.0)
+CONFIG = PpoConfig(score_clip=3.0, violation_weight=4.0, missing_eos_penalty=1.0, short_tokens=8, short_penalty=2.0)
 
 
 def test_every_part_of_the_reward() -> None:

@@ -1,0 +1,36 @@
+"""Commands on a database that is new, or of another version."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.migrations.recorder import MigrationRecorder
+
+from accounts.commands import sentence
+from chat.errors import BadPolicy, NoLivePolicy
+
+
+def test_the_first_command_on_a_new_home_makes_the_tables(tmp_path):
+    environment = {**os.environ, "CHAMSAE_HOME": str(tmp_path), "DATABASE_URL": ""}
+    command = [sys.executable, "manage.py", "fsck", "--json", "--settings", "config.settings"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert isinstance(json.loads(done.stdout), dict)
+
+
+@pytest.mark.django_db
+def test_a_database_of_another_version_waits_for_a_person(capsys):
+    MigrationRecorder.Migration.objects.filter(app="rlhf").delete()
+    with pytest.raises(CommandError, match=r"run manage\.py migrate") as refused:
+        call_command("fsck", "--json")
+    assert refused.value.returncode == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "migrations_pending"
+
+
+def test_an_error_is_said_with_its_sentence_and_its_detail():
+    assert sentence(NoLivePolicy()).endswith("manage.py fetch_model.")
+    assert sentence(BadPolicy("policy-3: torn")).endswith("(policy-3: torn)")
+    assert sentence(ValueError("plain")) == "plain"
