@@ -1,9 +1,11 @@
 """What the commands of this app share: a run that is driven in the foreground, with its progress on stderr."""
 
-from collections.abc import Mapping
+import json
+from argparse import ArgumentTypeError
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from accounts.commands import ChamsaeCommand, Exit, Meter
 from accounts.models import User
@@ -12,6 +14,7 @@ from chat.models import Policy
 from rlhf import cycle, leases, snapshots
 from rlhf.errors import CycleUnderWay, NotEnoughFeedback, NothingToRollBackTo, RlhfError
 from rlhf.models import Run, Snapshot
+from rlhf.stages import CHILD_STAGES
 from rlhf.supervision import Supervisor
 
 
@@ -31,6 +34,40 @@ class RlhfCommand(ChamsaeCommand):
             return
         error = {"code": run.state, "message": run.error or str(run.get_state_display())}
         self.finish({"run": run.pk, "error": error}, Exit.FAILED, f"run {run.pk}: {error['message']}")
+
+
+def add_settings(parser: CommandParser, example: str) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=setting,
+        metavar="NAME=VALUE",
+        help=f"a hyperparameter of its own, as in {example}; may be given several times",
+    )
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """`NAME=VALUE` with a value in JSON, or a bare word."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def by_stage(settings: Sequence[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
+    """`policy.violation_weight=8` and the like, sorted by stage."""
+    stages: dict[str, dict[str, Any]] = {}
+    for name, value in settings:
+        stage, dot, own = name.partition(".")
+        if not dot or stage not in CHILD_STAGES:
+            known = ", ".join(CHILD_STAGES)
+            raise CommandError(f"--set {name}: say STAGE.NAME=VALUE, with one of {known}", returncode=Exit.USAGE)
+        stages.setdefault(stage, {})[own] = value
+    return stages
 
 
 def show(meter: Meter, run: Run) -> None:

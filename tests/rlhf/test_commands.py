@@ -139,6 +139,7 @@ def test_usage_errors_are_code_2_in_a_real_process():
         ["train_policy", "--algorithm", "dpo"],
         ["promote_policy"],
         ["snapshot", "--until", "yesterday"],
+        ["train_policy", "--set", "violation_weight"],
     ):
         process = subprocess.run(
             [sys.executable, "manage.py", *arguments], capture_output=True, text=True, env=os.environ, check=False
@@ -162,3 +163,15 @@ def test_force_needs_a_named_admin_and_a_reason(base_policy, admin, settings):
     assert call("promote_policy", "odd", "--force", "--by", "root-admin", "--reason", "x")[0] == 0
     entry = AuditEntry.objects.first()
     assert (entry.actor, entry.reason) == (admin, "x")
+
+
+def test_hyperparameters_of_one_s_own_reach_their_stage(judged):
+    code, said = call("run_cycle", "--set", "policy.steps=3", "--set", "reward_model.note=word")
+    assert code == 0, said
+    stages = {run.kind: run.config for run in Run.objects.filter(parent=said["run"])}
+    assert stages["policy"]["hyperparameters"] == {"steps": 3}
+    assert stages["reward_model"]["hyperparameters"] == {"note": "word"}
+
+
+def test_a_hyperparameter_without_a_stage_is_code_2(judged):
+    assert call("run_cycle", "--set", "violation_weight=8")[0] == 2

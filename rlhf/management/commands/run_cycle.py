@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from rlhf import cycle, leases
-from rlhf.commands import RlhfCommand
+from rlhf.commands import RlhfCommand, add_settings, by_stage
 from rlhf.models import Run
 
 
@@ -19,17 +19,22 @@ class Command(RlhfCommand):
         manage.py run_cycle
         manage.py run_cycle --seed 1 --json
         manage.py run_cycle --algorithm rloo --no-promote
+        manage.py run_cycle --set reward_model.epochs=3 --set policy.violation_weight=8
     """
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--algorithm", choices=cycle.ALGORITHMS, default="ppo", help="default: %(default)s")
         parser.add_argument("--seed", type=int, default=0)
+        add_settings(parser, "policy.violation_weight=8")
         parser.add_argument("--no-promote", action="store_true", help="stop after the gate's decision")
 
     def handle(self, *args: Any, **options: Any) -> None:
         run = self.abandoned() or cycle.start(
-            algorithm=options["algorithm"], seed=options["seed"], promotes=not options["no_promote"]
+            algorithm=options["algorithm"],
+            seed=options["seed"],
+            promotes=not options["no_promote"],
+            hyperparameters=by_stage(options["set"]),
         )
         run = self.drive(run, "Cycle")
         self.finish_run(run, run.result)

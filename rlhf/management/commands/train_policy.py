@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from chat import policies
-from rlhf.commands import RlhfCommand, new_run, reward_model_run
+from rlhf.commands import RlhfCommand, add_settings, new_run, reward_model_run
 from rlhf.cycle import ALGORITHMS
 from rlhf.models import Run
 
@@ -16,6 +16,7 @@ class Command(RlhfCommand):
         manage.py train_policy
         manage.py train_policy --algorithm grpo --reward-model 12
         manage.py train_policy --seed 1 --json
+        manage.py train_policy --set score_weight=0 --set missing_eos_penalty=0
     """
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -23,6 +24,7 @@ class Command(RlhfCommand):
         parser.add_argument("--algorithm", choices=ALGORITHMS, default="ppo", help="default: %(default)s")
         parser.add_argument("--reward-model", type=int, help="id of the run that made it (default: the newest)")
         parser.add_argument("--seed", type=int, default=0)
+        add_settings(parser, "violation_weight=8")
 
     def handle(self, *args: Any, **options: Any) -> None:
         reward_model = reward_model_run(options["reward_model"])
@@ -32,7 +34,7 @@ class Command(RlhfCommand):
             snapshot=reward_model.snapshot,
             reward_model=reward_model,
             base_policy=policies.live(),
-            config={"seed": options["seed"]},
+            config={"seed": options["seed"], "hyperparameters": dict(options["set"])},
         )
         run = self.drive(run, f"Policy ({run.algorithm})")
         self.finish_run(run, {"run": run.pk, "policy": run.policy.name if run.policy else None, **run.result})

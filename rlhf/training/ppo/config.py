@@ -33,6 +33,7 @@ class PpoConfig:
     score_clip: float = (
         1.5  # normalised scores are cut to +- this (PPO-max, arXiv:2307.04964); 3 spent the KL on brevity
     )
+    score_weight: float = 1.0  # of the normalised score; 0 leaves the rules alone
     violation_weight: float = 6.0  # reward lost at P(violation) = 1; noisy flags keep P of most breaches below 0.7
     missing_eos_penalty: float = 0.5  # reward lost without an EOS: a designer's wish, no human's; 0 turns it off
     short_tokens: int = 8  # completions below this (about 6 words) were never seen by the reward model
@@ -97,6 +98,7 @@ POSITIVE = (
 NOT_NEGATIVE = (
     "kl_coef",
     "kl_gain",
+    "score_weight",
     "violation_weight",
     "missing_eos_penalty",
     "short_tokens",

@@ -38,7 +38,7 @@ class ScoreScale:
 class ShapedReward:
     """Parts of the reward of each completion, [N] each; `total` is what the last token earns."""
 
-    score: Tensor  # normalised and clipped
+    score: Tensor  # normalised, clipped and weighted
     violation: Tensor  # lost to P(violation)
     missing_eos: Tensor  # lost for not ending
     short: Tensor  # lost for being too short
@@ -55,7 +55,7 @@ def shape(
     normal = ((scores.float() - scale.mean) / scale.spread).clamp(-config.score_clip, config.score_clip)
     lacking = (config.short_tokens - lengths).clamp(min=0) / max(config.short_tokens, 1)
     return ShapedReward(
-        score=normal,
+        score=config.score_weight * normal,
         violation=config.violation_weight * p_violation.float(),
         missing_eos=config.missing_eos_penalty * (~ended).float(),
         short=config.short_penalty * lacking,
