@@ -49,9 +49,11 @@ def rows(result: Report) -> Iterator[tuple[str, str, str]]:
 
 def judged(result: Report) -> Iterator[tuple[str, str, str]]:
     collected = result["collected"]
-    noise = f"{collected['noise_pairs']:.0%} of pairs, {collected['noise_flags']:.0%} of flags wrong"
     learned = result["reward_model"]
-    yield "comparisons", str(result["comparisons"]), f"pairs without a tie; {noise}"
+    noise = f"{collected['noise_pairs']:.0%} of pairs, {collected['noise_flags']:.0%} of flags wrong"
+    trained = learned.get("trained_pairs")
+    trained_on = f"{trained} of them trained on, the rest measures; " if trained else ""
+    yield "comparisons", str(result["comparisons"]), f"pairs without a tie; {trained_on}{noise}"
     yield "flags", str(result["flags"]), f"preference: {collected['preference']}"
     low = learned.get("accuracy_low")
     against = f"measured against {learned['measured_against']}"

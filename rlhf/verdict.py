@@ -13,7 +13,15 @@ from rlhf import gate, promotion
 from rlhf.errors import CannotPromote
 from rlhf.models import Decision, Evaluation, Run
 
-REWARD_MODEL_KEYS = ("accuracy", "accuracy_low", "accuracy_high", "pairs", "flag_auc", "measured_against")
+REWARD_MODEL_KEYS = (
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "pairs",
+    "flag_auc",
+    "measured_against",
+    "trained_pairs",
+)
 LABEL_KEYS = ("accuracy_as_labelled", "flag_auc_as_labelled")
 """There where the figures before are against a known preference."""
 """Against the simulated annotator's preference without its noise, where there is one."""

@@ -41,7 +41,13 @@ class Command(RlhfCommand):
         parser.add_argument(
             "--seed", type=int, default=0, metavar="S", help="of prompts, sampling, noise, training (0)"
         )
-        parser.add_argument("--rankings", type=int, default=150, metavar="N", help="of four replies each (150)")
+        parser.add_argument(
+            "--rankings",
+            type=int,
+            default=200,
+            metavar="N",
+            help="of four replies each; a quarter of them only measures (200)",
+        )
         parser.add_argument(
             "--preference",
             default=DEFAULT_PREFERENCE,
