@@ -17,6 +17,10 @@ class User(AbstractUser):
     suspended_until = models.DateTimeField(_("suspended until"), null=True, blank=True)
     suspended_reason = models.CharField(_("reason of the suspension"), max_length=500, blank=True)
 
+    sees_side_by_side = models.BooleanField(_("two replies side by side now and then"), default=True)
+    deletion_due_at = models.DateTimeField(_("to be deleted at"), null=True, blank=True)
+    """The person asked for the removal of the account; until then they may take it back."""
+
     @property
     def is_suspended(self) -> bool:
         return self.suspended_until is not None and self.suspended_until > timezone.now()

@@ -29,6 +29,8 @@ class Policy(models.Model):
     is_scripted = models.BooleanField(default=False)
     """Answers canned text; for tests and load."""
     made_from_simulated = models.BooleanField(_("trained on simulated judgements"), default=False)
+    is_on_trial = models.BooleanField(_("on trial"), default=False)
+    """Answers beside the live policy where two replies stand side by side; an admin's choice."""
     retired_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
 
@@ -38,6 +40,9 @@ class Policy(models.Model):
         verbose_name_plural = _("policies")
         constraints = [
             models.UniqueConstraint(fields=["is_live"], condition=Q(is_live=True), name="one_live_policy"),
+            models.UniqueConstraint(
+                fields=["is_on_trial"], condition=Q(is_on_trial=True), name="one_policy_on_trial"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -69,8 +74,53 @@ class EngineProcess(models.Model):
         verbose_name_plural = _("engine processes")
 
 
+class SiteChoices(models.Model):
+    """What an admin chooses on a page rather than in the environment; one row (chat.choices reads and changes it)."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    side_by_side_percent = models.PositiveSmallIntegerField(_("turns with two replies, in percent"), default=0)
+    may_train_default = models.BooleanField(_("new conversations may be used for training"), null=True, default=None)
+    """None: what the environment says (CHAMSAE_CONSENT_DEFAULT)."""
+
+    class Meta:
+        verbose_name = _("site's choices")
+        verbose_name_plural = _("site's choices")
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="one_row_of_choices"),
+            models.CheckConstraint(condition=Q(side_by_side_percent__lte=100), name="at_most_all_turns_side_by_side"),
+        ]
+
+
 def default_consent() -> bool:
     return bool(settings.CHAT_CONSENT_DEFAULT)
+
+
+class Assistant(models.Model):
+    """A way to talk with a policy: instructions, examples, sampling. A person's own, or shared by an admin."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="assistants")
+    name = models.CharField(_("name"), max_length=60)
+    description = models.CharField(_("description"), max_length=200, blank=True)
+    system_prompt = models.TextField(_("instructions"), blank=True)
+    examples = models.JSONField(_("examples"), default=list)
+    """[{"user": ..., "assistant": ...}]: turns put before every conversation (in-context learning)."""
+    parameters = models.JSONField(_("sampling"), default=dict)
+    """Those of chat.engines.engine.Parameters that differ from the site's."""
+    policy = models.ForeignKey(Policy, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    """None: whichever is live."""
+    is_shared = models.BooleanField(_("for everybody"), default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name", "id"]
+        verbose_name = _("assistant")
+        verbose_name_plural = _("assistants")
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Conversation(models.Model):
@@ -78,6 +128,13 @@ class Conversation(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
     title = models.CharField(_("title"), max_length=120, blank=True)
     may_train = models.BooleanField(_("may be used for training"), default=default_consent)
+    assistant = models.ForeignKey(
+        Assistant, null=True, blank=True, on_delete=models.SET_NULL, related_name="conversations"
+    )
+    tip = models.ForeignKey("Message", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    """Where the path that is open ends; None: at the newest message."""
+    pinned_at = models.DateTimeField(null=True, blank=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
     deleted_at = models.DateTimeField(null=True, blank=True)
@@ -124,17 +181,25 @@ class Reply(models.Model):
         COMPLETE = "complete", _("complete")
         STOPPED = "stopped", _("stopped")
         INTERRUPTED = "interrupted", _("interrupted")
+        BLOCKED = "blocked", _("blocked")
         FAILED = "failed", _("failed")
 
     LIVE = (State.QUEUED, State.STREAMING)
 
     message = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="reply")
     policy = models.ForeignKey(Policy, null=True, on_delete=models.PROTECT, related_name="replies")
-    """Set when the reply starts and kept to its end: every judgement is traceable to the weights that earned it."""
+    """Set when the reply starts, or when it is queued for a named one, and kept to its end: every judgement is
+    traceable to the weights that earned it."""
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED, db_index=True)
     stop_requested = models.BooleanField(default=False)
     parameters = models.JSONField(default=dict)
-    """temperature, top_p, max_completion_tokens, seed."""
+    """Of chat.engines.engine.Parameters."""
+    prefix = models.TextField(blank=True)
+    """Text that the reply was made to begin with; its first chunk."""
+    trimmed = models.PositiveIntegerField(default=0)
+    """Messages, oldest first, that did not fit the context and were not seen by the policy."""
+    blocked_by = models.CharField(max_length=120, blank=True)
+    """The rule or guard that ended a blocked reply, by its key."""
     finish_reason = models.CharField(max_length=20, blank=True)
     """`stop` (the model ended) or `length`, as the engine said."""
     error = models.CharField(max_length=40, blank=True)
@@ -169,3 +234,46 @@ class Chunk(models.Model):
     class Meta:
         ordering = ["reply_id", "seq"]
         constraints = [models.UniqueConstraint(fields=["reply", "seq"], name="one_chunk_a_seq")]
+
+
+class Pair(models.Model):
+    """Two replies to one message that stand side by side; which is which is told after the choice."""
+
+    message = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="pair")
+    """The person's message that both answer."""
+    left = models.OneToOneField(Reply, on_delete=models.CASCADE, related_name="+")
+    right = models.OneToOneField(Reply, on_delete=models.CASCADE, related_name="+")
+    """Drawn at random which reply is left, and kept."""
+    revealed_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+
+class TokenView(models.Model):
+    """The probabilities of a reply's tokens, computed when somebody asks to see them."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("queued")
+        READY = "ready", _("ready")
+        FAILED = "failed", _("failed")
+
+    reply = models.OneToOneField(Reply, on_delete=models.CASCADE, related_name="token_view")
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED, db_index=True)
+    tokens = models.JSONField(default=list)
+    """[{"id", "text", "logprob", "top": [{"id", "text", "logprob"}, ...]}] at temperature 1, natural logarithms."""
+    error = models.CharField(max_length=40, blank=True)
+    """Code of chat.errors."""
+    requested_at = models.DateTimeField(default=timezone.now)
+
+
+class SharedLink(models.Model):
+    """A read-only address of one path of a conversation, for whoever has it, until it is revoked."""
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="shared_links")
+    tip = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+")
+    """The last message that is shown."""
+    token = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]

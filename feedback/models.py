@@ -224,6 +224,65 @@ class Violation(models.Model):
         ]
 
 
+class Thumb(models.Model):
+    """One person's thumb, up or down, on a reply in the chat, with their reasons."""
+
+    message = models.ForeignKey("chat.Message", on_delete=models.CASCADE, related_name="thumbs")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="thumbs")
+    is_up = models.BooleanField()
+    reasons = models.JSONField(default=list)
+    """Keys of feedback.thumbs.REASONS."""
+    comment = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["message", "person"], name="one_thumb_a_message_and_person")]
+        verbose_name = _("thumb")
+        verbose_name_plural = _("thumbs")
+
+
+class Comparison(models.Model):
+    """One person's choice between the two replies of a chat.Pair, made before their names were shown."""
+
+    class Choice(models.TextChoices):
+        LEFT = "left", _("left")
+        RIGHT = "right", _("right")
+        TIE = "tie", _("tie")
+        BOTH_BAD = "both_bad", _("both bad")
+
+    pair = models.OneToOneField("chat.Pair", on_delete=models.CASCADE, related_name="comparison")
+    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="comparisons")
+    choice = models.CharField(max_length=10, choices=Choice)
+    discounted = models.CharField(max_length=20, blank=True)
+    """Why it does not count (`identity`: a reply gave away who wrote it); empty if it does."""
+    seconds = models.FloatField(default=0)
+    is_simulated = models.BooleanField(default=False)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        verbose_name = _("comparison")
+        verbose_name_plural = _("comparisons")
+
+
+class BlockedPhrase(models.Model):
+    """Words that a guard looks for: a text that holds them breaks the rule and is stopped at once."""
+
+    rule = models.ForeignKey(Rule, on_delete=models.PROTECT, related_name="phrases")
+    phrase = models.CharField(_("phrase"), max_length=200)
+    """Matched without regard to case, as whole words."""
+    in_messages = models.BooleanField(_("in what people write"), default=True)
+    in_replies = models.BooleanField(_("in replies"), default=True)
+    is_on = models.BooleanField(_("switched on"), default=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["rule", "phrase"]
+        verbose_name = _("blocked phrase")
+        verbose_name_plural = _("blocked phrases")
+        constraints = [models.UniqueConstraint(fields=["rule", "phrase"], name="one_phrase_a_rule")]
+
+
 class Report(models.Model):
     """A text that waits for a moderator: reported by a person, or flagged as breaking a rule."""
 

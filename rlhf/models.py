@@ -47,6 +47,16 @@ class Snapshot(models.Model):
         return self.simulated > 0
 
 
+class Source(models.Model):
+    """That judgements on a conversation went into a snapshot; kept so that a withdrawal can say where they are."""
+
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="sources")
+    conversation = models.ForeignKey("chat.Conversation", on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["snapshot", "conversation"], name="one_source_a_conversation")]
+
+
 class Run(models.Model):
     """One training execution. This row, not the queue, is the truth about it."""
 

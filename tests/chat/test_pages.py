@@ -12,7 +12,8 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.roles import GROUPS, Role
 from chat.models import Chunk, Conversation, Message, Policy, Reply
-from chat.views import LIST_LENGTH, TITLE_CHARS, title_from
+from chat.titles import TITLE_CHARS, title_from
+from chat.views.pages import LIST_LENGTH
 
 ROOT = Path(__file__).parent.parent.parent
 STRICT = {
@@ -267,7 +268,7 @@ def test_each_error_says_what_happened_and_what_to_do(monkeypatch):
     assert (forbidden.status_code, "Not for this account" in forbidden.content.decode()) == (403, True)
     bad = client.get("/", headers={"host": "elsewhere.example"})
     assert (bad.status_code, "cannot be answered" in bad.content.decode()) == (400, True)
-    monkeypatch.setattr("chat.views.around", lambda *_: 1 / 0)
+    monkeypatch.setattr("chat.views.pages.around", lambda *_: 1 / 0)
     broken = client.get("/")
     assert (broken.status_code, "Something broke" in broken.content.decode()) == (500, True)
     no_token = browser(enforce_csrf_checks=True).post("/sign-in/", {})

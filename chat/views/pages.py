@@ -1,0 +1,55 @@
+"""The pages of the chat: the landing page, the list of conversations, and one conversation."""
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from chat.branches import open_branch
+from chat.models import Conversation, Policy
+from chat.views.requests import as_uuid, conversations_of, deleted_of, own_conversation
+
+LIST_LENGTH = 50
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """What the site is, to who is not signed in; an empty conversation to who is."""
+    if not request.user.is_authenticated:
+        return render(request, "chat/landing.html")
+    asked = as_uuid(request.GET.get("deleted", ""))
+    undo = deleted_of(request).filter(pk=asked).first() if asked else None
+    context = {"may_train": settings.CHAT_CONSENT_DEFAULT, "turns": [], "undo": undo}
+    return render(request, "chat/conversation.html", context | around(request))
+
+
+@require_safe
+def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    shown = own_conversation(request, conversation_id)
+    context = {"conversation": shown, "may_train": shown.may_train, "turns": open_branch(shown)}
+    return render(request, "chat/conversation.html", context | around(request, shown))
+
+
+@require_safe
+def conversation_list(request: HttpRequest) -> HttpResponse:
+    """The list alone, for search as one types and for older pages."""
+    return render(request, "chat/list.html", around(request))
+
+
+def around(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:
+    """What stands around a conversation: the list, the search, the model that answers."""
+    wanted = request.GET.get("q", "").strip()
+    found = conversations_of(request)
+    if wanted:
+        found = found.filter(title__icontains=wanted)
+    return {
+        "page": Paginator(found, LIST_LENGTH).get_page(request.GET.get("page")),
+        "q": wanted,
+        "open_id": shown.pk if shown else as_uuid(request.GET.get("open", "")),
+        "live_policy": Policy.objects.filter(is_live=True).first(),
+        "max_message_chars": settings.CHAT_MAX_MESSAGE_CHARS,
+    }

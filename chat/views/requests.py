@@ -1,0 +1,40 @@
+"""What the views ask of a request: who it is, which of their conversations, which kind of answer."""
+
+import uuid
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+
+from accounts.models import User
+from chat.models import Conversation
+
+
+def person(request: HttpRequest) -> User:
+    """Who asks. Views that call this stand behind the permission table, which lets nobody anonymous in."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def conversations_of(request: HttpRequest) -> QuerySet[Conversation]:
+    return Conversation.objects.filter(owner=person(request), deleted_at=None)
+
+
+def deleted_of(request: HttpRequest) -> QuerySet[Conversation]:
+    return Conversation.objects.filter(owner=person(request), deleted_at__isnull=False)
+
+
+def own_conversation(request: HttpRequest, conversation_id: uuid.UUID) -> Conversation:
+    """404 for a stranger's conversation as for one that never was, so that nobody can tell which it is."""
+    return get_object_or_404(conversations_of(request), pk=conversation_id)
+
+
+def wants_json(request: HttpRequest) -> bool:
+    return request.headers.get("Accept", "").startswith("application/json")
+
+
+def as_uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
