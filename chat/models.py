@@ -40,9 +40,7 @@ class Policy(models.Model):
         verbose_name_plural = _("policies")
         constraints = [
             models.UniqueConstraint(fields=["is_live"], condition=Q(is_live=True), name="one_live_policy"),
-            models.UniqueConstraint(
-                fields=["is_on_trial"], condition=Q(is_on_trial=True), name="one_policy_on_trial"
-            ),
+            models.UniqueConstraint(fields=["is_on_trial"], condition=Q(is_on_trial=True), name="one_trial"),
         ]
 
     def __str__(self) -> str:
