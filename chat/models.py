@@ -90,7 +90,9 @@ class SiteChoices(models.Model):
 
 
 def default_consent() -> bool:
-    return bool(settings.CHAT_CONSENT_DEFAULT)
+    """An admin's choice; where none was made, the environment's."""
+    chosen = SiteChoices.objects.values_list("may_train_default", flat=True).first()
+    return bool(settings.CHAT_CONSENT_DEFAULT) if chosen is None else chosen
 
 
 class Assistant(models.Model):

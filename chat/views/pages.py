@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from chat.branches import open_branch
-from chat.models import Conversation, Policy
+from chat.models import Conversation, Policy, default_consent
 from chat.views.requests import as_uuid, conversations_of, deleted_of, own_conversation
 
 LIST_LENGTH = 50
@@ -23,7 +23,7 @@ def home(request: HttpRequest) -> HttpResponse:
         return render(request, "chat/landing.html")
     asked = as_uuid(request.GET.get("deleted", ""))
     undo = deleted_of(request).filter(pk=asked).first() if asked else None
-    context = {"may_train": settings.CHAT_CONSENT_DEFAULT, "turns": [], "undo": undo}
+    context = {"may_train": default_consent(), "turns": [], "undo": undo}
     return render(request, "chat/conversation.html", context | around(request))
 
 
