@@ -67,6 +67,11 @@ class ConversationGone(ChatError):
     message = _("This conversation was deleted. Start a new one.")
 
 
+class StillBlind(ChatError):
+    code = "still_blind"
+    message = _("Choose between the two replies first; then you can see who wrote them.")
+
+
 class RateLimited(ChatError):
     code = "rate_limited"
     message = _("Too many messages in a short time. Wait a moment and send it again.")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from django.db.models import Max
 from django.db.utils import InterfaceError, OperationalError
 
-from chat import markdown, replies
+from chat import markdown, pairs, replies
 from chat.database import DatabaseThread
 from chat.models import Chunk, Reply
 
@@ -176,6 +176,10 @@ def look(ids: Iterable[int], behind: dict[int, int], cursor: int) -> _Look:
     ids = set(ids)
     # States first: what had ended by then has all its chunks in the table.
     rows = list(Reply.objects.filter(pk__in=ids).select_related("policy", "message"))
+    blind = pairs.blind(ids)
+    for row in rows:
+        if row.pk in blind:
+            row.policy = None  # told when the pair is revealed
     places = _places({row.pk for row in rows if row.state == Reply.State.QUEUED})
     chunks: dict[int, list[ChunkNews]] = defaultdict(list)
     if cursor < 0:
