@@ -50,6 +50,11 @@ class UnknownParent(ChatError):
     message = _("The message that this one answers is not in this conversation. Reload the page.")
 
 
+class UnknownMessage(ChatError):
+    code = "unknown_message"
+    message = _("There is no such message in this conversation. Reload the page.")
+
+
 class ReplyUnderWay(ChatError):
     code = "reply_under_way"
     message = _("A reply is still being written here. Wait for its end, or stop it.")
@@ -125,6 +130,24 @@ class BadPolicy(ChatError):
 
     code = "bad_policy"
     message = _("The model on disk is damaged. The administrator has to fetch it again.")
+
+
+class PolicyUnavailable(ChatError):
+    """A policy that a reply asked for by name, which no engine could load."""
+
+    code = "policy_unavailable"
+    message = _("The model that this reply was to come from cannot be loaded. Choose another one, or try again later.")
+    is_retryable = True
+    retry_after_s = 30.0
+
+
+class EnginesFull(ChatError):
+    """More policies are wanted at once than this site loads (settings.CHAT_ENGINES)."""
+
+    code = "engines_full"
+    message = _("Other models take all the places on this site. Try again in a minute, or choose the live model.")
+    is_retryable = True
+    retry_after_s = 60.0
 
 
 # --- an engine that does not answer ---------------------------------------------------------------------------
@@ -213,6 +236,8 @@ OF_A_REPLY: dict[str, type[ChatError]] = {
         GuardBroken,
         NoLivePolicy,
         BadPolicy,
+        PolicyUnavailable,
+        EnginesFull,
         EngineDown,
         EngineTimeout,
         EngineBusy,

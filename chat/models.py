@@ -60,6 +60,8 @@ class EngineProcess(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.STARTING)
     url = models.CharField(max_length=300, blank=True)
     """Base URL that ends in `/v1`. Its key is derived (chat.engines.keys), never stored."""
+    is_default = models.BooleanField(default=False)
+    """Whether replies that name no policy go to it."""
     pid = models.PositiveIntegerField(null=True)
     host = models.CharField(max_length=200, blank=True)
     error = models.TextField(blank=True)

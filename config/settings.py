@@ -214,6 +214,8 @@ CHAT_ENGINE_THREADS = env.whole("CHAMSAE_ENGINE_THREADS", 0)
 """0: all cores."""
 CHAT_ENGINE_SLOTS = env.whole("CHAMSAE_ENGINE_SLOTS", 16, minimum=1)
 """Replies that the embedded engine decodes at a time."""
+CHAT_ENGINES = env.whole("CHAMSAE_ENGINES", 3, minimum=1)
+"""Policies that are loaded at once; one more for the moment in which a new one goes live."""
 CHAT_CONTEXT_TOKENS = env.whole("CHAMSAE_CONTEXT_TOKENS", 2048, minimum=256)
 CHAT_MAX_COMPLETION_TOKENS = env.whole("CHAMSAE_MAX_COMPLETION_TOKENS", 512, minimum=1)
 CHAT_MAX_MESSAGE_CHARS = env.whole("CHAMSAE_MAX_MESSAGE_CHARS", 8_000, minimum=1)
