@@ -17,9 +17,9 @@ from django.utils import translation
 from accounts.models import User
 from chat import access, frames, replies
 from chat.errors import ChatError, ConversationGone, Flood, SignedOut, UnknownEvent, UnknownReply
-from chat.models import Message, Reply
+from chat.models import Conversation, Reply
 from chat.tail import EndNews, News, Watch, tail
-from chat.turns import take_turn
+from chat.turns import open_path, regenerate, take_turn
 
 MAX_FRAME_BYTES = 65_536
 FRAMES, FRAMES_WITHIN_S = 40, 10.0
@@ -32,6 +32,10 @@ def group_of(user_id: int) -> str:
     return f"user.{user_id}"
 
 
+def room_of(conversation_id: UUID) -> str:
+    return f"conversation.{conversation_id}"
+
+
 def close_sockets(user_id: int) -> None:
     """Closes the sockets of somebody who is signed out, suspended or removed; to be called after the commit.
 
@@ -42,11 +46,23 @@ def close_sockets(user_id: int) -> None:
     async_to_sync(layer.group_send)(group_of(user_id), {"type": "user.closed"})
 
 
+def bell(frame: dict[str, Any]) -> dict[str, Any]:
+    """The event by which every open page of a conversation gets the frame; to be sent to its room."""
+    return {"type": "page.changed", "frame": frame}
+
+
+def ring(conversation_id: UUID, frame: dict[str, Any]) -> None:
+    """Sends the frame to every open page of the conversation, from a view; to be called after the commit."""
+    layer = get_channel_layer()
+    assert layer is not None
+    async_to_sync(layer.group_send)(room_of(conversation_id), bell(frame))
+
+
 class ChatConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         """Accepts the owner of the conversation; whoever else gets 403 before the socket opens."""
         self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
-        self.room = f"conversation.{self.conversation_id}"
+        self.room = room_of(self.conversation_id)
         self.language = access.language_of(self.scope)
         self.watches: dict[int, Watch] = {}
         self.arrivals: deque[float] = deque()
@@ -89,14 +105,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _message_send(self, event: dict[str, Any]) -> None:
         text, key = frames.text(event, "text"), frames.text(event, "key")
-        message, reply = await self._as_writer(
-            _take_turn, self.conversation_id, text, key, frames.number(event, "parent")
-        )
-        await self._send(frames.accepted(message, reply))
-        if reply.pk not in self.watches:  # the same send again, on the same line
-            self._watch(reply.pk, 0)
-        bell = {"type": "turn.taken", "frame": frames.accepted(message, reply), "by": self.channel_name}
-        await self.channel_layer.group_send(self.room, bell)
+        parent = frames.number(event, "parent")
+        await self._ring(await self._as_writer(_take_turn, self.conversation_id, text, key, parent))
+
+    async def _reply_regenerate(self, event: dict[str, Any]) -> None:
+        """`message`: the reply to make anew, or a person's message. `prefix`: what the new reply begins with."""
+        message, key = frames.needed(event, "message"), frames.text(event, "key")
+        prefix = frames.text(event, "prefix") if event.get("prefix") is not None else ""
+        await self._ring(await self._as_writer(_regenerate, self.conversation_id, message, key, prefix))
+
+    async def _path_open(self, event: dict[str, Any]) -> None:
+        await self._ring(await self._as_writer(_open_path, self.conversation_id, frames.needed(event, "message")))
 
     async def _reply_stop(self, event: dict[str, Any]) -> None:
         await self._as_writer(_stop, self.conversation_id, frames.needed(event, "reply"), frames.number(event, "seq"))
@@ -113,6 +132,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     _handlers: dict[str, Callable[["ChatConsumer", dict[str, Any]], Awaitable[None]]] = {
         "message.send": _message_send,
+        "reply.regenerate": _reply_regenerate,
+        "path.open": _path_open,
         "reply.stop": _reply_stop,
         "reply.resume": _reply_resume,
         "ping": _ping,
@@ -125,12 +146,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if await self._enter() is None:
             await self._say_error(SignedOut())
 
-    async def turn_taken(self, event: dict[str, Any]) -> None:
-        """Another page of this conversation sent a message. Only a bell: whoever misses it sees it on reload."""
-        if event["by"] != self.channel_name:
-            await self._send(event["frame"])
-            if (reply := event["frame"]["reply"]["id"]) not in self.watches:
-                self._watch(reply, 0)
+    async def page_changed(self, event: dict[str, Any]) -> None:
+        """What is open changed, by another page or a view. Only a bell: whoever misses it sees it on reload."""
+        if event.get("by") != self.channel_name:
+            await self._show(event["frame"])
 
     async def _relay(self) -> None:
         """From the tail to this socket alone: a slow one keeps nobody else waiting."""
@@ -143,6 +162,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._send(frame)
 
     # --- the rest ---------------------------------------------------------------------------------------------
+
+    async def _ring(self, frame: dict[str, Any]) -> None:
+        """Tells this page first, then every other one of the conversation."""
+        await self._show(frame)
+        await self.channel_layer.group_send(self.room, {**bell(frame), "by": self.channel_name})
+
+    async def _show(self, frame: dict[str, Any]) -> None:
+        """Sends a frame, and from now on what becomes of the replies that it names."""
+        await self._send(frame)
+        for reply in _replies_in(frame):
+            if reply not in self.watches:  # the same send again, on the same line
+                self._watch(reply, 0)
 
     async def _join(self, user_id: int) -> None:
         for group in (group_of(user_id), self.room):
@@ -201,16 +232,34 @@ def _guarded(scope: Any, function: Callable[..., Any], *args: Any) -> Any:
     return function(user, *args)
 
 
-def _take_turn(user: User, conversation_id: UUID, text: str, key: str, parent: int | None) -> tuple[Message, Reply]:
+def _replies_in(frame: dict[str, Any]) -> list[int]:
+    if pair := frame.get("pair"):
+        return [pair["left"]["id"], pair["right"]["id"]]
+    return [frame["reply"]["id"]] if "reply" in frame else []
+
+
+def _take_turn(user: User, conversation_id: UUID, text: str, key: str, parent: int | None) -> dict[str, Any]:
+    message, reply = take_turn(_own(user, conversation_id), text, key, parent)
+    return frames.accepted(message, reply, getattr(message, "pair", None))
+
+
+def _regenerate(user: User, conversation_id: UUID, message: int, key: str, prefix: str) -> dict[str, Any]:
+    return frames.regenerated(regenerate(_own(user, conversation_id), message, key, prefix=prefix))
+
+
+def _open_path(user: User, conversation_id: UUID, message: int) -> dict[str, Any]:
+    return frames.opened(message, open_path(_own(user, conversation_id), message))
+
+
+def _own(user: User, conversation_id: UUID) -> Conversation:
     conversation = access.conversation_of(user, conversation_id)
     if conversation is None:
         raise ConversationGone
-    return take_turn(conversation, text, key, parent)
+    return conversation
 
 
 def _stop(user: User, conversation_id: UUID, reply: int, seq: int | None) -> None:
-    if access.conversation_of(user, conversation_id) is None:
-        raise ConversationGone
+    _own(user, conversation_id)
     _own_reply(conversation_id, reply)
     replies.stop(reply, seq)
 

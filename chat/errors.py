@@ -35,6 +35,11 @@ class TooLong(ChatError):
     message = _("The message is too long for this model. Shorten it and send it again.")
 
 
+class PreambleTooLong(ChatError):
+    code = "preamble_too_long"
+    message = _("The assistant's instructions and examples leave no room for a message in this model. Shorten them.")
+
+
 class BadText(ChatError):
     code = "bad_text"
     message = _("The message holds characters that are not text. Remove them and send it again.")
@@ -136,7 +141,9 @@ class PolicyUnavailable(ChatError):
     """A policy that a reply asked for by name, which no engine could load."""
 
     code = "policy_unavailable"
-    message = _("The model that this reply was to come from cannot be loaded. Choose another one, or try again later.")
+    message = _(
+        "The model that this reply was to come from cannot be loaded. Choose another one, or try again later."
+    )
     is_retryable = True
     retry_after_s = 30.0
 
@@ -232,6 +239,7 @@ OF_A_REPLY: dict[str, type[ChatError]] = {
     kind.code: kind
     for kind in (
         TooLong,
+        PreambleTooLong,
         Blocked,
         GuardBroken,
         NoLivePolicy,

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
+from chat import pairs
 from chat.errors import OF_A_REPLY, BadFrame, Blocked, ChatError
-from chat.models import Message, Reply
+from chat.models import Message, Pair, Reply
 from chat.tail import ChunkNews, EndNews, News
 
 LARGEST = 2**63 - 1
@@ -47,13 +48,30 @@ def needed(event: dict[str, Any], name: str) -> int:
     return value
 
 
-def accepted(message: Message, reply: Reply) -> dict[str, Any]:
+def accepted(message: Message, reply: Reply, pair: Pair | None = None) -> dict[str, Any]:
+    """`pair`: where the reply is the left one of two."""
     return {
         "type": "message.accepted",
         "key": message.key,
         "message": {"id": message.pk, "parent": message.parent_id, "text": message.text},
         "reply": {"id": reply.pk, "message": reply.message_id},
+        **({"pair": pairs.frame(pair)} if pair else {}),
     }
+
+
+def regenerated(reply: Reply) -> dict[str, Any]:
+    """Another reply to the same question is queued, and the path through it is open."""
+    message = reply.message
+    return {
+        "type": "reply.accepted",
+        "key": message.key,
+        "reply": {"id": reply.pk, "message": message.pk, "parent": message.parent_id},
+    }
+
+
+def opened(message: int, tip: int) -> dict[str, Any]:
+    """Another path is open: the one through the message, down to the tip."""
+    return {"type": "path.opened", "message": message, "tip": tip}
 
 
 def error(problem: ChatError, key: object = None) -> dict[str, Any]:

@@ -46,12 +46,14 @@ class Ending:
     first_token_at: datetime | None = None
 
 
-def queue(parent: Message, parameters: dict[str, object]) -> Reply:
-    """A queued reply with its still empty message, as an answer to `parent`."""
+def queue(
+    parent: Message, parameters: dict[str, object], *, key: str = "", prefix: str = "", policy: Policy | None = None
+) -> Reply:
+    """A queued reply with its still empty message, as an answer to `parent`; for a named policy, if one is given."""
     message = Message.objects.create(
-        conversation_id=parent.conversation_id, parent=parent, role=Message.Role.ASSISTANT
+        conversation_id=parent.conversation_id, parent=parent, role=Message.Role.ASSISTANT, key=key
     )
-    return Reply.objects.create(message=message, parameters=parameters)
+    return Reply.objects.create(message=message, parameters=parameters, prefix=prefix, policy=policy)
 
 
 def position(reply_id: int) -> int:
