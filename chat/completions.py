@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from asgiref.sync import sync_to_async
@@ -71,26 +71,29 @@ async def _complete(
     async with _working(policy, engine) as work:
         # With an engine that people talk to, half of its slots stay theirs.
         slots = settings.CHAT_ENGINE_SLOTS if work.is_own else max(1, settings.CHAT_ENGINE_SLOTS // 2)
-        gate = asyncio.Semaphore(slots)
+        together = min(n, slots)
+        gate = asyncio.Semaphore(slots // together)
 
-        async def one(prompt: Prompt, number: int) -> Completed:
+        async def some(prompt: Prompt, number: int, count: int) -> list[Completed]:
             nonlocal done
             async with gate:
                 seeded = replace(parameters, seed=(first_seed + number) % (MAX_SEED + 1))
-                completed = await _patiently(work, prompt, seeded)
-            done += 1
-            if on_progress:
-                on_progress(done, total)
+                completed = await _patiently(work, prompt, seeded, count)
+            for _ in completed:
+                done += 1
+                if on_progress:
+                    on_progress(done, total)
             return completed
 
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    [group.create_task(one(prompt, i * n + k)) for k in range(n)] for i, prompt in enumerate(prompts)
+                    [group.create_task(some(prompt, i * n + k, min(together, n - k))) for k in range(0, n, together)]
+                    for i, prompt in enumerate(prompts)
                 ]
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures
-    return [[task.result() for task in row] for row in tasks]
+    return [[completed for task in row for completed in task.result()] for row in tasks]
 
 
 @asynccontextmanager
@@ -106,12 +109,12 @@ async def _working(policy: Policy, engine: Engine | None) -> AsyncIterator[_Work
         await work.engine.stop()
 
 
-async def _patiently(work: _Work, prompt: Prompt, parameters: Parameters) -> Completed:
+async def _patiently(work: _Work, prompt: Prompt, parameters: Parameters, n: int) -> list[Completed]:
     """Asks again where the talker is restarting the engine that was asked."""
     for attempt in range(1, TRIES + 1):
         engine = work.engine
         try:
-            return await _once(engine, prompt, parameters)
+            return await _once(engine, prompt, parameters, n)
         except (EngineDown, EngineBusy):
             if attempt == TRIES or work.is_own:
                 raise
@@ -121,10 +124,16 @@ async def _patiently(work: _Work, prompt: Prompt, parameters: Parameters) -> Com
     raise AssertionError("unreachable")
 
 
-async def _once(engine: Engine, prompt: Prompt, parameters: Parameters) -> Completed:
-    text = []
-    async for piece in engine.stream(prompt, parameters):
-        text.append(piece.text)
-        if piece.finish_reason:
-            return Completed("".join(text), piece.finish_reason, piece.prompt_tokens, piece.completion_tokens)
-    raise EngineDown("the stream ended before the completion did")
+async def _once(engine: Engine, prompt: Prompt, parameters: Parameters, n: int) -> list[Completed]:
+    """`n` completions that share one reading of the prompt where the engine can do that."""
+    texts: list[list[str]] = [[] for _ in range(n)]
+    done: dict[int, Completed] = {}
+    async with aclosing(engine.stream_many(prompt, parameters, n)) as pieces:
+        async for piece in pieces:
+            texts[piece.index].append(piece.text)
+            if piece.finish_reason:
+                text = "".join(texts[piece.index])
+                done[piece.index] = Completed(text, piece.finish_reason, piece.prompt_tokens, piece.completion_tokens)
+    if len(done) < n:
+        raise EngineDown("the stream ended before the completion did")
+    return [done[index] for index in range(n)]

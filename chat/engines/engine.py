@@ -1,9 +1,11 @@
 """What an engine is: something that answers prompts for one policy. Knows nothing of replies or the database."""
 
+import asyncio
 import math
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from chat.errors import BadParameters
@@ -12,6 +14,7 @@ from chat.prompt import Prompt
 
 MAX_SEED = 2**32 - 2
 """llama.cpp reads 2**32 - 1 as "random"."""
+MAX_STOPS, MAX_STOP_CHARS, MAX_TOP_LOGPROBS = 4, 100, 20
 
 
 @dataclass(frozen=True)
@@ -23,14 +26,33 @@ class Parameters:
     top_p: float = 1.0
     max_completion_tokens: int = 512
     seed: int | None = None
+    top_k: int = 0
+    """Only the k most probable tokens; 0: all."""
+    stop: tuple[str, ...] = ()
+    """Strings at which the completion ends; they are no part of it."""
+    presence_penalty: float = 0.0
+    """Taken from the logit of a token that was written already; below 0 it is favoured."""
+    frequency_penalty: float = 0.0
+    """The same, for each time that it was written."""
+    top_logprobs: int | None = None
+    """Pieces carry each token's log-probability, with so many alternatives; None: they don't."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.stop, list):  # as JSON has it
+            object.__setattr__(self, "stop", tuple(self.stop))
         self._need(_is_real(self.temperature) and 0 <= self.temperature <= 2, "temperature", "from 0 to 2")
         self._need(_is_real(self.top_p) and 0 < self.top_p <= 1, "top_p", "above 0, at most 1")
         limit = self.max_completion_tokens
         self._need(_is_whole(limit) and 1 <= limit <= 1_000_000, "max_completion_tokens", "a number of tokens")
         seed_fits = self.seed is None or (_is_whole(self.seed) and 0 <= self.seed <= MAX_SEED)
         self._need(seed_fits, "seed", f"from 0 to {MAX_SEED}")
+        self._need(_is_whole(self.top_k) and 0 <= self.top_k <= 1_000_000, "top_k", "a number of tokens")
+        self._need(_are_stops(self.stop), "stop", f"at most {MAX_STOPS} strings of 1 to {MAX_STOP_CHARS} characters")
+        for name in ("presence_penalty", "frequency_penalty"):
+            self._need(_is_real(value := getattr(self, name)) and -2 <= value <= 2, name, "from -2 to 2")
+        shown = self.top_logprobs
+        fits = shown is None or (_is_whole(shown) and 0 <= shown <= MAX_TOP_LOGPROBS)
+        self._need(fits, "top_logprobs", f"from 0 to {MAX_TOP_LOGPROBS}")
 
     def _need(self, holds: bool, name: str, wanted: str) -> None:
         if not holds:
@@ -55,6 +77,33 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _are_stops(stops: object) -> bool:
+    return (
+        isinstance(stops, tuple)
+        and len(stops) <= MAX_STOPS
+        and all(isinstance(stop, str) and 0 < len(stop) <= MAX_STOP_CHARS for stop in stops)
+    )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A token that could have stood somewhere, with its natural log-probability at temperature 1."""
+
+    text: str
+    logprob: float
+    id: int | None = None
+
+
+@dataclass(frozen=True)
+class Token(Choice):
+    """A token that was written, with the most probable ones of its place."""
+
+    top: tuple[Choice, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
 @dataclass(frozen=True)
 class Piece:
     """A part of a completion; the last has a finish reason (`stop` or `length`) and the counts."""
@@ -63,6 +112,30 @@ class Piece:
     finish_reason: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    tokens: tuple[Token, ...] = ()
+    """Only where log-probabilities were asked for, and as far as the server told them."""
+    index: int = 0
+    """Which one, where several completions of one prompt are made together."""
+
+
+@asynccontextmanager
+async def _all_of(works: list[Coroutine[Any, Any, None]]) -> AsyncIterator[asyncio.Task[None]]:
+    """One task that does all of them and fails with the first failure; cancelled, with all of them, at the end."""
+
+    async def together() -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for work in works:
+                    group.create_task(work)
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+
+    task = asyncio.create_task(together())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 class Engine(ABC):
@@ -83,6 +156,28 @@ class Engine(ABC):
     @abstractmethod
     def stream(self, prompt: Prompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
         """The completion as it is made. Closing the generator ends the work. Raises EngineError."""
+
+    async def stream_many(self, prompt: Prompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
+        """`n` completions of one prompt, told apart by `Piece.index`; with a seed, number k gets the seed plus k.
+
+        Engines whose server can read the prompt once for all of them do that; here each is asked for by itself.
+        """
+        pieces: asyncio.Queue[Piece] = asyncio.Queue(maxsize=64)
+
+        async def ask(index: int) -> None:
+            seed = None if parameters.seed is None else (parameters.seed + index) % (MAX_SEED + 1)
+            async with aclosing(self.stream(prompt, replace(parameters, seed=seed))) as stream:
+                async for piece in stream:
+                    await pieces.put(replace(piece, index=index))
+
+        async with _all_of([ask(index) for index in range(n)]) as asking:
+            while not asking.done() or not pieces.empty():
+                getting = asyncio.ensure_future(pieces.get())
+                await asyncio.wait([getting, asking], return_when=asyncio.FIRST_COMPLETED)
+                if getting.done():
+                    yield getting.result()
+                getting.cancel()
+            await asking
 
     @abstractmethod
     async def is_healthy(self) -> bool:

@@ -1,56 +1,122 @@
 """What an OpenAI-compatible server says in a completion's stream, and which error its refusals are."""
 
 import json
+import math
 import re
+from dataclasses import dataclass
 from typing import Any
 
-from chat.engines.engine import Piece
+from chat.engines.engine import Choice, Piece, Token
 from chat.errors import EngineBroken, EngineBusy, EngineDown, EngineError, EngineRefused, TooLong
 
 UNSTORABLE = re.compile("[\\0\ud800-\udfff]")
 """NUL and halves of surrogate pairs: no database holds them."""
 
 
-class EventReader:
-    """Reads the events of one stream and remembers how it ends."""
+LEAST_LOGPROB = -9999.0
+"""What stands for minus infinity, which is no JSON."""
 
-    def __init__(self) -> None:
-        self.finish_reason = ""
-        self.prompt_tokens = self.completion_tokens = self.pieces = 0
+
+@dataclass
+class Alternative:
+    """One of the completions that a stream carries, and what is known of it so far."""
+
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    pieces: int = 0
+
+
+class EventReader:
+    """Reads the events of one stream and remembers how each of its `n` completions ends."""
+
+    def __init__(self, n: int = 1) -> None:
+        self.alternatives = [Alternative() for _ in range(n)]
         self.is_over = False
 
-    def read(self, data: str) -> Piece | None:
+    def read(self, data: str) -> list[Piece]:
         if data == "[DONE]":
             self.is_over = True
-            return None
+            return []
         try:
             event = json.loads(data)
             if error := event.get("error"):
                 raise failure_of(int(error.get("code") or 500), json.dumps(event), {})
-            text = self._read_event(event)
+            pieces = [self._read_choice(choice) for choice in event["choices"]]
+            self._read_usage(event)
         except (ValueError, AttributeError, KeyError, IndexError, TypeError, RecursionError) as error:
             raise EngineBroken(data[:200]) from error
-        self.pieces += bool(text)
-        return Piece(text) if text else None
+        return [piece for piece in pieces if piece.text or piece.tokens]
 
-    def _read_event(self, event: dict[str, Any]) -> str:
-        if usage := event.get("usage"):
-            self.prompt_tokens = int(usage.get("prompt_tokens") or 0)
-            self.completion_tokens = int(usage.get("completion_tokens") or 0)
-        if not event["choices"]:
-            return ""
-        choice = event["choices"][0]
-        self.finish_reason = choice.get("finish_reason") or self.finish_reason
+    def _read_choice(self, choice: dict[str, Any]) -> Piece:
+        index = int(choice.get("index") or 0)
+        if not 0 <= index < len(self.alternatives):
+            raise IndexError(index)
+        alternative = self.alternatives[index]
+        alternative.finish_reason = choice.get("finish_reason") or alternative.finish_reason
         text = choice["delta"].get("content") if "delta" in choice else choice["text"]
-        if not isinstance(text, str | None):
-            raise TypeError("text is no string")
-        return UNSTORABLE.sub(lambda found: "" if found[0] == "\0" else "\ufffd", text or "")
+        alternative.pieces += bool(text)
+        return Piece(storable(text or ""), tokens=_tokens(choice.get("logprobs")), index=index)
 
-    def last(self) -> Piece:
-        if not self.finish_reason:
+    def _read_usage(self, event: dict[str, Any]) -> None:
+        """A chunk that ends one completion counts its tokens; one without choices counts those of all together."""
+        usage = event.get("usage")
+        if not usage:
+            return
+        choices = event["choices"]
+        if choices or len(self.alternatives) == 1:
+            alternative = self.alternatives[int(choices[0].get("index") or 0) if choices else 0]
+            alternative.completion_tokens = int(usage.get("completion_tokens") or 0)
+        for alternative in self.alternatives:
+            alternative.prompt_tokens = int(usage.get("prompt_tokens") or 0)
+
+    def endings(self) -> list[Piece]:
+        """The last piece of each completion."""
+        if not all(alternative.finish_reason for alternative in self.alternatives):
             raise EngineDown("the stream ended before the completion did")
-        reason = "length" if self.finish_reason == "length" else "stop"
-        return Piece("", reason, self.prompt_tokens, self.completion_tokens or self.pieces)
+        return [
+            Piece(
+                "",
+                "length" if alternative.finish_reason == "length" else "stop",
+                alternative.prompt_tokens,
+                alternative.completion_tokens or alternative.pieces,
+                index=index,
+            )
+            for index, alternative in enumerate(self.alternatives)
+        ]
+
+
+def storable(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError("text is no string")
+    return UNSTORABLE.sub(lambda found: "" if found[0] == "\0" else "\ufffd", text)
+
+
+def _tokens(logprobs: Any) -> tuple[Token, ...]:
+    """In the form of chat completions, which llama.cpp also uses for plain ones, or in the old form of the latter."""
+    if not logprobs:
+        return ()
+    if "content" in logprobs:
+        return tuple(
+            Token(**_choice(entry), top=tuple(Choice(**_choice(other)) for other in entry.get("top_logprobs") or ()))
+            for entry in logprobs["content"] or ()
+        )
+    tops = logprobs.get("top_logprobs") or [{}] * len(logprobs["tokens"])
+    return tuple(
+        Token(storable(text), _logprob(logprob), top=tuple(Choice(storable(t), _logprob(p)) for t, p in top.items()))
+        for text, logprob, top in zip(logprobs["tokens"], logprobs["token_logprobs"], tops, strict=True)
+    )
+
+
+def _choice(entry: dict[str, Any]) -> dict[str, Any]:
+    number = entry.get("id")
+    return {"text": storable(entry["token"]), "logprob": _logprob(entry["logprob"]), "id": number}
+
+
+def _logprob(value: Any) -> float:
+    if math.isnan(value):
+        raise ValueError("a log-probability that is no number")
+    return max(float(value), LEAST_LOGPROB)
 
 
 def failure_of(status: int, body: str, headers: Any) -> EngineError | TooLong:

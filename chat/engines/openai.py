@@ -75,11 +75,14 @@ class OpenAIClient:
             trust_env=False,
         )
 
-    async def stream(self, path: str, body: dict[str, Any]) -> AsyncGenerator[Piece, None]:
-        """Pieces of the completion; the last one, and only that, has a finish reason. Raises EngineError, TooLong."""
+    async def stream(self, path: str, body: dict[str, Any], n: int = 1) -> AsyncGenerator[Piece, None]:
+        """Pieces of the completion, or of `n` of them; the last of each, and only that, has a finish reason.
+
+        Raises EngineError, TooLong.
+        """
         self.breaker.check()
         try:
-            async with asyncio.timeout(self.timeouts.total_s), aclosing(self._pieces(path, body)) as pieces:
+            async with asyncio.timeout(self.timeouts.total_s), aclosing(self._pieces(path, body, n)) as pieces:
                 async for piece in pieces:
                     yield piece
         except EngineError as error:
@@ -100,20 +103,21 @@ class OpenAIClient:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def _pieces(self, path: str, body: dict[str, Any]) -> AsyncGenerator[Piece, None]:
+    async def _pieces(self, path: str, body: dict[str, Any], n: int) -> AsyncGenerator[Piece, None]:
         response = await self._open(path, body)
         try:
             if response.status_code != 200:
                 async with asyncio.timeout(self.timeouts.between_s):
                     raise failure_of(response.status_code, (await _head(response)), response.headers)
-            reader = EventReader()
+            reader = EventReader(n)
             async with aclosing(self._lines(response)) as lines:
                 async for line in lines:
-                    if line.startswith("data:") and (piece := reader.read(line[5:].strip())):
+                    for piece in reader.read(line[5:].strip()) if line.startswith("data:") else ():
                         yield piece
                     if reader.is_over:
                         break
-            yield reader.last()
+            for piece in reader.endings():
+                yield piece
         finally:
             await response.aclose()
 
@@ -188,6 +192,13 @@ class OpenAIEngine(Engine):
             raise EngineDown(f"{self.url} does not answer")
 
     async def stream(self, prompt: Prompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
+        body = self._request(prompt, parameters)
+        async with aclosing(self._client.stream("chat/completions", body)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def _request(self, prompt: Prompt, parameters: Parameters) -> dict[str, Any]:
+        """What differs from the defaults of the protocol is said; some servers refuse what they don't know."""
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [neutral(turn) for turn in prompt.messages],
@@ -199,9 +210,17 @@ class OpenAIEngine(Engine):
         }
         if parameters.seed is not None:
             body["seed"] = parameters.seed
-        async with aclosing(self._client.stream("chat/completions", body)) as pieces:
-            async for piece in pieces:
-                yield piece
+        if parameters.stop:
+            body["stop"] = list(parameters.stop)
+        for name in ("top_k", "presence_penalty", "frequency_penalty"):
+            if value := getattr(parameters, name):
+                body[name] = value
+        if parameters.top_logprobs is not None:
+            body |= {"logprobs": True, "top_logprobs": parameters.top_logprobs}
+        if prompt.prefix:  # as vLLM and SGLang have it
+            body["messages"].append(neutral(Turn(role="assistant", content=prompt.prefix)))
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
+        return body
 
     async def is_healthy(self) -> bool:
         return await self._client.is_healthy("models")

@@ -2,11 +2,12 @@
 
 import asyncio
 import hashlib
+import math
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chat.engines.engine import Engine, Parameters, Piece
+from chat.engines.engine import Choice, Engine, Parameters, Piece, Token
 from chat.errors import EngineDown, EngineError
 from chat.prompt import Prompt
 
@@ -47,15 +48,16 @@ class ScriptedEngine(Engine):
         script = self.script
         if script.error:
             raise script.error
-        tokens = _tokens(script, prompt)
+        whole = _tokens(script, prompt)
+        tokens = _until_stop(whole, parameters.stop)
+        cut = len(tokens) > parameters.max_completion_tokens
         for count, token in enumerate(tokens[: parameters.max_completion_tokens]):
             if script.fail_after == count or script.is_down:
                 raise EngineDown("scripted to go away")
             if script.hang_after == count:
                 await asyncio.Event().wait()
             await asyncio.sleep(script.seconds_a_token)
-            yield Piece(token)
-        cut = len(tokens) > parameters.max_completion_tokens
+            yield Piece(token, tokens=_probabilities(token, count, parameters.top_logprobs))
         said = min(len(tokens), parameters.max_completion_tokens)
         yield Piece("", "length" if cut else "stop", prompt.tokens, said)
 
@@ -74,3 +76,26 @@ def _tokens(script: Script, prompt: Prompt) -> list[str]:
         seed = hashlib.sha256(repr(prompt.messages).encode()).digest()
         words = [WORDS[(seed[i % 32] + 7 * i) % len(WORDS)] for i in range(script.tokens)]
     return [word if i == 0 else " " + word for i, word in enumerate(words)]
+
+
+def _until_stop(tokens: list[str], stops: tuple[str, ...]) -> list[str]:
+    """Up to where the first of the stop strings begins, as a real engine does it."""
+    text = "".join(tokens)
+    end = min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))
+    kept = []
+    for token in tokens:
+        if end > 0:
+            kept.append(token[:end])
+        end -= len(token)
+    return kept
+
+
+def _probabilities(token: str, count: int, top: int | None) -> tuple[Token, ...]:
+    """Made-up ones, from nearly sure to unlikely in turn; the alternatives are other words."""
+    if top is None:
+        return ()
+    probability = (0.97, 0.7, 0.45, 0.2, 0.05, 0.004)[count % 6]
+    others = [f" {word}" for word in WORDS[count % 20 :] if f" {word}" != token]
+    choices = [(token, probability)] + [(other, (1 - probability) / 2**k) for k, other in enumerate(others, start=1)]
+    ranked = sorted(choices, key=lambda choice: -choice[1])[:top]
+    return (Token(token, math.log(probability), top=tuple(Choice(text, math.log(share)) for text, share in ranked)),)

@@ -1,0 +1,157 @@
+"""An embedded engine: a server in a child process that we start, hand a key, and ask with token ids.
+
+Ids, because rendering is chat.prompt's work: a server's chat endpoint may turn user text into control tokens.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from abc import abstractmethod
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, ClassVar
+
+from django.conf import settings
+
+from chat import policies
+from chat.engines.engine import MAX_SEED, Engine, Parameters, Piece
+from chat.engines.openai import OpenAIClient, Timeouts
+from chat.errors import EngineDown, EngineRefused
+from chat.models import Policy
+from chat.prompt import Prompt
+
+PATIENT = {"OMP_WAIT_POLICY": "passive"}
+"""Threads that wait for each other sleep instead of spinning. Beside a training run on two cores that was 45 tokens/s
+against 4; OpenMP reads it when its library is loaded, so it must be there from the start."""
+
+
+class ChildEngine(Engine):
+    """Its child reads one JSON line on stdin, says `{"url": ...}` on stdout, and ends when stdin does."""
+
+    is_embedded = True
+    module: ClassVar[str]
+    """What the child runs: `python -m MODULE`."""
+    start_timeout_s: ClassVar[float] = 120.0
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self._process: asyncio.subprocess.Process | None = None
+        self._client: OpenAIClient | None = None
+
+    @abstractmethod
+    def config(self, directory: Path) -> dict[str, Any]:
+        """What the child has to know of the policy beside key, context, slots and threads. Raises BadPolicy."""
+
+    async def start(self, key: str) -> None:
+        directory = policies.directory(self.policy)
+        config = {
+            **self.config(directory),
+            "key": key,
+            "context_tokens": policies.context_tokens(directory),
+            "slots": settings.CHAT_ENGINE_SLOTS,
+            "threads": settings.CHAT_ENGINE_THREADS or os.cpu_count() or 1,
+        }
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", self.module),
+            cwd=settings.BASE_DIR,
+            env={**os.environ, **PATIENT},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        self.pid = self._process.pid
+        try:
+            await self._handshake(self._process, json.dumps(config), key)
+        except BaseException:  # cancelled, too: no child stays behind
+            await self.stop()
+            raise
+
+    async def _handshake(self, process: asyncio.subprocess.Process, config: str, key: str) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(config.encode() + b"\n")
+            await process.stdin.drain()
+            async with asyncio.timeout(self.start_timeout_s):
+                line = await process.stdout.readline()
+            address = json.loads(line)["url"]
+        except (TimeoutError, OSError, ValueError, KeyError) as error:
+            raise EngineDown(f"{self.module} did not start: {error}") from error
+        self.attach(address + "/v1", key)
+
+    def attach(self, url: str, key: str) -> None:
+        super().attach(url, key)
+        self._client = OpenAIClient(url, key, keep_alive=False, timeouts=Timeouts())
+
+    def stream(self, prompt: Prompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
+        return self._ask(prompt, parameters, 1)
+
+    def stream_many(self, prompt: Prompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
+        """The server reads the prompt once for all, and adds k to the seed of number k."""
+        if n > settings.CHAT_ENGINE_SLOTS or (parameters.seed or 0) + n - 1 > MAX_SEED:
+            return super().stream_many(prompt, parameters, n)
+        return self._ask(prompt, parameters, n)
+
+    async def _ask(self, prompt: Prompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
+        if self._client is None:
+            raise EngineDown("not started")
+        if not prompt.ids:
+            raise EngineRefused("an empty prompt")
+        body = request(prompt.ids, parameters, n)
+        async with aclosing(self._client.stream("completions", body, n)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def is_healthy(self) -> bool:
+        return self.is_running() and self._client is not None and await self._client.is_healthy("health")
+
+    def is_running(self) -> bool:
+        return self._process is None or self._process.returncode is None
+
+    async def stop(self) -> None:
+        """The process first: whoever still reads gets a broken stream, not a closed client."""
+        if self._process is not None and self._process.returncode is None:
+            await end(self._process)
+        if self._client is not None:
+            await self._client.close()
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Asks the child to end by closing its stdin, and makes it end a second later."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(1.0):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def request(ids: list[int], parameters: Parameters, n: int = 1) -> dict[str, Any]:
+    """Every sampling parameter is said, so that llama.cpp's own defaults (top_k 40, min_p 0.05) play no part."""
+    is_greedy = parameters.temperature == 0
+    body: dict[str, Any] = {
+        "prompt": ids,
+        "n": n,
+        "max_tokens": parameters.max_completion_tokens,
+        "temperature": parameters.temperature,
+        "top_p": parameters.top_p,
+        "top_k": parameters.top_k,
+        "min_p": 0.0,
+        "repeat_penalty": 1.0,
+        "presence_penalty": parameters.presence_penalty,
+        "frequency_penalty": parameters.frequency_penalty,
+        "seed": -1 if parameters.seed is None else parameters.seed,
+        "stop": list(parameters.stop),
+        "cache_prompt": not is_greedy,  # a cached prefix may change the last bits, and with them a greedy choice
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if parameters.top_logprobs is not None:
+        body["logprobs"] = max(1, parameters.top_logprobs)  # 0 means none to llama.cpp
+    return body
