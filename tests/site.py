@@ -98,17 +98,23 @@ def own_database() -> Iterator[str]:
 
 @contextlib.contextmanager
 def running_site(
-    home: Path, model: Path | None = None, *, patience_s: float = 90, kills_itself: bool = False, **settings: str
+    home: Path,
+    model: Path | None = None,
+    *,
+    program: str = SCRIPTED,
+    patience_s: float = 90,
+    kills_itself: bool = False,
+    **settings: str,
 ) -> Iterator[Site]:
-    """A started site that answers; with a policy directory as its model, else with canned text. It is stopped as a
-    person stops it, and must leave nothing behind."""
+    """A started site that answers; with a policy directory as its model, else with canned text on the rows that the
+    program makes. It is stopped as a person stops it, and must leave nothing behind."""
     with own_database() as database_url:
         port = free_port()
         environment = environment_of(home, database_url, **settings)
         if model is not None:
             environment["CHAMSAE_MODEL"] = str(model)
         else:
-            prepare_scripted(environment)
+            prepare(environment, program)
         command = [sys.executable, "manage.py", "run_site", "--port", str(port)]
         said = (home / "said.txt").open("w+")
         process = subprocess.Popen(
@@ -138,8 +144,8 @@ def stop(site: Site) -> None:
     assert reaper.marked(json.loads(holder)["marker"]) == []
 
 
-def prepare_scripted(environment: dict[str, str]) -> None:
-    for words in (["migrate", "--verbosity", "0"], ["shell", "--verbosity", "0", "-c", SCRIPTED]):
+def prepare(environment: dict[str, str], program: str) -> None:
+    for words in (["migrate", "--verbosity", "0"], ["shell", "--verbosity", "0", "-c", program]):
         subprocess.run([sys.executable, "manage.py", *words], cwd=ROOT, env=environment, check=True, timeout=60)
 
 

