@@ -46,6 +46,23 @@ class TooLate(TaskError):
     text = _("A ranking can be withdrawn within 24 hours. After that, ask a moderator.")
 
 
+# --- of people in the chat ------------------------------------------------------------------------
+
+
+class FeedbackError(Refusal):
+    """Why a thumb, a flag or a choice was not taken."""
+
+
+class BadReason(FeedbackError):
+    code = "bad_reason"
+    text = _("A reason is not on the list, or the comment is too long. Reload the page and try again.")
+
+
+class StillWritten(FeedbackError):
+    code = "still_written"
+    text = _("The reply is still being written. Wait for its end.")
+
+
 # --- of moderators --------------------------------------------------------------------------------
 
 

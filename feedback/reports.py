@@ -2,12 +2,14 @@
 
 from datetime import timedelta
 
+from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from chat.models import Message
-from feedback.models import Ranking, Report, RuleVersion
+from feedback.models import Ranking, Report, RuleVersion, Violation
 
 REPORTS_PER_HOUR = 30
 
@@ -24,8 +26,10 @@ class TooManyReports(Exception):
         )
 
 
+@transaction.atomic
 def report_message(reporter: User, message: Message, version: RuleVersion | None, comment: str) -> Report:
-    """One open report a person, text and rule: the same again only renews its comment. Raises TooManyReports."""
+    """One open report a person, text and rule: the same again only renews its comment. A rule that is named flags
+    the text as breaking it. Raises TooManyReports."""
     recent = Report.objects.filter(reporter=reporter, created_at__gt=timezone.now() - timedelta(hours=1))
     same = Report.objects.filter(
         reporter=reporter, message=message, rule_version=version, state=Report.State.OPEN
@@ -33,11 +37,28 @@ def report_message(reporter: User, message: Message, version: RuleVersion | None
     if same is None:
         if recent.filter(message__isnull=False).count() >= REPORTS_PER_HOUR:
             raise TooManyReports
+        if version is not None:
+            Violation.objects.get_or_create(annotator=reporter, message=message, rule_version=version)
         return Report.objects.create(reporter=reporter, message=message, rule_version=version, comment=comment)
     if comment:
         same.comment = comment
         same.save(update_fields=["comment"])
     return same
+
+
+def flags_of(person: User, message: Message) -> QuerySet[Violation]:
+    """The rules that the person says the message breaks."""
+    flagged = Violation.objects.filter(annotator=person, message=message, is_violation=True)
+    return flagged.select_related("rule_version__rule").order_by("rule_version__rule__position", "pk")
+
+
+@transaction.atomic
+def take_back_flag(person: User, message: Message, version_id: int) -> None:
+    """The flag is as if it had not been made, and waits for no moderator."""
+    flags_of(person, message).filter(rule_version=version_id).delete()
+    Report.objects.filter(reporter=person, message=message, rule_version=version_id, state=Report.State.OPEN).update(
+        state=Report.State.DISMISSED, closed_at=timezone.now()
+    )
 
 
 def open_for_flags(annotator: User, flagged: set[tuple[int, int]]) -> None:

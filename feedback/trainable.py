@@ -4,7 +4,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from chat.models import Message
-from feedback.models import Completion, Prompt, Ranking, Violation
+from feedback.models import Completion, Prompt, Ranking, Report, Violation
 
 
 def prompts() -> QuerySet[Prompt]:
@@ -29,7 +29,17 @@ def rankings() -> QuerySet[Ranking]:
 
 
 def violations() -> QuerySet[Violation]:
-    """Flags of completions and of chat messages."""
+    """Flags of completions and of chat messages; not those of messages that a moderator found unfounded."""
+    unfounded = Report.objects.filter(
+        message__isnull=False,
+        message=OuterRef("message"),
+        reporter=OuterRef("annotator"),
+        rule_version=OuterRef("rule_version"),
+        state=Report.State.DISMISSED,
+    )
+    flagged_again = Report.objects.filter(
+        message=OuterRef("message"), reporter=OuterRef("annotator"), rule_version=OuterRef("rule_version")
+    ).exclude(state=Report.State.DISMISSED)
     of_completions = Q(
         completion__hidden_at__isnull=True,
         completion__never_train=False,
@@ -43,6 +53,7 @@ def violations() -> QuerySet[Violation]:
     )
     return Violation.objects.filter(
         ~suspended(),
+        ~Exists(unfounded) | Exists(flagged_again),
         Q(completion__isnull=False) & of_completions | Q(message__isnull=False) & of_messages,
         Q(ranking__isnull=True) | Q(ranking__withdrawn_at__isnull=True),
     )

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from feedback.views import moderation, ranking, reporting, rules
+from feedback.views import moderation, ranking, reacting, reporting, rules
 
 urlpatterns = [
     path("rank/", ranking.rank, name="rank"),
@@ -13,6 +13,10 @@ urlpatterns = [
     path("rank/mine/<int:ranking_id>/withdraw/", ranking.withdraw_ranking, name="withdraw_ranking"),
     path("rank/guidelines/", ranking.guidelines, name="guidelines"),
     path("messages/<int:message_id>/report/", reporting.report_message, name="report_message"),
+    path("messages/<int:message_id>/thumb/", reacting.thumb, name="thumb"),
+    path(
+        "messages/<int:message_id>/flags/<int:version_id>/take-back/", reacting.take_back_flag, name="take_back_flag"
+    ),
     path("rules/", rules.rule_list, name="rules"),
     path("rules/<slug:key>/", rules.edit_rule, name="edit_rule"),
     path("rules/<slug:key>/switch/", rules.switch_rule, name="switch_rule"),

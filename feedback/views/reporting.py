@@ -15,7 +15,7 @@ from feedback.views.ranking import person
 
 @require_http_methods(["GET", "POST"])
 def report_message(request: HttpRequest, message_id: int) -> HttpResponse:
-    """A page with a form; a script that accepts JSON gets JSON."""
+    """A page with a form, with `?part` the form alone; a script that accepts JSON gets JSON."""
     message = get_object_or_404(
         Message.objects.select_related("conversation"),
         pk=message_id,
@@ -43,8 +43,10 @@ def report_message(request: HttpRequest, message_id: int) -> HttpResponse:
 
 
 def page(request: HttpRequest, form: ReportForm, message: Message, status: int = 200) -> HttpResponse:
-    context = {"form": form, "message": message, "text": shown(message.text)}
-    return render(request, "feedback/report.html", context, status=status)
+    flags = reports.flags_of(person(request), message)
+    context = {"form": form, "message": message, "text": shown(message.text), "flags": flags}
+    template = "feedback/report_form.html" if "part" in request.GET else "feedback/report.html"
+    return render(request, template, context, status=status)
 
 
 def failed(request: HttpRequest, form: ReportForm, message: Message, status: int) -> HttpResponse:

@@ -1,6 +1,7 @@
 // The chat page: wires composer, socket and messages together.
 
 import { Composer } from "./chat/composer.js";
+import { keepFeedback } from "./chat/feedback.js";
 import { Follower } from "./chat/follower.js";
 import { keepList } from "./chat/list.js";
 import { Socket } from "./chat/socket.js";
@@ -19,6 +20,10 @@ const follower = new Follower(document.querySelector("#log"), document.querySele
 const turns = new Turns(document.querySelector("#log"), words, follower);
 const composer = new Composer(document.querySelector("#composer"), words, { send, stop });
 const list = keepList(chat);
+const announce = (text) => {
+  document.querySelector("#announcement").textContent = text;
+};
+keepFeedback(document.querySelector("#log"), words, { say: (text) => show("#problem", text), announce, csrf });
 const pending = new Map(); // key -> frame that the server has not acknowledged yet
 let socket = null;
 
@@ -70,8 +75,7 @@ async function create(text) {
     const made = await answer.json();
     composer.moveDraft(made.id);
     words.conversation = made.id;
-    document.querySelector("#title").textContent = made.title;
-    document.title = `${made.title} · Chamsae`;
+    list.named(made.title, made.id);
     history.replaceState(null, "", `/c/${made.id}/`);
     document.querySelector("#consent").action = `/c/${made.id}/consent/`;
     list.refresh();

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import GROUPS, Role
+from chat.listing import LENGTH
 from chat.models import Chunk, Conversation, Message, Policy, Reply
 from chat.titles import TITLE_CHARS, title_from
-from chat.views.pages import LIST_LENGTH
 
 ROOT = Path(__file__).parent.parent.parent
 STRICT = {
@@ -120,16 +120,14 @@ def test_the_list_shows_own_conversations_only():
 
 def test_the_list_is_searched_by_title_and_paged():
     alice = somebody()
-    Conversation.objects.bulk_create(
-        Conversation(owner=alice, title=f"number {i:03}") for i in range(LIST_LENGTH + 1)
-    )
+    Conversation.objects.bulk_create(Conversation(owner=alice, title=f"number {i:03}") for i in range(LENGTH + 1))
     Conversation.objects.create(owner=alice, title="무지개는 왜 생기나요?")
     client = browser(alice)
-    assert client.get("/conversations/").content.decode().count("<li>") == LIST_LENGTH
+    assert client.get("/conversations/").content.decode().count("<li>") == LENGTH
     assert client.get("/conversations/?page=2").content.decode().count("<li>") == 2
     found = client.get("/conversations/", {"q": "무지개"}).content.decode()
     assert found.count("<li>") == 1
-    assert "No title holds" in client.get("/conversations/", {"q": "<script>"}).content.decode()
+    assert "holds these words" in client.get("/conversations/", {"q": "<script>"}).content.decode()
 
 
 # --- a conversation ---------------------------------------------------------------------------------------------
@@ -314,4 +312,4 @@ def test_scripts_make_html_only_of_what_the_server_made():
         for line in path.read_text(encoding="utf-8").splitlines()
         if re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", line)
     ]
-    assert {name for name, _ in uses} <= {"turns.js", "list.js"}, uses
+    assert {name for name, _ in uses} <= {"turns.js", "list.js", "feedback.js"}, uses

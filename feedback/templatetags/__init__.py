@@ -1,0 +1,1 @@
+"""What the pages of the chat show of a person's own feedback."""
