@@ -82,6 +82,31 @@ class StillBlind(ChatError):
     message = _("Choose between the two replies first; then you can see who wrote them.")
 
 
+class NoLook(ChatError):
+    code = "no_look"
+    message = _("Nothing is known of the choice of these words: the model runs elsewhere and told no probabilities.")
+
+
+class WeightsGone(ChatError):
+    code = "weights_gone"
+    message = _("The files of the version that wrote this reply are gone: its probabilities can't be computed.")
+
+
+class TooManyLooks(ChatError):
+    code = "too_many_looks"
+    message = _("Other replies are being looked into. Try again in a moment.")
+    is_retryable = True
+    retry_after_s = 10.0
+
+
+class InspectorDown(ChatError):
+    """The process that computes probabilities gave none."""
+
+    code = "inspector_down"
+    message = _("The probabilities could not be computed. Try again.")
+    is_retryable = True
+
+
 class RateLimited(ChatError):
     code = "rate_limited"
     message = _("Too many messages in a short time. Wait a moment and send it again.")
@@ -155,6 +180,13 @@ class EnginesFull(ChatError):
     message = _("Other models take all the places on this site. Try again in a minute, or choose the live model.")
     is_retryable = True
     retry_after_s = 60.0
+
+
+class PolicyRetired(ChatError):
+    """The version that an assistant names has no weights any more."""
+
+    code = "policy_retired"
+    message = _("The version of the model that this assistant names is gone. Choose another version or assistant.")
 
 
 # --- an engine that does not answer ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What was said before a reply, as the model sees it: the branch up to the reply's parent, fitted to the context."""
+"""What stands before a reply, as the model sees it: its preamble, then the branch up to its parent, fitted."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -7,15 +7,32 @@ from django.conf import settings
 
 from chat import policies
 from chat.models import Message, Policy
-from chat.prompt import Prompt, Turn, fit, renderer
+from chat.prompt import Prompt, Renderer, Turn, fit, renderer
 
 LONGEST_BRANCH = 400
 """Messages looked at; more fit in no context that this site serves."""
 
 
 def turns_before(message: Message) -> list[Turn]:
-    """Oldest first. Hidden messages and empty replies are left out, as if they had not been said."""
-    branch = _branch(message.conversation_id, message.parent_id)
+    """Of a reply's message: instructions and examples (`Reply.preamble`), then what was said, oldest first."""
+    return preamble_of(message) + turns_to(message.conversation_id, message.parent_id)
+
+
+def turns_seen(message: Message) -> list[Turn]:
+    """What the policy saw when it wrote the message: without the turns that no longer fitted."""
+    reply = getattr(message, "reply", None)
+    trimmed = reply.trimmed if reply is not None else 0
+    return preamble_of(message) + turns_to(message.conversation_id, message.parent_id)[trimmed:]
+
+
+def preamble_of(message: Message) -> list[Turn]:
+    reply = getattr(message, "reply", None)
+    return [Turn(role=turn["role"], content=turn["content"]) for turn in reply.preamble] if reply is not None else []
+
+
+def turns_to(conversation_id: UUID, tip: int | None) -> list[Turn]:
+    """Up to the message `tip`. Hidden messages and empty replies are left out, as if they had not been said."""
+    branch = _branch(conversation_id, tip)
     texts = Message.objects.in_bulk(branch)
     return [
         Turn(role=turn.role, content=turn.text)
@@ -24,21 +41,26 @@ def turns_before(message: Message) -> list[Turn]:
     ]
 
 
-def prompt_for(policy: Policy, turns: Sequence[Turn], completion_tokens: int) -> Prompt:
-    """The turns as the policy's prompt. Raises TooLong, BadPolicy.
+def prompt_for(
+    policy: Policy, turns: Sequence[Turn], completion_tokens: int, kept: int = 0, prefix: str = ""
+) -> Prompt:
+    """The turns as the policy's prompt; the first `kept`, a reply's preamble, always stay. Raises TooLong, BadPolicy.
 
+    `prefix`: what the reply begins with; the engine writes what follows.
     A policy without files here (scripted, or served elsewhere) gets no token ids, and its lengths are guessed.
     """
-    if policy.is_scripted or not policy.directory:
-        limit = settings.CHAT_CONTEXT_TOKENS
-        return fit(turns, None, context_tokens=limit, completion_tokens=completion_tokens)
-    directory = policies.directory(policy)
+    context, its_renderer = room_of(policy)
     return fit(
-        turns,
-        renderer(directory),
-        context_tokens=policies.context_tokens(directory),
-        completion_tokens=completion_tokens,
+        turns, its_renderer, context_tokens=context, completion_tokens=completion_tokens, kept=kept, prefix=prefix
     )
+
+
+def room_of(policy: Policy) -> tuple[int, Renderer | None]:
+    """Tokens of the policy's context, and what counts them; None where they can only be guessed. Raises BadPolicy."""
+    if policy.is_scripted or not policy.directory:
+        return settings.CHAT_CONTEXT_TOKENS, None
+    directory = policies.directory(policy)
+    return policies.context_tokens(directory), renderer(directory)
 
 
 def _branch(conversation_id: UUID, tip: int | None) -> list[int]:

@@ -196,6 +196,9 @@ class Reply(models.Model):
     stop_requested = models.BooleanField(default=False)
     parameters = models.JSONField(default=dict)
     """Of chat.engines.engine.Parameters."""
+    preamble = models.JSONField(default=list)
+    """[{"role", "content"}]: what stands before the conversation, instructions and examples of the assistant as they
+    were when the reply was queued. With it and `trimmed`, what the policy saw can be told for ever."""
     prefix = models.TextField(blank=True)
     """Text that the reply was made to begin with; its first chunk."""
     trimmed = models.PositiveIntegerField(default=0)

@@ -19,7 +19,7 @@ import jinja2.nodes
 import jinja2.sandbox
 from tokenizers import Tokenizer
 
-from chat.errors import BadPolicy, TooLong
+from chat.errors import BadPolicy, PreambleTooLong, TooLong
 
 MARK_START, MARK_END = "\U000f0000", "\U000f0001"
 """Private-use characters; dropped from what people write, so that nobody can forge a mark."""
@@ -46,6 +46,8 @@ class Prompt:
     tokens: int
     dropped: int = 0
     """Messages that were left out, oldest first, to fit the context."""
+    prefix: str = ""
+    """Text that the reply begins with; the end of `ids`."""
 
 
 class Renderer:
@@ -75,11 +77,18 @@ class Renderer:
         except (jinja2.TemplateError, TypeError, ArithmeticError) as error:
             raise BadPolicy(f"the chat template failed: {error}") from error
         pieces = self._marks.split(text)
-        newline = self._encode("\n")
-        ids = self._encode(pieces[0])
-        for index, piece in enumerate(pieces[1:], start=1):
+        return self._encode(pieces[0]) + self._encode_pieces(pieces[1:], is_marked=True)
+
+    def continuation(self, text: str) -> list[int]:
+        """Token ids of text that goes on after what stands already, without any control token."""
+        return self._encode_pieces(self._marks.split(self._mark(text)), is_marked=False)
+
+    def _encode_pieces(self, pieces: Sequence[str], *, is_marked: bool) -> list[int]:
+        """Every other piece is a marked one; `is_marked` says it of the first."""
+        newline, ids = self._encode("\n"), []
+        for index, piece in enumerate(pieces):
             if piece:
-                encode = self._encode_as_text if index % 2 else self._encode
+                encode = self._encode_as_text if (index % 2 == 0) == is_marked else self._encode
                 ids += _encode_after_newline(encode, piece, newline)
         return ids
 
@@ -115,24 +124,33 @@ class Renderer:
 
 
 def fit(
-    messages: Sequence[Turn], renderer: Renderer | None, *, context_tokens: int, completion_tokens: int
+    messages: Sequence[Turn],
+    renderer: Renderer | None,
+    *,
+    context_tokens: int,
+    completion_tokens: int,
+    kept: int = 0,
+    prefix: str = "",
 ) -> Prompt:
     """The prompt within the context, by this rule:
 
-    the completion keeps its tokens, but at most half of the context; a system message and the last message always
-    stay; of the rest the oldest go first, a question together with its answer. Raises TooLong if what must stay does
-    not fit.
+    the completion keeps its tokens, but at most half of the context; a system message at the start, the first `kept`
+    messages (instructions and examples) and the last message always stay; of the rest the oldest go first, a question
+    together with its answer. Raises TooLong if what must stay does not fit, PreambleTooLong if that is so whatever
+    the last message says. `prefix`, what the reply begins with, stays too.
     """
-    room = context_tokens - min(completion_tokens, context_tokens // 2)
-    head = [turn for turn in messages[:1] if turn["role"] == "system"]
+    room = context_tokens - reserve(completion_tokens, context_tokens)
+    head = list(messages[: max(kept, int(bool(messages) and messages[0]["role"] == "system"))])
     rest = list(messages[len(head) :])
     starts = [index for index, turn in enumerate(rest) if turn["role"] == "user"] or [len(rest) - 1]
 
+    begun = renderer.continuation(prefix) if renderer else []
+
     def prompt(start: int) -> Prompt:
-        kept = head + rest[start:]
-        ids = renderer.ids(kept) if renderer else None
-        tokens = len(ids) if ids is not None else _guess_tokens(kept)
-        return Prompt(kept, ids, tokens, dropped=start)
+        turns = head + rest[start:]
+        ids = renderer.ids(turns) + begun if renderer else None
+        tokens = len(ids) if ids is not None else guess_tokens(turns) + len(prefix) // CHARACTERS_A_TOKEN
+        return Prompt(turns, ids, tokens, dropped=start, prefix=prefix)
 
     whole = prompt(0)
     if whole.tokens <= room:
@@ -140,7 +158,9 @@ def fit(
     low, high = 0, len(starts) - 1
     shortest = prompt(starts[high])
     if shortest.tokens > room:
-        raise TooLong(f"{shortest.tokens} tokens, room for {room}")
+        unsaid = [*head, Turn(role="user", content="")]
+        kind = PreambleTooLong if head and count(unsaid, renderer) >= room else TooLong
+        raise kind(f"{shortest.tokens} tokens, room for {room}")
     best = shortest
     while low < high:  # more turns, more tokens: the first start that fits
         middle = (low + high) // 2
@@ -150,6 +170,16 @@ def fit(
         else:
             low = middle + 1
     return best
+
+
+def reserve(completion_tokens: int, context_tokens: int) -> int:
+    """Tokens of the context that are kept for the completion."""
+    return min(completion_tokens, context_tokens // 2)
+
+
+def count(messages: Sequence[Turn], renderer: Renderer | None) -> int:
+    """Tokens of the messages as a prompt; a guess without a renderer."""
+    return len(renderer.ids(messages)) if renderer else guess_tokens(messages)
 
 
 @functools.lru_cache(maxsize=4)
@@ -216,5 +246,5 @@ def _encode_after_newline(encode: Callable[[str], list[int]], piece: str, newlin
     return ids[len(newline) :] if ids[: len(newline)] == newline else encode(piece)
 
 
-def _guess_tokens(messages: Sequence[Turn]) -> int:
+def guess_tokens(messages: Sequence[Turn]) -> int:
     return sum(len(turn["content"]) // CHARACTERS_A_TOKEN + 8 for turn in messages)

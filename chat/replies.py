@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from chat import assistants
 from chat.errors import ChatError, EngineDown, TalkerGone
 from chat.models import Chunk, EngineProcess, Message, Policy, Reply
 
@@ -53,7 +54,10 @@ def queue(
     message = Message.objects.create(
         conversation_id=parent.conversation_id, parent=parent, role=Message.Role.ASSISTANT, key=key
     )
-    return Reply.objects.create(message=message, parameters=parameters, prefix=prefix, policy=policy)
+    preamble = assistants.preamble(assistants.applied(parent.conversation))
+    return Reply.objects.create(
+        message=message, parameters=parameters, preamble=preamble, prefix=prefix, policy=policy
+    )
 
 
 def position(reply_id: int) -> int:

@@ -137,7 +137,8 @@ class Talker:
         try:
             turns = await self.database(turns_before, reply.message)
             parameters = Parameters.from_json(reply.parameters)
-            prompt = await asyncio.to_thread(prompt_for, active.kept.policy, turns, parameters.max_completion_tokens)
+            wanted, kept = parameters.max_completion_tokens, len(reply.preamble)
+            prompt = await asyncio.to_thread(prompt_for, active.kept.policy, turns, wanted, kept)
             async with aclosing(active.kept.engine.stream(prompt, parameters)) as pieces:
                 async for piece in pieces:
                     active.take(piece.text)

@@ -6,13 +6,11 @@ Whatever is taken opens the path that it lies on (Conversation.tip).
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from chat import guards, limits, pairs, replies
-from chat.engines.engine import Parameters
+from chat import assistants, guards, limits, pairs, replies
 from chat.errors import BadKey, ConversationGone, ReplyUnderWay, UnknownMessage, UnknownParent
 from chat.models import Conversation, Message, Policy, Reply
 from chat.tree import open_at
@@ -84,13 +82,7 @@ def open_path(conversation: Conversation, message: int) -> int:
 
 def wishes_of(conversation: Conversation) -> tuple[dict[str, object], Policy | None]:
     """The parameters of a reply in this conversation, and the policy that has to write it; None: the live one."""
-    return default_parameters().to_json(), None
-
-
-def default_parameters() -> Parameters:
-    return Parameters(
-        temperature=settings.CHAT_TEMPERATURE, max_completion_tokens=settings.CHAT_MAX_COMPLETION_TOKENS
-    )
+    return assistants.wishes_of(assistants.applied(conversation))
 
 
 @contextmanager

@@ -1,0 +1,146 @@
+"""Assistants: who may use and change which, and what one means for the replies of a conversation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from accounts import audit
+from accounts.models import User
+from accounts.roles import Role
+from chat.engines.engine import Parameters
+from chat.errors import PolicyRetired
+from chat.models import Assistant, Conversation, Policy
+from chat.prompt import Turn
+
+MAX_OWN = 200
+MAX_EXAMPLES = 20
+CONTENT = ("name", "description", "system_prompt", "examples", "parameters", "policy", "is_shared")
+
+
+def usable_by(person: User) -> QuerySet[Assistant]:
+    """Their own and the shared ones."""
+    mine_or_shared = Q(owner=person) | Q(is_shared=True)
+    return Assistant.objects.filter(mine_or_shared, deleted_at=None).select_related("policy", "owner")
+
+
+def may_change(person: User, assistant: Assistant) -> bool:
+    """What is for everybody is changed by admins alone, whoever made it."""
+    return person.has_role(Role.ADMIN) if assistant.is_shared else assistant.owner_id == person.pk
+
+
+def deleted_of(person: User) -> QuerySet[Assistant]:
+    """Deleted ones that the person may bring back."""
+    rows = Assistant.objects.filter(deleted_at__isnull=False)
+    if person.has_role(Role.ADMIN):
+        return rows.filter(Q(owner=person) | Q(is_shared=True))
+    return rows.filter(owner=person, is_shared=False)
+
+
+def named_policies() -> QuerySet[Policy]:
+    """Versions that an assistant may name."""
+    return Policy.objects.filter(retired_at=None)
+
+
+# --- changes ------------------------------------------------------------------------------------------------------
+
+
+def save(actor: User, assistant: Assistant, content: Mapping[str, Any]) -> Assistant:
+    """Creates or edits it. What everybody uses, or used until now, has its entry in the audit log."""
+    with transaction.atomic():
+        is_new = assistant._state.adding
+        before = {} if is_new else _content(Assistant.objects.select_for_update().get(pk=assistant.pk))
+        for name, value in content.items():
+            setattr(assistant, name, value)
+        assistant.updated_at = timezone.now()
+        assistant.save()
+        after = _content(assistant)
+        changed = [name for name in CONTENT if before.get(name) != after[name]]
+        if changed and (after["is_shared"] or before.get("is_shared")):
+            audit.record(
+                actor,
+                "assistant.create" if is_new else "assistant.edit",
+                assistant,
+                before={name: before[name] for name in changed if name in before},
+                after={name: after[name] for name in changed},
+            )
+    return assistant
+
+
+def duplicate(actor: User, assistant: Assistant, name: str) -> Assistant:
+    """A copy of the person's own, under another name."""
+    content = {field: getattr(assistant, field) for field in CONTENT} | {"name": name, "is_shared": False}
+    return save(actor, Assistant(owner=actor), content)
+
+
+def delete(actor: User, assistant: Assistant) -> None:
+    """Conversations keep it in mind, for it may come back; until then their replies come without it."""
+    _set_deleted(actor, assistant, "assistant.delete", is_deleted=True)
+
+
+def restore(actor: User, assistant: Assistant) -> None:
+    _set_deleted(actor, assistant, "assistant.restore", is_deleted=False)
+
+
+def choose(conversation: Conversation, assistant: Assistant | None) -> None:
+    """Counts from the next reply on; those being written keep what they were queued with."""
+    conversation.assistant = assistant
+    conversation.save(update_fields=["assistant"])
+
+
+# --- what one means for a reply -----------------------------------------------------------------------------------
+
+
+def applied(conversation: Conversation) -> Assistant | None:
+    """The conversation's assistant, as long as its owner may use it: it is neither deleted nor shared no more."""
+    if conversation.assistant_id is None:
+        return None
+    return usable_by(conversation.owner).filter(pk=conversation.assistant_id).first()
+
+
+def preamble(assistant: Assistant | None) -> list[Turn]:
+    """Instructions and examples as the turns that stand before a conversation."""
+    if assistant is None:
+        return []
+    turns = [Turn(role="system", content=assistant.system_prompt)] if assistant.system_prompt else []
+    for example in assistant.examples:
+        turns.append(Turn(role="user", content=example["user"]))
+        turns.append(Turn(role="assistant", content=example["assistant"]))
+    return turns
+
+
+def wishes_of(assistant: Assistant | None) -> tuple[dict[str, object], Policy | None]:
+    """The parameters of a reply with this assistant, and the policy that has to write it; None: the live one.
+
+    Raises PolicyRetired, BadParameters.
+    """
+    parameters = Parameters.from_json(default_parameters().to_json() | (assistant.parameters if assistant else {}))
+    policy = assistant.policy if assistant else None
+    if policy is not None and policy.retired_at is not None:
+        raise PolicyRetired(policy.name)
+    return parameters.to_json(), policy
+
+
+def default_parameters() -> Parameters:
+    """The site's."""
+    return Parameters(
+        temperature=settings.CHAT_TEMPERATURE, max_completion_tokens=settings.CHAT_MAX_COMPLETION_TOKENS
+    )
+
+
+def _content(assistant: Assistant) -> dict[str, Any]:
+    """As an audit entry can hold it."""
+    content = {name: getattr(assistant, name) for name in CONTENT}
+    return content | {"policy": assistant.policy.name if assistant.policy else None}
+
+
+def _set_deleted(actor: User, assistant: Assistant, verb: str, *, is_deleted: bool) -> None:
+    with transaction.atomic():
+        before = assistant.deleted_at is not None
+        assistant.deleted_at = timezone.now() if is_deleted else None
+        assistant.save(update_fields=["deleted_at"])
+        if assistant.is_shared and before != is_deleted:
+            audit.record(actor, verb, assistant, before={"deleted": before}, after={"deleted": is_deleted})
