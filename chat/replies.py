@@ -1,7 +1,7 @@
 """The life of a reply: every transition, each a conditional UPDATE, so that only one of several can win.
 
-    queued -> streaming -> complete | stopped | interrupted | failed
-    queued -> stopped | failed
+    queued -> streaming -> complete | stopped | blocked | interrupted | failed
+    queued -> stopped | failed | interrupted
 
 Whatever ends a reply writes the message's text in the same transaction: the concatenation of its chunks.
 """
@@ -15,14 +15,13 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from chat import assistants
-from chat.errors import ChatError, EngineDown, TalkerGone
-from chat.models import Chunk, EngineProcess, Message, Policy, Reply
+from chat import assistants, waiting
+from chat.errors import ChatError, EngineDown, EnginesFull, TalkerGone
+from chat.models import Chunk, Message, Policy, Reply
 
 State = Reply.State
 QUEUE_PATIENCE = timedelta(seconds=60)
-"""How long a reply waits in the queue while no engine is ready."""
-ENGINE_FRESH = timedelta(seconds=15)
+"""How long a reply waits in the queue while no engine is ready for it."""
 
 
 @dataclass(frozen=True)
@@ -50,26 +49,32 @@ class Ending:
 def queue(
     parent: Message, parameters: dict[str, object], *, key: str = "", prefix: str = "", policy: Policy | None = None
 ) -> Reply:
-    """A queued reply with its still empty message, as an answer to `parent`; for a named policy, if one is given."""
+    """A queued reply with its still empty message, as an answer to `parent`; inside a transaction.
+
+    `prefix` is what the reply begins with: its first chunk from the start. `policy`: the only one that may make it;
+    None: whichever is live when it starts.
+    """
     message = Message.objects.create(
         conversation_id=parent.conversation_id, parent=parent, role=Message.Role.ASSISTANT, key=key
     )
     preamble = assistants.preamble(assistants.applied(parent.conversation))
-    return Reply.objects.create(
+    reply = Reply.objects.create(
         message=message, parameters=parameters, preamble=preamble, prefix=prefix, policy=policy
     )
+    if prefix:
+        Chunk.objects.create(reply=reply, seq=1, text=prefix)
+    return reply
 
 
-def position(reply_id: int) -> int:
-    """Place of a queued reply, 1 for the next to start."""
-    return Reply.objects.filter(state=State.QUEUED, pk__lte=reply_id).count()
+def claim(owner: str, policy: Policy, limit: int, *, unnamed: bool = True) -> list[Reply]:
+    """Starts up to `limit` queued replies, oldest first, on the policy that they keep to their end.
 
-
-def claim(owner: str, policy: Policy, limit: int) -> list[Reply]:
-    """Starts up to `limit` queued replies, oldest first, on the policy that they keep to their end."""
-    waiting = Reply.objects.filter(state=State.QUEUED, stop_requested=False).order_by("pk")
+    Those that name the policy, and with `unnamed` those that name none.
+    """
+    names = Q(policy=policy) | Q(policy=None) if unnamed else Q(policy=policy)
+    line = Reply.objects.filter(names, state=State.QUEUED, stop_requested=False).order_by("pk")
     won = []
-    for pk in list(waiting.values_list("pk", flat=True)[:limit]):
+    for pk in list(line.values_list("pk", flat=True)[:limit]):
         now = timezone.now()
         started = Reply.objects.filter(pk=pk, state=State.QUEUED, stop_requested=False).update(
             state=State.STREAMING,
@@ -138,8 +143,10 @@ def reap(*, except_owner: str = "") -> int:
     ended = 0
     expired = Q(state=State.STREAMING, lease_until__lt=now) & ~Q(owner=except_owner)
     forgotten = Q(state=State.QUEUED, stop_requested=True)
-    if not engine_is_ready():
-        forgotten |= Q(state=State.QUEUED, queued_at__lt=now - QUEUE_PATIENCE)
+    impatient = Q(state=State.QUEUED, queued_at__lt=now - QUEUE_PATIENCE)
+    for lane in Reply.objects.filter(impatient).order_by().values_list("policy", flat=True).distinct():
+        if not waiting.is_coming(lane):
+            forgotten |= impatient & Q(policy=lane)
     for reply in Reply.objects.filter(expired | forgotten).order_by("pk"):
         still = Reply.objects.filter(expired | forgotten, pk=reply.pk)
         with transaction.atomic():
@@ -147,9 +154,12 @@ def reap(*, except_owner: str = "") -> int:
     return ended
 
 
-def engine_is_ready() -> bool:
-    fresh = timezone.now() - ENGINE_FRESH
-    return EngineProcess.objects.filter(state=EngineProcess.State.READY, heartbeat_at__gt=fresh).exists()
+def refuse(policy: Policy, error: ChatError) -> None:
+    """Ends the queued replies that only this policy may make, which no engine could load."""
+    with transaction.atomic():
+        named = Reply.objects.filter(state=State.QUEUED, policy=policy)
+        for pk in list(named.values_list("pk", flat=True)):
+            _end(named.filter(pk=pk), ending_after(pk, error))
 
 
 def ending_after(reply_id: int, error: ChatError) -> Ending:
@@ -162,7 +172,9 @@ def _end_of_forgotten(reply: Reply) -> Ending:
     if reply.stop_requested:
         return Ending(reply.pk, State.STOPPED)
     if reply.state == State.QUEUED:
-        return Ending(reply.pk, State.FAILED, error=EngineDown.code)
+        others_are_served = reply.policy_id is not None and waiting.engine_of(None)[0] == "ready"
+        error = EnginesFull if others_are_served else EngineDown
+        return Ending(reply.pk, State.FAILED, error=error.code)
     return Ending(reply.pk, State.INTERRUPTED, error=TalkerGone.code)
 
 

@@ -102,24 +102,27 @@ class Talker:
             await asyncio.sleep(PAUSE_AFTER_ERROR_S)
 
     async def _claim(self) -> float:
-        """Starts queued replies while the current engine has room; seconds until the next look."""
-        kept = self.keeper.current
-        if kept is None or not kept.engine.is_running():
-            return CLAIM_BUSY_S
+        """Starts queued replies while the engine that they wait for has room; seconds until the next look."""
+        ready = self.keeper.ready()
+        for kept in ready:
+            await self._claim_for(kept)
+        return CLAIM_IDLE_S if ready and not self.active else CLAIM_BUSY_S
+
+    async def _claim_for(self, kept: Kept) -> None:
         room = settings.CHAT_ENGINE_SLOTS - kept.users
-        if room <= 0:
-            return CLAIM_BUSY_S
-        kept.users += 1  # while the claim is under way its engine must not be drained
+        if room <= 0 or kept not in self.keeper.ready():  # the claim before this one took its time
+            return
+        kept.users += 1  # while the claim is under way its engine must not be unloaded
         try:
-            claimed = await self.database(replies.claim, self.owner, kept.policy, room)
+            unnamed = kept is self.keeper.current
+            claimed = await self.database(replies.claim, self.owner, kept.policy, room, unnamed=unnamed)
         finally:
             kept.users -= 1
         for reply in claimed:
-            active = self.active[reply.pk] = Active(reply, kept)
+            active = self.active[reply.pk] = Active(reply, kept, seq=int(bool(reply.prefix)))
             kept.users += 1
             active.task = asyncio.create_task(self._answer(active))
             active.task.add_done_callback(partial(self._settle, active))
-        return CLAIM_BUSY_S if self.active else CLAIM_IDLE_S
 
     async def _check(self) -> float:
         """Closes the streams of replies that were stopped, or that are no longer this talker's."""

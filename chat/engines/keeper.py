@@ -1,4 +1,9 @@
-"""Keeps an engine for the live policy: starts, watches, restarts, and swaps it while replies under way go on.
+"""Keeps an engine for each policy that is wanted: starts, watches, restarts, swaps and unloads it, and meanwhile the
+replies under way go on.
+
+Wanted are the live policy, those that queued replies name, and the one on trial. At most settings.CHAT_ENGINES are
+loaded at once: a policy that nobody waits for gives its place to one that somebody does, and is unloaded after a
+while anyway. Only the live policy never waits for a place.
 
 Rows of EngineProcess tell the other processes what is there. Runs in the talker, in its event loop.
 """
@@ -10,16 +15,19 @@ import socket
 import time
 from dataclasses import dataclass, field
 
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Min, Q
 from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
 
-from chat import policies
+from chat import policies, replies
 from chat.database import DatabaseThread
 from chat.engines.engine import Engine
 from chat.engines.keys import key_of
 from chat.engines.loading import HEARTBEAT_LIMIT, engine_for
-from chat.errors import BadPolicy, ChatError, EngineDown
-from chat.models import EngineProcess, Policy
+from chat.errors import BadPolicy, ChatError, EngineDown, PolicyUnavailable
+from chat.models import EngineProcess, Policy, Reply
 
 logger = logging.getLogger(__name__)
 State = EngineProcess.State
@@ -29,6 +37,10 @@ PROBE_EVERY_S = 2.0
 PROBE_TIMEOUT_S = 3.0
 SILENT_LIMIT_S = 8.0
 """An engine that answers no probe for this long is killed: with its restart that stays within 30 s."""
+MUTE_LIMIT_S = 22.0
+"""So is one that answers probes while none of the replies that it began goes on."""
+UNLOAD_AFTER_S = 300.0
+"""How long a policy that nobody waits for stays loaded."""
 HEARTBEAT_EVERY_S = 3.0
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Pauses before the next start after one, two, ... failures in a row."""
@@ -47,6 +59,13 @@ class Kept:
     probing: asyncio.Task[None] | None = None
     answered_at: float = 0.0
     probed_at: float = 0.0
+    wanted_at: float = field(default_factory=time.monotonic)
+    begun: int = 0
+    """Replies that it has begun to write and not ended."""
+    wrote_at: float = 0.0
+
+    def note_writing(self) -> None:
+        self.wrote_at = time.monotonic()
 
 
 @dataclass
@@ -60,11 +79,23 @@ class Failures:
         self.not_before = time.monotonic() + pause_s
 
 
+@dataclass(frozen=True)
+class Wanted:
+    live: Policy | None = None
+    named: tuple[Policy, ...] = ()
+    """By queued replies, the one that has waited longest first."""
+    on_trial: Policy | None = None
+
+    def __contains__(self, policy: Policy) -> bool:
+        return policy in (self.live, self.on_trial, *self.named)
+
+
 @dataclass
 class Keeper:
     database: DatabaseThread
     current: Kept | None = None
-    """Where new replies go; None while no engine is ready."""
+    """Where replies go that name no policy; None while no engine is ready."""
+    wanted: Wanted = Wanted()
     kept: list[Kept] = field(default_factory=list)
     failures: dict[int, Failures] = field(default_factory=dict)
     stopping: set[asyncio.Task[None]] = field(default_factory=set)
@@ -81,13 +112,22 @@ class Keeper:
 
     async def step(self) -> None:
         """One look at everything. Nothing in it waits for an engine."""
-        wanted = await self.database(_live_policy)
-        await self._want(wanted)
+        self.wanted = await self.database(_wanted)
+        await self._want_live(self.wanted.live)
+        for policy in self.wanted.named:
+            await self._want_beside(policy)
+        if self.wanted.on_trial is not None:
+            await self._want_beside(self.wanted.on_trial)
         for kept in list(self.kept):
             await self._look_at(kept)
         if time.monotonic() - self.beaten_at > HEARTBEAT_EVERY_S:
             self.beaten_at = time.monotonic()
             await self.database(_beat, [kept.row for kept in self.kept if self._is_alive(kept)])
+
+    def ready(self) -> list[Kept]:
+        """Engines that take new replies, the live policy's first."""
+        taking = [kept for kept in self.kept if kept.state == State.READY and kept.engine.is_running()]
+        return sorted(taking, key=lambda kept: kept is not self.current)
 
     async def close(self) -> None:
         """Stops every engine and says so in its row."""
@@ -97,16 +137,54 @@ class Keeper:
         if self.stopping:
             await asyncio.wait(self.stopping)
 
-    async def _want(self, policy: Policy | None) -> None:
+    async def _want_live(self, policy: Policy | None) -> None:
         if policy is None:
             return
-        kept = next((kept for kept in self.kept if kept.policy.pk == policy.pk), None)
+        kept = self._of(policy)
         if kept is None:
-            failures = self.failures.setdefault(policy.pk, Failures())
-            if time.monotonic() >= failures.not_before:
+            if self._may_begin(policy):
+                if len(self.kept) >= settings.CHAT_ENGINES:
+                    await self._make_room()
                 await self._begin(policy)
         elif kept.state in (State.READY, State.DRAINING) and kept is not self.current:
             await self._switch_to(kept)
+
+    async def _want_beside(self, policy: Policy) -> None:
+        """A policy beside the live one waits for a place, and for the end of the pause after a failure."""
+        kept = self._of(policy)
+        if kept is None:
+            if self._may_begin(policy) and (len(self.kept) < settings.CHAT_ENGINES or await self._make_room(policy)):
+                await self._begin(policy)
+            return
+        kept.wanted_at = time.monotonic()
+        if kept.state == State.DRAINING:
+            kept.state = State.READY
+            await self.database(_set_state, kept.row, State.READY)
+
+    async def _make_room(self, wanted: Policy | None = None) -> bool:
+        """Unloads the policy that nobody has waited for longest. The one on trial makes room for a named one only."""
+        spared = {self.wanted.live, *self.wanted.named}
+        if wanted is None or wanted not in self.wanted.named:
+            spared.add(self.wanted.on_trial)
+        idle = [
+            kept
+            for kept in self.kept
+            if kept is not self.current
+            and kept.state in (State.READY, State.DRAINING)
+            and kept.users == 0
+            and kept.policy not in spared
+        ]
+        if not idle:
+            return False
+        await self._end(min(idle, key=lambda kept: kept.wanted_at), "")
+        return True
+
+    def _of(self, policy: Policy) -> Kept | None:
+        return next((kept for kept in self.kept if kept.policy.pk == policy.pk), None)
+
+    def _may_begin(self, policy: Policy) -> bool:
+        """Not while the pause after a failed start lasts."""
+        return time.monotonic() >= self.failures.setdefault(policy.pk, Failures()).not_before
 
     async def _begin(self, policy: Policy) -> None:
         row = await self.database(_create_row, policy)
@@ -127,8 +205,7 @@ class Keeper:
             await kept.engine.start(key_of(kept.row))
         except ChatError as error:
             logger.error("engine for %s did not start: %s", kept.policy.name, error)
-            self.failures[kept.policy.pk].add()
-            await self._end(kept, f"{error.code}: {error}")
+            await self._give_up(kept, f"{error.code}: {error}", error)
             return
         kept.answered_at = kept.probed_at = time.monotonic()
         kept.state = State.READY
@@ -136,14 +213,12 @@ class Keeper:
         logger.info("engine for %s is ready", kept.policy.name)
 
     async def _switch_to(self, kept: Kept) -> None:
-        """New replies go to `kept`; the former engine ends the replies that it began."""
+        """New replies go to `kept`; the former engine ends the replies that it began, unless it is wanted by name."""
         former, self.current = self.current, kept
-        if kept.state == State.DRAINING:
-            kept.state = State.READY
-            await self.database(_set_state, kept.row, State.READY)
-        if former is not None and former in self.kept:
+        kept.state = State.READY
+        if former is not None and former in self.kept and former.policy not in self.wanted:
             former.state = State.DRAINING
-            await self.database(_set_state, former.row, State.DRAINING)
+        await self.database(_make_default, kept.row, (former.row, former.state) if former else None)
 
     async def _look_at(self, kept: Kept) -> None:
         if kept.state == State.STARTING:
@@ -154,18 +229,34 @@ class Keeper:
             await self._lose(kept, "its process ended")
         elif time.monotonic() - kept.answered_at > SILENT_LIMIT_S:
             await self._lose(kept, "it answered no probe")
+        elif kept.engine.is_embedded and kept.begun and time.monotonic() - kept.wrote_at > MUTE_LIMIT_S:
+            await self._lose(kept, "none of its replies went on")
+        elif self._is_idle(kept):
+            await self._end(kept, "")
         elif time.monotonic() - kept.probed_at > PROBE_EVERY_S:
             kept.probed_at = time.monotonic()
             if kept.probing is None or kept.probing.done():
                 kept.probing = asyncio.create_task(self._probe(kept))
+
+    def _is_idle(self, kept: Kept) -> bool:
+        if kept is self.current or kept.users or kept.policy in self.wanted:
+            return False
+        return time.monotonic() - kept.wanted_at > UNLOAD_AFTER_S
+
+    async def _give_up(self, kept: Kept, words: str, error: ChatError) -> None:
+        """After a failed start: the live policy is tried again, one that replies named has failed them."""
+        self.failures.setdefault(kept.policy.pk, Failures()).add()
+        await self._end(kept, words)
+        if kept.policy != self.wanted.live:
+            told = error if isinstance(error, BadPolicy) else PolicyUnavailable(str(error))
+            await self.database(replies.refuse, kept.policy, told)
 
     async def _check_start(self, kept: Kept) -> None:
         """A start that ended in an error nobody foresaw is a failed start."""
         task = kept.starting
         if task is not None and task.done() and kept in self.kept and (error := task.exception()) is not None:
             logger.error("engine for %s did not start", kept.policy.name, exc_info=error)
-            self.failures[kept.policy.pk].add()
-            await self._end(kept, repr(error))
+            await self._give_up(kept, repr(error), PolicyUnavailable(repr(error)))
 
     async def _probe(self, kept: Kept) -> None:
         with contextlib.suppress(TimeoutError):
@@ -210,8 +301,15 @@ async def _stop(kept: Kept) -> None:
 # --- rows -----------------------------------------------------------------------------------------------------
 
 
-def _live_policy() -> Policy | None:
-    return Policy.objects.filter(is_live=True).first()
+def _wanted() -> Wanted:
+    waiting = Reply.objects.filter(state=Reply.State.QUEUED, stop_requested=False).exclude(policy=None)
+    named = waiting.values("policy").annotate(first=Min("pk")).order_by("first")
+    order = list(named.values_list("policy", flat=True))
+    wanted = Policy.objects.filter(Q(is_live=True) | Q(is_on_trial=True) | Q(pk__in=order))
+    found = {policy.pk: policy for policy in wanted}
+    live = next((policy for policy in found.values() if policy.is_live), None)
+    on_trial = next((policy for policy in found.values() if policy.is_on_trial and not policy.is_live), None)
+    return Wanted(live, tuple(found[pk] for pk in order if found[pk] != live), on_trial)
 
 
 def _verify(policy: Policy) -> None:
@@ -230,7 +328,15 @@ def _set_ready(row: int, url: str, pid: int | None) -> None:
 
 
 def _set_state(row: int, state: EngineProcess.State, error: str = "") -> None:
-    EngineProcess.objects.filter(pk=row).update(state=state, error=error[:2000])
+    values: dict[str, object] = {"is_default": False} if state == State.DEAD else {}
+    EngineProcess.objects.filter(pk=row).update(state=state, error=error[:2000], **values)
+
+
+def _make_default(row: int, former: tuple[int, EngineProcess.State] | None) -> None:
+    with transaction.atomic():
+        if former is not None:
+            EngineProcess.objects.filter(pk=former[0]).update(is_default=False, state=former[1])
+        EngineProcess.objects.filter(pk=row).update(is_default=True, state=State.READY)
 
 
 def _beat(rows: list[int]) -> None:
@@ -241,5 +347,5 @@ def _bury_the_dead() -> None:
     """Rows that a killed talker left behind; its engines ended with it."""
     stale = timezone.now() - HEARTBEAT_LIMIT
     EngineProcess.objects.exclude(state=State.DEAD).filter(heartbeat_at__lt=stale).update(
-        state=State.DEAD, error="its talker is gone"
+        state=State.DEAD, is_default=False, error="its talker is gone"
     )

@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.utils import timezone
 
-from chat import guards, replies
+from chat import guards
 from chat.errors import (
     Blocked,
     ConversationGone,
@@ -22,6 +22,7 @@ from chat.errors import (
 from chat.history import turns_before
 from chat.models import Conversation, Message, Reply
 from chat.turns import take_turn
+from chat.waiting import waits
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -81,7 +82,8 @@ def test_the_queue_is_bounded(conversation, settings):
     with pytest.raises(QueueFull) as refusal:
         take_turn(conversation, "Hi", "k9", None)
     assert refusal.value.retry_after_s
-    assert [replies.position(reply.pk) for reply in replies_] == [1, 2, 3]
+    found = waits([reply.pk for reply in replies_])
+    assert [found[reply.pk].place for reply in replies_] == [1, 2, 3]
 
 
 def test_messages_a_minute_are_limited_for_each_person(conversation, settings, django_user_model):

@@ -1,0 +1,138 @@
+"""What a queued reply waits for: its engine, its place in the line, and about how many seconds by recent replies.
+
+Replies for one engine stand in one line, first come, first served. The estimate plays the line forward: each slot of
+the engine is free once the reply in it has taken as long as replies took lately.
+"""
+
+import heapq
+import math
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from django.conf import settings
+from django.db.models import Max, Q, QuerySet
+from django.utils import timezone
+
+from chat.models import EngineProcess, Reply
+
+ENGINE_FRESH = timedelta(seconds=15)
+"""An engine's row with an older heartbeat says nothing any more."""
+RECENTLY = timedelta(minutes=10)
+RECENT_REPLIES = 20
+LEAST_LEFT = 0.1
+"""Share of the usual time that a reply which already takes longer than usual is still given."""
+
+EngineState = Literal["ready", "starting", "restarting"]
+Lane = int | None
+"""The policy that a reply names, None for whichever is live."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """`seconds` is None while nothing is known: no engine, or no reply before this one."""
+
+    place: int
+    seconds: int | None
+    engine: EngineState
+
+
+def waits(ids: Collection[int]) -> dict[int, Wait]:
+    """What each of the queued replies waits for; nothing of those that are not queued."""
+    lanes: dict[Lane, list[int]] = defaultdict(list)
+    queued = Reply.objects.filter(state=Reply.State.QUEUED).order_by("pk")
+    for pk, named in queued.values_list("pk", "policy_id"):
+        lanes[named].append(pk)
+    found = {}
+    for lane, line in lanes.items():
+        if wanted := set(line) & set(ids):
+            engine, served_by = engine_of(lane)
+            seconds = _seconds(len(line), served_by) if served_by is not None else None
+            for place, pk in enumerate(line, start=1):
+                if pk in wanted:
+                    found[pk] = Wait(place, seconds[place - 1] if seconds else None, engine)
+    return found
+
+
+def engine_of(lane: Lane) -> tuple[EngineState, int | None]:
+    """How the lane's engine is, and the policy that it serves if it is ready."""
+    rows = EngineProcess.objects.filter(policy=lane) if lane is not None else _default_rows()
+    fresh = timezone.now() - ENGINE_FRESH
+    ready = rows.filter(state=EngineProcess.State.READY, heartbeat_at__gt=fresh)
+    row = (ready if lane is not None else ready.filter(is_default=True)).order_by("-pk").first()
+    if row is not None:
+        return "ready", row.policy_id
+    ran_lately = rows.filter(heartbeat_at__gt=timezone.now() - RECENTLY).exclude(state=EngineProcess.State.STARTING)
+    return ("restarting" if ran_lately.exists() else "starting"), None
+
+
+def is_coming(lane: Lane) -> bool:
+    """Whether an engine answers the lane, or is being started for it."""
+    if engine_of(lane)[0] == "ready":
+        return True
+    fresh = timezone.now() - ENGINE_FRESH
+    starting = EngineProcess.objects.filter(state=EngineProcess.State.STARTING, heartbeat_at__gt=fresh)
+    return lane is not None and starting.filter(policy=lane).exists()
+
+
+def seconds_to_room(lane: Lane = None) -> float | None:
+    """About how long until the next reply of the lane starts, which is when the queue has room again."""
+    _, policy = engine_of(lane)
+    seconds = _seconds(1, policy) if policy is not None else None
+    return float(max(1, seconds[0])) if seconds else None
+
+
+def play_forward(length: int, slots: int, running_s: Sequence[float], usual_s: float) -> list[float]:
+    """When each of `length` waiting replies starts, in seconds from now.
+
+    `running_s`: how long each reply under way has been running.
+    """
+    left = [max(usual_s - ran, LEAST_LEFT * usual_s) for ran in running_s]
+    free = sorted(left, reverse=True)[:slots] + [0.0] * (slots - len(left))
+    heapq.heapify(free)
+    starts = []
+    for _ in range(length):
+        start = heapq.heappop(free)
+        starts.append(start)
+        heapq.heappush(free, start + usual_s)
+    return starts
+
+
+def rounded(seconds: float) -> int:
+    """As precise as an estimate deserves, and never too short: whole seconds, then fives, then half minutes."""
+    step = 1 if seconds <= 10 else 5 if seconds <= 60 else 30
+    return math.ceil(seconds / step) * step
+
+
+def _seconds(length: int, policy: int) -> list[int] | None:
+    usual = usual_seconds(policy)
+    if usual is None:
+        return None
+    now = timezone.now()
+    running = Reply.objects.filter(state=Reply.State.STREAMING, policy=policy).exclude(started_at=None)
+    started = [at for at in running.values_list("started_at", flat=True) if at]
+    running_s = [(now - at).total_seconds() for at in started]
+    return [rounded(start) for start in play_forward(length, settings.CHAT_ENGINE_SLOTS, running_s, usual)]
+
+
+def usual_seconds(policy: int) -> float | None:
+    """How long the policy's newest replies took, on average; those of all policies where it has made none yet."""
+    newest = Reply.objects.aggregate(newest=Max("pk"))["newest"] or 0
+    # Bounded by the key: a look at the whole table would be a look at the whole history of the site.
+    recent = Reply.objects.filter(
+        pk__gt=newest - 20 * RECENT_REPLIES,
+        state__in=(Reply.State.COMPLETE, Reply.State.STOPPED, Reply.State.BLOCKED),
+        started_at__isnull=False,
+    ).order_by("-pk")
+    for rows in (recent.filter(policy=policy), recent):
+        times = list(rows.values_list("started_at", "ended_at")[:RECENT_REPLIES])
+        lasted = [(ended - started).total_seconds() for started, ended in times if started and ended]
+        if lasted:
+            return sum(lasted) / len(lasted)
+    return None
+
+
+def _default_rows() -> QuerySet[EngineProcess]:
+    return EngineProcess.objects.filter(Q(policy__is_live=True) | Q(is_default=True))
