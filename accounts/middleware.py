@@ -1,20 +1,39 @@
 """What happens to each request before its view: the language is chosen, and the permission table is asked."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
+from csp.constants import HEADER
+from csp.middleware import CSPMiddleware
+from csp.utils import build_policy
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http.multipartparser import MultiPartParserError
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
-from django.views.defaults import page_not_found
+from django.utils.log import log_response
+from django.views.defaults import page_not_found, server_error
 
+from accounts.errors import bad_request
 from accounts.permissions import roles_for
 from accounts.roles import Role
 
 LANGUAGE_COOKIE = "language"
+
+
+class ContentPolicyMiddleware(CSPMiddleware):  # type: ignore[misc]
+    """The header of the content security policy on every answer; django-csp alone leaves it off a demo's (DEBUG) 404
+    and 500."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        response = super().process_response(request, response)
+        if HEADER not in response:
+            response[HEADER] = build_policy(**asdict(self.get_policy_parts(request, response)))
+        return response
 
 
 class LanguageMiddleware:
@@ -42,7 +61,10 @@ class PermissionMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
+        response = self.get_response(request)
+        if settings.DEBUG and response.status_code == 404 and request.resolver_match is None:
+            return page_not_found(request, Http404())
+        return response
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
@@ -57,5 +79,15 @@ class PermissionMiddleware:
         raise PermissionDenied
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """A demo (DEBUG) shows people the page that a real site shows, not a list of its addresses."""
-        return page_not_found(request, exception) if settings.DEBUG and isinstance(exception, Http404) else None
+        """A demo (DEBUG) shows people the pages that a real site shows, not its addresses and its inside."""
+        if not settings.DEBUG or isinstance(exception, PermissionDenied):
+            return None
+        if isinstance(exception, Http404):
+            return page_not_found(request, exception)
+        if isinstance(exception, BadRequest | SuspiciousOperation | MultiPartParserError):
+            return bad_request(request, exception)
+        got_request_exception.send(sender=type(self), request=request)
+        response = server_error(request)
+        said = ("%s: %s", response.reason_phrase, request.path)
+        log_response(*said, response=response, request=request, exception=exception)
+        return response
