@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from django.utils.safestring import SafeString, mark_safe
 
+from chat import guards
 from chat.errors import OF_A_REPLY
 from chat.markdown import render
 from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply
@@ -47,6 +48,11 @@ class Turn:
     def error(self) -> str:
         kind = OF_A_REPLY.get(self.reply.error) if self.reply else None
         return str(kind.message) if kind else ""
+
+    @property
+    def blocked_by(self) -> str:
+        """The name of the rule or guard that ended it."""
+        return guards.name_of(self.reply.blocked_by) if self.reply and self.reply.blocked_by else ""
 
     @property
     def can_retry(self) -> bool:

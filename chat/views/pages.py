@@ -4,16 +4,14 @@ import uuid
 from typing import Any
 
 from django.conf import settings
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from chat.branches import open_branch
+from chat.listing import listing
 from chat.models import Conversation, Policy, default_consent
 from chat.views.requests import as_uuid, conversations_of, deleted_of, own_conversation
-
-LIST_LENGTH = 50
 
 
 @require_safe
@@ -35,6 +33,12 @@ def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpRespon
 
 
 @require_safe
+def conversation_path(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """The messages alone, for a page on which another path was opened, or whose line was down."""
+    return render(request, "chat/path.html", {"turns": open_branch(own_conversation(request, conversation_id))})
+
+
+@require_safe
 def conversation_list(request: HttpRequest) -> HttpResponse:
     """The list alone, for search as one types and for older pages."""
     return render(request, "chat/list.html", around(request))
@@ -42,13 +46,15 @@ def conversation_list(request: HttpRequest) -> HttpResponse:
 
 def around(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:
     """What stands around a conversation: the list, the search, the model that answers."""
-    wanted = request.GET.get("q", "").strip()
-    found = conversations_of(request)
-    if wanted:
-        found = found.filter(title__icontains=wanted)
+    shown_list = listing(
+        conversations_of(request),
+        request.GET.get("q", "").strip(),
+        request.GET.get("page"),
+        archived="archive" in request.GET,
+    )
     return {
-        "page": Paginator(found, LIST_LENGTH).get_page(request.GET.get("page")),
-        "q": wanted,
+        "listing": shown_list,
+        "q": shown_list.query,
         "open_id": shown.pk if shown else as_uuid(request.GET.get("open", "")),
         "live_policy": Policy.objects.filter(is_live=True).first(),
         "max_message_chars": settings.CHAT_MAX_MESSAGE_CHARS,

@@ -1,65 +1,63 @@
 // The chat page: wires composer, socket and messages together.
 
 import { Composer } from "./chat/composer.js";
+import { Editor } from "./chat/editor.js";
 import { keepFeedback } from "./chat/feedback.js";
 import { Follower } from "./chat/follower.js";
 import { keepList } from "./chat/list.js";
+import { Outbox } from "./chat/outbox.js";
+import { Path } from "./chat/path.js";
 import { Socket } from "./chat/socket.js";
 import { Turns } from "./chat/turns.js";
 
 const chat = document.querySelector("#chat");
+const log = document.querySelector("#log");
 const words = chat.dataset;
 const show = (selector, text) => {
   const line = document.querySelector(selector);
   line.textContent = text;
   line.hidden = !text;
 };
-const csrf = () => document.querySelector("#composer [name=csrfmiddlewaretoken]").value;
-
-const follower = new Follower(document.querySelector("#log"), document.querySelector("#jump"));
-const turns = new Turns(document.querySelector("#log"), words, follower);
-const composer = new Composer(document.querySelector("#composer"), words, { send, stop });
-const list = keepList(chat);
+const say = (text) => show("#problem", text);
 const announce = (text) => {
   document.querySelector("#announcement").textContent = text;
 };
-keepFeedback(document.querySelector("#log"), words, { say: (text) => show("#problem", text), announce, csrf });
-const pending = new Map(); // key -> frame that the server has not acknowledged yet
+const csrf = () => document.querySelector("#composer [name=csrfmiddlewaretoken]").value;
+
+const follower = new Follower(log, document.querySelector("#jump"));
+const turns = new Turns(log, words, follower);
+const path = new Path(log, words);
+const editor = new Editor(words);
+const outbox = new Outbox(words);
+const composer = new Composer(document.querySelector("#composer"), words, { send, stop });
+const list = keepList(chat);
 let socket = null;
 
-async function send(text) {
-  show("#problem", "");
-  if (turns.live()) {
-    show("#problem", words.wait);
-    return false;
-  }
-  const parent = turns.lastMessage();
-  return deliver(text, parent);
+// What stands beneath a reply, each its own keeper: they hear frames of theirs as events of the log.
+const page = { say, announce, csrf, sync };
+keepFeedback(log, words, page);
+
+// --- what a person does ----------------------------------------------------------------------------
+
+/** Whether something new can be asked for now; says why not. */
+function isFree() {
+  const wait = turns.live() ? words.wait : outbox.all.length ? words.onItsWay : "";
+  say(wait);
+  return !wait;
 }
 
-async function deliver(text, parent) {
+async function send(text) {
+  if (!isFree()) return false;
+  const parent = turns.lastMessage();
   if (!words.conversation && !(await create(text))) return false;
-  const key = crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random()}`;
-  const frame = { type: "message.send", text, key, parent };
-  pending.set(key, frame);
-  remember();
-  turns.addPending(key, text, parent);
-  connect().send(frame);
+  deliver({ text, parent });
   return true;
 }
 
-// What the server has not acknowledged survives a reload. Its key makes a second send of it harmless.
-function remember() {
-  const place = `unsent:${words.user}:${words.conversation}`;
-  if (pending.size) localStorage.setItem(place, JSON.stringify([...pending.values()]));
-  else localStorage.removeItem(place);
-}
-
-function recall() {
-  for (const frame of JSON.parse(localStorage.getItem(`unsent:${words.user}:${words.conversation}`) ?? "[]")) {
-    pending.set(frame.key, frame);
-    turns.addPending(frame.key, frame.text, frame.parent);
-  }
+function deliver({ text, parent, ...edit }) {
+  const frame = outbox.put({ type: "message.send", text, parent, ...edit });
+  turns.addPending(frame.key, text, parent);
+  connect().send(frame);
 }
 
 async function create(text) {
@@ -82,43 +80,117 @@ async function create(text) {
     return true;
   } catch (error) {
     console.warn(error);
-    show("#problem", words.notSent);
+    say(words.notSent);
     return false;
   }
 }
 
 function stop() {
-  const reply = turns.live();
-  if (reply) socket?.send({ type: "reply.stop", reply: reply.id, seq: turns.freeze(reply.id) });
+  for (const { id } of turns.allLive()) socket?.send({ type: "reply.stop", reply: id, seq: turns.freeze(id) });
 }
+
+function regenerate({ message, prefix }) {
+  if (!isFree()) return;
+  follower.toEnd();
+  connect().send(outbox.put({ type: "reply.regenerate", message: Number(message), ...(prefix ? { prefix } : {}) }));
+}
+
+turns.addEventListener("regenerate", ({ detail: turn }) => regenerate({ message: turn.dataset.message }));
+log.addEventListener("regenerate", ({ detail }) => regenerate(detail));
+
+turns.addEventListener("edit", ({ detail: turn }) => editor.open(turn));
+editor.addEventListener("send", ({ detail: { turn, text, close } }) => {
+  if (!isFree()) return;
+  close();
+  const { message, parent } = turn.dataset;
+  turns.cutFrom(turn);
+  deliver({ text, parent: parent ? Number(parent) : null, edits: Number(message) });
+});
+
+let step = null; // the arrow that was pressed: it is found again on the version that it leads to
+turns.addEventListener("open", ({ detail: { turn, button } }) => {
+  if (!socket?.isOpen) return; // the line beneath says so
+  step = { to: button.dataset.open, arrow: button.dataset.step, from: turn, top: 0 };
+  socket.send({ type: "path.open", message: Number(button.dataset.open) });
+});
+
+// --- the path that is open -------------------------------------------------------------------------
+
+/** Shows the open path as the server has it. */
+async function sync() {
+  if (!words.conversation || (await path.sync()) || !socket?.isOpen) return;
+  show("#connection", words.notOpened);
+  setTimeout(sync, 3000);
+}
+
+path.addEventListener("laying", () => {
+  if (step) step.top = step.from.getBoundingClientRect().top;
+});
+
+path.addEventListener("laid", ({ detail: drawn }) => {
+  if (socket?.isOpen) show("#connection", "");
+  for (const reply of turns.unfinished()) {
+    if (drawn.some((turn) => turn.contains(turns.reply(reply.id)))) resume(reply);
+  }
+  composer.setLive(Boolean(turns.live()));
+  const reached = step && turns.message(step.to);
+  if (reached) arrive(reached);
+  else follower.grew();
+  log.dispatchEvent(new Event("path"));
+});
+
+/** The version that was asked for stands where the former one stood, and the same arrow has the focus. */
+function arrive(turn) {
+  follower.shift(turn.getBoundingClientRect().top - step.top);
+  const arrow = turn.querySelector(`[data-step="${step.arrow}"]:enabled`) ?? turn.querySelector("[data-step]:enabled");
+  arrow?.focus({ preventScroll: true });
+  announce(turn.querySelector("[data-pager]")?.innerText ?? "");
+  step = null;
+}
+
+// --- what the server says --------------------------------------------------------------------------
 
 function connect() {
   if (socket) return socket;
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   socket = new Socket(`${scheme}//${location.host}/ws/chat/${words.conversation}/`, location.href);
-  socket.addEventListener("open", () => {
-    show("#connection", "");
-    for (const frame of pending.values()) socket.send(frame);
-    for (const reply of turns.unfinished()) resume(reply);
-  });
+  socket.addEventListener("open", opened);
   socket.addEventListener("lost", () => show("#connection", words.lost));
   socket.addEventListener("refused", (event) => show("#connection", words[event.detail] ?? words.lost));
   socket.addEventListener("frame", (event) => receive(event.detail));
   return socket;
 }
 
-function resume(reply) {
-  socket.send({ type: "reply.resume", reply: reply.id, after_seq: reply.seq });
+/** Catches up, however long the line was down: what was not acknowledged, what was stopped, what was missed. */
+async function opened() {
+  show("#connection", "");
+  for (const frame of outbox.all) socket.send(frame);
+  for (const [reply, seq] of turns.frozen) socket.send({ type: "reply.stop", reply, seq });
+  await sync();
+  for (const reply of turns.unfinished()) resume(reply);
 }
+
+function resume(reply) {
+  socket?.send({ type: "reply.resume", reply: reply.id, after_seq: reply.seq });
+}
+
+turns.addEventListener("missing", ({ detail: reply }) => resume(reply));
 
 const handlers = {
   "message.accepted": (frame) => {
-    pending.delete(frame.key);
-    remember();
-    turns.accept(frame);
+    const sent = outbox.take(frame.key);
+    if (sent) turns.accept(frame);
+    path.touch();
+    if (!sent || sent.edits || frame.pair || log.querySelector("[data-pair]")) sync();
     composer.setLive(Boolean(turns.live()));
     list.refresh();
   },
+  "reply.accepted": (frame) => {
+    outbox.take(frame.key);
+    sync();
+    list.refresh();
+  },
+  "path.opened": () => sync(),
   "reply.state": (frame) => {
     turns.setState(frame);
     composer.setLive(Boolean(turns.live()));
@@ -127,31 +199,30 @@ const handlers = {
   "reply.done": (frame) => {
     const text = turns.finish(frame);
     composer.setLive(Boolean(turns.live()));
-    document.querySelector("#announcement").textContent = `${words.replied} ${text}`;
+    if (text) announce(`${words.replied} ${text}`);
   },
   error: (frame) => {
-    const lost = pending.get(frame.key);
-    pending.delete(frame.key);
-    remember();
-    if (lost) {
-      turns.drop(frame.key);
-      composer.giveBack(lost.text);
-    }
+    const sent = outbox.take(frame.key);
+    if (sent?.type === "message.send") giveBack(sent);
     const wait = frame.retry_after_s ? words.retryAfter.replace("{n}", Math.ceil(frame.retry_after_s)) : "";
-    show("#problem", `${frame.message} ${wait}`.trim());
+    say(`${frame.message} ${wait}`.trim());
   },
 };
 
 function receive(frame) {
-  handlers[frame.type]?.(frame);
+  if (handlers[frame.type]) handlers[frame.type](frame);
+  else log.dispatchEvent(new CustomEvent(`frame:${frame.type}`, { detail: frame }));
 }
 
-turns.addEventListener("retry", (event) => {
-  if (turns.live()) return show("#problem", words.wait);
-  show("#problem", "");
-  const { text, parent } = turns.takeBack(event.detail);
-  return deliver(text, parent);
-});
+/** A message that was not taken goes back to where it was written. */
+async function giveBack({ key, text, edits }) {
+  turns.drop(key);
+  if (!edits) return composer.giveBack(text);
+  await path.sync();
+  const turn = turns.message(edits);
+  if (turn) editor.open(turn, text);
+  else composer.giveBack(text);
+}
 
 document.querySelector("#consent").addEventListener("change", async (event) => {
   const form = event.currentTarget;
@@ -160,11 +231,11 @@ document.querySelector("#consent").addEventListener("change", async (event) => {
   try {
     const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
     if (!answer.ok) throw new Error(String(answer.status));
-    show("#problem", "");
+    say("");
   } catch (error) {
     console.warn(error);
     event.target.checked = !event.target.checked;
-    show("#problem", words.consentFailed);
+    say(words.consentFailed);
   }
 });
 
@@ -173,7 +244,7 @@ for (const button of document.querySelectorAll("[data-suggestion]")) {
 }
 
 if (words.conversation) {
-  recall();
+  for (const frame of outbox.recall()) turns.addPending(frame.key, frame.text, frame.parent);
   connect();
 }
 composer.setLive(Boolean(turns.live()));

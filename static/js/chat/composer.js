@@ -1,7 +1,6 @@
-// The field in which one writes: Enter sends (also while Hangul is being composed), drafts survive a reload.
+// The field in which one writes: what is typed survives a reload, a send that fails gives it back.
 
-const HANGUL_AT_END = /[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]$/u;
-const SAME_PRESS_MS = 120;
+import { Enter } from "./enter.js";
 
 export class Composer {
   constructor(form, words, { send, stop }) {
@@ -11,11 +10,6 @@ export class Composer {
     this.sendButton = form.querySelector("#send");
     this.stopButton = form.querySelector("#stop");
     this.send = send;
-    this.composing = false;
-    this.enterWhileComposing = false;
-    this.composed = "";
-    this.composedAt = -Infinity;
-    this.sentAt = -Infinity;
     this.field.value ||= localStorage.getItem(this.draftKey()) ?? "";
     this.listen(stop);
     this.changed();
@@ -29,56 +23,17 @@ export class Composer {
     });
     this.stopButton.addEventListener("click", stop);
     this.field.addEventListener("input", () => this.changed());
-    this.field.addEventListener("keydown", (event) => this.pressed(event));
-    this.field.addEventListener("compositionstart", () => {
-      this.composing = true;
-      this.enterWhileComposing = false;
-    });
-    this.field.addEventListener("compositionend", (event) => this.compositionEnded(event));
-    // Some systems put in the line break of the same press without a keydown of its own.
-    this.field.addEventListener("beforeinput", (event) => {
-      const isBreak = event.inputType === "insertLineBreak" || event.inputType === "insertParagraph";
-      if (isBreak && performance.now() - this.sentAt < SAME_PRESS_MS) event.preventDefault();
-    });
-  }
-
-  /** Enter on a phone's keyboard makes a new line: there is a button to send. */
-  get enterSends() {
-    return !matchMedia("(pointer: coarse) and (hover: none)").matches;
-  }
-
-  pressed(event) {
-    const isEnter = event.key === "Enter" || event.code === "Enter" || event.code === "NumpadEnter";
-    if (!isEnter || event.shiftKey || event.altKey || !this.enterSends) return;
-    if (this.composing || event.isComposing) {
-      this.enterWhileComposing = true; // decided when the composition ends
-      return;
-    }
-    const endedByThisPress = performance.now() - this.composedAt < SAME_PRESS_MS;
-    if (event.keyCode === 229 && endedByThisPress && !HANGUL_AT_END.test(this.composed)) return;
-    event.preventDefault();
-    if (performance.now() - this.sentAt < SAME_PRESS_MS) return; // the same press, told twice
-    this.submit();
-  }
-
-  /** Enter ends a Hangul syllable and means "send"; in Japanese and Chinese it only picks a word. */
-  compositionEnded(event) {
-    this.composing = false;
-    this.composed = event.data ?? "";
-    this.composedAt = performance.now();
-    if (this.enterWhileComposing && HANGUL_AT_END.test(this.composed)) this.submit();
-    this.enterWhileComposing = false;
+    new Enter(this.field, () => this.submit());
   }
 
   async submit(text = this.field.value) {
     if (!text.trim() || this.tooLong(text) || this.busy) return;
     this.busy = true;
-    this.sentAt = performance.now();
     const before = this.field.value;
     this.field.value = "";
     try {
       if (await this.send(text)) localStorage.removeItem(this.draftKey());
-      else this.field.value = before || text;
+      else this.giveBack(before || text);
     } finally {
       this.busy = false;
       this.changed();

@@ -1,5 +1,6 @@
 // Keeps the newest line in view until the reader scrolls up, and again once they are back at the end.
 
+const AT_END_PX = 2;
 const NEAR_PX = 64;
 
 export class Follower {
@@ -7,15 +8,20 @@ export class Follower {
     this.log = log;
     this.jump = jump;
     this.follows = true;
+    this.top = 0;
     log.addEventListener("scroll", () => this.look(), { passive: true });
     new ResizeObserver(() => this.grew()).observe(log);
     jump.addEventListener("click", () => this.toEnd());
     this.toEnd();
   }
 
+  /** Only a reader scrolls up, however little: that ends it, and a page that grows does not. */
   look() {
     const distance = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight;
-    this.follows = distance < NEAR_PX;
+    if (distance <= AT_END_PX) this.follows = true;
+    else if (this.log.scrollTop < this.top) this.follows = false;
+    else if (this.log.scrollTop > this.top && distance < NEAR_PX) this.follows = true;
+    this.top = this.log.scrollTop;
     this.jump.hidden = this.follows;
   }
 
@@ -29,5 +35,13 @@ export class Follower {
     this.follows = true;
     this.log.scrollTop = this.log.scrollHeight;
     this.jump.hidden = true;
+  }
+
+  /** Keeps in place what moved by so many pixels; the reader looks there, not at the end. */
+  shift(pixels) {
+    this.follows = false;
+    this.log.scrollTop += pixels;
+    this.top = this.log.scrollTop;
+    this.look();
   }
 }

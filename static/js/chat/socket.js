@@ -4,6 +4,7 @@ const FIRST_PAUSE_MS = 400;
 const LONGEST_PAUSE_MS = 15_000;
 const PING_EVERY_MS = 20_000;
 const SILENCE_MS = 45_000;
+const ANSWER_MS = 5_000;
 
 export class Socket extends EventTarget {
   /** `page`: an address that tells by its answer why the socket is refused. */
@@ -70,22 +71,39 @@ export class Socket extends EventTarget {
     this.dispatchEvent(new CustomEvent("refused", { detail: reason }));
   }
 
+  get isOpen() {
+    return this.line.readyState === WebSocket.OPEN;
+  }
+
   /** The network came back or the page is looked at again: no need to wait out the pause. */
   hurry() {
-    if (this.given_up || this.line.readyState !== WebSocket.CLOSED) return;
+    if (this.given_up) return;
+    if (this.isOpen) return this.probe();
+    if (this.line.readyState !== WebSocket.CLOSED) return;
     clearTimeout(this.timer);
     this.open();
   }
 
+  /** A line that slept with the computer looks open: it has a few seconds to say something. */
+  probe() {
+    const [line, asked] = [this.line, Date.now()];
+    this.send({ type: "ping" });
+    setTimeout(() => {
+      if (line === this.line && this.isOpen && this.heard < asked) this.drop();
+    }, ANSWER_MS);
+  }
+
   ping() {
-    if (this.line.readyState !== WebSocket.OPEN) return;
-    if (Date.now() - this.heard > SILENCE_MS) {
-      const dead = this.line;
-      dead.onclose = null;
-      dead.close();
-      this.lost(1006);
-    } else {
-      this.send({ type: "ping" });
-    }
+    if (!this.isOpen) return;
+    if (Date.now() - this.heard > SILENCE_MS) this.drop();
+    else this.send({ type: "ping" });
+  }
+
+  /** Gives up a line that is dead without saying so. */
+  drop() {
+    const dead = this.line;
+    dead.onclose = dead.onmessage = null;
+    dead.close();
+    this.lost(1006);
   }
 }

@@ -8,7 +8,7 @@ export class Turns extends EventTarget {
     this.log = log;
     this.words = words;
     this.follower = follower;
-    this.frozen = new Set(); // replies that were asked to stop: what was seen is what stays
+    this.frozen = new Map(); // replies that were asked to stop -> the last chunk that was seen: that is what stays
     log.addEventListener("click", (event) => this.clicked(event));
   }
 
@@ -17,6 +17,11 @@ export class Turns extends EventTarget {
   /** The reply that is being written. */
   live() {
     return this.unfinished().findLast((reply) => LIVE.includes(reply.state)) ?? null;
+  }
+
+  /** Every reply that is being written: two where they stand side by side. */
+  allLive() {
+    return this.unfinished().filter((reply) => LIVE.includes(reply.state));
   }
 
   /** Replies whose end has not come: those being written, and those that ended while the line was down. */
@@ -28,9 +33,11 @@ export class Turns extends EventTarget {
     }));
   }
 
+  /** The message that the next one follows; of two that stand side by side the left one. */
   lastMessage() {
-    const last = [...this.log.querySelectorAll("[data-message]")].at(-1);
-    return last?.dataset.message ? Number(last.dataset.message) : null;
+    const last = [...this.log.querySelectorAll("[data-message]:not([data-message=''])")].at(-1);
+    const shown = last?.closest("[data-pair]")?.querySelector("[data-message]") ?? last;
+    return shown ? Number(shown.dataset.message) : null;
   }
 
   addPending(key, text, parent) {
@@ -45,84 +52,108 @@ export class Turns extends EventTarget {
     this.pending(key)?.remove();
   }
 
-  /** Removes an unlucky turn with its question, and returns what to send again. */
-  takeBack(reply) {
-    const turn = this.reply(reply);
-    const question = turn.previousElementSibling;
-    const text = question.querySelector("[data-text]").textContent;
-    const parent = question.dataset.parent ? Number(question.dataset.parent) : null;
-    question.remove();
+  /** Takes a message and whatever comes after it off the page: another version of it is on its way. */
+  cutFrom(turn) {
+    while (turn.nextElementSibling) turn.nextElementSibling.remove();
     turn.remove();
-    return { text, parent };
   }
 
   freeze(reply) {
-    this.frozen.add(reply);
-    return Number(this.reply(reply).dataset.seq);
+    const seq = Number(this.reply(reply).dataset.seq);
+    this.frozen.set(reply, seq);
+    return seq;
   }
 
   // --- told by the server ------------------------------------------------------------------------
 
-  accept({ key, message, reply }) {
-    if (this.reply(reply.id)) {
-      this.drop(key); // the page had it already: the answer to the first send was lost on the way
+  /** The server took a message that this page sent. */
+  accept({ key, message, reply, pair }) {
+    const question = this.pending(key);
+    if (!question || this.message(message.id)) {
+      question?.remove(); // the page had it already: the answer to the first send was lost on the way
       return;
-    }
-    let question = this.pending(key);
-    if (!question) {
-      question = this.add("#user-turn"); // sent from another tab
-      question.querySelector("[data-text]").textContent = message.text;
     }
     delete question.dataset.pending;
     question.dataset.message = message.id;
     question.dataset.parent = message.parent ?? "";
+    if (pair) return; // the server draws the two
     const turn = this.add("#assistant-turn");
     turn.dataset.message = reply.message;
     turn.dataset.reply = reply.id;
     turn.dataset.unfinished = "";
-    turn.querySelector("[data-report]")?.setAttribute("href", this.reportAddress(turn, reply.message));
+    const report = turn.querySelector("[data-report]");
+    report?.setAttribute("href", report.getAttribute("href").replace("/0/", `/${reply.message}/`));
     this.setState({ reply: reply.id, state: "queued" });
     this.follower.toEnd();
   }
 
-  reportAddress(turn, message) {
-    return turn.querySelector("[data-report]").getAttribute("href").replace("/0/", `/${message}/`);
-  }
-
-  setState({ reply, state, position, policy, retryable, error }) {
+  setState({ reply, state, policy, retryable, error, ...told }) {
     const turn = this.reply(reply);
     if (!turn) return;
     turn.dataset.state = state;
-    const place = position ? this.words.place.replace("{n}", position) : "";
-    turn.querySelector("[data-state-words]").textContent = wording(error) || place || (this.words[state] ?? "");
+    turn.querySelector("[data-state-words]").textContent = wording(error) || this.wordsFor(state, turn, told);
     turn.querySelector("[data-retry]").hidden = !(retryable || state === "interrupted" || state === "failed");
+    if (told.trimmed) {
+      const notice = turn.querySelector("[data-trimmed]");
+      notice.textContent = this.words.trimmed.replace("{n}", told.trimmed);
+      notice.hidden = false;
+    }
     if (policy) this.setPolicy(turn, policy);
     this.follower.grew();
   }
 
+  wordsFor(state, turn, { position, seconds, blocked_by: rule }) {
+    const words = this.words;
+    if (state === "queued" && position) {
+      const soon = Number.isFinite(seconds); // null: nobody can tell
+      return (soon ? words.placeSoon.replace("{s}", Math.ceil(seconds)) : words.place).replace("{n}", position);
+    }
+    if (state === "streaming" && !Number(turn.dataset.seq)) return words.thinking;
+    if (state === "blocked" && rule?.name) return words.blockedBy.replace("{name}", rule.name);
+    return words[state] ?? "";
+  }
+
   setPolicy(turn, policy) {
     const badge = turn.querySelector("[data-policy]");
+    if (!badge) return;
     badge.textContent = typeof policy === "object" ? `${policy.name} · v${policy.version}` : policy;
     badge.hidden = false;
   }
 
   addChunk({ reply, seq, text }) {
     const turn = this.reply(reply);
-    if (!turn || this.frozen.has(reply) || seq <= Number(turn.dataset.seq)) return;
+    if (!turn || this.frozen.has(reply)) return;
+    const seen = Number(turn.dataset.seq);
+    if (seq <= seen) return;
+    if (seq > seen + 1) {
+      this.askForMissing(turn, seen);
+      return;
+    }
     turn.dataset.seq = seq;
+    if (!seen && turn.dataset.state === "streaming") {
+      turn.querySelector("[data-state-words]").textContent = this.words.streaming;
+    }
     turn.querySelector("[data-text]").append(text);
     this.follower.grew();
   }
 
+  /** What came before the turn stood on the page; asked for once. */
+  askForMissing(turn, seen) {
+    if (turn.dataset.asked === String(seen)) return;
+    turn.dataset.asked = seen;
+    this.dispatchEvent(new CustomEvent("missing", { detail: { id: Number(turn.dataset.reply), seq: seen } }));
+  }
+
+  /** The text of the ended reply, if it is on the page. */
   finish({ reply, state, html, text, policy, seq }) {
+    this.frozen.delete(reply);
     const turn = this.reply(reply);
     if (!turn) return "";
-    this.frozen.delete(reply);
     const body = turn.querySelector("[data-text]");
     body.classList.replace("plain", "prose");
     body.innerHTML = html; // made and sanitised by the server, the only place that makes HTML
     turn.dataset.seq = seq ?? turn.dataset.seq;
-    turn.querySelector("[data-actions]").hidden = false;
+    turn.querySelector("[data-actions]")?.removeAttribute("hidden");
     delete turn.dataset.unfinished;
     if (turn.dataset.state !== state) this.setState({ reply, state, policy });
     this.follower.grew();
@@ -142,19 +173,27 @@ export class Turns extends EventTarget {
     return this.log.querySelector(`[data-pending="${CSS.escape(key)}"]`);
   }
 
+  message(id) {
+    return this.log.querySelector(`[data-message="${Number(id)}"]`);
+  }
+
   reply(id) {
     return this.log.querySelector(`[data-reply="${Number(id)}"]`);
   }
 
-  async clicked(event) {
+  clicked(event) {
     const turn = event.target.closest(".turn");
-    if (event.target.closest("[data-retry]")) {
-      this.dispatchEvent(new CustomEvent("retry", { detail: Number(turn.dataset.reply) }));
-    }
-    const copy = event.target.closest("[data-copy]");
-    if (!copy) return;
+    const button = event.target.closest("[data-regenerate], [data-open], [data-edit], [data-copy]");
+    if (!turn || !button) return;
+    if ("copy" in button.dataset) this.copy(turn, button);
+    else if ("edit" in button.dataset) this.dispatchEvent(new CustomEvent("edit", { detail: turn }));
+    else if ("regenerate" in button.dataset) this.dispatchEvent(new CustomEvent("regenerate", { detail: turn }));
+    else this.dispatchEvent(new CustomEvent("open", { detail: { turn, button } }));
+  }
+
+  async copy(turn, button) {
     await navigator.clipboard.writeText(turn.querySelector("[data-text]").innerText);
-    copy.title = this.words.copied;
+    button.title = this.words.copied;
     document.querySelector("#announcement").textContent = this.words.copied;
   }
 }
