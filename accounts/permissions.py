@@ -54,6 +54,7 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "take_back_flag": SIGNED_IN,
     "choose_reply": SIGNED_IN,
     "give_up_pair": SIGNED_IN,
+    "side_by_side": SIGNED_IN,
     "rules": ADMINS,
     "edit_rule": ADMINS,
     "switch_rule": ADMINS,

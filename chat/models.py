@@ -165,6 +165,8 @@ class Message(models.Model):
     hidden_at = models.DateTimeField(_("hidden"), null=True, blank=True)
     """Hidden by a moderator; shown to nobody but moderators until restored."""
     never_train = models.BooleanField(_("keep out of training"), default=False)
+    imported = models.JSONField(null=True, blank=True, default=None)
+    """Of a message that came in with a file: what the file said of its making. No Reply made it."""
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -265,6 +267,8 @@ class TokenView(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED, db_index=True)
     tokens = models.JSONField(default=list)
     """[{"id", "text", "logprob", "top": [{"id", "text", "logprob"}, ...]}] at temperature 1, natural logarithms."""
+    is_of_other_prompt = models.BooleanField(default=False)
+    """What stands before the reply is no longer what its policy saw, as when a moderator has hidden a message."""
     error = models.CharField(max_length=40, blank=True)
     """Code of chat.errors."""
     requested_at = models.DateTimeField(default=timezone.now)

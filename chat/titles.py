@@ -1,11 +1,62 @@
-"""The title that a conversation gets by itself: the first words of what was said first."""
+"""Titles of conversations: those made from what was said first, which never replace one that a person gave."""
+
+import re
 
 from django.utils.text import Truncator
 
+from chat.models import Conversation, Message
+
 TITLE_CHARS = 60
+LONGEST_GIVEN = 120
+SHORTEST_SENTENCE = 12
+"""Below it a sentence is a greeting or an abbreviation, and the next one belongs to the title."""
+MARKUP = re.compile(r"^\s*(?:[#>*+-]+|\d+[.)])\s+|[*_`~]{1,3}(?=\S)|(?<=\S)[*_`~]{1,3}", re.MULTILINE)
+CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+ADDRESS = re.compile(r"https?://(?:www\.)?([^\s/?#]+)\S*")
+SENTENCE_END = re.compile(r"(?<=[.!?。！？…])\s+")
 
 
-def title_from(text: str, length: int = TITLE_CHARS) -> str:
-    """The first words of a text on one line, without what a title cannot hold."""
-    line = " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
-    return Truncator(line).chars(length)
+def title_from(text: str) -> str:
+    """What a text begins with, as a title: its first sentence, without markup, code and long addresses."""
+    prose = ADDRESS.sub(r"\1", CODE.sub(" ", text))
+    line = on_one_line(MARKUP.sub("", prose)) or on_one_line(text)
+    return shortened(first_sentence(line), TITLE_CHARS)
+
+
+def given(text: str) -> str:
+    """A title that a person typed, as it is kept; empty if it holds nothing."""
+    return Truncator(on_one_line(text)).chars(LONGEST_GIVEN)
+
+
+def name_untitled(conversation: Conversation, text: str = "") -> str:
+    """The conversation's title. One without gets it from the text, or else from its first message.
+
+    The update asks for an empty title, so whatever a person gave meanwhile stays.
+    """
+    if not conversation.title:
+        first = conversation.messages.filter(role=Message.Role.USER, hidden_at=None).order_by("pk").first()
+        made = title_from(text or (first.text if first else ""))
+        Conversation.objects.filter(pk=conversation.pk, title="").update(title=made)
+        conversation.refresh_from_db(fields=["title"])
+    return conversation.title
+
+
+def on_one_line(text: str) -> str:
+    return " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
+
+
+def first_sentence(line: str) -> str:
+    """Up to the end of the first sentence that says something."""
+    for end in SENTENCE_END.finditer(line):
+        if end.start() >= SHORTEST_SENTENCE:
+            return line[: end.start()]
+    return line
+
+
+def shortened(line: str, chars: int) -> str:
+    """At most so many characters, cut between words where one ends in the second half."""
+    if len(line) <= chars:
+        return line
+    cut = line[: chars - 1]
+    space = cut.rfind(" ")
+    return (cut[:space] if space > chars // 2 else cut).rstrip(" ,;:-") + "…"

@@ -1,16 +1,18 @@
-"""What an owner does with a conversation: make, rename, delete and restore it, and say what it may be used for."""
+"""What an owner does with a conversation: make, name, pin, archive, delete and restore it, and say what it is for."""
 
 import uuid
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from chat import titles
 from chat.models import Conversation, Reply
-from chat.titles import title_from
 from chat.views.requests import deleted_of, own_conversation, person, wants_json
 
 
@@ -19,7 +21,7 @@ def create(request: HttpRequest) -> HttpResponse:
     """Makes an empty conversation named after what will be its first message; the socket sends the message."""
     created = Conversation.objects.create(
         owner=person(request),
-        title=title_from(request.POST.get("text", "")),
+        title=titles.title_from(request.POST.get("text", "")),
         may_train=request.POST.get("may_train") == "on",
     )
     if not wants_json(request):
@@ -29,19 +31,45 @@ def create(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def rename(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """An emptied title is made again from the first message."""
     renamed = own_conversation(request, conversation_id)
-    renamed.title = title_from(request.POST.get("title", ""), Conversation._meta.get_field("title").max_length or 0)
+    renamed.title = titles.given(request.POST.get("title", ""))
     renamed.save(update_fields=["title"])
-    return redirect("conversation", renamed.pk)
+    titles.name_untitled(renamed)
+    return answer(request, renamed)
+
+
+@require_POST
+def pin(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """Keeps a conversation at the head of the list, where an archived one cannot be."""
+    pinned = own_conversation(request, conversation_id)
+    pinned.pinned_at = timezone.now() if is_on(request) else None
+    if is_on(request):
+        pinned.archived_at = None
+    pinned.save(update_fields=["pinned_at", "archived_at"])
+    return answer(request, pinned)
+
+
+@require_POST
+def archive(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    archived = own_conversation(request, conversation_id)
+    archived.archived_at = timezone.now() if is_on(request) else None
+    if is_on(request):
+        archived.pinned_at = None
+    archived.save(update_fields=["pinned_at", "archived_at"])
+    return answer(request, archived)
 
 
 @require_POST
 def delete(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """Out of sight at once, to be restored for some weeks (chat.removal), and then gone."""
     deleted = own_conversation(request, conversation_id)
     deleted.deleted_at = timezone.now()
     deleted.save(update_fields=["deleted_at"])
     # Nobody will read what is still being written.
     Reply.objects.filter(message__conversation=deleted, state__in=Reply.LIVE).update(stop_requested=True)
+    if wants_json(request):
+        return JsonResponse(state_of(deleted) | {"undo": reverse("conversation_restore", args=[deleted.pk])})
     response = redirect("home")
     response["Location"] += f"?deleted={deleted.pk}"
     return response
@@ -52,8 +80,9 @@ def restore(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     restored = get_object_or_404(deleted_of(request), pk=conversation_id)
     restored.deleted_at = None
     restored.save(update_fields=["deleted_at"])
-    messages.success(request, _("The conversation is back."))
-    return redirect("conversation", restored.pk)
+    if not wants_json(request):
+        messages.success(request, _("The conversation is back."))
+    return answer(request, restored)
 
 
 @require_POST
@@ -65,3 +94,21 @@ def consent(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     if wants_json(request):
         return JsonResponse({"may_train": changed.may_train})
     return redirect("conversation", changed.pk)
+
+
+def is_on(request: HttpRequest) -> bool:
+    return request.POST.get("is_on") == "on"
+
+
+def answer(request: HttpRequest, changed: Conversation) -> HttpResponse:
+    """The new state to a script, the conversation's page to a form."""
+    return JsonResponse(state_of(changed)) if wants_json(request) else redirect("conversation", changed.pk)
+
+
+def state_of(conversation: Conversation) -> dict[str, Any]:
+    return {
+        "id": str(conversation.pk),
+        "title": conversation.title,
+        "is_pinned": conversation.pinned_at is not None,
+        "is_archived": conversation.archived_at is not None,
+    }

@@ -1,12 +1,16 @@
 // The chat page: wires composer, socket and messages together.
 
+import { lookAt } from "./chat/at.js";
 import { Composer } from "./chat/composer.js";
 import { Editor } from "./chat/editor.js";
 import { keepFeedback } from "./chat/feedback.js";
 import { Follower } from "./chat/follower.js";
 import { keepList } from "./chat/list.js";
 import { Outbox } from "./chat/outbox.js";
+import { keepPairs } from "./chat/pair.js";
 import { Path } from "./chat/path.js";
+import { keepSharing } from "./chat/share.js";
+import { keepShortcuts } from "./chat/shortcuts.js";
 import { Socket } from "./chat/socket.js";
 import { Turns } from "./chat/turns.js";
 
@@ -36,6 +40,7 @@ let socket = null;
 // What stands beneath a reply, each its own keeper: they hear frames of theirs as events of the log.
 const page = { say, announce, csrf, sync };
 keepFeedback(log, words, page);
+keepPairs(log, words, page);
 
 // --- what a person does ----------------------------------------------------------------------------
 
@@ -248,3 +253,11 @@ if (words.conversation) {
   connect();
 }
 composer.setLive(Boolean(turns.live()));
+
+keepSharing(words);
+keepShortcuts(chat, { stop, isLive: () => turns.allLive().length > 0 });
+lookAt(log, (message) => {
+  const ask = () => socket.send({ type: "path.open", message });
+  if (socket.isOpen) ask();
+  else socket.addEventListener("open", ask, { once: true });
+});

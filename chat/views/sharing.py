@@ -1,0 +1,87 @@
+"""Pages of shared links: the owner's, where they are made and revoked, and the world's, which only reads."""
+
+import uuid
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from chat import sharing
+from chat.branches import turn
+from chat.models import Conversation, SharedLink
+from chat.views.requests import own_conversation, person
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def share(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """The links of a conversation; a POST makes one."""
+    shown = own_conversation(request, conversation_id)
+    if request.method != "POST":
+        return links(request, shown)
+    try:
+        made = sharing.share(shown)
+    except sharing.NothingToShare:
+        return links(request, shown, problem=_("There is no message to share yet. Write one first."), status=409)
+    return links(request, shown, made=made.pk, status=201)
+
+
+@require_POST
+def revoke(request: HttpRequest, link_id: int) -> HttpResponse:
+    link = get_object_or_404(sharing.links_of(person(request)), pk=link_id)
+    sharing.revoke(link)
+    if is_part(request):
+        return links(request, link.conversation)
+    messages.success(request, _("The link is revoked: whoever opens it finds nothing."))
+    if request.POST.get("back") == "shared_links":
+        return redirect("shared_links")
+    return redirect("conversation_share", link.conversation_id)
+
+
+@require_safe
+def shared_links(request: HttpRequest) -> HttpResponse:
+    """Every link of the person that works."""
+    mine = with_addresses(request, sharing.links_of(person(request)))
+    return render(request, "chat/shared_links.html", {"links": mine})
+
+
+@never_cache
+@require_safe
+def shared(request: HttpRequest, token: str) -> HttpResponse:
+    """What anybody sees who has the link. One that does not work looks like one that never was."""
+    link = sharing.opened_by(token)
+    if link is None:
+        raise Http404
+    turns = [turn(message) for message in sharing.shared_path(link)]
+    response = render(request, "chat/shared.html", {"link": link, "turns": turns})
+    response["X-Robots-Tag"] = "noindex, nofollow, noarchive"
+    response["Referrer-Policy"] = "no-referrer"  # the address is the key: it goes nowhere
+    return response
+
+
+def links(
+    request: HttpRequest, shown: Conversation, *, made: int | None = None, problem: str = "", status: int = 200
+) -> HttpResponse:
+    """The links of a conversation, as a page or as the part of one that a dialog shows."""
+    context = {
+        "conversation": shown,
+        "links": with_addresses(request, sharing.active_links(shown)),
+        "made": made,
+        "problem": problem,
+    }
+    template = "chat/share_links.html" if is_part(request) else "chat/share.html"
+    return render(request, template, context, status=status)
+
+
+def with_addresses(request: HttpRequest, active: QuerySet[SharedLink]) -> list[tuple[SharedLink, str]]:
+    """Each with the address to be given away."""
+    return [(link, request.build_absolute_uri(reverse("shared", args=[link.token]))) for link in active]
+
+
+def is_part(request: HttpRequest) -> bool:
+    return "part" in request.GET

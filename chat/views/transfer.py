@@ -1,0 +1,62 @@
+"""Saving a conversation as a file, and reading one in."""
+
+import json
+import uuid
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from chat import importing, transfer
+from chat.models import Conversation
+from chat.views.requests import own_conversation, person
+
+KINDS = {"json": "application/json", "md": "text/markdown; charset=utf-8"}
+
+
+@never_cache
+@require_safe
+def export(request: HttpRequest, conversation_id: uuid.UUID, kind: str) -> HttpResponse:
+    shown = own_conversation(request, conversation_id)
+    if kind not in KINDS:
+        raise Http404
+    text = (
+        json.dumps(transfer.as_json(shown), ensure_ascii=False, indent=1)
+        if kind == "json"
+        else transfer.as_markdown(shown)
+    )
+    name = f"{file_name(shown)}.{kind}"
+    disposition = content_disposition_header(True, name) or "attachment"
+    return HttpResponse(text, content_type=KINDS[kind], headers={"Content-Disposition": disposition})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def import_file(request: HttpRequest) -> HttpResponse:
+    """Reads a file in and opens the conversation; what is wrong with the file is said by its place."""
+    if request.method != "POST":
+        return form(request)
+    file = request.FILES.get("file")
+    if file is None:
+        return form(request, [importing.Problem("", _("no file was chosen"))], 400)
+    if (file.size or 0) > importing.MAX_BYTES:
+        size = {"size": importing.MAX_BYTES // 2**20}
+        return form(request, [importing.Problem("", _("the file is larger than %(size)d MB") % size)], 413)
+    try:
+        draft = importing.read(file.read())
+    except importing.ImportRefused as refused:
+        return form(request, refused.problems, 400)
+    return redirect("conversation", importing.create(person(request), draft).pk)
+
+
+def form(request: HttpRequest, problems: list[importing.Problem] | None = None, status: int = 200) -> HttpResponse:
+    context = {"problems": problems or [], "megabytes": importing.MAX_BYTES // 2**20}
+    return render(request, "chat/import.html", context, status=status)
+
+
+def file_name(conversation: Conversation) -> str:
+    """The title without what file systems refuse."""
+    kept = "".join(c if c.isalnum() or c in " -_." else " " for c in conversation.title)
+    return " ".join(kept.split())[:80].strip(". ") or "conversation"
