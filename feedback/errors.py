@@ -63,6 +63,26 @@ class StillWritten(FeedbackError):
     text = _("The reply is still being written. Wait for its end.")
 
 
+class AlreadyChosen(FeedbackError):
+    code = "already_chosen"
+    text = _("You have already chosen between these two replies. Your first choice was kept.")
+
+
+class Lapsed(FeedbackError):
+    code = "lapsed"
+    text = _("The conversation went on before you chose, so this choice no longer counts.")
+
+
+class NotSeenYet(FeedbackError):
+    code = "not_seen_yet"
+    text = _("Wait until both replies have begun, then choose.")
+
+
+class NothingToCompare(FeedbackError):
+    code = "nothing_to_compare"
+    text = _("One of the two replies did not come, so there is nothing to compare. Go on with the other one.")
+
+
 # --- of moderators --------------------------------------------------------------------------------
 
 

@@ -142,7 +142,7 @@ export function keepFeedback(log, words, { say, announce, csrf }) {
       groupOf(turn).querySelector("[data-why]").focus();
     }
     if (!turn || isWriting || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (turn.querySelector("[data-actions]").hidden) return;
+    if (turn.querySelector("[data-actions]")?.hidden ?? true) return;
     if (KEYS[event.key]) thumbed(turn, KEYS[event.key]);
     else if (event.key === "!") openReport(turn);
     else return;

@@ -1,0 +1,132 @@
+"""Whether a reply tells who wrote it: then a blind comparison is not blind, and does not count.
+
+Two kinds of words. Names that mean nothing but a model or its maker count wherever they stand; names that are words
+of their own, too (Gemini, Llama, Google), only where the text says them of itself. Both kinds are joined by what the
+site's own policies are called, came from, and say of themselves in their configuration.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from django.conf import settings
+
+from chat.models import Policy
+
+NAMES = (
+    *("ChatGPT", "OpenAI", "GPT-2", "GPT-3", "GPT-3.5", "GPT-4", "GPT-4o", "GPT-5", "Anthropic", "DeepMind", "LaMDA"),
+    *(
+        "Hugging Face",
+        "HuggingFace",
+        "HuggingFaceTB",
+        "SmolLM",
+        "Mixtral",
+        "Mistral AI",
+        "DeepSeek",
+        "Qwen",
+        "Tongyi",
+    ),
+    *("ChatGLM", "Zhipu", "Moonshot AI", "EleutherAI", "Pythia", "TinyLlama", "OpenLLaMA", "Nemotron", "OLMo", "xAI"),
+    *("HyperCLOVA", "EXAONE", "Kanana", "Open Assistant", "OpenAssistant", "LMSYS", "Vicuna", "StableLM", "RWKV"),
+    *("챗GPT", "챗지피티", "오픈AI", "오픈에이아이", "앤트로픽", "앤스로픽", "허깅페이스", "하이퍼클로바", "엑사원"),
+)
+WORDS = (
+    *("GPT", "Claude", "Gemini", "Gemma", "Bard", "PaLM", "Llama", "LLaMA", "Mistral", "Falcon", "Phi", "Grok", "Yi"),
+    *("Kimi", "Command R", "Solar", "Bloom", "Alpaca", "Koala", "Dolly", "Google", "Meta", "Microsoft", "Amazon"),
+    *(
+        "Apple",
+        "IBM",
+        "NVIDIA",
+        "Alibaba",
+        "Baidu",
+        "Tencent",
+        "Cohere",
+        "Naver",
+        "Kakao",
+        "Upstage",
+        "LG",
+        "Samsung",
+    ),
+    *("구글", "메타", "마이크로소프트", "네이버", "카카오", "업스테이지", "클로드", "제미나이", "라마", "미스트랄"),
+)
+PLAIN = frozenset(
+    {
+        *(
+            "base",
+            "chat",
+            "instruct",
+            "it",
+            "model",
+            "models",
+            "policy",
+            "tiny",
+            "small",
+            "large",
+            "mini",
+            "scripted",
+        ),
+        *("test", "fp16", "bf16", "f16", "f32", "gguf", "hub", "pypi", "run", "local", "final", "llm", "main", "the"),
+    }
+)
+"""Parts of names that say nothing."""
+MADE = r"(?:trained|made|created|built|developed|designed|released|powered|fine-tuned) (?:\w+ ){0,2}(?:by|at)"
+OF_ITSELF = (
+    rf"(?:\b(?:i am|i['’]m|my name is|call me|i was|(?:model|assistant|chatbot|bot|AI)\b[\w ,]{{0,20}}?{MADE})|"
+    r"(?:^|[.!?\n])\s*as)[\s:,*_\"'“‘`]+(?:[\w-]+[\s,]+){0,5}?[*_\"'“‘`]*"
+)
+OF_ITSELF_KO = r"(?:저는|나는|제 이름은|이름은|내 이름은)\s*(?:\S+\s+){0,3}?[*_\"'“‘`]*"
+MADE_BY_KO = (
+    r"(?:이|가|에서|의|사가|사에서)?\s*(?:\S+\s+){0,2}?(?:만든|만들어|개발한|개발된|개발했|훈련한|학습한|학습시킨)"
+)
+VERSION = re.compile(rf"{OF_ITSELF}(?:version|v\.?)\s*\d", re.IGNORECASE)
+VERSION_KO = re.compile(rf"{OF_ITSELF_KO}(?:버전|판)\s*\d|{OF_ITSELF_KO}\d+\s*(?:번째\s*)?(?:버전|판)", re.IGNORECASE)
+
+
+def gives_away(text: str, policies: Iterable[Policy]) -> bool:
+    """Whether the text names its policy, version, model family or maker, as far as words can tell."""
+    names, words = set(NAMES), set(WORDS)
+    for policy in policies:
+        own_names, own_words = _of(policy)
+        names |= own_names
+        words |= own_words
+    if _any(names).search(text) or VERSION.search(text) or VERSION_KO.search(text):
+        return True
+    alone = _any(words).pattern
+    said = rf"{OF_ITSELF}{alone}|{OF_ITSELF_KO}{alone}|{alone}{MADE_BY_KO}"
+    return re.search(said, text, re.IGNORECASE) is not None
+
+
+def _of(policy: Policy) -> tuple[set[str], set[str]]:
+    """Names and words by which the policy may be known."""
+    names: set[str] = set()
+    words: set[str] = set()
+    for title in (policy.name, policy.source.rpartition(":")[2], *_configured(policy)):
+        for part in {*title.split("/"), *re.split(r"[/_\s-]+", title)}:
+            stem = part.rstrip("0123456789.-")  # the family: smollm of smollm2
+            if part.lower() in PLAIN or len(part) < 3 or re.fullmatch(r"[\d.]+[mbk]?", part, re.IGNORECASE):
+                continue
+            is_telling = bool(re.search(r"[a-z].*\d|\d.*[a-z]|-", part, re.IGNORECASE))
+            (names if is_telling else words).add(part)
+            if len(stem) >= 4 and stem.lower() not in PLAIN:
+                words.add(stem)
+    return names, words
+
+
+def _configured(policy: Policy) -> list[str]:
+    """What the policy's files say of its family and origin; nothing where there are none."""
+    if not policy.directory:
+        return []
+    try:
+        config = json.loads((Path(settings.MODELS_DIR) / policy.directory / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    found = [config.get("_name_or_path"), config.get("model_type"), *(config.get("architectures") or [])]
+    return [name.removesuffix("ForCausalLM") for name in found if isinstance(name, str)]
+
+
+def _any(names: Iterable[str]) -> re.Pattern[str]:
+    """One of the names as whole words, whatever joins their parts and whatever their case. A Korean particle may
+    follow; a version may, too (SmolLM2)."""
+    spelled = sorted({re.sub(r"\\?[-_\s]+", r"[-_\\s]?", re.escape(name)) for name in names}, key=len, reverse=True)
+    return re.compile(rf"(?<![A-Za-z0-9가-힣])(?:{'|'.join(spelled)})(?![A-Za-z])", re.IGNORECASE)
