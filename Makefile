@@ -5,6 +5,7 @@ ARGS ?=
 MARKS ?= not browser and not services
 PIP_FLAGS ?= $(if $(CI),--quiet)
 VENV := .venv
+AXE := node_modules/axe-core/axe.min.js
 PY := $(VENV)/bin/python
 DEMO := CHAMSAE_DEBUG=$${CHAMSAE_DEBUG:-1}
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -25,10 +26,13 @@ $(VENV)/ready: pyproject.toml
 	@$(PY) -m config.translations
 	@touch $@
 
+$(AXE): package-lock.json | setup
+	@$(PY) -m tests.browser.axe
+
 run: setup  ## the site with everything that belongs to it, on PORT (8000)
 	@$(DEMO) exec $(PY) manage.py run_site --port $(PORT)
 
-test: setup  ## all tests that need no service; those of the browser where Chromium is
+test: setup $(AXE)  ## all tests that need no service; those of the browser where Chromium is
 	@$(PY) -m config.translations
 	$(PY) -m pytest -q -n 2 -m "$(MARKS)"
 	$(PY) -m pytest -q -m browser
@@ -59,5 +63,5 @@ messages: setup  ## collects the strings of the Korean catalogue (needs gettext)
 	$(PY) manage.py makemessages -l ko --no-wrap --no-location --ignore tests
 
 clean:  ## all that was made, but not var/, where your data lies
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache screenshots
+	rm -rf $(VENV) node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache screenshots
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
