@@ -102,11 +102,12 @@ export class Turns extends EventTarget {
     this.follower.grew();
   }
 
-  wordsFor(state, turn, { position, seconds, blocked_by: rule }) {
+  wordsFor(state, turn, { position, seconds, engine, blocked_by: rule }) {
     const words = this.words;
     if (state === "queued" && position) {
       const soon = Number.isFinite(seconds); // null: nobody can tell
-      return (soon ? words.placeSoon.replace("{s}", Math.ceil(seconds)) : words.place).replace("{n}", position);
+      const place = (soon ? words.placeSoon.replace("{s}", Math.ceil(seconds)) : words.place).replace("{n}", position);
+      return [place, { starting: words.starting, restarting: words.restarting }[engine]].filter(Boolean).join(". ");
     }
     if (state === "streaming" && !Number(turn.dataset.seq)) return words.thinking;
     if (state === "blocked" && rule?.name) return words.blockedBy.replace("{name}", rule.name);
