@@ -2,13 +2,15 @@
 
 import asyncio
 import hashlib
+import json
 import math
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import ClassVar
 
 from chat.engines.engine import Choice, Engine, Parameters, Piece, Token
 from chat.errors import EngineDown, EngineError
+from chat.models import Policy
 from chat.prompt import Prompt
 
 WORDS = [
@@ -20,12 +22,16 @@ WORDS = [
 
 @dataclass
 class Script:
-    """What a scripted engine does. Tests replace `ScriptedEngine.script`."""
+    """What a scripted engine does. Tests replace `ScriptedEngine.script`; a policy may carry its own as JSON (source)."""
 
     seconds_a_token: float = 0.05
     tokens: int = 40
     text: str = ""
     """Said word for word instead of the canned text."""
+    echoes: bool = False
+    """Says the last message back, word for word."""
+    stamps: bool = False
+    """Each token is the moment of its making, in milliseconds since the epoch."""
     fail_after: int | None = None
     """Tokens after which it goes away."""
     hang_after: int | None = None
@@ -37,7 +43,12 @@ class Script:
 
 
 class ScriptedEngine(Engine):
-    script: ClassVar[Script] = Script()
+    script: Script = Script()
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        if policy.source.startswith("{"):
+            self.script = Script(**json.loads(policy.source))
 
     async def start(self, key: str) -> None:
         await asyncio.sleep(self.script.start_seconds)
@@ -57,6 +68,8 @@ class ScriptedEngine(Engine):
             if script.hang_after == count:
                 await asyncio.Event().wait()
             await asyncio.sleep(script.seconds_a_token)
+            if script.stamps:
+                token = f" {time.time() * 1000:.1f}"
             yield Piece(token, tokens=_probabilities(token, count, parameters.top_logprobs))
         said = min(len(tokens), parameters.max_completion_tokens)
         yield Piece("", "length" if cut else "stop", prompt.tokens, said)
@@ -70,8 +83,9 @@ class ScriptedEngine(Engine):
 
 def _tokens(script: Script, prompt: Prompt) -> list[str]:
     """Words with the space before them; the same prompt gets the same words."""
-    if script.text:
-        words = script.text.split(" ")
+    said = prompt.messages[-1]["content"] if script.echoes else script.text
+    if said:
+        words = said.split(" ")
     else:
         seed = hashlib.sha256(repr(prompt.messages).encode()).digest()
         words = [WORDS[(seed[i % 32] + 7 * i) % len(WORDS)] for i in range(script.tokens)]

@@ -1,0 +1,30 @@
+"""A scripted policy can have a script of its own, for sites that tests and loads come to by the front door."""
+
+import time
+
+from chat.engines.engine import Parameters
+from chat.engines.loading import engine_for
+from chat.models import Policy
+from chat.prompt import Prompt
+
+
+async def said(source, asked="Say this back, please."):
+    engine = engine_for(Policy(name="scripted", version=1, is_scripted=True, source=source))
+    prompt = Prompt([{"role": "user", "content": asked}], None, 5)
+    return [piece.text async for piece in engine.stream(prompt, Parameters())]
+
+
+async def test_without_a_source_it_says_forty_canned_words():
+    assert len("".join(await said("")).split()) == 40
+
+
+async def test_an_echo_says_the_last_message_back_word_for_word():
+    asked = "  two  spaces,\na line\t<b>"
+    assert "".join(await said('{"echoes": true, "seconds_a_token": 0}', asked)) == asked
+
+
+async def test_a_stamp_is_the_moment_at_which_the_token_was_made():
+    before = time.time() * 1000
+    stamps = [float(text) for text in await said('{"stamps": true, "tokens": 3, "seconds_a_token": 0.001}') if text]
+    assert [len(stamps), stamps == sorted(stamps)] == [3, True]
+    assert before - 0.1 <= stamps[0] <= stamps[-1] <= time.time() * 1000 + 0.1
