@@ -22,7 +22,7 @@ WORDS = [
 
 @dataclass
 class Script:
-    """What a scripted engine does. Tests replace `ScriptedEngine.script`; a policy may carry its own as JSON (source)."""
+    """What a scripted engine does. Tests replace `ScriptedEngine.script`; a policy may carry its own, as JSON."""
 
     seconds_a_token: float = 0.05
     tokens: int = 40
