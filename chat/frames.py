@@ -98,7 +98,11 @@ def of(news: News) -> dict[str, Any]:
     return {
         "type": "reply.state",
         **frame,
-        "position": news.position,
+        "position": news.wait.place if news.wait else None,
+        "seconds": news.wait.seconds if news.wait else None,
+        "engine": news.wait.engine if news.wait else None,
+        "trimmed": news.trimmed,
+        "blocked_by": {"key": news.blocked_by, "name": str(news.blocked_by_name)} if news.blocked_by else None,
         "retryable": news.state in (Reply.State.INTERRUPTED, Reply.State.FAILED)
         and (kind is None or kind.is_retryable),
         "error": {"code": news.error, "message": str(kind.message) if kind else ""} if news.error else None,

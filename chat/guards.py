@@ -1,22 +1,46 @@
-"""Guards: checks named in the settings that a message must pass before anything is stored. They fail closed."""
+"""Guards: checks named in the settings that a message must pass before anything is stored, and a reply while it is
+written. They fail closed.
+
+A reply is shown as it is written and checked at the ends of its sentences and at its own end. One that does not pass
+ends there: what came after the last sentence that had passed is taken back from every page and kept nowhere. So a
+reply has one text for all who read it (its owner, an export, the next prompt, training), and no second one that a
+mistake could show; moderators see which rule it broke, and a rule that blocks too much shows in the number of them.
+"""
 
 import logging
+import re
 from functools import lru_cache
-from typing import Protocol
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext_lazy as _
 
-from chat.errors import BadText, ChatError, EmptyMessage, GuardBroken, TooLong
+from chat.errors import BadText, Blocked, ChatError, EmptyMessage, GuardBroken, Text, TooLong
 from chat.models import Conversation
 
 logger = logging.getLogger(__name__)
 
 
-class Guard(Protocol):
+WATCH = "chat.guards"
+"""Stands for the guard that took too long, whichever it was."""
+SENTENCE_END = re.compile(r"""[.!?…][)\]"'”’»*_`]*\s|[。！？]|\n""")
+LONGEST_UNCHECKED = 400
+"""Characters after which a text without an end of a sentence is checked all the same."""
+
+
+class Guard:
+    """What guards derive from. Whatever a check raises keeps the text from passing."""
+
     def check_message(self, text: str, conversation: Conversation) -> None:
         """Raises a ChatError (usually Blocked, with words of its own) if the message may not pass."""
+
+    def check_reply(self, text: str, conversation: Conversation) -> None:
+        """The same for a reply as far as it is written. Raises Blocked, with the key of a rule as its guard."""
+
+    def name_of(self, key: str) -> Text | None:
+        """What people call a rule of this guard, translated when shown; None if the key is not of its making."""
+        return None
 
 
 def guards() -> list[Guard]:
@@ -27,25 +51,69 @@ def guards() -> list[Guard]:
 def check_message(text: str, conversation: Conversation) -> None:
     """Raises the first refusal; GuardBroken if a guard cannot say."""
     for path in settings.CHAT_GUARDS:
+        _ask(path, "check_message", text, conversation)
+
+
+def check_reply(text: str, conversation: Conversation) -> None:
+    """Raises Blocked, or GuardBroken if a guard cannot say."""
+    for path in settings.CHAT_GUARDS:
         try:
-            _load(path).check_message(text, conversation)
-        except ChatError:
+            _ask(path, "check_reply", text, conversation)
+        except Blocked:
             raise
-        except Exception as error:  # a guard is others' code: whatever it raises, the message does not pass
-            logger.exception("guard %s failed", path)
-            raise GuardBroken(path, repr(error)) from error
+        except ChatError as error:
+            raise Blocked(path, repr(error)) from error
+
+
+def name_of(key: str) -> str:
+    """What people call the rule or guard that a reply was blocked by."""
+    return str(lazy_name_of(key))
+
+
+def lazy_name_of(key: str) -> Text:
+    """The same, translated when it is shown, which asks no database any more."""
+    if key in (*settings.CHAT_GUARDS, WATCH):
+        return _("a check that failed")
+    names = (_load(path).name_of(key) for path in settings.CHAT_GUARDS)
+    return next((name for name in names if name is not None), key)
+
+
+def checkable(text: str, checked: int) -> int:
+    """How much of a reply that is still being written is ready to be checked: up to the end of its last sentence.
+
+    `checked` is how much was, and comes back while there is nothing new.
+    """
+    ends = [found.end() for found in SENTENCE_END.finditer(text, checked)]
+    if ends:
+        return ends[-1]
+    if len(text) - checked < LONGEST_UNCHECKED:
+        return checked
+    between_words = max(text.rfind(" ", checked), text.rfind("\n", checked)) + 1
+    return between_words if between_words > checked else len(text)
+
+
+def _ask(path: str, check: str, text: str, conversation: Conversation) -> None:
+    try:
+        getattr(_load(path), check)(text, conversation)
+    except (ChatError, ImproperlyConfigured):
+        raise
+    except Exception as error:  # a guard is others' code: whatever it raises, the text does not pass
+        logger.exception("guard %s failed", path)
+        raise GuardBroken(path, repr(error)) from error
 
 
 @lru_cache
 def _load(path: str) -> Guard:
     try:
-        guard: Guard = import_string(path)()
+        guard = import_string(path)()
     except ImportError as error:
         raise ImproperlyConfigured(f"CHAMSAE_GUARDS: {path}: {error}") from error
+    if not isinstance(guard, Guard):
+        raise ImproperlyConfigured(f"CHAMSAE_GUARDS: {path} does not derive from chat.guards.Guard")
     return guard
 
 
-class MessageShapeGuard:
+class MessageShapeGuard(Guard):
     """Text that can be stored, shown and answered: not empty, not endless, no NUL, no half characters."""
 
     def check_message(self, text: str, conversation: Conversation) -> None:

@@ -44,6 +44,9 @@ class Ending:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     first_token_at: datetime | None = None
+    blocked_by: str = ""
+    keep: int | None = None
+    """Chunks that stay, where the reply is cut; None: all."""
 
 
 def queue(
@@ -85,7 +88,7 @@ def claim(owner: str, policy: Policy, limit: int, *, unnamed: bool = True) -> li
         )
         if started:
             won.append(pk)
-    return list(Reply.objects.filter(pk__in=won).select_related("message").order_by("pk"))
+    return list(Reply.objects.filter(pk__in=won).select_related("message__conversation").order_by("pk"))
 
 
 def renew(owner: str) -> None:
@@ -127,7 +130,7 @@ def stop(reply_id: int, seq: int | None = None) -> bool:
     """
     live = Reply.objects.filter(pk=reply_id, state__in=Reply.LIVE)
     with transaction.atomic():
-        return _end(live, Ending(reply_id, State.STOPPED), keep=seq)
+        return _end(live, Ending(reply_id, State.STOPPED, keep=seq))
 
 
 def abandon(owner: str) -> None:
@@ -162,6 +165,11 @@ def refuse(policy: Policy, error: ChatError) -> None:
             _end(named.filter(pk=pk), ending_after(pk, error))
 
 
+def note_trimmed(owner: str, reply_id: int, messages: int) -> None:
+    """Says how many messages, oldest first, the policy does not see since they don't fit its context."""
+    _held(owner).filter(pk=reply_id).update(trimmed=messages)
+
+
 def ending_after(reply_id: int, error: ChatError) -> Ending:
     """Interrupted if another try may help, failed if not."""
     state = State.INTERRUPTED if error.is_retryable else State.FAILED
@@ -182,10 +190,10 @@ def _held(owner: str) -> QuerySet[Reply]:
     return Reply.objects.filter(owner=owner, state=State.STREAMING)
 
 
-def _end(rows: QuerySet[Reply], ending: Ending, keep: int | None = None) -> bool:
+def _end(rows: QuerySet[Reply], ending: Ending) -> bool:
     """The one place where a reply ends. `rows` says under which condition; inside a transaction."""
     values: dict[str, object] = {"state": ending.state, "error": ending.error, "finish_reason": ending.finish_reason}
-    for name in ("prompt_tokens", "completion_tokens", "first_token_at"):
+    for name in ("prompt_tokens", "completion_tokens", "first_token_at", "blocked_by"):
         if value := getattr(ending, name):
             values[name] = value
     if ending.state == State.STOPPED:
@@ -193,8 +201,8 @@ def _end(rows: QuerySet[Reply], ending: Ending, keep: int | None = None) -> bool
     if not rows.update(**values, ended_at=timezone.now(), lease_until=None):
         return False
     chunks = Chunk.objects.filter(reply_id=ending.reply)
-    if keep is not None:
-        chunks.filter(seq__gt=keep).delete()
+    if ending.keep is not None:
+        chunks.filter(seq__gt=ending.keep).delete()
     texts = list(chunks.order_by("seq").values_list("text", flat=True))
     Reply.objects.filter(pk=ending.reply).update(last_seq=len(texts))
     Message.objects.filter(reply=ending.reply).update(text="".join(texts))

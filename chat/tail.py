@@ -10,14 +10,16 @@ import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db.models import Max
 from django.db.utils import InterfaceError, OperationalError
 
-from chat import markdown, pairs, replies
+from chat import guards, markdown, pairs, replies
 from chat.database import DatabaseThread
+from chat.errors import Text
 from chat.models import Chunk, Reply
+from chat.waiting import Wait, waits
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +32,15 @@ PAUSE_AFTER_ERROR_S = 0.5
 class StateNews:
     reply: int
     state: str
-    position: int | None
-    """Place in the queue while queued."""
+    wait: Wait | None
+    """While queued."""
     policy: tuple[str, int] | None
     """Name and version."""
     error: str
+    trimmed: int = 0
+    """Messages, oldest first, that did not fit the context."""
+    blocked_by: str = ""
+    blocked_by_name: Text = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -180,7 +186,8 @@ def look(ids: Iterable[int], behind: dict[int, int], cursor: int) -> _Look:
     for row in rows:
         if row.pk in blind:
             row.policy = None  # told when the pair is revealed
-    places = _places({row.pk for row in rows if row.state == Reply.State.QUEUED})
+    queued = [row.pk for row in rows if row.state == Reply.State.QUEUED]
+    waiting = waits(queued) if queued else {}
     chunks: dict[int, list[ChunkNews]] = defaultdict(list)
     if cursor < 0:
         cursor = Chunk.objects.aggregate(newest=Max("pk"))["newest"] or 0
@@ -191,22 +198,16 @@ def look(ids: Iterable[int], behind: dict[int, int], cursor: int) -> _Look:
         cursor = max(cursor, chunk.pk)
         chunks[chunk.reply_id].append(ChunkNews(chunk.reply_id, chunk.seq, chunk.text))
     return _Look(
-        states={row.pk: _state(row, places.get(row.pk)) for row in rows},
+        states={row.pk: _state(row, waiting.get(row.pk)) for row in rows},
         chunks=chunks,
         ended={row.pk: end_of(row) for row in rows if not row.is_live},
         cursor=cursor,
     )
 
 
-def _places(queued: set[int]) -> dict[int, int]:
-    if not queued:
-        return {}
-    waiting = Reply.objects.filter(state=Reply.State.QUEUED).order_by("pk").values_list("pk", flat=True)
-    return {pk: place for place, pk in enumerate(waiting, start=1) if pk in queued}
-
-
-def _state(row: Reply, position: int | None) -> StateNews:
-    return StateNews(row.pk, row.state, position, _policy(row), row.error)
+def _state(row: Reply, wait: Wait | None) -> StateNews:
+    name = guards.lazy_name_of(row.blocked_by) if row.blocked_by else ""
+    return StateNews(row.pk, row.state, wait, _policy(row), row.error, row.trimmed, row.blocked_by, name)
 
 
 def _policy(row: Reply) -> tuple[str, int] | None:

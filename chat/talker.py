@@ -1,4 +1,5 @@
-"""The talker: claims queued replies, streams each from the engine, and writes all their text with one hand.
+"""The talker: claims queued replies, streams each from its engine past the guards, and writes all their text with one
+hand.
 
 It holds a lease on what it writes. Stopped or killed, it leaves nothing that another cannot end.
 """
@@ -9,7 +10,8 @@ import os
 import socket
 import time
 import uuid
-from contextlib import aclosing
+from bisect import bisect_right
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -18,13 +20,15 @@ from django.conf import settings
 from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
 
-from chat import replies
+from chat import guards, inside, replies
 from chat.database import DatabaseThread
-from chat.engines.engine import Parameters
+from chat.engines.engine import Parameters, Piece, Token
 from chat.engines.keeper import Keeper, Kept
-from chat.errors import ChatError, EngineBroken, TalkerGone
+from chat.errors import Blocked, ChatError, EngineBroken, GuardBroken, TalkerGone
 from chat.history import prompt_for, turns_before
+from chat.looks import Looks
 from chat.models import Reply
+from chat.prompt import Prompt
 from chat.replies import Ending, Written
 
 logger = logging.getLogger(__name__)
@@ -36,6 +40,8 @@ CHECK_EVERY_S = 0.15
 """How soon a stopped reply's stream is closed."""
 RENEW_EVERY_S = 4.0
 PAUSE_AFTER_ERROR_S = 0.5
+GUARD_LIMIT_S = 10.0
+"""A guard that takes longer has failed."""
 
 
 @dataclass(eq=False)
@@ -45,32 +51,60 @@ class Active:
     reply: Reply
     kept: Kept
     task: asyncio.Task[None] | None = None
-    waiting: list[str] = field(default_factory=list)
-    """Text that is not handed to the database yet."""
-    seq: int = 0
+    text: str = ""
+    ends: list[int] = field(default_factory=list)
+    """Where in the text each chunk ends that was handed to the database; the first has number 1."""
+    sentence_ends: list[int] = field(default_factory=lambda: [0])
+    passed: int = 0
+    """How much of the text the guards let pass."""
     pieces: int = 0
     first_token_at: datetime | None = None
     ending: Ending | None = None
+    tokens: list[Token] = field(default_factory=list)
+    """With their log-probabilities, where those are to be kept."""
 
-    def take(self, text: str) -> None:
-        if text:
+    def __post_init__(self) -> None:
+        if self.reply.prefix:  # its chunk stands already
+            self.text = self.reply.prefix
+            self.ends = [len(self.text)]
+
+    def take(self, piece: Piece) -> int:
+        """Adds to the text; how much of it is ready to be checked."""
+        self.tokens += piece.tokens
+        if text := piece.text:
             self.first_token_at = self.first_token_at or timezone.now()
             self.pieces += 1
-            self.waiting.append(text)
+            self.text += text
+            end = guards.checkable(self.text, self.sentence_ends[-1])
+            if end > self.sentence_ends[-1]:
+                self.sentence_ends.append(end)
+        return self.sentence_ends[-1]
 
-    def next_chunk(self) -> Written | None:
-        if not self.waiting:
-            return None
-        self.seq += 1
-        chunk = Written(self.reply.pk, self.seq, "".join(self.waiting))
-        self.waiting.clear()
-        return chunk
+    def next_chunks(self) -> list[Written]:
+        """What is new, with the end of a chunk wherever a sentence ends: there a reply may have to be cut."""
+        start = self.ends[-1] if self.ends else 0
+        inner = [end for end in self.sentence_ends if start < end < len(self.text)]
+        chunks = []
+        for end in [*inner, len(self.text)] if len(self.text) > start else []:
+            self.ends.append(end)
+            chunks.append(Written(self.reply.pk, len(self.ends), self.text[start:end]))
+            start = end
+        return chunks
+
+    def take_back(self) -> int | None:
+        """Drops what the guards did not let pass; how many chunks stay, None for all."""
+        handed = self.ends[-1] if self.ends else 0
+        self.text = self.text[: max(self.passed, handed)]
+        self.tokens = []  # what is taken back is not to be looked into, either
+        return None if self.passed >= handed else bisect_right(self.ends, self.passed)
 
 
 class Talker:
     def __init__(self) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
         self.database = DatabaseThread("talker")
+        self.guarding = DatabaseThread("guards")
+        """Apart, since guards are others' code: a slow one holds up nothing else."""
         self.keeper = Keeper(self.database)
         self.active: dict[int, Active] = {}
         self._unsent: tuple[list[Written], list[Ending]] = ([], [])
@@ -78,16 +112,22 @@ class Talker:
         self._due = {self._claim: 0.0, self._check: 0.0, self._renew: 0.0}
 
     async def run(self) -> None:
-        """Until cancelled; then what is being written ends as interrupted, and every engine is stopped."""
+        """Until cancelled; then what is being written ends as interrupted, and every engine is stopped.
+
+        Raises ImproperlyConfigured if there is a guard that can't be loaded.
+        """
+        guards.guards()
         keeping = asyncio.create_task(self.keeper.run())
+        looking = asyncio.create_task(Looks(self.database).run())
         try:
             while not keeping.done():
                 await self.tick()
                 await asyncio.sleep(FLUSH_EVERY_S)
             await keeping
         finally:
-            keeping.cancel()
-            await asyncio.wait([keeping])
+            for task in (keeping, looking):
+                task.cancel()
+            await asyncio.wait([keeping, looking])
             await self._finish()
 
     async def tick(self) -> None:
@@ -119,7 +159,7 @@ class Talker:
         finally:
             kept.users -= 1
         for reply in claimed:
-            active = self.active[reply.pk] = Active(reply, kept, seq=int(bool(reply.prefix)))
+            active = self.active[reply.pk] = Active(reply, kept)
             kept.users += 1
             active.task = asyncio.create_task(self._answer(active))
             active.task.add_done_callback(partial(self._settle, active))
@@ -139,24 +179,71 @@ class Talker:
         reply = active.reply
         try:
             turns = await self.database(turns_before, reply.message)
-            parameters = Parameters.from_json(reply.parameters)
+            parameters = inside.recording(Parameters.from_json(reply.parameters), active.kept.policy)
             wanted, kept = parameters.max_completion_tokens, len(reply.preamble)
-            prompt = await asyncio.to_thread(prompt_for, active.kept.policy, turns, wanted, kept)
+            prompt = await asyncio.to_thread(prompt_for, active.kept.policy, turns, wanted, kept, reply.prefix)
+            if prompt.dropped:
+                await self.database(replies.note_trimmed, self.owner, reply.pk, prompt.dropped)
+            await self._pass(active, len(active.text))
+            await self._write(active, prompt, parameters)
+        except Blocked as error:
+            self._block(active, error)
+        except ChatError as error:
+            logger.warning("reply %s: %s: %s", reply.pk, error.code, error.detail)
+            try:
+                await self._pass(active, len(active.text))
+                active.ending = replies.ending_after(reply.pk, error)
+            except Blocked as blocked:
+                self._block(active, blocked)
+        finally:
+            await self._record(active)
+
+    async def _write(self, active: Active, prompt: Prompt, parameters: Parameters) -> None:
+        """From the engine, past the guards. Raises ChatError."""
+        with active.kept.writing() as note:
             async with aclosing(active.kept.engine.stream(prompt, parameters)) as pieces:
                 async for piece in pieces:
-                    active.take(piece.text)
+                    note()
+                    await self._pass(active, active.take(piece))
                     if piece.finish_reason:
+                        await self._pass(active, len(active.text))
+                        await self._record(active)
                         active.ending = Ending(
-                            reply.pk,
+                            active.reply.pk,
                             Reply.State.COMPLETE,
                             finish_reason=piece.finish_reason,
                             prompt_tokens=piece.prompt_tokens or prompt.tokens,
                             completion_tokens=piece.completion_tokens or active.pieces,
                             first_token_at=active.first_token_at,
                         )
-        except ChatError as error:
-            logger.warning("reply %s: %s: %s", reply.pk, error.code, error.detail)
-            active.ending = replies.ending_after(reply.pk, error)
+
+    async def _pass(self, active: Active, end: int) -> None:
+        """Asks the guards about the text up to `end`, if they have not seen it. Raises Blocked."""
+        if end <= active.passed:
+            return
+        text, conversation = active.text[:end], active.reply.message.conversation
+        try:
+            async with asyncio.timeout(GUARD_LIMIT_S):
+                await self.guarding(guards.check_reply, text, conversation)
+        except (TimeoutError, OperationalError, InterfaceError) as error:
+            raise GuardBroken(guards.WATCH, repr(error)) from error
+        active.passed = end
+
+    def _block(self, active: Active, error: Blocked) -> None:
+        logger.warning("reply %s: %s", active.reply.pk, error)
+        active.ending = Ending(
+            active.reply.pk,
+            Reply.State.BLOCKED,
+            blocked_by=error.guard[:120],
+            first_token_at=active.first_token_at,
+            completion_tokens=active.pieces,
+            keep=active.take_back(),
+        )
+
+    async def _record(self, active: Active) -> None:
+        if tokens := active.tokens:
+            active.tokens = []
+            await self.database(inside.record, active.reply.pk, active.reply.prefix, tokens)
 
     def _settle(self, active: Active, task: asyncio.Task[None]) -> None:
         """Every reply ends, whatever its task died of."""
@@ -181,7 +268,7 @@ class Talker:
 
     def _batch(self) -> tuple[list[Written], list[Ending]]:
         every = list(self.active.values())
-        chunks = [chunk for active in every if (chunk := active.next_chunk())]
+        chunks = [chunk for active in every for chunk in active.next_chunks()]
         return chunks, [active.ending for active in every if active.ending]
 
     def _abandon(self, ids: set[int]) -> None:
@@ -202,4 +289,7 @@ class Talker:
         await self._flush()  # the first may have been the batch that was not confirmed
         await self.database(replies.abandon, self.owner)
         await self.keeper.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self.guarding.close()
         await self.database.close()

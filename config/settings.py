@@ -220,8 +220,10 @@ CHAT_CONTEXT_TOKENS = env.whole("CHAMSAE_CONTEXT_TOKENS", 2048, minimum=256)
 CHAT_MAX_COMPLETION_TOKENS = env.whole("CHAMSAE_MAX_COMPLETION_TOKENS", 512, minimum=1)
 CHAT_MAX_MESSAGE_CHARS = env.whole("CHAMSAE_MAX_MESSAGE_CHARS", 8_000, minimum=1)
 CHAT_TEMPERATURE = env.real("CHAMSAE_TEMPERATURE", 0.7, 0.0, 2.0)
-CHAT_GUARDS = env.words("CHAMSAE_GUARDS", "chat.guards.MessageShapeGuard")
-"""Dotted paths of guards; one that raises blocks the turn."""
+CHAT_RECORD_LOGPROBS = env.whole("CHAMSAE_RECORD_LOGPROBS", 0)
+"""Alternatives a token that a server elsewhere is asked to tell, for the look inside; 0: none is asked for."""
+CHAT_GUARDS = env.words("CHAMSAE_GUARDS", "chat.guards.MessageShapeGuard,feedback.guards.PhraseGuard")
+"""Dotted paths of guards; one that raises blocks the message or the reply."""
 CHAT_QUEUE_LIMIT = env.whole("CHAMSAE_QUEUE_LIMIT", 64, minimum=1)
 CHAT_REPLIES_PER_USER = env.whole("CHAMSAE_REPLIES_PER_USER", 2, minimum=1)
 CHAT_MESSAGES_PER_MINUTE = env.whole("CHAMSAE_MESSAGES_PER_MINUTE", 20, minimum=1)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from feedback import rules
 from feedback.errors import BadFlags
-from feedback.models import Prompt, Report, RuleVersion, Skip
+from feedback.models import BlockedPhrase, Prompt, Report, RuleVersion, Skip
 from feedback.queue import Judgement
 from feedback.ranking import BadRanking, whole
 
@@ -141,6 +141,40 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stu
             "text_ko": gettext_lazy("Text in Korean"),
         }
         widgets = {"text_en": forms.Textarea(attrs={"rows": 3}), "text_ko": forms.Textarea(attrs={"rows": 3})}
+
+
+class PhraseForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    class Meta:
+        model = BlockedPhrase
+        fields = ("phrase", "in_messages", "in_replies")
+        labels = {
+            "phrase": gettext_lazy("Word or phrase"),
+            "in_messages": gettext_lazy("In what people write: the message is not sent"),
+            "in_replies": gettext_lazy("In replies: the reply is cut before the sentence"),
+        }
+        help_texts = {
+            "phrase": gettext_lazy(
+                "Found as whole words, in capitals or not. Korean, Chinese and Japanese phrases are found inside longer "
+                "words, too."
+            )
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if not (cleaned.get("in_messages") or cleaned.get("in_replies")):
+            raise forms.ValidationError(_("Choose where the phrase is looked for: messages, replies or both."))
+        return cleaned
+
+
+PHRASE_REFUSALS = {
+    "empty": gettext_lazy("A phrase needs a letter or a digit."),
+    "known": gettext_lazy("The rule has this phrase already."),
+    "too_many": gettext_lazy("The rule has as many phrases as fit. Remove one first."),
+}
 
 
 # --- moderation -----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import socket
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -64,8 +65,21 @@ class Kept:
     """Replies that it has begun to write and not ended."""
     wrote_at: float = 0.0
 
-    def note_writing(self) -> None:
-        self.wrote_at = time.monotonic()
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Callable[[], None]]:
+        """Around the stream of a reply: a function to be called at each piece of it."""
+        has_begun = False
+
+        def note() -> None:
+            nonlocal has_begun
+            self.wrote_at = time.monotonic()
+            self.begun += not has_begun
+            has_begun = True
+
+        try:
+            yield note
+        finally:
+            self.begun -= has_begun
 
 
 @dataclass

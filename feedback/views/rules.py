@@ -3,12 +3,13 @@
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from feedback import rules
-from feedback.forms import RuleForm
-from feedback.models import Rule
+from feedback import phrases, rules
+from feedback.forms import PHRASE_REFUSALS, PhraseForm, RuleForm
+from feedback.models import BlockedPhrase, Rule
 from feedback.views.ranking import person
 
 
@@ -36,8 +37,45 @@ def edit_rule(request: HttpRequest, key: str) -> HttpResponse:
                 request, _("Version %(number)d is in force for judgements from now on.") % {"number": version.number}
             )
             return redirect("edit_rule", key)
-    context = {"rule": rule, "form": form, "versions": rules.history(rule)}
-    return render(request, "feedback/edit_rule.html", context, status=400 if form.errors else 200)
+    return _edit_page(request, rule, form, PhraseForm())
+
+
+def _edit_page(request: HttpRequest, rule: Rule, form: RuleForm, phrase_form: PhraseForm) -> HttpResponse:
+    context = {
+        "rule": rule,
+        "form": form,
+        "versions": rules.history(rule),
+        "phrase_form": phrase_form,
+        "phrases": rule.phrases.all(),
+    }
+    return render(
+        request, "feedback/edit_rule.html", context, status=400 if form.errors or phrase_form.errors else 200
+    )
+
+
+@require_POST
+def add_phrase(request: HttpRequest, key: str) -> HttpResponse:
+    rule = get_object_or_404(Rule, key=key)
+    form = PhraseForm(request.POST)
+    if form.is_valid():
+        try:
+            added = phrases.add(rule, **form.cleaned_data, actor=person(request))
+        except phrases.PhraseRefused as refusal:
+            form.add_error("phrase", str(PHRASE_REFUSALS[refusal.code]))
+        else:
+            messages.success(request, _("“%(phrase)s” is blocked from now on.") % {"phrase": added.phrase})
+            return redirect(reverse("edit_rule", args=[key]) + "#phrases")
+    newest = rule.versions.first()
+    initial = {"based_on": newest.number if newest else 0}
+    return _edit_page(request, rule, RuleForm(instance=newest, initial=initial), form)
+
+
+@require_POST
+def remove_phrase(request: HttpRequest, key: str, phrase_id: int) -> HttpResponse:
+    phrase = get_object_or_404(BlockedPhrase, rule__key=key, pk=phrase_id)
+    phrases.remove(phrase, actor=person(request))
+    messages.success(request, _("“%(phrase)s” is no longer blocked.") % {"phrase": phrase.phrase})
+    return redirect(reverse("edit_rule", args=[key]) + "#phrases")
 
 
 @require_POST

@@ -126,13 +126,13 @@ def test_twenty_equal_sends_at_once_are_one_turn(conversation):
     assert Message.objects.count() == 2
 
 
-class NoBirds:
+class NoBirds(guards.Guard):
     def check_message(self, text, conversation):
         if "bird" in text:
             raise Blocked("no birds", message="No birds here.")
 
 
-class Broken:
+class Broken(guards.Guard):
     def check_message(self, text, conversation):
         raise KeyError("oops")
 

@@ -1,0 +1,79 @@
+"""The guard over the phrases that admins block: whole words, without regard to case, in messages and in replies.
+
+Letters of languages that put spaces between words count as whole words only: a phrase "ass" does not stand in
+"class". Korean, Chinese and Japanese hang endings on words or write no spaces, so there a phrase is found inside
+longer words, too. Width, case, invisible characters and the kind of white space make no difference.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+from itertools import pairwise
+
+from django.db.models import QuerySet
+from django.utils.functional import lazy
+from django.utils.translation import gettext_lazy as _
+
+from chat.errors import Blocked, Text
+from chat.guards import Guard
+from chat.models import Conversation
+from feedback.models import BlockedPhrase, RuleVersion
+
+UNSPACED = "\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff"
+"""Hangul, kana, Chinese characters."""
+LETTER = rf"[^\W_{UNSPACED}]"
+
+
+class PhraseGuard(Guard):
+    def check_message(self, text: str, conversation: Conversation) -> None:
+        if key := first_broken(text, BlockedPhrase.objects.filter(in_messages=True)):
+            raise Blocked(key, "a phrase in a message", self._words(key))
+
+    def check_reply(self, text: str, conversation: Conversation) -> None:
+        if key := first_broken(text, BlockedPhrase.objects.filter(in_replies=True)):
+            raise Blocked(key, "a phrase in a reply")
+
+    def name_of(self, key: str) -> Text | None:
+        version = RuleVersion.objects.filter(rule__key=key).order_by("-number").first()
+        return lazy(lambda: version.name, str)() if version else None
+
+    def _words(self, key: str) -> Text:
+        name = self.name_of(key) or key
+        words = _("The message holds words that the rule “%(name)s” forbids here. Write it differently.")
+        return lazy(lambda: str(words) % {"name": name}, str)()
+
+
+def first_broken(text: str, phrases: QuerySet[BlockedPhrase]) -> str:
+    """Key of the first rule that has one of the phrases in the text; empty if there is none."""
+    in_force = phrases.filter(is_on=True, rule__is_on=True).order_by("rule__position", "rule_id", "pk")
+    normal = normalised(text)
+    for key, pattern in patterns(tuple(in_force.values_list("rule__key", "phrase"))):
+        if pattern.search(normal):
+            return key
+    return ""
+
+
+def normalised(text: str) -> str:
+    """Full and half width alike, no case, no invisible characters."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return "".join(character for character in folded if unicodedata.category(character) != "Cf")
+
+
+@lru_cache(maxsize=8)
+def patterns(phrases: tuple[tuple[str, str], ...]) -> list[tuple[str, re.Pattern[str]]]:
+    """One pattern a rule, in the order of the phrases; kept, since the phrases change seldom."""
+    by_rule: dict[str, list[str]] = {}
+    for key, phrase in phrases:
+        by_rule.setdefault(key, []).append(pattern_of(phrase))
+    return [(key, re.compile("|".join(alternatives))) for key, alternatives in by_rule.items()]
+
+
+def pattern_of(phrase: str) -> str:
+    words = normalised(phrase).split()
+    pattern = re.escape(words[0])
+    for before, word in pairwise(words):
+        loose = re.fullmatch(rf"[{UNSPACED}]{{2}}", before[-1] + word[0])  # Korean is spaced as people please
+        pattern += (r"\s*" if loose else r"\s+") + re.escape(word)
+    start = rf"(?<!{LETTER})" if re.match(LETTER, words[0]) else ""
+    end = rf"(?!{LETTER})" if re.match(LETTER, words[-1][-1]) else ""
+    return start + pattern + end
