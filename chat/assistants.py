@@ -40,6 +40,10 @@ def deleted_of(person: User) -> QuerySet[Assistant]:
     return rows.filter(owner=person, is_shared=False)
 
 
+def has_room(person: User) -> bool:
+    return Assistant.objects.filter(owner=person, deleted_at=None).count() < MAX_OWN
+
+
 def named_policies() -> QuerySet[Policy]:
     """Versions that an assistant may name."""
     return Policy.objects.filter(retired_at=None)
@@ -112,16 +116,18 @@ def preamble(assistant: Assistant | None) -> list[Turn]:
     return turns
 
 
-def wishes_of(assistant: Assistant | None) -> tuple[dict[str, object], Policy | None]:
-    """The parameters of a reply with this assistant, and the policy that has to write it; None: the live one.
+def parameters_of(assistant: Assistant | None) -> Parameters:
+    """The site's, but for what the assistant says. Raises BadParameters."""
+    own = assistant.parameters if assistant else {}
+    return Parameters.from_json(default_parameters().to_json() | own)
 
-    Raises PolicyRetired, BadParameters.
-    """
-    parameters = Parameters.from_json(default_parameters().to_json() | (assistant.parameters if assistant else {}))
+
+def named_policy(assistant: Assistant | None) -> Policy | None:
+    """The policy that has to write the replies; None: whichever is live. Raises PolicyRetired."""
     policy = assistant.policy if assistant else None
     if policy is not None and policy.retired_at is not None:
         raise PolicyRetired(policy.name)
-    return parameters.to_json(), policy
+    return policy
 
 
 def default_parameters() -> Parameters:

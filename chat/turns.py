@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from chat import assistants, guards, limits, pairs, replies
+from chat import assistants, guards, limits, pairs, replies, titles
 from chat.errors import BadKey, ConversationGone, ReplyUnderWay, UnknownMessage, UnknownParent
 from chat.models import Conversation, Message, Policy, Reply
 from chat.tree import open_at
@@ -40,6 +40,7 @@ def take_turn(conversation: Conversation, text: str, key: str, parent: int | Non
         message = Message.objects.create(
             conversation=conversation, parent=before, role=Message.Role.USER, text=text, key=key
         )
+        titles.name_untitled(conversation, text)
         reply = pairs.replies_to(message, *wishes_of(conversation))[0]
         _open(conversation, reply)
         return message, reply
@@ -82,7 +83,8 @@ def open_path(conversation: Conversation, message: int) -> int:
 
 def wishes_of(conversation: Conversation) -> tuple[dict[str, object], Policy | None]:
     """The parameters of a reply in this conversation, and the policy that has to write it; None: the live one."""
-    return assistants.wishes_of(assistants.applied(conversation))
+    assistant = assistants.applied(conversation)
+    return assistants.parameters_of(assistant).to_json(), assistants.named_policy(assistant)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from chat.views import conversations, inside, pages, sharing, transfer
+from chat.views import assistants, context, conversations, inside, pages, sharing, site, transfer
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -22,4 +22,13 @@ urlpatterns = [
     path("replies/<int:reply_id>/look/", inside.look_inside, name="look_inside"),
     path("replies/<int:reply_id>/inside/", inside.inside_of, name="inside_of"),
     path("c/<uuid:conversation_id>/consent/", conversations.consent, name="conversation_consent"),
+    path("c/<uuid:conversation_id>/assistant/", assistants.choose, name="conversation_assistant"),
+    path("context/", context.context, name="context"),
+    path("assistants/", assistants.assistant_list, name="assistants"),
+    path("assistants/new/", assistants.create, name="assistant_create"),
+    path("assistants/<uuid:assistant_id>/", assistants.assistant, name="assistant"),
+    path("assistants/<uuid:assistant_id>/copy/", assistants.duplicate, name="assistant_duplicate"),
+    path("assistants/<uuid:assistant_id>/delete/", assistants.delete, name="assistant_delete"),
+    path("assistants/<uuid:assistant_id>/restore/", assistants.restore, name="assistant_restore"),
+    path("site/", site.site_choices, name="site_choices"),
 ]

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 
 from chat import titles
 from chat.models import Conversation, Reply
+from chat.views.assistants import chosen_by
 from chat.views.requests import deleted_of, own_conversation, person, wants_json
 
 
@@ -23,6 +24,7 @@ def create(request: HttpRequest) -> HttpResponse:
         owner=person(request),
         title=titles.title_from(request.POST.get("text", "")),
         may_train=request.POST.get("may_train") == "on",
+        assistant=chosen_by(request, request.POST.get("assistant", "")),
     )
     if not wants_json(request):
         return redirect("conversation", created.pk)

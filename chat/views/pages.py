@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from chat.branches import open_branch
 from chat.listing import listing
 from chat.models import Conversation, Policy, default_consent
+from chat.views.assistants import picker
 from chat.views.requests import as_uuid, conversations_of, deleted_of, own_conversation
 
 
@@ -22,14 +23,14 @@ def home(request: HttpRequest) -> HttpResponse:
     asked = as_uuid(request.GET.get("deleted", ""))
     undo = deleted_of(request).filter(pk=asked).first() if asked else None
     context = {"may_train": default_consent(), "turns": [], "undo": undo}
-    return render(request, "chat/conversation.html", context | around(request))
+    return render(request, "chat/conversation.html", context | around(request) | picker(request))
 
 
 @require_safe
 def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     shown = own_conversation(request, conversation_id)
     context = {"conversation": shown, "may_train": shown.may_train, "turns": open_branch(shown)}
-    return render(request, "chat/conversation.html", context | around(request, shown))
+    return render(request, "chat/conversation.html", context | around(request, shown) | picker(request, shown))
 
 
 @require_safe

@@ -1,11 +1,14 @@
 // The chat page: wires composer, socket and messages together.
 
+import { keepAssistants } from "./chat/assistants.js";
 import { lookAt } from "./chat/at.js";
 import { Composer } from "./chat/composer.js";
 import { Editor } from "./chat/editor.js";
 import { keepFeedback } from "./chat/feedback.js";
 import { Follower } from "./chat/follower.js";
+import { keepInside } from "./chat/inside.js";
 import { keepList } from "./chat/list.js";
+import { keepMeter } from "./chat/meter.js";
 import { Outbox } from "./chat/outbox.js";
 import { keepPairs } from "./chat/pair.js";
 import { Path } from "./chat/path.js";
@@ -40,7 +43,10 @@ let socket = null;
 // What stands beneath a reply, each its own keeper: they hear frames of theirs as events of the log.
 const page = { say, announce, csrf, sync };
 keepFeedback(log, words, page);
+keepInside(log, page);
 keepPairs(log, words, page);
+keepAssistants(words, page);
+keepMeter(log, words, { csrf, parent: () => turns.lastMessage() });
 
 // --- what a person does ----------------------------------------------------------------------------
 
@@ -68,6 +74,7 @@ function deliver({ text, parent, ...edit }) {
 async function create(text) {
   const body = new FormData(document.querySelector("#consent"));
   body.set("text", text);
+  body.set("assistant", document.querySelector("#assistant").value);
   try {
     const answer = await fetch(words.createUrl, {
       method: "POST",

@@ -1,0 +1,158 @@
+"""Pages of assistants: the list, one of them to edit or to read, and which one a conversation talks with."""
+
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.models import User
+from chat import assistants
+from chat.forms import AssistantForm, Example
+from chat.models import Assistant, Conversation
+from chat.views.requests import as_uuid, own_conversation, person, wants_json
+
+
+@require_GET
+def assistant_list(request: HttpRequest) -> HttpResponse:
+    asked = as_uuid(request.GET.get("deleted", ""))
+    undo = assistants.deleted_of(person(request)).filter(pk=asked).first() if asked else None
+    return render(request, "chat/assistants/list.html", grouped(person(request)) | {"undo": undo})
+
+
+@require_http_methods(["GET", "POST"])
+def create(request: HttpRequest) -> HttpResponse:
+    who = person(request)
+    return _edit(request, Assistant(owner=who)) if assistants.has_room(who) else _full(request)
+
+
+@require_http_methods(["GET", "POST"])
+def assistant(request: HttpRequest, assistant_id: uuid.UUID) -> HttpResponse:
+    """To edit for who may change it, to read for who may use it."""
+    shown = usable(request, assistant_id)
+    if assistants.may_change(person(request), shown):
+        return _edit(request, shown)
+    return render(request, "chat/assistants/read.html", {"assistant": shown}, status=_refused(request))
+
+
+@require_POST
+def duplicate(request: HttpRequest, assistant_id: uuid.UUID) -> HttpResponse:
+    original = usable(request, assistant_id)
+    if not assistants.has_room(person(request)):
+        return _full(request)
+    longest = Assistant._meta.get_field("name").max_length or 0
+    name = (_("Copy of %(name)s") % {"name": original.name})[:longest]
+    copy = assistants.duplicate(person(request), original, name)
+    messages.success(request, _("This copy is yours alone. Change it as you like."))
+    return redirect("assistant", copy.pk)
+
+
+@require_POST
+def delete(request: HttpRequest, assistant_id: uuid.UUID) -> HttpResponse:
+    deleted = usable(request, assistant_id)
+    if not assistants.may_change(person(request), deleted):
+        return render(request, "chat/assistants/read.html", {"assistant": deleted}, status=403)
+    assistants.delete(person(request), deleted)
+    return redirect(f"{reverse('assistants')}?deleted={deleted.pk}")
+
+
+@require_POST
+def restore(request: HttpRequest, assistant_id: uuid.UUID) -> HttpResponse:
+    restored = get_object_or_404(assistants.deleted_of(person(request)), pk=assistant_id)
+    assistants.restore(person(request), restored)
+    messages.success(request, _("“%(name)s” is back.") % {"name": restored.name})
+    return redirect("assistants")
+
+
+@require_POST
+def choose(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """Another assistant for a conversation, or none; counts from the next reply on."""
+    changed = own_conversation(request, conversation_id)
+    chosen = chosen_by(request, request.POST.get("assistant", ""))
+    assistants.choose(changed, chosen)
+    if wants_json(request):
+        return JsonResponse({"assistant": str(chosen.pk) if chosen else "", "name": chosen.name if chosen else ""})
+    return redirect("conversation", changed.pk)
+
+
+def chosen_by(request: HttpRequest, text: str) -> Assistant | None:
+    """The assistant of that id; None where no id is given, 404 where the person may not use it."""
+    return usable(request, as_uuid(text) or uuid.UUID(int=0)) if text else None
+
+
+def usable(request: HttpRequest, assistant_id: uuid.UUID) -> Assistant:
+    return get_object_or_404(assistants.usable_by(person(request)), pk=assistant_id)
+
+
+def grouped(who: User) -> dict[str, list[Assistant]]:
+    """What the person may use: their own, and those for everybody."""
+    rows = list(assistants.usable_by(who))
+    return {
+        "own_assistants": [row for row in rows if not row.is_shared],
+        "shared_assistants": [row for row in rows if row.is_shared],
+    }
+
+
+def picker(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:
+    """What the picker of a conversation needs; `lost_assistant` is one that it had and that no longer applies."""
+    if shown is not None:
+        chosen = assistants.applied(shown)
+        lost = shown.assistant if chosen is None else None
+    else:
+        asked = as_uuid(request.GET.get("assistant", ""))
+        chosen = assistants.usable_by(person(request)).filter(pk=asked).first() if asked else None
+        lost = None
+    return grouped(person(request)) | {"chosen_assistant": chosen, "lost_assistant": lost}
+
+
+def _edit(request: HttpRequest, edited: Assistant) -> HttpResponse:
+    who = person(request)
+    form = AssistantForm(who, request.POST if request.method == "POST" else None, instance=edited)
+    if request.method == "POST" and not _changes_rows(request) and form.is_valid():
+        saved = assistants.save(who, edited, form.content())
+        messages.success(request, _("“%(name)s” is saved. It counts from the next reply on.") % {"name": saved.name})
+        return redirect("assistants")
+    rows = _rows(request, form)
+    is_wrong = form.is_bound and not _changes_rows(request)
+    if _changes_rows(request):
+        form.errors.clear()  # a row more or less is no attempt to save
+    context = {
+        "form": form,
+        "assistant": edited,
+        "is_new": edited._state.adding,
+        "rows": rows,
+        "added": "add" in request.POST,
+        "blank": Example(),
+        "most": assistants.MAX_EXAMPLES,
+    }
+    return render(request, "chat/assistants/edit.html", context, status=400 if is_wrong else 200)
+
+
+def _changes_rows(request: HttpRequest) -> bool:
+    return "add" in request.POST or "remove" in request.POST
+
+
+def _rows(request: HttpRequest, form: AssistantForm) -> list[Example]:
+    """The examples of the form, with one more or one less where a button without script asked for it."""
+    rows = form.examples
+    if "add" in request.POST:
+        rows.append(Example())
+    removed = request.POST.get("remove", "")
+    if removed.isdecimal() and int(removed) < len(rows):
+        rows.pop(int(removed))
+    return rows
+
+
+def _full(request: HttpRequest) -> HttpResponse:
+    words = _("You have %(number)d assistants already. Delete one first.")
+    messages.error(request, words % {"number": assistants.MAX_OWN})
+    return redirect("assistants")
+
+
+def _refused(request: HttpRequest) -> int:
+    """Reading is allowed to whoever may use it; writing is not."""
+    return 403 if request.method == "POST" else 200

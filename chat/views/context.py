@@ -1,0 +1,63 @@
+"""How full the context is, for the meter beside the composer: asked anew while somebody writes."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+
+from chat import assistants
+from chat.context import Shares, shares
+from chat.errors import ChatError
+from chat.forms import plain
+from chat.history import turns_to
+from chat.models import Assistant
+from chat.prompt import Turn
+from chat.views.assistants import chosen_by
+from chat.views.requests import as_uuid, conversations_of
+
+
+@require_POST  # a draft is too long for an address; nothing is written
+def context(request: HttpRequest) -> HttpResponse:
+    """Fields: `text`; `conversation` with `parent`, the message that the text would follow; or `assistant`."""
+    draft = plain(request.POST.get("text", ""))
+    try:
+        return JsonResponse(_frame(shares(*_before(request), draft)))
+    except ChatError as error:
+        return JsonResponse({"problem": str(error.message), "code": error.code})
+
+
+def _before(request: HttpRequest) -> tuple[Assistant | None, list[Turn]]:
+    """The assistant that would answer, and what was said."""
+    asked = request.POST.get("conversation", "")
+    if not asked:
+        return chosen_by(request, request.POST.get("assistant", "")), []
+    conversation = get_object_or_404(conversations_of(request), pk=as_uuid(asked))
+    parent = request.POST.get("parent", "")
+    tip = get_object_or_404(conversation.messages, pk=parent).pk if parent.isdecimal() else None
+    return assistants.applied(conversation), turns_to(conversation.pk, tip)
+
+
+def _frame(counted: Shares) -> dict[str, Any]:
+    return {
+        "context": counted.context,
+        "prompt": counted.prompt,
+        "is_exact": counted.is_exact,
+        "parts": {
+            name: getattr(counted, name) for name in ("instructions", "examples", "history", "draft", "form", "reply")
+        },
+        "dropped": counted.dropped,
+        "notice": _notice(counted),
+        "problem": str(counted.problem.message) if counted.problem else "",
+    }
+
+
+def _notice(counted: Shares) -> str:
+    if counted.problem or not counted.dropped:
+        return ""
+    return ngettext(
+        "The oldest message has no room: the model will not see it.",
+        "The oldest %(number)d messages have no room: the model will not see them.",
+        counted.dropped,
+    ) % {"number": counted.dropped}
