@@ -76,7 +76,7 @@ def told(pair: Pair, winner: Reply, made: Comparison | None) -> JsonResponse:
     """Tells this page and every other one of the conversation."""
     frame: dict[str, Any] = {
         "type": "pair.revealed",
-        "pair": pair.pk,
+        "id": pair.pk,
         "choice": made.choice if made else None,
         "discounted": made.discounted if made else "",
         "winner": winner.message_id,

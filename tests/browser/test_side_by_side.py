@@ -90,7 +90,7 @@ def test_a_key_decides_and_the_names_are_told(chatter):
     expect(winner.locator("[data-policy]")).to_have_text(NAMES)
     page.reload()
     expect(page.locator("article.assistant")).to_have_attribute("data-message", right)
-    expect(page.locator("[data-pager]")).to_contain_text("2")
+    expect(page.locator("article.assistant [data-pager]")).to_contain_text("2")
 
 
 def test_a_digit_that_is_written_decides_nothing(chatter):
@@ -121,7 +121,7 @@ def test_both_bad_offers_another_reply(chatter):
     decided(page)
     page.get_by_role("button", name="Write another reply").click()
     expect(page.locator("article.assistant")).to_have_count(1)
-    expect(page.locator("[data-pager]")).to_contain_text("3")
+    expect(page.locator("article.assistant [data-pager]")).to_contain_text("3")
     expect(page.locator("article.assistant")).to_have_attribute("data-state", "complete")
 
 
@@ -149,6 +149,7 @@ def test_whoever_writes_on_lets_the_pair_lapse(chatter):
         NAMES
     )
     expect(page.locator("[data-side]")).to_have_count(2)  # of the new turn
+    both_are(page, "complete")
 
 
 def test_a_pair_can_be_left_without_a_choice_and_switched_off(chatter):
@@ -158,6 +159,7 @@ def test_a_pair_can_be_left_without_a_choice_and_switched_off(chatter):
     page.get_by_role("button", name="Go on without choosing").click()
     expect(decided(page)).to_contain_text("Nothing was chosen.")
     ask(page, "Another one?")
+    both_are(page, "complete")
     page.get_by_role("button", name="No more pairs for me").click()
     expect(page.get_by_role("button", name="No more pairs for me")).to_be_disabled()
     chatter.go("/")

@@ -1,9 +1,12 @@
 """A choice between two replies: taken once, the winner becomes the path, and what does not count says why."""
 
 import pytest
+from asgiref.sync import sync_to_async
 
+from chat.consumers import ring
 from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply
 from feedback.models import Comparison
+from tests.chat.conftest import opened
 
 JSON = {"Accept": "application/json"}
 
@@ -133,3 +136,20 @@ def test_what_was_written_by_the_time_of_the_choice_decides_whether_it_counts(cl
     Chunk.objects.create(reply=pair.left, seq=2, text="on-2")
     Chunk.objects.create(reply=pair.right, seq=1, text="Hello")
     assert choose(client, pair, "left").json()["discounted"] == "identity"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_every_open_page_of_the_conversation_is_told(signed_in, person, monkeypatch):
+    monkeypatch.setattr("feedback.views.comparing.ring", ring)
+
+    def prepare():
+        owner = person("dora")
+        made = make_pair(owner, policies=(Policy.objects.create(name="wren-1", version=1), None))
+        return owner, made, made.message.conversation
+
+    owner, pair, conversation = await sync_to_async(prepare)()
+    async with opened(conversation, owner) as socket:
+        told = await sync_to_async(lambda: choose(signed_in(owner), pair, "left").json())()
+        assert await socket.hear() == told
+        await socket.say(type="ping")
+        assert (await socket.hear())["type"] == "pong"

@@ -66,12 +66,12 @@ export function keepPairs(log, words, { say, announce, csrf, sync }) {
   // --- what is told --------------------------------------------------------------------------------
 
   async function told(frame) {
-    if (verdicts.has(frame.pair)) return;
-    verdicts.set(frame.pair, frame);
+    if (verdicts.has(frame.id)) return;
+    verdicts.set(frame.id, frame);
     await sync();
     lay();
     announce(verdictOf(frame));
-    log.querySelector(`[data-verdict="${frame.pair}"] button`)?.focus();
+    log.querySelector(`[data-verdict="${frame.id}"] button`)?.focus();
   }
 
   const nameOf = ({ policy }) => (policy ? `${policy.name} · v${policy.version}` : "…");
@@ -88,7 +88,7 @@ export function keepPairs(log, words, { say, announce, csrf, sync }) {
       if (!turn || turn.querySelector("[data-verdict]")) continue;
       const note = document.createElement("p");
       note.className = "verdict small";
-      note.dataset.verdict = frame.pair;
+      note.dataset.verdict = frame.id;
       note.append(verdictOf(frame));
       if (frame.choice === "both_bad") note.append(again(frame, note));
       turn.querySelector(".turn-body").append(note);
@@ -102,7 +102,7 @@ export function keepPairs(log, words, { say, announce, csrf, sync }) {
     button.textContent = words.writeAnother;
     button.addEventListener("click", () => {
       note.remove();
-      verdicts.delete(frame.pair);
+      verdicts.delete(frame.id);
       log.dispatchEvent(new CustomEvent("regenerate", { detail: { message: frame.winner } }));
     });
     return button;
