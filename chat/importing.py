@@ -96,7 +96,7 @@ def create(person: User, draft: Draft) -> Conversation:
                     created_at=line.created_at,
                     hidden_at=now if line.is_hidden else None,
                     never_train=True,
-                    imported=line.reply if line.role == Message.Role.ASSISTANT else {},
+                    imported=line.reply or {},
                 )
                 for line in draft.lines
             ],
@@ -258,7 +258,9 @@ class Checks:
     def parameters(self, value: Any, place: str) -> Any:
         if not isinstance(value, dict):
             self.add(place, _("a JSON object is needed, { … }"))
-        elif len(written := json.dumps(value)) > MAX_PARAMETER_CHARS or "\\u0000" in written or "\\ud8" in written:
+            return {}
+        written = json.dumps(value, ensure_ascii=False)
+        if len(written) > MAX_PARAMETER_CHARS or "\\u0000" in written or not is_text(written):
             self.add(place, _("too long, or it holds characters that are no text"))
         return value
 

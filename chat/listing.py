@@ -44,14 +44,14 @@ def listing(own: QuerySet[Conversation], query: str, number: str | None, *, arch
     """One page of the list. A search looks into the archive, too; without one the archive is a list of its own."""
     words = search.wanted(query)
     if words:
-        found = search.narrow(own, words).order_by("-updated_at")
-        page = Paginator(found, LENGTH).get_page(number)
-        hits = search.hits([row.pk for row in page], words)
-        items = [Item(row, words.mark(row.title), hits.get(row.pk)) for row in page]
-        return Listing(page, [Section("", items)] if items else [], query, archived)
-    rows = own.filter(archived_at__isnull=not archived)
+        found = search.find(own, words)
+        pages: Page[Any] = Paginator(list(found), LENGTH).get_page(number)
+        rows, hits = own.in_bulk(list(pages)), search.hits([found[pk] for pk in pages], words)
+        items = [Item(rows[pk], words.mark(rows[pk].title), hits.get(pk)) for pk in pages if pk in rows]
+        return Listing(pages, [Section("", items)] if items else [], query, archived)
+    listed = own.filter(archived_at__isnull=not archived)
     order = F("archived_at").desc() if archived else F("pinned_at").desc(nulls_last=True)
-    page = Paginator(rows.order_by(order, "-updated_at"), LENGTH).get_page(number)
+    page = Paginator(listed.order_by(order, "-updated_at"), LENGTH).get_page(number)
     items = [Item(row, [search.Part(row.title, False)] if row.title else []) for row in page]
     sections = [Section("", items)] if archived and items else in_sections(items, timezone.localdate())
     return Listing(page, sections, query, archived)

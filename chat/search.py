@@ -6,7 +6,7 @@ database reads the texts of this person alone, so the cost grows with what they 
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -51,8 +51,10 @@ class Wanted:
         """All the words in that field; Hangul as syllables, or as the letters that macOS puts into file names."""
         condition = Q()
         for word in self.words:
+            # Folding the case of every text costs PostgreSQL ten times the look itself, and Hangul has none.
+            lookup = "icontains" if word.upper() != word.lower() else "contains"
             spellings = {word, unicodedata.normalize("NFD", word)}
-            condition &= reduce(or_, (Q(**{f"{field}__icontains": spelling}) for spelling in sorted(spellings)))
+            condition &= reduce(or_, (Q(**{f"{field}__{lookup}": spelling}) for spelling in sorted(spellings)))
         return condition
 
     def mark(self, text: str) -> list[Part]:
@@ -77,21 +79,23 @@ def wanted(query: str) -> Wanted:
     return Wanted(tuple(sorted(set(line.split()), key=lambda word: (-len(word), word))[:MAX_WORDS]))
 
 
-def narrow(conversations: QuerySet[Conversation], words: Wanted) -> QuerySet[Conversation]:
-    """Those of the conversations that hold the words."""
-    holding = _messages(words).filter(conversation__in=conversations).values("conversation_id")
-    return conversations.filter(words.held_by("title") | Q(pk__in=holding))
+def find(conversations: QuerySet[Conversation], words: Wanted) -> dict[UUID, int | None]:
+    """Those of the conversations that hold the words, the latest first, each with its newest message that does.
+
+    None where only the title does. The texts are read once, however much is found.
+    """
+    holding = Message.objects.filter(words.held_by("text"), conversation__in=conversations, hidden_at=None)
+    told = holding.exclude(role=Message.Role.SYSTEM).order_by().values("conversation_id")
+    newest: dict[UUID, int] = dict(told.annotate(newest=Max("pk")).values_list("conversation_id", "newest"))
+    titled = set(conversations.filter(words.held_by("title")).order_by().values_list("pk", flat=True))
+    ordered = conversations.order_by("-updated_at").values_list("pk", flat=True)
+    return {pk: newest.get(pk) for pk in ordered if pk in newest or pk in titled}
 
 
-def hits(conversations: Collection[UUID], words: Wanted) -> Mapping[UUID, Hit]:
-    """Where each of these conversations holds the words, but for those that only their title found."""
-    holding = _messages(words).filter(conversation__in=conversations)
-    newest = holding.order_by().values("conversation_id").annotate(newest=Max("pk")).values_list("newest", flat=True)
+def hits(newest: Collection[int | None], words: Wanted) -> dict[UUID, Hit]:
+    """Of these messages, by their conversation, where they hold the words."""
+    messages = Message.objects.filter(pk__in=[pk for pk in newest if pk is not None])
     return {
         message.conversation_id: Hit(message.pk, message.role == Message.Role.USER, words.excerpt(message.text))
-        for message in Message.objects.filter(pk__in=list(newest))
+        for message in messages
     }
-
-
-def _messages(words: Wanted) -> QuerySet[Message]:
-    return Message.objects.filter(words.held_by("text"), hidden_at=None).exclude(role=Message.Role.SYSTEM)

@@ -2,15 +2,15 @@
 
 import re
 
-from django.utils.text import Truncator
-
 from chat.models import Conversation, Message
 
 TITLE_CHARS = 60
 LONGEST_GIVEN = 120
 SHORTEST_SENTENCE = 12
 """Below it a sentence is a greeting or an abbreviation, and the next one belongs to the title."""
-MARKUP = re.compile(r"^\s*(?:[#>*+-]+|\d+[.)])\s+|[*_`~]{1,3}(?=\S)|(?<=\S)[*_`~]{1,3}", re.MULTILINE)
+LINE_MARK = re.compile(r"^\s*(?:[#>*+-]+|\d+[.)])\s+", re.MULTILINE)
+EMPHASIS = re.compile(r"(?<!\w)(\*{1,3}|`{1,3}|~~|_{1,2}(?=.*_(?!\w)))(?=\S)(.+?)(?<=\S)\1")
+"""What stands between two equal marks, of which the first follows no letter: 2*3*4 is no emphasis."""
 CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 ADDRESS = re.compile(r"https?://(?:www\.)?([^\s/?#]+)\S*")
 SENTENCE_END = re.compile(r"(?<=[.!?。！？…])\s+")
@@ -19,13 +19,13 @@ SENTENCE_END = re.compile(r"(?<=[.!?。！？…])\s+")
 def title_from(text: str) -> str:
     """What a text begins with, as a title: its first sentence, without markup, code and long addresses."""
     prose = ADDRESS.sub(r"\1", CODE.sub(" ", text))
-    line = on_one_line(MARKUP.sub("", prose)) or on_one_line(text)
+    line = on_one_line(EMPHASIS.sub(r"\2", LINE_MARK.sub("", prose))) or on_one_line(text)
     return shortened(first_sentence(line), TITLE_CHARS)
 
 
 def given(text: str) -> str:
     """A title that a person typed, as it is kept; empty if it holds nothing."""
-    return Truncator(on_one_line(text)).chars(LONGEST_GIVEN)
+    return shortened(on_one_line(text), LONGEST_GIVEN)
 
 
 def name_untitled(conversation: Conversation, text: str = "") -> str:

@@ -89,7 +89,7 @@ def _reply(message: Message, blind: set[int]) -> dict[str, Any] | None:
     """How a reply was made; of one that was read in from a file, what that file said."""
     reply: Reply | None = getattr(message, "reply", None)
     if reply is None:
-        return message.imported
+        return message.imported or None
     is_told = reply.policy is not None and reply.pk not in blind
     policy = reply.policy.name if is_told and reply.policy is not None else None
     made = {"policy": policy, **{name: getattr(reply, name) for name in OF_A_REPLY}}
