@@ -68,6 +68,15 @@ def too_many_attempts(retry_after_s: int) -> str:
     ) % {"minutes": minutes}
 
 
+def too_many_sign_ups(retry_after_s: int) -> str:
+    minutes = -(-retry_after_s // 60)
+    return ngettext(
+        "Too many accounts were made from your network. Try again in %(minutes)d minute.",
+        "Too many accounts were made from your network. Try again in %(minutes)d minutes.",
+        minutes,
+    ) % {"minutes": minutes}
+
+
 class SignUpForm(UserCreationForm):  # type: ignore[type-arg]  # generic in the stubs only
     class Meta:
         model = User

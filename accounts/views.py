@@ -20,9 +20,10 @@ from django.views.decorators.http import require_POST
 
 from accounts import demo, sockets
 from accounts.audit import broken_links
-from accounts.forms import AuditFilter, SignInForm, SignUpForm
+from accounts.forms import AuditFilter, SignInForm, SignUpForm, too_many_sign_ups
 from accounts.middleware import LANGUAGE_COOKIE
 from accounts.models import AuditEntry
+from accounts.throttle import SignUps
 
 YEAR_S = 365 * 24 * 3600
 ENTRIES_PER_PAGE = 50
@@ -60,9 +61,17 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         return render(request, "accounts/sign_up_closed.html", status=403)
     form = SignUpForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
+        # Only what the server itself saw: X-Forwarded-For is whatever the sender writes.
+        made = SignUps(str(request.META.get("REMOTE_ADDR", "")))
+        if wait_s := made.retry_after_s():
+            form.add_error(None, too_many_sign_ups(wait_s))
+            response = render(request, "accounts/sign_up.html", {"form": form}, status=429)
+            response["Retry-After"] = str(wait_s)
+            return response
         user = form.save(commit=False)
         user.language = translation.get_language() or ""
         user.save()
+        made.add()
         login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
         return redirect("home")
     return render(request, "accounts/sign_up.html", {"form": form})

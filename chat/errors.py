@@ -123,7 +123,7 @@ class TooManyReplies(ChatError):
 
 class QueueFull(ChatError):
     code = "queue_full"
-    message = _("Too many people are waiting for a reply. Try again in half a minute.")
+    message = _("Too many people are waiting for a reply. Try again in a moment.")
     is_retryable = True
     retry_after_s = 30.0
 

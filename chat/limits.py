@@ -1,10 +1,9 @@
 """How much one person, and all together, may ask for: past a limit comes an error that says when to try again."""
 
-import time
-
 from django.conf import settings
-from django.core.cache import cache
 
+from accounts import shared_cache
+from chat import waiting
 from chat.errors import QueueFull, RateLimited, TooManyReplies
 from chat.models import Reply
 
@@ -13,11 +12,9 @@ MINUTE_S = 60
 
 def check_rate(user_id: int) -> None:
     """Counts a message of this minute. Raises RateLimited past settings.CHAT_MESSAGES_PER_MINUTE."""
-    now = time.time()
-    key = f"chat:messages:{user_id}:{int(now // MINUTE_S)}"
-    cache.add(key, 0, timeout=2 * MINUTE_S)
-    if cache.incr(key) > settings.CHAT_MESSAGES_PER_MINUTE:
-        raise RateLimited(retry_after_s=MINUTE_S - now % MINUTE_S)
+    count, left_s = shared_cache.count(f"chat:messages:{user_id}", MINUTE_S)
+    if count > settings.CHAT_MESSAGES_PER_MINUTE:
+        raise RateLimited(retry_after_s=left_s)
 
 
 def check_room(user_id: int) -> None:
@@ -26,4 +23,4 @@ def check_room(user_id: int) -> None:
     if mine.count() >= settings.CHAT_REPLIES_PER_USER:
         raise TooManyReplies
     if Reply.objects.filter(state=Reply.State.QUEUED).count() >= settings.CHAT_QUEUE_LIMIT:
-        raise QueueFull
+        raise QueueFull(retry_after_s=waiting.seconds_to_room())

@@ -111,7 +111,11 @@ CHANNEL_LAYERS = {
     else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
 }
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_connect_timeout": 1.0, "socket_timeout": 1.0},  # limits count without it meanwhile
+    }
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}  # one web process; several need Redis
 }
@@ -161,6 +165,8 @@ CSRF_FAILURE_VIEW = "accounts.errors.csrf_failure"
 READY_CHECKS = ["accounts.health.database"]
 """Dotted paths of what /readyz asks: each returns what is wrong, or nothing."""
 SIGN_UP_OPEN = env.flag("CHAMSAE_SIGN_UP", True)
+SIGN_UPS_PER_HOUR = env.whole("CHAMSAE_SIGN_UPS_PER_HOUR", 20)
+"""Accounts that one address may make; 0: as many as it likes."""
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
