@@ -250,10 +250,14 @@ def test_refusals_say_what_happened_and_whether_to_try_again(conversation, polic
     page.post(reverse("look_inside", args=[reply.pk]))
     inside.fail(reply.pk, InspectorDown())
     answer = page.get(reverse("inside_of", args=[reply.pk]))
-    assert (answer.status_code, answer.json()["code"], answer.json()["retryable"]) == (503, "inspector_down", True)
+    assert (answer.json()["state"], answer.json()["code"], answer.json()["retryable"]) == (
+        "failed",
+        "inspector_down",
+        True,
+    )
     live = ended(conversation, policy, state=Reply.State.STREAMING)
     answer = page.post(reverse("look_inside", args=[live.pk]))
-    assert (answer.status_code, answer.json()["code"]) == (503, "reply_under_way")
+    assert (answer.json()["state"], answer.json()["code"]) == ("failed", "reply_under_way")
     assert "reply" in answer.json()["message"]
 
 
