@@ -88,6 +88,7 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "resume_run": ADMINS,
     "roll_back": ADMINS,
     "force_policy": ADMINS,
+    "put_on_trial": ADMINS,
     # every page of Django's admin
     "admin:*": ADMINS,
 }

@@ -88,6 +88,16 @@ class CannotPromote(RlhfError):
         )
 
 
+class CannotTry(RlhfError):
+    code = "cannot_try"
+
+    def __init__(self, policy: str, reasons: Sequence[str]) -> None:
+        self.policy, self.reasons = policy, list(reasons)
+        super().__init__(
+            _("%(policy)s can't be put on trial: %(reasons)s") % {"policy": policy, "reasons": "; ".join(reasons)}
+        )
+
+
 class NothingToRollBackTo(RlhfError):
     code = "nothing_to_roll_back_to"
 

@@ -110,7 +110,8 @@ def lock_and_get_live() -> Policy | None:
 
 def switch(live: Policy | None, policy: Policy, kind: Promotion.Kind, **fields: Any) -> Promotion:
     Policy.objects.filter(is_live=True).update(is_live=False)
-    Policy.objects.filter(pk=policy.pk).update(is_live=True, retired_at=None)
+    # What is live is on trial no more: the chat has nothing to set beside it.
+    Policy.objects.filter(pk=policy.pk).update(is_live=True, is_on_trial=False, retired_at=None)
     policy.is_live = True
     made = Promotion.objects.create(policy=policy, previous=live, kind=kind, **fields)
     audit.record(
@@ -127,13 +128,14 @@ def switch(live: Policy | None, policy: Policy, kind: Promotion.Kind, **fields: 
 
 def retire_old(live: Policy, previous: Policy | None) -> None:
     """Removes the weights of the oldest versions but the newest RLHF_KEEP_VERSIONS; never those of a base policy,
-    of the live one, of the one before it, or of one that a run still reads. Their rows stay: replies point there."""
+    of the live one, of the one before it, of the one on trial, or of one that a run still reads. Their rows stay:
+    replies point there."""
     used = Run.objects.filter(state__in=Run.LIVE).values_list("base_policy", "policy")
     kept = {live.pk, previous.pk if previous else None, *(pk for pair in used for pk in pair)}
     made = Policy.objects.filter(retired_at=None, is_scripted=False).exclude(base=None).order_by("-version")
     for policy in made[settings.RLHF_KEEP_VERSIONS :]:
         in_use = policy.engines.filter(~Q(state="dead")).exists()
-        if policy.pk in kept or in_use:
+        if policy.pk in kept or policy.is_on_trial or in_use:
             continue
         Policy.objects.filter(pk=policy.pk).update(retired_at=timezone.now())
         transaction.on_commit(partial(remove_directory, policies.directory(policy)))

@@ -7,8 +7,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from chat import choices
 from chat.models import Policy
-from rlhf import promotion, words
+from rlhf import promotion, trial, words
 from rlhf.errors import RlhfError
 from rlhf.forms import ForceForm
 from rlhf.models import Evaluation, Run
@@ -36,8 +37,26 @@ def policy_page(request: HttpRequest, name: str) -> HttpResponse:
         "descendants": policy.descendants.all(),
         "replies": policy.replies.count(),
         "force_form": ForceForm(),
+        "records": trial.records(policy),
+        "percent_of_turns": choices.get().side_by_side_percent,
     }
     return render(request, "rlhf/policy.html", context)
+
+
+@require_POST
+def put_on_trial(request: HttpRequest, name: str) -> HttpResponse:
+    """`is_on`: on puts the policy beside the live one, anything else ends that."""
+    policy = get_object_or_404(Policy, name=name)
+    try:
+        if request.POST.get("is_on") == "on":
+            trial.begin(policy, actor=user_of(request))
+            messages.success(request, _("%(policy)s is on trial from the next turn on.") % {"policy": name})
+        else:
+            trial.end(policy, actor=user_of(request))
+            messages.success(request, _("%(policy)s is on trial no more.") % {"policy": name})
+    except RlhfError as error:
+        messages.error(request, str(error))
+    return redirect("policy", name)
 
 
 def lineage(policy: Policy) -> list[Policy]:
