@@ -64,8 +64,9 @@ def engine_of(lane: Lane) -> tuple[EngineState, int | None]:
     row = (ready if lane is not None else ready.filter(is_default=True)).order_by("-pk").first()
     if row is not None:
         return "ready", row.policy_id
-    ran_lately = rows.filter(heartbeat_at__gt=timezone.now() - RECENTLY).exclude(state=EngineProcess.State.STARTING)
-    return ("restarting" if ran_lately.exists() else "starting"), None
+    died = (Q(state=EngineProcess.State.DEAD) & ~Q(error="")) | Q(heartbeat_at__lte=fresh)
+    died_lately = rows.filter(died, heartbeat_at__gt=timezone.now() - RECENTLY).exists()
+    return ("restarting" if died_lately else "starting"), None
 
 
 def is_coming(lane: Lane) -> bool:

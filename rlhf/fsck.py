@@ -13,14 +13,14 @@ from pathlib import Path
 
 import psutil
 from django.conf import settings
-from django.db.models import Count, Max
+from django.db.models import Count, F, Max, Q
 
 from accounts import audit
 from accounts.models import AuditEntry
 from chat import policies
 from chat.errors import OF_A_REPLY, BadPolicy
-from chat.models import Policy, Reply
-from feedback.models import Ranking, RankingTask
+from chat.models import Conversation, Message, Pair, Policy, Reply
+from feedback.models import Comparison, Ranking, RankingTask
 from rlhf import leases, snapshots
 from rlhf.models import Promotion, Run, Snapshot
 
@@ -49,6 +49,8 @@ def feedback_is_whole() -> Iterator[str]:
         yield f"task {row['task']} was ranked {row['times']} times by user {row['annotator']}"
     for pk in RankingTask.objects.filter(state="done", rankings=None).values_list("pk", flat=True):
         yield f"task {pk} is done, but no ranking of it is there"
+    for pk in Comparison.objects.filter(pair__revealed_at=None).values_list("pk", flat=True):
+        yield f"comparison {pk} was made, but its pair still hides who wrote what"
 
 
 def replies_end() -> Iterator[str]:
@@ -67,6 +69,21 @@ def text_is_its_chunks() -> Iterator[str]:
             yield f"reply {reply.pk}: {reply.chunk_count} chunks, the last is {reply.newest}, noted {reply.last_seq}"
         elif "".join(reply.chunks.values_list("text", flat=True)) != reply.message.text:
             yield f"reply {reply.pk}: its text is not what its chunks say"
+        elif reply.state == Reply.State.COMPLETE and not reply.message.text.startswith(reply.prefix):
+            yield f"reply {reply.pk} does not begin as it was asked to"
+
+
+def trees_are_whole() -> Iterator[str]:
+    strange = Message.objects.exclude(parent=None).exclude(parent__conversation=F("conversation"))
+    for pk in strange.values_list("pk", flat=True):
+        yield f"message {pk} follows one of another conversation"
+    strays = Conversation.objects.exclude(tip=None).exclude(tip__conversation=F("pk"))
+    for conversation in strays.values_list("pk", flat=True):
+        yield f"conversation {conversation}: its open path ends in another one"
+    for pair in Pair.objects.select_related("left__message", "right__message"):
+        answered = {pair.left.message.parent_id, pair.right.message.parent_id}
+        if answered != {pair.message_id} or pair.left_id == pair.right_id:
+            yield f"pair {pair.pk} is not of two replies to its message"
 
 
 def one_policy_is_live() -> Iterator[str]:
@@ -152,6 +169,9 @@ def errors_say_something() -> Iterator[str]:
     bad = (Reply.State.INTERRUPTED, Reply.State.FAILED)
     for reply in Reply.objects.filter(state__in=bad).exclude(error__in=OF_A_REPLY):
         yield f"reply {reply.pk} ended badly, and its error {reply.error!r} says nothing to people"
+    blocked = Q(state=Reply.State.BLOCKED)
+    for reply in Reply.objects.filter((blocked & Q(blocked_by="")) | (~blocked & ~Q(blocked_by=""))):
+        yield f"reply {reply.pk} is {reply.state}, and {reply.blocked_by or 'nothing'!r} is said to have blocked it"
     for pk in Run.objects.filter(state=Run.State.FAILED, error="").values_list("pk", flat=True):
         yield f"run {pk} failed without a reason"
 
@@ -160,6 +180,7 @@ CHECKS: tuple[tuple[int, Callable[[], Iterator[str]]], ...] = (
     (1, feedback_is_whole),
     (2, replies_end),
     (3, text_is_its_chunks),
+    (3, trees_are_whole),
     (4, one_policy_is_live),
     (5, live_was_allowed),
     (6, one_trainer_a_run),

@@ -96,12 +96,14 @@ def test_replies_of_other_policies_say_how_long_it_takes_until_this_one_made_som
         ([("ready", 60)], "restarting"),
         ([("dead", 3), ("starting", 0)], "restarting"),
         ([("dead", 3600), ("starting", 0)], "starting"),
-        ([("draining", 0)], "restarting"),
+        ([("unloaded", 3), ("starting", 0)], "starting"),
+        ([("draining", 0)], "starting"),
     ],
 )
-def test_an_engine_that_ran_a_moment_ago_is_restarting(alice, named, rows, expected):
+def test_an_engine_that_died_a_moment_ago_is_restarting(alice, named, rows, expected):
     for state, age_s in rows:
-        engine(named, state=state, age_s=age_s)
+        row = engine(named, state="dead" if state == "unloaded" else state, age_s=age_s)
+        EngineProcess.objects.filter(pk=row.pk).update(error="killed" if state == "dead" else "")
     assert waiting.engine_of(named.pk)[0] == expected
 
 
