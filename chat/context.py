@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from chat import assistants
-from chat.errors import ChatError, PreambleTooLong, TooLong
+from chat.errors import ChatError, TooLong
 from chat.history import room_of
 from chat.models import Assistant, Policy
 from chat.prompt import Renderer, Turn, count, fit, reserve
@@ -49,7 +49,7 @@ def shares(assistant: Assistant | None, history: Sequence[Turn], draft: str) -> 
     try:
         prompt = fit(turns, renderer, context_tokens=context, completion_tokens=completion_tokens, kept=len(head))
         sent, dropped = prompt.messages, prompt.dropped
-    except (TooLong, PreambleTooLong) as error:
+    except TooLong as error:
         sent, dropped, problem = [*head, turns[-1]], len(history), error
     return Shares(
         context=context,

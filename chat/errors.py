@@ -35,7 +35,7 @@ class TooLong(ChatError):
     message = _("The message is too long for this model. Shorten it and send it again.")
 
 
-class PreambleTooLong(ChatError):
+class PreambleTooLong(TooLong):
     code = "preamble_too_long"
     message = _("The assistant's instructions and examples leave no room for a message in this model. Shorten them.")
 

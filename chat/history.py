@@ -32,13 +32,18 @@ def preamble_of(message: Message) -> list[Turn]:
 
 def turns_to(conversation_id: UUID, tip: int | None) -> list[Turn]:
     """Up to the message `tip`. Hidden messages and empty replies are left out, as if they had not been said."""
-    branch = _branch(conversation_id, tip)
-    texts = Message.objects.in_bulk(branch)
     return [
         Turn(role=turn.role, content=turn.text)
-        for turn in (texts[pk] for pk in branch)
+        for turn in branch_to(conversation_id, tip)
         if turn.hidden_at is None and turn.text
     ]
+
+
+def branch_to(conversation_id: UUID, tip: int | None) -> list[Message]:
+    """The messages from the first to `tip`, or the last LONGEST_BRANCH of them."""
+    branch = _branch(conversation_id, tip)
+    messages = Message.objects.in_bulk(branch)
+    return [messages[pk] for pk in branch]
 
 
 def prompt_for(

@@ -4,15 +4,19 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet
 
-from chat.models import Message, Reply
+from chat.errors import TooLong
+from chat.history import preamble_of, prompt_for
+from chat.models import Message, Policy, Reply
+from chat.prompt import Turn as ChatTurn
 from feedback.models import Prompt
 
 HELD_OUT_OF_256 = 51
 """About a fifth of what conversations give is never trained on. Seeds name their side themselves."""
 CONTEXT_TURNS = 8
-"""A prompt carries at most this many turns before the last."""
+"""A prompt carries at most this many turns before the last, beside the assistant's instructions and examples."""
 
 Turn = dict[str, str]
 
@@ -26,6 +30,13 @@ def side(sha256: str) -> str:
     """The split that a hash decides, so that the same prompt never changes sides."""
     held_out = int(sha256[:2], 16) < HELD_OUT_OF_256
     return Prompt.Split.HELD_OUT if held_out else Prompt.Split.TRAIN
+
+
+def side_of(messages: Sequence[Turn]) -> str:
+    """The side of what may be a prompt already; else the one that its hash decides."""
+    sha256 = digest(messages)
+    known = Prompt.objects.filter(sha256=sha256).values_list("split", flat=True).first()
+    return known or side(sha256)
 
 
 def last_user_message(prompt: Prompt) -> str:
@@ -47,12 +58,15 @@ def askable(limit: int) -> QuerySet[Message]:
     ).order_by("-id")[:limit]
 
 
-def take_from_conversations(limit: int) -> int:
-    """Makes prompts of consenting people's messages; returns how many are new."""
+def take_from_conversations(limit: int, policy: Policy) -> int:
+    """Makes prompts of consenting people's messages; returns how many are new.
+
+    A prompt is stored as it fits the policy's context, so that annotators read what the policy reads.
+    """
     made = 0
     for message in askable(limit).select_related("conversation"):
         turns = thread(message)
-        if turns is None:
+        if turns is None or (turns := fitted(policy, before(message), turns)) is None:
             continue
         sha256 = digest(turns)
         _prompt, is_new = Prompt.objects.get_or_create(
@@ -83,6 +97,26 @@ def thread(message: Message) -> list[Turn] | None:
     while turns and turns[0]["role"] == Message.Role.ASSISTANT:
         turns.pop(0)
     return turns
+
+
+def before(message: Message) -> list[Turn]:
+    """Instructions and examples that stood before the conversation when the message was answered last."""
+    answered = message.children.filter(reply__state=Reply.State.COMPLETE).select_related("reply").order_by("-pk")
+    newest = answered.first()
+    return plain(preamble_of(newest)) if newest is not None else []
+
+
+def fitted(policy: Policy, preamble: list[Turn], turns: list[Turn]) -> list[Turn] | None:
+    """With the preamble, and without the oldest turns that have no room; None where the rest has none either."""
+    whole = [ChatTurn(role=turn["role"], content=turn["content"]) for turn in (*preamble, *turns)]
+    try:
+        return plain(prompt_for(policy, whole, settings.FEEDBACK_COMPLETION_TOKENS, len(preamble)).messages)
+    except TooLong:
+        return None
+
+
+def plain(turns: Sequence[ChatTurn]) -> list[Turn]:
+    return [{"role": turn["role"], "content": turn["content"]} for turn in turns]
 
 
 def language_of(text: str) -> str:

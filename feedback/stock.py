@@ -37,7 +37,7 @@ def refill() -> int:
     missing = settings.FEEDBACK_TASK_STOCK - ready(policy)
     if missing <= 0:
         return 0
-    prompt_rows.take_from_conversations(missing)
+    prompt_rows.take_from_conversations(missing, policy)
     prompts = next_prompts(missing)
     sampling = parameters()
     completed = complete(

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils.crypto import salted_hmac
 
+from chat.history import branch_to, turns_seen
 from chat.models import Message
 from feedback import trainable
 from feedback.models import Ranking, Rule, Violation
@@ -130,12 +131,10 @@ def flag(row: Violation, line_id: str, prompt: list[Line], text: str, reason: st
 
 
 def context_of(message: Message) -> list[Line] | None:
-    """The turns above a message; None where one of them is hidden or kept out of training."""
-    turns: list[Line] = []
-    above = message.parent
-    while above is not None:
-        if above.hidden_at is not None or above.never_train:
-            return None
-        turns.append({"role": above.role, "content": above.text})
-        above = above.parent
-    return turns[::-1] or None
+    """What the policy saw before it wrote the message: its assistant's instructions and examples, then the turns that
+    fitted. None where a turn above is hidden or kept out of training.
+    """
+    above = branch_to(message.conversation_id, message.parent_id)
+    if any(turn.hidden_at is not None or turn.never_train for turn in above):
+        return None
+    return [dict(turn) for turn in turns_seen(message)] or None

@@ -214,7 +214,9 @@ async def test_instructions_and_examples_stay_where_an_overlong_history_goes(
     ]
     assert prompt.messages[-1]["content"] == "The last one"
     assert 0 < len(prompt.messages) < 40
-    assert prompt.dropped == 44 - len(prompt.messages)
+    reply = await Reply.objects.select_related("message").aget(pk=reply.pk)
+    assert reply.trimmed == prompt.dropped == 44 - len(prompt.messages)
+    assert await sync_to_async(turns_seen)(reply.message) == prompt.messages
 
 
 def long_history(conversation, turns):

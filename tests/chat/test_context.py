@@ -96,7 +96,7 @@ def test_the_reply_keeps_at_most_half_of_the_context(tiny_live_policy, tutor, se
 def test_a_draft_without_room_is_said_before_it_is_sent(tiny_live_policy, tutor, settings):
     settings.CHAT_CONTEXT_TOKENS = 300
     counted = shares(tutor, said(4), "a star " * 400)
-    assert isinstance(counted.problem, TooLong)
+    assert type(counted.problem) is TooLong
     assert counted.draft > 300
     assert counted.dropped == 4
 

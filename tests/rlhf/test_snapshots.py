@@ -9,7 +9,7 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chat.models import Conversation, Message
+from chat.models import Conversation, Message, Reply
 from feedback.models import Completion, Prompt, Ranking, RankingTask, Rule, Violation
 from feedback.prompts import digest
 from rlhf import shares, snapshots
@@ -138,6 +138,24 @@ def test_a_flagged_chat_reply_trains_unless_a_turn_above_it_is_hidden(ann):
     assert line["completion"]["text"] == "I do."
     Message.objects.filter(pk=asked.pk).update(hidden_at=timezone.now())
     assert not [line for line in lines(snapshots.freeze(), "violations.jsonl") if line["label"]]
+
+
+def test_a_flagged_reply_trains_in_the_context_that_its_policy_saw(ann):
+    feedback_rows.rank(ann, 1)
+    conversation = Conversation.objects.create(owner=ann, may_train=True)
+    parent, messages = None, []
+    for role, text in (("user", "Long ago"), ("assistant", "Yes"), ("user", "Do you dream?"), ("assistant", "I do.")):
+        parent = Message.objects.create(conversation=conversation, role=role, text=text, parent=parent)
+        messages.append(parent)
+    preamble = [
+        {"role": "system", "content": "You are a bird."},
+        {"role": "user", "content": "Who?"},
+        {"role": "assistant", "content": "A sparrow."},
+    ]
+    Reply.objects.create(message=parent, state="complete", preamble=preamble, trimmed=2)
+    Violation.objects.create(rule_version=feedback_rows.rule(), message=parent, annotator=ann)
+    (line,) = [line for line in lines(snapshots.freeze(), "violations.jsonl") if line["label"]]
+    assert line["prompt"] == [*preamble, {"role": "user", "content": "Do you dream?"}]
 
 
 def test_rules_that_are_off_are_not_trained(ann):
