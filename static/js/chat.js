@@ -178,8 +178,8 @@ async function opened() {
   show("#connection", "");
   for (const frame of outbox.all) socket.send(frame);
   for (const [reply, seq] of turns.frozen) socket.send({ type: "reply.stop", reply, seq });
-  await sync();
   for (const reply of turns.unfinished()) resume(reply);
+  await sync();
 }
 
 function resume(reply) {

@@ -1,6 +1,6 @@
 // Keeps the newest line in view until the reader scrolls up, and again once they are back at the end.
 
-const AT_END_PX = 2;
+const AT_END_PX = 1;
 const NEAR_PX = 64;
 
 export class Follower {
@@ -10,6 +10,8 @@ export class Follower {
     this.follows = true;
     this.top = 0;
     log.addEventListener("scroll", () => this.look(), { passive: true });
+    // Heard before the page has moved: else a piece of text that comes now would take it back to the end.
+    log.addEventListener("wheel", (event) => event.deltaY < 0 && this.leave(), { passive: true });
     new ResizeObserver(() => this.grew()).observe(log);
     jump.addEventListener("click", () => this.toEnd());
     this.toEnd();
@@ -18,10 +20,15 @@ export class Follower {
   /** Only a reader scrolls up, however little: that ends it, and a page that grows does not. */
   look() {
     const distance = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight;
-    if (distance <= AT_END_PX) this.follows = true;
+    if (distance < AT_END_PX) this.follows = true;
     else if (this.log.scrollTop < this.top) this.follows = false;
     else if (this.log.scrollTop > this.top && distance < NEAR_PX) this.follows = true;
     this.top = this.log.scrollTop;
+    this.jump.hidden = this.follows;
+  }
+
+  leave() {
+    if (this.log.scrollTop > 0) this.follows = false;
     this.jump.hidden = this.follows;
   }
 
