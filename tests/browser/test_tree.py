@@ -1,0 +1,424 @@
+"""A chatter writes, edits, asks again and pages through the versions; what is open stays open, whatever breaks."""
+
+import os
+import re
+import signal
+
+import psutil
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.test_chat import LAST_REPLY, state, text_of, wait_for_words, write
+from tests.site import running_site
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """One slot, so that a second reply has to wait; a short context, so that a third turn does not fit."""
+    options = {
+        "CHAMSAE_MESSAGES_PER_MINUTE": "1000",
+        "CHAMSAE_ENGINE_SLOTS": "1",
+        "CHAMSAE_CONTEXT_TOKENS": "256",
+        "CHAMSAE_MAX_MESSAGE_CHARS": "600",
+    }
+    with running_site(tmp_path_factory.mktemp("site"), **options) as site:
+        yield site
+
+
+@pytest.fixture
+def chatter(visit, site):
+    chatter = visit(site, "chatter")
+    chatter.go("/")
+    return chatter
+
+
+def ask(page, text):
+    """A whole turn."""
+    before = page.locator("article.assistant").count()
+    write(page, text)
+    expect(page.locator("article.assistant")).to_have_count(before + 1)
+    state(page, "complete")
+
+
+def questions(page):
+    return page.locator("article.user [data-text]")
+
+
+def question(page, number=0):
+    return page.locator("article.user").nth(number)
+
+
+def edit(page, text, number=0):
+    question(page, number).hover()
+    question(page, number).locator("[data-edit]").click()
+    field = page.locator(".editor textarea")
+    expect(field).to_be_focused()
+    field.fill(text)
+    field.press("Enter")
+    expect(page.locator(".editor")).to_have_count(0)
+
+
+def pager(turn):
+    return turn.locator("[data-pager]")
+
+
+def second_tab(chatter):
+    other = chatter.context.new_page()
+    other.goto(chatter.page.url)
+    return other
+
+
+def test_an_edited_message_stands_beside_the_former_one(chatter):
+    page = chatter.page
+    ask(page, "What is a river?")
+    ask(page, "And a lake?")
+    edit(page, "What is a cloud?")
+    expect(questions(page)).to_have_text(["What is a cloud?"])
+    state(page, "complete")
+    expect(pager(question(page))).to_contain_text("2 / 2")
+    question(page).locator("[data-step=previous]").click()
+    expect(questions(page)).to_have_text(["What is a river?", "And a lake?"])
+    expect(pager(question(page))).to_contain_text("1 / 2")
+    expect(page.locator("article.assistant")).to_have_count(2)
+
+
+def test_another_reply_stands_beside_the_former_one_and_the_arrows_lead_to_both(chatter):
+    page = chatter.page
+    ask(page, "What is a river?")
+    first = page.locator(LAST_REPLY).get_attribute("data-message")
+    page.locator(LAST_REPLY).locator(".actions [data-regenerate]").click()
+    expect(pager(page.locator(LAST_REPLY))).to_contain_text("2 / 2")
+    state(page, "complete")
+    assert page.locator(LAST_REPLY).get_attribute("data-message") != first
+    expect(page.locator("article.assistant")).to_have_count(1)
+    page.locator(LAST_REPLY).locator("[data-step=previous]").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(LAST_REPLY)).to_have_attribute("data-message", first)
+    expect(pager(page.locator(LAST_REPLY))).to_contain_text("1 / 2")
+    expect(page.locator(LAST_REPLY).locator("[data-step=next]")).to_be_focused()
+    expect(page.locator(LAST_REPLY).locator("[data-step=previous]")).to_be_disabled()
+
+
+def test_the_open_path_stays_open_over_a_reload_and_in_another_tab(chatter):
+    page = chatter.page
+    ask(page, "Version one")
+    edit(page, "Version two")
+    state(page, "complete")
+    question(page).locator("[data-step=previous]").click()
+    expect(questions(page)).to_have_text(["Version one"])
+    page.reload()
+    expect(questions(page)).to_have_text(["Version one"])
+    other = second_tab(chatter)
+    expect(questions(other)).to_have_text(["Version one"])
+    question(other).locator("[data-step=next]").click()
+    expect(questions(other)).to_have_text(["Version two"])
+    expect(questions(page)).to_have_text(["Version two"])
+    write(page, "Go on")
+    expect(questions(other)).to_have_text(["Version two", "Go on"])
+    state(other, "complete")
+    state(page, "complete")
+    assert text_of(other) == text_of(page)
+    other.close()
+
+
+def test_another_tab_hears_a_new_version_as_it_is_written(chatter):
+    page = chatter.page
+    ask(page, "Who listens?")
+    other = second_tab(chatter)
+    state(other, "complete")
+    page.locator(LAST_REPLY).locator(".actions [data-regenerate]").click()
+    expect(pager(other.locator(LAST_REPLY))).to_contain_text("2 / 2")
+    state(other, "streaming")
+    wait_for_words(other, 3)
+    other.click("#stop")
+    state(other, "stopped")
+    state(page, "stopped")
+    assert text_of(page) == text_of(other) != ""
+    other.close()
+
+
+def test_a_version_can_be_left_while_it_is_written_and_found_again(chatter):
+    page = chatter.page
+    ask(page, "What is a river?")
+    page.locator(LAST_REPLY).locator(".actions [data-regenerate]").click()
+    state(page, "streaming")
+    page.locator(LAST_REPLY).locator("[data-step=previous]").click()
+    state(page, "complete")
+    expect(page.locator("#send")).to_be_visible()
+    page.locator(LAST_REPLY).locator("[data-step=next]").click()
+    state(page, "complete")
+    assert len(text_of(page).split()) == 40
+
+
+def test_an_edit_is_kept_until_it_is_sent_or_given_up(chatter):
+    page = chatter.page
+    ask(page, "What is a river?")
+    question(page).hover()
+    question(page).locator("[data-edit]").click()
+    field = page.locator(".editor textarea")
+    expect(field).to_have_value("What is a river?")
+    field.press("Enter")
+    expect(page.locator("[data-editor-problem]")).to_be_visible()
+    field.fill("one")
+    field.press("Shift+Enter")
+    page.keyboard.type("two")
+    page.reload()
+    question(page).hover()
+    question(page).locator("[data-edit]").click()
+    expect(field).to_have_value("one\ntwo")
+    field.press("Escape")
+    expect(questions(page)).to_have_text(["What is a river?"])
+    expect(question(page).locator("[data-edit]")).to_be_focused()
+    question(page).locator("[data-edit]").click()
+    expect(field).to_have_value("What is a river?")
+
+
+def test_an_edit_that_is_refused_comes_back_with_its_words(chatter):
+    page = chatter.page
+    ask(page, "What is a river?")
+    question(page).hover()
+    question(page).locator("[data-edit]").click()
+    field = page.locator(".editor textarea")
+    field.evaluate("field => { field.value = 'half a character: \\ud83d'; }")
+    field.press("Enter")
+    expect(page.locator("#problem")).to_contain_text("characters that are not text")
+    expect(page.locator(".editor textarea")).to_have_value(re.compile("^half a character"))
+    page.keyboard.press("Escape")
+    expect(questions(page)).to_have_text(["What is a river?"])
+    expect(page.locator("article.assistant")).to_have_count(1)
+
+
+def test_hangul_that_is_edited_is_sent_by_one_press_of_enter(chatter):
+    page = chatter.page
+    ask(page, "안녕")
+    question(page).hover()
+    question(page).locator("[data-edit]").click()
+    field = page.locator(".editor textarea")
+    field.fill("")
+    keyboard = chatter.context.new_cdp_session(page)
+    keyboard.send("Input.imeSetComposition", {"text": "강", "selectionStart": 1, "selectionEnd": 1})
+    field.evaluate(
+        "field => field.dispatchEvent(new KeyboardEvent('keydown',"
+        " {key: 'Enter', code: 'Enter', keyCode: 229, isComposing: true, bubbles: true, cancelable: true}))"
+    )
+    keyboard.send("Input.insertText", {"text": "강"})
+    expect(questions(page)).to_have_text(["강"])
+    state(page, "complete")
+    expect(pager(question(page))).to_contain_text("2 / 2")
+
+
+LISTEN = """
+window.said = [];
+new MutationObserver(() => {
+  const words = [...document.querySelectorAll("[data-state-words]")].at(-1)?.textContent;
+  if (words && words !== window.said.at(-1)) window.said.push(words);
+}).observe(document.querySelector("#log"), { childList: true, subtree: true, characterData: true });
+"""
+
+
+def test_a_reply_that_waits_says_its_place_then_that_it_thinks_then_that_it_writes(chatter, visit, site):
+    page = chatter.page
+    ask(page, "Be quick.")  # from now on the site knows how long a reply takes
+    other = visit(site, "chatter")
+    other.go("/")
+    write(other.page, "I was first.")
+    state(other.page, "streaming")
+    page.evaluate(LISTEN)
+    write(page, "I wait.")
+    state(page, "queued")
+    expect(page.locator(LAST_REPLY).locator("[data-state-words]")).to_have_text(
+        re.compile(r"Waiting, place 1, about \d+ s")
+    )
+    state(page, "complete")
+    said = page.evaluate("window.said")
+    assert said.index("Thinking") < said.index("Writing")
+    assert said[0].startswith("Waiting")
+
+
+def test_what_did_not_fit_the_context_is_said(chatter):
+    page = chatter.page
+    for text in ("One thing.", "Another thing.", "A third thing."):
+        ask(page, text)
+    notice = page.locator("[data-trimmed]")
+    expect(notice.nth(0)).to_be_hidden()
+    expect(notice.nth(2)).to_contain_text("2")
+    page.reload()
+    expect(notice.nth(0)).to_be_hidden()
+    expect(notice.nth(2)).to_contain_text("The 2 oldest messages were left out")
+
+
+def test_a_reader_who_scrolls_up_is_left_there(visit, site):
+    chatter = visit(site, "chatter", viewport={"width": 420, "height": 480})
+    chatter.go("/")
+    page = chatter.page
+    ask(page, "Fill the page.")
+    ask(page, "Fill it more.")
+    write(page, "And more.")
+    wait_for_words(page, 8)
+    at_end = (
+        "() => { const l = document.querySelector('#log'); return l.scrollHeight - l.scrollTop - l.clientHeight < 3 }"
+    )
+    page.wait_for_function(at_end)
+    page.hover("#log")
+    page.mouse.wheel(0, -30)
+    expect(page.locator("#jump")).to_be_visible()
+    top = page.evaluate("document.querySelector('#log').scrollTop")
+    state(page, "complete")
+    assert page.evaluate("document.querySelector('#log').scrollTop") == top
+    page.click("#jump")
+    page.wait_for_function(at_end)
+    expect(page.locator("#jump")).to_be_hidden()
+
+
+def test_a_draft_survives_a_reload_and_belongs_to_its_conversation(chatter):
+    page = chatter.page
+    ask(page, "What is a river?")
+    page.fill("#text", "half a thought")
+    page.reload()
+    expect(page.locator("#text")).to_have_value("half a thought")
+    chatter.go("/")
+    expect(page.locator("#text")).to_have_value("")
+
+
+class Line:
+    """The page's line to the site, to be cut and mended."""
+
+    def __init__(self, page):
+        self.page = page
+        self.is_cut = False
+        self.open = []
+        page.route_web_socket("**/ws/chat/**", self.connect)
+        page.route("**/path/", lambda route: route.abort() if self.is_cut else route.continue_())
+
+    def connect(self, socket):
+        if self.is_cut:
+            socket.close(code=3000)
+            return
+        socket.connect_to_server()
+        self.open.append(socket)
+
+    def cut(self):
+        self.is_cut = True
+        for socket in self.open:
+            socket.close(code=3000)
+        self.open.clear()
+
+    def mend(self):
+        self.is_cut = False
+        self.page.evaluate("dispatchEvent(new Event('online'))")
+
+
+def test_a_reply_that_ended_while_the_line_was_down_is_shown_whole(chatter):
+    page = chatter.page
+    line = Line(page)
+    write(page, "Tell me all.")
+    wait_for_words(page, 4)
+    line.cut()
+    expect(page.locator("#connection")).to_be_visible()
+    before = text_of(page)
+    other = second_tab(chatter)
+    state(other, "complete")
+    other.close()
+    state(page, "streaming")
+    line.mend()
+    state(page, "complete")
+    assert text_of(page).startswith(before)
+    assert len(text_of(page).split()) == 40
+    expect(page.locator("#connection")).to_be_hidden()
+
+
+def test_what_another_tab_did_while_the_line_was_down_is_caught_up_with(chatter):
+    page = chatter.page
+    line = Line(page)
+    ask(page, "What is a river?")
+    line.cut()
+    expect(page.locator("#connection")).to_be_visible()
+    other = second_tab(chatter)
+    edit(other, "What is a cloud?")
+    state(other, "complete")
+    expect(questions(page)).to_have_text(["What is a river?"])
+    line.mend()
+    expect(questions(page)).to_have_text(["What is a cloud?"])
+    expect(pager(question(page))).to_contain_text("2 / 2")
+    other.close()
+
+
+def test_a_stop_that_was_pressed_on_a_dead_line_counts_when_it_is_back(chatter, site):
+    page = chatter.page
+    line = Line(page)
+    write(page, "Tell me all.")
+    wait_for_words(page, 3)
+    line.cut()
+    page.click("#stop")
+    kept = text_of(page)
+    talker = process_of(site, "run_talker")
+    talker.suspend()  # else the reply may have ended by then
+    try:
+        line.mend()
+        state(page, "stopped")
+    finally:
+        talker.resume()
+    assert text_of(page) == kept
+    page.reload()
+    assert text_of(page) == kept
+
+
+def test_a_message_that_was_sent_on_a_dead_line_goes_out_when_it_is_back(chatter):
+    page = chatter.page
+    line = Line(page)
+    ask(page, "Tell me all.")
+    line.cut()
+    expect(page.locator("#connection")).to_be_visible()
+    write(page, "Into the dark.")
+    expect(page.locator("article.user[data-pending]")).to_have_count(1)
+    write(page, "And another.")
+    expect(page.locator("#problem")).to_contain_text("on its way")
+    expect(page.locator("#text")).to_have_value("And another.")
+    line.mend()
+    expect(page.locator("article.user[data-pending]")).to_have_count(0)
+    state(page, "complete")
+    expect(questions(page)).to_have_text(["Tell me all.", "Into the dark."])
+
+
+def process_of(site, word):
+    for process in psutil.Process(site.process.pid).children(recursive=True):
+        if word in " ".join(process.cmdline()):
+            return process
+    raise AssertionError(f"no process with {word}")
+
+
+def forget_failed_requests(chatter):
+    """What the browser itself says of a site that is away is no fault of the page."""
+    chatter.wrong[:] = [wrong for wrong in chatter.wrong if "ERR_" not in wrong and "WebSocket" not in wrong]
+
+
+def test_a_page_goes_on_when_the_web_process_comes_back(chatter, site):
+    page = chatter.page
+    write(page, "Tell me all.")
+    wait_for_words(page, 4)
+    os.kill(process_of(site, "daphne").pid, signal.SIGKILL)
+    expect(page.locator("#connection")).to_be_visible()
+    expect(page.locator("#connection")).to_be_hidden(timeout=60_000)
+    expect(page.locator(LAST_REPLY)).to_have_attribute("data-state", "complete", timeout=60_000)
+    assert len(text_of(page).split()) == 40
+    ask(page, "Still there?")
+    forget_failed_requests(chatter)
+
+
+def test_an_interrupted_reply_says_so_and_can_be_tried_again(chatter, site):
+    page = chatter.page
+    write(page, "Tell me all.")
+    wait_for_words(page, 4)
+    os.kill(process_of(site, "run_talker").pid, signal.SIGKILL)
+    expect(page.locator(LAST_REPLY)).to_have_attribute("data-state", "interrupted", timeout=60_000)
+    part = text_of(page)
+    assert 4 <= len(part.split()) < 40
+    expect(page.locator(LAST_REPLY).locator("[data-state-words]")).to_contain_text("Try again", ignore_case=True)
+    page.locator(LAST_REPLY).locator("[data-retry]").click()
+    expect(pager(page.locator(LAST_REPLY))).to_contain_text("2 / 2")
+    expect(page.locator(LAST_REPLY)).to_have_attribute("data-state", "complete", timeout=60_000)
+    page.locator(LAST_REPLY).locator("[data-step=previous]").click()
+    state(page, "interrupted")
+    assert text_of(page) == part
