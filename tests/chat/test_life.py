@@ -1,4 +1,4 @@
-"""Any order of sends, claims, chunks, stops, resumes, deaths and swaps keeps the promises of a reply's life.
+"""Any order of sends, claims, chunks, stops, blocks, resumes, deaths and swaps keeps the promises of a reply's life.
 
 The machine drives the functions that talkers, sockets and reapers call, on the database; what it believes it writes
 down itself and compares.
@@ -24,12 +24,16 @@ from hypothesis.stateful import (
 
 from accounts.models import User
 from chat import replies
+from chat.errors import BadPolicy
 from chat.models import Chunk, Conversation, EngineProcess, Message, Policy, Reply
 from chat.replies import Ending, Written
 from chat.tail import ChunkNews, EndNews, StateNews, Tail, Watch, look
 from chat.turns import take_turn
+from rlhf import fsck
 
 PAST = timezone.now() - timedelta(days=1)
+BEGUN = "It began "
+PROMISES = (fsck.replies_end, fsck.text_is_its_chunks, fsck.trees_are_whole, fsck.errors_say_something)
 
 
 @dataclass
@@ -71,7 +75,11 @@ class LifeOfReplies(RuleBasedStateMachine):
         cache.clear()
         self.user, _ = User.objects.get_or_create(username="alice")
         self.live = Policy.objects.create(name="p1", version=1, is_live=True, is_scripted=True)
+        self.other = Policy.objects.create(name="other", version=1000, is_scripted=True)
         self.policies = {}
+        """Of replies that name one or that were claimed."""
+        self.named = set()
+        self.claimed = set()
         self.ended = {}
         self.writers = [Writer("first"), Writer("second")]
         self.readers = []
@@ -97,6 +105,19 @@ class LifeOfReplies(RuleBasedStateMachine):
         self.count += 1
         room = Conversation.objects.create(owner=self.user)
         _, reply = take_turn(room, "Hi", "key", None)
+        self.readers.append(Reader(reply.pk))
+        self.resume(len(self.readers) - 1)
+
+    @precondition(lambda self: self.count < 6)
+    @rule(named=st.booleans(), prefix=st.sampled_from(["", BEGUN]))
+    def ask_for_another(self, named, prefix):
+        """A reply beside one that there is: from a policy of its own, or from a given beginning."""
+        self.count += 1
+        question = Message.objects.filter(role="user").order_by("pk").last()
+        reply = replies.queue(question, {}, prefix=prefix, policy=self.other if named else None)
+        if named:
+            self.named.add(reply.pk)
+            self.policies[reply.pk] = self.other.pk
         self.readers.append(Reader(reply.pk))
         self.resume(len(self.readers) - 1)
 
@@ -152,11 +173,25 @@ class LifeOfReplies(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 1), limit=st.integers(1, 3))
     def claim(self, number, limit):
-        writer = self.writers[number]
-        for reply in replies.claim(writer.owner, self.live, limit):
-            assert reply.pk not in self.policies, "claimed twice"
-            self.policies[reply.pk] = self.live.pk
-            writer.writing[reply.pk] = 0
+        self.take(number, replies.claim(self.writers[number].owner, self.live, limit), self.live)
+
+    @rule(number=st.integers(0, 1), limit=st.integers(1, 3))
+    def claim_for_the_named_policy(self, number, limit):
+        claimed = replies.claim(self.writers[number].owner, self.other, limit, unnamed=False)
+        assert {reply.pk for reply in claimed} <= self.named, "nobody asked for this policy"
+        self.take(number, claimed, self.other)
+
+    def take(self, number, claimed, policy):
+        for reply in claimed:
+            assert reply.pk not in self.claimed, "claimed twice"
+            assert self.policies.setdefault(reply.pk, policy.pk) == policy.pk, "another policy was named"
+            self.claimed.add(reply.pk)
+            self.writers[number].writing[reply.pk] = int(bool(reply.prefix))
+
+    @rule()
+    def fail_to_load_the_named_policy(self):
+        replies.refuse(self.other, BadPolicy())
+        assert not Reply.objects.filter(state="queued", policy=self.other).exists()
 
     @rule(number=st.integers(0, 1), text=st.text("ab ✓가\n", min_size=1), at_once=st.booleans())
     def write(self, number, text, at_once):
@@ -183,8 +218,19 @@ class LifeOfReplies(RuleBasedStateMachine):
         writer = self.writers[number]
         for reply in list(writer.writing)[:1]:
             del writer.writing[reply]
-            writer.endings.append(Ending(reply, Reply.State(state), completion_tokens=3))
+            error = "" if state == "complete" else "engine_down"
+            writer.endings.append(Ending(reply, Reply.State(state), error=error, completion_tokens=3))
             self.flush(number, False)
+
+    @rule(number=st.integers(0, 1), passed=st.integers(0, 5), again=st.booleans())
+    def block(self, number, passed, again):
+        """A guard lets the oldest reply pass up to some chunk, and takes back the rest."""
+        writer = self.writers[number]
+        for reply in list(writer.writing)[:1]:
+            keep = min(passed, writer.writing.pop(reply))
+            writer.endings.append(Ending(reply, Reply.State.BLOCKED, blocked_by="no-cats", keep=keep))
+            self.flush(number, again)
+            assert Reply.objects.get(pk=reply).last_seq <= max(keep, 0) or reply in self.ended
 
     @rule(number=st.integers(0, 1))
     def look_for_stops(self, number):
@@ -226,7 +272,8 @@ class LifeOfReplies(RuleBasedStateMachine):
             assert reply.policy_id == self.policies.get(reply.pk)
             if reply.is_live:
                 assert reply.message.text == ""
-                assert (reply.state == "queued") == (reply.pk not in self.policies)
+                assert (reply.state == "queued") == (reply.pk not in self.claimed)
+                assert text.startswith(reply.prefix)
                 continue
             assert (reply.message.text, reply.last_seq, reply.lease_until) == (text, len(chunks), None)
             assert reply.ended_at is not None
@@ -235,7 +282,9 @@ class LifeOfReplies(RuleBasedStateMachine):
         for reader in self.readers:
             if reader.done:
                 assert reader.done.text == self.ended[reader.reply][1]
-                if reader.done.state != "stopped":  # another page may have stopped at less than this one shows
+                if reader.done.state == "blocked":  # what did not pass is taken back
+                    assert "".join(reader.texts).startswith(reader.done.text)
+                elif reader.done.state != "stopped":  # another page may have stopped at less than this one shows
                     assert reader.done.text == "".join(reader.texts)
 
     def teardown(self):
@@ -245,6 +294,7 @@ class LifeOfReplies(RuleBasedStateMachine):
         Reply.objects.filter(state="queued").update(queued_at=PAST)
         replies.reap()
         assert not Reply.objects.filter(state__in=Reply.LIVE).exists()
+        assert [problem for promise in PROMISES for problem in promise()] == []
         for number in range(len(self.readers)):
             self.resume(number)
         self.relay()

@@ -99,6 +99,43 @@ def test_fsck_sees_broken_replies(base_policy):
     assert promises_broken() == {3, 10}
 
 
+def test_fsck_sees_a_block_without_a_rule_and_a_beginning_that_is_gone(base_policy):
+    from django.utils import timezone
+
+    from chat.models import Chunk, Conversation, Message, Reply
+
+    talk = Conversation.objects.create(owner=feedback_rows.annotator("ann"))
+    message = Message.objects.create(conversation=talk, role="assistant", text="Hello")
+    Reply.objects.create(
+        message=message, state="blocked", blocked_by="no-insults", prefix="Hell", last_seq=1, ended_at=timezone.now()
+    )
+    Chunk.objects.create(reply=message.reply, seq=1, text="Hello")
+    assert promises_broken() == set()
+    Reply.objects.update(state="complete")
+    assert promises_broken() == {10}
+    Reply.objects.update(blocked_by="")
+    assert promises_broken() == set()
+    Reply.objects.update(prefix="Good")
+    assert promises_broken() == {3}
+    Reply.objects.update(prefix="", state="blocked")
+    assert promises_broken() == {10}
+
+
+def test_fsck_sees_branches_that_lead_into_another_conversation(base_policy):
+    from chat.models import Conversation, Message
+
+    owner = feedback_rows.annotator("ann")
+    talk, other = (Conversation.objects.create(owner=owner) for _ in range(2))
+    first = Message.objects.create(conversation=talk, role="user", text="Hi")
+    Conversation.objects.filter(pk=talk.pk).update(tip=first)
+    assert promises_broken() == set()
+    Conversation.objects.filter(pk=other.pk).update(tip=first)
+    assert promises_broken() == {3}
+    Conversation.objects.update(tip=None)
+    Message.objects.create(conversation=other, parent=first, role="user", text="Hi")
+    assert promises_broken() == {3}
+
+
 def test_fsck_sees_two_trainers_and_an_orphan(base_policy, home, settings):
     directory = settings.RUNS_DIR / "run-77"
     directory.mkdir()
