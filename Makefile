@@ -50,8 +50,8 @@ lint: setup  ## style, types, who may import whom, migrations
 	$(VENV)/bin/lint-imports
 	$(PY) manage.py makemigrations --check --dry-run
 
-bench: setup  ## tokens a second and latencies through the whole site, beside the bare engine
-	$(PY) -m tests.bench.serving $(ARGS)
+bench: setup  ## tokens a second and latencies through the whole site, beside the bare engine; ARGS=load: many streams
+	$(PY) -m tests.bench $(ARGS)
 
 bench-ppo: setup  ## our PPO beside TRL 1.12's, in a virtual environment of its own
 	$(PY) -m tests.bench.ppo $(ARGS)

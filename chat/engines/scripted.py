@@ -31,7 +31,7 @@ class Script:
     echoes: bool = False
     """Says the last message back, word for word."""
     stamps: bool = False
-    """Each token is the moment of its making, in milliseconds since the epoch."""
+    """Each token is the moment of its making, in microseconds since the epoch."""
     fail_after: int | None = None
     """Tokens after which it goes away."""
     hang_after: int | None = None
@@ -69,7 +69,7 @@ class ScriptedEngine(Engine):
                 await asyncio.Event().wait()
             await asyncio.sleep(script.seconds_a_token)
             if script.stamps:
-                token = f" {time.time() * 1000:.1f}"
+                token = f" {time.time_ns() // 1000}"
             yield Piece(token, tokens=_probabilities(token, count, parameters.top_logprobs))
         said = min(len(tokens), parameters.max_completion_tokens)
         yield Piece("", "length" if cut else "stop", prompt.tokens, said)

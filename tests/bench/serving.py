@@ -5,7 +5,6 @@ import asyncio
 import json
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from config import reaper
+from tests.bench.parts import Parts, percentiles, shell
 from tests.person import Heard, Person
 from tests.site import Site, running_site
 
@@ -81,18 +80,8 @@ class Figures:
     gap_ms: list[float]
     """p50, p95, p99 of the time between two pieces of text."""
     lag_ms: list[float]
-    """p50, p99 of a ping's round trip through the web process while all streams run."""
+    """p50, p95, p99 of a ping's round trip through the web process while all streams run."""
     memory_mb: dict[str, float]
-
-
-def shell(site: Site, program: str) -> str:
-    return site.manage("shell", "--verbosity", "0", "-c", program).strip()
-
-
-def percentiles(values: list[float], *shares: int) -> list[float]:
-    """In milliseconds."""
-    cuts = statistics.quantiles(values, n=100) if len(values) > 1 else values * 99 or [float("nan")] * 99
-    return [round(1000 * cuts[share - 1], 1) for share in shares]
 
 
 async def bare(engine: dict[str, Any], streams: int, tokens: int) -> float:
@@ -149,18 +138,6 @@ async def through_site(person: Person, conversations: list[str]) -> tuple[list[H
     return list(heard), seconds, lags
 
 
-def memory(site: Site) -> dict[str, float]:
-    """Resident MiB of each part of the site."""
-    marker = json.loads((site.home / "run_site.lock").read_text())["marker"]
-    found: dict[str, float] = {}
-    for process in reaper.marked(marker):
-        command = " ".join(process.cmdline())
-        signs = {"daphne": "web", "llamacpp_server": "engine", "run_talker": "talker", "celery": "worker"}
-        name = next((name for sign, name in signs.items() if sign in command), "other")
-        found[name] = round(found.get(name, 0) + process.memory_info().rss / 2**20, 1)
-    return found
-
-
 def measure(site: Site, streams: int, tokens: int) -> Figures:
     engine = json.loads(shell(site, ENGINE.format(prompt=PROMPT, tokens=tokens)))
     alone = asyncio.run(bare(engine, streams, tokens))
@@ -173,7 +150,7 @@ def measure(site: Site, streams: int, tokens: int) -> Figures:
     first, first_p95 = percentiles([one.first_s for one in heard], 50, 95)
     return Figures(
         streams, round(alone, 1), round(served / seconds, 1), first, first_p95,
-        percentiles(gaps, 50, 95, 99), percentiles(lags, 50, 99), memory(site),
+        percentiles(gaps, 50, 95, 99), percentiles(lags, 50, 95, 99), Parts.of(site).memory_mb,
     )  # fmt: skip
 
 
@@ -191,7 +168,7 @@ async def swap(site: Site, conversation: str) -> float:
 
 def table(rows: list[Figures]) -> Table:
     shown = Table(title="through the site, beside its bare engine")
-    titles = "streams|bare tok/s|site tok/s|ratio|first ms (p95)|gap ms p50/p95/p99|ping ms p50/p99|MiB"
+    titles = "streams|bare tok/s|site tok/s|ratio|first ms (p95)|gap ms p50/p95/p99|ping ms p50/p95/p99|MiB"
     for title in titles.split("|"):
         shown.add_column(title, justify="right")
     for row in rows:
@@ -216,12 +193,12 @@ def model() -> Path:
     return make_tiny_policy(Path(tempfile.mkdtemp()) / "tiny")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.serving", description=__doc__)
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 4, 16, 32])
     parser.add_argument("--tokens", type=int, default=96)
     parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     home = Path(tempfile.mkdtemp(prefix="chamsae-bench-"))
     settings = {**LIMITS, "CHAMSAE_MAX_COMPLETION_TOKENS": str(options.tokens)}
     try:

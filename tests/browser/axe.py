@@ -18,7 +18,7 @@ RUN = """async ([tags, rules]) => {
   const runOnly = rules ? { type: "rule", values: rules } : { type: "tag", values: tags };
   const found = await axe.run(document, { runOnly, resultTypes: ["violations"] });
   return found.violations.map(({ id, impact, nodes }) =>
-    ({ id, impact, nodes: nodes.map((node) => `${node.target.join(" ")}: ${node.failureSummary.replace(/\\s+/g, " ")}`) }));
+    ({ id, impact, nodes: nodes.map((node) => `${node.target.join(" ")}: ${node.failureSummary}`) }));
 }"""
 
 
@@ -27,7 +27,9 @@ def grave(page: Page, *rules: str) -> list[str]:
     if not page.evaluate("'axe' in window"):
         page.evaluate(SCRIPT.read_text())
     found: list[dict[str, Any]] = page.evaluate(RUN, [TAGS, list(rules) or None])
-    return [f"{one['id']} {node}" for one in found if one["impact"] in GRAVE for node in one["nodes"]]
+    return [
+        f"{one['id']} {' '.join(node.split())}" for one in found if one["impact"] in GRAVE for node in one["nodes"]
+    ]
 
 
 def npm() -> list[str]:

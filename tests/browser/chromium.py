@@ -73,7 +73,7 @@ class Visitor:
 def visiting(browser: Browser, site: Site, name: str = "", **options: object) -> Iterator[Visitor]:
     options = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options}
     context = browser.new_context(**options)  # type: ignore[arg-type]
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(30_000)
     visitor = Visitor(site, context, context.new_page())
     visitor.watch()
     try:

@@ -8,45 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat import markdown
+from tests.attacks import ATTACKS
 
-ATTACKS = [
-    "<script>window.__pwned=1</script>",
-    "<img src=x onerror=window.__pwned=1>",
-    "<svg/onload=window.__pwned=1>",
-    "<iframe srcdoc='<script>window.__pwned=1</script>'></iframe>",
-    "<details open ontoggle=window.__pwned=1>x</details>",
-    "<math><mtext><table><mglyph><style><img src=x onerror=window.__pwned=1>",
-    "<a href='javascript:window.__pwned=1'>x</a>",
-    "<base href='http://evil.example/'><form action='http://evil.example/'><input type=submit></form>",
-    "<style>@import 'http://evil.example/x.css'</style><link rel=stylesheet href=http://evil.example/x.css>",
-    "<meta http-equiv=refresh content='0;url=http://evil.example/'>",
-    "<object data='javascript:window.__pwned=1'></object><embed src='http://evil.example/'>",
-    "[x](javascript:window.__pwned=1)",
-    "[x](JaVaScRiPt:window.__pwned=1)",
-    "[x](java&#x73;cript&colon;window.__pwned=1)",
-    "[x](&#106;avascript:window.__pwned=1 'title\" onmouseover=\"window.__pwned=1')",
-    "[x](data:text/html;base64,PHNjcmlwdD53aW5kb3cuX19wd25lZD0xPC9zY3JpcHQ+)",
-    "[x](vbscript:msgbox)",
-    '[x](//evil.example/ "x" onclick=alert)',
-    "[x](file:///etc/passwd)",
-    "<javascript:window.__pwned=1>",
-    "![x](http://evil.example/x.png)",
-    '![x" onerror="window.__pwned=1](http://evil.example/)',
-    "![a][b]\n\n[b]: http://evil.example/leak.png",
-    "[a]: javascript:window.__pwned=1\n\n[a]",
-    '```html"onload="window.__pwned=1\n<script>window.__pwned=1</script>\n```',
-    "```<script>window.__pwned=1</script>\nx\n```",
-    '```python class="k" style="x"\nprint(\'</code></pre><script>window.__pwned=1</script>\')\n```',
-    "| a |\n|---|\n| <script>window.__pwned=1</script> |\n",
-    "`<script>window.__pwned=1</script>`",
-    "$$\\href{javascript:window.__pwned=1}{x}$$",
-    "\u202egnirts\u202c \U000e0041\U000e0042 [x](https://a.example/\u202e)",
-    "<p style='position:fixed;inset:0'>x</p><div class='button primary' id='x'>Send</div>",
-    "&lt;script&gt;window.__pwned=1&lt;/script&gt; &#60;img src=x onerror=alert(1)&#62;",
-    "<!-- --!> <script>window.__pwned=1</script> -->",
-    "<![CDATA[<script>window.__pwned=1</script>]]>",
-    "<noscript><p title='</noscript><img src=x onerror=window.__pwned=1>'>",
-]
 ALLOWED = {tag: markdown.ATTRIBUTES.get(tag, set()) | ({"rel"} if tag == "a" else set()) for tag in markdown.TAGS}
 
 
