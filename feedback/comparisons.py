@@ -6,10 +6,12 @@ from django.db import transaction
 
 from accounts.models import User
 from chat import pairs
+from chat.history import turns_seen
 from chat.models import Chunk, Pair, Policy, Reply
 from feedback.errors import AlreadyChosen, Lapsed, NothingToCompare, NotSeenYet
 from feedback.identity import gives_away
 from feedback.models import Comparison
+from feedback.prompts import side_of
 
 State = Reply.State
 Choice = Comparison.Choice
@@ -47,6 +49,7 @@ def compare(pair: Pair, person: User, choice: str, seconds: float = 0) -> Compar
             seconds=seconds,
             is_simulated=person.is_simulated,
             discounted=IDENTITY if _tells(left, right) else "",
+            split=side_of(_context(left.reply)),
         )
 
 
@@ -73,6 +76,11 @@ def _sides(pair: Pair) -> tuple[Side, Side]:
             raise NotSeenYet
         raise NothingToCompare
     return left, right
+
+
+def _context(reply: Reply) -> list[dict[str, str]]:
+    """What both replies answer."""
+    return [{"role": turn["role"], "content": turn["content"]} for turn in turns_seen(reply.message)]
 
 
 def _text(reply: Reply) -> str:

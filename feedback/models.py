@@ -255,6 +255,8 @@ class Comparison(models.Model):
     choice = models.CharField(max_length=10, choices=Choice)
     discounted = models.CharField(max_length=20, blank=True)
     """Why it does not count (`identity`: a reply gave away who wrote it); empty if it does."""
+    split = models.CharField(max_length=10, choices=Prompt.Split, default=Prompt.Split.TRAIN, db_index=True)
+    """The side of what both replies answer, decided once from its hash."""
     seconds = models.FloatField(default=0)
     is_simulated = models.BooleanField(default=False)
     withdrawn_at = models.DateTimeField(null=True, blank=True)

@@ -30,8 +30,9 @@ def client(signed_in, carl):
 
 
 def make_pair(owner, texts=("Rain and sun.", "Light."), policies=(None, None), state=Reply.State.COMPLETE, **fields):
+    asks = fields.pop("asks", "What is a rainbow?")
     conversation = Conversation.objects.create(owner=owner, **fields)
-    asked = Message.objects.create(conversation=conversation, role="user", text="What is a rainbow?")
+    asked = Message.objects.create(conversation=conversation, role="user", text=asks)
     replies = []
     for text, policy in zip(texts, policies, strict=True):
         message = Message.objects.create(conversation=conversation, parent=asked, role="assistant", text=text)
