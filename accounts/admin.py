@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts import sockets
-from accounts.audit import broken_links, record
+from accounts.audit import broken_links, pseudonym, record
 from accounts.models import AuditEntry, User
 
 WATCHED = ("username", "is_active", "is_staff", "is_superuser", "suspended_until", "suspended_reason")
@@ -59,7 +59,11 @@ def acting(request: HttpRequest) -> User | None:
 
 
 def as_json(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value if isinstance(value, bool | None) else str(value) for name, value in values.items()}
+    """Names of people are told apart and not told: the log is never rewritten, and somebody may leave."""
+    told = {name: value if isinstance(value, bool | None) else str(value) for name, value in values.items()}
+    if "username" in told:
+        told["username"] = pseudonym(str(told["username"]))
+    return told
 
 
 @admin.register(AuditEntry)

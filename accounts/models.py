@@ -20,6 +20,8 @@ class User(AbstractUser):
     sees_side_by_side = models.BooleanField(_("two replies side by side now and then"), default=True)
     deletion_due_at = models.DateTimeField(_("to be deleted at"), null=True, blank=True)
     """The person asked for the removal of the account; until then they may take it back."""
+    erased_at = models.DateTimeField(_("erased"), null=True, blank=True, editable=False)
+    """The person is gone: the row keeps a made-up name alone, for the judgements and audit entries of theirs."""
 
     @property
     def is_suspended(self) -> bool:

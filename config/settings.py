@@ -93,7 +93,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; "
+        # What is deleted is overwritten: somebody who leaves is not to be found in free pages of the file.
+        "PRAGMA secure_delete=ON;",
     }
 else:
     # Under ASGI persistent connections leak with the threads that opened them; a pool does not.
@@ -145,6 +147,8 @@ CELERY_BEAT_SCHEDULE = {
     "start a cycle when enough was judged": {"task": "rlhf.tasks.start_due_cycle", "schedule": 60.0},
     "take over runs whose supervisor died": {"task": "rlhf.tasks.reap_runs", "schedule": 30.0},
     "keep ranking tasks in stock": {"task": "feedback.tasks.stock_tasks", "schedule": 30.0},
+    "erase accounts whose days are over": {"task": "accounts.tasks.erase_due_accounts", "schedule": 600.0},
+    "remove what was deleted weeks ago": {"task": "chat.tasks.remove_deleted_conversations", "schedule": 3600.0},
 }
 
 # --- people ---------------------------------------------------------------------------------------
@@ -164,6 +168,8 @@ LOGOUT_REDIRECT_URL = "sign_in"
 CSRF_FAILURE_VIEW = "accounts.errors.csrf_failure"
 READY_CHECKS = ["accounts.health.database"]
 """Dotted paths of what /readyz asks: each returns what is wrong, or nothing."""
+PERSONAL_DATA = ["rlhf.personal_data", "feedback.personal_data", "chat.personal_data", "accounts.personal_data"]
+"""Modules that know what is kept of a person (accounts.personal), those that know most first."""
 SIGN_UP_OPEN = env.flag("CHAMSAE_SIGN_UP", True)
 SIGN_UPS_PER_HOUR = env.whole("CHAMSAE_SIGN_UPS_PER_HOUR", 20)
 """Accounts that one address may make; 0: as many as it likes."""

@@ -3,8 +3,8 @@
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from chat.models import Message
-from feedback.models import Completion, Prompt, Ranking, Report, Violation
+from chat.models import Message, Reply
+from feedback.models import Comparison, Completion, Prompt, Ranking, Report, Thumb, Violation
 
 
 def prompts() -> QuerySet[Prompt]:
@@ -14,7 +14,11 @@ def prompts() -> QuerySet[Prompt]:
         conversation=OuterRef("message__conversation"),
         pk__lte=OuterRef("message_id"),
     )
-    consenting = Q(message__conversation__may_train=True, message__conversation__deleted_at__isnull=True)
+    consenting = Q(
+        message__conversation__may_train=True,
+        message__conversation__deleted_at__isnull=True,
+        message__conversation__owner__deletion_due_at__isnull=True,
+    )
     return Prompt.objects.filter(
         Q(source=Prompt.Source.SEED) | (Q(source=Prompt.Source.CONVERSATION) & consenting & ~Exists(kept_out))
     )
@@ -50,6 +54,7 @@ def violations() -> QuerySet[Violation]:
         message__never_train=False,
         message__conversation__may_train=True,
         message__conversation__deleted_at__isnull=True,
+        message__conversation__owner__deletion_due_at__isnull=True,
     )
     return Violation.objects.filter(
         ~suspended(),
@@ -59,6 +64,43 @@ def violations() -> QuerySet[Violation]:
     )
 
 
+def comparisons() -> QuerySet[Comparison]:
+    """Choices that count, between two replies that came to their end, in conversations that may train."""
+    sides = ("pair__left", "pair__right")
+    whole = {f"{side}__state": Reply.State.COMPLETE for side in sides}
+    texts = ("pair__message", *(f"{side}__message" for side in sides))
+    shown = {f"{text}__hidden_at": None for text in texts} | {f"{text}__never_train": False for text in texts}
+    return Comparison.objects.filter(
+        ~suspended(),
+        **whole,
+        **shown,
+        discounted="",
+        withdrawn_at=None,
+        pair__message__conversation__may_train=True,
+        pair__message__conversation__deleted_at=None,
+        pair__message__conversation__owner__deletion_due_at=None,
+        pair__message__conversation__owner__deletion_due_at=None,
+    )
+
+
+def thumbs() -> QuerySet[Thumb]:
+    """Thumbs on replies that came to their end, in conversations that may train."""
+    return Thumb.objects.filter(
+        ~Q(person__suspended_until__gt=timezone.now()),
+        person__is_active=True,
+        message__reply__state=Reply.State.COMPLETE,
+        message__hidden_at=None,
+        message__never_train=False,
+        message__conversation__may_train=True,
+        message__conversation__deleted_at=None,
+        message__conversation__owner__deletion_due_at=None,
+    )
+
+
 def suspended() -> Q:
-    """Judgements of people who are shut out: a ban takes them out of the next snapshot."""
-    return Q(annotator__suspended_until__gt=timezone.now()) | Q(annotator__is_active=False)
+    """Judgements of people who are shut out: a ban takes them out of the next snapshot.
+
+    Those of somebody who left stay, as nobody's.
+    """
+    closed = Q(annotator__is_active=False, annotator__erased_at__isnull=True)
+    return Q(annotator__suspended_until__gt=timezone.now()) | closed

@@ -6,15 +6,16 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from accounts import audit
 from accounts.models import User
 from chat import policies
 from chat.errors import NoLivePolicy
 from chat.models import Policy
-from feedback.models import Ranking, SimulatedAnnotator
+from feedback.models import Comparison, Ranking, SimulatedAnnotator
 from rlhf import leases, snapshots, verdict
-from rlhf.errors import CycleUnderWay, NotEnoughFeedback, NotEnoughSpace, StageFailed
+from rlhf.errors import CycleUnderWay, NotEnoughFeedback, NotEnoughSpace, SnapshotErased, StageFailed
 from rlhf.models import Run, Snapshot
 from rlhf.supervision import Supervisor
 
@@ -85,8 +86,9 @@ def judge_of(snapshot: Snapshot) -> dict[str, Any]:
     """The hidden preference itself where one alone made every judgement, else a reward model of its own, which
     sees only judgements that the candidate's reward model did not."""
     if snapshot.simulated_only:
-        people = Ranking.objects.filter(pk__in=snapshot.ranking_ids).values("annotator")
-        annotators = SimulatedAnnotator.objects.filter(user__in=people)
+        ranked = Ranking.objects.filter(pk__in=snapshot.ranking_ids).values("annotator")
+        chose = Comparison.objects.filter(pk__in=snapshot.comparison_ids).values("annotator")
+        annotators = SimulatedAnnotator.objects.filter(Q(user__in=ranked) | Q(user__in=chose))
         known = {(one.preference, tuple(sorted(one.flags.items()))) for one in annotators}
         if len(known) == 1:
             preference, flags = known.pop()
@@ -179,8 +181,10 @@ def with_run(judge: Mapping[str, Any], run: Run | None) -> dict[str, Any]:
 
 
 def resume(run: Run, *, actor: User | None) -> Run:
-    """Sets a failed or cancelled run on its way again, from its last checkpoint. CycleUnderWay."""
+    """Sets a failed or cancelled run on its way again, from its last checkpoint. CycleUnderWay, SnapshotErased."""
     target = run.parent or run
+    if target.snapshot is not None and target.snapshot.erased_at is not None:
+        raise SnapshotErased(target.snapshot.pk)
     try:
         with transaction.atomic():
             leases.requeue(target)

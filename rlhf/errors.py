@@ -31,6 +31,16 @@ class CycleUnderWay(RlhfError):
         super().__init__(_("A cycle is under way (run %(run)s). Wait for it, or cancel it.") % {"run": run_id})
 
 
+class SnapshotErased(RlhfError):
+    code = "snapshot_erased"
+
+    def __init__(self, snapshot_id: int) -> None:
+        self.snapshot_id = snapshot_id
+        super().__init__(
+            _("Somebody whose words this run was trained on has left, and its snapshot was removed. Start a new run.")
+        )
+
+
 class NotEnoughSpace(RlhfError):
     code = "disk_full"
 

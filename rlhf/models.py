@@ -29,8 +29,12 @@ class Snapshot(models.Model):
     until = models.DateTimeField()
     """Judgements made before this moment are in."""
     ranking_ids = models.JSONField(default=list)
+    comparison_ids = models.JSONField(default=list)
+    """Choices between two replies in the chat; `rankings` counts them, too."""
     held_out = models.PositiveIntegerField(default=0)
     """Preference pairs on held-out prompts, among `comparisons`."""
+    erased_at = models.DateTimeField(null=True, blank=True)
+    """Its files were removed because somebody whose words they held asked to be forgotten; the hash stays."""
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

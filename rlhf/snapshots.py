@@ -9,11 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from feedback import trainable
 from rlhf.errors import NotEnoughFeedback
-from rlhf.models import Run, Snapshot
+from rlhf.models import Run, Snapshot, Source
 from rlhf.snapshot_rows import Frozen, Line
 
 MANIFEST = "manifest.json"
@@ -33,7 +34,7 @@ def freeze(until: datetime | None = None) -> Snapshot:
     try:
         sha256 = write(draft, frozen.files())
         known = Snapshot.objects.filter(sha256=sha256).first()
-        if known is not None and not problems(known):
+        if known is not None and known.erased_at is None and not problems(known):
             return known
         target = folder / sha256[:20]
         shutil.rmtree(target, ignore_errors=True)  # of a writer that died, or damaged since
@@ -87,12 +88,21 @@ def row_of(frozen: Frozen, sha256: str, directory: str, until: datetime) -> Snap
         "simulated_only": frozen.is_simulated_only(),
         "until": until,
         "ranking_ids": [row.pk for row in frozen.rows],
+        "comparison_ids": [choice.pk for choice, _context in frozen.choices],
     }
-    return Snapshot.objects.get_or_create(sha256=sha256, defaults=fields)[0]
+    with transaction.atomic():
+        made = Snapshot.objects.get_or_create(sha256=sha256, defaults=fields)[0]
+        Source.objects.bulk_create(
+            [Source(snapshot=made, conversation_id=used) for used in sorted(frozen.conversations())],
+            ignore_conflicts=True,
+        )
+    return made
 
 
 def problems(snapshot: Snapshot) -> list[str]:
-    """What of a snapshot's files is not as it was frozen; empty if all is."""
+    """What of a snapshot's files is not as it was frozen; empty if all is. Of an erased one, nothing may be left."""
+    if snapshot.erased_at is not None:
+        return [f"snapshot {snapshot.pk}: erased, but {snapshot.path} is there"] if snapshot.path.exists() else []
     try:
         wanted = json.loads((snapshot.path / MANIFEST).read_text())["files"]
         found = {name: hashlib.sha256((snapshot.path / name).read_bytes()).hexdigest() for name in wanted}
@@ -105,7 +115,10 @@ def problems(snapshot: Snapshot) -> list[str]:
 
 
 def fresh_rankings() -> int:
-    """Rankings that may train and were not in the snapshot of the last cycle, however that ended."""
+    """Rankings, choices in the chat among them, that may train and were not in the snapshot of the last cycle,
+    however that ended."""
     last = Run.objects.filter(kind=Run.Kind.CYCLE).exclude(snapshot=None).first()
-    seen = set(last.snapshot.ranking_ids) if last is not None and last.snapshot is not None else set()
-    return len(set(trainable.rankings().values_list("pk", flat=True)) - seen)
+    before = last.snapshot if last is not None else None
+    seen = (set(before.ranking_ids), set(before.comparison_ids)) if before is not None else (set(), set())
+    now = (trainable.rankings(), trainable.comparisons())
+    return sum(len(set(rows.values_list("pk", flat=True)) - known) for rows, known in zip(now, seen, strict=True))

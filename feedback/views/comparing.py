@@ -69,7 +69,7 @@ def side_by_side(request: HttpRequest) -> HttpResponse:
     if "application/json" in request.headers.get("Accept", ""):
         return JsonResponse({"is_on": user.sees_side_by_side})
     messages.success(request, _("Your choice is saved."))
-    return redirect("home")
+    return redirect("account")
 
 
 def told(pair: Pair, winner: Reply, made: Comparison | None) -> JsonResponse:

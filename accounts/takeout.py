@@ -1,0 +1,43 @@
+"""Everything that the site keeps of a person, as a zip of JSON files."""
+
+import json
+from typing import IO
+from zipfile import ZIP_DEFLATED, ZipFile
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.utils import timezone
+
+from accounts import personal
+from accounts.models import User
+
+
+def write(person: User, target: IO[bytes]) -> None:
+    """One file a table, row by row; and `about.json`, which says what is in each and what is left out why."""
+    about: dict[str, object] = {"account": person.username, "made_at": timezone.now().isoformat()}
+    counts: dict[str, int] = {}
+    excluded: dict[str, str] = {}
+    with ZipFile(target, "w", ZIP_DEFLATED) as archive:
+        for app in personal.of_the_apps():
+            excluded |= app.EXCLUDED
+            for table in app.EXPORT:
+                with archive.open(f"tables/{table.label}.json", "w") as file:
+                    counts[table.label] = write_rows(table, person, file)
+            for name, document in getattr(app, "files", lambda _: ())(person):
+                archive.writestr(name, encoded(document))
+        archive.writestr("about.json", encoded(about | {"rows": counts, "left_out": excluded}))
+
+
+def write_rows(table: personal.Table, person: User, file: IO[bytes]) -> int:
+    """A JSON list; its length."""
+    count = 0
+    file.write(b"[")
+    for row in table.rows(person):
+        file.write(b",\n" if count else b"\n")
+        file.write(encoded(row))
+        count += 1
+    file.write(b"\n]\n")
+    return count
+
+
+def encoded(value: object) -> bytes:
+    return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False).encode()

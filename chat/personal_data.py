@@ -1,0 +1,54 @@
+"""What the chat keeps of a person, and what becomes of it when they leave: everything they said is removed."""
+
+from collections.abc import Collection, Iterator
+from uuid import UUID
+
+from accounts.models import User
+from accounts.personal import NotYet, Row, Table
+from chat import pairs, transfer
+from chat.models import Assistant, Conversation, Message, Reply
+
+
+def without_hidden(row: Row, person: User) -> Row:
+    """What a moderator has hidden is shown to nobody."""
+    return row | ({"text": "", "imported": None} if row["hidden_at"] else {})
+
+
+def without_blind(row: Row, person: User) -> Row:
+    """Who wrote a reply of an undecided pair is told after the choice."""
+    return row | ({"policy_id": None} if pairs.blind([row["id"]]) else {})
+
+
+EXPORT = (
+    Table("chat.Assistant", "owner"),
+    Table("chat.Conversation", "owner"),
+    Table("chat.Message", "conversation__owner", changed=without_hidden),
+    Table("chat.Reply", "message__conversation__owner", frozenset({"owner", "lease_until"}), without_blind),
+    Table("chat.Pair", "message__conversation__owner"),
+    Table("chat.TokenView", "reply__message__conversation__owner"),
+    Table("chat.SharedLink", "conversation__owner"),
+)
+EXCLUDED = {
+    "chat.Chunk": "the pieces of replies, whose text chat.Message has whole",
+}
+
+
+def files(person: User) -> Iterator[tuple[str, object]]:
+    """Each conversation as a file that can be read in again."""
+    for conversation in person.conversations.filter(deleted_at=None).order_by("created_at", "pk"):
+        yield f"conversations/{conversation.pk}.json", transfer.as_json(conversation)
+
+
+def forget_conversations(ids: Collection[UUID]) -> None:
+    """The rows themselves, with every message, reply, link and token below them."""
+    if Reply.objects.filter(message__conversation__in=ids, state__in=Reply.LIVE).exists():
+        raise NotYet("a reply is still being written")
+    Conversation.objects.filter(pk__in=ids).update(tip=None)
+    Message.objects.filter(conversation__in=ids).delete()
+    Conversation.objects.filter(pk__in=ids).delete()
+
+
+def forget_person(person: User) -> None:
+    """Their conversations, and their own assistants. One that an admin shared with everybody is the site's."""
+    forget_conversations(list(person.conversations.values_list("pk", flat=True)))
+    Assistant.objects.filter(owner=person, is_shared=False).delete()

@@ -1,0 +1,35 @@
+"""Removing conversations for good: those deleted weeks ago, and those of somebody who leaves."""
+
+from collections.abc import Collection
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import personal
+from chat.models import Conversation
+
+KEPT = timedelta(days=30)
+"""How long a deleted conversation can be restored."""
+AT_A_TIME = 200
+
+
+def remove_deleted() -> int:
+    """Removes conversations deleted longer than KEPT ago, each with all that hangs on it; how many."""
+    old = Conversation.objects.filter(deleted_at__lt=timezone.now() - KEPT).order_by("deleted_at")
+    removed = 0
+    for pk in list(old.values_list("pk", flat=True)[:AT_A_TIME]):
+        try:
+            remove([pk])
+        except personal.NotYet:
+            continue
+        removed += 1
+    return removed
+
+
+def remove(ids: Collection[UUID]) -> None:
+    """All or nothing. Raises personal.NotYet while something works on one of them."""
+    with transaction.atomic():
+        for app in personal.of_the_apps():
+            app.forget_conversations(ids)

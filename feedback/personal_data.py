@@ -1,0 +1,51 @@
+"""What judging keeps of a person, and what becomes of it when they leave.
+
+Their own words go: thumbs, comments, everything said of their conversations, and the tasks made of their messages
+with what others judged in them. Their judgements of other texts stay, as those of nobody: they were given to train
+the model, which has learned from them, and every snapshot knew them under a pseudonym alone.
+"""
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from accounts.models import User
+from accounts.personal import Table
+from feedback.models import Comparison, Prompt, Ranking, RankingTask, Report, Skip, Thumb
+
+EXPORT = (
+    Table("feedback.Thumb", "person"),
+    Table("feedback.Comparison", "annotator"),
+    Table("feedback.Ranking", "annotator"),
+    Table("feedback.Violation", "annotator"),
+    Table("feedback.Skip", "annotator"),
+    Table("feedback.Report", "reporter"),
+    Table("feedback.RankingTask", "leased_to"),
+    Table("feedback.Prompt", "message__conversation__owner"),
+)
+EXCLUDED = {
+    "feedback.Completion": "what policies wrote for annotators to judge",
+    "feedback.RuleVersion": "the rules are the site's, whoever worded them",
+    "feedback.SimulatedAnnotator": "belongs to programs, which cannot sign in",
+}
+
+
+def forget_conversations(ids: Collection[UUID]) -> None:
+    """The prompts made of them, with the tasks and judgements on those: what was judged is gone."""
+    tasks = RankingTask.objects.filter(prompt__message__conversation__in=ids)
+    Ranking.objects.filter(task__in=tasks).delete()
+    tasks.delete()
+    Prompt.objects.filter(message__conversation__in=ids).delete()
+
+
+def forget_person(person: User) -> None:
+    forget_conversations(list(person.conversations.values_list("pk", flat=True)))
+    Thumb.objects.filter(person=person).delete()
+    Comparison.objects.filter(annotator=person).delete()
+    Skip.objects.filter(annotator=person).delete()
+    Ranking.objects.filter(annotator=person).update(comment="")
+    Report.objects.filter(reporter=person).update(comment="")
+    held = RankingTask.objects.filter(leased_to=person)
+    free: dict[str, Any] = {"leased_to": None, "lease_until": None, "leased_at": None, "draft": {}, "shown_order": []}
+    held.filter(state=RankingTask.State.LEASED).update(state=RankingTask.State.OPEN, **free)
+    held.update(**free)

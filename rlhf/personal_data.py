@@ -1,0 +1,74 @@
+"""What training keeps of a person, and what becomes of it when they leave.
+
+Files of a snapshot that held their words are removed; its row stays, with the hash, as the record of what a policy
+was trained on. Who started a run or promoted a policy stays, under the made-up name of the account.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.personal import NotYet, Table
+from chat.models import Message
+from rlhf.models import Evaluation, Run, Snapshot
+
+EXPORT = (Table("rlhf.Source", "conversation__owner"),)
+EXCLUDED = {
+    "rlhf.Run": "the site's own record of training, whoever started it",
+    "rlhf.Metric": "figures of a run",
+    "rlhf.Evaluation": "figures of a policy",
+    "rlhf.Decision": "what the gate said of a policy",
+    "rlhf.Promotion": "the site's own record of which policy answered when",
+}
+
+
+def forget_conversations(ids: Collection[UUID]) -> None:
+    """Removes snapshots that held them, and what reports quoted of them. NotYet while one of them is trained on."""
+    snapshots = Snapshot.objects.filter(sources__conversation__in=ids, erased_at=None).distinct()
+    runs = list(Run.objects.filter(snapshot__in=list(snapshots)))
+    if any(run.is_live for run in runs):
+        raise NotYet("a run is training on a snapshot that holds words of theirs")
+    texts = set(Message.objects.filter(conversation__in=ids).exclude(text="").values_list("text", flat=True))
+    for evaluation in Evaluation.objects.filter(run__in=runs):
+        evaluation.report = without_quotes(evaluation.report, texts)
+        evaluation.save(update_fields=["report"])
+    results = [run.path / "result.json" for run in runs]
+    for run in runs:
+        run.result = without_quotes(run.result, texts)
+        run.save(update_fields=["result"])
+    held = list(snapshots)
+    folders = [snapshot.path for snapshot in held]
+    Snapshot.objects.filter(pk__in=[snapshot.pk for snapshot in held]).update(erased_at=timezone.now())
+    transaction.on_commit(partial(remove_files, folders, results, texts))
+
+
+def forget_person(person: User) -> None:
+    forget_conversations(list(person.conversations.values_list("pk", flat=True)))
+
+
+def without_quotes(report: Mapping[str, Any], texts: Collection[str]) -> dict[str, Any]:
+    """The report without those of its samples that answer one of the texts."""
+    samples = report.get("samples")
+    if not isinstance(samples, list):
+        return dict(report)
+    return {**report, "samples": [sample for sample in samples if sample.get("prompt") not in texts]}
+
+
+def remove_files(folders: Collection[Path], results: Collection[Path], texts: Collection[str]) -> None:
+    """After the commit: a crash in between leaves files of a snapshot that is marked as erased, which fsck tells."""
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    for result in results:
+        if result.exists():
+            draft = result.with_suffix(".tmp")
+            draft.write_text(json.dumps(without_quotes(json.loads(result.read_text()), texts)))
+            os.replace(draft, result)
