@@ -1,0 +1,21 @@
+"""The engine for a GPU: the policy's own safetensors in transformers, behind a small /v1 of ours in a child process.
+
+Weights are served as they were trained, without an export. It reads prompts anew each turn and is made for one model
+on one device: past that take vLLM or SGLang (chat.engines.openai).
+"""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from chat.engines.child import ChildEngine
+from chat.errors import BadPolicy
+
+
+class TransformersEngine(ChildEngine):
+    module = "chat.engines.transformers_server"
+    start_timeout_s: ClassVar[float] = 600.0
+
+    def config(self, directory: Path) -> dict[str, Any]:
+        if not any(directory.glob("*.safetensors")):
+            raise BadPolicy(f"{directory} holds no safetensors")
+        return {"directory": str(directory)}

@@ -1,0 +1,330 @@
+"""Completions of one model in a batch that grows and shrinks between two steps; each step writes a token of each.
+
+A prompt is read in parts, between steps, into a KV cache of its own, which then joins the cache of all, padded on the
+left. Where several completions share a prompt it is read once. Knows no Django and no HTTP.
+"""
+
+import inspect
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM, DynamicCache
+
+READ_TOKENS = 512
+"""Of a prompt between two steps: longer makes others wait, shorter makes the reading slower."""
+CONTEXT_OF_TEXT = 4
+"""Tokens before a token that its text may depend on."""
+LONGEST_CHARACTER = 4
+"""Bytes, and so tokens, of one; what is none by then never will be."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a caller wants of one prompt, in the words of /v1/completions."""
+
+    ids: list[int]
+    n: int
+    max_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    presence_penalty: float
+    frequency_penalty: float
+    seed: int | None
+    stop: tuple[str, ...]
+    logprobs: int | None
+
+
+@dataclass(frozen=True)
+class Written:
+    """News of one completion."""
+
+    index: int
+    text: str = ""
+    finish_reason: str = ""
+    tokens: tuple[dict[str, Any], ...] = ()
+    completion_tokens: int = 0
+    error: str = ""
+
+
+@dataclass(eq=False)
+class Row:
+    """One completion in the making."""
+
+    wish: Wish
+    index: int
+    tell: Callable[[Written], None]
+    generator: torch.Generator
+    text: "Text"
+    ids: list[int] = field(default_factory=list)
+    counts: Counter[int] = field(default_factory=Counter)
+    is_cancelled: bool = False
+    is_over: bool = False
+
+    @property
+    def length(self) -> int:
+        """Tokens in the cache: all but the newest."""
+        return len(self.wish.ids) + len(self.ids) - 1
+
+
+class Text:
+    """Tokens to text that may be shown: no broken character, nothing that may be the beginning of a stop string."""
+
+    def __init__(self, tokenizer: Tokenizer, before: Sequence[int], stops: tuple[str, ...]) -> None:
+        self.tokenizer, self.stops, self.held = tokenizer, stops, ""
+        self.shown = list(before[-CONTEXT_OF_TEXT:])
+        """The newest tokens whose text is known: what the next ones say may depend on them."""
+        self.new: list[int] = []
+
+    def add(self, number: int) -> tuple[str, bool]:
+        """What can be shown now, and whether a stop string has come."""
+        self.new.append(number)
+        self.held += self._decoded(is_last=False)
+        ends = [at for stop in self.stops if (at := self.held.find(stop)) >= 0]
+        if ends:
+            return self.held[: min(ends)], True
+        shown = len(self.held) - max((_overlap(self.held, stop) for stop in self.stops), default=0)
+        text, self.held = self.held[:shown], self.held[shown:]
+        return text, False
+
+    def rest(self) -> str:
+        """All that was held back, as when no further token comes; the beginning of a character is not shown."""
+        return self.held + self._decoded(is_last=True).rstrip("\ufffd")
+
+    def _decoded(self, *, is_last: bool) -> str:
+        before = self.tokenizer.decode(self.shown, skip_special_tokens=True)
+        text: str = self.tokenizer.decode(self.shown + self.new, skip_special_tokens=True)[len(before) :]
+        if text.endswith("\ufffd") and len(self.new) < LONGEST_CHARACTER and not is_last:
+            return ""
+        self.shown, self.new = (self.shown + self.new)[-CONTEXT_OF_TEXT:], []
+        return text
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Characters at the end of the text that begin the stop string."""
+    return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)
+
+
+@dataclass(eq=False)
+class Reading:
+    """A prompt that is being read, for one or several rows."""
+
+    rows: list[Row]
+    cache: Any
+    read: int = 0
+
+
+class Batch:
+    """Used by one thread. Rows come by `add`, every `work` brings them one token further."""
+
+    def __init__(self, directory: Path, slots: int) -> None:
+        is_cuda = torch.cuda.is_available()
+        self.device = torch.device("cuda" if is_cuda else "cpu")
+        self.slots = slots
+        self.model = AutoModelForCausalLM.from_pretrained(
+            directory,
+            dtype="auto" if is_cuda else torch.float32,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+        self.model.to(self.device).eval()
+        self.vocabulary: int = self.model.get_input_embeddings().num_embeddings
+        self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        self.ends = _ends(self.model)
+        newer = "cache" in inspect.signature(self.model.forward).parameters
+        self.cache_name = "cache" if newer else "past_key_values"
+        self.waiting: deque[list[Row]] = deque()
+        self.reading: Reading | None = None
+        self.rows: list[Row] = []
+        self.cache: Any = None
+
+    def add(self, wish: Wish, tell: Callable[[Written], None]) -> list[Row]:
+        rows = []
+        for index in range(wish.n):
+            generator = torch.Generator(self.device)
+            if wish.seed is None:
+                generator.seed()
+            else:
+                generator.manual_seed(wish.seed + index)
+            rows.append(Row(wish, index, tell, generator, Text(self.tokenizer, wish.ids, wish.stop)))
+        self.waiting.append(rows)
+        return rows
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.rows or self.reading or self.waiting)
+
+    @torch.inference_mode()
+    def work(self) -> None:
+        """Reads on in a prompt, then writes one token of every row. An error ends all that are under way."""
+        try:
+            self._read_on()
+            self._step()
+            self._drop()
+        except Exception as error:
+            self._fail(f"{type(error).__name__}: {error}")
+            raise
+
+    # --- prompts ------------------------------------------------------------------------------------------------
+
+    def _read_on(self) -> None:
+        if self.reading is None:
+            while self.waiting and all(row.is_cancelled for row in self.waiting[0]):
+                self.waiting.popleft()
+            if not self.waiting or len(self.rows) + len(self.waiting[0]) > self.slots:
+                return
+            self.reading = Reading(self.waiting.popleft(), DynamicCache())
+        reading = self.reading
+        if all(row.is_cancelled for row in reading.rows):
+            self.reading = None
+            return
+        ids = reading.rows[0].wish.ids
+        part = ids[reading.read : reading.read + READ_TOKENS]
+        logits = self.model(
+            torch.tensor([part], device=self.device),
+            **{self.cache_name: reading.cache},
+            position_ids=torch.arange(reading.read, reading.read + len(part), device=self.device).unsqueeze(0),
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[0, -1]
+        reading.read += len(part)
+        if reading.read == len(ids):
+            self.reading = None
+            self._join(reading)
+            for row in reading.rows:
+                self._choose(row, logits.float())
+
+    def _join(self, reading: Reading) -> None:
+        count = len(reading.rows)
+        if count > 1:
+            reading.cache.batch_repeat_interleave(count)
+        self.cache = reading.cache if self.cache is None else _beside(self.cache, reading.cache)
+        self.rows += reading.rows
+
+    # --- steps --------------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        """One more token of every row; the cache knows all of theirs but the newest."""
+        self._drop()
+        if not self.rows:
+            return
+        width = self.cache.get_seq_length() + 1
+        lengths = torch.tensor([row.length for row in self.rows], device=self.device)
+        places = torch.arange(width, device=self.device)
+        logits = self.model(
+            torch.tensor([[row.ids[-1]] for row in self.rows], device=self.device),
+            **{self.cache_name: self.cache},
+            attention_mask=(places >= width - 1 - lengths.unsqueeze(1)).long(),
+            position_ids=lengths.unsqueeze(1),
+            use_cache=True,
+        ).logits[:, -1]
+        for row, of_row in zip(self.rows, logits.float(), strict=True):
+            self._choose(row, of_row)
+
+    def _choose(self, row: Row, logits: torch.Tensor) -> None:
+        wish = row.wish
+        number = _sample(logits, row)
+        told = (self._told(number, logits, wish.logprobs),) if wish.logprobs is not None else ()
+        row.ids.append(number)
+        row.counts[number] += 1
+        if number in self.ends:
+            return self._end(row, row.text.rest(), "stop")
+        text, is_stopped = row.text.add(number)
+        if is_stopped:
+            return self._end(row, text, "stop", told)
+        if len(row.ids) >= wish.max_tokens:
+            return self._end(row, text + row.text.rest(), "length", told)
+        if text or told:
+            row.tell(Written(row.index, text, tokens=told))
+
+    def _end(self, row: Row, text: str, reason: str, told: tuple[dict[str, Any], ...] = ()) -> None:
+        row.is_over = True
+        row.tell(Written(row.index, text, reason, told, completion_tokens=len(row.ids)))
+
+    def _told(self, number: int, logits: torch.Tensor, top: int) -> dict[str, Any]:
+        logprobs = torch.log_softmax(logits, -1)
+        best = logprobs.topk(top) if top else None
+        others = zip(best.indices.tolist(), best.values.tolist(), strict=True) if best else ()
+        return {
+            **self._named(number, logprobs[number].item()),
+            "top_logprobs": [self._named(other, logprob) for other, logprob in others],
+        }
+
+    def _named(self, number: int, logprob: float) -> dict[str, Any]:
+        text = self.tokenizer.decode([number], skip_special_tokens=False)
+        return {"id": number, "token": text, "logprob": logprob}
+
+    # --- ends ---------------------------------------------------------------------------------------------------
+
+    def _drop(self) -> None:
+        """Takes rows that are over or cancelled out of the batch, and padding that nobody needs any more."""
+        kept = [index for index, row in enumerate(self.rows) if not (row.is_over or row.is_cancelled)]
+        if len(kept) == len(self.rows):
+            return
+        self.rows = [self.rows[index] for index in kept]
+        if not kept:
+            self.cache = None
+            return
+        self.cache.batch_select_indices(torch.tensor(kept, device=self.device))
+        width = max(row.length for row in self.rows)
+        for layer in self.cache.layers:
+            layer.keys, layer.values = layer.keys[:, :, -width:], layer.values[:, :, -width:]
+
+    def _fail(self, error: str) -> None:
+        rows = self.rows + (self.reading.rows if self.reading else [])
+        self.rows, self.reading, self.cache = [], None, None
+        for row in rows:
+            row.tell(Written(row.index, error=error))
+
+
+def _beside(first: Any, second: Any) -> Any:
+    """One cache of two, the shorter one padded on the left."""
+    width = max(first.get_seq_length(), second.get_seq_length())
+
+    def padded(states: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(states, (0, 0, width - states.shape[-2], 0))
+
+    return DynamicCache(
+        [
+            (
+                torch.cat([padded(one.keys), padded(other.keys)]),
+                torch.cat([padded(one.values), padded(other.values)]),
+            )
+            for one, other in zip(first.layers, second.layers, strict=True)
+        ]
+    )
+
+
+def _sample(logits: torch.Tensor, row: Row) -> int:
+    """Penalties (of what this completion holds), temperature, top_k, top_p, in this order."""
+    wish = row.wish
+    if wish.presence_penalty or wish.frequency_penalty:
+        logits = logits.clone()
+        for number, count in row.counts.items():
+            logits[number] -= wish.presence_penalty + wish.frequency_penalty * count
+    if wish.temperature == 0:
+        return int(logits.argmax())
+    logits = logits / wish.temperature
+    if 0 < wish.top_k < len(logits):
+        logits = logits.masked_fill(logits < logits.topk(wish.top_k).values[-1], -torch.inf)
+    probabilities = torch.softmax(logits, -1)
+    if wish.top_p < 1:
+        ranked, order = probabilities.sort(descending=True)
+        outside = order[ranked.cumsum(0) - ranked >= wish.top_p]  # the most probable one always stays
+        probabilities[outside] = 0
+    return int(torch.multinomial(probabilities, 1, generator=row.generator))
+
+
+def _ends(model: Any) -> frozenset[int]:
+    """Ids after which a completion is over."""
+    found: set[int] = set()
+    for config in (model.generation_config, model.config):
+        ends = getattr(config, "eos_token_id", None)
+        found |= set(ends if isinstance(ends, list) else [] if ends is None else [ends])
+    return frozenset(found)
