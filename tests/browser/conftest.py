@@ -1,8 +1,11 @@
 """A browser for the whole call, and visitors that end with a look at what went wrong on their pages."""
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.chromium import started, visiting
+
+expect.set_options(timeout=15_000)  # a machine that runs several suites at once is granted time
 
 
 @pytest.fixture(scope="session")

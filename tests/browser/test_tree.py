@@ -241,7 +241,7 @@ def test_what_did_not_fit_the_context_is_said(chatter):
     page = chatter.page
     for text in ("One thing.", "Another thing.", "A third thing."):
         ask(page, text)
-    notice = page.locator("[data-trimmed]")
+    notice = page.locator("article [data-trimmed]")
     expect(notice.nth(0)).to_be_hidden()
     expect(notice.nth(2)).to_contain_text("2")
     page.reload()
