@@ -116,6 +116,7 @@ editor.addEventListener("send", ({ detail: { turn, text, close } }) => {
   close();
   const { message, parent } = turn.dataset;
   turns.cutFrom(turn);
+  composer.field.focus();
   deliver({ text, parent: parent ? Number(parent) : null, edits: Number(message) });
 });
 
@@ -135,7 +136,9 @@ async function sync() {
   setTimeout(sync, 3000);
 }
 
+let hadFocus = false;
 path.addEventListener("laying", () => {
+  hadFocus = log.contains(document.activeElement);
   if (step) step.top = step.from.getBoundingClientRect().top;
 });
 
@@ -148,6 +151,7 @@ path.addEventListener("laid", ({ detail: drawn }) => {
   const reached = step && turns.message(step.to);
   if (reached) arrive(reached);
   else follower.grew();
+  if (hadFocus && !log.contains(document.activeElement)) log.focus({ preventScroll: true }); // what had it is gone
   log.dispatchEvent(new Event("path"));
 });
 
@@ -211,7 +215,8 @@ const handlers = {
   "reply.done": (frame) => {
     const text = turns.finish(frame);
     composer.setLive(Boolean(turns.live()));
-    if (text) announce(`${words.replied} ${text}`);
+    const ending = frame.state === "complete" ? "" : turns.stateOf(frame.reply);
+    if (text || ending) announce([text && `${words.replied} ${text}`, ending].filter(Boolean).join(" "));
   },
   error: (frame) => {
     const sent = outbox.take(frame.key);

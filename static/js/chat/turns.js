@@ -40,6 +40,11 @@ export class Turns extends EventTarget {
     return shown ? Number(shown.dataset.message) : null;
   }
 
+  /** What the page says of a reply beside its text: that it waits, stopped, was blocked. */
+  stateOf(reply) {
+    return this.reply(reply)?.querySelector("[data-state-words]").textContent ?? "";
+  }
+
   addPending(key, text, parent) {
     const turn = this.add("#user-turn");
     turn.dataset.pending = key;
