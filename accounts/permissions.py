@@ -78,6 +78,8 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "moderate": MODERATORS,
     "undo_moderation": MODERATORS,
     # rlhf
+    "lineage": SIGNED_IN,
+    "conversation_uses": SIGNED_IN,
     "training": MODERATORS,
     "training_under_way": MODERATORS,
     "runs": MODERATORS,

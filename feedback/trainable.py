@@ -79,7 +79,6 @@ def comparisons() -> QuerySet[Comparison]:
         pair__message__conversation__may_train=True,
         pair__message__conversation__deleted_at=None,
         pair__message__conversation__owner__deletion_due_at=None,
-        pair__message__conversation__owner__deletion_due_at=None,
     )
 
 

@@ -40,10 +40,12 @@ class Preflight:
 
 
 def look() -> Preflight:
-    rankings = trainable.rankings()
-    train = rankings.filter(task__prompt__split=Prompt.Split.TRAIN).count()
-    held_out = rankings.filter(task__prompt__split=Prompt.Split.HELD_OUT).count()
-    simulated = rankings.filter(is_simulated=True).count()
+    rankings, choices = trainable.rankings(), trainable.comparisons()
+    train, held_out = (
+        rankings.filter(task__prompt__split=split).count() + choices.filter(split=split).count()
+        for split in (Prompt.Split.TRAIN, Prompt.Split.HELD_OUT)
+    )
+    simulated = rankings.filter(is_simulated=True).count() + choices.filter(is_simulated=True).count()
     return Preflight(
         train=train,
         held_out=held_out,

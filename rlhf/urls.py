@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from rlhf.views import overview, policies, runs
+from rlhf.views import lineage, overview, policies, runs
 
 urlpatterns = [
+    path("messages/<int:message_id>/lineage/", lineage.reply_page, name="lineage"),
+    path("c/<uuid:conversation_id>/uses/", lineage.conversation_page, name="conversation_uses"),
     path("training/", overview.overview, name="training"),
     path("training/under-way/", overview.under_way, name="training_under_way"),
     path("training/start/", overview.start, name="start_cycle"),

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from chat import choices
 from chat.models import Policy
-from rlhf import promotion, trial, words
+from rlhf import lineage, promotion, trial, words
 from rlhf.errors import RlhfError
 from rlhf.forms import ForceForm
 from rlhf.models import Evaluation, Run
@@ -31,7 +31,7 @@ def policy_page(request: HttpRequest, name: str) -> HttpResponse:
     context = {
         "policy": policy,
         "run": run,
-        "lineage": lineage(policy),
+        "lineage": lineage.lineage(policy),
         "evaluations": policy.evaluations.select_related("baseline").order_by("-pk"),
         "promotions": policy.promotions.select_related("previous", "actor"),
         "descendants": policy.descendants.all(),
@@ -57,14 +57,6 @@ def put_on_trial(request: HttpRequest, name: str) -> HttpResponse:
     except RlhfError as error:
         messages.error(request, str(error))
     return redirect("policy", name)
-
-
-def lineage(policy: Policy) -> list[Policy]:
-    """From the base policy to this one."""
-    chain = [policy]
-    while chain[0].base is not None:
-        chain.insert(0, chain[0].base)
-    return chain
 
 
 @require_GET

@@ -120,7 +120,19 @@ export function keepFeedback(log, words, { say, announce, csrf }) {
 
   const headers = () => ({ Accept: "application/json", "X-CSRFToken": csrf() });
 
+  /** A turn that this page made has addresses without a number until the server gave it one. */
+  function number(event) {
+    const turn = event.target.closest?.(".turn.assistant");
+    if (!turn?.dataset.message) return;
+    for (const link of turn.querySelectorAll('a[href*="/messages/0/"]')) {
+      link.setAttribute("href", link.getAttribute("href").replace("/0/", `/${turn.dataset.message}/`));
+    }
+  }
+
   // --- events --------------------------------------------------------------------------------------
+
+  log.addEventListener("pointerover", number);
+  log.addEventListener("focusin", number);
 
   log.addEventListener("click", (event) => {
     const turn = event.target.closest(".turn.assistant");

@@ -1,0 +1,89 @@
+"""Where a policy comes from, step by step, and where a conversation went: what a person may know of both."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chat.models import Conversation, Policy
+from rlhf.models import Decision, Evaluation, Promotion, Run, Snapshot, Source
+
+
+@dataclass(frozen=True)
+class Step:
+    """One policy: what made it, what it learnt from, what was measured, and how it came to answer. Counts and
+    figures only, no judgement and no text."""
+
+    policy: Policy
+    run: Run | None
+    snapshot: Snapshot | None
+    reward_model: Mapping[str, Any]
+    """The reward model's result; empty where none was trained."""
+    evaluation: Evaluation | None
+    decision: Decision | None
+    promotion: Promotion | None
+    """The newest by which it became live."""
+
+
+def lineage(policy: Policy) -> list[Policy]:
+    """From the base policy to this one."""
+    chain = [policy]
+    while chain[0].base is not None:
+        chain.insert(0, chain[0].base)
+    return chain
+
+
+def steps(policy: Policy) -> list[Step]:
+    """The policy first, then what it was trained from, to the base."""
+    return [step(one) for one in reversed(lineage(policy))]
+
+
+def step(policy: Policy) -> Step:
+    run = policy.runs.filter(kind=Run.Kind.POLICY).select_related("snapshot", "reward_model").order_by("pk").first()
+    evaluation = policy.evaluations.select_related("baseline").order_by("-pk").first()
+    learned = run.reward_model if run is not None else None
+    return Step(
+        policy=policy,
+        run=run,
+        snapshot=run.snapshot if run is not None else None,
+        reward_model=learned.result if learned is not None else {},
+        evaluation=evaluation,
+        decision=evaluation.newest_decision() if evaluation is not None else None,
+        promotion=policy.promotions.select_related("actor").order_by("-pk").first(),
+    )
+
+
+@dataclass(frozen=True)
+class Use:
+    """A snapshot that judgements on a conversation went into, and what came of it."""
+
+    snapshot: Snapshot
+    runs: list[Run]
+    """Cycles and runs of their own that read the snapshot."""
+    policies: list[Policy]
+    """Trained on it, or further from one that was."""
+
+
+def uses_of(conversation: Conversation) -> list[Use]:
+    sources = Source.objects.filter(conversation=conversation).select_related("snapshot").order_by("-snapshot")
+    return [use(source.snapshot) for source in sources]
+
+
+def use(snapshot: Snapshot) -> Use:
+    trained = Policy.objects.filter(runs__snapshot=snapshot, runs__kind=Run.Kind.POLICY)
+    return Use(
+        snapshot=snapshot,
+        runs=list(snapshot.runs.filter(parent=None).order_by("pk")),
+        policies=with_descendants(trained),
+    )
+
+
+def with_descendants(policies: Iterable[Policy]) -> list[Policy]:
+    """By version, each once."""
+    found: dict[int, Policy] = {}
+    waiting = list(policies)
+    while waiting:
+        policy = waiting.pop()
+        if policy.pk not in found:
+            found[policy.pk] = policy
+            waiting.extend(policy.descendants.all())
+    return sorted(found.values(), key=lambda policy: policy.version)

@@ -1,0 +1,37 @@
+"""For the owner of a conversation alone: where a reply comes from, and what the conversation was used for."""
+
+import uuid
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+
+from chat import pairs
+from chat.errors import StillBlind
+from chat.models import Conversation, Reply
+from rlhf import lineage
+from rlhf.views.overview import user_of
+
+
+@require_safe
+def reply_page(request: HttpRequest, message_id: int) -> HttpResponse:
+    """404 for a stranger's reply as for one that never was; of a blind one only that it is."""
+    reply = get_object_or_404(
+        Reply.objects.select_related("message__conversation", "policy__base"),
+        message=message_id,
+        message__hidden_at=None,
+        message__conversation__owner=user_of(request),
+        message__conversation__deleted_at=None,
+    )
+    if pairs.is_blind(reply):
+        context = {"reply": reply, "problem": StillBlind.message}
+        return render(request, "rlhf/lineage.html", context, status=409)
+    steps = lineage.steps(reply.policy) if reply.policy is not None else []
+    return render(request, "rlhf/lineage.html", {"reply": reply, "steps": steps})
+
+
+@require_safe
+def conversation_page(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """The snapshots, runs and policies that used the conversation."""
+    shown = get_object_or_404(Conversation, pk=conversation_id, owner=user_of(request), deleted_at=None)
+    return render(request, "rlhf/uses.html", {"conversation": shown, "uses": lineage.uses_of(shown)})
