@@ -249,12 +249,21 @@ document.querySelector("#consent").addEventListener("change", async (event) => {
     const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
     if (!answer.ok) throw new Error(String(answer.status));
     say("");
+    showUses(!event.target.checked);
   } catch (error) {
     console.warn(error);
     event.target.checked = !event.target.checked;
     say(words.consentFailed);
   }
 });
+
+/** Who withdraws consent is shown the way to what has learnt already. */
+function showUses(isWithdrawn) {
+  const link = document.querySelector("#uses");
+  link.href = `/c/${words.conversation}/uses/`;
+  link.hidden = !isWithdrawn;
+  if (isWithdrawn) announce(words.consentWithdrawn);
+}
 
 for (const button of document.querySelectorAll("[data-suggestion]")) {
   button.addEventListener("click", () => composer.submit(button.textContent.trim()));
