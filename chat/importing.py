@@ -294,4 +294,4 @@ def is_number(value: Any) -> bool:
 
 def is_text(text: str) -> bool:
     """Whether a database can hold it: no zero character, and no half of a surrogate pair."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return "\0" not in text and not any(0xD800 <= ord(character) <= 0xDFFF for character in text)

@@ -1,0 +1,339 @@
+"""A chatter and their conversations: found, renamed, pinned, archived, deleted and back, shared, saved and read in."""
+
+import json
+import re
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.site import running_site
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with running_site(tmp_path_factory.mktemp("site"), CHAMSAE_MESSAGES_PER_MINUTE="1000") as site:
+        yield site
+
+
+@pytest.fixture
+def page(visit, site):
+    page = visit(site, "chatter").page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    return page
+
+
+def talk(page, site, text):
+    """A new conversation with one message, whose reply has come; its address."""
+    page.goto(site.url + "/")
+    page.fill("#text", text)
+    page.press("#text", "Enter")
+    expect(page.locator("article.assistant >> nth=-1")).to_have_attribute("data-state", "complete")
+    page.wait_for_url(re.compile(r"/c/[0-9a-f-]+/$"))
+    expect(line(page, text)).to_be_visible()
+    return page.url
+
+
+def line(page, title):
+    return page.locator("#list [data-item]", has_text=title).first
+
+
+def open_menu(page, title):
+    item = line(page, title)
+    item.hover()
+    item.locator("summary").click()
+    return item
+
+
+def choose(page, title, verb):
+    open_menu(page, title).get_by_role("button", name=verb, exact=True).click()
+
+
+def test_a_word_of_a_message_finds_its_conversation_and_opens_it_there(page, site):
+    talk(page, site, "딱따구리는 왜 나무를 쪼나요?")
+    talk(page, site, "Something about rivers")
+    page.fill("#search", "딱따구리")
+    found = page.locator("#list .item-hit mark")
+    expect(found).to_have_text("딱따구리")
+    expect(page.locator("#list [data-item]")).to_have_count(1)
+    page.click("#list [data-item] > a")
+    expect(page.locator(".turn.found [data-text]")).to_contain_text("딱따구리")
+    assert page.url.endswith("/"), "the address is that of the conversation"
+    page.fill("#search", "no such word anywhere")
+    expect(page.locator("#list")).to_contain_text("No title or message holds these words.")
+    page.fill("#search", "")
+    expect(line(page, "Something about rivers")).to_be_visible()
+
+
+def test_a_message_on_another_path_is_opened_when_it_is_found(page, site):
+    talk(page, site, "A question about otters")
+    page.locator("article.assistant [data-regenerate]").locator("visible=true").click()
+    expect(page.locator("article.assistant")).to_have_attribute("data-state", "complete")
+    page.locator("article.user").hover()
+    page.locator("article.user [data-edit]").click()
+    editor = page.locator("article.user textarea, form.edit textarea, [data-editor] textarea").first
+    editor.fill("A question about beavers")
+    editor.press("Enter")
+    expect(page.locator("article.user [data-text]")).to_have_text("A question about beavers")
+    expect(page.locator("article.assistant >> nth=-1")).to_have_attribute("data-state", "complete")
+    page.fill("#search", "otters")
+    page.click("#list [data-item]:has(.item-hit) > a")
+    expect(page.locator(".turn.found [data-text]")).to_have_text("A question about otters")
+
+
+def test_a_title_is_changed_where_it_stands_and_escape_leaves_it(page, site):
+    talk(page, site, "Rename me please")
+    choose(page, "Rename me please", "Rename")
+    field = page.locator("#list [data-rename]:not([hidden]) input[name=title]")
+    expect(field).to_be_focused()
+    field.fill("이름을 바꿈")
+    field.press("Enter")
+    expect(line(page, "이름을 바꿈")).to_be_visible()
+    expect(page.locator("#title")).to_have_text("이름을 바꿈")
+    expect(page).to_have_title(re.compile("이름을 바꿈"))
+    page.dblclick("#title")
+    head = page.locator(".talk-head [data-rename] input[name=title]")
+    expect(head).to_be_focused()
+    head.fill("never kept")
+    head.press("Escape")
+    expect(page.locator("#title")).to_have_text("이름을 바꿈")
+    page.reload()
+    expect(page.locator("#title")).to_have_text("이름을 바꿈")
+
+
+def test_pinned_stands_first_and_archived_out_of_the_way(page, site):
+    talk(page, site, "To be pinned")
+    talk(page, site, "To be archived")
+    choose(page, "To be pinned", "Pin")
+    expect(page.locator("#list h2").first).to_have_text("Pinned")
+    expect(page.locator("#list [data-item]").first).to_contain_text("To be pinned")
+    choose(page, "To be archived", "Archive")
+    expect(page.locator("#toast")).to_contain_text("is in the archive")
+    expect(page.locator("#list [data-item]", has_text="To be archived")).to_have_count(0)
+    page.get_by_role("link", name="Archive", exact=True).click()
+    expect(page.locator("#list [data-item]")).to_have_count(1)
+    choose(page, "To be archived", "Take out of the archive")
+    page.get_by_role("link", name="All conversations").click()
+    expect(line(page, "To be archived")).to_be_visible()
+    choose(page, "To be pinned", "Unpin")
+    expect(page.locator("#list h2", has_text="Pinned")).to_have_count(0)
+
+
+def test_a_deleted_conversation_comes_back_by_undo(page, site):
+    address = talk(page, site, "Deleted by mistake")
+    talk(page, site, "Stays open")
+    choose(page, "Deleted by mistake", "Delete")
+    expect(page.locator("#list [data-item]", has_text="Deleted by mistake")).to_have_count(0)
+    undo = page.locator("#toast [data-undo]")
+    expect(undo).to_be_focused()
+    undo.press("Enter")
+    expect(line(page, "Deleted by mistake")).to_be_visible()
+    page.goto(address)
+    choose(page, "Deleted by mistake", "Delete")
+    expect(page.locator(".notice.undo")).to_contain_text("is deleted")
+    page.locator(".notice.undo button").click()
+    expect(page).to_have_url(address)
+
+
+def test_what_cannot_be_done_is_said_and_changes_nothing(page, site):
+    talk(page, site, "Stays as it is")
+    page.route("**/pin/", lambda route: route.abort())
+    choose(page, "Stays as it is", "Pin")
+    expect(page.locator("#toast")).to_contain_text("Nothing was changed")
+    expect(page.locator("#list h2", has_text="Pinned")).to_have_count(0)
+
+
+@pytest.fixture
+def forgiving(visit, site):
+    """A visitor whose aborted request is no error of the page."""
+    return visit(site, "chatter")
+
+
+def test_a_link_shows_the_conversation_to_a_stranger_until_it_is_revoked(page, site, visit):
+    talk(page, site, "Shared with the world")
+    page.locator("#conversation-menu summary").click()
+    page.locator("#conversation-menu [data-share]").click()
+    dialog = page.locator("#share")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("button", name="Make a link").click()
+    expect(dialog.locator(".link")).to_have_count(1)
+    dialog.locator("[data-copy-link]").click()
+    expect(dialog.locator("[data-copy-link]")).to_have_text("Copied")
+    address = page.evaluate("navigator.clipboard.readText()")
+    assert address == dialog.locator(".link-address").input_value()
+    stranger = visit(site).page
+    stranger.goto(address)
+    expect(stranger.locator("article.user")).to_contain_text("Shared with the world")
+    assert stranger.locator("main textarea, main form").count() == 0
+    dialog.get_by_role("button", name="Revoke").click()
+    expect(dialog.locator(".link")).to_have_count(0)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    assert stranger.request.get(address).status == 404
+
+
+def test_a_saved_conversation_can_be_read_in(page, site, tmp_path):
+    talk(page, site, "Saved and read in")
+    open_menu(page, "Saved and read in")
+    with page.expect_download() as saving:
+        line(page, "Saved and read in").get_by_role("link", name="Save as JSON").click()
+    file = tmp_path / "c.json"
+    saving.value.save_as(file)
+    saved = json.loads(file.read_text())
+    assert saving.value.suggested_filename == "Saved and read in.json"
+    page.get_by_role("link", name="Import", exact=True).click()
+    page.set_input_files("#file", file)
+    page.locator("main form button.primary").click()
+    expect(page.locator("article.user [data-text]")).to_have_text("Saved and read in")
+    expect(page.locator("article.assistant")).to_contain_text("imported")
+    page.fill("#text", "Go on from here")
+    page.press("#text", "Enter")
+    expect(page.locator("article.assistant >> nth=-1")).to_have_attribute("data-state", "complete")
+    expect(page.locator("article.user")).to_have_count(2)
+    saved["messages"][0]["parent"] = 99
+    file.write_text(json.dumps(saved))
+    page.goto(site.url + "/conversations/import/")
+    page.set_input_files("#file", file)
+    with page.expect_response("**/conversations/import/"):
+        page.locator("main form button.primary").click()
+    expect(page.get_by_role("alert")).to_contain_text("messages[0].parent")
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_question_mark_shows_the_keys_but_not_while_one_writes(page, site):
+    page.goto(site.url + "/")
+    sheet = page.locator("#shortcuts")
+    page.fill("#text", "")
+    page.press("#text", "?")
+    expect(sheet).to_be_hidden()
+    expect(page.locator("#text")).to_have_value("?")
+    page.press("#text", "Control+/")
+    expect(sheet).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+    page.locator("#log").focus()
+    page.keyboard.press("?")
+    expect(sheet).to_be_visible()
+    page.keyboard.press("?")
+    expect(sheet).to_be_hidden()
+    page.locator("[data-shortcuts]").click()
+    expect(sheet).to_be_visible()
+    sheet.get_by_role("button", name="Close").click()
+    expect(sheet).to_be_hidden()
+
+
+def test_each_key_of_the_sheet_does_what_it_says(page, site):
+    address = talk(page, site, "Keys of this page")
+    page.locator("#log").focus()
+    page.keyboard.press("Control+k")
+    expect(page.locator("#search")).to_be_focused()
+    page.keyboard.press("Shift+Escape")
+    expect(page.locator("#text")).to_be_focused()
+    page.keyboard.press("Control+Shift+C")
+    reply = page.locator("article.assistant [data-text]").inner_text().strip()
+    page.wait_for_function("async text => (await navigator.clipboard.readText()).trim() === text", arg=reply)
+    page.keyboard.press("Control+Shift+S")
+    expect(page.locator("#conversations")).to_be_hidden()
+    page.reload()
+    expect(page.locator("#conversations")).to_be_hidden()
+    page.keyboard.press("Control+k")
+    expect(page.locator("#search")).to_be_focused()
+    page.locator("#log").focus()
+    page.keyboard.press("F2")
+    expect(page.locator(".talk-head [data-rename] input[name=title]")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+Shift+O")
+    page.wait_for_url(site.url + "/")
+    page.goto(address)
+    page.locator("#log").focus()
+    page.keyboard.press("Control+Shift+Backspace")
+    expect(page.locator(".notice.undo")).to_be_visible()
+
+
+def test_escape_stops_a_reply_but_not_one_that_a_menu_hides(page, site):
+    page.goto(site.url + "/")
+    page.fill("#text", "Tell me something long")
+    page.press("#text", "Enter")
+    reply = page.locator("article.assistant >> nth=-1")
+    expect(reply).to_have_attribute("data-state", "streaming")
+    page.locator("[data-shortcuts]").click()
+    page.keyboard.press("Escape")
+    expect(page.locator("#shortcuts")).to_be_hidden()
+    assert reply.get_attribute("data-state") == "streaming"
+    page.keyboard.press("Escape")
+    expect(reply).to_have_attribute("data-state", "stopped")
+
+
+def test_the_list_opens_and_is_searched_on_a_phone(visit, site):
+    page = visit(site, "chatter", viewport={"width": 390, "height": 844}).page
+    talk_address = site.url + "/"
+    page.goto(talk_address)
+    expect(page.locator("#conversations")).to_be_hidden()
+    page.keyboard.press("Control+k")
+    expect(page.locator("#search")).to_be_focused()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+# --- one's own account ---------------------------------------------------------------------------------------------
+
+
+def test_settings_are_found_and_the_data_is_a_zip(page, site):
+    page.goto(site.url + "/")
+    page.locator(".bar details.menu summary").click()
+    page.get_by_role("link", name="Settings").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Settings")
+    page.get_by_role("button", name="Switch off").click()
+    expect(page.get_by_text("You do not see them.")).to_be_visible()
+    page.get_by_role("button", name="Switch on").click()
+    with page.expect_download() as saving:
+        page.get_by_role("link", name="Download my data").click()
+    assert re.fullmatch(r"chamsae-chatter-\d{4}-\d\d-\d\d\.zip", saving.value.suggested_filename)
+    page.get_by_role("button", name="한국어").last.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("설정")
+    page.get_by_role("button", name="English").last.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Settings")
+
+
+def test_who_leaves_can_come_back_and_open_tabs_are_told(visit, site):
+    site.manage(
+        "shell",
+        "-c",
+        "from accounts.models import User; User.objects.create_user('leaver', password='chamsae-demo')",
+    )
+    visitor = visit(site, "leaver")
+    page, other = visitor.page, visitor.context.new_page()
+    talk(other, site, "In another tab")
+    page.goto(site.url + "/account/")
+    page.locator("main").get_by_role("link", name="Delete my account").click()
+    page.fill("input[name=password]", "chamsae-demo")
+    page.locator("main form button.danger").click()
+    expect(page).to_have_url(re.compile("/sign-in/"))
+    expect(page.locator(".notices")).to_contain_text("will be deleted on")
+    expect(other.locator("#connection")).to_contain_text("signed out", timeout=15_000)
+    visitor.sign_in("leaver")
+    keep = page.get_by_role("button", name="Keep my account")
+    expect(keep).to_be_visible()
+    keep.click()
+    expect(page.locator(".notices")).to_contain_text("stays as it is")
+    expect(keep).to_have_count(0)
+    page.goto(site.url + "/")
+    expect(line(page, "In another tab")).to_be_visible()
+
+
+def test_after_the_days_the_worker_forgets(visit, site):
+    site.manage(
+        "shell",
+        "-c",
+        "from accounts.models import User; from django.utils import timezone;"
+        "User.objects.create_user('forgotten', password='chamsae-demo', deletion_due_at=timezone.now());"
+        "from accounts.tasks import erase_due_accounts; erase_due_accounts.delay()",
+    )
+    deadline = time.monotonic() + 60
+    asks = "from accounts.models import User; print(User.objects.filter(username='forgotten').count())"
+    while site.manage("shell", "--verbosity", "0", "-c", asks).strip() != "0":
+        assert time.monotonic() < deadline, site.logs()
+        time.sleep(1)
