@@ -66,6 +66,8 @@ class EngineProcess(models.Model):
     host = models.CharField(max_length=200, blank=True)
     error = models.TextField(blank=True)
     started_at = models.DateTimeField(default=timezone.now)
+    ready_at = models.DateTimeField(null=True)
+    """When it first answered; None if it never did."""
     heartbeat_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -21,7 +21,7 @@ from chat.models import Chunk, Message, Policy, Reply
 
 State = Reply.State
 QUEUE_PATIENCE = timedelta(seconds=60)
-"""How long a reply waits in the queue while no engine is ready for it."""
+"""How long a reply waits in the queue while no engine is there for it."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def reap(*, except_owner: str = "") -> int:
     forgotten = Q(state=State.QUEUED, stop_requested=True)
     impatient = Q(state=State.QUEUED, queued_at__lt=now - QUEUE_PATIENCE)
     for lane in Reply.objects.filter(impatient).order_by().values_list("policy", flat=True).distinct():
-        if not waiting.is_coming(lane):
+        if not waiting.is_served(lane, QUEUE_PATIENCE):  # the engine may be restarting
             forgotten |= impatient & Q(policy=lane)
     for reply in Reply.objects.filter(expired | forgotten).order_by("pk"):
         still = Reply.objects.filter(expired | forgotten, pk=reply.pk)

@@ -58,7 +58,7 @@ def waits(ids: Collection[int]) -> dict[int, Wait]:
 
 def engine_of(lane: Lane) -> tuple[EngineState, int | None]:
     """How the lane's engine is, and the policy that it serves if it is ready."""
-    rows = EngineProcess.objects.filter(policy=lane) if lane is not None else _default_rows()
+    rows = _rows(lane)
     fresh = timezone.now() - ENGINE_FRESH
     ready = rows.filter(state=EngineProcess.State.READY, heartbeat_at__gt=fresh)
     row = (ready if lane is not None else ready.filter(is_default=True)).order_by("-pk").first()
@@ -69,20 +69,22 @@ def engine_of(lane: Lane) -> tuple[EngineState, int | None]:
     return ("restarting" if died_lately else "starting"), None
 
 
-def is_coming(lane: Lane) -> bool:
-    """Whether an engine answers the lane, or is being started for it."""
+def is_served(lane: Lane, within: timedelta) -> bool:
+    """Whether an engine answers the lane, did so within that time, or is being started for the policy it names."""
     if engine_of(lane)[0] == "ready":
         return True
-    fresh = timezone.now() - ENGINE_FRESH
-    starting = EngineProcess.objects.filter(state=EngineProcess.State.STARTING, heartbeat_at__gt=fresh)
-    return lane is not None and starting.filter(policy=lane).exists()
+    now = timezone.now()
+    known = Q(ready_at__isnull=False, heartbeat_at__gt=now - within)
+    if lane is not None:
+        known |= Q(state=EngineProcess.State.STARTING, heartbeat_at__gt=now - ENGINE_FRESH)
+    return _rows(lane).filter(known).exists()
 
 
 def seconds_to_room(lane: Lane = None) -> float | None:
     """About how long until the next reply of the lane starts, which is when the queue has room again."""
     _, policy = engine_of(lane)
     seconds = _seconds(1, policy) if policy is not None else None
-    return float(max(1, seconds[0])) if seconds else None
+    return float(seconds[0]) if seconds else None
 
 
 def play_forward(length: int, slots: int, running_s: Sequence[float], usual_s: float) -> list[float]:
@@ -115,7 +117,7 @@ def _seconds(length: int, policy: int) -> list[int] | None:
     running = Reply.objects.filter(state=Reply.State.STREAMING, policy=policy).exclude(started_at=None)
     started = [at for at in running.values_list("started_at", flat=True) if at]
     running_s = [(now - at).total_seconds() for at in started]
-    return [rounded(start) for start in play_forward(length, settings.CHAT_ENGINE_SLOTS, running_s, usual)]
+    return [max(1, rounded(start)) for start in play_forward(length, settings.CHAT_ENGINE_SLOTS, running_s, usual)]
 
 
 def usual_seconds(policy: int) -> float | None:
@@ -135,5 +137,7 @@ def usual_seconds(policy: int) -> float | None:
     return None
 
 
-def _default_rows() -> QuerySet[EngineProcess]:
-    return EngineProcess.objects.filter(Q(policy__is_live=True) | Q(is_default=True))
+def _rows(lane: Lane) -> QuerySet[EngineProcess]:
+    return EngineProcess.objects.filter(
+        Q(policy__is_live=True) | Q(is_default=True) if lane is None else Q(policy=lane)
+    )

@@ -338,7 +338,7 @@ def _create_row(policy: Policy) -> int:
 
 def _set_ready(row: int, url: str, pid: int | None) -> None:
     now = timezone.now()
-    EngineProcess.objects.filter(pk=row).update(state=State.READY, url=url, pid=pid, heartbeat_at=now)
+    EngineProcess.objects.filter(pk=row).update(state=State.READY, url=url, pid=pid, ready_at=now, heartbeat_at=now)
 
 
 def _set_state(row: int, state: EngineProcess.State, error: str = "") -> None:
