@@ -1,5 +1,7 @@
 // The path that is open, as the server draws it: laid over the page, which keeps what it already shows.
 
+const PATIENCE_MS = 10_000;
+
 export class Path extends EventTarget {
   constructor(log, words) {
     super();
@@ -22,20 +24,22 @@ export class Path extends EventTarget {
   }
 
   async fetched() {
-    let version, html;
-    try {
-      do {
-        version = this.version;
-        const answer = await fetch(`/c/${this.words.conversation}/path/`, { headers: { Accept: "text/html" } });
-        if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
-        html = await answer.text();
-      } while (version !== this.version);
-    } catch (error) {
-      console.warn(error);
-      return false;
+    for (;;) {
+      const version = this.version;
+      const html = await this.drawn().catch((error) => console.warn(error));
+      if (html === undefined) return false;
+      if (version === this.version) this.lay(html);
+      if (version === this.version) return true; // else whoever heard of it knows of something newer
     }
-    this.lay(html);
-    return true;
+  }
+
+  async drawn() {
+    const answer = await fetch(`/c/${this.words.conversation}/path/`, {
+      headers: { Accept: "text/html" },
+      signal: AbortSignal.timeout(PATIENCE_MS), // a dead line may never say so
+    });
+    if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
+    return answer.text();
   }
 
   lay(html) {
