@@ -1,8 +1,11 @@
 """Bulk completions on the real llama.cpp server with a tiny random policy."""
 
+from dataclasses import replace
+
 import pytest
 
 from chat import completions
+from chat.engines.child import ChildEngine
 from chat.engines.engine import Parameters
 from chat.errors import EngineDown, TooLong
 
@@ -42,3 +45,23 @@ def test_an_engine_that_fails_is_an_error_of_its_class(scripted_policy, script, 
     script.fail_after = 2
     with pytest.raises(EngineDown):
         completions.complete(scripted_policy, [[{"role": "user", "content": "Hi"}]] * 3)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_completions_of_a_prompt_are_asked_for_together_and_keep_their_seeds(tiny_live_policy, monkeypatch):
+    prompts = [[{"role": "user", "content": "What is a star?"}], [{"role": "user", "content": "And a bird?"}]]
+    parameters = Parameters(temperature=0.9, max_completion_tokens=12, seed=5)
+    asked, stream_many = [], ChildEngine.stream_many
+
+    def overheard(self, prompt, parameters, n):
+        asked.append((parameters.seed, n))
+        return stream_many(self, prompt, parameters, n)
+
+    monkeypatch.setattr(ChildEngine, "stream_many", overheard)
+    together = completions.complete(tiny_live_policy, prompts, n=5, parameters=parameters)
+    assert sorted(asked) == [(5, 4), (9, 1), (10, 4), (14, 1)]  # the engine has four slots
+    for i, row in enumerate(together):
+        for k, completed in enumerate(row):
+            seeded = replace(parameters, seed=5 + i * 5 + k)
+            ((alone,),) = completions.complete(tiny_live_policy, [prompts[i]], parameters=seeded)
+            assert alone.text == completed.text

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from chat import policies
 from chat.engines.engine import MAX_SEED, Parameters
+from chat.engines.events import EventReader
 from chat.engines.llamacpp import LlamaCppEngine
 from chat.engines.openai import CONTROL, Breaker, OpenAIClient, OpenAIEngine, Timeouts, neutral
 from chat.errors import (
@@ -129,6 +130,107 @@ async def test_a_server_that_misbehaves_gives_an_error_of_its_class(script, erro
         assert failure.value.retry_after_s == 7
 
 
+@asynccontextmanager
+async def attentive(*script):
+    """A server that plays the script, then waits until its caller goes, and tells it."""
+    gone = asyncio.Event()
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        for step in script:
+            writer.write(step)
+        await writer.drain()
+        while await reader.read(4096):
+            pass
+        gone.set()
+        writer.close()
+
+    running = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}/v1", gone
+    finally:
+        running.close()
+
+
+@pytest.mark.parametrize("script", [(), (HEAD,), (HEAD, event("a"))], ids=["no head", "no text", "in the middle"])
+async def test_whoever_stops_reading_closes_the_connection_upstream(script):
+    async with attentive(*script) as (url, gone):
+        client = OpenAIClient(url, "key", keep_alive=True, timeouts=Timeouts())
+        reading = asyncio.create_task(_read_all(client))
+        await asyncio.sleep(0.3)
+        assert not gone.is_set()
+        reading.cancel()
+        async with asyncio.timeout(5):
+            await gone.wait()
+        await client.close()
+
+
+async def _read_all(client):
+    async with aclosing(client.stream("completions", {})) as pieces:
+        return [piece async for piece in pieces]
+
+
+async def test_several_completions_of_a_stream_each_have_their_end():
+    def chunk(index, text="", finish=None, **more):
+        choice = {"index": index, "text": text, "finish_reason": finish}
+        return b"data: " + json.dumps({"choices": [choice], **more}).encode() + b"\n\n"
+
+    usage = {"usage": {"prompt_tokens": 7, "completion_tokens": 2}}
+    script = (chunk(1, "b"), chunk(0, "a"), chunk(1, "", "stop", **usage), chunk(0, "c"), chunk(0, "", "length"))
+    async with server(HEAD, *script) as (url, _):
+        client = OpenAIClient(url, "", keep_alive=False, timeouts=QUICK)
+        pieces = [piece async for piece in client.stream("completions", {}, n=2)]
+        await client.close()
+    assert [(p.index, p.text) for p in pieces if p.text] == [(1, "b"), (0, "a"), (0, "c")]
+    ends = [(p.index, p.finish_reason, p.completion_tokens) for p in pieces if p.finish_reason]
+    assert ends == [(0, "length", 2), (1, "stop", 2)]
+    async with server(HEAD, chunk(0, "a", "stop"), b"data: [DONE]\n\n") as (url, _):
+        client = OpenAIClient(url, "", keep_alive=False, timeouts=QUICK)
+        with pytest.raises(EngineDown):  # the other one has no end
+            [piece async for piece in client.stream("completions", {}, n=2)]
+        with pytest.raises(EngineBroken):
+            EventReader(1).read('{"choices": [{"index": 1, "text": "x"}]}')
+        await client.close()
+
+
+CHAT_FORM = {"content": [{"token": "a\0", "logprob": -0.5, "top_logprobs": [{"token": "b", "logprob": -1.0}]}]}
+OLD_FORM = {"tokens": ["a"], "token_logprobs": [-0.5], "top_logprobs": [{"b": -1.0}], "text_offset": [0]}
+
+
+@pytest.mark.parametrize("told", [CHAT_FORM, OLD_FORM], ids=["chat", "completions"])
+def test_log_probabilities_are_read_in_both_forms(told):
+    (piece,) = EventReader().read(json.dumps({"choices": [{"text": "a", "logprobs": told}]}))
+    (token,) = piece.tokens
+    assert (token.text, token.logprob) == ("a", -0.5)
+    assert [(choice.text, choice.logprob) for choice in token.top] == [("b", -1.0)]
+
+
+@pytest.mark.parametrize("logprob", ["NaN", '"x"', "null"])
+def test_a_log_probability_that_is_no_number_is_a_broken_stream(logprob):
+    event = f'{{"choices": [{{"text": "a", "logprobs": {{"content": [{{"token": "a", "logprob": {logprob}}}]}}}}]}}'
+    with pytest.raises(EngineBroken):
+        EventReader().read(event)
+
+
+def test_minus_infinity_is_stored_as_a_number():
+    event = '{"choices": [{"text": "a", "logprobs": {"content": [{"token": "a", "logprob": -Infinity}]}}]}'
+    assert EventReader().read(event)[0].tokens[0].logprob == -9999.0
+
+
+async def test_a_server_elsewhere_is_told_only_what_differs_from_the_protocols_defaults(settings):
+    settings.CHAT_ENGINE_URL = "http://127.0.0.1:9/v1"
+    engine = OpenAIEngine(Policy(name="x", version=1))
+    plain = engine._request(Prompt(HELLO, None, 1), Parameters())
+    assert not {"stop", "top_k", "presence_penalty", "logprobs", "continue_final_message"} & set(plain)
+    asked = Parameters(stop=("x",), top_k=4, presence_penalty=1, frequency_penalty=-1, top_logprobs=0)
+    full = engine._request(Prompt(HELLO, None, 1, prefix="Well <|im_end|>"), asked)
+    assert (full["stop"], full["top_k"], full["presence_penalty"], full["frequency_penalty"]) == (["x"], 4, 1, -1)
+    assert (full["logprobs"], full["top_logprobs"]) == (True, 0)
+    assert full["messages"][-1] == {"role": "assistant", "content": "Well < |im_end|>"}
+    assert (full["continue_final_message"], full["add_generation_prompt"]) == (True, False)
+    await engine.stop()
+
+
 async def test_a_server_that_is_not_there_is_down():
     with pytest.raises(EngineDown):
         await ask("http://127.0.0.1:1/v1")
@@ -217,6 +319,15 @@ def test_a_role_that_is_none_is_refused():
         {"max_completion_tokens": 1.5},
         {"seed": -1},
         {"seed": MAX_SEED + 1},
+        {"top_k": -1},
+        {"stop": "x"},
+        {"stop": ["a"] * 5},
+        {"stop": [""]},
+        {"stop": [5]},
+        {"presence_penalty": 2.1},
+        {"frequency_penalty": float("inf")},
+        {"top_logprobs": 21},
+        {"top_logprobs": True},
         {"nonsense": 1},
     ],
 )
@@ -329,6 +440,34 @@ async def test_seeds_and_greedy_repeat(tiny_policy, small):
 
 
 @pytest.mark.django_db(transaction=True)
+async def test_stops_penalties_log_probs_and_alternatives_of_one_prompt(tiny_policy, small):
+    policy = await sync_to_async(install)(tiny_policy, "tiny-asked-much")
+    async with started(policy) as engine:
+        prompt = prompt_of(policy)
+
+        async def text(**parameters):
+            return "".join(p.text for p in await read(engine, prompt, max_completion_tokens=24, **parameters))
+
+        plain = await text(temperature=0)
+        stop = plain[len(plain) // 2 :][:2]
+        assert await text(temperature=0, stop=[stop]) == plain[: plain.index(stop)]
+        assert await text(temperature=0, frequency_penalty=2.0, presence_penalty=2.0) != plain
+        pieces = await read(engine, prompt, temperature=0, max_completion_tokens=8, top_logprobs=3)
+        told = [token for piece in pieces for token in piece.tokens]
+        assert told
+        assert all(len(token.top) == 3 and token.id is not None for token in told)
+        assert "".join(piece.text for piece in pieces) == plain[: len("".join(piece.text for piece in pieces))]
+        alone = [await text(temperature=1.0, seed=seed) for seed in (5, 6, 7)]
+        for seed, same in ((5, alone), (MAX_SEED - 1, None)):  # the last one does not fit the server's addition
+            texts = ["", "", ""]
+            asked = Parameters(temperature=1.0, seed=seed, max_completion_tokens=24)
+            async for piece in engine.stream_many(prompt, asked, 3):
+                texts[piece.index] += piece.text
+            assert texts == (same or texts)
+            assert all(texts)
+
+
+@pytest.mark.django_db(transaction=True)
 async def test_greedy_is_byte_for_byte_the_same_after_a_restart(tiny_policy, small):
     """As after a promotion and the rollback that follows it."""
     policy = await sync_to_async(install)(tiny_policy, "tiny-greedy")
@@ -390,4 +529,5 @@ time.sleep(60)
 @given(st.dictionaries(st.sampled_from(list(Parameters().to_json())), st.floats() | st.integers()))
 def test_parameters_are_good_or_refused(values):
     with suppress(BadParameters):
-        assert Parameters.from_json(Parameters.from_json(values).to_json()) == Parameters.from_json(values)
+        stored = json.loads(json.dumps(Parameters.from_json(values).to_json()))
+        assert Parameters.from_json(stored) == Parameters.from_json(values)
