@@ -43,11 +43,14 @@ def furnish() -> None:
     from accounts import demo
     from chat.models import Policy
     from feedback import seed
+    from feedback.models import BlockedPhrase, Rule
 
     demo.create_accounts()
     seed.load()
     train()
     Policy.objects.update(is_scripted=True)  # from here on canned text answers
+    Policy.objects.filter(is_live=False).update(is_on_trial=True)
+    BlockedPhrase.objects.create(rule=Rule.objects.get(key="no-insults"), phrase="you fool")
     talks()
     tasks()
 
@@ -91,40 +94,126 @@ def curve(step: int) -> dict[str, float]:
 
 
 def talks() -> None:
+    from django.utils import timezone
+
     from accounts.models import User
-    from feedback.models import Report
+    from chat import sharing
+    from chat.models import Conversation
+    from feedback.models import Report, Thumb
+    from rlhf.models import Snapshot, Source
 
     chatter, admin = (User.objects.get(username=name) for name in ("chatter", "admin"))
+    assistants(chatter, admin)
     talk(chatter, "무지개", ("무지개는 왜 생기나요?", KOREAN))
     talk(chatter, LONG[:80], (LONG, "I do not know that."))
+    talk(chatter, "An old one", ("Good morning!", "Good morning. What shall we talk about?"))
+    Conversation.objects.filter(title="An old one").update(archived_at=timezone.now())
     talk(admin, "Sparrows", ("Write two lines about a sparrow.", SPARROW))
+    states(chatter)
+    pair(chatter)
     replies = talk(
         chatter, "Rainbows", ("What is a rainbow?", RAINBOW), ("Write two lines about a sparrow.", SPARROW)
     )
-    Report.objects.create(
-        message=replies[-1], reporter=chatter, comment="It claims to be a person. / 사람인 척합니다."
+    rainbows = replies[-1].conversation
+    Conversation.objects.filter(pk=rainbows.pk).update(pinned_at=timezone.now())
+    sharing.share(rainbows)
+    Source.objects.create(snapshot=Snapshot.objects.get(), conversation=rainbows)
+    Report.objects.create(message=replies[-1], reporter=chatter, comment="It claims to be a person. 사람인 척합니다.")
+    Thumb.objects.create(message=replies[-1], person=chatter, is_up=True, reasons=["clear"], comment="It rhymes.")
+    look_inside(replies[-1].reply)
+
+
+def assistants(chatter, admin) -> None:
+    from chat.models import Assistant, Policy
+
+    Assistant.objects.create(
+        owner=chatter,
+        name="Poet",
+        description="Answers in two lines that rhyme.",
+        system_prompt="Answer in two lines that rhyme, whatever is asked.",
+        examples=[{"user": "What is rain?", "assistant": "It falls on hill and lane,\nand rises up again."}],
+        parameters={"temperature": 1.1},
+        policy=Policy.objects.get(version=1),
+    )
+    Assistant.objects.create(
+        owner=admin,
+        name="한국어 선생님",
+        description="짧고 쉬운 한국어로 설명합니다.",
+        system_prompt="짧고 쉬운 한국어로 설명하세요.",
+        is_shared=True,
     )
 
 
-def talk(owner, title, *turns):
-    """A conversation whose replies are complete, each in two chunks; the replies' messages."""
-    from chat.models import Chunk, Conversation, Message, Policy, Reply
+def states(chatter) -> None:
+    """A reply in each state that it can end in, and one of several versions."""
+    from chat.models import Conversation, Message, Reply
 
-    policy = Policy.objects.get(is_live=True)
+    ends = [
+        {"state": "stopped"},
+        {"state": "interrupted", "error": "engine_down"},
+        {"state": "blocked", "blocked_by": "no-insults"},
+        {"state": "complete", "trimmed": 4},
+    ]
+    made = talk(chatter, "States", *((f"Question {number}?", SPARROW) for number, _ in enumerate(ends)))
+    for message, fields in zip(made, ends, strict=True):
+        Reply.objects.filter(message=message).update(**fields)
+    talk_on(made[-1].parent, "Another version of the reply.")
+    Conversation.objects.filter(title="States").update(tip=made[-1])
+    empty = Message.objects.create(conversation=made[-1].conversation, parent=made[-1], role="user", text="And now?")
+    Reply.objects.filter(message=talk_on(empty, "")).update(state="failed", error="engine_down", last_seq=0)
+    Conversation.objects.filter(title="States").update(tip=Message.objects.latest("id"))
+
+
+def pair(chatter) -> None:
+    """Two replies that wait for a choice."""
+    from chat.models import Conversation, Message, Pair
+
+    conversation = Conversation.objects.create(owner=chatter, title="Which one?")
+    asked = Message.objects.create(conversation=conversation, role="user", text="What is a rainbow?")
+    left, right = talk_on(asked, RAINBOW), talk_on(asked, SPARROW)
+    Pair.objects.create(message=asked, left=left.reply, right=right.reply)
+    Conversation.objects.filter(pk=conversation.pk).update(tip=left)
+
+
+def look_inside(reply) -> None:
+    from chat.models import TokenView
+
+    tokens = []
+    for number, word in enumerate(reply.message.text.split(" ")):
+        share = (0.97, 0.7, 0.45, 0.2, 0.05, 0.004)[number % 6]
+        top = [
+            {"id": 7 + k, "text": f" {other}", "logprob": -1.0 - k} for k, other in enumerate(("bird", "sky", "it"))
+        ]
+        text = word if number == 0 else f" {word}"
+        token = {"id": number, "text": text, "logprob": math.log(share)}
+        tokens.append({**token, "top": [token, *top]})
+    TokenView.objects.create(reply=reply, state="ready", tokens=tokens)
+
+
+def talk(owner, title, *turns):
+    """A conversation whose replies are complete; the replies' messages."""
+    from chat.models import Conversation, Message
+
     conversation = Conversation.objects.create(owner=owner, title=title, may_train=True)
     parent, made = None, []
     for asked, said in turns:
         question = Message.objects.create(conversation=conversation, parent=parent, role="user", text=asked)
-        parent = Message.objects.create(conversation=conversation, parent=question, role="assistant", text=said)
-        reply = Reply.objects.create(
-            message=parent, policy=policy, state="complete", last_seq=2, finish_reason="stop"
-        )
-        half = len(said) // 2
-        Chunk.objects.bulk_create(
-            Chunk(reply=reply, seq=seq, text=text) for seq, text in enumerate((said[:half], said[half:]), start=1)
-        )
+        parent = talk_on(question, said)
         made.append(parent)
     return made
+
+
+def talk_on(question, said):
+    """A complete reply in two chunks; its message."""
+    from chat.models import Chunk, Message, Policy, Reply
+
+    message = Message.objects.create(conversation=question.conversation, parent=question, role="assistant", text=said)
+    policy = Policy.objects.get(is_live=True)
+    reply = Reply.objects.create(message=message, policy=policy, state="complete", last_seq=2, finish_reason="stop")
+    half = len(said) // 2
+    pieces = enumerate((said[:half], said[half:]), start=1)
+    Chunk.objects.bulk_create(Chunk(reply=reply, seq=seq, text=text) for seq, text in pieces)
+    return message
 
 
 def tasks() -> None:

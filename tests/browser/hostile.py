@@ -52,13 +52,18 @@ def talk(owner, title, texts):
 
 
 def tasks() -> None:
+    for number in range(0, len(ATTACKS), 4):
+        ranking_task(ATTACKS[number : number + 4], ATTACKS[number])
+
+
+def ranking_task(texts, asked) -> None:
+    """Something to rank."""
     from chat.models import Policy
     from feedback.models import Completion, Prompt, RankingTask
     from feedback.prompts import digest
 
-    for number in range(0, len(ATTACKS), 4):
-        messages = [{"role": "user", "content": ATTACKS[number]}]
-        prompt = Prompt.objects.create(messages=messages, sha256=digest(messages))
-        task = RankingTask.objects.create(prompt=prompt, policy=Policy.objects.get())
-        for index, text in enumerate(ATTACKS[number : number + 4]):
-            Completion.objects.create(task=task, index=index, text=text, finish_reason="stop")
+    messages = [{"role": "user", "content": asked}]
+    prompt = Prompt.objects.create(messages=messages, sha256=digest(messages))
+    task = RankingTask.objects.create(prompt=prompt, policy=Policy.objects.get())
+    for index, text in enumerate(texts):
+        Completion.objects.create(task=task, index=index, text=text, finish_reason="stop")

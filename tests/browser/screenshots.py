@@ -20,17 +20,17 @@ WIDTHS = {390: 844, 1280: 800}
 SCHEMES = ("light", "dark")
 
 
-def shoot(visitor: Visitor, path: str, target: Path) -> bool:
-    """False where the address shows no page, but only takes what is sent to it."""
-    if visitor.context.request.get(visitor.site.url + path).status == 405:
-        return False
-    visitor.go(path)
-    visitor.page.screenshot(path=target, full_page=True, animations="disabled")
-    return True
+def shoot(visitor: Visitor, target: Path) -> None:
+    """The whole page in a window of its height: what is fixed at an edge stands there and not amid the text."""
+    page = visitor.page
+    size = page.viewport_size or {"width": 1280, "height": 800}
+    page.set_viewport_size({**size, "height": max(size["height"], page.evaluate("document.body.scrollHeight"))})
+    page.screenshot(path=target, animations="disabled")
+    page.set_viewport_size(size)
 
 
-def shoot_all(site: Site, wanted: str) -> int:
-    from tests.browser.tour import account_of, stops
+def shoot_all(site: Site, wanted: str, look: str) -> int:
+    from tests.browser.tour import account_of, enter, stops
 
     every = [stop for stop in stops(site) if wanted in stop.name]
     count = 0
@@ -38,18 +38,22 @@ def shoot_all(site: Site, wanted: str) -> int:
         for (language, locale), (width, height), scheme in itertools.product(
             LANGUAGES.items(), WIDTHS.items(), SCHEMES
         ):
+            if look not in ("", f"{language}-{width}-{scheme}"):
+                continue
             options = {"locale": locale, "viewport": {"width": width, "height": height}, "color_scheme": scheme}
             for account, group in itertools.groupby(every, key=account_of):
                 with visiting(browser, site, account, **options) as visitor:
                     for stop in group:
-                        name = f"{stop.name}-{language}-{width}-{scheme}.png"
-                        count += shoot(visitor, stop.path, TARGET / name)
+                        if enter(visitor, stop):
+                            shoot(visitor, TARGET / f"{stop.name}-{language}-{width}-{scheme}.png")
+                            count += 1
     return count
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.browser.screenshots", description=__doc__)
     parser.add_argument("--only", default="", metavar="WORD", help="pages whose name holds this word")
+    parser.add_argument("--look", default="", metavar="LOOK", help="such as ko-390-dark: this look alone")
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
@@ -58,7 +62,7 @@ def main() -> None:
     home = Path(tempfile.mkdtemp(prefix="chamsae-screenshots-"))
     try:
         with running_site(home, program=PROGRAM) as site:
-            print(f"{shoot_all(site, options.only)} pictures in {TARGET}")  # noqa: T201
+            print(f"{shoot_all(site, options.only, options.look)} pictures in {TARGET}")  # noqa: T201
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

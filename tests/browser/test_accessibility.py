@@ -11,7 +11,7 @@ from tests.site import running_site
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not axe.SCRIPT.exists(), reason=axe.ABSENT),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(300),
 ]
 ACCOUNTS = ("", "chatter", "annotator", "moderator", "admin")
 UNFOLD = "document.querySelectorAll('details').forEach(fold => { fold.open = true })"
@@ -30,7 +30,7 @@ def test_nothing_serious_on_any_page(visit, site, account, locale):
     visitor = visit(site, account, locale=locale)
     found = []
     for stop in site.stops():
-        if stop.account == account and visitor.context.request.get(site.url + stop.path).status != 405:
+        if stop.account == account:
             found += look(visitor, stop)
     assert not found, "\n".join(sorted(set(found)))
 
@@ -38,7 +38,8 @@ def test_nothing_serious_on_any_page(visit, site, account, locale):
 def look(visitor, stop):
     page, found = visitor.page, {}
     page.emulate_media(color_scheme="light")
-    visitor.go(stop.path)
+    if not tour.enter(visitor, stop):
+        return []
     found["light"] = axe.grave(page)
     page.emulate_media(color_scheme="dark")
     found["dark"] = axe.grave(page, "color-contrast")

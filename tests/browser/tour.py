@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.urls import URLPattern, get_resolver, reverse
 
 from accounts.permissions import roles_for
 from accounts.roles import Role
+from tests.browser.chromium import Visitor
 from tests.site import Site
 
 NOT_PAGES = {
@@ -17,8 +18,17 @@ NOT_PAGES = {
     "training_under_way": "a part of the training page",
     "run_part": "a part of a run's page",
     "run_metrics": "JSON",
+    "conversation_path": "a part of a conversation's page",
+    "conversation_export": "a file",
+    "my_data": "a file",
+    "inside_of": "JSON",
 }
 """Routes that answer a GET with something else than a whole page, each with what it is."""
+OPENED = {
+    "conversation": {"inside": "article.assistant [data-look] >> nth=-1", "menu": ".item summary >> nth=0"},
+    "conversation-states": {"why": "article.assistant [data-thumb=down] >> nth=-1"},
+}
+"""What opens within a page: a name for it, and what is clicked."""
 ADDRESSES = "from tests.browser.tour import tell_addresses; tell_addresses()"
 
 
@@ -28,6 +38,8 @@ class Stop:
     path: str
     account: str
     """The least account that may see it; empty for somebody who is not signed in."""
+    opens: str = ""
+    """What is clicked first."""
 
 
 def routes() -> dict[str, URLPattern]:
@@ -48,7 +60,23 @@ def account_for(name: str) -> str:
 def stops(site: Site) -> list[Stop]:
     """Grouped by account, so that one signing-in serves many."""
     told = json.loads(site.manage("shell", "--verbosity", "0", "-c", ADDRESSES))
-    return sorted([*plain(), *(Stop(name, path, account_for(name)) for name, path in told.items())], key=account_of)
+    pages = [Stop(name, path, account_for(name.partition("-")[0])) for name, path in told.items()]
+    opened = [
+        replace(page, name=f"{page.name}-{name}", opens=click)
+        for page in pages
+        for name, click in OPENED.get(page.name, {}).items()
+    ]
+    return sorted([*plain(), *pages, *opened], key=account_of)
+
+
+def enter(visitor: Visitor, stop: Stop) -> bool:
+    """Opens the page as it is to be seen; False where the address only takes what is sent to it."""
+    if visitor.context.request.get(visitor.site.url + stop.path).status == 405:
+        return False
+    visitor.go(stop.path)
+    if stop.opens:
+        visitor.page.locator(stop.opens).click()
+    return True
 
 
 def account_of(stop: Stop) -> str:
@@ -61,29 +89,43 @@ def plain() -> Iterator[Stop]:
         if name not in NOT_PAGES and not route.pattern.converters:
             yield Stop(name, reverse(name), account_for(name))
     yield Stop("home-signed-in", "/", "chatter")
+    yield Stop("home-archive", "/?archive", "chatter")
+    yield Stop("home-search", "/?q=rainbow", "chatter")
     yield Stop("not-found", "/no/such/page/", "")
     yield Stop("forbidden", "/audit-log/", "chatter")
     yield Stop("admin", "/admin/", "admin")
 
 
-def arguments() -> dict[str, tuple[object, ...]]:
-    """For each route with a variable in its address, the row to look at; asked inside the site."""
-    from chat.models import Conversation, Message
+def addresses() -> dict[str, str]:
+    """For each route with a variable in its address, one with a row to look at; asked inside the site."""
+    from chat.models import Assistant, Conversation, Message, SharedLink
     from feedback.models import Report
     from rlhf.models import Evaluation, Run
 
-    rainbows = Conversation.objects.filter(title="Rainbows").latest("created_at")
-    reply = Message.objects.filter(conversation=rainbows, role=Message.Role.ASSISTANT).latest("id")
-    return {
-        "conversation": (rainbows.pk,),
+    talks = {row.title: row.pk for row in Conversation.objects.filter(owner__username="chatter")}
+    reply = Message.objects.filter(conversation=talks["Rainbows"], role=Message.Role.ASSISTANT).latest("id")
+    reported = ("message", Report.objects.latest("id").message_id)
+    found: dict[str, tuple[object, ...]] = {
+        "conversation": (talks["Rainbows"],),
+        "conversation-states": (talks["States"],),
+        "conversation-pair": (talks["Which one?"],),
+        "conversation_share": (talks["Rainbows"],),
+        "conversation_uses": (talks["Rainbows"],),
+        "shared": (SharedLink.objects.get().token,),
+        "assistant": (Assistant.objects.get(name="Poet").pk,),
+        "assistant-shared": (Assistant.objects.get(is_shared=True).pk,),
         "report_message": (reply.pk,),
-        "edit_rule": ("not-human",),
-        "moderation_item": ("message", Report.objects.latest("id").message_id),
+        "lineage": (reply.pk,),
+        "edit_rule": ("no-insults",),
+        "moderation_item": reported,
+        "moderate": (*reported, "hide"),
         "run": (Run.objects.get(stage="policy").pk,),
         "policy": ("policy-2",),
+        "force_policy": ("smollm2-135m-instruct",),
         "evaluation": (Evaluation.objects.latest("id").pk,),
     }
+    return {name: reverse(name.partition("-")[0], args=args) for name, args in found.items()}
 
 
 def tell_addresses() -> None:
-    print(json.dumps({name: reverse(name, args=args) for name, args in arguments().items()}))  # noqa: T201
+    print(json.dumps(addresses()))  # noqa: T201
