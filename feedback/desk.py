@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.audit import record
 from accounts.models import AuditEntry, User
+from chat.history import preamble_of
 from chat.models import Message
 from feedback import moderation, rules, trainable
 from feedback.foreign import shown
@@ -101,7 +102,8 @@ class Item:
     kind: str
     text: Text
     turns: list[dict[str, Any]]
-    """The whole conversation, or the prompt with all completions of the task; `is_subject` marks the text."""
+    """The whole conversation after what its assistant had put before it, or the prompt with all completions of the
+    task; `is_subject` marks the text."""
     author: User | None
     """Whose conversation it is; None for a seed's completion."""
     reports: list[Report]
@@ -142,7 +144,11 @@ def author_of(text: Text) -> User | None:
 def turns_of(text: Text) -> list[dict[str, Any]]:
     if isinstance(text, Message):
         messages = text.conversation.messages.select_related("reply__policy").order_by("id")
-        return [turn(message.role, message, message.pk == text.pk) for message in messages]
+        before = [
+            {"role": said["role"], "text": shown(said["content"]), "is_example": said["role"] != "system"}
+            for said in preamble_of(text)
+        ]
+        return before + [turn(message.role, message, message.pk == text.pk) for message in messages]
     asked = [
         {"role": said["role"], "text": shown(said["content"]), "is_subject": False}
         for said in text.task.prompt.messages

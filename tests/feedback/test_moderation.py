@@ -9,7 +9,7 @@ from accounts import sockets
 from accounts.audit import broken_links
 from accounts.models import AuditEntry, User
 from accounts.roles import Role
-from chat.models import Message
+from chat.models import Message, Reply
 from feedback import consequences, desk, moderation, queue, reports, trainable
 from feedback.errors import BadEnd, NotAllowed, NothingToDo, NotTheirAccount, ReasonNeeded, StaleUndo
 from feedback.models import Report, Rule
@@ -276,6 +276,18 @@ def test_a_conversation_that_nobody_reported_is_not_shown(carl, moderator, polic
     assert client.get(f"/moderation/message/{silent.pk}/hide/").status_code == 404
     assert client.post(f"/moderation/message/{silent.pk}/hide/", {"reason": "x"}).status_code == 404
     assert Message.objects.get(pk=silent.pk).hidden_at is None
+
+
+def test_a_reported_reply_is_read_with_what_its_assistant_was_told(reply, moderator, signed_in):
+    preamble = [
+        {"role": "system", "content": "Insult <b>everybody</b>."},
+        {"role": "user", "content": "Am I nice?"},
+        {"role": "assistant", "content": "No."},
+    ]
+    Reply.objects.filter(message=reply).update(preamble=preamble)
+    page = signed_in(moderator).get(f"/moderation/message/{reply.pk}/").text
+    assert "Insult &lt;b&gt;everybody&lt;/b&gt;." in page
+    assert page.count("example of the assistant") == 2
 
 
 def test_a_reading_is_logged_once_a_day(reply, moderator, signed_in):

@@ -1,0 +1,242 @@
+"""An assistant is made, chosen, changed and shared; the meter says what of the context is used and what is unseen."""
+
+import json
+from urllib.parse import parse_qs
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.site import running_site
+
+pytestmark = pytest.mark.browser
+LAST_REPLY = "article.assistant >> nth=-1"
+SHARED = """
+from accounts.models import User
+from chat.models import Assistant
+Assistant.objects.create(
+    owner=User.objects.get(username="admin"), name="Tutor", description="Explains step by step.",
+    system_prompt="Explain step by step.", is_shared=True,
+)
+"""
+LATEST = """
+import json
+from chat.models import Reply
+reply = Reply.objects.latest("pk")
+print(json.dumps([reply.preamble, reply.parameters, reply.trimmed]))
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    settings = {"CHAMSAE_MESSAGES_PER_MINUTE": "1000", "CHAMSAE_CONTEXT_TOKENS": "400"}
+    with running_site(tmp_path_factory.mktemp("site"), CHAMSAE_MAX_COMPLETION_TOKENS="60", **settings) as site:
+        site.manage("shell", "--verbosity", "0", "-c", SHARED)
+        yield site
+
+
+@pytest.fixture
+def chatter(visit, site):
+    return visit(site, "chatter")
+
+
+def say(page, text):
+    replies = page.locator("article.assistant").count()
+    page.fill("#text", text)
+    page.press("#text", "Enter")
+    expect(page.locator("article.assistant")).to_have_count(replies + 1)
+    expect(page.locator(LAST_REPLY)).to_have_attribute("data-state", "complete")
+
+
+def latest(site):
+    return json.loads(site.manage("shell", "--verbosity", "0", "-c", LATEST).strip().splitlines()[-1])
+
+
+def make(page, name, instructions, **sampling):
+    page.goto(page.url.split("/", 3)[0] + "//" + page.url.split("/")[2] + "/assistants/new/")
+    page.fill("[name=name]", name)
+    page.fill("[name=system_prompt]", instructions)
+    for field, value in sampling.items():
+        page.fill(f"[name={field}]", value)
+
+
+def save(page):
+    page.get_by_role("button", name="Save", exact=True).last.click()
+    page.wait_for_url("**/assistants/")
+
+
+def draft(page, text):
+    """Writes, and waits until the meter has counted just that; tokens by part."""
+
+    def is_of_it(response):
+        if not response.url.endswith("/context/"):
+            return False
+        return parse_qs(response.request.post_data, keep_blank_values=True)["text"] == [text]
+
+    with page.expect_response(is_of_it):
+        page.fill("#text", text)
+        page.dispatch_event("#text", "input")
+    page.wait_for_function("() => !document.querySelector('#meter').hidden")
+    rows = page.eval_on_selector_all(
+        "#meter [data-part]", "all => all.map(it => [it.dataset.part, it.lastElementChild.textContent])"
+    )
+    return {name: int(text.replace(",", "")) for name, text in rows}
+
+
+def test_an_assistant_made_with_examples_answers_in_a_chat(chatter, site):
+    page = chatter.page
+    make(page, "Poet", "Answer in rhymes.", temperature="0.3")
+    for question, answer in (("What is rain?", "Small feet that run on every pane."), ("unwanted", "unwanted")):
+        page.get_by_role("button", name="Add an example").click()
+        page.locator("[name=example_user]").last.fill(question)
+        page.locator("[name=example_assistant]").last.fill(answer)
+    page.get_by_role("button", name="Remove this example").last.click()
+    save(page)
+    page.get_by_role("link", name="Start a chat with “Poet”").click()
+    expect(page.locator("#assistant")).to_have_value(page.url.split("=")[1])
+    say(page, "What is snow?")
+    preamble, parameters, _trimmed = latest(site)
+    assert preamble == [
+        {"role": "system", "content": "Answer in rhymes."},
+        {"role": "user", "content": "What is rain?"},
+        {"role": "assistant", "content": "Small feet that run on every pane."},
+    ]
+    assert parameters["temperature"] == 0.3
+    page.reload()
+    expect(page.locator("#assistant option:checked")).to_have_text("Poet")
+
+
+def test_enter_in_a_field_saves_and_adds_no_row(chatter):
+    page = chatter.page
+    make(page, "By Enter", "")
+    page.press("[name=name]", "Enter")
+    page.wait_for_url("**/assistants/")
+    expect(page.get_by_role("heading", name="By Enter")).to_be_visible()
+
+
+def test_another_assistant_is_chosen_in_the_head_and_counts_from_the_next_reply(chatter, site):
+    page = chatter.page
+    chatter.go("/")
+    say(page, "First, nobody.")
+    assert latest(site)[0] == []
+    with page.expect_response("**/assistant/"):
+        page.select_option("#assistant", label="Tutor")
+    say(page, "Then the tutor.")
+    assert latest(site)[0] == [{"role": "system", "content": "Explain step by step."}]
+    page.reload()
+    expect(page.locator("#assistant option:checked")).to_have_text("Tutor")
+
+
+def test_one_among_the_assistants_of_an_empty_conversation_is_picked_and_put_away(chatter):
+    page = chatter.page
+    chatter.go("/")
+    page.get_by_role("link", name="Tutor").click()
+    expect(page.locator("[data-about-chosen]")).to_have_text("Explains step by step.")
+    expect(page.locator("#assistant option:checked")).to_have_text("Tutor")
+    assert draft(page, "Hello")["instructions"] > 0
+    page.get_by_role("link", name="Tutor").click()
+    expect(page.locator("#assistant")).to_have_value("")
+    assert draft(page, "Hello you")["instructions"] == 0
+
+
+def test_the_meter_follows_what_one_writes(chatter):
+    page = chatter.page
+    chatter.go("/")
+    before = draft(page, "")
+    after = draft(page, "A draft of some length, about sparrows and other small birds.")
+    assert (before["draft"], before["reply"]) == (0, 60)
+    assert after["draft"] > 10
+    assert after["free"] == before["free"] - after["draft"]
+    assert sum(after.values()) == 400
+
+
+def test_the_meter_tells_its_numbers_to_a_click_to_the_keyboard_and_to_a_reader(chatter):
+    page = chatter.page
+    chatter.go("/")
+    draft(page, "")
+    button, numbers = page.locator(".meter-button"), page.locator(".meter-parts")
+    expect(numbers).to_be_hidden()
+    button.click()
+    expect(numbers).to_be_visible()
+    page.keyboard.press("Escape")
+    page.mouse.move(10, 10)
+    page.locator("#text").focus()
+    expect(numbers).to_be_hidden()
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        if button.evaluate("it => it === document.activeElement"):
+            break
+    expect(button).to_be_focused()
+    expect(numbers).to_be_visible()
+    expect(button).to_have_accessible_name("Context: about 8 of 400 tokens")
+    assert "Kept for the reply" in button.evaluate(
+        "it => document.getElementById(it.getAttribute('aria-describedby')).textContent"
+    )
+
+
+def test_what_will_not_be_seen_is_said_before_sending_and_what_was_not_seen_after(chatter, site):
+    page = chatter.page
+    chatter.go("/")
+    for number in range(4):
+        say(page, f"Message {number}: " + "many words about a river and a field " * 4)
+    draft(page, "And now? " * 20)
+    notice = page.locator("#unseen")
+    expect(notice).to_contain_text("have no room: the model will not see them")
+    expected = int("".join(letter for letter in notice.inner_text() if letter.isdigit()))
+    page.press("#text", "Enter")
+    expect(page.locator("article.assistant")).to_have_count(5)
+    expect(page.locator(LAST_REPLY)).to_have_attribute("data-state", "complete")
+    expect(page.locator(LAST_REPLY).locator("[data-trimmed]")).to_be_visible()
+    assert latest(site)[2] == expected > 0
+
+
+def test_a_draft_without_room_is_said_while_it_is_written(chatter):
+    page = chatter.page
+    chatter.go("/")
+    page.fill("#text", "too many words " * 120)
+    expect(page.locator("#unseen")).to_contain_text("too long for this model")
+    page.fill("#text", "few words")
+    expect(page.locator("#unseen")).to_be_hidden()
+
+
+def test_a_deleted_assistant_comes_back_and_a_conversation_says_when_its_own_is_gone(chatter):
+    page = chatter.page
+    make(page, "Fleeting", "Be brief.")
+    save(page)
+    page.get_by_role("link", name="Start a chat with “Fleeting”").click()
+    say(page, "Hello")
+    conversation = page.url
+    chatter.go("/assistants/")
+    page.get_by_role("button", name="Delete “Fleeting”").click()
+    expect(page.get_by_text("“Fleeting” is deleted")).to_be_visible()
+    undo = page.url
+    page.goto(conversation)
+    expect(page.locator("#lost-assistant")).to_contain_text("Fleeting")
+    page.goto(undo)
+    page.get_by_role("button", name="Undo").click()
+    page.goto(conversation)
+    expect(page.locator("#lost-assistant")).to_have_count(0)
+    expect(page.locator("#assistant option:checked")).to_have_text("Fleeting")
+
+
+def test_an_admin_shares_one_and_a_chatter_copies_it(visit, site, chatter):
+    admin = visit(site, "admin")
+    make(admin.page, "Cook", "Talk of food.")
+    admin.page.check("[name=is_shared]")
+    save(admin.page)
+    chatter.go("/assistants/")
+    page = chatter.page
+    expect(page.get_by_role("button", name="Delete “Cook”")).to_have_count(0)
+    page.get_by_role("button", name="Copy “Cook”").click()
+    expect(page.locator("[name=name]")).to_have_value("Copy of Cook")
+    expect(page.locator("[name=is_shared]")).to_have_count(0)
+
+
+def test_an_admin_chooses_for_the_site_and_a_new_conversation_follows(visit, site, chatter):
+    admin = visit(site, "admin")
+    for label, is_on in (("Yes, until the person says no", True), ("No, until the person says yes", False)):
+        admin.go("/site/")
+        admin.page.get_by_label(label).check()
+        admin.page.get_by_role("button", name="Save", exact=True).click()
+        expect(admin.page.get_by_role("heading", name="Last changes")).to_be_visible()
+        chatter.go("/")
+        assert chatter.page.locator("[name=may_train]").is_checked() == is_on
