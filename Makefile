@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 ARGS ?=
-MARKS ?= not browser and not services
+MARKS ?= not browser and not services and not fault
 PIP_FLAGS ?= $(if $(CI),--quiet)
 VENV := .venv
 AXE := node_modules/axe-core/axe.min.js
@@ -11,7 +11,7 @@ DEMO := CHAMSAE_DEBUG=$${CHAMSAE_DEBUG:-1}
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test demo doctor lint bench bench-ppo screenshots messages clean
+.PHONY: help setup run test faults demo doctor lint bench bench-ppo screenshots messages clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ test: setup $(AXE)  ## all tests that need no service; those of the browser wher
 	@$(PY) -m config.translations
 	$(PY) -m pytest -q -n 2 -m "$(MARKS)"
 	$(PY) -m pytest -q -m browser
+
+faults: setup  ## kills and stops processes of a whole site, and looks whether it keeps its promises
+	$(PY) -m pytest -q -m fault
 
 demo: setup  ## simulated annotators teach the real model, from the first judgement to the gate
 	@$(DEMO) $(PY) manage.py demo $(ARGS)

@@ -61,23 +61,24 @@ def test_of_what_is_not_queued_nothing_is_said(alice, live):
     assert waits([reply.pk]) == {}
 
 
-def test_seconds_come_from_how_long_replies_took(alice, live, settings):
+def test_seconds_come_from_how_long_replies_took(alice, live, settings, monkeypatch):
+    now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now)
     settings.CHAT_ENGINE_SLOTS = 2
     engine(live, is_default=True)
     first = queued(alice)
     assert waits([first.pk])[first.pk].seconds is None, "nobody knows yet"
     for seconds in (2, 4, 6):
         lasted(alice, live, seconds)
-    now = timezone.now()
     for ran in (1, 3):
         busy = queued(alice)
         Reply.objects.filter(pk=busy.pk).update(
-            state="streaming", policy=live, started_at=now - timedelta(seconds=ran, milliseconds=-200)
+            state="streaming", policy=live, started_at=now - timedelta(seconds=ran)
         )
     line = [first, *(queued(alice) for _ in range(4))]
     found = waits([reply.pk for reply in line])
-    # Two slots, four seconds a reply: the slots are free in about 1.2 and 3.2 s, and again each four seconds later.
-    assert [found[reply.pk].seconds for reply in line] == [2, 4, 6, 8, 10]
+    # Two slots, four seconds a reply: the slots are free in one second and in three, and every four seconds again.
+    assert [found[reply.pk].seconds for reply in line] == [1, 3, 5, 7, 9]
 
 
 def test_replies_of_other_policies_say_how_long_it_takes_until_this_one_made_some(alice, live, named):
@@ -112,7 +113,9 @@ def test_a_former_live_policy_that_still_answers_counts_as_ready(alice, live, na
     assert waiting.engine_of(None) == ("ready", named.pk)
 
 
-def test_a_full_queue_says_when_there_is_room(alice, live, settings):
+def test_a_full_queue_says_when_there_is_room(alice, live, settings, monkeypatch):
+    now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now)
     settings.CHAT_QUEUE_LIMIT, settings.CHAT_REPLIES_PER_USER, settings.CHAT_ENGINE_SLOTS = 1, 9, 1
     engine(live, is_default=True)
     lasted(alice, live, 7)
@@ -157,3 +160,31 @@ def test_the_estimate_is_near_what_a_site_with_uneven_replies_takes(seed):
 @pytest.mark.parametrize(("seconds", "told"), [(0, 0), (0.2, 1), (9.5, 10), (10.1, 15), (58, 60), (61, 90)])
 def test_a_time_is_told_as_precisely_as_it_is_known(seconds, told):
     assert rounded(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "state", "ended"),
+    [(5, "dead", False), (50, "starting", False), (70, "dead", True), (70, "ready", True)],
+)
+def test_a_reply_that_waited_long_survives_a_restart_but_not_the_absence_of_every_engine(
+    alice, live, silent_s, state, ended
+):
+    reply = queued(alice)
+    now = timezone.now()
+    Reply.objects.filter(pk=reply.pk).update(queued_at=now - timedelta(minutes=5))
+    row = engine(live, state=state, age_s=silent_s)
+    EngineProcess.objects.filter(pk=row.pk).update(ready_at=now - timedelta(hours=1))
+    engine(live, state="starting")  # the next one, which may never come up
+    replies.reap()
+    reply.refresh_from_db()
+    assert (reply.state == "failed") == ended
+
+
+def test_a_start_that_fails_again_and_again_keeps_nobody_waiting(alice, live):
+    reply = queued(alice)
+    Reply.objects.filter(pk=reply.pk).update(queued_at=timezone.now() - timedelta(minutes=2))
+    engine(live, state="dead")
+    engine(live, state="starting")
+    replies.reap()
+    reply.refresh_from_db()
+    assert (reply.state, reply.error) == ("failed", "engine_down")
