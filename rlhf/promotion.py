@@ -15,7 +15,7 @@ from accounts.models import User
 from accounts.roles import Role
 from chat import policies
 from chat.errors import BadPolicy
-from chat.models import Policy
+from chat.models import Assistant, Policy
 from rlhf.errors import CannotPromote, NotAnAdmin, NothingToRollBackTo, ReasonMissing
 from rlhf.models import Decision, Promotion, Run
 
@@ -128,10 +128,11 @@ def switch(live: Policy | None, policy: Policy, kind: Promotion.Kind, **fields: 
 
 def retire_old(live: Policy, previous: Policy | None) -> None:
     """Removes the weights of the oldest versions but the newest RLHF_KEEP_VERSIONS; never those of a base policy,
-    of the live one, of the one before it, of the one on trial, or of one that a run still reads. Their rows stay:
-    replies point there."""
+    of the live one, of the one before it, of the one on trial, of one that a run still reads, or of one that an
+    assistant for everybody names. Their rows stay: replies point there."""
     used = Run.objects.filter(state__in=Run.LIVE).values_list("base_policy", "policy")
-    kept = {live.pk, previous.pk if previous else None, *(pk for pair in used for pk in pair)}
+    named = Assistant.objects.filter(is_shared=True, deleted_at=None).values_list("policy", flat=True)
+    kept = {live.pk, previous.pk if previous else None, *(pk for pair in used for pk in pair), *named}
     made = Policy.objects.filter(retired_at=None, is_scripted=False).exclude(base=None).order_by("-version")
     for policy in made[settings.RLHF_KEEP_VERSIONS :]:
         in_use = policy.engines.filter(~Q(state="dead")).exists()

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from accounts.audit import broken_links
 from accounts.models import AuditEntry
 from chat import policies
-from chat.models import Policy
+from chat.models import Assistant, Policy
 from rlhf import promotion
 from rlhf.errors import CannotPromote, NotAnAdmin, NothingToRollBackTo, ReasonMissing
 from rlhf.models import Decision, Evaluation, Promotion, Run
@@ -137,6 +137,21 @@ def test_the_weights_of_old_versions_go_but_their_rows_stay(
     assert set(Policy.objects.filter(retired_at__isnull=False).values_list("name", flat=True)) == {"one", "two"}
     with pytest.raises(CannotPromote):
         promotion.force(Policy.objects.get(name="one"), actor=admin, reason="back then")
+
+
+def test_a_version_that_an_assistant_for_everybody_names_keeps_its_weights(
+    base_policy, admin, settings, django_capture_on_commit_callbacks
+):
+    settings.RLHF_KEEP_VERSIONS = 2
+    live = base_policy
+    with django_capture_on_commit_callbacks(execute=True):
+        for name in ("one", "two", "three", "four"):
+            new = candidate(live, settings.MODELS_DIR, name)
+            Assistant.objects.create(owner=admin, name=name, policy=new, is_shared=name == "one")
+            promotion.promote(decision_on(new, live))
+            live = new
+    there = {name for name in ("one", "two", "three", "four") if (settings.MODELS_DIR / name).exists()}
+    assert there == {"one", "three", "four"}
 
 
 @pytest.mark.django_db(transaction=True)
