@@ -118,9 +118,20 @@ def talks() -> None:
     Conversation.objects.filter(pk=rainbows.pk).update(pinned_at=timezone.now())
     sharing.share(rainbows)
     Source.objects.create(snapshot=Snapshot.objects.get(), conversation=rainbows)
+    kept_out(replies[0], chatter)
     Report.objects.create(message=replies[-1], reporter=chatter, comment="It claims to be a person. 사람인 척합니다.")
     Thumb.objects.create(message=replies[-1], person=chatter, is_up=True, reasons=["clear"], comment="It rhymes.")
     look_inside(replies[-1].reply)
+
+
+def kept_out(message, chatter) -> None:
+    """A moderator decided on it, and may still undo that."""
+    from accounts.models import User
+    from feedback import moderation
+    from feedback.models import Report
+
+    Report.objects.create(message=message, reporter=chatter, comment="Is that so?")
+    moderation.keep_out(message, User.objects.get(username="moderator"), "Nobody checked it.")
 
 
 def assistants(chatter, admin) -> None:

@@ -1,7 +1,7 @@
 """Every page that a person can open, with its address on a furnished site: what pictures and accessibility walk."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from django.urls import URLPattern, get_resolver, reverse
@@ -26,7 +26,7 @@ NOT_PAGES = {
 """Routes that answer a GET with something else than a whole page, each with what it is."""
 OPENED = {
     "conversation": {"inside": "article.assistant [data-look] >> nth=-1", "menu": ".item summary >> nth=0"},
-    "conversation-states": {"why": "article.assistant [data-thumb=down] >> nth=-1"},
+    "conversation-states": {"why": "article.assistant [data-thumb=down] >> nth=-2"},
 }
 """What opens within a page: a name for it, and what is clicked."""
 ADDRESSES = "from tests.browser.tour import tell_addresses; tell_addresses()"
@@ -97,34 +97,48 @@ def plain() -> Iterator[Stop]:
 
 
 def addresses() -> dict[str, str]:
-    """For each route with a variable in its address, one with a row to look at; asked inside the site."""
-    from chat.models import Assistant, Conversation, Message, SharedLink
-    from feedback.models import Report
-    from rlhf.models import Evaluation, Run
+    """Asked inside the site, where the rows are."""
+    return {name: reverse(name.partition("-")[0], args=arguments()) for name, arguments in ROWS.items()}
 
-    talks = {row.title: row.pk for row in Conversation.objects.filter(owner__username="chatter")}
-    reply = Message.objects.filter(conversation=talks["Rainbows"], role=Message.Role.ASSISTANT).latest("id")
-    reported = ("message", Report.objects.latest("id").message_id)
-    found: dict[str, tuple[object, ...]] = {
-        "conversation": (talks["Rainbows"],),
-        "conversation-states": (talks["States"],),
-        "conversation-pair": (talks["Which one?"],),
-        "conversation_share": (talks["Rainbows"],),
-        "conversation_uses": (talks["Rainbows"],),
-        "shared": (SharedLink.objects.get().token,),
-        "assistant": (Assistant.objects.get(name="Poet").pk,),
-        "assistant-shared": (Assistant.objects.get(is_shared=True).pk,),
-        "report_message": (reply.pk,),
-        "lineage": (reply.pk,),
-        "edit_rule": ("no-insults",),
-        "moderation_item": reported,
-        "moderate": (*reported, "hide"),
-        "run": (Run.objects.get(stage="policy").pk,),
-        "policy": ("policy-2",),
-        "force_policy": ("smollm2-135m-instruct",),
-        "evaluation": (Evaluation.objects.latest("id").pk,),
-    }
-    return {name: reverse(name.partition("-")[0], args=args) for name, args in found.items()}
+
+def talk(title: str) -> object:
+    from chat.models import Conversation
+
+    return Conversation.objects.get(owner__username="chatter", title=title).pk
+
+
+def reply() -> int:
+    from chat.models import Message
+
+    return Message.objects.filter(conversation=talk("Rainbows"), role=Message.Role.ASSISTANT).latest("id").pk
+
+
+def newest(app: str, model: str, field: str = "pk", **wanted: object) -> object:
+    from django.apps import apps
+
+    return apps.get_model(app, model)._default_manager.filter(**wanted).values_list(field, flat=True).latest("pk")
+
+
+ROWS: dict[str, Callable[[], tuple[object, ...]]] = {
+    "conversation": lambda: (talk("Rainbows"),),
+    "conversation-states": lambda: (talk("States"),),
+    "conversation-pair": lambda: (talk("Which one?"),),
+    "conversation_share": lambda: (talk("Rainbows"),),
+    "conversation_uses": lambda: (talk("Rainbows"),),
+    "shared": lambda: (newest("chat", "SharedLink", "token"),),
+    "assistant": lambda: (newest("chat", "Assistant", name="Poet"),),
+    "assistant-shared": lambda: (newest("chat", "Assistant", is_shared=True),),
+    "report_message": lambda: (reply(),),
+    "lineage": lambda: (reply(),),
+    "edit_rule": lambda: ("no-insults",),
+    "moderation_item": lambda: ("message", newest("feedback", "Report", "message")),
+    "moderate": lambda: ("message", newest("feedback", "Report", "message"), "hide"),
+    "undo_moderation": lambda: (newest("accounts", "AuditEntry", verb="text.keep_out"),),
+    "run": lambda: (newest("rlhf", "Run", stage="policy"),),
+    "policy": lambda: ("policy-2",),
+    "evaluation": lambda: (newest("rlhf", "Evaluation"),),
+}
+"""Pages with a variable in their address, each with the row to look at. After a hyphen: another row of a route."""
 
 
 def tell_addresses() -> None:

@@ -72,6 +72,7 @@ export function keepInside(log, { announce, csrf }) {
     list.firstElementChild?.setAttribute("tabindex", "0");
     panel.querySelector("[data-inside-changed]").hidden = !changed;
     panel.querySelector("[data-inside-shown]").hidden = false;
+    panel.scrollIntoView({ block: "nearest" });
     list.addEventListener("click", (event) => {
       const cell = event.target.closest("[role=option]");
       if (cell) choose(turn, panel, tokens, cell);
