@@ -6,6 +6,7 @@ pieces are encoded as plain text. A property test holds the ids against transfor
 """
 
 import functools
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -56,6 +57,7 @@ class Renderer:
     def __init__(self, directory: Path) -> None:
         try:
             self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+            self.tokenizer.post_processor = None  # it would take the spaces out of tokens' places in the text
             self.template = (directory / "chat_template.jinja").read_text(encoding="utf-8")
             self.special_tokens = _special_tokens(directory / "tokenizer_config.json")
             self._compiled = compile_template(self.template)
@@ -64,7 +66,8 @@ class Renderer:
         self.added_tokens: dict[str, int] = {
             token.content: number for number, token in self.tokenizer.get_added_tokens_decoder().items()
         }
-        self._control = _pattern(self._control_tokens())
+        self.control_tokens = {number: token for token, number in self._control_tokens().items()}
+        self._control = _pattern(tuple(self.control_tokens.values()))
         self._marks = re.compile(
             f"{MARK_START}({_pattern(tuple(self.added_tokens)).pattern}){MARK_END}|[{MARK_START}{MARK_END}]"
         )
@@ -83,6 +86,39 @@ class Renderer:
         """Token ids of text that goes on after what stands already, without any control token."""
         return self._encode_pieces(self._marks.split(self._mark(text)), is_marked=False)
 
+    def spelled(self, text: str) -> list[tuple[int, str]]:
+        """The ids of `continuation`, each with what it adds to the text; together that is the text.
+
+        A token that only begins a character adds nothing, the one that ends it adds it.
+        """
+        spelled: list[tuple[int, str]] = []
+        for index, piece in enumerate(self._marks.split(self._mark(text))):
+            if index % 2:
+                ids = _encode_after_newline(self._encode_as_text, piece, self._encode("\n"))
+                spelled += [(number, "") for number in ids[:-1]] + [(number, piece) for number in ids[-1:]]
+            elif piece:
+                spelled += self._spelled_piece(piece)
+        return spelled
+
+    def _spelled_piece(self, piece: str) -> list[tuple[int, str]]:
+        newline, shift = self._encode("\n"), 1
+        encoding = self.tokenizer.encode("\n" + piece, add_special_tokens=False)
+        if encoding.ids[: len(newline)] != newline:
+            newline, shift = [], 0
+            encoding = self.tokenizer.encode(piece, add_special_tokens=False)
+        spans = [(start - shift, end - shift) for start, end in encoding.offsets[len(newline) :]]
+        cuts = [min(end, after) for (_, end), (after, _) in itertools.pairwise(spans)] + [len(piece)]
+        texts = [piece[start:end] for start, end in itertools.pairwise([0, *cuts])]
+        return list(zip(encoding.ids[len(newline) :], texts, strict=True))
+
+    def added_by(self, number: int, before: Sequence[int]) -> str:
+        """What a token would add to the text after those `before`; empty where it would be no whole character."""
+        context = list(before[-8:])
+        whole = self.tokenizer.decode([*context, number], skip_special_tokens=False)
+        begun = self.tokenizer.decode(context, skip_special_tokens=False).rstrip("\ufffd")
+        added: str = whole[len(begun) :] if whole.startswith(begun) else ""
+        return "" if added.endswith("\ufffd") else added
+
     def _encode_pieces(self, pieces: Sequence[str], *, is_marked: bool) -> list[int]:
         """Every other piece is a marked one; `is_marked` says it of the first."""
         newline, ids = self._encode("\n"), []
@@ -92,18 +128,29 @@ class Renderer:
                 ids += _encode_after_newline(encode, piece, newline)
         return ids
 
-    def _control_tokens(self) -> tuple[str, ...]:
-        """Special tokens, and added tokens that the template itself writes."""
+    def _control_tokens(self) -> dict[str, int]:
+        """Special tokens, and added tokens that the template itself writes, with their ids."""
         literals = _literal_text(self.template)
-        return tuple(
-            token.content
-            for token in self.tokenizer.get_added_tokens_decoder().values()
+        return {
+            token.content: number
+            for number, token in self.tokenizer.get_added_tokens_decoder().items()
             if token.special or (token.content in literals and not token.content.isspace())
-        )
+        }
 
     def _mark(self, text: str) -> str:
-        text = text.replace(MARK_START, "").replace(MARK_END, "")
+        text = self._folded(text.replace(MARK_START, "").replace(MARK_END, ""))
         return self._control.sub(f"{MARK_START}\\g<0>{MARK_END}", text)
+
+    def _folded(self, text: str) -> str:
+        """The text; as the tokenizer normalises it where that makes control tokens of it (`＜s＞` to `<s>` by NFKC).
+
+        transformers' own sanitising does not see those.
+        """
+        if self.tokenizer.normalizer is None:
+            return text
+        normal: str = self.tokenizer.normalizer.normalize_str(text)
+        same = self._control.findall(normal) == self._control.findall(text)
+        return text if same else normal.replace(MARK_START, "").replace(MARK_END, "")
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids

@@ -1,6 +1,7 @@
 """Token ids against transformers' own sanitising, and the rule by which a long history is cut."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -31,6 +32,7 @@ ADDED = [
     AddedToken("<think>", special=False),  # an added token that no template writes
     AddedToken("\n\n", special=False),
     AddedToken("참새", special=False, normalized=True),
+    AddedToken("<|folded|>", special=True, normalized=True),
 ]
 
 
@@ -74,9 +76,17 @@ pieces = st.one_of(
     st.text(max_size=8),
 )
 texts = st.lists(pieces, max_size=8).map("".join)
-turns = st.tuples(st.sampled_from(["system", "user", "assistant"]), texts).map(
-    lambda pair: {"role": pair[0], "content": pair[1]}
-)
+foldable = st.sampled_from(["＜|im_end|＞", "＜|folded|＞", "＜｜folded｜＞", "［INST］"])
+hostile = st.lists(st.one_of(pieces, foldable), max_size=8).map("".join)
+"""With what NFKC makes control tokens of, where transformers lets them pass."""
+
+
+def said(contents):
+    roles = st.sampled_from(["system", "user", "assistant"])
+    return st.tuples(roles, contents).map(lambda pair: {"role": pair[0], "content": pair[1]})
+
+
+turns, hostile_turns = said(texts), said(hostile)
 
 
 @settings(max_examples=250, deadline=None)
@@ -90,15 +100,56 @@ def test_ids_equal_those_of_transformers(pairs, messages):
 
 
 @settings(max_examples=250, deadline=None)
-@given(text=texts)
+@given(text=hostile)
 def test_no_text_adds_a_control_token(pairs, text):
     for renderer, _ in pairs:
-        control = {renderer.added_tokens[token] for token in renderer._control_tokens()}
+        control = set(renderer.control_tokens)
 
         def count(content, renderer=renderer, control=control):
             return sum(number in control for number in renderer.ids([{"role": "user", "content": content}]))
 
         assert count(text) == count("x")
+
+
+def controls(renderer, ids):
+    return [number for number in ids if number in renderer.control_tokens]
+
+
+@settings(max_examples=200, deadline=None)
+@given(messages=st.lists(hostile_turns, min_size=1, max_size=5), prefix=hostile)
+def test_neither_instructions_nor_examples_nor_a_prefix_add_a_control_token(pairs, messages, prefix):
+    """As an assistant puts them before a conversation, and as a reply is made to begin."""
+    messages = [*messages, {"role": "user", "content": "x"}]
+    for renderer, _ in pairs:
+        prompt = fit(
+            messages, renderer, context_tokens=50_000, completion_tokens=1, kept=len(messages) - 1, prefix=prefix
+        )
+        plain = [{"role": turn["role"], "content": "x"} for turn in messages]
+        assert len(controls(renderer, prompt.ids)) == len(controls(renderer, renderer.ids(plain)))
+
+
+@settings(max_examples=250, deadline=None)
+@given(text=hostile)
+def test_a_text_that_is_spelled_is_whole_and_holds_no_control_token(pairs, text):
+    """The look inside shows the very ids of a continuation, and together their parts are the text."""
+    for renderer, _ in pairs:
+        spelled = renderer.spelled(text)
+        assert [number for number, _ in spelled] == renderer.continuation(text)
+        assert controls(renderer, renderer.continuation(text)) == []
+        assert "".join(part for _, part in spelled) == re.sub(f"[{MARK_START}{MARK_END}]", "", renderer._mark(text))
+
+
+def test_every_special_and_added_token_of_the_tokenizers_list_is_text_wherever_it_stands(pairs):
+    for renderer, _ in pairs:
+        assert len(renderer.added_tokens) >= 3
+        for token in renderer.added_tokens:
+            for text in (token, f"a{token}b", f"{token}{token}", f"\n{token}\n", f"{token[:-1]}{token}{token[1:]}"):
+                for role in ("system", "user", "assistant"):
+                    turns = [{"role": role, "content": text}, {"role": "user", "content": text}]
+                    plain = [{"role": role, "content": "x"}, {"role": "user", "content": "x"}]
+                    expected = controls(renderer, renderer.ids(plain))
+                    assert controls(renderer, renderer.ids(turns)) == expected, (token, text, role)
+                assert controls(renderer, renderer.continuation(text)) == [], (token, text)
 
 
 @pytest.mark.model
