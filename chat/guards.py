@@ -5,6 +5,9 @@ A reply is shown as it is written and checked at the ends of its sentences and a
 ends there: what came after the last sentence that had passed is taken back from every page and kept nowhere. So a
 reply has one text for all who read it (its owner, an export, the next prompt, training), and no second one that a
 mistake could show; moderators see which rule it broke, and a rule that blocks too much shows in the number of them.
+
+Not checked is the sentence under way of a reply that its reader stops, who keeps exactly what was seen, or whose talker
+dies.
 """
 
 import logging
