@@ -4,14 +4,12 @@ Started as `python -m chat.engines.llamacpp_server`. One JSON line comes in on s
 list), one with the URL goes out on stdout. It ends when stdin does: nobody can leave it behind.
 """
 
-import ctypes
 import json
 import os
-import signal
 import sys
 from typing import Any
 
-PR_SET_PDEATHSIG = 1
+from chat.engines.lifeline import die_with_parent
 
 
 def serve(config: dict[str, Any]) -> Any:
@@ -36,15 +34,8 @@ def serve(config: dict[str, Any]) -> Any:
     return xllamacpp.Server(params)
 
 
-def die_with_parent() -> None:
-    """Linux kills this process when its parent dies, even if it is stopped and never sees its stdin end."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def main() -> None:
     die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the talker's to handle
     config = json.loads(sys.stdin.readline())
     server = serve(config)
     print(json.dumps({"url": server.listening_address}), flush=True)  # noqa: T201  the parent reads it

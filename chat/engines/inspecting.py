@@ -1,0 +1,101 @@
+"""Asks the inspector, a child process with torch that is there only while somebody looks inside."""
+
+import asyncio
+import json
+import math
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from chat.engines.child import PATIENT, end
+from chat.errors import InspectorDown
+
+IDLE_S = 180.0
+"""How long the child waits for another question before it gives its memory back."""
+ANSWER_TIMEOUT_S = 300.0
+LONGEST_ANSWER = 1 << 26
+TOP = 8
+"""Alternatives that are told for each place."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A token by its number, with its log-probability and the most probable ones of its place, by number."""
+
+    id: int
+    logprob: float
+    top: list[tuple[int, float]]
+
+
+class Inspector:
+    """One question at a time."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def look(self, directory: Path, prompt: list[int], completion: list[int]) -> list[Seen]:
+        """Probabilities of the completion's tokens after the prompt. Raises InspectorDown."""
+        question = {"directory": str(directory), "prompt": prompt, "completion": completion, "top": TOP}
+        line = json.dumps(question).encode() + b"\n"
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                # A child that had been idle may end while it is asked: then a new one is.
+                answer = await self._ask(line) or await self._ask(line)
+        except TimeoutError:
+            await self.close()
+            raise InspectorDown("no answer in time") from None
+        except asyncio.CancelledError:  # a child with a question half answered is of no use
+            await self.close()
+            raise
+        return _read(answer)
+
+    async def _ask(self, line: bytes) -> bytes:
+        process = await self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(line)
+            await process.stdin.drain()
+            return await process.stdout.readline()
+        except (ConnectionError, ValueError):  # ValueError: a line longer than its limit
+            return b""
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        if self._process is not None and self._process.returncode is None:
+            return self._process
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "chat.engines.inspector", str(IDLE_S)),
+            cwd=settings.BASE_DIR,
+            env={
+                **os.environ,
+                **PATIENT,
+                "OMP_NUM_THREADS": str(settings.CHAT_ENGINE_THREADS or os.cpu_count() or 1),
+            },
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=LONGEST_ANSWER,
+        )
+        return self._process
+
+    async def close(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            await end(process)
+
+
+def _read(line: bytes) -> list[Seen]:
+    try:
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise InspectorDown(answer["error"])
+        tokens = [Seen(t["id"], t["logprob"], [(number, p) for number, p in t["top"]]) for t in answer["tokens"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InspectorDown(f"no answer: {line[:200]!r}") from error
+    if not all(math.isfinite(token.logprob) for token in tokens):
+        raise InspectorDown("a probability that is no number")
+    return tokens

@@ -1,0 +1,75 @@
+"""The child process that looks inside a policy: log-probabilities of given tokens by one plain forward pass in fp32.
+
+Started as `python -m chat.engines.inspector IDLE_S`. A JSON line on stdin asks, a JSON line on stdout answers. It
+keeps the policy that it was asked about last, and ends with its stdin, or when nobody asked for IDLE_S. No Django.
+"""
+
+import json
+import os
+import select
+import sys
+from typing import Any
+
+from chat.engines.lifeline import die_with_parent
+
+ROWS = 64
+"""Places whose probabilities are computed together: each is a row as wide as the vocabulary."""
+
+
+class Policy:
+    """The weights of a policy directory."""
+
+    def __init__(self, directory: str) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        self.directory = directory
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model = AutoModelForCausalLM.from_pretrained(
+            directory, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True
+        )
+        self.model.to(self.device).eval()
+
+    def look(self, prompt: list[int], completion: list[int], top: int) -> list[dict[str, Any]]:
+        """For each token of the completion its log-probability, and the `top` most probable tokens of its place."""
+        import torch
+
+        ids = prompt + completion
+        vocabulary = self.model.get_input_embeddings().num_embeddings
+        if not prompt or not completion or not all(0 <= number < vocabulary for number in ids):
+            raise ValueError("tokens that the policy does not know, or none")
+        with torch.inference_mode():
+            given = torch.tensor([ids[:-1]], device=self.device)
+            logits = self.model(given, use_cache=False, logits_to_keep=len(completion)).logits[0]
+            looks: list[dict[str, Any]] = []
+            for start in range(0, len(completion), ROWS):
+                logprobs = torch.log_softmax(logits[start : start + ROWS], dim=-1)
+                best = logprobs.topk(min(top, vocabulary), dim=-1)
+                for row, number in enumerate(completion[start : start + ROWS]):
+                    others = zip(best.indices[row].tolist(), best.values[row].tolist(), strict=True)
+                    looks.append({"id": number, "logprob": logprobs[row, number].item(), "top": list(others)})
+        return looks
+
+
+def main() -> None:
+    die_with_parent()
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
+    idle_s = float(sys.argv[1])
+    policy: Policy | None = None
+    while select.select([sys.stdin], [], [], idle_s)[0] and (line := sys.stdin.readline()):
+        asked = json.loads(line)
+        try:
+            if policy is None or policy.directory != asked["directory"]:
+                policy = None  # one at a time in memory
+                policy = Policy(asked["directory"])
+            answer: dict[str, Any] = {"tokens": policy.look(asked["prompt"], asked["completion"], asked["top"])}
+        except Exception as error:  # whatever torch and transformers raise is the answer
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
