@@ -31,11 +31,12 @@ def replies_to(message: Message, parameters: dict[str, object], policy: Policy |
         return [_queue(message, parameters, policy)]
     on_trial = _on_trial()
     seeds = [None, None] if on_trial else CHANCE.sample(range(MAX_SEED), 2)
+    writers = [None, on_trial]
+    CHANCE.shuffle(writers)  # before a row is made: the numbers of rows, which the page knows, tell nothing either
     both = [
-        _queue(message, parameters | ({} if seed is None else {"seed": seed}), by)
-        for seed, by in zip(seeds, (None, on_trial), strict=True)
+        _queue(message, parameters | ({} if seed is None else {"seed": seed}), writer)
+        for seed, writer in zip(seeds, writers, strict=True)
     ]
-    CHANCE.shuffle(both)  # else the live policy would always be the older row
     left, right = both
     Pair.objects.create(message=message, left=left, right=right)
     return both

@@ -90,12 +90,14 @@ def test_the_live_policy_alone_without_chance_is_not_compared_with_itself(
     assert turn(conversation)[1] is None
 
 
-def test_either_stands_left_and_the_order_is_kept(alice, always, on_trial):
+def test_either_stands_left_the_order_is_kept_and_row_numbers_tell_nothing(alice, always, on_trial):
     left = set()
     for _ in range(40):
         pair = turn(Conversation.objects.create(owner=alice))[1]
         left.add(pair.left.policy)
         assert Pair.objects.get(pk=pair.pk).left == pair.left
+        assert pair.left_id < pair.right_id
+        assert pair.left.message_id < pair.right.message_id
         Reply.objects.update(state=Reply.State.COMPLETE)
         if len(left) == 2:
             return
