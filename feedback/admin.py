@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from feedback.models import (
+    Comparison,
     Completion,
     Prompt,
     Ranking,
@@ -17,6 +18,7 @@ from feedback.models import (
     RuleVersion,
     SimulatedAnnotator,
     Skip,
+    Thumb,
     Violation,
 )
 
@@ -85,6 +87,32 @@ class RankingAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ("annotator", "task")
     search_fields = ("annotator__username", "comment")
     date_hierarchy = "created_at"
+
+
+@admin.register(Comparison)
+class ComparisonAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = (
+        "id",
+        "choice",
+        "discounted",
+        "annotator",
+        "is_simulated",
+        "seconds",
+        "created_at",
+        "withdrawn_at",
+    )
+    list_filter = ("choice", "discounted", "is_simulated", "created_at")
+    list_select_related = ("annotator",)
+    search_fields = ("annotator__username",)
+    date_hierarchy = "created_at"
+
+
+@admin.register(Thumb)
+class ThumbAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("id", "is_up", "reasons", "comment", "person", "created_at")
+    list_filter = ("is_up", "created_at")
+    list_select_related = ("person",)
+    search_fields = ("person__username", "comment")
 
 
 @admin.register(Violation)
