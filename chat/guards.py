@@ -6,8 +6,8 @@ ends there: what came after the last sentence that had passed is taken back from
 reply has one text for all who read it (its owner, an export, the next prompt, training), and no second one that a
 mistake could show; moderators see which rule it broke, and a rule that blocks too much shows in the number of them.
 
-Not checked is the sentence under way of a reply that its reader stops, who keeps exactly what was seen, or whose talker
-dies.
+Not checked is the sentence under way of a reply that its reader stops, who keeps exactly what was seen, or whose
+talker dies.
 """
 
 import logging

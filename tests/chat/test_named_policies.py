@@ -1,4 +1,4 @@
-"""Several policies at once: the live one, the one on trial, and those that replies name, within the places there are."""
+"""Several policies at once, within the places there are: the live one, the one on trial, and those replies name."""
 
 import asyncio
 from datetime import timedelta
@@ -162,3 +162,13 @@ async def test_the_live_policy_needs_no_free_place(alice, scripted_policy, other
         await sync_to_async(swap)(scripted_policy, others[0])
         await until(lambda: loaded(talker) == ["other-2"])
         assert (await ended(await ask(alice))).policy == others[0]
+
+
+async def test_a_policy_that_goes_live_takes_no_place_from_the_one_on_trial(alice, scripted_policy, others, settings):
+    settings.CHAT_ENGINES = 2
+    await Policy.objects.filter(pk=others[1].pk).aupdate(is_on_trial=True)
+    async with talking() as talker:
+        await until(lambda: loaded(talker) == ["other-3", "scripted"])
+        await sync_to_async(swap)(scripted_policy, others[0])
+        await until(lambda: loaded(talker) == ["other-2", "other-3"])
+        assert await EngineProcess.objects.filter(policy=others[1]).acount() == 1, "it was not unloaded meanwhile"
