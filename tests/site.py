@@ -146,7 +146,7 @@ def stop(site: Site) -> None:
 
 def prepare(environment: dict[str, str], program: str) -> None:
     for words in (["migrate", "--verbosity", "0"], ["shell", "--verbosity", "0", "-c", program]):
-        subprocess.run([sys.executable, "manage.py", *words], cwd=ROOT, env=environment, check=True, timeout=60)
+        subprocess.run([sys.executable, "manage.py", *words], cwd=ROOT, env=environment, check=True, timeout=180)
 
 
 def until_it_greets(site: Site, said: Path, patience_s: float) -> None:
