@@ -14,6 +14,12 @@ from tests.site import running_site
 pytestmark = pytest.mark.browser
 
 
+SLOWLY = """
+from chat.models import Policy
+Policy.objects.create(name="scripted", version=1, is_live=True, is_scripted=True, source='{"seconds_a_token": 0.12}')
+"""
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """One slot, so that a second reply has to wait; a short context, so that a third turn does not fit."""
@@ -23,7 +29,7 @@ def site(tmp_path_factory):
         "CHAMSAE_CONTEXT_TOKENS": "256",
         "CHAMSAE_MAX_MESSAGE_CHARS": "600",
     }
-    with running_site(tmp_path_factory.mktemp("site"), **options) as site:
+    with running_site(tmp_path_factory.mktemp("site"), program=SLOWLY, **options) as site:
         yield site
 
 
@@ -348,14 +354,15 @@ def test_what_another_tab_did_while_the_line_was_down_is_caught_up_with(chatter)
 def test_a_stop_that_was_pressed_on_a_dead_line_counts_when_it_is_back(chatter, site):
     page = chatter.page
     line = Line(page)
+    talker = process_of(site, "run_talker")
     write(page, "Tell me all.")
     wait_for_words(page, 3)
-    line.cut()
-    page.click("#stop")
-    kept = text_of(page)
-    talker = process_of(site, "run_talker")
     talker.suspend()  # else the reply may have ended by then
     try:
+        line.cut()
+        expect(page.locator("#connection")).to_be_visible()
+        page.click("#stop")
+        kept = text_of(page)
         line.mend()
         state(page, "stopped")
     finally:

@@ -86,8 +86,9 @@ export class Turns extends EventTarget {
     turn.dataset.message = reply.message;
     turn.dataset.reply = reply.id;
     turn.dataset.unfinished = "";
-    const report = turn.querySelector("[data-report]");
-    report?.setAttribute("href", report.getAttribute("href").replace("/0/", `/${reply.message}/`));
+    for (const link of turn.querySelectorAll("a[href*='/0/']")) {
+      link.setAttribute("href", link.getAttribute("href").replace("/0/", `/${reply.message}/`));
+    }
     this.setState({ reply: reply.id, state: "queued" });
     this.follower.toEnd();
   }
