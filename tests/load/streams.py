@@ -20,6 +20,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from websockets.exceptions import WebSocketException
 
 from tests.bench.parts import Parts, percentiles, shell
 from tests.person import Chat, Person
@@ -55,6 +56,7 @@ class Stream:
     wanted: int
     tokens: int = 0
     seq: int = 0
+    """Of the last piece; each came in a frame of its own."""
     out_of_order: int = 0
     """Chunks whose number does not follow the one before, and tokens older than the one before."""
     differs: bool = False
@@ -73,6 +75,8 @@ class Report:
     streams: int
     minutes: float
     tokens: int
+    frames: int
+    """In which they came."""
     lost: int
     out_of_order: int
     unfinished: int
@@ -130,7 +134,7 @@ async def listen(person: Person, conversation: str, stream: Stream, after_s: flo
     try:
         async with person.chat(conversation) as chat:
             await Reader(chat, stream).read()
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, WebSocketException) as error:
         stream.state = f"lost: {error!r}"
 
 
@@ -173,6 +177,7 @@ def measure(site: Site, streams: int, minutes: float, tokens: int, ramp_s: float
         streams=streams,
         minutes=minutes,
         tokens=sum(one.tokens for one in heard),
+        frames=sum(one.seq for one in heard),
         lost=sum(one.lost for one in heard),
         out_of_order=sum(one.out_of_order for one in heard),
         unfinished=len(unfinished),
