@@ -26,10 +26,10 @@ class PpoConfig:
     gamma: float = 1.0  # discount a token
     lam: float = 0.95  # GAE's lambda
     whiten_rewards: bool = False  # divide token rewards by their spread
-    kl_coef: float = 0.05  # beta: nats to reward; the floor of the adaptive beta
-    target_kl: float = 4.0  # nats a completion above which beta grows
-    kl_gain: float = 1.0  # beta's growth rate an iteration when KL is twice the target
-    stop_kl: float = 6.5  # nats a completion at which the run ends with the weights of the iteration before
+    kl_coef: float = 0.05  # beta up to the target, nats to reward; never less
+    target_kl: float = 3.5  # nats a completion: the further the smoothed KL heads above it, the larger beta
+    kl_gain: float = 2.5  # beta is kl_coef * e^kl_gain where the KL ahead is twice the target
+    stop_kl: float = 6.5  # smoothed nats a completion at which the run ends with the weights of the iteration before
     score_clip: float = (
         1.5  # normalised scores are cut to +- this (PPO-max, arXiv:2307.04964); 3 spent the KL on brevity
     )

@@ -81,7 +81,8 @@ class PpoLoop:
         epochs = self.state.draw_batches(len(rollout))
         judged = self._judge(rollout, epochs[0])
         clock.append(time.perf_counter())
-        if judged.kl_nats > self.config.stop_kl:
+        self.state.brake.see(judged.kl_nats)
+        if self.state.brake.is_past(self.config.stop_kl):
             self.state.fall_back()
             return False
         metrics = self._learn(judged, epochs)
@@ -90,6 +91,7 @@ class PpoLoop:
         metrics |= {name: end - start for name, start, end in zip(names, clock, clock[1:], strict=False)}
         metrics["seconds"] = clock[-1] - clock[0]
         metrics["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        metrics["objective/kl_smoothed"] = self.state.brake.level
         self.state.finish_iteration(judged.kl_nats, len(rollout), metrics)
         return True
 

@@ -1,7 +1,7 @@
 """Everything of a PPO run that changes between iterations, and how it goes to a checkpoint and back."""
 
-import math
 import random
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -9,13 +9,14 @@ from torch import Tensor
 
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.transformer import Transformer
+from rlhf.training.ppo.brake import KlBrake
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.shaping import ScoreScale
 from rlhf.training.ppo.value import RidgeValue
 
 
 class PpoState:
-    """Weights, optimiser, value, score scale, beta, random numbers and metrics."""
+    """Weights, optimiser, value, score scale, brake, random numbers and metrics."""
 
     def __init__(self, transformer: Transformer, prompts: int, config: PpoConfig, seed: int) -> None:
         self.config = config
@@ -25,13 +26,18 @@ class PpoState:
         self.optimizer = torch.optim.Adam(self.adapter.parameters(), lr=config.learning_rate, eps=config.adam_epsilon)
         self.value = RidgeValue(transformer.config.hidden_size, ridge=config.ridge, clip=config.cliprange_value)
         self.scale = ScoreScale(0.0, 1.0)
-        self.beta = config.kl_coef
+        self.brake = KlBrake()
         self.kl_nats = 0.0
         self.metrics: list[dict[str, float]] = []
         self.prompts = prompts
         self.queue: list[int] = []  # prompts of this pass over all of them that are still to come
         self.random = random.Random(seed)
         self.generator = torch.Generator().manual_seed(seed)
+
+    @property
+    def beta(self) -> float:
+        config = self.config
+        return self.brake.beta(base=config.kl_coef, target=config.target_kl, gain=config.kl_gain)
 
     def draw_prompts(self, count: int) -> list[int]:
         """Indices of the next prompts: every prompt once, in random order, before any comes again."""
@@ -67,13 +73,11 @@ class PpoState:
         self.adapter.copy_from(self.previous)
 
     def finish_iteration(self, kl_nats: float, episodes: int, metrics: dict[str, float]) -> None:
-        """Count the iteration and let beta brake: it grows above the target and never falls below its base."""
+        """Count the iteration."""
         self.iteration += 1
         self.kl_nats = kl_nats
         before = self.metrics[-1]["episode"] if self.metrics else 0
         self.metrics.append(metrics | {"episode": before + episodes})
-        error = min(max(kl_nats / self.config.target_kl - 1, -1.0), 1.0)
-        self.beta = max(self.config.kl_coef, self.beta * math.exp(self.config.kl_gain * error))
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors for safetensors and values for JSON."""
@@ -86,7 +90,7 @@ class PpoState:
         tensors |= {f"value/{name}": tensor for name, tensor in self.value.state().items()}
         return tensors, {
             "iteration": self.iteration,
-            "beta": self.beta,
+            "brake": asdict(self.brake),
             "kl_nats": self.kl_nats,
             "scale": [self.scale.mean, self.scale.spread],
             "queue": self.queue,
@@ -109,7 +113,8 @@ class PpoState:
         version, internal, gauss = values["random"]
         self.random.setstate((version, tuple(internal), gauss))
         self.scale = ScoreScale(*values["scale"])
-        for name in ("iteration", "beta", "kl_nats", "queue", "metrics"):
+        self.brake = KlBrake(**values["brake"])
+        for name in ("iteration", "kl_nats", "queue", "metrics"):
             setattr(self, name, values[name])
         return True
 

@@ -10,6 +10,7 @@ import torch
 from rlhf.training.hyperparameters import BadHyperparameter
 from rlhf.training.model.sampler import Rollout
 from rlhf.training.model.transformer import Transformer
+from rlhf.training.ppo.brake import KlBrake
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.resume import CheckpointMismatch
 from rlhf.training.ppo.train import PpoResult, train_ppo
@@ -136,16 +137,32 @@ def test_a_kl_past_the_stop_ends_the_run_with_the_weights_before(model: Transfor
     result = train(model, tmp_path, config=config)
     assert result.stopped_by == "kl"
     assert 0 < result.iterations < 40
-    assert result.kl_nats <= 1.0
-    assert all(metrics["objective/kl"] <= 1.0 for metrics in result.metrics)
+    assert all(metrics["objective/kl_smoothed"] <= 1.0 for metrics in result.metrics)
+    assert result.metrics[-1]["objective/kl_smoothed"] > 0.5  # it did climb there
     assert result.episodes == 32 * result.iterations
+
+
+def test_it_is_the_brake_that_says_when_to_stop(
+    model: Transformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KlBrake, "is_past", lambda brake, stop: brake.level > 0 and stop == CONFIG.stop_kl)
+    result = train(model, tmp_path)
+    assert (result.stopped_by, result.iterations) == ("kl", 1)  # the first rollout's KL is 0
 
 
 def test_beta_rises_above_the_target_and_never_falls_below_its_base(model: Transformer, tmp_path: Path) -> None:
     config = replace(CONFIG, iterations=12, target_kl=1.0, kl_coef=0.02)
     betas = [metrics["objective/beta"] for metrics in train(model, tmp_path, config=config).metrics]
     assert betas[0] == min(betas) == 0.02
-    assert betas[-1] > 0.02
+    assert max(betas) > 0.02
+
+
+def test_a_kl_that_heads_past_the_target_brakes_the_very_next_update(model: Transformer, tmp_path: Path) -> None:
+    metrics = train(model, tmp_path, config=replace(CONFIG, iterations=12, target_kl=1.0, kl_coef=0.02)).metrics
+    ahead = [m["objective/kl_smoothed"] for m in metrics]
+    first = next(index for index, m in enumerate(metrics) if m["objective/beta"] > 0.02)
+    assert ahead[first] < ahead[first + 1]
+    assert ahead[first] < 1.5
 
 
 @pytest.mark.parametrize("good", [0, 2])

@@ -1,0 +1,45 @@
+"""The brake on the KL: its level and trend smoothed over iterations, and the beta that they ask for.
+
+The KL is smoothed by Holt's linear method (Hyndman and Athanasopoulos, Forecasting: Principles and Practice, section
+8.2) instead of a plain average: of a KL that climbs by a nat an iteration an average of like weight stands a nat too
+low, while Holt's level follows a straight climb without lag and has two thirds of the spread of a single rollout's.
+
+Beta is a function of the forecast alone: exponential in its error relative to the target, clipped. Ziegler et al.,
+arXiv:1909.08593, section 2.2, multiply beta by such a factor again and again; with a rollout's delay that integral
+was seen to go on rising for iterations after the KL had turned (beta 0.8 at KL 5 and sinking, 6.5 at a larger gain).
+Without it the KL settles somewhat above the target, where the brake balances what there is to be gained.
+"""
+
+import math
+from dataclasses import dataclass
+
+LEVEL_SHARE = 0.5  # of a new measurement in the level
+TREND_SHARE = 0.3  # of the level's last step in the trend
+HORIZON = 1  # iterations ahead: what the update at hand does is seen in the next rollout
+
+
+@dataclass
+class KlBrake:
+    """Of one run; level and trend go to the checkpoint."""
+
+    level: float = 0.0  # nats a completion: the smoothed KL
+    trend: float = 0.0  # nats an iteration
+
+    def see(self, kl_nats: float) -> None:
+        """Take in the KL of a rollout. The first is an untrained adapter's: KL 0, no trend, as the fields begin."""
+        before = self.level
+        self.level = LEVEL_SHARE * kl_nats + (1 - LEVEL_SHARE) * (before + self.trend)
+        self.trend = TREND_SHARE * (self.level - before) + (1 - TREND_SHARE) * self.trend
+
+    @property
+    def forecast(self) -> float:
+        return self.level + HORIZON * self.trend
+
+    def is_past(self, stop: float) -> bool:
+        """Smoothed here, too: one rollout's KL was seen off by a nat, and would end a run that the brake holds."""
+        return self.level > stop
+
+    def beta(self, *, base: float, target: float, gain: float) -> float:
+        """`base` up to the target and never less, `base` times e^gain at twice the target and never more."""
+        excess = min(max(self.forecast / target - 1, 0.0), 1.0)
+        return base * math.exp(gain * excess)
