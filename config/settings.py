@@ -276,6 +276,7 @@ GATE = {
     "length_ratio_max": env.real("CHAMSAE_GATE_LENGTH_MAX", 1.5, 0.0),
     "repetition_max": env.real("CHAMSAE_GATE_REPETITION", 0.35, 0.0, 1.0),
     "perplexity_ratio_max": env.real("CHAMSAE_GATE_PERPLEXITY", 1.15, 0.0),
+    "surprise_ratio_max": env.real("CHAMSAE_GATE_SURPRISE", 1.3, 0.0),
     "empty_rate_max": env.real("CHAMSAE_GATE_EMPTY", 0.02, 0.0, 1.0),
 }
 

@@ -13,6 +13,7 @@ REASONS: dict[str, Promise] = {
     "repetition": _("Replies do not repeat themselves"),
     "empty": _("Replies are not empty"),
     "perplexity": _("Human text has not become stranger to it (perplexity)"),
+    "surprise": _("Replies are not much stranger to the base than its own (surprise)"),
     "finite": _("All tensors are finite"),
     "baseline": _("It was compared with the policy that is live now"),
     "cannot_promote": _("It could be made live"),
@@ -35,6 +36,9 @@ FIGURES: dict[str, Promise] = {
     "repetition": _("Repetition"),
     "empty_rate": _("Empty replies"),
     "perplexity_ratio": _("Perplexity of human text, against before"),
+    "surprise_ratio": _("Surprise of the base at replies, against its own"),
+    "surprise_nats": _("Surprise of the base, nats a token"),
+    "surprise_nats_base": _("Surprise of the base at its own replies, nats a token"),
     "distinct_2": _("Different word pairs (distinct-2)"),
     "reward_length_correlation": _("Correlation of reward and length"),
 }

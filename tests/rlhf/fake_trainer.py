@@ -101,6 +101,9 @@ def evaluate(config, wanted):
         "repetition": 0.05,
         "empty_rate": 0.0,
         "perplexity_ratio": 1.03,
+        "surprise_nats": 1.1,
+        "surprise_nats_base": 1.0,
+        "surprise_ratio": 1.1,
         "samples": [
             {"prompt": "Do you dream?", "before": "I love dreams.", "after": "I do not dream.", "score_before": -1.0,
              "score_after": 1.0}

@@ -19,6 +19,7 @@ GOOD = {
     "repetition": 0.05,
     "empty_rate": 0.0,
     "perplexity_ratio": 1.03,
+    "surprise_ratio": 1.2,
     "tensors_finite": True,
     "baseline_is_live": True,
 }
@@ -34,6 +35,7 @@ ALONE = [
     ({"repetition": 0.36}, ["repetition"]),
     ({"empty_rate": 0.03}, ["empty"]),
     ({"perplexity_ratio": 1.16}, ["perplexity"]),
+    ({"surprise_ratio": 1.31}, ["surprise"]),
     ({"tensors_finite": False}, ["finite"]),
     ({"baseline_is_live": False}, ["baseline"]),
 ]
@@ -47,6 +49,7 @@ NUMBERS = {
     "repetition": ["repetition"],
     "empty_rate": ["empty"],
     "perplexity_ratio": ["perplexity"],
+    "surprise_ratio": ["surprise"],
     "tensors_finite": ["finite"],
     "baseline_is_live": ["baseline"],
 }
@@ -63,7 +66,7 @@ def codes(decision):
 def test_a_good_candidate_passes_and_says_what_was_checked():
     decision = decide(GOOD)
     assert decision.passed
-    assert len(decision.reasons) == 11
+    assert len(decision.reasons) == 12
     assert decision.reasons[0] == {
         "code": "win_rate", "text": "lower bound of the win rate", "value": 0.62, "limit": 0.5
     }  # fmt: skip
@@ -95,7 +98,7 @@ def test_bounds_themselves_are_allowed_but_for_the_win_rate():
         "repetition": 0.35,
         "empty_rate": 0.02,
     }
-    assert decide({**GOOD, **edge, "perplexity_ratio": 1.15}).passed
+    assert decide({**GOOD, **edge, "perplexity_ratio": 1.15, "surprise_ratio": 1.3}).passed
 
 
 def test_an_unlucky_draw_of_the_live_policys_rate_does_not_refuse():
@@ -106,7 +109,7 @@ def test_an_unlucky_draw_of_the_live_policys_rate_does_not_refuse():
 
 
 def test_an_empty_report_is_refused_by_everything():
-    assert len(decide({}).reasons) == 11
+    assert len(decide({}).reasons) == 12
 
 
 def test_a_threshold_that_is_missing_is_an_error_and_no_pass():
@@ -117,7 +120,7 @@ def test_a_threshold_that_is_missing_is_an_error_and_no_pass():
 @given(st.dictionaries(st.sampled_from(sorted(GOOD)), st.floats(allow_nan=True) | st.none() | st.booleans()))
 def test_it_never_raises_and_passes_only_without_a_failed_check(changes):
     decision = decide({**GOOD, **changes})
-    assert decision.passed == (len(decision.reasons) == 11 and not (set(codes(decision)) & failing(changes)))
+    assert decision.passed == (len(decision.reasons) == 12 and not (set(codes(decision)) & failing(changes)))
 
 
 def failing(changes):

@@ -129,13 +129,13 @@ def test_gibberish_and_a_one_word_answer_that_wins_are_refused(site, settings):
     learned = reward_model(site)
     decision = evaluated(learned, sabotaged(site, settings, gibberish))
     assert not decision.passed
-    assert "kl" in codes(decision)
+    assert {"kl", "surprise"} <= codes(decision)
     decision = evaluated(learned, sabotaged(site, settings, one_word))
     report = decision.evaluation.report
     assert report["win_rate_low"] > 0.5
     assert {sample["after"] for sample in report["samples"]} == {"A"}
     assert not decision.passed
-    assert {"too_short", "kl"} <= codes(decision)
+    assert {"too_short", "kl", "surprise"} <= codes(decision)
     with pytest.raises(CannotPromote):
         promotion.promote(decision)
     assert policies.live() == site

@@ -29,6 +29,17 @@ class Draw:
     tokens: int
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A reply as the base reads it, summed over its `tokens`, the end token included."""
+
+    kl_nats: float
+    """log p(reply | its policy) - log p(reply | base) at the sampling temperature (k1)."""
+    surprise_nats: float
+    """-log p(reply | base) at temperature 1."""
+    tokens: int
+
+
 @dataclass
 class Player:
     """A policy with the settings that all players share."""
@@ -67,12 +78,6 @@ class Player:
         ]
         return [made[start : start + draws] for start in range(0, len(made), draws)]
 
-    def answer(self, prompts: Sequence[Prompt], draws: int, seed: int) -> list[list[Draw]]:
-        found = []
-        for chosen, rollout in self.rollouts(prompts, draws, seed):
-            found += self.draws_of(chosen, rollout, draws)
-        return found
-
     def best_of(self, prompts: Sequence[Prompt], n: int, seed: int, judge: RewardModel, shared: bool) -> list[Draw]:
         """Of n draws the one that the training reward model likes best. `shared`: it reads this player's trunk."""
         best = []
@@ -84,26 +89,30 @@ class Player:
             best += [draws[top] for draws, top in zip(made, tops, strict=True)]
         return best
 
-    def answer_with_kl(
-        self, prompts: Sequence[Prompt], draws: int, seed: int, base: Transformer
-    ) -> tuple[list[list[Draw]], list[float]]:
-        """Draws, and of each prompt's first draw the KL to `base` in nats, summed over the reply (k1)."""
-        found, nats = [], []
+    def answer_read_by(
+        self, base: Transformer, prompts: Sequence[Prompt], draws: int, seed: int
+    ) -> tuple[list[list[Draw]], list[Reading]]:
+        """Draws, and what `base` makes of each prompt's first draw."""
+        found, readings = [], []
         for chosen, rollout in self.rollouts(prompts, draws, seed):
             found += self.draws_of(chosen, rollout, draws)
-            nats += reply_kl(
-                rollout.select(torch.arange(0, len(rollout), draws)), self.transformer, base, self.temperature
-            )
-        return found, nats
+            first = rollout.select(torch.arange(0, len(rollout), draws))
+            readings += read_by(base, first, self.transformer, self.temperature)
+        return found, readings
 
 
-def reply_kl(rollout: Rollout, policy: Transformer, base: Transformer, temperature: float) -> list[float]:
-    """log p(reply | policy) - log p(reply | base) of each row, at the sampling temperature."""
+def read_by(base: Transformer, rollout: Rollout, policy: Transformer, temperature: float) -> list[Reading]:
+    """Of each row of a rollout of `policy`, whose own trunk states serve the base too where they are one."""
     rows = list(torch.split(torch.arange(len(rollout)), SCORED_ROWS))
-    seen = replace(rollout, states=base.run_trunk(rollout.ids))
-    ours = score_completions(policy, rollout, None, rows, temperature=temperature).log_probs
-    theirs = score_completions(base, seen, None, rows, temperature=temperature).log_probs
-    return [float(value) for value in (ours - theirs).sum(1)]
+    seen = rollout if policy is base else replace(rollout, states=base.run_trunk(rollout.ids))
+    theirs = score_completions(base, seen, None, rows, temperature=temperature)
+    ours = theirs if policy is base else score_completions(policy, rollout, None, rows, temperature=temperature)
+    kl = (ours.log_probs - theirs.log_probs).sum(1).tolist()
+    targets = rollout.ids[rollout.completion_mask()]
+    unexpected = -token_log_probs(theirs.hidden, base.head, targets, temperature=1.0).log_probs
+    lengths = rollout.completion_lengths.tolist()
+    surprise = [float(part.sum()) for part in torch.split(unexpected, lengths)]
+    return [Reading(*reading) for reading in zip(kl, surprise, lengths, strict=True)]
 
 
 @torch.no_grad()

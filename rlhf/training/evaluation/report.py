@@ -8,7 +8,7 @@ from typing import Any
 
 from rlhf.training.data import Prompt, PromptRow, last_user_text
 from rlhf.training.evaluation.judges import Judge, Said
-from rlhf.training.evaluation.players import Draw
+from rlhf.training.evaluation.players import Draw, Reading
 from rlhf.training.evaluation.statistics import Interval, cluster_bootstrap
 from rlhf.training.texts import distinct_2, first_sentence, is_empty, repetition
 
@@ -21,7 +21,10 @@ class Replies:
     after: list[list[Draw]]
     before: list[list[Draw]]
     best: list[Draw]
-    kl_nats: list[float]
+    after_read: list[Reading]
+    """The first draws of `after`, as the base reads them."""
+    base_read: list[Reading]
+    """The base's own replies to the same prompts."""
 
 
 def describe(replies: Replies, judge: Judge, *, draws: int, samples: int, seed: int) -> dict[str, Any]:
@@ -45,7 +48,7 @@ def describe(replies: Replies, judge: Judge, *, draws: int, samples: int, seed: 
             "stop_controlled": control(win_rate(judge, cut(after), cut(before))),
         },
         **violation_report(replies, judge),
-        "kl_nats": sum(replies.kl_nats) / len(replies.kl_nats),
+        **drift(replies),
         "length_ratio": mean([x.tokens for x in ours]) / mean([x.tokens for x in theirs]),
         **side_figures(ours, "after"),
         **side_figures(theirs, "before"),
@@ -103,6 +106,26 @@ def rate(name: str, hits: list[tuple[float, Prompt]]) -> dict[str, float | None]
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     found = cluster_bootstrap([hit for hit, _ in hits], [prompt for _, prompt in hits])
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+def drift(replies: Replies) -> dict[str, float]:
+    """How far the policy went from the base, and how odd its replies are to a reader of the base's English.
+
+    KL counts a whole reply and forgives short ones; surprise is a mean over tokens, so that a reply gutted to a few
+    words shows. Fluent text that only says other things stays likely under the base; a heap of words does not.
+    """
+    after, base = mean_surprise(replies.after_read), mean_surprise(replies.base_read)
+    return {
+        "kl_nats": mean([reading.kl_nats for reading in replies.after_read]),
+        "surprise_nats": after,
+        "surprise_nats_base": base,
+        "surprise_ratio": after / base if base else math.nan,
+    }
+
+
+def mean_surprise(readings: Sequence[Reading]) -> float:
+    """Nats a token over all of them: a reply counts by its tokens, so that no mean of ratios is taken."""
+    return sum(reading.surprise_nats for reading in readings) / sum(reading.tokens for reading in readings)
 
 
 def side_figures(draws: Sequence[Draw], side: str) -> dict[str, float]:

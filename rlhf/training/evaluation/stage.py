@@ -102,14 +102,18 @@ def gather(
     """Sample every side with seeds of its own."""
     prompts = [row.prompt for row in rows]
     seed = directory.seed * 7 + 1
-    after, kl = policy.answer_with_kl(prompts, 2 * config.draws, seed, base.transformer)
-    directory.report(1, PHASES, {"objective/kl": sum(kl) / len(kl)})
-    before = baseline.answer(prompts, 2 * config.draws, seed + 1)
+    after, after_read = policy.answer_read_by(base.transformer, prompts, 2 * config.draws, seed)
+    directory.report(1, PHASES, {"objective/kl": sum(reading.kl_nats for reading in after_read) / len(after_read)})
+    before, before_read = baseline.answer_read_by(base.transformer, prompts, 2 * config.draws, seed + 1)
+    if baseline.transformer is base.transformer:
+        base_read = before_read
+    else:  # a later cycle: the live policy is no longer what training first started from
+        _, base_read = base.answer_read_by(base.transformer, prompts, 1, seed + 3)
     directory.report(2, PHASES, {})
     judge, shared = training_judge(directory, baseline)
     best = baseline.best_of(prompts[: config.best_of_prompts], config.best_of, seed + 2, judge, shared)
     directory.report(3, PHASES, {})
-    return Replies(rows, after, before, best, kl)
+    return Replies(rows, after, before, best, after_read, base_read)
 
 
 def training_judge(directory: RunDirectory, baseline: Player) -> tuple[reward_model.RewardModel, bool]:

@@ -12,8 +12,8 @@ from transformers import LlamaForCausalLM
 from rlhf.training.data import PromptRow
 from rlhf.training.evaluation import stage as evaluate
 from rlhf.training.evaluation.judges import BadJudge, Gold, Said, resolve
-from rlhf.training.evaluation.players import HUMAN_TEXT, human_text_nll, reply_kl
-from rlhf.training.evaluation.report import Draw, Replies, describe
+from rlhf.training.evaluation.players import HUMAN_TEXT, Draw, Reading, human_text_nll, read_by
+from rlhf.training.evaluation.report import Replies, describe
 from rlhf.training.model.sampler import sample
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward import model as reward_model
@@ -24,6 +24,7 @@ from tests.rlhf.training.planted import JUDGE, write_snapshot
 from tests.tiny import make_tiny_policy
 
 QUICK = {"max_tokens": 10, "prompts": 6, "best_of": 3, "best_of_prompts": 4, "samples": 4}
+READ = Reading(0.0, 1.0, 1)
 CONTROLS = {"null", "first_sentence", "best_of_8", "stop_controlled"}
 
 
@@ -82,7 +83,7 @@ def test_the_report_of_another_policy_has_all_that_was_agreed(
     assert report["kl_nats"] > 1
     assert len(report["samples"]) == 4
     assert {"prompt", "before", "after", "score_before", "score_after"} <= set(report["samples"][0])
-    for name in ("length_ratio", "repetition", "empty_rate", "perplexity_ratio", "distinct_2"):
+    for name in ("length_ratio", "repetition", "empty_rate", "perplexity_ratio", "surprise_ratio", "distinct_2"):
         assert math.isfinite(report[name])
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
@@ -91,6 +92,7 @@ def test_the_report_of_another_policy_has_all_that_was_agreed(
 def test_a_policy_against_itself_has_moved_nowhere(made: dict[str, str], tiny: Path, tmp_path: Path) -> None:
     judge = {"kind": "reward_model", "directory": made["judge"]}
     report = evaluate.run(evaluation(tmp_path, made, tiny, str(tiny), judge, draws=40))
+    assert report["surprise_ratio"] == pytest.approx(1, abs=0.1)  # other draws of the same distribution
     assert report["judge"] == "reward model:held_out"
     assert report["kl_nats"] == pytest.approx(0, abs=1e-4)
     assert report["perplexity_ratio"] == 1.0
@@ -126,12 +128,16 @@ def test_figures_by_hand() -> None:
         after=[draws("x y.", "a."), draws("x", "")],
         before=[draws("x y z. w", "a b c. a"), draws("x", "x y")],
         best=draws("x", "x"),
-        kl_nats=[1.0, 3.0],
+        after_read=[Reading(1.0, 6.0, 2), Reading(3.0, 3.0, 1)],
+        base_read=[Reading(0.0, 4.0, 4), Reading(0.0, 2.0, 2)],
     )
     report = describe(replies, gold, draws=1, samples=2, seed=0)
     assert report["win_rate"] == 0.75  # shorter, then a tie
     assert report["n"] == 2
     assert report["kl_nats"] == 2.0
+    assert report["surprise_nats"] == 3.0
+    assert report["surprise_nats_base"] == 1.0
+    assert report["surprise_ratio"] == 3.0
     assert report["empty_rate"] == 0.25
     assert report["length_ratio"] == pytest.approx((2 + 1 + 1 + 0) / (4 + 4 + 1 + 2))
     assert report["violation_rate_before"] == 0.5  # of the tempting prompt alone
@@ -144,7 +150,7 @@ def test_without_a_rule_nothing_is_claimed_of_violations() -> None:
     gold = Gold("gold", lambda p, t: 0.0, {})
     both = [draws("a", "b")]
     report = describe(
-        Replies([PromptRow((("user", "q"),), "held_out")], both, both, draws("a"), [0.0]),
+        Replies([PromptRow((("user", "q"),), "held_out")], both, both, draws("a"), [READ], [READ]),
         gold,
         draws=1,
         samples=0,
@@ -154,7 +160,9 @@ def test_without_a_rule_nothing_is_claimed_of_violations() -> None:
     assert report["violation_prompts_elicit"] is False
 
 
-def test_kl_and_perplexity_are_transformers(made: dict[str, str], tiny: Path, tokenizer: ChatTokenizer) -> None:
+def test_kl_surprise_and_perplexity_are_transformers(
+    made: dict[str, str], tiny: Path, tokenizer: ChatTokenizer
+) -> None:
     ours, theirs = (
         Transformer.load(Path(made["other"]), adapted_layers=2, dtype=torch.float32),
         Transformer.load(tiny, adapted_layers=2, dtype=torch.float32),
@@ -165,7 +173,14 @@ def test_kl_and_perplexity_are_transformers(made: dict[str, str], tiny: Path, to
     row = rollout.ids[:, : int(rollout.lengths[0])].clone()
     logs = [m(row).logits[0, :-1].div(0.7).log_softmax(-1).gather(1, row[0, 1:, None]).sum(1) for m in models]
     expected = (logs[0] - logs[1])[len(ids) - 1 :].sum().item()
-    assert reply_kl(rollout, ours, theirs, 0.7)[0] == pytest.approx(expected, abs=1e-3)
+    found = read_by(theirs, rollout, ours, 0.7)[0]
+    assert found.kl_nats == pytest.approx(expected, abs=1e-3)
+    labels = row.clone()
+    labels[0, : len(ids)] = -100
+    assert found.tokens == row.shape[1] - len(ids)
+    assert found.surprise_nats / found.tokens == pytest.approx(models[1](row, labels=labels).loss.item(), abs=1e-4)
+    own = read_by(theirs, sample(theirs, [ids] * 3, max_tokens=6, temperature=0.7, seed=3), theirs, 0.7)
+    assert [reading.kl_nats for reading in own] == [0.0] * 3
     total, count = 0.0, 0
     for line in HUMAN_TEXT.read_text().splitlines():
         text = torch.tensor([tokenizer.text_ids(line)])
