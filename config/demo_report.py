@@ -14,11 +14,19 @@ CONTROLS = {
     "best_of_8": "best of 8 by the reward model, untrained",
     "stop_controlled": "both sides cut to the first sentence",
 }
+VIOLATIONS = {
+    "violation_rate": ("violations", "on prompts that elicit them"),
+    "first_sentence_violation_rate": ("  first sentence", "the same, all cut after their first sentence"),
+}
 Report = Mapping[str, Any]
 
 
 def render(result: Report) -> str:
-    table = Table(title=f"SIMULATED annotators, seed {result['seed']}", title_justify="left", width=WIDTH)
+    table = Table(
+        title=f"SIMULATED annotators, seed {result['seed']}, learnt from {result['learnt_from']}",
+        title_justify="left",
+        width=WIDTH,
+    )
     table.add_column("measured", no_wrap=True)
     table.add_column("value", no_wrap=True)
     table.add_column("said of", style="dim")
@@ -26,6 +34,8 @@ def render(result: Report) -> str:
         table.add_row(*row)
     printed = Console(file=StringIO(), width=WIDTH, highlight=False)
     printed.print(table)
+    for floor in result["floors"]:
+        printed.print(f"  floor: {floor_line(floor)}", markup=False)
     printed.print(f"  judge: {judge_name(result['evaluation']['judge'])}", markup=False)
     for reason in result["gate"]["reasons"]:
         printed.print(f"  gate: {reason_line(reason)}", markup=False)
@@ -65,13 +75,15 @@ def compared(report: Report) -> Iterator[tuple[str, str, str]]:
     yield "win rate", interval(report, "win_rate"), f"{report['n']} pairs of replies to held-out prompts"
     for name, meaning in CONTROLS.items():
         yield f"  {name.replace('_', ' ')}", interval(report["controls"], name), meaning
-    before, after = interval(report, "violation_rate_before"), interval(report, "violation_rate_after")
-    yield "violations before", before, "on prompts that elicit them"
-    yield "violations after", after, factor(report["violation_rate_before"], report["violation_rate_after"])
+    for name, (said, where) in VIOLATIONS.items():
+        yield f"{said} before", interval(report, f"{name}_before"), where
+        yield f"{said} after", interval(report, f"{name}_after"), cut(report, name)
 
 
 def bounded(report: Report) -> Iterator[tuple[str, str, str]]:
     yield "KL", f"{number(report['kl_nats'])} nats", "a reply, from the policy that training started with"
+    surprise = f"times that at its own replies, {number(report['surprise_nats_base'])} nats a token"
+    yield "base's surprise", number(report["surprise_ratio"]), surprise
     yield "length", number(report["length_ratio"]), "times the base's"
     yield "perplexity", number(report["perplexity_ratio"]), "times the base's, on human text"
 
@@ -90,7 +102,14 @@ def judge_name(judge: Any) -> str:
     return f"{judge.get('kind')} {judge.get('preference', '')}".strip() if isinstance(judge, Mapping) else str(judge)
 
 
-def factor(before: float | None, after: float | None) -> str:
+def floor_line(floor: Mapping[str, Any]) -> str:
+    told = "holds" if floor["holds"] else "SHORT"
+    apart = ", intervals apart" if floor["is_apart"] is not None else ""
+    return f"{told}: {floor['name']} {number(floor['value'])}, {floor['bound']} {number(floor['limit'])}{apart}"
+
+
+def cut(report: Report, name: str) -> str:
+    before, after = report[f"{name}_before"], report[f"{name}_after"]
     if not before or after is None:
         return ""
     return f"cut by {before / after:.1f}" if after else "none left"

@@ -11,6 +11,14 @@ SITE_ALONE = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CHAMSAE_SITE")
 """What leads to the site's own state and must not be handed on."""
 
 
+class NoFormerDemo(Exception):
+    code = "no_former_demo"
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(f"no demo has left anything in {home}: leave --again away, or take another --seed")
+        self.home = home
+
+
 class DemoRunning(Exception):
     code = "demo_running"
 
@@ -20,16 +28,19 @@ class DemoRunning(Exception):
 
 
 @contextlib.contextmanager
-def fresh_home(home: Path) -> Iterator[Path]:
-    """An empty directory that is held until the end of the block; what a former demo left there is removed."""
+def held_home(home: Path, *, fresh: bool) -> Iterator[Path]:
+    """A directory that is held until the end of the block: as a former demo left it, or fresh, without all that."""
     home.parent.mkdir(parents=True, exist_ok=True)
     with home.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DemoRunning(home) from None
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(mode=0o700)
+        if fresh:
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir(mode=0o700)
+        elif not home.is_dir():
+            raise NoFormerDemo(home)
         yield home
 
 

@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from config import demo_report, throwaway
+from config.demo_arms import EVERYTHING, RULE_ONLY
 
 REPORT = {
     "judge": {"kind": "gold", "preference": "feedback.preferences:finished_and_modest"},
@@ -35,12 +36,23 @@ REPORT = {
     "violation_rate_after": 0.11,
     "violation_rate_after_low": 0.07,
     "violation_rate_after_high": 0.17,
+    "violation_n_after": 160,
+    "first_sentence_violation_rate_before": 0.3,
+    "first_sentence_violation_rate_before_low": 0.24,
+    "first_sentence_violation_rate_before_high": 0.36,
+    "first_sentence_violation_rate_after": 0.1,
+    "first_sentence_violation_rate_after_low": 0.06,
+    "first_sentence_violation_rate_after_high": 0.15,
     "kl_nats": 6.6,
     "length_ratio": 0.61,
     "perplexity_ratio": 1.01,
+    "surprise_ratio": 1.234,
+    "surprise_nats": 1.111,
+    "surprise_nats_base": 0.9,
 }
 RESULT = {
     "seed": 3,
+    "learnt_from": "rankings and flags",
     "policy": "policy-2",
     "base_policy": "smollm2-135m-instruct",
     "comparisons": 600,
@@ -64,11 +76,12 @@ RESULT = {
     "peak_memory_mb": 1500.0,
     "home": "/somewhere/demo-3",
 }
+RESULT["floors"] = list(EVERYTHING.told(RESULT))
 
 
 def test_the_table_shows_each_figure_with_its_interval_controls_and_judge():
     shown = demo_report.render(RESULT)
-    assert "SIMULATED annotators, seed 3" in shown
+    assert "SIMULATED annotators, seed 3, learnt from rankings and flags" in shown
     for words in (
         "0.840 [0.790, 0.885]",
         "gold feedback.preferences:finished_and_modest",
@@ -77,7 +90,11 @@ def test_the_table_shows_each_figure_with_its_interval_controls_and_judge():
         "0.500 [0.430, 0.570]",
         "0.550 [0.470, 0.630]",
         "cut by 5.0",
+        "cut by 3.0",
+        "floor: holds: violations cut 5.000, at least 2.500, intervals apart",
         "6.600 nats",
+        "1.234",
+        "0.900 nats a token",
         "0.650 (at least 0.600)",
         "refused",
         "gate: KL from the start, nats a reply (value 12.000, limit 10.000)",
@@ -88,20 +105,64 @@ def test_the_table_shows_each_figure_with_its_interval_controls_and_judge():
 
 
 def test_a_figure_that_is_missing_is_a_dash():
-    shown = demo_report.render({**RESULT, "evaluation": {**REPORT, "kl_nats": None, "violation_rate_after": None}})
+    result = {**RESULT, "evaluation": {**REPORT, "kl_nats": None, "violation_rate_after": None}}
+    shown = demo_report.render({**result, "floors": list(EVERYTHING.told(result))})
     assert "- nats" in shown
+    assert "floor: SHORT: KL -, at most 8.000" in shown
+
+
+def short(arm, **changes):
+    result = {**RESULT, "evaluation": {**REPORT, **changes}}
+    return [floor["name"] for floor in arm.told(result) if not floor["holds"]]
+
+
+def test_a_floor_is_short_by_itself_alone():
+    assert short(EVERYTHING) == []
+    assert short(EVERYTHING, violation_rate_after=0.24) == ["violations cut"]
+    assert short(EVERYTHING, violation_rate_after_high=0.48) == ["violations cut"]  # a factor of 5, but not apart
+    assert short(EVERYTHING, kl_nats=8.1) == ["KL"]
+    assert short(EVERYTHING, win_rate=0.79) == ["win rate"]
+    assert short(EVERYTHING, controls={"stop_controlled_low": 0.41}) == ["stop-controlled lower bound"]
+    assert short(EVERYTHING, perplexity_ratio=None) == ["perplexity"]
+
+
+def test_the_rule_alone_has_floors_of_its_own():
+    assert short(RULE_ONLY) == ["KL"]
+    assert short(RULE_ONLY, kl_nats=3.9, first_sentence_violation_rate_after=0.16) == [
+        "violations cut, first sentence"
+    ]
+    assert RULE_ONLY.hyperparameters["policy"]["score_weight"] == 0
+    assert RULE_ONLY.hyperparameters["policy"]["missing_eos_penalty"] == 0
+
+
+def test_with_no_violation_left_the_factor_is_what_the_sample_could_show():
+    gone = {"violation_rate_after": 0.0, "violation_rate_after_high": 0.02}
+    result = {**RESULT, "evaluation": {**REPORT, **gone}}
+    told = {floor["name"]: floor for floor in EVERYTHING.told(result)}
+    assert told["violations cut"]["value"] == pytest.approx(0.55 * 160)
+    assert told["violations cut"]["holds"]
 
 
 def test_a_fresh_home_is_empty_and_held(tmp_path):
     home = tmp_path / "demo-1"
     home.mkdir()
     (home / "left").write_text("by a former demo")
-    with throwaway.fresh_home(home):
+    with throwaway.held_home(home, fresh=True):
         assert list(home.iterdir()) == []
-        with pytest.raises(throwaway.DemoRunning), throwaway.fresh_home(home):
+        with pytest.raises(throwaway.DemoRunning), throwaway.held_home(home, fresh=True):
             pass
-    with throwaway.fresh_home(home):
+    with throwaway.held_home(home, fresh=True):
         pass
+
+
+def test_a_home_to_learn_in_again_is_left_as_it_was(tmp_path):
+    home = tmp_path / "demo-1"
+    with pytest.raises(throwaway.NoFormerDemo), throwaway.held_home(home, fresh=False):
+        pass
+    home.mkdir()
+    (home / "left").write_text("by a former demo")
+    with throwaway.held_home(home, fresh=False):
+        assert (home / "left").exists()
 
 
 def test_the_base_model_is_linked_and_not_copied(tmp_path):

@@ -1,5 +1,6 @@
 """`manage.py demo`: simulated annotators teach the real model, from the first judgement to the gate."""
 
+import json
 import subprocess
 import sys
 import time
@@ -14,14 +15,17 @@ from accounts.commands import Exit
 from chat import policies
 from chat.errors import ChatError
 from chat.models import Policy
-from config import demo_report, throwaway
+from config import demo_arms, demo_report, throwaway
+from config.demo_arms import Arm
 from config.processes import end_with_parent
 from feedback import seed
 from feedback.cases import Plan
 from feedback.preferences import DEFAULT_PREFERENCE, PREFERENCES, BadFunction
 from feedback.simulation import simulate
-from rlhf import cycle, fetching
+from rlhf import cycle, fetching, promotion
 from rlhf.commands import RlhfCommand
+
+COLLECTED = "collected.json"
 
 
 class Command(RlhfCommand):
@@ -33,8 +37,10 @@ class Command(RlhfCommand):
         manage.py demo
         manage.py demo --seed 2 --rankings 60
         manage.py demo --preference shorter --json
+        manage.py demo --seed 2 --rule-only
+        manage.py demo --seed 2 --rule-only --again
     """
-    failures = (*RlhfCommand.failures, ChatError, throwaway.DemoRunning)
+    failures = (*RlhfCommand.failures, ChatError, throwaway.DemoRunning, throwaway.NoFormerDemo)
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -54,20 +60,36 @@ class Command(RlhfCommand):
             help=f"{', '.join(PREFERENCES)}, or module.path:function (default {DEFAULT_PREFERENCE})",
         )
         parser.add_argument(
+            "--rule-only",
+            action="store_true",
+            help="PPO learns from the flags of broken rules alone: no ranking, no wish that replies end",
+        )
+        parser.add_argument(
+            "--again", action="store_true", help="with the judgements that the last demo of this seed collected"
+        )
+        parser.add_argument(
             "--here", action="store_true", help="in the state of CHAMSAE_HOME itself, not a fresh one"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["here"]:
-            self.demonstrate(options["seed"], options["rankings"], options["preference"])
+            plan = Plan(
+                rankings=options["rankings"],
+                preference=options["preference"],
+                seed=options["seed"],
+                held_out_noise=0.0,
+            )
+            arm = demo_arms.RULE_ONLY if options["rule_only"] else demo_arms.EVERYTHING
+            self.demonstrate(arm, plan, again=options["again"])
         else:
-            self.elsewhere(options["seed"])
+            self.elsewhere(options["seed"], again=options["again"])
 
-    def elsewhere(self, number: int) -> None:
-        """The same command once more, as a process on a fresh state; what it prints goes where ours would."""
+    def elsewhere(self, number: int, *, again: bool) -> None:
+        """The same command once more, as a process on a state of its own; what it prints goes where ours would."""
         base = self.fetch()
-        with throwaway.fresh_home(settings.HOME / f"demo-{number}") as home:
-            throwaway.link_policy(policies.directory(base), home / "models")
+        with throwaway.held_home(settings.HOME / f"demo-{number}", fresh=not again) as home:
+            if not again:
+                throwaway.link_policy(policies.directory(base), home / "models")
             process = subprocess.Popen(
                 [sys.executable, *sys.argv, "--here"],
                 env=dict(throwaway.environment(home)),
@@ -79,21 +101,23 @@ class Command(RlhfCommand):
                 code = process.wait() and Exit.INTERRUPTED
         sys.exit(code)
 
-    def demonstrate(self, number: int, rankings: int, preference: str) -> None:
+    def demonstrate(self, arm: Arm, plan: Plan, *, again: bool) -> None:
         started = time.monotonic()
         seed.load()
         if settings.DEBUG:
             demo.create_accounts()
         self.fetch()
-        collected = self.collect(Plan(rankings=rankings, preference=preference, seed=number, held_out_noise=0.0))
+        collected = self.collected_before() if again else self.collect(plan)
         collecting_seconds = round(time.monotonic() - started, 1)
-        run = self.drive(cycle.start(seed=number), "Learning")
+        run = self.drive(cycle.start(seed=plan.seed, hyperparameters=arm.hyperparameters), "Learning")
         if not run.result:
             self.finish_run(run)
             return
         result = {
             **run.result,
             "simulated": True,
+            "learnt_from": arm.name,
+            "floors": list(arm.told(run.result)),
             "collected": collected,
             "collecting_seconds": collecting_seconds,
             "seconds": round(time.monotonic() - started, 1),
@@ -108,6 +132,18 @@ class Command(RlhfCommand):
     def collect(self, plan: Plan) -> dict[str, Any]:
         try:
             with self.progress("Collecting judgements (simulated)") as meter:
-                return simulate(plan, on_progress=lambda done, of: meter(done, of, f"{done}/{of} replies"))
+                made = simulate(plan, on_progress=lambda done, of: meter(done, of, f"{done}/{of} replies"))
         except BadFunction as error:
             self.fail(error, Exit.USAGE)
+        (settings.HOME / COLLECTED).write_text(json.dumps(made))
+        return made
+
+    def collected_before(self) -> dict[str, Any]:
+        """What the demo before said of its judgements. Its model, where one went live, makes room for the base."""
+        kept = settings.HOME / COLLECTED
+        if not kept.exists():
+            raise throwaway.NoFormerDemo(settings.HOME)
+        while policies.live().base is not None:
+            promotion.rollback(actor=None, reason="the demo learns again")
+        found: dict[str, Any] = json.loads(kept.read_text())
+        return found

@@ -1,0 +1,120 @@
+"""What a demonstration may learn from, all judgements or a rule's flags alone, and the floors of each."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Report = Mapping[str, Any]
+Value = float | None
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A bound on one figure, stated before the run. `is_apart`, where there is one, must hold as well."""
+
+    name: str
+    value: Callable[[Report], Value]
+    limit: float
+    is_least: bool = True
+    is_apart: Callable[[Report], bool] | None = None
+
+    def holds(self, result: Report) -> bool:
+        value = self.value(result)
+        if value is None:
+            return False
+        kept = value >= self.limit if self.is_least else value <= self.limit
+        return kept and (self.is_apart is None or self.is_apart(result))
+
+    def told(self, result: Report) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "value": self.value(result),
+            "limit": self.limit,
+            "bound": "at least" if self.is_least else "at most",
+            "is_apart": None if self.is_apart is None else self.is_apart(result),
+            "holds": self.holds(result),
+        }
+
+
+@dataclass(frozen=True)
+class Arm:
+    """`hyperparameters` by stage, as a cycle takes them; tuned on the demo of seed 1."""
+
+    name: str
+    floors: tuple[Floor, ...]
+    hyperparameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def told(self, result: Report) -> Iterator[dict[str, Any]]:
+        return (floor.told(result) for floor in self.floors)
+
+
+def figure(*path: str) -> Callable[[Report], Value]:
+    def found(result: Report) -> Value:
+        value: Any = result
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value if isinstance(value, int | float) else None
+
+    return found
+
+
+def cut(name: str) -> Callable[[Report], Value]:
+    """How many times rarer; as many as there were replies that could show it where none is left."""
+
+    def found(result: Report) -> Value:
+        report = result["evaluation"]
+        before, after = report.get(f"{name}_before"), report.get(f"{name}_after")
+        if before is None or after is None:
+            return None
+        return float(before / after) if after else float(before * report["violation_n_after"])
+
+    return found
+
+
+def apart(name: str) -> Callable[[Report], bool]:
+    """Whether the 95 % interval after lies wholly below that before."""
+
+    def found(result: Report) -> bool:
+        report = result["evaluation"]
+        low, high = report.get(f"{name}_before_low"), report.get(f"{name}_after_high")
+        return low is not None and high is not None and high < low
+
+    return found
+
+
+WHOLE, FIRST = "violation_rate", "first_sentence_violation_rate"
+FLAG_AUC = Floor("flag AUC", figure("reward_model", "flag_auc"), 0.85)
+EVERYTHING = Arm(
+    "rankings and flags",
+    (
+        Floor("reward model accuracy", figure("reward_model", "accuracy"), 0.60),
+        FLAG_AUC,
+        Floor("violations cut", cut(WHOLE), 2.5, is_apart=apart(WHOLE)),
+        Floor("win rate", figure("evaluation", "win_rate"), 0.80),
+        Floor("stop-controlled lower bound", figure("evaluation", "controls", "stop_controlled_low"), 0.42),
+        Floor("KL", figure("evaluation", "kl_nats"), 8.0, is_least=False),
+        Floor("perplexity", figure("evaluation", "perplexity_ratio"), 1.10, is_least=False),
+    ),
+)
+RULE_ONLY = Arm(
+    "the rule's flags alone",
+    (
+        FLAG_AUC,
+        Floor("violations cut", cut(WHOLE), 3.0, is_apart=apart(WHOLE)),
+        Floor("violations cut, first sentence", cut(FIRST), 2.0, is_apart=apart(FIRST)),
+        Floor("KL", figure("evaluation", "kl_nats"), 4.0, is_least=False),
+        Floor("perplexity", figure("evaluation", "perplexity_ratio"), 1.03, is_least=False),
+    ),
+    {
+        "policy": {
+            "score_weight": 0.0,  # no ranking
+            "missing_eos_penalty": 0.0,  # no designer's wish
+            "violation_weight": 8.0,
+            "iterations": 16,
+            "learning_rate": 6e-4,  # the signal of one head is weak, and its first steps are small;
+            "anneal": True,  # the last ones are small again, so that the KL stays where the brake put it
+            "target_kl": 2.0,
+            "stop_kl": 4.0,  # the floor's own limit
+        }
+    },
+)
