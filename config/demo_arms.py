@@ -111,9 +111,9 @@ RULE_ONLY = Arm(
             "missing_eos_penalty": 0.0,  # no designer's wish
             "violation_weight": 8.0,
             "iterations": 16,
-            "learning_rate": 6e-4,  # the signal of one head is weak, and its first steps are small;
-            "anneal": True,  # the last ones are small again, so that the KL stays where the brake put it
+            "learning_rate": 6e-4,
             "target_kl": 2.0,
+            "kl_gain": 2.5,
             "stop_kl": 4.0,  # the floor's own limit
         }
     },

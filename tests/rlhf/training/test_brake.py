@@ -80,8 +80,8 @@ def test_a_kl_that_climbs_by_habit_settles_between_target_and_stop() -> None:
     brake, kl_nats, path = KlBrake(), 0.0, []
     for _ in range(40):
         brake.see(kl_nats)
-        kl_nats += max(-1.0, 1.0 - brake.beta(base=BASE, target=3.5, gain=2.5) / 0.2)
+        kl_nats += max(-1.0, 1.0 - brake.beta(base=BASE, target=4.0, gain=2.0) / 0.15)
         path.append(kl_nats)
     assert max(path) < 6.5
-    assert all(3.5 < kl_nats < 6.0 for kl_nats in path[-10:])
+    assert all(4.0 < kl_nats < 6.5 for kl_nats in path[-10:])
     assert max(path[-10:]) - min(path[-10:]) < 0.5

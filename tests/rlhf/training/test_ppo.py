@@ -27,6 +27,7 @@ CONFIG = PpoConfig(
     max_tokens=6,
     temperature=1.0,
     learning_rate=1e-2,
+    anneal=False,
     kl_coef=0.01,
     missing_eos_penalty=0.0,
     short_tokens=0,
