@@ -122,14 +122,19 @@ def test_without_probabilities_there_is_a_reason_and_no_useless_button(reply, si
     expect(reply.locator("[data-inside-retry]")).to_be_hidden()
 
 
-@pytest.mark.timeout(300)
-def test_probabilities_of_a_real_policy_are_recomputed(visit, tiny_policy, tmp_path_factory):
-    """Through the whole site: the engine writes, the inspector computes, the page shows."""
+@pytest.fixture
+def real_site(tmp_path_factory, tiny_policy):
     home = tmp_path_factory.mktemp("real")
     with running_site(home, tiny_policy, CHAMSAE_MAX_COMPLETION_TOKENS="24", CHAMSAE_ENGINE_SLOTS="2") as site:
-        reply = replied(visit(site, "chatter"))
-        reply.locator("[data-look]").click()
-        expect(reply.locator("[data-tokens] [role=option]").first).to_be_visible(timeout=120_000)
-        tokens = reply.locator("[data-tokens] [role=option]")
-        tokens.last.click()
-        assert reply.locator("[data-choices-list] li").count() >= 8
+        yield site
+
+
+@pytest.mark.timeout(300)
+def test_probabilities_of_a_real_policy_are_recomputed(real_site, visit):
+    """Through the whole site: the engine writes, the inspector computes, the page shows."""
+    reply = replied(visit(real_site, "chatter"))
+    reply.locator("[data-look]").click()
+    tokens = reply.locator("[data-tokens] [role=option]")
+    expect(tokens.first).to_be_visible(timeout=120_000)
+    tokens.last.click()
+    assert reply.locator("[data-choices-list] li").count() >= 8
