@@ -121,6 +121,14 @@ def test_pinned_stands_first_and_archived_out_of_the_way(page, site):
     expect(page.locator("#list h2", has_text="Pinned")).to_have_count(0)
 
 
+def test_a_menu_at_the_end_of_the_list_can_be_seen_as_a_whole(visit, site):
+    page = visit(site, "chatter", viewport={"width": 1280, "height": 640}).page
+    talk(page, site, "Low in the list")
+    last = page.locator("#list [data-item]").last
+    last.locator("summary").click()
+    expect(last.get_by_role("button", name="Delete", exact=True)).to_be_in_viewport()
+
+
 def test_a_deleted_conversation_comes_back_by_undo(page, site):
     address = talk(page, site, "Deleted by mistake")
     talk(page, site, "Stays open")

@@ -29,6 +29,13 @@ export function keepList(chat) {
   const tryRefresh = () => refresh().catch((error) => console.warn(error));
   const line = (id) => id && list.querySelector(`[data-item="${CSS.escape(id)}"]`);
 
+  // A menu near the end of the list opens below what can be seen of it.
+  list.addEventListener(
+    "toggle",
+    (event) => event.target.open && event.target.querySelector(".menu-items")?.scrollIntoView({ block: "nearest" }),
+    true, // "toggle" does not bubble
+  );
+
   let timer = 0;
   search.form.addEventListener("submit", (event) => event.preventDefault());
   search.addEventListener("input", () => {

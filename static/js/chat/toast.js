@@ -1,4 +1,4 @@
-// A line at the foot of the page that says what was done, with a button that takes it back.
+// A line over the page that says what was done, with a button that takes it back.
 
 const SHOWN_MS = 20_000;
 
