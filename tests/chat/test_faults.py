@@ -33,7 +33,7 @@ def site(tiny_policy, tmp_path_factory):
         CHAMSAE_ENGINE_THREADS="1",
         CHAMSAE_ENGINE_SLOTS="8",
         CHAMSAE_CONTEXT_TOKENS="2048",
-        CHAMSAE_MAX_COMPLETION_TOKENS="1000",
+        CHAMSAE_MAX_COMPLETION_TOKENS="400",
         CHAMSAE_TEMPERATURE="1.0",
         CHAMSAE_REPLIES_PER_USER="50",
         CHAMSAE_MESSAGES_PER_MINUTE="1000",
@@ -114,6 +114,11 @@ class Reading:
             assert event["text"] == "".join(self.texts)
 
 
+def gone_already():
+    """On a slow machine the site may have replaced an engine before the test came to it."""
+    return contextlib.suppress(psutil.NoSuchProcess)
+
+
 async def until(condition, timeout_s=30):
     async with asyncio.timeout(timeout_s):
         while not condition():
@@ -153,7 +158,8 @@ async def standing_still(site, person):
 
 async def test_a_killed_engine_interrupts_its_replies_and_is_replaced(site, person):
     async with standing_still(site, person) as (engine, readings, tasks):
-        engine.kill()
+        with gone_already():
+            engine.kill()
         killed = time.monotonic()
         async with asyncio.timeout(WITHIN_S):
             await asyncio.gather(*tasks)
@@ -207,7 +213,8 @@ async def test_a_talker_that_stood_still_for_a_while_ends_nothing_twice(site, pe
         async with asyncio.timeout(WITHIN_S):
             await asyncio.gather(*tasks)  # its leases ran out
         talker.send_signal(signal.SIGCONT)
-        engine.resume()
+        with gone_already():
+            engine.resume()
         async with asyncio.timeout(BACK_WITHIN_S):
             assert (await Reading(person).run()).done["state"] == "complete"
         assert all(reading.done["state"] in ENDED for reading in readings)
