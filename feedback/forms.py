@@ -154,8 +154,8 @@ class PhraseForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
         }
         help_texts = {
             "phrase": gettext_lazy(
-                "Found as whole words, in capitals or not. Korean, Chinese and Japanese phrases are found inside longer "
-                "words, too."
+                "Found as whole words, in capitals or not. "
+                "Korean, Chinese and Japanese phrases are found inside longer words, too."
             )
         }
 
