@@ -84,6 +84,8 @@ def apart(name: str) -> Callable[[Report], bool]:
 
 WHOLE, FIRST = "violation_rate", "first_sentence_violation_rate"
 FLAG_AUC = Floor("flag AUC", figure("reward_model", "flag_auc"), 0.85)
+EMPTY = Floor("empty replies", figure("evaluation", "empty_rate"), 0.02, is_least=False)
+"""A row of one emoji breaks no rule and is no surprise to the base: a rule's flags alone were seen to teach that."""
 EVERYTHING = Arm(
     "rankings and flags",
     (
@@ -94,6 +96,7 @@ EVERYTHING = Arm(
         Floor("stop-controlled lower bound", figure("evaluation", "controls", "stop_controlled_low"), 0.42),
         Floor("KL", figure("evaluation", "kl_nats"), 8.0, is_least=False),
         Floor("perplexity", figure("evaluation", "perplexity_ratio"), 1.10, is_least=False),
+        EMPTY,
     ),
 )
 RULE_ONLY = Arm(
@@ -104,6 +107,7 @@ RULE_ONLY = Arm(
         Floor("violations cut, first sentence", cut(FIRST), 2.0, is_apart=apart(FIRST)),
         Floor("KL", figure("evaluation", "kl_nats"), 4.0, is_least=False),
         Floor("perplexity", figure("evaluation", "perplexity_ratio"), 1.03, is_least=False),
+        EMPTY,
     ),
     {
         "policy": {

@@ -46,6 +46,7 @@ REPORT = {
     "kl_nats": 6.6,
     "length_ratio": 0.61,
     "perplexity_ratio": 1.01,
+    "empty_rate": 0.0,
     "surprise_ratio": 1.234,
     "surprise_nats": 1.111,
     "surprise_nats_base": 0.9,
@@ -124,6 +125,7 @@ def test_a_floor_is_short_by_itself_alone():
     assert short(EVERYTHING, win_rate=0.79) == ["win rate"]
     assert short(EVERYTHING, controls={"stop_controlled_low": 0.41}) == ["stop-controlled lower bound"]
     assert short(EVERYTHING, perplexity_ratio=None) == ["perplexity"]
+    assert short(EVERYTHING, empty_rate=0.03) == ["empty replies"]
 
 
 def test_the_rule_alone_has_floors_of_its_own():
@@ -131,6 +133,7 @@ def test_the_rule_alone_has_floors_of_its_own():
     assert short(RULE_ONLY, kl_nats=3.9, first_sentence_violation_rate_after=0.16) == [
         "violations cut, first sentence"
     ]
+    assert short(RULE_ONLY, kl_nats=3.9, empty_rate=0.06) == ["empty replies"]
     assert RULE_ONLY.hyperparameters["policy"]["score_weight"] == 0
     assert RULE_ONLY.hyperparameters["policy"]["missing_eos_penalty"] == 0
 

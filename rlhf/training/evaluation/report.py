@@ -113,6 +113,7 @@ def drift(replies: Replies) -> dict[str, float]:
 
     KL counts a whole reply and forgives short ones; surprise is a mean over tokens, so that a reply gutted to a few
     words shows. Fluent text that only says other things stays likely under the base; a heap of words does not.
+    Blind to one sign said again and again, which is likely too: that is for `repetition` and `empty_rate` to see.
     """
     after, base = mean_surprise(replies.after_read), mean_surprise(replies.base_read)
     return {
