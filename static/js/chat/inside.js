@@ -136,8 +136,10 @@ export function keepInside(log, { announce, csrf }) {
     const before = tokens.slice(0, at).map((token) => token.text).join("");
     const lines = choices.map((choice) => lineOf(turn, choice, isWritten(choice), before));
     panel.querySelector("[data-choices-list]").replaceChildren(...(lines.length ? lines : [noneLine()]));
-    panel.querySelector("[data-choices]").hidden = false;
-    panel.querySelector("[data-choices]").scrollIntoView({ block: "nearest" });
+    const box = panel.querySelector("[data-choices]");
+    box.hidden = false;
+    cell.style.scrollMarginBlock = `1rem ${box.offsetHeight + 24}px`; // the box would cover it
+    cell.scrollIntoView({ block: "nearest" });
     const told = words.shown.replace("{token}", spoken(written.text)).replace("{n}", choices.length);
     announce(lines.length ? told : words.none);
   }
