@@ -13,6 +13,7 @@ from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.train import PpoResult, train_ppo
 from rlhf.training.reward import model as reward_model
 from rlhf.training.run import RunDirectory, Stopped
+from rlhf.training.texts import words
 from rlhf.training.tokens import ChatTokenizer
 
 MAX_PROMPT_TOKENS = 512
@@ -33,15 +34,17 @@ def run_ppo(directory: RunDirectory) -> dict[str, Any]:
     snapshot = Snapshot.load(directory.directory("snapshot"))
     layers = int(reward_model.read_config(judge)["adapted_layers"])
     transformer = Transformer.load(base, adapted_layers=layers)
+    tokenizer = ChatTokenizer.load(base)
     result = train_ppo(
         transformer,
-        prompt_ids(ChatTokenizer.load(base), training_prompts(snapshot)),
+        prompt_ids(tokenizer, training_prompts(snapshot)),
         reward_model.load(judge, transformer, base),
         config,
         seed=directory.seed,
         directory=directory.checkpoint,
         report=directory.report,
         should_stop=directory.should_stop,
+        count_words=lambda ids: len(words(tokenizer.decode(ids))),
     )
     if result.stopped_by == "cancelled":
         raise Stopped

@@ -36,8 +36,8 @@ class PpoConfig:
     score_weight: float = 1.0  # of the normalised score; 0 leaves the rules alone
     violation_weight: float = 6.0  # reward lost at P(violation) = 1; noisy flags keep P of most breaches below 0.7
     missing_eos_penalty: float = 0.5  # reward lost without an EOS: a designer's wish, no human's; 0 turns it off
-    short_tokens: int = 8  # completions below this (about 6 words) were never seen by the reward model
-    short_penalty: float = 2.0  # reward lost by an empty completion, less the nearer it comes to short_tokens
+    short_words: int = 6  # completions below this were never seen by the reward model; a row of emoji has none
+    short_penalty: float = 2.0  # reward lost by a completion without a word, less the nearer it comes to short_words
     max_grad_norm: float = 1.0  # gradients are scaled down to this norm
     adam_epsilon: float = 1e-5  # arXiv:2403.17031: the default 1e-8 makes the early steps too large
     rank: int = 16  # LoRA's r
@@ -101,6 +101,6 @@ NOT_NEGATIVE = (
     "score_weight",
     "violation_weight",
     "missing_eos_penalty",
-    "short_tokens",
+    "short_words",
     "short_penalty",
 )

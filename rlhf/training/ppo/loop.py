@@ -53,9 +53,11 @@ class PpoLoop:
         config: PpoConfig,
         state: PpoState,
         should_stop: Callable[[], bool],
+        count_words: Callable[[Sequence[int]], int],
     ) -> None:
         self.transformer, self.prompts, self.scorer = transformer, prompts, scorer
         self.config, self.state, self.should_stop = config, state, should_stop
+        self.count_words = count_words
 
     def poll(self) -> None:
         if self.should_stop():
@@ -143,8 +145,8 @@ class PpoLoop:
 
     def _shape(self, judged: Judged) -> ShapedReward:
         rollout = judged.rollout
-        lengths, ended, scale = rollout.completion_lengths, rollout.ended, self.state.scale
-        return shape(judged.scores, judged.p_violation, lengths, ended, scale, self.config)
+        words = torch.tensor([self.count_words(ids) for ids in rollout.completions()], device=judged.scores.device)
+        return shape(judged.scores, judged.p_violation, words, rollout.ended, self.state.scale, self.config)
 
     def _token_rewards(self, judged: Judged, shaped: ShapedReward) -> Tensor:
         rewards = token_rewards(shaped.total, judged.kl, judged.mask, self.state.beta)

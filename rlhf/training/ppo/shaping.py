@@ -41,7 +41,7 @@ class ShapedReward:
     score: Tensor  # normalised, clipped and weighted
     violation: Tensor  # lost to P(violation)
     missing_eos: Tensor  # lost for not ending
-    short: Tensor  # lost for being too short
+    short: Tensor  # lost for having too few words
 
     @property
     def total(self) -> Tensor:
@@ -49,11 +49,11 @@ class ShapedReward:
 
 
 def shape(
-    scores: Tensor, p_violation: Tensor, lengths: Tensor, ended: Tensor, scale: ScoreScale, config: PpoConfig
+    scores: Tensor, p_violation: Tensor, words: Tensor, ended: Tensor, scale: ScoreScale, config: PpoConfig
 ) -> ShapedReward:
-    """scores, p_violation, completion lengths, ended [N] -> the reward's parts."""
+    """scores, p_violation, words of the completions, ended [N] -> the reward's parts."""
     normal = ((scores.float() - scale.mean) / scale.spread).clamp(-config.score_clip, config.score_clip)
-    lacking = (config.short_tokens - lengths).clamp(min=0) / max(config.short_tokens, 1)
+    lacking = (config.short_words - words).clamp(min=0) / max(config.short_words, 1)
     return ShapedReward(
         score=config.score_weight * normal,
         violation=config.violation_weight * p_violation.float(),

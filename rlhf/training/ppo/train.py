@@ -46,8 +46,11 @@ def train_ppo(
     directory: Path,
     report: Report,
     should_stop: Callable[[], bool],
+    count_words: Callable[[Sequence[int]], int] = len,
 ) -> PpoResult:
     """Train an adapter; a second call with the same `directory` goes on where the first was killed.
+
+    `count_words` tells the words of a completion from its ids (without the EOS); where nobody can, each token is one.
 
     Raises TrainingDiverged when a score, loss or gradient is not finite, CheckpointMismatch when `directory` holds
     the checkpoint of a run with another configuration, seed or prompts, BadHyperparameter for a bad configuration.
@@ -55,7 +58,7 @@ def train_ppo(
     config.validate()
     checkpointer = Checkpointer(Path(directory), _identity(transformer, prompts, config, seed))
     state = PpoState(transformer, len(prompts), config, seed)
-    loop = PpoLoop(transformer, prompts, scorer, config, state, should_stop)
+    loop = PpoLoop(transformer, prompts, scorer, config, state, should_stop, count_words)
     try:
         if not state.restore(checkpointer.load()):
             loop.calibrate()

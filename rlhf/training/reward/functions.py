@@ -11,6 +11,7 @@ from rlhf.training.ppo.shaping import ScoreScale, shape
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward.features import Row, encode
 from rlhf.training.reward.model import RewardModel
+from rlhf.training.texts import words
 from rlhf.training.tokens import ChatTokenizer, Message
 
 
@@ -39,7 +40,7 @@ class ChamsaeReward:
         shaped = shape(
             verdicts.scores,
             verdicts.any_violation,
-            torch.tensor([row.length - row.prompt_length for row in rows]),
+            torch.tensor([len(words(text_of(completion))) for completion in completions]),
             torch.tensor([row.ids[-1] == self.tokenizer.end_id for row in rows]),
             ScoreScale(0.0, 1.0),
             self.shaping,
@@ -48,9 +49,18 @@ class ChamsaeReward:
 
     def _row(self, prompt: Any, completion: Any, ids: Sequence[int] | None) -> Row:
         """Without ids, a completion counts as ended by the model itself."""
-        text = completion if isinstance(completion, str) else str(completion[-1]["content"])
         messages: list[Message] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
         finished = ids is None or (len(ids) > 0 and ids[-1] == self.tokenizer.end_id)
         return encode(
-            self.tokenizer, messages, text, finished=finished, max_prompt_tokens=512, max_completion_tokens=512
+            self.tokenizer,
+            messages,
+            text_of(completion),
+            finished=finished,
+            max_prompt_tokens=512,
+            max_completion_tokens=512,
         )
+
+
+def text_of(completion: Any) -> str:
+    """Of a completion in either of TRL's forms, plain or conversational."""
+    return completion if isinstance(completion, str) else str(completion[-1]["content"])

@@ -1,6 +1,6 @@
 """PPO on a tiny random model and scorers whose optimum is known."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ CONFIG = PpoConfig(
     anneal=False,
     kl_coef=0.01,
     missing_eos_penalty=0.0,
-    short_tokens=0,
+    short_words=0,
     violation_weight=0.0,
     rank=4,
     alpha=8.0,
@@ -83,6 +83,7 @@ def train(
     seed: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
     reports: list[tuple[int, int]] | None = None,
+    count_words: Callable[[Sequence[int]], int] = len,
 ) -> PpoResult:
     def report(step: int, steps: int, values: dict[str, float]) -> None:
         if reports is not None:
@@ -97,6 +98,7 @@ def train(
         directory=directory,
         report=report,
         should_stop=should_stop,
+        count_words=count_words,
     )
 
 
@@ -131,6 +133,13 @@ def test_a_violation_is_unlearned(model: Transformer, tmp_path: Path) -> None:
     metrics = train(model, tmp_path / "b", scorer=CallsOneTokenAViolation(), config=config).metrics
     assert metrics[-1]["reward/violation"] < 0.5 * metrics[0]["reward/violation"]
     assert learned["reward/violation"] == 0
+
+
+def test_a_completion_without_words_costs_the_whole_penalty(model: Transformer, tmp_path: Path) -> None:
+    config = replace(CONFIG, iterations=1, short_words=4, short_penalty=2.0)
+    spoken = train(model, tmp_path / "a", config=config, count_words=lambda ids: 4).metrics[0]
+    silent = train(model, tmp_path / "b", config=config, count_words=lambda ids: 0).metrics[0]
+    assert (spoken["reward/short_penalty"], silent["reward/short_penalty"]) == (0.0, 2.0)
 
 
 def test_a_kl_past_the_stop_ends_the_run_with_the_weights_before(model: Transformer, tmp_path: Path) -> None:

@@ -6,14 +6,14 @@ import torch
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.shaping import ScoreScale, shape, token_rewards
 
-CONFIG = PpoConfig(score_clip=3.0, violation_weight=4.0, missing_eos_penalty=1.0, short_tokens=8, short_penalty=2.0)
+CONFIG = PpoConfig(score_clip=3.0, violation_weight=4.0, missing_eos_penalty=1.0, short_words=8, short_penalty=2.0)
 
 
 def test_every_part_of_the_reward() -> None:
     shaped = shape(
         scores=torch.tensor([3.0, 1.0, 100.0]),
         p_violation=torch.tensor([0.0, 0.5, 0.25]),
-        lengths=torch.tensor([20, 2, 8]),
+        words=torch.tensor([20, 2, 8]),
         ended=torch.tensor([True, True, False]),
         scale=ScoreScale(mean=1.0, spread=2.0),
         config=CONFIG,
