@@ -49,7 +49,9 @@ def violations() -> QuerySet[Violation]:
         completion__never_train=False,
         completion__task__prompt__in=prompts(),
     )
-    of_messages = Q(
+    # What a reply was made to begin with is a person's text: whoever wrote it could flag it as they please.
+    of_messages = Q(message__reply__isnull=True) | Q(message__reply__prefix="")
+    of_messages &= Q(
         message__hidden_at__isnull=True,
         message__never_train=False,
         message__conversation__may_train=True,
@@ -83,11 +85,13 @@ def comparisons() -> QuerySet[Comparison]:
 
 
 def thumbs() -> QuerySet[Thumb]:
-    """Thumbs on replies that came to their end, in conversations that may train."""
+    """Thumbs on replies that came to their end and are the policy's own from the first word on, in conversations that
+    may train."""
     return Thumb.objects.filter(
         ~Q(person__suspended_until__gt=timezone.now()),
         person__is_active=True,
         message__reply__state=Reply.State.COMPLETE,
+        message__reply__prefix="",
         message__hidden_at=None,
         message__never_train=False,
         message__conversation__may_train=True,

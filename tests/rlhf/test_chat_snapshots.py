@@ -7,8 +7,8 @@ import pytest
 from django.utils import timezone
 
 from chat.models import Conversation, Message, Policy, Reply
-from feedback import comparisons
-from feedback.models import Comparison, Prompt, SimulatedAnnotator, Thumb
+from feedback import comparisons, seed, trainable
+from feedback.models import Comparison, Prompt, RuleVersion, SimulatedAnnotator, Thumb, Violation
 from feedback.prompts import digest, side
 from rlhf import cycle, fsck, preflight, snapshots
 from rlhf.errors import NotEnoughFeedback
@@ -187,6 +187,19 @@ def test_thumbs_are_lines_of_their_own_that_trl_reads_as_unpaired(choose, chatte
     consent_withdrawn(made)
     choose("left")  # else nothing is left to learn from
     assert lines(snapshots.freeze(), "unpaired.jsonl") == []
+
+
+def test_a_reply_that_a_person_began_is_flagged_and_thumbed_for_nothing(choose, chatter):
+    seed.load()
+    rule = RuleVersion.objects.order_by("pk")[0]
+    for side_of, prefix in (("left", ""), ("right", "Rain")):
+        made = choose("left").pair
+        reply = getattr(made, side_of)
+        Reply.objects.filter(pk=reply.pk).update(prefix=prefix)
+        Thumb.objects.create(message=reply.message, person=chatter, is_up=True)
+        Violation.objects.create(message=reply.message, annotator=chatter, rule_version=rule)
+    assert [thumb.message.reply.prefix for thumb in trainable.thumbs()] == [""]
+    assert [flag.message.reply.prefix for flag in trainable.violations()] == [""]
 
 
 def test_new_choices_count_towards_the_next_cycle(choose, base_policy):
