@@ -32,6 +32,7 @@ OPEN_GATE = {
     "CHAMSAE_GATE_REPETITION": "1",
     "CHAMSAE_GATE_PERPLEXITY": "1e9",
     "CHAMSAE_GATE_EMPTY": "1",
+    "CHAMSAE_GATE_SURPRISE": "1e9",
 }
 SHORT = {
     "policy": {"iterations": 2, "prompts_per_iteration": 4, "completions_per_prompt": 2, "max_tokens": 12,

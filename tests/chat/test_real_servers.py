@@ -84,7 +84,7 @@ def server(request, tiny_policy):
 def engine(server, settings):
     settings.CHAT_ENGINE_URL, settings.CHAT_ENGINE_KEY = server.url, server.key
     settings.CHAT_ENGINE_MODEL = server.model
-    return OpenAIEngine(Policy(name="elsewhere", version=1))
+    return OpenAIEngine(Policy(name="elsewhere", version=1, is_live=True))
 
 
 async def read(engine, messages=HELLO, **parameters):
