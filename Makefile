@@ -3,6 +3,9 @@ PYTHON ?= python3
 PORT ?= 8000
 ARGS ?=
 MARKS ?= not browser and not services and not fault
+BROWSER_MARKS ?= browser and not pages
+# A browser, a site and another pair of both share the cores: what fails there is asked once more, and both are told.
+RERUNS := --reruns 2
 PIP_FLAGS ?= $(if $(CI),--quiet)
 VENV := .venv
 AXE := node_modules/axe-core/axe.min.js
@@ -11,7 +14,7 @@ DEMO := CHAMSAE_DEBUG=$${CHAMSAE_DEBUG:-1}
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults demo doctor lint bench bench-ppo screenshots messages clean
+.PHONY: help setup run test pages faults demo doctor lint bench bench-ppo screenshots messages clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -35,7 +38,10 @@ run: setup  ## the site with everything that belongs to it, on PORT (8000)
 test: setup $(AXE)  ## all tests that need no service; those of the browser where Chromium is
 	@$(PY) -m config.translations
 	$(PY) -m pytest -q -n 2 -m "$(MARKS)"
-	$(PY) -m pytest -q -m browser
+	$(PY) -m pytest -q -n 2 --dist loadfile $(RERUNS) -m "$(BROWSER_MARKS)"
+
+pages: setup $(AXE)  ## every page in Chromium: accessibility in both languages and colours, hostile text
+	$(PY) -m pytest -q -n 2 --dist loadfile $(RERUNS) -m "browser and pages"
 
 faults: setup  ## kills and stops processes of a whole site, and looks whether it keeps its promises
 	$(PY) -m pytest -q -m fault

@@ -282,3 +282,4 @@ lookAt(log, (message) => {
   if (socket.isOpen) ask();
   else socket.addEventListener("open", ask, { once: true });
 });
+chat.dataset.ready = ""; // Enter sends from now on

@@ -10,6 +10,7 @@ from tests.site import running_site
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.pages,
     pytest.mark.skipif(not axe.SCRIPT.exists(), reason=axe.ABSENT),
     pytest.mark.timeout(300),
 ]

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.test_chat import write
 from tests.site import running_site
 
 pytestmark = pytest.mark.browser
@@ -41,8 +42,7 @@ def chatter(visit, site):
 
 def say(page, text):
     replies = page.locator("article.assistant").count()
-    page.fill("#text", text)
-    page.press("#text", "Enter")
+    write(page, text)
     expect(page.locator("article.assistant")).to_have_count(replies + 1)
     expect(page.locator(LAST_REPLY)).to_have_attribute("data-state", "complete")
 

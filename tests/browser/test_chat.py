@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.site import running_site
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.on_services]
 LAST_REPLY = "article.assistant >> nth=-1"
 
 
@@ -24,8 +24,15 @@ def chatter(visit, site):
     return chatter
 
 
+HAND_MS = 200
+"""What a hand needs at least between two presses of a key: two that come faster are taken for one."""
+
+
 def write(page, text):
+    """Sends it, once the page can."""
+    page.locator("#chat[data-ready]").wait_for()
     page.fill("#text", text)
+    page.wait_for_timeout(HAND_MS)
     page.press("#text", "Enter")
 
 

@@ -7,6 +7,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.test_chat import write
 from tests.site import running_site
 
 pytestmark = pytest.mark.browser
@@ -70,6 +71,7 @@ def test_a_word_of_a_message_finds_its_conversation_and_opens_it_there(page, sit
 def test_a_message_on_another_path_is_opened_when_it_is_found(page, site):
     talk(page, site, "A question about otters")
     page.locator("article.assistant [data-regenerate]").locator("visible=true").click()
+    expect(page.locator("article.assistant")).to_contain_text("2 / 2")
     expect(page.locator("article.assistant")).to_have_attribute("data-state", "complete")
     page.locator("article.user").hover()
     page.locator("article.user [data-edit]").click()
@@ -193,8 +195,7 @@ def test_a_saved_conversation_can_be_read_in(page, site, tmp_path):
     page.locator("main form button.primary").click()
     expect(page.locator("article.user [data-text]")).to_have_text("Saved and read in")
     expect(page.locator("article.assistant")).to_contain_text("imported")
-    page.fill("#text", "Go on from here")
-    page.press("#text", "Enter")
+    write(page, "Go on from here")
     expect(page.locator("article.assistant >> nth=-1")).to_have_attribute("data-state", "complete")
     expect(page.locator("article.user")).to_have_count(2)
 

@@ -13,7 +13,7 @@ from tests.attacks import ATTACKS
 from tests.browser.hostile import PROGRAM
 from tests.site import running_site
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.pages, pytest.mark.timeout(180)]
 ADDRESSES = """
 import json
 from django.urls import reverse

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.site import SCRIPTED, running_site
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.on_services]
 PAIRED = (
     SCRIPTED
     + """
@@ -36,6 +36,7 @@ def chatter(visit, site):
 
 
 def ask(page, text="What is a rainbow?"):
+    page.locator("#chat[data-ready]").wait_for()
     page.fill("#text", text)
     page.click("#send")
     expect(page.locator("[data-side]")).to_have_count(2)
@@ -165,6 +166,7 @@ def test_a_pair_can_be_left_without_a_choice_and_switched_off(chatter):
     page.press("#text", "Enter")
     expect(page.locator("article.assistant")).to_have_count(1)
     expect(page.locator("[data-pair]")).to_have_count(0)
+    expect(page.locator("article.assistant")).to_have_attribute("data-state", "complete")
     page.request.post(
         f"{chatter.site.url}/side-by-side/",
         form={"is_on": "on", "csrfmiddlewaretoken": page.locator("[name=csrfmiddlewaretoken]").first.input_value()},

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.site import running_site
 from tests.test_loop import OPEN_GATE, TASTES, TINY
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.browser, pytest.mark.on_services, pytest.mark.timeout(420)]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_chat import LAST_REPLY, state, text_of, wait_for_words, write
+from tests.browser.test_chat import HAND_MS, LAST_REPLY, state, text_of, wait_for_words, write
 from tests.site import running_site
 
 pytestmark = pytest.mark.browser
@@ -22,10 +22,9 @@ Policy.objects.create(name="scripted", version=1, is_live=True, is_scripted=True
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """One slot, so that a second reply has to wait; a short context, so that a third turn does not fit."""
+    """Slow enough to be caught in the middle of a reply; with a context so short that a third turn does not fit."""
     options = {
         "CHAMSAE_MESSAGES_PER_MINUTE": "1000",
-        "CHAMSAE_ENGINE_SLOTS": "1",
         "CHAMSAE_CONTEXT_TOKENS": "256",
         "CHAMSAE_MAX_MESSAGE_CHARS": "600",
     }
@@ -167,6 +166,7 @@ def test_an_edit_is_kept_until_it_is_sent_or_given_up(chatter):
     expect(field).to_have_value("What is a river?")
     field.press("Enter")
     expect(page.locator("[data-editor-problem]")).to_be_visible()
+    page.wait_for_timeout(HAND_MS)
     field.fill("one")
     field.press("Shift+Enter")
     page.keyboard.type("two")
@@ -224,23 +224,23 @@ new MutationObserver(() => {
 """
 
 
-def test_a_reply_that_waits_says_its_place_then_that_it_thinks_then_that_it_writes(chatter, visit, site):
+def test_a_reply_that_waits_says_its_place_then_that_it_thinks_then_that_it_writes(chatter, site):
     page = chatter.page
     ask(page, "Be quick.")  # from now on the site knows how long a reply takes
-    other = visit(site, "chatter")
-    other.go("/")
-    write(other.page, "I was first.")
-    state(other.page, "streaming")
-    page.evaluate(LISTEN)
-    write(page, "I wait.")
-    state(page, "queued")
-    expect(page.locator(LAST_REPLY).locator("[data-state-words]")).to_have_text(
-        re.compile(r"Waiting, place 1, about \d+ s")
-    )
+    talker = process_of(site, "run_talker")
+    talker.suspend()  # else it would be this reply's turn at once
+    try:
+        write(page, "I wait.")
+        words = page.locator(LAST_REPLY).locator("[data-state-words]")
+        expect(words).to_have_text(re.compile(r"Waiting, place 1, about \d+ s"))
+        page.reload()
+        expect(words).to_have_text(re.compile(r"Waiting, place 1, about \d+ s"))
+        page.evaluate(LISTEN)
+    finally:
+        talker.resume()
     state(page, "complete")
     said = page.evaluate("window.said")
     assert said.index("Thinking") < said.index("Writing")
-    assert said[0].startswith("Waiting")
 
 
 def test_what_did_not_fit_the_context_is_said(chatter):
