@@ -60,9 +60,12 @@ class Inspector:
         try:
             process.stdin.write(line)
             await process.stdin.drain()
-            return await process.stdout.readline()
+            answer = await process.stdout.readline()
         except (ConnectionError, ValueError):  # ValueError: a line longer than its limit
-            return b""
+            answer = b""
+        if not answer:  # its end is told later than the end of its pipe
+            await self.close()
+        return answer
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is not None and self._process.returncode is None:
