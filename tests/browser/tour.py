@@ -29,6 +29,8 @@ OPENED = {
     "conversation-states": {"why": "article.assistant [data-thumb=down] >> nth=-2"},
 }
 """What opens within a page: a name for it, and what is clicked."""
+DRAWER = "[popovertarget=conversations]:not([popovertargetaction])"
+"""What shows the list of conversations where the screen is too narrow for both."""
 ADDRESSES = "from tests.browser.tour import tell_addresses; tell_addresses()"
 
 
@@ -75,7 +77,10 @@ def enter(visitor: Visitor, stop: Stop) -> bool:
         return False
     visitor.go(stop.path)
     if stop.opens:
-        visitor.page.locator(stop.opens).click()
+        opener, drawer = visitor.page.locator(stop.opens), visitor.page.locator(DRAWER)
+        if not opener.is_visible() and drawer.is_visible():  # the list of a phone
+            drawer.click()
+        opener.click()
     return True
 
 
