@@ -1,4 +1,4 @@
-"""Who people are, and the log of what the privileged did."""
+"""Who people are, the keys by which their programs come in, and the log of what the privileged did."""
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
@@ -62,3 +62,29 @@ class AuditEntry(models.Model):
         ordering = ["-id"]
         verbose_name = _("audit entry")
         verbose_name_plural = _("audit log")
+
+
+class ApiKey(models.Model):
+    """Lets a program act for its owner on the API. Only the hash of the secret is kept (accounts.keys)."""
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys", verbose_name=_("owner"))
+    name = models.CharField(_("name"), max_length=60)
+    sha256 = models.CharField(max_length=64, unique=True, editable=False)
+    """Of the secret: 40 random characters need no salt and no slow hash."""
+    shown = models.CharField(max_length=16, editable=False)
+    """The secret's first and last characters, by which its owner knows it again."""
+    scopes = models.JSONField(_("scopes"), default=list)
+    """Of accounts.keys.SCOPES; empty: all but `admin`, which has to be named."""
+    requests_per_minute = models.PositiveIntegerField(_("requests a minute"), null=True, blank=True)
+    """None: what the site gives (settings.API_REQUESTS_PER_MINUTE); 0: none at all, for trying what a client does."""
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+
+    def __str__(self) -> str:
+        return self.name

@@ -95,6 +95,8 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "roll_back": ADMINS,
     "force_policy": ADMINS,
     "put_on_trial": ADMINS,
+    # the API: who its key belongs to
+    "v1:missing": EVERYBODY,
     # every page of Django's admin
     "admin:*": ADMINS,
 }

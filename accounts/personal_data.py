@@ -21,6 +21,7 @@ def with_roles(row: Row, person: User) -> Row:
 EXPORT = (
     Table("accounts.User", "pk", frozenset({"password"}), with_roles),
     Table("admin.LogEntry", "user"),
+    Table("accounts.ApiKey", "owner", frozenset({"sha256"})),
 )
 EXCLUDED = {
     "accounts.User_groups": "the roles stand in accounts.User",
@@ -40,6 +41,7 @@ def forget_person(person: User) -> None:
     The row stays: audit entries and judgements point to it, and the chain of the audit log rests on its number.
     """
     end_sessions(person)
+    person.api_keys.all().delete()
     LogEntry.objects.filter(user=person).delete()
     about = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(User), object_id=str(person.pk))
     person.groups.clear()

@@ -121,6 +121,13 @@ class TooManyReplies(ChatError):
     retry_after_s = 5.0
 
 
+class BudgetUsedUp(ChatError):
+    """The person, or the key that they ask with, has spent what an admin lets them spend."""
+
+    code = "budget_spent"
+    message = _("Your budget is spent. It is filled up again with the next period, or when an admin raises it.")
+
+
 class QueueFull(ChatError):
     code = "queue_full"
     message = _("Too many people are waiting for a reply. Try again in a moment.")

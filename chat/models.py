@@ -31,6 +31,15 @@ class Policy(models.Model):
     made_from_simulated = models.BooleanField(_("trained on simulated judgements"), default=False)
     is_on_trial = models.BooleanField(_("on trial"), default=False)
     """Answers beside the live policy where two replies stand side by side; an admin's choice."""
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    """Who made it from data of their own; None: it is everybody's. Others see it only where `group` or an admin
+    lets them (chat.policies.visible_to)."""
+    group = models.ForeignKey("auth.Group", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    """Whose members use it beside its owner."""
+    label = models.CharField(_("label"), max_length=120, blank=True)
+    """What its maker called it, as in `davinci:ft-personal-2026-11-24-06-37-36`; empty: its name."""
     retired_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
 
@@ -135,6 +144,8 @@ class Conversation(models.Model):
     assistant = models.ForeignKey(
         Assistant, null=True, blank=True, on_delete=models.SET_NULL, related_name="conversations"
     )
+    policy = models.ForeignKey(Policy, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    """The model that its owner chose to talk with; None: the assistant's, or whichever is live."""
     tip = models.ForeignKey("Message", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     """Where the path that is open ends; None: at the newest message."""
     pinned_at = models.DateTimeField(null=True, blank=True)
@@ -288,3 +299,59 @@ class SharedLink(models.Model):
 
     class Meta:
         ordering = ["-id"]
+
+
+class Ticket(models.Model):
+    """The place of a request from outside in the same queue as the replies (chat.tickets). It holds no text: once its
+    turn has come, the process that took the request reads the completion from the engine by itself."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("queued")
+        GRANTED = "granted", _("granted")
+        ENDED = "ended", _("ended")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.ForeignKey("accounts.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    policy = models.ForeignKey(Policy, null=True, on_delete=models.PROTECT, related_name="+")
+    """As of a reply: set when its turn comes, or at once where the request names a model."""
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED, db_index=True)
+    slots = models.PositiveSmallIntegerField(default=1)
+    """Completions that are decoded together for it."""
+    owner = models.CharField(max_length=100, blank=True)
+    """The talker whose engine it was granted."""
+    engine = models.ForeignKey(EngineProcess, null=True, on_delete=models.SET_NULL, related_name="+")
+    error = models.CharField(max_length=40, blank=True)
+    """Code of chat.errors, where the talker ended it."""
+    lease_until = models.DateTimeField(db_index=True)
+    """Renewed by the process that took the request, for as long as somebody waits for it."""
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    queued_at = models.DateTimeField(default=timezone.now)
+    granted_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "queued_at"])]
+        verbose_name = _("ticket")
+        verbose_name_plural = _("tickets")
+
+
+class Scoring(models.Model):
+    """A text whose tokens' log-probabilities a request wants to know; removed as soon as they were told."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("queued")
+        READY = "ready", _("ready")
+        FAILED = "failed", _("failed")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="+")
+    ids = models.JSONField()
+    """Token ids; the first is given, the others are scored."""
+    top = models.PositiveSmallIntegerField(default=0)
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED, db_index=True)
+    tokens = models.JSONField(default=list)
+    error = models.CharField(max_length=40, blank=True)
+    requested_at = models.DateTimeField(default=timezone.now)

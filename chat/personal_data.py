@@ -6,7 +6,7 @@ from uuid import UUID
 from accounts.models import User
 from accounts.personal import NotYet, Row, Table
 from chat import pairs, transfer
-from chat.models import Assistant, Conversation, Message, Reply
+from chat.models import Assistant, Conversation, Message, Reply, Scoring, Ticket
 
 
 def without_hidden(row: Row, person: User) -> Row:
@@ -30,6 +30,9 @@ EXPORT = (
 )
 EXCLUDED = {
     "chat.Chunk": "the pieces of replies, whose text chat.Message has whole",
+    "chat.Policy": "models; what somebody made from data of their own is told by tuning.FineTune",
+    "chat.Ticket": "places in the queue, without any text; what was used is told by metering.Usage",
+    "chat.Scoring": "texts under calculation, removed within minutes",
 }
 
 
@@ -52,3 +55,5 @@ def forget_person(person: User) -> None:
     """Their conversations, and their own assistants. One that an admin shared with everybody is the site's."""
     forget_conversations(list(person.conversations.values_list("pk", flat=True)))
     Assistant.objects.filter(owner=person, is_shared=False).delete()
+    Ticket.objects.filter(user=person).delete()
+    Scoring.objects.filter(user=person).delete()

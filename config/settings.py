@@ -47,9 +47,12 @@ INSTALLED_APPS = [
     "csp",
     "config",
     "accounts",
+    "metering",
     "chat",
     "feedback",
     "rlhf",
+    "tuning",
+    "api",
 ]
 
 MIDDLEWARE = [
@@ -63,6 +66,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "api.middleware.ApiMiddleware",
     "accounts.middleware.PermissionMiddleware",
 ]
 
@@ -168,7 +172,14 @@ LOGOUT_REDIRECT_URL = "sign_in"
 CSRF_FAILURE_VIEW = "accounts.errors.csrf_failure"
 READY_CHECKS = ["accounts.health.database"]
 """Dotted paths of what /readyz asks: each returns what is wrong, or nothing."""
-PERSONAL_DATA = ["rlhf.personal_data", "feedback.personal_data", "chat.personal_data", "accounts.personal_data"]
+PERSONAL_DATA = [
+    "tuning.personal_data",
+    "rlhf.personal_data",
+    "feedback.personal_data",
+    "chat.personal_data",
+    "metering.personal_data",
+    "accounts.personal_data",
+]
 """Modules that know what is kept of a person (accounts.personal), those that know most first."""
 SIGN_UP_OPEN = env.flag("CHAMSAE_SIGN_UP", True)
 SIGN_UPS_PER_HOUR = env.whole("CHAMSAE_SIGN_UPS_PER_HOUR", 20)
@@ -279,6 +290,11 @@ GATE = {
     "surprise_ratio_max": env.real("CHAMSAE_GATE_SURPRISE", 1.3, 0.0),
     "empty_rate_max": env.real("CHAMSAE_GATE_EMPTY", 0.02, 0.0, 1.0),
 }
+
+# --- own models and the API -------------------------------------------------------------------------
+
+API_REQUESTS_PER_MINUTE = env.whole("CHAMSAE_API_REQUESTS_PER_MINUTE", 120, minimum=1)
+"""Of a key that has no limit of its own."""
 
 # --- logs -----------------------------------------------------------------------------------------
 

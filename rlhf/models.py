@@ -69,6 +69,7 @@ class Run(models.Model):
         REWARD_MODEL = "reward_model", _("reward model")
         POLICY = "policy", _("policy")
         EVALUATION = "evaluation", _("evaluation")
+        FINE_TUNE = "fine_tune", _("fine-tune")
 
     class State(models.TextChoices):
         QUEUED = "queued", _("queued")

@@ -1,0 +1,100 @@
+"""API keys: made, found by their secret, limited, revoked. The secret is shown once; its hash is what is kept."""
+
+import hashlib
+import secrets
+import string
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import audit, shared_cache
+from accounts.models import ApiKey, User
+from accounts.roles import Role
+
+SCOPES = ("models", "completions", "files", "fine_tuning", "admin")
+PREFIX = "sk-"
+SECRET_CHARS = 40
+ALPHABET = string.ascii_letters + string.digits
+MINUTE_S = 60
+USE_NOTED_EVERY = timedelta(seconds=30)
+"""How precise `last_used_at` is: a write for every request would be one too many."""
+
+
+@dataclass
+class KeyRateLimited(Exception):
+    """The key asked too often within a minute."""
+
+    limit: int
+    retry_after_s: float
+
+
+class NotAnAdmin(Exception):
+    """A key with the scope `admin` is for admins alone."""
+
+
+def make(
+    owner: User,
+    name: str,
+    *,
+    scopes: Collection[str] = (),
+    requests_per_minute: int | None = None,
+    actor: User | None = None,
+) -> tuple[ApiKey, str]:
+    """A key and its secret, which nobody can be shown again. Raises NotAnAdmin."""
+    if "admin" in scopes and not owner.has_role(Role.ADMIN):
+        raise NotAnAdmin
+    secret = PREFIX + "".join(secrets.choice(ALPHABET) for _ in range(SECRET_CHARS))
+    with transaction.atomic():
+        key = ApiKey.objects.create(
+            owner=owner,
+            name=name,
+            sha256=digest(secret),
+            shown=f"{secret[:6]}…{secret[-4:]}",
+            scopes=sorted(scopes),
+            requests_per_minute=requests_per_minute,
+        )
+        after = {"owner": owner.pk, "scopes": key.scopes, "requests_per_minute": requests_per_minute}
+        audit.record(actor, "key.create", key, after=after)
+    return key, secret
+
+
+def find(secret: str) -> ApiKey | None:
+    """The key of that secret, if it may be used now."""
+    key = ApiKey.objects.filter(sha256=digest(secret), revoked_at=None).select_related("owner").first()
+    return key if key is not None and key.owner.is_active and not key.owner.is_suspended else None
+
+
+def may(key: ApiKey, scope: str) -> bool:
+    """Whether the key reaches that far. One without scopes reaches everything but `admin`."""
+    if scope == "admin":
+        return "admin" in key.scopes and key.owner.has_role(Role.ADMIN)
+    return not (set(key.scopes) - {"admin"}) or scope in key.scopes
+
+
+def check_rate(key: ApiKey) -> None:
+    """Counts a request of this minute. Raises KeyRateLimited."""
+    limit = settings.API_REQUESTS_PER_MINUTE if key.requests_per_minute is None else key.requests_per_minute
+    count, left_s = shared_cache.count(f"api:key:{key.pk}", MINUTE_S)
+    if count > limit:
+        raise KeyRateLimited(limit, left_s)
+
+
+def note_use(key: ApiKey) -> None:
+    now = timezone.now()
+    if key.last_used_at is None or key.last_used_at < now - USE_NOTED_EVERY:
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+
+
+def revoke(key: ApiKey, *, actor: User | None) -> None:
+    """From now on the key opens nothing; twice is as good as once."""
+    with transaction.atomic():
+        if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
+            audit.record(actor, "key.revoke", key)
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

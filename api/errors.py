@@ -1,0 +1,105 @@
+"""What goes wrong on the API, in OpenAI's envelope: each with the status by which their clients choose a class."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from django.http import JsonResponse
+
+from accounts.keys import KeyRateLimited
+from chat.errors import ChatError
+
+
+@dataclass
+class ApiError(Exception):
+    """Raised in a view and answered at its edge (api.http, api.middleware)."""
+
+    message: str
+    status: int = 400
+    type: str = "invalid_request_error"
+    param: str | None = None
+    code: str | None = None
+    retry_after_s: float | None = None
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def bad(message: str, param: str | None = None, code: str | None = None) -> ApiError:
+    return ApiError(message, 400, param=param, code=code)
+
+
+def unauthorised(message: str) -> ApiError:
+    return ApiError(message, 401, code="invalid_api_key")
+
+
+def forbidden(message: str) -> ApiError:
+    return ApiError(message, 403, code="insufficient_permissions")
+
+
+def unknown(what: str, name: str, *, param: str | None = None, code: str | None = None) -> ApiError:
+    return ApiError(f"No such {what}: {name[:200]}", 404, param=param, code=code)
+
+
+def no_model(name: str) -> ApiError:
+    message = f"The model '{name[:120]}' does not exist or you do not have access to it."
+    return ApiError(message, 404, param="model", code="model_not_found")
+
+
+def too_many_requests(error: KeyRateLimited) -> ApiError:
+    message = f"Rate limit reached: {error.limit} requests a minute. Try again in {ceil(error.retry_after_s)} s."
+    return ApiError(message, 429, "requests", code="rate_limit_exceeded", retry_after_s=error.retry_after_s)
+
+
+REFUSED: Mapping[str, int] = {
+    "queue_full": 429,
+    "too_many_replies": 429,
+    "rate_limited": 429,
+    "budget_spent": 429,
+    "no_live_policy": 503,
+    "bad_policy": 503,
+    "policy_unavailable": 503,
+    "engines_full": 503,
+    "engine_down": 503,
+    "engine_timeout": 503,
+    "engine_busy": 503,
+    "engine_broken": 503,
+    "talker_gone": 503,
+    "guard_broken": 503,
+}
+"""Status by the code of a ChatError; 400 for the others, which say what is wrong with the request."""
+CODES = {
+    "too_long": "context_length_exceeded",
+    "preamble_too_long": "context_length_exceeded",
+    "blocked": "content_filter",
+    "budget_spent": "insufficient_quota",
+    "queue_full": "rate_limit_exceeded",
+    "too_many_replies": "rate_limit_exceeded",
+    "rate_limited": "rate_limit_exceeded",
+}
+"""What OpenAI calls them, where it has a word."""
+
+
+def from_chat(error: ChatError) -> ApiError:
+    """What the chat would tell a person, told to a program."""
+    status = REFUSED.get(error.code, 400)
+    kind = {429: "requests", 503: "server_error"}.get(status, "invalid_request_error")
+    if error.code == "budget_spent":
+        kind = "insufficient_quota"
+    return ApiError(
+        str(error.message), status, kind, code=CODES.get(error.code, error.code), retry_after_s=error.retry_after_s
+    )
+
+
+def body(error: ApiError) -> dict[str, Any]:
+    return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+
+
+def answer(error: ApiError) -> JsonResponse:
+    response = JsonResponse(body(error), status=error.status)
+    if error.retry_after_s is not None:
+        response["Retry-After"] = str(max(1, ceil(error.retry_after_s)))
+    elif error.status in (429, 503):
+        response["Retry-After"] = "10"
+    return response

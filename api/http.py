@@ -1,0 +1,134 @@
+"""What every endpoint shares: the method, the JSON body and its model, errors as answers, pages of lists."""
+
+import inspect
+import json
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, TypeVar
+
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from pydantic import BaseModel, ValidationError
+
+from accounts.models import ApiKey, User
+from api.errors import ApiError, answer, bad, from_chat
+from chat.errors import ChatError
+
+M = TypeVar("M", bound=BaseModel)
+View = Callable[..., Any]
+BODY_BYTES = 4 * 2**20
+DEFAULT_LIMIT, MAX_LIMIT = 20, 100
+
+
+def endpoint(*, scope: str, **views: View) -> View:
+    """One address with a view for each method: `endpoint(scope="files", GET=listing, POST=upload)`.
+
+    The key was checked by api.middleware, which also asks `scope` of it. Views may be sync or async, all of one
+    address of the same kind, and raise ApiError or ChatError.
+    """
+    is_async = any(inspect.iscoroutinefunction(view) for view in views.values())
+
+    def chosen(request: HttpRequest) -> View:
+        view = views.get(request.method or "")
+        if view is None:
+            allowed = ", ".join(sorted(views))
+            raise ApiError(
+                f"{request.method} is not allowed here; allowed: {allowed}", 405, code="method_not_allowed"
+            )
+        return view
+
+    if is_async:
+
+        async def handle(request: HttpRequest, **names: str) -> HttpResponseBase:
+            try:
+                response: HttpResponseBase = await chosen(request)(request, **names)
+            except (ApiError, ChatError) as error:
+                return refused(error)
+            return response
+    else:
+
+        def handle(request: HttpRequest, **names: str) -> HttpResponseBase:  # type: ignore[misc]
+            try:
+                response: HttpResponseBase = chosen(request)(request, **names)
+            except (ApiError, ChatError) as error:
+                return refused(error)
+            return response
+
+    wrapped = csrf_exempt(wraps(next(iter(views.values())))(handle))
+    wrapped.scope = scope  # type: ignore[attr-defined]
+    wrapped.methods = views  # type: ignore[attr-defined]
+    return wrapped
+
+
+def refused(error: ApiError | ChatError) -> JsonResponse:
+    return answer(from_chat(error) if isinstance(error, ChatError) else error)
+
+
+def key_of(request: HttpRequest) -> ApiKey:
+    key: ApiKey = request.api_key  # type: ignore[attr-defined]  # set by api.middleware
+    return key
+
+
+def person_of(request: HttpRequest) -> User:
+    return key_of(request).owner
+
+
+def read(request: HttpRequest, model: type[M]) -> M:
+    """The body as the model; nulls count as left out. Raises ApiError that names the field."""
+    return checked(json_body(request), model)
+
+
+def json_body(request: HttpRequest) -> dict[str, Any]:
+    """An object; an empty body is an empty one. Raises ApiError."""
+    raw = request.body
+    if len(raw) > BODY_BYTES:
+        raise ApiError(f"The body is larger than {BODY_BYTES} bytes.", 413)
+    if not raw.strip():
+        return {}
+    try:
+        found = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise bad(f"The body is not valid JSON: {str(error)[:200]}") from error
+    if not isinstance(found, dict):
+        raise bad("The body has to be a JSON object.")
+    return found
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def checked(values: dict[str, Any], model: type[M]) -> M:
+    given = {name: value for name, value in values.items() if value is not None}
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise bad(f"{where}: {first['msg']}" if where else str(first["msg"]), where or None) from error
+
+
+def page_of(request: HttpRequest, rows: Sequence[Any], show: Callable[[Any], dict[str, Any]]) -> JsonResponse:
+    """A page of a list by the cursor `after`, the id of the last item that the client has, and `limit`.
+
+    `rows` in the order of the list; `show(row)["id"]` is the cursor. Raises ApiError on a cursor that is not in it.
+    """
+    limit, after = limit_of(request), request.GET.get("after")
+    shown = [show(row) for row in rows]
+    if after:
+        places = [place for place, item in enumerate(shown) if item["id"] == after]
+        if not places:
+            raise bad(f"No such item: {after[:100]}", "after")
+        shown = shown[places[0] + 1 :]
+    data = shown[:limit]
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
+    return JsonResponse({"object": "list", "data": data, "has_more": len(shown) > limit, **ends})
+
+
+def limit_of(request: HttpRequest, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
+    given = request.GET.get("limit")
+    if given in (None, ""):
+        return default
+    if not str(given).isdecimal() or not 1 <= int(str(given)[:9]) <= most:
+        raise bad(f"limit: expected a number from 1 to {most}", "limit")
+    return int(str(given))

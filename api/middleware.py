@@ -1,0 +1,93 @@
+"""Who asks on the API: the key in the header, its limits and its reach, and JSON for whatever goes wrong there.
+
+A session's cookie opens nothing here, so no other site can ask in a person's name.
+"""
+
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.utils import translation
+
+from accounts import keys
+from accounts.models import ApiKey
+from accounts.permissions import roles_for
+from accounts.roles import Role
+from api.errors import ApiError, answer, forbidden, too_many_requests, unauthorised, unknown
+from api.http import refused
+from chat.errors import ChatError
+
+PATH = "/v1/"
+OPEN = "open"
+"""The scope of what needs no key, as the answer to an address that is not there."""
+
+log = logging.getLogger(__name__)
+
+
+class ApiMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path_info.startswith(PATH):
+            return self.get_response(request)
+        request.user = AnonymousUser()
+        request.request_id = f"req_{uuid.uuid4().hex}"  # type: ignore[attr-defined]
+        with translation.override("en"):
+            response = self.get_response(request)
+        response["x-request-id"] = request.request_id  # type: ignore[attr-defined]
+        return response
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
+    ) -> HttpResponse | None:
+        if not request.path_info.startswith(PATH):
+            return None
+        scope = getattr(view, "scope", "")
+        if scope == OPEN:
+            return None
+        try:
+            key = key_in(request)
+            keys.check_rate(key)
+            check_reach(request, key, scope)
+        except keys.KeyRateLimited as error:
+            return answer(too_many_requests(error))
+        except ApiError as error:
+            return answer(error)
+        keys.note_use(key)
+        request.user = key.owner
+        request.api_key = key  # type: ignore[attr-defined]
+        return None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not request.path_info.startswith(PATH):
+            return None
+        if isinstance(exception, ApiError | ChatError):
+            return refused(exception)
+        if isinstance(exception, Http404):
+            return answer(unknown("address", request.path_info))
+        log.exception("%s %s", request.method, request.path_info, exc_info=exception)
+        message = f"The server failed on this request. Its id is {request.request_id}."  # type: ignore[attr-defined]
+        return answer(ApiError(message, 500, "server_error"))
+
+
+def key_in(request: HttpRequest) -> ApiKey:
+    """Raises ApiError (401)."""
+    kind, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not secret.strip():
+        raise unauthorised("No API key was given. Send it as `Authorization: Bearer KEY`.")
+    key = keys.find(secret.strip())
+    if key is None:
+        raise unauthorised(f"Incorrect API key provided: {secret.strip()[:6]}…. Make one on the page API keys.")
+    return key
+
+
+def check_reach(request: HttpRequest, key: ApiKey, scope: str) -> None:
+    """Raises ApiError (403) where the key's scopes or its owner's roles do not reach the address."""
+    match = request.resolver_match
+    allowed = roles_for(match.view_name if match else "") - {Role.ANONYMOUS}
+    if not key.owner.roles() & allowed or not keys.may(key, scope):
+        raise forbidden(f"This key may not do that: it needs the scope `{scope}`.")

@@ -1,0 +1,15 @@
+"""An address that the API does not have: JSON like every answer, for clients that ask for files by any path."""
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from api.errors import answer, unknown
+from api.middleware import OPEN
+
+
+@csrf_exempt
+def missing(request: HttpRequest, rest: str) -> HttpResponse:
+    return answer(unknown("address", f"{request.method} /v1/{rest}"))
+
+
+missing.scope = OPEN  # type: ignore[attr-defined]

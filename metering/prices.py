@@ -1,0 +1,25 @@
+"""What a thousand tokens of a model cost, and what that makes of a number of tokens. Whole numbers throughout."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from metering.models import Price
+
+ANY = "*"
+NANO = 10**9
+
+
+def price_of(names: Sequence[str]) -> Price:
+    """The price of the first of the names that has one, else that of `*`, else nothing (an unsaved row of zeros)."""
+    wanted = [*names, ANY]
+    found = {price.model: price for price in Price.objects.filter(model__in=wanted)}
+    return next((found[name] for name in wanted if name in found), Price(model=""))
+
+
+def cost(price: Price, *, prompt_tokens: int = 0, completion_tokens: int = 0, trained_tokens: int = 0) -> int:
+    """In nano-dollars: tokens times micro-dollars per 1,000 tokens, exact."""
+    return prompt_tokens * price.prompt + completion_tokens * price.completion + trained_tokens * price.training
+
+
+def dollars(nano: int) -> Decimal:
+    return Decimal(nano) / NANO
