@@ -34,6 +34,8 @@ from chat.replies import Ending, Written
 logger = logging.getLogger(__name__)
 
 FLUSH_EVERY_S = 0.04
+"""From the start of one write to the start of the next: what a write takes is no pause on top of it."""
+LEAST_PAUSE_S = 0.005
 CLAIM_BUSY_S = 0.05
 CLAIM_IDLE_S = 0.1
 CHECK_EVERY_S = 0.15
@@ -121,8 +123,9 @@ class Talker:
         looking = asyncio.create_task(Looks(self.database).run())
         try:
             while not keeping.done():
+                next_tick = time.monotonic() + FLUSH_EVERY_S
                 await self.tick()
-                await asyncio.sleep(FLUSH_EVERY_S)
+                await asyncio.sleep(max(LEAST_PAUSE_S, next_tick - time.monotonic()))
             await keeping
         finally:
             for task in (keeping, looking):
