@@ -1,7 +1,7 @@
 """What goes wrong on the API, in OpenAI's envelope: each with the status by which their clients choose a class."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
@@ -21,6 +21,7 @@ class ApiError(Exception):
     param: str | None = None
     code: str | None = None
     retry_after_s: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.message
@@ -97,7 +98,7 @@ def body(error: ApiError) -> dict[str, Any]:
 
 
 def answer(error: ApiError) -> JsonResponse:
-    response = JsonResponse(body(error), status=error.status)
+    response = JsonResponse(body(error), status=error.status, headers=dict(error.headers))
     if error.retry_after_s is not None:
         response["Retry-After"] = str(max(1, ceil(error.retry_after_s)))
     elif error.status in (429, 503):

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar
 
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponseBase, JsonResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from pydantic import BaseModel, ValidationError
 
@@ -16,12 +18,12 @@ from chat.errors import ChatError
 
 M = TypeVar("M", bound=BaseModel)
 View = Callable[..., Any]
-BODY_BYTES = 4 * 2**20
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 
 
 def endpoint(*, scope: str, **views: View) -> View:
     """One address with a view for each method: `endpoint(scope="files", GET=listing, POST=upload)`.
+    What each tells of itself for the OpenAPI document: api.operations.
 
     The key was checked by api.middleware, which also asks `scope` of it. Views may be sync or async, all of one
     address of the same kind, and raise ApiError or ChatError.
@@ -32,9 +34,8 @@ def endpoint(*, scope: str, **views: View) -> View:
         view = views.get(request.method or "")
         if view is None:
             allowed = ", ".join(sorted(views))
-            raise ApiError(
-                f"{request.method} is not allowed here; allowed: {allowed}", 405, code="method_not_allowed"
-            )
+            message = f"{request.method} is not allowed here; allowed: {allowed}"
+            raise ApiError(message, 405, code="method_not_allowed", headers={"Allow": allowed})
         return view
 
     if is_async:
@@ -80,9 +81,12 @@ def read(request: HttpRequest, model: type[M]) -> M:
 
 def json_body(request: HttpRequest) -> dict[str, Any]:
     """An object; an empty body is an empty one. Raises ApiError."""
-    raw = request.body
-    if len(raw) > BODY_BYTES:
-        raise ApiError(f"The body is larger than {BODY_BYTES} bytes.", 413)
+    try:
+        raw = request.body
+    except RequestDataTooBig as error:
+        raise ApiError(f"The body is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes.", 413) from error
+    except UnreadablePostError as error:
+        raise bad("The body did not arrive whole.") from error
     if not raw.strip():
         return {}
     try:

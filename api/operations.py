@@ -1,0 +1,98 @@
+"""What an endpoint tells of itself: from it the OpenAPI document and the page of the API are made (api.openapi).
+
+    @operation("List files", tag="Files", query=(*PAGE, Query("purpose", "Only files of this purpose.")),
+               answer=FileList, example={"object": "list", "data": []})
+    def listing(request: HttpRequest) -> JsonResponse: ...
+
+    path("files", endpoint(scope="files", GET=listing, POST=upload), name="files")
+
+Every status that a view can answer with has to be told, since a test asks for all of them: 200 and what every keyed
+address may answer (UNASKED) stand there by themselves, 400 wherever there is a body or a query, 413 wherever there is
+a body; `fails` names the others.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+V = TypeVar("V", bound=Callable[..., Any])
+Schema = Mapping[str, Any]
+"""JSON Schema of 2020-12, as OpenAPI 3.1 has it."""
+
+UNASKED = (401, 403, 429, 500)
+"""Statuses of every address that needs a key: no key, one that may not, too many requests, a failure of the server."""
+MEANINGS = {
+    400: "Something in the request is wrong; `param` names it.",
+    401: "No key, or one that does not exist or was revoked.",
+    403: "The key may not do this.",
+    404: "There is no such thing, or the key may not see it.",
+    405: "The address does not know this method.",
+    409: "It is in a state in which this can't be done.",
+    413: "The body is too large.",
+    429: "Too many requests, a full queue, or a spent budget; `Retry-After` says in how many seconds to ask again.",
+    500: "The server failed; its log knows the request by its id.",
+    503: "No engine answers at present; `Retry-After` says in how many seconds to ask again.",
+}
+
+
+@dataclass(frozen=True)
+class Query:
+    """A parameter in the address after the question mark."""
+
+    name: str
+    description: str
+    schema: Schema = field(default_factory=lambda: {"type": "string"})
+    required: bool = False
+    example: Any = None
+
+
+AFTER = Query("after", "Id of the last item that you have: the page begins after it.")
+LIMIT = Query("limit", "Items on a page.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
+PAGE = (AFTER, LIMIT)
+"""What api.http.page_of understands."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one address."""
+
+    summary: str
+    tag: str
+    """The heading under which it stands: `Completions`, `Models`, `Files`, `Fine-tuning`, `Usage`."""
+    description: str = ""
+    request: type[BaseModel] | None = None
+    """Of a JSON body."""
+    form: Schema | None = None
+    """Of a multipart body: an object whose files are `{"type": "string", "format": "binary"}`."""
+    request_example: Any = None
+    answer: type[BaseModel] | Schema | None = None
+    """Of a JSON answer; None: any object."""
+    example: Any = None
+    """An answer."""
+    query: tuple[Query, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What each name in the path means, as in `{"file_id": "As the upload answered it."}`."""
+    name_examples: Mapping[str, str] = field(default_factory=dict)
+    fails: tuple[int, ...] = ()
+    """Statuses beyond those that stand there by themselves."""
+    produces: tuple[str, ...] = ("application/json",)
+    """Media types of the answer: `text/event-stream` beside JSON, `application/octet-stream` for a file's content."""
+    is_legacy: bool = False
+    """For clients of 2023; today's have another address for it."""
+
+
+def operation(summary: str, *, tag: str, **told: Any) -> Callable[[V], V]:
+    """A decorator; what may be told are the fields of Operation."""
+    described = Operation(summary, tag, **told)
+
+    def note(view: V) -> V:
+        view.operation = described  # type: ignore[attr-defined]
+        return view
+
+    return note
+
+
+def operation_of(view: Callable[..., Any]) -> Operation | None:
+    return getattr(view, "operation", None)
