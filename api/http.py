@@ -107,9 +107,22 @@ def checked(values: dict[str, Any], model: type[M]) -> M:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        first = error.errors(include_url=False)[0]
+        where = first.get("ctx", {}).get("param") or place_of(first["loc"], given)
         raise bad(f"{where}: {first['msg']}" if where else str(first["msg"]), where or None) from error
+
+
+def place_of(path: Sequence[int | str], values: Any) -> str:
+    """Of an error, as in `messages.0.role`: without the names that pydantic gives to the members of a union."""
+    found: list[str] = []
+    for depth, part in enumerate(path):
+        is_there = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int)
+        if is_there:
+            values = values[part]  # type: ignore[index]
+        elif not (isinstance(values, dict) and depth == len(path) - 1):
+            continue
+        found.append(str(part))
+    return ".".join(found)
 
 
 def page_of(request: HttpRequest, rows: Sequence[Any], show: Callable[[Any], dict[str, Any]]) -> JsonResponse:

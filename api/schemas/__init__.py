@@ -1,0 +1,1 @@
+"""What goes in and comes out, as models: they check requests, and the OpenAPI document is made from them."""

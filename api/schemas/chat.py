@@ -1,0 +1,122 @@
+"""`POST /v1/chat/completions`: a conversation goes in, the next message comes out."""
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from api.schemas.fields import wrong
+from api.schemas.sampling import Sampling, Usage
+from chat.engines.engine import MAX_TOP_LOGPROBS
+from chat.prompt import Turn
+
+MAX_MESSAGES = 400
+Text = Annotated[str, Field(max_length=2_000_000)]
+
+
+class TextPart(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    type: Literal["text"]
+    text: Text
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | list[TextPart] = Field(description="Text, or parts that are text.")
+    name: str | None = Field(None, description="Taken, and without effect here.")
+    refusal: str | None = Field(None, description="Taken, and without effect here.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_was_answered(cls, values: Any) -> Any:
+        """An answer of this site may be sent back as it came."""
+        if not isinstance(values, dict):
+            return values
+        unused = ("audio", "tool_calls", "function_call", "annotations")
+        return {k: v for k, v in values.items() if v is not None and not (k in unused and not v)}
+
+    @property
+    def turn(self) -> Turn:
+        content = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        return Turn(role="system" if self.role == "developer" else self.role, content=content)
+
+
+class ChatRequest(Sampling):
+    messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
+    max_completion_tokens: int | None = Field(None, ge=1, le=1_000_000, description="Left out: what the site gives.")
+    max_tokens: int | None = Field(None, ge=1, le=1_000_000, description="The older name of the same.")
+    logprobs: bool = False
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+
+    ignored: ClassVar[frozenset[str]] = Sampling.ignored | {
+        *("store", "metadata", "parallel_tool_calls", "service_tier", "safety_identifier", "prompt_cache_key"),
+        *("reasoning_effort", "verbosity", "prompt_cache_retention"),
+    }
+    refused: ClassVar[dict[str, tuple[Any, ...]]] = {
+        **Sampling.refused,
+        "tools": (None, []),
+        "tool_choice": (None, "none", "auto"),
+        "functions": (None, []),
+        "function_call": (None, "none", "auto"),
+        "response_format": (None, {"type": "text"}),
+        "modalities": (None, ["text"]),
+        "audio": (None,),
+        "prediction": (None,),
+        "web_search_options": (None,),
+        "moderation": (None,),
+    }
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.top_logprobs is not None and not self.logprobs:
+            raise wrong("top_logprobs", "is for requests with `logprobs: true`")
+        if self.stream_options is not None and not self.stream:
+            raise wrong("stream_options", "is for requests with `stream: true`")
+        return self
+
+    @property
+    def turns(self) -> list[Turn]:
+        return [message.turn for message in self.messages]
+
+
+# --- what is answered -----------------------------------------------------------------------------------------
+
+
+class TopLogprob(BaseModel):
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class TokenLogprob(TopLogprob):
+    top_logprobs: list[TopLogprob]
+
+
+class Logprobs(BaseModel):
+    content: list[TokenLogprob]
+    refusal: None
+
+
+class Answered(BaseModel):
+    role: Literal["assistant"]
+    content: str
+    refusal: None
+
+
+class ChatChoice(BaseModel):
+    index: int
+    message: Answered
+    logprobs: Logprobs | None
+    finish_reason: Literal["stop", "length", "content_filter"]
+
+
+class ChatCompletion(BaseModel):
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChatChoice]
+    usage: Usage

@@ -1,0 +1,94 @@
+"""`POST /v1/completions`: text goes in, what follows it comes out. The API of 2023, without a chat's template."""
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from api.schemas.fields import wrong
+from api.schemas.sampling import MAX_CHOICES, Sampling, Usage
+
+MAX_PROMPTS = 20
+MAX_IDS = 1_000_000
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+Ids = Annotated[list[TokenId], Field(min_length=1, max_length=MAX_IDS)]
+Text = Annotated[str, Field(max_length=2_000_000)]
+
+
+class CompletionRequest(Sampling):
+    prompt: (
+        Text
+        | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS)]
+        | Ids
+        | Annotated[list[Ids], Field(min_length=1, max_length=MAX_PROMPTS)]
+    ) = Field("", description="Text, several texts, token ids, or several lists of them; empty: a new document.")
+    max_tokens: int = Field(16, ge=0, le=1_000_000, description="0 only together with `echo`.")
+    echo: bool = Field(False, description="The prompt stands before the completion.")
+    best_of: int | None = Field(
+        None, ge=1, le=MAX_CHOICES, description="So many are made, the `n` most probable of them are answered."
+    )
+    logprobs: int | None = Field(None, ge=0, le=5, description="Alternatives that are told for each token.")
+
+    ignored: ClassVar[frozenset[str]] = Sampling.ignored | {"store", "metadata"}
+    refused: ClassVar[dict[str, tuple[Any, ...]]] = {**Sampling.refused, "suffix": (None, "")}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.best_of is not None and self.best_of < self.n:
+            raise wrong("best_of", "has to be at least n")
+        if self.best_of is not None and self.best_of > self.n and self.stream:
+            raise wrong("best_of", "cannot be streamed: nobody knows the best before the end")
+        if self.max_tokens == 0 and not self.echo:
+            raise wrong("max_tokens", "may be 0 only together with echo")
+        if self.stream_options is not None and not self.stream:
+            raise wrong("stream_options", "is for requests with `stream: true`")
+        return self
+
+    @property
+    def prompts(self) -> list[str | list[int]]:
+        match self.prompt:
+            case str() as text:
+                return [text]
+            case [int(), *_] as ids:
+                return [ids]  # type: ignore[list-item]
+            case several:
+                return list(several)  # type: ignore[arg-type]
+
+    @property
+    def made(self) -> int:
+        """Completions of each prompt that the engine makes."""
+        return self.best_of or self.n
+
+
+class EngineRequest(CompletionRequest):
+    """The same at an engine's own address, which names the model."""
+
+    model: str = Field("", max_length=200)
+
+
+# --- what is answered -----------------------------------------------------------------------------------------
+
+
+class Logprobs(BaseModel):
+    """Lists of equal length."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None] | None
+    text_offset: list[int]
+
+
+class Choice(BaseModel):
+    text: str
+    index: int
+    logprobs: Logprobs | None
+    finish_reason: Literal["stop", "length", "content_filter"]
+
+
+class Completion(BaseModel):
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[Choice]
+    usage: Usage

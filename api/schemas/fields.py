@@ -1,0 +1,42 @@
+"""The base of every request: strict types, what is ignored of OpenAI's parameters, and what is refused."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+
+def wrong(param: str, message: str) -> PydanticCustomError:
+    """For what several parameters together make wrong: api.http names this one."""
+    return PydanticCustomError("wrong", message, {"param": param})  # type: ignore[arg-type]
+
+
+class Request(BaseModel):
+    """A body. A parameter that nobody knows is refused, for it is a typing error; null is as good as left out."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+
+    ignored: ClassVar[frozenset[str]] = frozenset()
+    """Parameters of OpenAI's that would not change the completion here."""
+    refused: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    """Parameters of OpenAI's that this site does not serve, with the values that mean "not used"."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_has_no_meaning(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        for name, harmless in cls.refused.items():
+            if name in values and values[name] not in harmless:
+                raise wrong(name, "this site does not serve it")
+        dropped = cls.ignored | set(cls.refused)
+        return {name: value for name, value in values.items() if name not in dropped and value is not None}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        told = handler.resolve_ref_schema(handler(schema))
+        for name in sorted(cls.ignored):
+            told["properties"].setdefault(name, {"description": "Taken, and without effect here."})
+        return told
