@@ -35,6 +35,11 @@ class KeyRateLimited(Exception):
 class NotAnAdmin(Exception):
     """A key with the scope `admin` is for admins alone."""
 
+    code = "not_an_admin"
+
+    def __str__(self) -> str:
+        return "only an admin may have a key with the scope `admin`"
+
 
 def make(
     owner: User,
@@ -65,7 +70,12 @@ def make(
 def find(secret: str) -> ApiKey | None:
     """The key of that secret, if it may be used now."""
     key = ApiKey.objects.filter(sha256=digest(secret), revoked_at=None).select_related("owner").first()
-    return key if key is not None and key.owner.is_active and not key.owner.is_suspended else None
+    return key if key is not None and may_come_in(key.owner) else None
+
+
+def may_come_in(owner: User) -> bool:
+    """Not who is suspended, nor who closed the account and has not taken that back."""
+    return owner.is_active and not owner.is_suspended and owner.deletion_due_at is None
 
 
 def may(key: ApiKey, scope: str) -> bool:

@@ -5,6 +5,7 @@ from django.urls import include, path
 
 urlpatterns = [
     path("", include("accounts.urls")),
+    path("", include("metering.urls")),
     path("", include("chat.urls")),
     path("", include("feedback.urls")),
     path("", include("rlhf.urls")),

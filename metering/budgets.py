@@ -1,14 +1,34 @@
-"""How much of a budget is spent, and the refusal of what would be paid from one that is."""
+"""Budgets: set and removed by admins, how much of one is spent, and the refusal of what would exceed it."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
+from accounts import audit
+from accounts.models import ApiKey, User
 from metering.errors import BudgetSpent
 from metering.models import Budget, Usage
 
 Period = Budget.Period
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A budget and what is spent of it; nano-dollars."""
+
+    budget: Budget
+    spent: int
+
+    @property
+    def is_spent(self) -> bool:
+        return self.spent >= self.budget.limit
+
+    @property
+    def percent(self) -> int:
+        return 100 if self.is_spent else 100 * self.spent // self.budget.limit
 
 
 def check(user: int, key: int | None = None) -> None:
@@ -18,6 +38,33 @@ def check(user: int, key: int | None = None) -> None:
         spent = spent_of(budget)
         if spent >= budget.limit:
             raise BudgetSpent(budget.limit, spent, end_of(Period(budget.period)))
+
+
+def put(owner: User | ApiKey, period: Budget.Period, limit: int, *, actor: User) -> Budget:
+    """The owner's budget of that period is so many nano-dollars from now on, whatever it was."""
+    owned = {"key": owner, "user": None} if isinstance(owner, ApiKey) else {"user": owner, "key": None}
+    with transaction.atomic():
+        former = Budget.objects.select_for_update().filter(**owned, period=period).first()
+        budget, _ = Budget.objects.update_or_create(**owned, period=period, defaults={"limit": limit})
+        told = {"user": budget.user_id, "key": budget.key_id, "period": str(period), "limit": limit}
+        audit.record(actor, "budget.set", budget, before={"limit": former.limit} if former else {}, after=told)
+    return budget
+
+
+def remove(budget: Budget, *, actor: User) -> None:
+    with transaction.atomic():
+        before = {"user": budget.user_id, "key": budget.key_id, "period": budget.period, "limit": budget.limit}
+        audit.record(actor, "budget.remove", budget, before=before)
+        budget.delete()
+
+
+def standings(budgets: QuerySet[Budget]) -> list[Standing]:
+    return [Standing(budget, spent_of(budget)) for budget in budgets]
+
+
+def of_person(person: User) -> QuerySet[Budget]:
+    """Theirs, and those of their keys that still open something."""
+    return Budget.objects.filter(Q(user=person) | Q(key__owner=person, key__revoked_at=None)).select_related("key")
 
 
 def spent_of(budget: Budget) -> int:

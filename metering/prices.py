@@ -7,6 +7,7 @@ from metering.models import Price
 
 ANY = "*"
 NANO = 10**9
+MICRO = 10**6
 
 
 def price_of(names: Sequence[str]) -> Price:
@@ -23,3 +24,14 @@ def cost(price: Price, *, prompt_tokens: int = 0, completion_tokens: int = 0, tr
 
 def dollars(nano: int) -> Decimal:
     return Decimal(nano) / NANO
+
+
+def per_thousand(micro: int) -> Decimal:
+    """Dollars per 1,000 tokens."""
+    return Decimal(micro) / MICRO
+
+
+def shown(nano: int) -> str:
+    """To the last digit, and with two decimals at least: $0.72, $0.000072."""
+    whole, rest = divmod(nano, NANO)
+    return f"${whole:,}.{f'{rest:09d}'.rstrip('0').ljust(2, '0')}"

@@ -53,6 +53,7 @@ def furnish() -> None:
     BlockedPhrase.objects.create(rule=Rule.objects.get(key="no-insults"), phrase="you fool")
     talks()
     tasks()
+    usage()
 
 
 def train() -> None:
@@ -91,6 +92,37 @@ def curve(step: int) -> dict[str, float]:
         "completions/mean_length": 40 - 5 * rise + math.sin(2 * step),
         "loss/policy_avg": 0.03 * math.sin(step / 3),
     }
+
+
+def usage() -> None:
+    """Keys, a budget, and what was used with and without them in the days before."""
+    from django.utils import timezone
+
+    from accounts import keys
+    from accounts.models import User
+    from metering import ledger
+    from metering.models import Budget, Usage
+
+    chatter, admin = (User.objects.get(username=name) for name in ("chatter", "admin"))
+    notebook, _ = keys.make(chatter, "notebook", scopes=["models", "completions"], actor=chatter)
+    keys.make(admin, "figures", scopes=["admin"], requests_per_minute=10, actor=admin)
+    former, _ = keys.make(chatter, "robot", actor=chatter)
+    keys.revoke(former, actor=admin)
+    names = (["policy-2", "davinci"], ["smollm2-135m-instruct", "gpt-3.5-turbo"])
+    for number in range(40):
+        ledger.record(
+            f"furnished:{number}",
+            user=(chatter if number % 3 else admin).pk,
+            key=notebook.pk if number % 3 == 1 else None,
+            kind=Usage.Kind.TRAINING if number % 13 == 7 else Usage.Kind.API if number % 3 == 1 else Usage.Kind.CHAT,
+            names=names[number % 2],
+            prompt_tokens=0 if number % 13 == 7 else 37 + 11 * number,
+            completion_tokens=0 if number % 13 == 7 else 90 + 5 * (number % 7),
+            trained_tokens=24_000 if number % 13 == 7 else 0,
+            at=timezone.now() - timedelta(hours=17 * number),
+        )
+    Budget.objects.create(user=chatter, limit=5_000_000_000)
+    Budget.objects.create(key=notebook, period="day", limit=1_000_000)
 
 
 def talks() -> None:

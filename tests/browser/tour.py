@@ -21,6 +21,7 @@ NOT_PAGES = {
     "conversation_path": "a part of a conversation's page",
     "conversation_export": "a file",
     "my_data": "a file",
+    "usage_rows": "a file",
     "inside_of": "JSON",
 }
 """Routes that answer a GET with something else than a whole page, each with what it is."""
@@ -45,11 +46,12 @@ class Stop:
 
 
 def routes() -> dict[str, URLPattern]:
-    """Our own routes by name; the admin's pages are Django's."""
+    """Our own routes by name; the admin's pages are Django's, and addresses of the API are no pages."""
     found = {}
     for entry in get_resolver().url_patterns:
         if "admin" not in str(entry.pattern):
-            found |= {route.name: route for route in getattr(entry, "url_patterns", [entry])}
+            inner = getattr(entry, "url_patterns", [entry])
+            found |= {route.name: route for route in inner if isinstance(route, URLPattern)}
     return found
 
 
@@ -139,6 +141,7 @@ ROWS: dict[str, Callable[[], tuple[object, ...]]] = {
     "moderation_item": lambda: ("message", newest("feedback", "Report", "message")),
     "moderate": lambda: ("message", newest("feedback", "Report", "message"), "hide"),
     "undo_moderation": lambda: (newest("accounts", "AuditEntry", verb="text.keep_out"),),
+    "revoke_key": lambda: (newest("accounts", "ApiKey", owner__username="chatter"),),
     "run": lambda: (newest("rlhf", "Run", stage="policy"),),
     "policy": lambda: ("policy-2",),
     "evaluation": lambda: (newest("rlhf", "Evaluation"),),

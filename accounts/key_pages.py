@@ -1,0 +1,131 @@
+"""The pages of API keys: one's own, made and revoked; everybody's, for admins."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts import keys
+from accounts.models import ApiKey, User
+from accounts.own_account import person
+from accounts.roles import Role
+
+KEYS_PER_PERSON = 50
+KEYS_PER_PAGE = 50
+SCOPE_WORDS: dict[str, str | Promise] = {
+    "models": gettext_lazy("see the models"),
+    "completions": gettext_lazy("chat and complete texts"),
+    "files": gettext_lazy("upload and read files"),
+    "fine_tuning": gettext_lazy("make models of one's own"),
+    "admin": gettext_lazy("read the usage and costs of the whole site"),
+}
+
+
+class KeyForm(forms.Form):
+    name = forms.CharField(
+        label=gettext_lazy("Name"),
+        max_length=60,
+        help_text=gettext_lazy("What it is for, as in “notebook”. Usage and costs are shown under this name."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    scopes = forms.MultipleChoiceField(
+        label=gettext_lazy("What it may do"), required=False, widget=forms.CheckboxSelectMultiple
+    )
+    requests_per_minute = forms.IntegerField(
+        label=gettext_lazy("Requests a minute"), required=False, min_value=0, max_value=100_000
+    )
+
+    def __init__(self, owner: User, data: Any = None) -> None:
+        super().__init__(data)
+        self.label_suffix = ""
+        self.owner = owner
+        is_admin = owner.has_role(Role.ADMIN)
+        scopes = self.fields["scopes"]
+        assert isinstance(scopes, forms.MultipleChoiceField)
+        scopes.choices = [(scope, SCOPE_WORDS[scope]) for scope in keys.SCOPES if scope != "admin" or is_admin]
+        scopes.help_text = (
+            _("None ticked: all of it except the usage of the whole site, which has to be ticked.")
+            if is_admin
+            else _("None ticked: all of it.")
+        )
+        limit = self.fields["requests_per_minute"]
+        limit.help_text = _(
+            "Empty: %(number)d, as for every key. 0 refuses each request, to try what a program does."
+        )
+        limit.help_text %= {"number": settings.API_REQUESTS_PER_MINUTE}
+
+    def clean_name(self) -> str:
+        """A name that is in use is refused: who reloads the page after making a key makes no second one."""
+        name = str(self.cleaned_data["name"])
+        live = self.owner.api_keys.filter(revoked_at=None)
+        if live.filter(name=name).exists():
+            raise ValidationError(_("You have a key of this name already."), code="taken")
+        if live.count() >= KEYS_PER_PERSON:
+            said = _("You have %(number)d keys. Revoke one first.") % {"number": KEYS_PER_PERSON}
+            raise ValidationError(said, code="too_many")
+        return name
+
+
+class OwnerFilter(forms.Form):
+    owner = forms.CharField(label=gettext_lazy("User name"), required=False, max_length=150)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def own_keys(request: HttpRequest) -> HttpResponse:
+    """The person's keys; the answer to a POST is the one page that ever shows the new key's secret."""
+    owner = person(request)
+    form = KeyForm(owner, request.POST if request.method == "POST" else None)
+    context: dict[str, Any] = {"base_url": request.build_absolute_uri("/v1")}
+    status = 400 if form.is_bound else 200
+    if form.is_bound and form.is_valid():
+        context["made"], context["secret"] = keys.make(owner, **form.cleaned_data, actor=owner)
+        form, status = KeyForm(owner), 201
+    owned = worded(list(owner.api_keys.order_by("revoked_at", "-id")))
+    return render(request, "accounts/keys.html", {**context, "form": form, "keys": owned}, status=status)
+
+
+@never_cache
+@require_safe
+def all_keys(request: HttpRequest) -> HttpResponse:
+    form = OwnerFilter(request.GET)
+    form.label_suffix = ""
+    found = ApiKey.objects.select_related("owner")
+    if form.is_valid() and form.cleaned_data["owner"]:
+        found = found.filter(owner__username__icontains=form.cleaned_data["owner"])
+    page = Paginator(found, KEYS_PER_PAGE).get_page(request.GET.get("page"))
+    filters = request.GET.copy()
+    filters.pop("page", None)
+    context = {"form": form, "page": page, "keys": worded(list(page)), "filters": filters.urlencode()}
+    return render(request, "accounts/all_keys.html", context)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def revoke_key(request: HttpRequest, key_id: int) -> HttpResponse:
+    """Asks first; a POST revokes. One's own, or anybody's for an admin."""
+    asking = person(request)
+    key = get_object_or_404(ApiKey.objects.select_related("owner"), pk=key_id)
+    if key.owner_id != asking.pk and not asking.has_role(Role.ADMIN):
+        raise Http404
+    back = "api_keys" if key.owner_id == asking.pk else "all_keys"
+    if request.method == "POST":
+        keys.revoke(key, actor=asking)
+        messages.success(request, _("“%(name)s” is revoked.") % {"name": key.name})
+        return redirect(back)
+    return render(request, "accounts/revoke_key.html", {"key": key, "back": back})
+
+
+def worded(found: list[ApiKey]) -> list[tuple[ApiKey, list[str | Promise]]]:
+    """Each key with words for its scopes; none where it has no list of its own."""
+    return [(key, [SCOPE_WORDS.get(scope, scope) for scope in key.scopes]) for key in found]

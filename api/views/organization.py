@@ -1,0 +1,255 @@
+"""What the whole site used and what it cost, in the shapes of OpenAI's organisation endpoints."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, JsonResponse
+
+from api.errors import bad
+from api.http import limit_of
+from api.operations import Query, operation
+from metering import buckets
+from metering.buckets import Row, Window
+from metering.models import Usage
+from metering.prices import dollars
+
+LATEST = 253_402_214_400
+"""The last day that a calendar has; times beyond it are no times."""
+USER, KEY, PAGE = "user-", "key_", "page_"
+LIMITS = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
+"""Buckets on a page by their width: usually, and at most."""
+COSTS_LIMIT = (7, 180)
+USAGE_COLUMNS = {"user_id": "user", "api_key_id": "key", "model": "model"}
+COSTS_COLUMNS = {"api_key_id": "key"}
+ALWAYS_NULL = ("project_id", "batch")
+"""What OpenAI can group by and this site does not have: everything is in the one group without a name."""
+
+TIME = {"type": "integer", "minimum": 0, "maximum": LATEST}
+TEXTS = {"type": "array", "items": {"type": "string"}}
+
+
+def limited(usual: int, most: int) -> Mapping[str, Any]:
+    return {"type": "integer", "minimum": 1, "maximum": most, "default": usual}
+
+
+SPAN = (
+    Query("start_time", "Unix time; the page begins with the bucket that holds it.", TIME, required=True),
+    Query("end_time", "Unix time before which the last bucket begins; left out: now.", TIME),
+    Query("page", "`next_page` of the page before."),
+)
+BUCKETS = {"type": "integer", "minimum": 1, "maximum": 1440}
+NUMBER = {"type": "integer", "minimum": 0}
+NOTHING = {"type": "null"}
+TEXT_OR_NULL = {"type": ["string", "null"]}
+
+
+def page_schema(result: Mapping[str, Any]) -> dict[str, Any]:
+    bucket = {
+        "type": "object",
+        "required": ["object", "start_time", "end_time", "results"],
+        "properties": {
+            "object": {"const": "bucket"},
+            "start_time": NUMBER,
+            "end_time": NUMBER,
+            "results": {"type": "array", "items": result},
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["object", "data", "has_more", "next_page"],
+        "properties": {
+            "object": {"const": "page"},
+            "data": {"type": "array", "items": bucket},
+            "has_more": {"type": "boolean"},
+            "next_page": TEXT_OR_NULL,
+        },
+    }
+
+
+def result_schema(name: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
+    named = {"object": {"const": name}, **properties}
+    return {"type": "object", "required": list(named), "properties": named}
+
+
+USAGE_RESULT = result_schema(
+    "organization.usage.completions.result",
+    input_tokens=NUMBER,
+    output_tokens=NUMBER,
+    num_model_requests=NUMBER,
+    input_cached_tokens=NUMBER,
+    input_audio_tokens=NUMBER,
+    output_audio_tokens=NUMBER,
+    project_id=NOTHING,
+    user_id=TEXT_OR_NULL,
+    api_key_id=TEXT_OR_NULL,
+    model=TEXT_OR_NULL,
+    batch=NOTHING,
+)
+AMOUNT = {
+    "type": "object",
+    "required": ["value", "currency"],
+    "properties": {"value": {"type": "number", "minimum": 0}, "currency": {"const": "usd"}},
+}
+COSTS_RESULT = result_schema(
+    "organization.costs.result",
+    amount=AMOUNT,
+    line_item=TEXT_OR_NULL,
+    project_id=NOTHING,
+    api_key_id=TEXT_OR_NULL,
+)
+
+
+@operation(
+    "Usage of completions",
+    tag="Usage",
+    description="Tokens and requests of chats and completions in buckets of UTC, from the pages and from the API. "
+    "The key needs the scope `admin`.",
+    query=(
+        *SPAN,
+        Query("bucket_width", "How long a bucket is.", {"type": "string", "enum": list(LIMITS), "default": "1d"}),
+        Query(
+            "limit",
+            "Buckets on a page: 7, at most 31 days; 24, at most 168 hours; 60, at most 1440 minutes.",
+            BUCKETS,
+        ),
+        Query("group_by[]", f"Any of {', '.join((*USAGE_COLUMNS, *ALWAYS_NULL))}.", TEXTS, example=["model"]),
+        Query("user_ids[]", "Only usage of these people, as in `user-1`.", TEXTS),
+        Query("api_key_ids[]", "Only usage with these keys, as in `key_1`.", TEXTS),
+        Query("models[]", "Only usage of these models, by the names of their policies.", TEXTS),
+    ),
+    answer=page_schema(USAGE_RESULT),
+)
+def usage(request: HttpRequest) -> JsonResponse:
+    width = request.GET.get("bucket_width") or "1d"
+    if width not in LIMITS:
+        raise bad(f"bucket_width: expected one of {', '.join(LIMITS)}", "bucket_width")
+    window = window_of(request, width, *LIMITS[width])
+    groups = groups_of(request, (*USAGE_COLUMNS, *ALWAYS_NULL))
+    columns = [column for name, column in USAGE_COLUMNS.items() if name in groups]
+    rows = chosen(request, Usage.objects.exclude(kind=Usage.Kind.TRAINING))
+    return page(window, buckets.usage(rows, window, columns), usage_result)
+
+
+@operation(
+    "Costs",
+    tag="Usage",
+    description="What completions and trainings cost, in dollars, in days of UTC. The key needs the scope `admin`.",
+    query=(
+        *SPAN,
+        Query("bucket_width", "A day.", {"type": "string", "enum": ["1d"], "default": "1d"}),
+        Query("limit", "Days on a page.", limited(*COSTS_LIMIT)),
+        Query("group_by[]", "Any of line_item, api_key_id, project_id.", TEXTS, example=["line_item"]),
+        Query("user_ids[]", "Only costs of these people, as in `user-1`.", TEXTS),
+        Query("api_key_ids[]", "Only costs of these keys, as in `key_1`.", TEXTS),
+        Query("models[]", "Only costs of these models, by the names of their policies.", TEXTS),
+    ),
+    answer=page_schema(COSTS_RESULT),
+)
+def costs(request: HttpRequest) -> JsonResponse:
+    if request.GET.get("bucket_width") not in (None, "", "1d"):
+        raise bad("bucket_width: costs are told by the day: 1d", "bucket_width")
+    window = window_of(request, "1d", *COSTS_LIMIT)
+    groups = groups_of(request, ("line_item", "project_id", *COSTS_COLUMNS))
+    columns = [column for name, column in COSTS_COLUMNS.items() if name in groups]
+    found = buckets.costs(chosen(request, Usage.objects.all()), window, columns, by_line="line_item" in groups)
+    return page(window, found, costs_result)
+
+
+def page(window: Window, found: Mapping[int, list[Row]], show: Callable[[Row], dict[str, Any]]) -> JsonResponse:
+    data = [
+        {
+            "object": "bucket",
+            "start_time": start,
+            "end_time": start + window.width_s,
+            "results": [show(row) for row in found[start]],
+        }
+        for start in window.starts
+    ]
+    following = window.next_start
+    next_page = None if following is None else f"{PAGE}{following}"
+    return JsonResponse({"object": "page", "data": data, "has_more": next_page is not None, "next_page": next_page})
+
+
+def usage_result(row: Row) -> dict[str, Any]:
+    return {
+        "object": "organization.usage.completions.result",
+        "input_tokens": row["sum_prompt_tokens"],
+        "output_tokens": row["sum_completion_tokens"],
+        "num_model_requests": row["sum_requests"],
+        "input_cached_tokens": 0,
+        "input_audio_tokens": 0,
+        "output_audio_tokens": 0,
+        "project_id": None,
+        "user_id": named(USER, row.get("user")),
+        "api_key_id": named(KEY, row.get("key")),
+        "model": row.get("model"),
+        "batch": None,
+    }
+
+
+def costs_result(row: Row) -> dict[str, Any]:
+    return {
+        "object": "organization.costs.result",
+        "amount": {"value": float(dollars(row["nano"])), "currency": "usd"},
+        "line_item": row["line"],
+        "project_id": None,
+        "api_key_id": named(KEY, row.get("key")),
+    }
+
+
+def named(prefix: str, number: int | None) -> str | None:
+    return None if number is None else f"{prefix}{number}"
+
+
+def window_of(request: HttpRequest, width: str, usual: int, most: int) -> Window:
+    """Raises ApiError that names what cannot be read."""
+    start, end = time_in(request, "start_time"), time_in(request, "end_time")
+    if start is None:
+        raise bad("start_time: missing", "start_time")
+    if end is not None and end <= start:
+        raise bad("end_time: has to be later than start_time", "end_time")
+    end = int(time.time()) + 1 if end is None else end
+    if request.GET.get("page"):
+        start = max(start, number_of(request.GET["page"], PAGE, "page"))
+    return Window(start, end, width, limit_of(request, usual, most))
+
+
+def time_in(request: HttpRequest, name: str) -> int | None:
+    given = request.GET.get(name)
+    return None if given in (None, "") else number_of(str(given), "", name)
+
+
+def number_of(text: str, prefix: str, param: str) -> int:
+    """Raises ApiError unless it is the prefix and a number that can be a time or an id."""
+    digits = text.removeprefix(prefix)
+    if not text.startswith(prefix) or not (digits.isascii() and digits.isdecimal()) or len(digits) > len(str(LATEST)):
+        raise bad(f"{param}: cannot be read: {text[:100]}", param)
+    if int(digits) > LATEST:
+        raise bad(f"{param}: expected at most {prefix}{LATEST}", param)
+    return int(digits)
+
+
+def several(request: HttpRequest, name: str) -> list[str]:
+    """Values of a parameter that may be given several times, with brackets after its name or without."""
+    return [value for value in (*request.GET.getlist(f"{name}[]"), *request.GET.getlist(name)) if value]
+
+
+def groups_of(request: HttpRequest, known: Sequence[str]) -> set[str]:
+    groups = several(request, "group_by")
+    for group in groups:
+        if group not in known:
+            raise bad(f"group_by: expected any of {', '.join(known)}", "group_by")
+    return set(groups)
+
+
+def chosen(request: HttpRequest, rows: QuerySet[Usage]) -> QuerySet[Usage]:
+    """The rows that the filters leave."""
+    if users := several(request, "user_ids"):
+        rows = rows.filter(user__in=[number_of(user, USER, "user_ids") for user in users])
+    if keys := several(request, "api_key_ids"):
+        rows = rows.filter(key__in=[number_of(key, KEY, "api_key_ids") for key in keys])
+    if models := several(request, "models"):
+        rows = rows.filter(model__in=[model for model in models if "\0" not in model])  # PostgreSQL knows no NUL
+    return rows

@@ -1,0 +1,21 @@
+"""How pages write money."""
+
+from decimal import Decimal
+
+from django import template
+
+from metering import prices
+
+register = template.Library()
+
+
+@register.filter
+def dollars(nano: int) -> str:
+    """Of nano-dollars, to the last digit."""
+    return prices.shown(nano)
+
+
+@register.filter
+def per_thousand(micro: int) -> Decimal:
+    """Dollars per 1,000 tokens, of micro-dollars."""
+    return prices.per_thousand(micro)

@@ -1,0 +1,63 @@
+"""The price table, for admins."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.own_account import person
+from metering import price_table
+from metering.forms import NewPriceForm, PriceForm
+from metering.models import Price
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def prices(request: HttpRequest) -> HttpResponse:
+    """The table; a POST adds a row."""
+    form = NewPriceForm(request.POST if request.method == "POST" else None)
+    if form.is_bound and form.is_valid():
+        model, values = form.cleaned_data["model"], columns(form)
+        try:
+            price_table.add(model, values, actor=person(request))
+        except price_table.PriceExists:
+            form.add_error("model", _("This model has a price already: change it in the table."))
+        else:
+            messages.success(request, _("“%(model)s” has a price from now on.") % {"model": model})
+            return redirect("prices")
+    return table(request, new=form)
+
+
+@require_POST
+def change_price(request: HttpRequest, price_id: int) -> HttpResponse:
+    price = get_object_or_404(Price, pk=price_id)
+    form = PriceForm(request.POST, price=price)
+    if not form.is_valid():
+        return table(request, bound=form)
+    price_table.change(price, columns(form), actor=person(request))
+    messages.success(request, _("The price of “%(model)s” is changed from now on.") % {"model": price.model})
+    return redirect("prices")
+
+
+@require_POST
+def remove_price(request: HttpRequest, price_id: int) -> HttpResponse:
+    price = get_object_or_404(Price, pk=price_id)
+    price_table.remove(price, actor=person(request))
+    messages.success(request, _("“%(model)s” has no price of its own any more.") % {"model": price.model})
+    return redirect("prices")
+
+
+def columns(form: PriceForm) -> dict[str, int]:
+    return {column: form.cleaned_data[column] for column in price_table.COLUMNS}
+
+
+def table(request: HttpRequest, new: NewPriceForm | None = None, bound: PriceForm | None = None) -> HttpResponse:
+    rows = [
+        bound if bound and bound.price == price else PriceForm(price=price)
+        for price in Price.objects.order_by("model")
+    ]
+    context: dict[str, Any] = {"rows": rows, "new": new or NewPriceForm()}
+    is_refused = bound is not None or bool(new and new.is_bound)
+    return render(request, "metering/prices.html", context, status=400 if is_refused else 200)
