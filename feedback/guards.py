@@ -5,12 +5,14 @@ Letters of languages that put spaces between words count as whole words only: a 
 longer words, too. Width, case, invisible characters and the kind of white space make no difference.
 """
 
+import math
 import re
+import time
 import unicodedata
+from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 
-from django.db.models import QuerySet
 from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -21,16 +23,27 @@ from feedback.models import BlockedPhrase, RuleVersion
 
 UNSPACED = "\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff"
 """Hangul, kana, Chinese characters."""
+KEPT_FOR_S = 1.0
 LETTER = rf"[^\W_{UNSPACED}]"
+
+
+class Place(StrEnum):
+    """Where a phrase may not stand: the column that says so."""
+
+    MESSAGES = "in_messages"
+    REPLIES = "in_replies"
+
+
+_kept: dict[Place, tuple[float, tuple[tuple[str, str], ...]]] = {}
 
 
 class PhraseGuard(Guard):
     def check_message(self, text: str, conversation: Conversation) -> None:
-        if key := first_broken(text, BlockedPhrase.objects.filter(in_messages=True)):
+        if key := first_broken(text, Place.MESSAGES):
             raise Blocked(key, "a phrase in a message", self._words(key))
 
     def check_reply(self, text: str, conversation: Conversation) -> None:
-        if key := first_broken(text, BlockedPhrase.objects.filter(in_replies=True)):
+        if key := first_broken(text, Place.REPLIES):
             raise Blocked(key, "a phrase in a reply")
 
     def name_of(self, key: str) -> Text | None:
@@ -43,14 +56,28 @@ class PhraseGuard(Guard):
         return lazy(lambda: str(words) % {"name": name}, str)()
 
 
-def first_broken(text: str, phrases: QuerySet[BlockedPhrase]) -> str:
-    """Key of the first rule that has one of the phrases in the text; empty if there is none."""
-    in_force = phrases.filter(is_on=True, rule__is_on=True).order_by("rule__position", "rule_id", "pk")
-    normal = normalised(text)
-    for key, pattern in patterns(tuple(in_force.values_list("rule__key", "phrase"))):
+def first_broken(text: str, place: Place) -> str:
+    """Key of the first rule that has one of the phrases in force there in the text; empty if there is none."""
+    phrases = in_force(place)
+    normal = normalised(text) if phrases else ""
+    for key, pattern in patterns(phrases):
         if pattern.search(normal):
             return key
     return ""
+
+
+def in_force(place: Place) -> tuple[tuple[str, str], ...]:
+    """Keys of rules with their phrases, read at most every KEPT_FOR_S: many replies are checked many times a second.
+
+    So a change is in force within that time in every process.
+    """
+    read_at, phrases = _kept.get(place, (-math.inf, ()))
+    if time.monotonic() - read_at >= KEPT_FOR_S:
+        rows = BlockedPhrase.objects.filter(**{place: True}, is_on=True, rule__is_on=True)
+        ordered = rows.order_by("rule__position", "rule_id", "pk")
+        read_at, phrases = time.monotonic(), tuple(ordered.values_list("rule__key", "phrase"))
+        _kept[place] = read_at, phrases
+    return phrases
 
 
 def normalised(text: str) -> str:

@@ -53,6 +53,12 @@ def fetched_policy():
     return next((manifest.parent for manifest in sorted(MODEL.glob("*/manifest.json"))), None)
 
 
+@pytest.fixture(autouse=True)
+def _phrases_in_force_at_once(monkeypatch):
+    """A test changes phrases and checks at the next moment; only the test of the keeping itself keeps them."""
+    monkeypatch.setattr("feedback.guards.KEPT_FOR_S", 0.0)
+
+
 @pytest.fixture(scope="session")
 def tiny_policy(tmp_path_factory):
     """Directory of a complete tiny random policy; copy it before changing it."""

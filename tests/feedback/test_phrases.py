@@ -154,3 +154,17 @@ def test_moderators_may_not(insults, moderator, signed_in):
 
 def test_the_guard_is_among_those_that_the_settings_name(settings):
     assert any(isinstance(guard, PhraseGuard) for guard in guards.guards())
+
+
+def test_phrases_are_read_once_for_many_checks_and_again_after_a_while(
+    admin, insults, monkeypatch, django_assert_num_queries
+):
+    guard, conversation = PhraseGuard(), Conversation(owner=admin)
+    guard.check_reply("a dunce", conversation)
+    monkeypatch.setattr("feedback.guards.KEPT_FOR_S", 60.0)
+    phrases.add(insults, "dunce", in_messages=True, in_replies=True, actor=admin)
+    with django_assert_num_queries(0):
+        guard.check_reply("a dunce", conversation)
+    monkeypatch.setattr("feedback.guards.KEPT_FOR_S", 0.0)
+    with pytest.raises(Blocked):
+        guard.check_reply("a dunce", conversation)
