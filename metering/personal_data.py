@@ -5,6 +5,7 @@ from uuid import UUID
 
 from accounts.models import User
 from accounts.personal import Table
+from metering.models import Budget
 
 EXPORT: tuple[Table, ...] = (Table("metering.Usage", "user"), Table("metering.Budget", "user"))
 EXCLUDED: dict[str, str] = {}
@@ -16,3 +17,4 @@ def forget_conversations(ids: Collection[UUID]) -> None:
 
 def forget_person(person: User) -> None:
     """What the site spent stays counted; it names an account that names nobody any more."""
+    Budget.objects.filter(user=person).delete()

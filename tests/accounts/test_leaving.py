@@ -14,13 +14,15 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from accounts import audit, erasure, sockets
+from accounts import audit, erasure, keys, sockets
 from accounts.models import AuditEntry, User
 from accounts.tasks import erase_due_accounts
 from chat import removal
 from chat.models import Assistant, Chunk, Conversation, Message, Pair, Reply, SharedLink, TokenView
 from feedback import trainable
 from feedback.models import Comparison, Completion, Prompt, Ranking, RankingTask, Report, Skip, Thumb, Violation
+from metering import ledger
+from metering.models import Budget, Usage
 from rlhf.fsck import problems
 from rlhf.models import Evaluation, Run, Snapshot, Source
 from tests.rlhf import feedback_rows
@@ -141,6 +143,12 @@ def test_words_of_somebody_who_leaves_train_no_more(client):
 # --- what is left -------------------------------------------------------------------------------------------------
 
 
+def pay(person):
+    key, _secret = keys.make(person, CANARY, actor=person)
+    ledger.record("reply:0", user=person.pk, key=key.pk, kind=Usage.Kind.API, names=["*"], prompt_tokens=7)
+    Budget.objects.create(user=person, limit=1)
+
+
 def live_fully(person, admin):
     """Rows of the person in every table, each text of theirs with the canary in it."""
     policy = feedback_rows.any_policy()
@@ -154,6 +162,7 @@ def live_fully(person, admin):
         action_flag=CHANGE,
     )
     LogEntry.objects.create(user=person, object_repr=CANARY, action_flag=CHANGE)
+    pay(person)
     own = Assistant.objects.create(owner=person, name=CANARY, system_prompt=CANARY)
     talk = Conversation.objects.create(owner=person, title=CANARY, assistant=own, may_train=True)
     asked = Message.objects.create(conversation=talk, role="user", text=f"Say {CANARY}")
@@ -229,6 +238,8 @@ def test_the_canary_is_gone_from_every_table_and_judgements_stay_without_the_per
     assert (person.is_active, person.has_usable_password(), person.erased_at is None) == (False, False, False)
     assert person.username.startswith("gone-")
     assert list(Conversation.objects.all()) == [kept]
+    assert [(row.user, row.key, row.prompt_tokens) for row in Usage.objects.all()] == [(person, None, 7)]
+    assert not Budget.objects.exists()
     ranking.refresh_from_db()
     assert (ranking.annotator, ranking.comment, ranking.violations.count()) == (person, "", 1)
     assert ranking in trainable.rankings(), "they were given to train the model"
