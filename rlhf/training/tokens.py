@@ -58,6 +58,19 @@ class ChatTokenizer:
         """Plain text, as for perplexity."""
         return self.completion_ids(text, finished=False)
 
+    def continuation_ids(self, text: str, *, limit: int | None = None) -> list[int]:
+        """Raw text that is to be continued, without a template; past `limit` its start goes."""
+        start, ids = self.start_ids(text), self.text_ids(text)
+        return [*start, *(ids if limit is None else ids[max(0, len(ids) - limit + len(start)) :])]
+
+    def start_ids(self, text: str) -> list[int]:
+        """Before raw text: the start of a document, where the tokenizer itself puts one or there is no text."""
+        own = cast(list[int], self.tokenizer("")["input_ids"])[:1]
+        begin = self.tokenizer.bos_token_id
+        if own and own[0] == begin:
+            return own
+        return [] if text else [self.end_id if begin is None else int(begin)]
+
     def decode(self, ids: Sequence[int]) -> str:
         return cast(str, self.tokenizer.decode(list(ids), skip_special_tokens=True))
 

@@ -1,10 +1,13 @@
-"""`make bench`: the real model beside its bare engine; with ARGS="load ..." many scripted streams (tests.load)."""
+"""`make bench`: the real model beside its bare engine; with ARGS="load ..." many scripted streams (tests.load),
+with ARGS="tuning" a fine-tune of it."""
 
 import sys
 
-from tests.bench import serving
+from tests.bench import serving, tuning
 from tests.load import streams
 
 if sys.argv[1:2] == ["load"]:
     sys.exit(streams.main(sys.argv[2:]))
+if sys.argv[1:2] == ["tuning"]:
+    sys.exit(tuning.main(sys.argv[2:]))
 serving.main(sys.argv[1:])

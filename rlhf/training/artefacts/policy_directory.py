@@ -1,7 +1,9 @@
 """A trained policy as a directory like its base's: new weights, the same tokenizer, a GGUF copy, a card."""
 
+import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,39 @@ from rlhf.training.artefacts import card, checkpoints, gguf_export
 KEPT = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
+@dataclass(frozen=True)
+class Making:
+    """How a policy came about, as its card tells it."""
+
+    text: str
+    """A paragraph; `{base}` stands for the base's name."""
+    facts: Mapping[str, Any]
+    tags: tuple[str, ...] = ()
+    title: str | None = None
+    """What people call it; the directory's name where it is left out."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of config.json that differ from the base's."""
+
+    @classmethod
+    def by_reinforcement(cls, *, simulated: bool, facts: Mapping[str, Any]) -> "Making":
+        """On judgements of people, or of programs that stand for them."""
+        by = "simulated annotators" if simulated else "the people who use the site"
+        return cls(
+            text="Tuned from `{base}` by reinforcement learning on judgements of "
+            f"{by}. Weights are the base's with the adapter merged, in bf16.",
+            facts=facts,
+            tags=("trl", str(facts.get("algorithm", "")), *(["simulated-feedback"] if simulated else [])),
+        )
+
+
 def publish(
     target: Path, *, base: Path, state: Mapping[str, torch.Tensor], simulated: bool, facts: Mapping[str, Any]
 ) -> Path:
+    """`publish_as` of a policy that was tuned by reinforcement on judgements."""
+    return publish_as(target, Making.by_reinforcement(simulated=simulated, facts=facts), base=base, state=state)
+
+
+def publish_as(target: Path, making: Making, *, base: Path, state: Mapping[str, torch.Tensor]) -> Path:
     """Write `state` (Hugging Face's names) as the policy directory `target`. Raises NotFinite."""
 
     def write(draft: Path) -> None:
@@ -24,8 +56,10 @@ def publish(
         for name in KEPT:
             if (base / name).exists():
                 shutil.copyfile(base / name, draft / name)
+        if making.config:
+            _change_config(draft / "config.json", making.config)
         gguf_export.export(draft, draft / "policy.gguf", name=target.name)
-        _write_card(draft, target.name, base, simulated, facts)
+        _write_card(draft, making.title or target.name, base, making)
 
     return checkpoints.publish(write, target, base=base.name)
 
@@ -35,23 +69,24 @@ def weights(policy: Path) -> dict[str, torch.Tensor]:
     return load_file(policy / "model.safetensors")
 
 
-def _write_card(draft: Path, name: str, base: Path, simulated: bool, facts: Mapping[str, Any]) -> None:
+def _change_config(path: Path, fields: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}, indent=1))
+
+
+def _write_card(draft: Path, title: str, base: Path, making: Making) -> None:
     before = card.front_matter(base)
-    tags = ["chamsae", "trl", str(facts.get("algorithm", ""))] + (["simulated-feedback"] if simulated else [])
-    by = "simulated annotators" if simulated else "the people who use the site"
     card.write(
         draft,
-        title=name,
+        title=title,
         front={
             "base_model": base.name,
             "library_name": "transformers",
             "pipeline_tag": "text-generation",
             "license": before.get("license", "unknown"),
-            "tags": tags,
+            "tags": ["chamsae", *making.tags],
         },
-        text=f"Tuned from `{base.name}` by reinforcement learning on judgements of {by}. "
-        "Weights are the base's with the adapter merged, in bf16.",
-        facts={"base weights (sha256)": _sha256(base), **facts},
+        text=making.text.format(base=base.name),
+        facts={"base weights (sha256)": _sha256(base), **making.facts},
     )
 
 

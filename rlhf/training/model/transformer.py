@@ -73,8 +73,13 @@ class Transformer:
         """Read a policy directory (config.json and safetensors, sharded or not)."""
         config = TransformerConfig.read(Path(directory))
         state = read_tensors(Path(directory), dtype, device)
-        residual = torch.float64 if dtype == torch.float64 else torch.float32
+        return cls.of(config, state, adapted_layers=adapted_layers)
+
+    @classmethod
+    def of(cls, config: TransformerConfig, state: Mapping[str, Tensor], *, adapted_layers: int = 10) -> "Transformer":
+        """From tensors under Hugging Face's names, all of one dtype and on one device."""
         embedding = state["model.embed_tokens.weight"]
+        residual = torch.float64 if embedding.dtype == torch.float64 else torch.float32
         head = embedding if config.tied else state["lm_head.weight"]
         layers = [fuse_layer(state, index, residual) for index in range(config.layers)]
         norm = state["model.norm.weight"].to(residual)
