@@ -104,7 +104,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     # Under ASGI persistent connections leak with the threads that opened them; a pool does not.
     DATABASES["default"]["CONN_MAX_AGE"] = 0
-    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 10, "timeout": 10}
+    # Hundreds who come at once, as after a restart, wait for a connection rather than being sent away.
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 16, "timeout": 30}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.text("REDIS_URL")
@@ -150,9 +151,12 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "start a cycle when enough was judged": {"task": "rlhf.tasks.start_due_cycle", "schedule": 60.0},
     "take over runs whose supervisor died": {"task": "rlhf.tasks.reap_runs", "schedule": 30.0},
+    "follow fine-tunes": {"task": "tuning.tasks.follow_jobs", "schedule": 10.0},
+    "remove files whose time is over": {"task": "tuning.tasks.remove_old_files", "schedule": 3600.0},
     "keep ranking tasks in stock": {"task": "feedback.tasks.stock_tasks", "schedule": 30.0},
     "erase accounts whose days are over": {"task": "accounts.tasks.erase_due_accounts", "schedule": 600.0},
     "remove what was deleted weeks ago": {"task": "chat.tasks.remove_deleted_conversations", "schedule": 3600.0},
+    "remove tickets that ended days ago": {"task": "chat.tasks.remove_ended_tickets", "schedule": 3600.0},
 }
 
 # --- people ---------------------------------------------------------------------------------------
@@ -172,6 +176,8 @@ LOGOUT_REDIRECT_URL = "sign_in"
 CSRF_FAILURE_VIEW = "accounts.errors.csrf_failure"
 READY_CHECKS = ["accounts.health.database"]
 """Dotted paths of what /readyz asks: each returns what is wrong, or nothing."""
+FSCK = ["tuning.fsck"]
+"""Modules of apps above rlhf whose CHECKS `fsck` runs, too."""
 PERSONAL_DATA = [
     "tuning.personal_data",
     "rlhf.personal_data",
@@ -277,6 +283,8 @@ RLHF_MINIMUM_RANKINGS = env.whole("CHAMSAE_MINIMUM_RANKINGS", 20, minimum=1)
 """Rankings below which nothing is trained."""
 RLHF_LEASE = timedelta(seconds=60)
 """A run whose supervisor has not renewed its lease for this long is taken over."""
+RLHF_RUN_KINDS = {"fine_tune": "tuning.stage"}
+"""Modules that know the runs of a kind which other apps order (rlhf.stages.Handler)."""
 RLHF_KEEP_VERSIONS = env.whole("CHAMSAE_KEEP_VERSIONS", 5, minimum=2)
 GATE = {
     "win_rate_low_min": env.real("CHAMSAE_GATE_WIN_RATE_LOW", 0.5, 0.0, 1.0),
@@ -293,8 +301,17 @@ GATE = {
 
 # --- own models and the API -------------------------------------------------------------------------
 
+UPLOAD_MB = env.whole("CHAMSAE_UPLOAD_MB", 100, minimum=1)
+"""The largest file of a person's own data."""
+UPLOAD_LINES = env.whole("CHAMSAE_UPLOAD_LINES", 100_000, minimum=1)
+"""Examples that a file may hold."""
+TUNING_MODELS = "api.bases.base_of"
+"""Dotted path of what says which policy a person means by a model's name, aliases included; None: no such one."""
+
 API_REQUESTS_PER_MINUTE = env.whole("CHAMSAE_API_REQUESTS_PER_MINUTE", 120, minimum=1)
 """Of a key that has no limit of its own."""
+API_CONCURRENCY = env.whole("CHAMSAE_API_CONCURRENCY", 8, minimum=1)
+"""Requests for completions that one person may have under way at a time."""
 
 # --- logs -----------------------------------------------------------------------------------------
 

@@ -28,12 +28,14 @@ from feedback import seed
 
 HOST = "127.0.0.1"
 FRAME_BYTES = "65536"  # Daphne's queue per socket is unbounded in frames; each must be small
-WORKERS = "3"  # a cycle holds one for its whole time, stocking tasks another
+HANDSHAKE_S = "30"  # after a restart every open page comes back at once, and waits for the database in turn
+WORKERS = "4"  # a cycle holds one for its whole time, a fine-tune another, stocking tasks a third
 READY_S = 120.0
 
 
 def web(port: int) -> list[str]:
     limits = ["--websocket-max-message-size", FRAME_BYTES, "--websocket-max-frame-size", FRAME_BYTES]
+    limits += ["--websocket_connect_timeout", HANDSHAKE_S]
     quiet = ["--verbosity", "0"]
     return [sys.executable, "-m", "daphne", "-b", HOST, "-p", str(port), *limits, *quiet, "config.asgi:application"]
 
