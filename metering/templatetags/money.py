@@ -19,3 +19,9 @@ def dollars(nano: int) -> str:
 def per_thousand(micro: int) -> Decimal:
     """Dollars per 1,000 tokens, of micro-dollars."""
     return prices.per_thousand(micro)
+
+
+@register.filter
+def count(number: int) -> str:
+    """With commas, as in 24,000."""
+    return f"{number:,}"

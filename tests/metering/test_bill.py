@@ -183,13 +183,15 @@ def test_filters_leave_what_fits(sora, browser_of, priced, use):
     use(sora, prompt_tokens=1, at=NOON, key=key.pk)
     use(sora, prompt_tokens=2, at=NOON, key=other.pk, names=("finch",))
     use(sora, prompt_tokens=4, at=NOON)
-    use(sora, prompt_tokens=8, at=datetime(2026, 10, 31, tzinfo=UTC))
+    use(sora, prompt_tokens=8, at=datetime(2026, 10, 31, 14, 59, tzinfo=UTC))
+    use(sora, prompt_tokens=16, at=datetime(2026, 10, 31, 15, 0, tzinfo=UTC))  # November has begun in Seoul
+    use(sora, prompt_tokens=32, at=datetime(2026, 11, 30, 15, 0, tzinfo=UTC))
     browser = browser_of(sora)
 
     def tokens(**filters):
         return sum(int(row["prompt_tokens"]) for row in rows_of(browser, **filters))
 
-    assert (tokens(), tokens(key=key.pk), tokens(model="finch"), tokens(month="2026-10")) == (7, 1, 2, 8)
+    assert (tokens(), tokens(key=key.pk), tokens(model="finch"), tokens(month="2026-10")) == (23, 1, 2, 8)
     page = browser.get("/usage/", {**NOVEMBER, "key": other.pk}).content.decode()
     assert "robot" in page
     assert total_on(page) == 0  # finch has no price
