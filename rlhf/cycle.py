@@ -14,7 +14,7 @@ from chat import policies
 from chat.errors import NoLivePolicy
 from chat.models import Policy
 from feedback.models import Comparison, Ranking, SimulatedAnnotator
-from rlhf import leases, snapshots, verdict
+from rlhf import leases, snapshots, stages, verdict
 from rlhf.errors import CycleUnderWay, NotEnoughFeedback, NotEnoughSpace, SnapshotErased, StageFailed
 from rlhf.models import Run, Snapshot
 from rlhf.supervision import Supervisor
@@ -198,8 +198,9 @@ def resume(run: Run, *, actor: User | None) -> Run:
 
 def cancel(run: Run, *, actor: User | None) -> bool:
     target = run.parent or run
+    its = stages.handler(target)
     with transaction.atomic():
-        asked = leases.cancel(target)
+        asked = leases.cancel(target) if its is None else its.cancel(target)
         if asked:
             audit.record(actor, "run.cancel", target, before={"state": target.state})
     return asked

@@ -1,7 +1,7 @@
 """The site's promises held against the database, the model directory and the processes; it changes nothing.
 
 Numbers are those of the promises: feedback (1), replies (2, 3), the live policy (4, 5), trainers (6), snapshots (7),
-the audit log (8), leftovers (9), errors that say something (10).
+the audit log (8), leftovers (9), errors that say something (10). Beyond them: usage (11).
 """
 
 import os
@@ -9,20 +9,23 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 
 import psutil
 from django.conf import settings
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Count, F, Max, Q
 
 from accounts import audit
 from accounts.models import AuditEntry
 from chat import policies
 from chat.errors import OF_A_REPLY, BadPolicy
-from chat.models import Conversation, Message, Pair, Policy, Reply
+from chat.models import Conversation, Message, Pair, Policy, Reply, Ticket
 from feedback.models import Comparison, Ranking, RankingTask
+from metering.models import Usage
 from rlhf import leases, snapshots
-from rlhf.models import Promotion, Run, Snapshot
+from rlhf.models import Promotion, Run, Snapshot, Source
 
 LEASE_GRACE = timedelta(minutes=2)
 DRAFT_AGE_S = 3600.0
@@ -34,9 +37,18 @@ class Problem:
     text: str
 
 
+Check = tuple[int, Callable[[], Iterator[str]]]
+"""The number of a promise, and what tells where it does not hold."""
+
+
 def problems() -> list[Problem]:
     """Everything that is not as promised; empty on a sound site."""
-    return [Problem(promise, text) for promise, check in CHECKS for text in check()]
+    return [Problem(promise, text) for promise, check in all_checks() for text in check()]
+
+
+def all_checks() -> list[Check]:
+    """This app's, and those of the apps above it (settings.FSCK)."""
+    return [*CHECKS, *(check for path in settings.FSCK for check in import_module(path).CHECKS)]
 
 
 def feedback_is_whole() -> Iterator[str]:
@@ -71,6 +83,13 @@ def text_is_its_chunks() -> Iterator[str]:
             yield f"reply {reply.pk}: its text is not what its chunks say"
         elif reply.state == Reply.State.COMPLETE and not reply.message.text.startswith(reply.prefix):
             yield f"reply {reply.pk} does not begin as it was asked to"
+
+
+def tickets_end() -> Iterator[str]:
+    late = leases.later(-LEASE_GRACE)
+    open_still = Ticket.objects.exclude(state=Ticket.State.ENDED).filter(lease_until__lt=late)
+    for pk in open_still.values_list("pk", flat=True):
+        yield f"ticket {pk} is still open, minutes after whoever waited for it has gone"
 
 
 def trees_are_whole() -> Iterator[str]:
@@ -144,6 +163,18 @@ def snapshots_are_unchanged() -> Iterator[str]:
         yield from snapshots.problems(snapshot)
 
 
+def sources_are_told() -> Iterator[str]:
+    """Who withdraws consent is told every snapshot that holds words of theirs."""
+    for snapshot in Snapshot.objects.filter(erased_at=None):
+        chosen = Comparison.objects.filter(pk__in=snapshot.comparison_ids)
+        ranked = Ranking.objects.filter(pk__in=snapshot.ranking_ids).exclude(task__prompt__message=None)
+        used = set(chosen.values_list("pair__message__conversation", flat=True))
+        used |= set(ranked.values_list("task__prompt__message__conversation", flat=True))
+        told = set(Source.objects.filter(snapshot=snapshot).values_list("conversation", flat=True))
+        for conversation in sorted(used - told):
+            yield f"snapshot {snapshot.pk} holds words of conversation {conversation}, and nobody is told so"
+
+
 def acts_are_in_the_log() -> Iterator[str]:
     for entry_id in audit.broken_links():
         yield f"audit entry {entry_id} does not follow from the one before it"
@@ -176,16 +207,32 @@ def errors_say_something() -> Iterator[str]:
         yield f"run {pk} failed without a reason"
 
 
-CHECKS: tuple[tuple[int, Callable[[], Iterator[str]]], ...] = (
+def usage_is_written_down() -> Iterator[str]:
+    """Of every reply and every ticket that an engine worked for, since there is a ledger."""
+    since = MigrationRecorder.Migration.objects.get(app="metering", name="0001_initial").applied
+    ended = Reply.objects.exclude(state__in=Reply.LIVE).filter(ended_at__gt=since).exclude(policy=None)
+    replies = ended.exclude(started_at=None).values_list("pk", flat=True)
+    granted = Ticket.objects.filter(state=Ticket.State.ENDED).exclude(granted_at=None)
+    told = set(Usage.objects.filter(kind__in=(Usage.Kind.CHAT, Usage.Kind.API)).values_list("ref", flat=True))
+    wanted = [f"reply:{pk}" for pk in replies] + [f"ticket:{pk}" for pk in granted.values_list("pk", flat=True)]
+    for ref in wanted:
+        if ref not in told:
+            yield f"{ref} has ended, and what it used is not written down"
+
+
+CHECKS: tuple[Check, ...] = (
     (1, feedback_is_whole),
     (2, replies_end),
+    (2, tickets_end),
     (3, text_is_its_chunks),
     (3, trees_are_whole),
     (4, one_policy_is_live),
     (5, live_was_allowed),
     (6, one_trainer_a_run),
     (7, snapshots_are_unchanged),
+    (7, sources_are_told),
     (8, acts_are_in_the_log),
     (9, nothing_is_left_over),
     (10, errors_say_something),
+    (11, usage_is_written_down),
 )

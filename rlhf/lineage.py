@@ -38,7 +38,7 @@ def steps(policy: Policy) -> list[Step]:
 
 
 def step(policy: Policy) -> Step:
-    run = policy.runs.filter(kind=Run.Kind.POLICY).select_related("snapshot", "reward_model").order_by("pk").first()
+    run = policy.runs.filter(kind__in=Run.MAKERS).select_related("snapshot", "reward_model").order_by("pk").first()
     evaluation = policy.evaluations.select_related("baseline").order_by("-pk").first()
     learned = run.reward_model if run is not None else None
     return Step(

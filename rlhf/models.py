@@ -80,6 +80,8 @@ class Run(models.Model):
         CANCELLED = "cancelled", _("cancelled")
 
     LIVE = (State.QUEUED, State.RUNNING, State.CANCELLING)
+    MAKERS = (Kind.POLICY, Kind.FINE_TUNE)
+    """Whose `policy` is what they made."""
 
     kind = models.CharField(max_length=20, choices=Kind)
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED, db_index=True)
@@ -128,6 +130,11 @@ class Run(models.Model):
                 name="one_live_cycle",
             ),
             models.UniqueConstraint(
+                fields=["kind"],
+                condition=Q(kind="fine_tune", state__in=["queued", "running", "cancelling"]),
+                name="one_live_fine_tune",
+            ),
+            models.UniqueConstraint(
                 fields=["parent", "stage"], condition=Q(parent__isnull=False), name="one_run_a_stage"
             ),
         ]
@@ -142,7 +149,8 @@ class Run(models.Model):
 
     @property
     def is_resumable(self) -> bool:
-        return self.state in (self.State.FAILED, self.State.CANCELLED)
+        """Of the site's own runs; a fine-tune is resumed by its owner, as a job."""
+        return self.kind != self.Kind.FINE_TUNE and self.state in (self.State.FAILED, self.State.CANCELLED)
 
     @property
     def is_simulated(self) -> bool:

@@ -128,12 +128,13 @@ def switch(live: Policy | None, policy: Policy, kind: Promotion.Kind, **fields: 
 
 def retire_old(live: Policy, previous: Policy | None) -> None:
     """Removes the weights of the oldest versions but the newest RLHF_KEEP_VERSIONS; never those of a base policy,
-    of the live one, of the one before it, of the one on trial, of one that a run still reads, or of one that an
-    assistant for everybody names. Their rows stay: replies point there."""
+    of the live one, of the one before it, of the one on trial, of one that a run still reads, of one that an
+    assistant for everybody names, or of one that somebody made from data of their own. Their rows stay: replies
+    point there."""
     used = Run.objects.filter(state__in=Run.LIVE).values_list("base_policy", "policy")
     named = Assistant.objects.filter(is_shared=True, deleted_at=None).values_list("policy", flat=True)
     kept = {live.pk, previous.pk if previous else None, *(pk for pair in used for pk in pair), *named}
-    made = Policy.objects.filter(retired_at=None, is_scripted=False).exclude(base=None).order_by("-version")
+    made = Policy.objects.filter(retired_at=None, is_scripted=False, label="").exclude(base=None).order_by("-version")
     for policy in made[settings.RLHF_KEEP_VERSIONS :]:
         in_use = policy.engines.filter(~Q(state="dead")).exists()
         if policy.pk in kept or policy.is_on_trial or in_use:

@@ -1,8 +1,9 @@
 """What each kind of run hands to its training process, and what it makes of the result."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 from django.conf import settings
 from django.db.models import Max
@@ -16,6 +17,7 @@ CHILD_STAGES = {
     Run.Kind.REWARD_MODEL: "reward_model",
     Run.Kind.POLICY: "policy",
     Run.Kind.EVALUATION: "evaluate",
+    Run.Kind.FINE_TUNE: "fine_tune",
 }
 
 
@@ -25,7 +27,33 @@ class BadResult(RlhfError):
     code = "bad_result"
 
 
+class Handler(Protocol):
+    """What knows the runs of a kind that came from elsewhere; a module that settings.RLHF_RUN_KINDS names."""
+
+    def child_config(self, run: Run, threads: int) -> dict[str, Any]: ...
+
+    def collect(self, run: Run, result: Mapping[str, Any]) -> dict[str, Any]: ...
+
+    def moved(self, run: Run) -> None:
+        """Called when the run has started, got on or ended; it may be called again for the same."""
+
+    def cancel(self, run: Run) -> bool: ...
+
+
+def handler(run: Run) -> Handler | None:
+    """None for the kinds that this app knows by itself."""
+    path = settings.RLHF_RUN_KINDS.get(run.kind)
+    return cast(Handler, import_module(path)) if path else None
+
+
+def moved(run: Run) -> None:
+    if (its := handler(run)) is not None:
+        its.moved(run)
+
+
 def child_config(run: Run, threads: int) -> dict[str, Any]:
+    if (its := handler(run)) is not None:
+        return its.child_config(run, threads)
     made = {"threads": threads, "seed": run.config.get("seed", 0), "snapshot": str(snapshot_of(run))}
     made["hyperparameters"] = run.config.get("hyperparameters") or {}
     by_kind = {
@@ -99,6 +127,8 @@ def policy_directory(run: Run) -> Path:
 
 def collect(run: Run, result: Mapping[str, Any]) -> dict[str, Any]:
     """Makes rows of what a stage left; returns the fields of the run that they fill. Twice is as good as once."""
+    if (its := handler(run)) is not None:
+        return its.collect(run, result)
     if run.kind == Run.Kind.POLICY:
         return {"policy": registered(run)}
     if run.kind == Run.Kind.EVALUATION:

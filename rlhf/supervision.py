@@ -27,7 +27,7 @@ OnProgress = Callable[[Run], None]
 class Supervisor:
     def __init__(self, on_progress: OnProgress | None = None, *, ends_with_parent: bool = False) -> None:
         self.owner = leases.new_owner()
-        self.on_progress = on_progress or (lambda run: None)
+        self._on_progress = on_progress or (lambda run: None)
         self._parent = os.getppid() if ends_with_parent else None
 
     def run_stage(self, run_id: int) -> Run:
@@ -35,7 +35,14 @@ class Supervisor:
         while run := leases.claim(run_id, self.owner):
             self._attend(run)
         leases.fail_if_exhausted(run_id)
-        return Run.objects.get(pk=run_id)
+        run = Run.objects.get(pk=run_id)
+        stages.moved(run)
+        return run
+
+    def on_progress(self, run: Run) -> None:
+        """Tells whoever is concerned that the run has started, got on or ended."""
+        stages.moved(run)
+        self._on_progress(run)
 
     def _attend(self, run: Run) -> None:
         end_leftover(run.pid, run.path)
@@ -47,6 +54,7 @@ class Supervisor:
         try:
             leases.renew(run, self.owner)
             Run.objects.filter(pk=run.pk, owner=self.owner).update(pid=child.pid)
+            stages.moved(run)
             watch = Watch(self, run, child)
             watch.until_it_ends()
             settle(run, child, self.owner, watch)
@@ -134,7 +142,7 @@ def settle(run: Run, child: Child, owner: str, watch: Watch) -> None:
     try:
         result = child.result()
         made = stages.collect(run, result)  # may be done twice; so it is outside of the row's last change
-        leases.end(run, owner, Run.State.SUCCEEDED, result=result, error="", **made)
+        leases.end(run, owner, Run.State.SUCCEEDED, **{"result": result, "error": "", **made})
     except ChildFailed as error:
         settle_failure(run, owner, watch, error)
     except (BadPolicy, stages.BadResult) as error:

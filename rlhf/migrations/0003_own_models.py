@@ -15,4 +15,8 @@ class Migration(migrations.Migration):
             name='kind',
             field=models.CharField(choices=[('cycle', 'cycle'), ('reward_model', 'reward model'), ('policy', 'policy'), ('evaluation', 'evaluation'), ('fine_tune', 'fine-tune')], max_length=20),
         ),
+        migrations.AddConstraint(
+            model_name='run',
+            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'fine_tune'), ('state__in', ['queued', 'running', 'cancelling'])), fields=('kind',), name='one_live_fine_tune'),
+        ),
     ]

@@ -5,13 +5,15 @@ import json
 from pathlib import Path
 
 
-def write_policy(directory: Path, mark: str = "", weights: bytes = b"\x80\x3f" * 8) -> Path:
+def write_policy(
+    directory: Path, mark: str = "", weights: bytes = b"\x80\x3f" * 8, config: dict[str, object] | None = None
+) -> Path:
     """`weights` are bfloat16; the default is eight ones."""
     directory.mkdir(parents=True, exist_ok=True)
     header = {"w": {"dtype": "BF16", "shape": [len(weights) // 2], "data_offsets": [0, len(weights)]}}
     head = json.dumps(header).encode()
     (directory / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + weights)
-    (directory / "config.json").write_text(json.dumps({"model_type": "llama", "mark": mark}))
+    (directory / "config.json").write_text(json.dumps({"model_type": "llama", "mark": mark, **(config or {})}))
     names = ("config.json", "model.safetensors")
     files = {
         name: {

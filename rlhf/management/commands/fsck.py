@@ -16,12 +16,12 @@ class Command(RlhfCommand):
     """
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = []
+        found, checks = [], fsck.all_checks()
         with self.progress("Checking") as meter:
-            for step, (promise, check) in enumerate(fsck.CHECKS):
-                meter(step, len(fsck.CHECKS), check.__name__.replace("_", " "))
+            for step, (promise, check) in enumerate(checks):
+                meter(step, len(checks), check.__name__.replace("_", " "))
                 found += [fsck.Problem(promise, text) for text in check()]
-            meter(len(fsck.CHECKS), len(fsck.CHECKS))
+            meter(len(checks), len(checks))
         told = "\n".join(f"promise {problem.promise}: {problem.text}" for problem in found)
-        result = {"ok": not found, "checked": len(fsck.CHECKS), "problems": [asdict(problem) for problem in found]}
+        result = {"ok": not found, "checked": len(checks), "problems": [asdict(problem) for problem in found]}
         self.finish(result, Exit.FAILED if found else Exit.DONE, told or "all promises hold")

@@ -1,0 +1,62 @@
+"""From a request of either API for a fine-tune to an order, and from an order to the one job that it makes."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest
+
+from accounts.models import User
+from api.errors import bad
+from api.http import key_of, person_of
+from api.names import named
+from chat import policies
+from tuning import files, jobs, names
+from tuning.jobs import Order
+from tuning.models import DataFile, FineTune
+
+RETRIES = "x-stainless-retry-count"
+"""How often a client of today has asked for the same already."""
+
+
+def order_of(
+    request: HttpRequest,
+    *,
+    model: str,
+    training_file: str,
+    validation_file: str | None,
+    suffix: str | None,
+    hyperparameters: Mapping[str, Any],
+    seed: int | None = None,
+    **fields: Any,
+) -> Order:
+    """Raises ApiError."""
+    person = person_of(request)
+    return Order(
+        person=person,
+        key=key_of(request),
+        model=model,
+        policy=named(person, model).policy or policies.live(),
+        training=file_of(person, training_file, "training_file"),
+        validation=file_of(person, validation_file, "validation_file") if validation_file else None,
+        suffix=names.suffix_of(suffix or ""),
+        hyperparameters=hyperparameters,
+        seed=secrets.randbelow(2**31) if seed is None else seed,
+        **fields,
+    )
+
+
+def file_of(person: User, file_id: str, param: str) -> DataFile:
+    found = None if "\0" in file_id else files.of(person).filter(pk=file_id).first()
+    if found is None:
+        raise bad(f"{param}: there is no file {file_id[:100]!r}", param, "invalid_file")
+    if found.purpose != DataFile.Purpose.FINE_TUNE:
+        raise bad(f"{param}: {found.id} is no file to learn from", param, "invalid_file")
+    return found
+
+
+def job_for(request: HttpRequest, order: Order) -> FineTune:
+    """A new job, or where a client asks again because it heard no answer, the one that it made. Raises TuningError."""
+    is_again = request.headers.get(RETRIES, "0") not in ("", "0")
+    known = jobs.repeated(order) if is_again else None
+    return known if known is not None else jobs.create(order)

@@ -1,0 +1,49 @@
+"""`/v1/files`: a person's own data, as it is told to programs."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+
+class FileObject(BaseModel):
+    id: str
+    object: Literal["file"]
+    bytes: int
+    created_at: int
+    expires_at: int | None = None
+    filename: str
+    purpose: Literal["fine-tune", "fine-tune-results"]
+    status: Literal["uploaded", "processed", "error"]
+    status_details: str | None = None
+
+
+class FileList(BaseModel):
+    object: Literal["list"]
+    data: list[FileObject]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class Deleted(BaseModel):
+    id: str
+    object: str
+    deleted: bool
+
+
+UPLOAD = {
+    "type": "object",
+    "required": ["purpose", "file"],
+    "properties": {
+        "purpose": {"type": "string", "enum": ["fine-tune"]},
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "JSONL: lines of `prompt` and `completion`, of `messages`, or of `prompt`, `chosen` and "
+            "`rejected`. CSV, TSV, XLSX and plain text are taken by the end of the file's name.",
+        },
+        "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
+        "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2592000},
+    },
+}
+"""The multipart form of an upload."""

@@ -1,0 +1,217 @@
+"""`/v1/fine_tuning/jobs`: what is asked for, and how a job is told."""
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from api.schemas.fields import Request, wrong
+from tuning.models import FineTune
+
+Auto = Literal["auto"]
+Epochs = Auto | Annotated[int, Field(ge=1, le=50)]
+Batch = Auto | Annotated[int, Field(ge=1, le=256)]
+Multiplier = Auto | Annotated[float, Field(ge=1e-4, le=100)]
+MAX_METADATA = 16
+Id = Annotated[str, Field(min_length=1, max_length=200)]
+Metadata = dict[
+    Annotated[str, Field(min_length=1, max_length=64)],
+    Annotated[str, Field(max_length=512)],
+]
+Scope = Literal["head", "blocks", "lora", "full"]
+
+
+class Hyperparameters(Request):
+    n_epochs: Epochs | None = Field(None, description="Times that each line is read.")
+    batch_size: Batch | None = Field(None, description="Lines of a step.")
+    learning_rate_multiplier: Multiplier | None = Field(None, description="Of the rate that fits the model's size.")
+    prompt_loss_weight: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="What a prompt's tokens weigh beside a completion's."
+    )
+    beta: Auto | Annotated[float, Field(ge=1e-3, le=10)] | None = Field(
+        None, description="Of dpo: how dearly the distance from the base is paid for."
+    )
+
+    ignored: ClassVar[frozenset[str]] = frozenset(
+        {"compute_multiplier", "eval_interval", "eval_samples", "reasoning_effort"}
+    )
+
+
+class Settings(Request):
+    hyperparameters: Hyperparameters | None = None
+
+    refused: ClassVar[dict[str, tuple[Any, ...]]] = {"grader": (None,)}
+
+
+class Method(Request):
+    type: Literal["supervised", "dpo", "reinforcement"]
+    supervised: Settings | None = None
+    dpo: Settings | None = None
+    reinforcement: Settings | None = None
+
+    def given(self) -> Hyperparameters | None:
+        settings: Settings | None = getattr(self, self.type)
+        return settings.hyperparameters if settings is not None else None
+
+
+class JobRequest(Request):
+    model: Id = Field(description="The model to start from.")
+    training_file: Id = Field(description="Id of a file with the purpose fine-tune.")
+    validation_file: Id | None = Field(
+        None, description="Left out: a tenth of the lines, at most 50, is kept from training to measure on."
+    )
+    suffix: Annotated[str, Field(max_length=64)] | None = Field(None, description="Part of the new model's name.")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(None, description="Same seed, same model.")
+    metadata: Annotated[Metadata, Field(max_length=MAX_METADATA)] | None = None
+    hyperparameters: Hyperparameters | None = None
+    method: Method | None = None
+    scope: Scope | None = Field(
+        None, description="What of the model learns: its output layer, its last blocks, LoRA adapters, or all of it."
+    )
+
+    refused: ClassVar[dict[str, tuple[Any, ...]]] = {"integrations": (None, [])}
+
+    @model_validator(mode="after")
+    def _says_it_once(self) -> Self:
+        if self.hyperparameters is not None and self.method is not None and self.method.given() is not None:
+            raise wrong("hyperparameters", "stand in `method` already")
+        return self
+
+    def hyperparameters_given(self) -> dict[str, Any]:
+        found = self.hyperparameters or (self.method.given() if self.method else None)
+        return found.model_dump(exclude_none=True) if found is not None else {}
+
+    def method_name(self) -> str:
+        return self.method.type if self.method is not None else FineTune.Method.SUPERVISED.value
+
+
+class LegacyRequest(Request):
+    training_file: Id
+    validation_file: Id | None = None
+    model: Id = "curie"
+    suffix: Annotated[str, Field(max_length=64)] | None = None
+    n_epochs: Annotated[int, Field(ge=1, le=50)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=256)] | None = None
+    learning_rate_multiplier: Annotated[float, Field(ge=1e-4, le=100)] | None = None
+    prompt_loss_weight: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    ignored: ClassVar[frozenset[str]] = frozenset(
+        {
+            "compute_classification_metrics",
+            "classification_n_classes",
+            "classification_positive_class",
+            "classification_betas",
+        }
+    )
+
+    def hyperparameters_given(self) -> dict[str, Any]:
+        names = ("n_epochs", "batch_size", "learning_rate_multiplier", "prompt_loss_weight")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+# --- what is answered -----------------------------------------------------------------------------------------
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+
+class JobError(Answer):
+    code: str
+    message: str
+    param: str | None
+
+
+class Job(Answer):
+    id: str
+    object: Literal["fine_tuning.job"]
+    created_at: int
+    error: JobError | None
+    fine_tuned_model: str | None
+    finished_at: int | None
+    hyperparameters: dict[str, Any]
+    model: str
+    organization_id: str
+    result_files: list[str]
+    seed: int
+    status: Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
+    is_paused: bool
+    trained_tokens: int | None
+    training_file: str
+    validation_file: str | None
+    estimated_finish: int | None
+    integrations: list[Any]
+    metadata: dict[str, str] | None
+    method: dict[str, Any]
+    scope: Scope
+
+
+class JobEvent(Answer):
+    id: str
+    object: Literal["fine_tuning.job.event"]
+    created_at: int
+    level: Literal["info", "warn", "error"]
+    message: str
+    data: dict[str, Any] | None
+    type: Literal["message", "metrics"]
+
+
+class Checkpoint(Answer):
+    id: str
+    object: Literal["fine_tuning.job.checkpoint"]
+    created_at: int
+    fine_tuned_model_checkpoint: str
+    fine_tuning_job_id: str
+    metrics: dict[str, float]
+    step_number: int
+
+
+class Page(Answer):
+    object: Literal["list"]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class JobList(Page):
+    data: list[Job]
+
+
+class EventList(Page):
+    data: list[JobEvent]
+
+
+class CheckpointList(Page):
+    data: list[Checkpoint]
+
+
+class LegacyEvent(Answer):
+    object: Literal["fine-tune-event"]
+    created_at: int
+    level: str
+    message: str
+
+
+class LegacyJob(Answer):
+    id: str
+    object: Literal["fine-tune"]
+    model: str
+    created_at: int
+    updated_at: int
+    status: Literal["pending", "running", "succeeded", "failed", "cancelled"]
+    fine_tuned_model: str | None
+    organization_id: str
+    hyperparams: dict[str, Any]
+    training_files: list[dict[str, Any]]
+    validation_files: list[dict[str, Any]]
+    result_files: list[dict[str, Any]]
+    events: list[LegacyEvent] | None = None
+
+
+class LegacyList(Answer):
+    object: Literal["list"]
+    data: list[LegacyJob]
+
+
+class LegacyEvents(Answer):
+    object: Literal["list"]
+    data: list[LegacyEvent]

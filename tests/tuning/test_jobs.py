@@ -1,0 +1,397 @@
+"""The life of a job, with a training process that trains nothing: its events, its bill, its model, its turn."""
+
+import json
+import os
+import signal
+import threading
+import time
+from decimal import Decimal
+
+import pytest
+from django.db import connections
+
+from chat.errors import BudgetUsedUp
+from chat.models import Policy
+from metering.models import Budget, Price, Usage
+from rlhf import cycle, fsck
+from rlhf.models import Run
+from rlhf.supervision import Supervisor
+from tests.tuning.conftest import drive, jsonl, pairs
+from tuning import jobs, receiving, workplace
+from tuning.errors import StillStopping, TooManyJobs, UnfitLines, WrongForm, WrongState
+from tuning.jobs import Order
+from tuning.models import DataFile, FineTune
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
+State = FineTune.State
+
+
+@pytest.fixture
+def order(person, base):
+    """Makes an order of a file with that content."""
+
+    def make(content=None, filename="guide.jsonl", **fields):
+        training = receiving.take(person, filename, [(content or pairs()).encode()])
+        fields = {"model": "davinci", "policy": base, "hyperparameters": {"n_epochs": 2}, "seed": 7, **fields}
+        return Order(person=person, training=training, **fields)
+
+    return make
+
+
+def told(job):
+    return [event.message for event in job.events.filter(kind="message")]
+
+
+def again(job):
+    return FineTune.objects.select_related("run", "policy", "result_file").get(pk=job.pk)
+
+
+def problems():
+    """Of what this app promises, and of the runs; the others' rows are not here."""
+    return [problem for problem in fsck.problems() if problem.promise in (4, 6, 8, 9, 10)]
+
+
+def test_the_events_of_the_lecture_in_its_order_and_each_once(order, no_worker):
+    job = jobs.create(order(is_legacy=True))
+    assert job.state == State.QUEUED
+    drive(no_worker)
+    job = again(job)
+    assert job.state == State.SUCCEEDED, job.error
+    tokens = job.tokens * 2
+    cost = Decimal(tokens * PRICE) / 10**9
+    assert told(job) == [
+        f"Created fine-tune: {job.legacy_id}",
+        f"Fine-tune costs ${cost:.2f}",
+        "Fine-tune enqueued. Queue number: 0",
+        "Fine-tune started",
+        "Completed epoch 1/2",
+        "Completed epoch 2/2",
+        f"Uploaded model: {job.fine_tuned_model}",
+        f"Uploaded result file: {job.result_file.id}",
+        "Fine-tune succeeded",
+    ]
+    jobs.follow(job)
+    jobs.follow_all()
+    assert len(told(job)) == 9
+    assert list(job.events.values_list("seq", flat=True)) == list(range(1, job.events.count() + 1))
+    assert job.fine_tuned_model.startswith("davinci:ft-personal-20")
+    assert problems() == []
+
+
+def test_the_model_belongs_to_its_maker_and_the_bill_says_what_was_trained(order, no_worker, person, base):
+    job = jobs.create(order(suffix="island"))
+    drive(no_worker)
+    job = again(job)
+    made = job.policy
+    assert (made.owner, made.base, made.label, made.is_live) == (person, base, job.fine_tuned_model, False)
+    assert made.label.startswith("ft:davinci:personal:island:")
+    lines = (line.split() for line in written(job, "data"))
+    trained = 2 * sum(map(len, lines))
+    bill = Usage.objects.get()
+    assert (bill.kind, bill.user, bill.trained_tokens, bill.priced_as) == ("training", person, trained, "davinci")
+    assert bill.cost == trained * PRICE
+    assert DataFile.objects.get(purpose="fine-tune-results").path.read_text().startswith("step,elapsed_tokens")
+
+
+PRICE = 3_000_000
+"""Micro-dollars per 1,000 tokens."""
+
+
+@pytest.fixture(autouse=True)
+def _price(db):
+    """The first prices are gone after the first test that empties the tables."""
+    Price.objects.update_or_create(model="davinci", defaults={"training": PRICE})
+
+
+KEPT = {}
+
+
+def written(job, name):
+    return KEPT[job.pk][name]
+
+
+@pytest.fixture(autouse=True)
+def _keep_what_is_written(monkeypatch):
+    """The lines are removed when a job has ended; a test wants to see them."""
+    real = workplace.prepare
+
+    def prepare(job):
+        found = real(job)
+        folder = workplace.path_of(job)
+        KEPT[job.pk] = {
+            "data": (folder / workplace.DATA).read_text().splitlines(),
+            "held_out": (folder / workplace.HELD_OUT).read_text().splitlines()
+            if (folder / workplace.HELD_OUT).exists()
+            else [],
+        }
+        return found
+
+    monkeypatch.setattr("tuning.workplace.prepare", prepare)
+
+
+def test_a_tenth_is_held_out_by_the_seed_and_never_trained_on(order, no_worker):
+    first, second, other = (jobs.create(order(pairs(40), seed=seed)) for seed in (1, 1, 2))
+    assert len(written(first, "held_out")) == 4
+    assert len(written(first, "data")) == 36
+    assert not set(written(first, "held_out")) & set(written(first, "data"))
+    assert written(first, "held_out") == written(second, "held_out") != written(other, "held_out")
+
+
+def test_lines_that_say_the_same_stay_on_one_side(order, no_worker):
+    job = jobs.create(order(pairs(20) * 2))
+    assert len(written(job, "held_out")) == 2
+    assert not set(written(job, "held_out")) & set(written(job, "data"))
+
+
+def test_the_api_of_2023_trains_on_every_line(order, no_worker):
+    job = jobs.create(order(pairs(40), is_legacy=True))
+    assert (len(written(job, "data")), written(job, "held_out")) == (40, [])
+
+
+def test_with_a_file_to_validate_on_nothing_is_held_out(order, no_worker, person):
+    validation = receiving.take(person, "v.jsonl", [jsonl({"prompt": "x", "completion": "y"}).encode()])
+    job = jobs.create(order(pairs(40), validation=validation))
+    assert len(written(job, "data")) == 40
+    assert [json.loads(line) for line in written(job, "held_out")] == [{"prompt": "x", "completion": "y"}]
+
+
+def test_nothing_of_people_s_lines_stays_after_the_end(order, no_worker, settings):
+    job = jobs.create(order())
+    drive(no_worker)
+    folder = workplace.path_of(job)
+    assert folder.exists()
+    assert [path.name for path in folder.rglob("*") if "Question" in read(path)] == []
+    assert "samples" not in json.dumps(Run.objects.get(fine_tune=job).result)
+    assert again(job).result["comparison"]["samples"]
+
+
+def read(path):
+    return path.read_text(errors="replace") if path.is_file() else ""
+
+
+def test_the_file_may_be_deleted_while_its_job_waits(order, no_worker):
+    asked = order()
+    job = jobs.create(asked)
+    receiving.remove(asked.training)
+    drive(no_worker)
+    assert again(job).state == State.SUCCEEDED, again(job).error
+
+
+def test_one_trains_at_a_time_and_the_queue_number_is_honest(order, no_worker):
+    first, second, third = (jobs.create(order()) for _ in range(3))
+    assert [one for job in (first, second, third) for one in told(job) if "enqueued" in one] == [
+        f"Fine-tune enqueued. Queue number: {number}" for number in (0, 1, 2)
+    ]
+    assert len(no_worker) == 1
+    assert (again(second).run, again(third).run) == (None, None)
+    jobs.cancel(second)
+    drive(no_worker)
+    assert [again(job).state for job in (first, second, third)] == [State.SUCCEEDED, State.CANCELLED, State.SUCCEEDED]
+    runs = [again(job).run for job in (first, third)]
+    assert runs[0].ended_at <= runs[1].started_at
+    assert problems() == []
+
+
+def test_a_failure_is_told_in_the_trainer_s_words_and_the_next_has_its_turn(order, no_worker):
+    bad, good = jobs.create(order(jsonl({"prompt": "fail", "completion": "b"}))), jobs.create(order())
+    drive(no_worker)
+    bad = again(bad)
+    assert bad.state == State.FAILED
+    assert bad.error == {"code": "training_failed", "message": "diverged: the loss is 1e9", "param": None}
+    assert told(bad)[-1] == "Fine-tune failed: diverged: the loss is 1e9"
+    assert again(good).state == State.SUCCEEDED
+    assert not Usage.objects.filter(ref=f"fine_tune:{bad.id}").exists()
+
+
+def test_a_trainer_that_is_killed_goes_on_from_its_checkpoint_without_a_repeat(order, no_worker):
+    job = jobs.create(order(jsonl({"prompt": "crash", "completion": "b"})))
+    drive(no_worker)
+    job = again(job)
+    assert [int(line.split()[1]) for line in (workplace.path_of(job) / "starts").read_text().splitlines()] == [0, 7]
+    assert job.state == State.SUCCEEDED
+    assert len(told(job)) == len(set(told(job))) == 9
+    assert problems() == []
+
+
+class Aside:
+    """A worker in a thread."""
+
+    def __init__(self, run):
+        self.thread = threading.Thread(target=self.drive, args=(run,))
+        self.thread.start()
+
+    def drive(self, run):
+        try:
+            cycle.drive(run, Supervisor())
+        finally:
+            connections.close_all()
+
+    def end(self):
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+
+def wait_for(condition, seconds=20.0):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+
+
+def slow():
+    return jsonl({"prompt": "slow", "completion": "b"})
+
+
+def test_paused_it_waits_with_its_checkpoint_and_goes_on_from_there(order, no_worker):
+    job = jobs.create(order(slow()))
+    worker = Aside(no_worker.pop())
+    wait_for(lambda: (workplace.path_of(job) / "checkpoint/step").exists())
+    assert jobs.pause(again(job)).state == State.PAUSED
+    with pytest.raises(StillStopping):
+        jobs.resume(again(job))
+    worker.end()
+    assert (again(job).state, again(job).run.state) == (State.PAUSED, Run.State.CANCELLED)
+    jobs.resume(again(job))
+    drive(no_worker)
+    job = again(job)
+    starts = [int(line.split()[1]) for line in (workplace.path_of(job) / "starts").read_text().splitlines()]
+    assert (job.state, len(starts), starts[1] > 0) == (State.SUCCEEDED, 2, True)
+    assert len([one for one in told(job) if one.startswith("Completed")]) == 2
+    assert "Fine-tune paused" in told(job)
+
+
+def test_cancelled_it_is_over_at_once_and_its_trainer_ends(order, no_worker):
+    job = jobs.create(order(slow()))
+    worker = Aside(no_worker.pop())
+    wait_for(lambda: (workplace.path_of(job) / "checkpoint/step").exists())
+    assert jobs.cancel(again(job)).state == State.CANCELLED
+    worker.end()
+    job = again(job)
+    assert (job.state, job.run.state, told(job)[-1]) == (State.CANCELLED, Run.State.CANCELLED, "Fine-tune cancelled")
+    assert not (workplace.path_of(job) / workplace.DATA).exists()
+    for act in (jobs.cancel, jobs.pause, jobs.resume):
+        with pytest.raises(WrongState):
+            act(job)
+    assert problems() == []
+
+
+def test_an_admin_who_cancels_the_run_cancels_the_job(order, no_worker, person):
+    job = jobs.create(order())
+    assert cycle.cancel(again(job).run, actor=None)
+    assert again(job).state == State.CANCELLED
+    assert not again(job).run.is_resumable
+
+
+def test_a_supervisor_that_dies_after_the_run_s_end_leaves_nothing_undone(order, no_worker, monkeypatch):
+    job = jobs.create(order())
+    with monkeypatch.context() as patch:
+        patch.setattr("tuning.outcome.conclude", die)
+        with pytest.raises(Died):
+            drive(no_worker)
+    assert (again(job).run.state, again(job).state) == (Run.State.SUCCEEDED, State.RUNNING)
+    jobs.follow_all()
+    assert again(job).state == State.SUCCEEDED, again(job).error
+    assert len(told(job)) == 9
+    assert problems() == []
+
+
+class Died(BaseException):
+    pass
+
+
+def die(*_):
+    raise Died
+
+
+def test_a_large_file_is_counted_by_the_worker(order, no_worker, monkeypatch):
+    monkeypatch.setattr(jobs, "AT_ONCE_BYTES", 10)
+    job = jobs.create(order())
+    assert (job.state, told(job)) == (State.VALIDATING, [f"Created fine-tune: {job.id}"])
+    jobs.follow_all()
+    assert again(job).state == State.QUEUED
+    drive(no_worker)
+    assert again(job).state == State.SUCCEEDED, again(job).error
+
+
+def test_lines_that_teach_nothing_are_refused_by_their_numbers(order):
+    rows = [
+        {"prompt": "a", "completion": "b"},
+        {"prompt": "c", "completion": " "},
+        {"prompt": "x" * 9000, "completion": "y"},
+    ]
+    with pytest.raises(UnfitLines) as caught:
+        jobs.create(order(jsonl(*rows)))
+    assert [(problem.line, problem.code) for problem in caught.value.problems] == [(2, "empty"), (3, "over_long")]
+    assert not FineTune.objects.exists()
+    assert not [path for path in workplace.Path(workplace.settings.RUNS_DIR).iterdir()]
+
+
+def test_a_method_needs_its_form(order):
+    with pytest.raises(WrongForm):
+        jobs.create(order(method="dpo"))
+    preference = jsonl({"prompt": "a", "chosen": "b", "rejected": "c"})
+    with pytest.raises(WrongForm):
+        jobs.create(order(preference))
+
+
+def test_a_spent_budget_stops_a_job_before_it_begins(order, no_worker, person):
+    Budget.objects.create(user=person, limit=0, period="total")
+    with pytest.raises(BudgetUsedUp):
+        jobs.create(order())
+    assert not FineTune.objects.exists()
+
+
+def test_one_person_has_so_many_jobs_at_a_time(order, no_worker, monkeypatch):
+    monkeypatch.setattr(jobs, "MOST_UNFINISHED", 1)
+    job = jobs.create(order())
+    with pytest.raises(TooManyJobs):
+        jobs.create(order())
+    drive(no_worker)
+    assert again(job).is_over
+    jobs.create(order())
+
+
+def test_deleted_with_its_model_its_results_and_its_lines(order, no_worker, settings, base):
+    job = jobs.create(order())
+    with pytest.raises(WrongState):
+        jobs.delete(job)
+    drive(no_worker)
+    job = again(job)
+    made = job.policy
+    jobs.delete(job)
+    made.refresh_from_db()
+    assert made.retired_at is not None
+    assert not (settings.MODELS_DIR / made.directory).exists()
+    assert not workplace.path_of(job).exists()
+    assert [file.purpose for file in DataFile.objects.all()] == ["fine-tune"]
+    assert Usage.objects.count() == 1
+    assert Policy.objects.get(pk=base.pk).retired_at is None
+    assert problems() == []
+
+
+def test_a_process_that_is_killed_with_its_trainer_is_taken_over(order, no_worker, settings):
+    """The trainer and the supervisor die together, as in a crash of the machine; the reaper finds the run."""
+    from datetime import timedelta
+
+    from rlhf import leases, supervision, tasks
+
+    settings.RLHF_LEASE = timedelta(milliseconds=200)
+    job = jobs.create(order(slow()))
+    run = Run.objects.get(pk=no_worker.pop())
+    owner = leases.new_owner()
+    claimed = leases.claim(run.pk, owner)
+    from rlhf import stages
+
+    child = supervision.Child("fine_tune", run.path, stages.child_config(claimed, 1))
+    Run.objects.filter(pk=run.pk).update(pid=child.pid)
+    wait_for(lambda: (workplace.path_of(job) / "checkpoint/step").exists())
+    os.kill(child.pid, signal.SIGKILL)
+    child.close()
+    child.process.wait()
+    time.sleep(0.3)
+    assert tasks.reap_runs() == [run.pk]
+    settings.RLHF_LEASE = timedelta(seconds=5)
+    drive(no_worker)
+    assert again(job).state == State.SUCCEEDED, again(job).error
+    assert len(told(job)) == len(set(told(job))) == 9
+    assert problems() == []

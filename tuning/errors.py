@@ -1,0 +1,190 @@
+"""What can be wrong with a person's own data or with what they want made of it: one class a case, with its data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+SHOWN = 50
+"""Bad lines that are told one by one."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A line that cannot be used, or that a person should know of."""
+
+    line: int
+    code: str
+    text: str
+
+    def __str__(self) -> str:
+        return _("line %(line)d: %(text)s") % {"line": self.line, "text": self.text}
+
+
+class TuningError(Exception):
+    """Its text is shown to people: what happened and what to do."""
+
+    code = "tuning"
+    status = 400
+    param: str | None = None
+    """The field of a request that is to blame."""
+
+
+class BadFile(TuningError):
+    """A file that nothing can be learned from, with its bad lines."""
+
+    code = "invalid_file"
+    param = "file"
+
+    def __init__(self, problems: Sequence[Problem], total: int | None = None) -> None:
+        self.problems = list(problems)[:SHOWN]
+        self.total = total if total is not None else len(problems)
+        super().__init__(self.said())
+
+    def said(self) -> str:
+        lines = "; ".join(str(problem) for problem in self.problems)
+        rest = self.total - len(self.problems)
+        if rest <= 0:
+            return _("The file can't be used: %(lines)s.") % {"lines": lines}
+        return _("The file can't be used: %(lines)s; and %(rest)d more lines.") % {"lines": lines, "rest": rest}
+
+
+class FileTooLarge(TuningError):
+    code = "file_too_large"
+    status = 413
+    param = "file"
+
+    def __init__(self, megabytes: int) -> None:
+        self.megabytes = megabytes
+        super().__init__(_("The file is larger than %(size)d MB. Split it.") % {"size": megabytes})
+
+
+class NoRoom(TuningError):
+    """Of one person's files together, or of the disk."""
+
+    code = "storage_full"
+    status = 413
+    param = "file"
+
+    def __init__(self, megabytes: int) -> None:
+        self.megabytes = megabytes
+        super().__init__(_("Your files would take more than %(size)d MB. Delete some first.") % {"size": megabytes})
+
+
+class BadFileName(TuningError):
+    code = "invalid_file_name"
+    param = "file"
+
+    def __init__(self) -> None:
+        super().__init__(_("The file needs a plain name, without a way to another folder in it."))
+
+
+class NothingThere(TuningError):
+    code = "empty_file"
+    param = "file"
+
+    def __init__(self) -> None:
+        super().__init__(_("The file holds no line to learn from."))
+
+
+class InUse(TuningError):
+    code = "file_in_use"
+    param = "file"
+
+    def __init__(self) -> None:
+        super().__init__(_("A job is just reading this file. Try again in a moment."))
+
+
+class NotTrainable(TuningError):
+    code = "model_not_trainable"
+    param = "model"
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(
+            _("%(model)s can't be fine-tuned: its weights are not on this machine.") % {"model": model[:120]}
+        )
+
+
+class WrongForm(TuningError):
+    """The method and the file do not fit each other."""
+
+    code = "invalid_training_file"
+    param = "training_file"
+
+    def __init__(self, method: str, form: str, param: str = "training_file") -> None:
+        self.method, self.form, self.param = method, form, param
+        super().__init__(
+            _("The method %(method)s can't learn from a file whose lines are %(form)s.")
+            % {"method": method, "form": form or "?"}
+        )
+
+
+class UnfitLines(TuningError):
+    """Lines that would teach nothing, or that the model cannot read whole."""
+
+    code = "unfit_lines"
+    param = "training_file"
+
+    def __init__(self, problems: Sequence[Problem], total: int, param: str = "training_file") -> None:
+        self.problems, self.total, self.param = list(problems)[:SHOWN], total, param
+        lines = "; ".join(str(problem) for problem in self.problems)
+        text = _("%(total)d lines can't be learned from. Prepare the file first. %(lines)s.")
+        super().__init__(text % {"total": total, "lines": lines})
+
+
+class BadHyperparameter(TuningError):
+    code = "invalid_hyperparameter"
+
+    def __init__(self, name: str, wanted: str) -> None:
+        self.param, self.wanted = name, wanted
+        super().__init__(_("%(name)s: expected %(wanted)s") % {"name": name, "wanted": wanted})
+
+
+class NoRewardModel(TuningError):
+    code = "no_reward_model"
+    param = "method"
+
+    def __init__(self) -> None:
+        super().__init__(_("The site has no reward model yet: it is made by the first training cycle."))
+
+
+class TooManyJobs(TuningError):
+    code = "rate_limit_exceeded"
+    status = 429
+    retry_after_s = 60.0
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            _("You have %(limit)d jobs that are not over. Wait for one, or cancel it.") % {"limit": limit}
+        )
+
+
+class DiskFull(TuningError):
+    code = "disk_full"
+    status = 503
+    retry_after_s = 600.0
+
+    def __init__(self, free_mb: int, needed_mb: int) -> None:
+        self.free_mb, self.needed_mb = free_mb, needed_mb
+        text = _("%(free)d MB are free on the disk of the models, %(needed)d MB are needed.")
+        super().__init__(text % {"free": free_mb, "needed": needed_mb})
+
+
+class WrongState(TuningError):
+    """What was asked for cannot be done to a job in its state."""
+
+    code = "invalid_state"
+
+    def __init__(self, job: str, state: str, verb: str) -> None:
+        self.job, self.state, self.verb = job, state, verb
+        super().__init__(_("Job %(job)s is %(state)s: %(verb)s is not possible.") % self.__dict__)
+
+
+class StillStopping(TuningError):
+    code = "still_stopping"
+    retry_after_s = 5.0
+
+    def __init__(self, job: str) -> None:
+        super().__init__(_("Job %(job)s is still writing its checkpoint. Try again in a few seconds.") % {"job": job})

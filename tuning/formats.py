@@ -1,0 +1,274 @@
+"""A file of any kind that people keep examples in, read line by line as rows to learn from. Nothing is trusted.
+
+Three forms of rows: `{"prompt", "completion"}`, `{"messages": [{"role", "content"}, ...]}` and
+`{"prompt", "chosen", "rejected"}`. OpenAI's `input`, `preferred_output` and `non_preferred_output` are read, too.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from chat.prompt import ROLES
+from tuning import sheets
+from tuning.errors import Problem
+from tuning.tables import named_rows
+
+PROMPT_COMPLETION, MESSAGES, PREFERENCE = "prompt_completion", "messages", "preference"
+FORMS = (PROMPT_COMPLETION, MESSAGES, PREFERENCE)
+MAX_LINE_BYTES = 2**20
+PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"Rar!", b"7z\xbc\xaf")
+"""How archives begin: nothing is unpacked here."""
+KINDS = {".csv": "csv", ".tsv": "tsv", ".xlsx": "xlsx", ".txt": "txt"}
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """What stands at a place of the file: a row of a form, or why it is none."""
+
+    number: int
+    form: str = ""
+    row: Row | None = None
+    problem: Problem | None = None
+
+
+class BadLine(Exception):
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code, self.text = code, text
+
+
+def kind_of(filename: str) -> str:
+    """jsonl, csv, tsv, xlsx or txt, by the name's end; a name that says nothing is taken for JSONL."""
+    return KINDS.get(Path(filename).suffix.lower(), "jsonl")
+
+
+def lines(path: Path, filename: str) -> Iterator[Line]:
+    """Every line of the file, in order; of more than the site takes one problem, and no further line."""
+    count, limit = 0, settings.UPLOAD_LINES
+    for number, raw in raw_lines(path, kind_of(filename)):
+        if isinstance(raw, Problem):
+            yield Line(number, problem=raw)
+            continue
+        count += 1
+        if count > limit:
+            yield Line(number, problem=too_many(number, limit))
+            return
+        yield checked(number, raw)
+
+
+def too_many(number: int, limit: int) -> Problem:
+    return Problem(number, "too_many_lines", _("more than %(limit)d lines; split the file") % {"limit": limit})
+
+
+def raw_lines(path: Path, kind: str) -> Iterator[tuple[int, Any]]:
+    """(number, what stands there or a Problem)."""
+    with path.open("rb") as file:
+        start = file.read(8)
+        file.seek(0)
+        if kind == "xlsx":
+            yield from sheets.rows(path)
+        elif start.startswith(PACKED):
+            yield 1, Problem(1, "packed", _("this is a packed file; unpack it first"))
+        elif kind == "jsonl":
+            yield from json_lines(file)
+        elif kind == "txt":
+            yield from text_lines(file)
+        else:
+            yield from table_lines(file, "\t" if kind == "tsv" else ",")
+
+
+def checked(number: int, raw: Any) -> Line:
+    try:
+        form, row = row_of(raw)
+    except BadLine as error:
+        return Line(number, problem=Problem(number, error.code, error.text))
+    return Line(number, form, row)
+
+
+# --- kinds of files -----------------------------------------------------------------------------------------------
+
+
+def text_of(number: int, raw: bytes) -> str | Problem:
+    if len(raw) > MAX_LINE_BYTES:
+        return Problem(number, "line_too_long", _("longer than %(size)d KB") % {"size": MAX_LINE_BYTES // 1024})
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Problem(number, "not_utf8", _("byte %(place)d is not UTF-8") % {"place": error.start + 1})
+    return text.removeprefix("\ufeff") if number == 1 else text
+
+
+def bounded(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Lines of the file; of one that is too long only so much that this can be seen."""
+    number = 0
+    while raw := file.readline(MAX_LINE_BYTES + 2):
+        number += 1
+        yield number, raw
+        while not raw.endswith(b"\n") and len(raw) == MAX_LINE_BYTES + 2:
+            raw = file.readline(MAX_LINE_BYTES + 2)
+
+
+def json_lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
+    for number, raw in bounded(file):
+        if not raw.strip():
+            continue
+        text = text_of(number, raw)
+        if isinstance(text, Problem):
+            yield number, text
+            continue
+        try:
+            yield number, json.loads(text, parse_constant=refuse_constant)
+        except RecursionError:
+            yield number, Problem(number, "too_deep", _("nested too deeply"))
+        except ValueError as error:
+            code = "truncated" if not raw.endswith(b"\n") else "not_json"
+            yield number, Problem(number, code, broken(code, error))
+
+
+def broken(code: str, error: ValueError) -> str:
+    if code == "truncated":
+        return _("not valid JSON; the file seems to be cut off here")
+    return _("not valid JSON: %(why)s") % {"why": str(error)[:120]}
+
+
+def refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def text_lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
+    """One example a line, without a prompt."""
+    for number, raw in bounded(file):
+        text = text_of(number, raw)
+        if isinstance(text, Problem):
+            yield number, text
+        elif text.strip():
+            yield number, {"prompt": "", "completion": text.rstrip("\r\n")}
+
+
+def table_lines(file: IO[bytes], delimiter: str) -> Iterator[tuple[int, Any]]:
+    failed: list[Problem] = []
+    reader = csv.reader(decoded(file, failed), delimiter=delimiter, strict=True)
+    try:
+        yield from named_rows((reader.line_num, cells) for cells in reader)
+    except csv.Error as error:
+        number = max(1, reader.line_num)
+        yield number, Problem(number, "not_a_table", _("not a table: %(why)s") % {"why": str(error)[:120]})
+    yield from ((problem.line, problem) for problem in failed)
+
+
+def decoded(file: IO[bytes], failed: list[Problem]) -> Iterator[str]:
+    """Text up to the first line that is none; what is wrong with that goes into `failed`."""
+    for number, raw in bounded(file):
+        text = text_of(number, raw)
+        if isinstance(text, Problem):
+            failed.append(text)
+            return
+        yield text
+
+
+# --- what a line may be -------------------------------------------------------------------------------------------
+
+
+def row_of(raw: Any) -> tuple[str, Row]:
+    """The form of the line, and the line in that form and no other. Raises BadLine."""
+    if not isinstance(raw, dict):
+        raise BadLine("not_an_object", _("not a JSON object"))
+    if "messages" in raw:
+        return MESSAGES, {"messages": conversation(raw["messages"])}
+    if "preferred_output" in raw or "non_preferred_output" in raw:
+        return PREFERENCE, openai_preference(raw)
+    if "chosen" in raw or "rejected" in raw:
+        return PREFERENCE, preference(raw)
+    if "completion" in raw:
+        return PROMPT_COMPLETION, {
+            "prompt": text(raw.get("prompt", ""), "prompt"),
+            "completion": text(raw["completion"], "completion"),
+        }
+    raise BadLine("missing_key", _("there is neither completion, messages nor chosen and rejected in it"))
+
+
+def preference(raw: Mapping[str, Any]) -> Row:
+    prompt = raw.get("prompt", "")
+    given = turns(prompt, "prompt") if isinstance(prompt, list) else text(prompt, "prompt")
+    chosen, rejected = said(raw.get("chosen"), "chosen"), said(raw.get("rejected"), "rejected")
+    if chosen == rejected:
+        raise BadLine("no_preference", _("chosen and rejected are the same"))
+    return {"prompt": given, "chosen": chosen, "rejected": rejected}
+
+
+def openai_preference(raw: Mapping[str, Any]) -> Row:
+    given = raw.get("input")
+    return preference(
+        {
+            "prompt": given.get("messages") if isinstance(given, dict) else None,
+            "chosen": raw.get("preferred_output"),
+            "rejected": raw.get("non_preferred_output"),
+        }
+    )
+
+
+def said(value: Any, name: str) -> str:
+    """A reply, as text or as the one turn of the assistant that it is."""
+    if isinstance(value, list):
+        given = turns(value, name)
+        if len(given) != 1 or given[0]["role"] != "assistant":
+            raise BadLine("wrong_turns", _("%(name)s has to be one turn of the assistant") % {"name": name})
+        value = given[0]["content"]
+    words = text(value, name)
+    if not words:
+        raise BadLine("missing_key", _("%(name)s is missing or empty") % {"name": name})
+    return words
+
+
+def turns(value: Any, name: str) -> list[Row]:
+    if not isinstance(value, list) or not value:
+        raise BadLine("wrong_turns", _("%(name)s has to be a list of turns") % {"name": name})
+    return [turn(one, f"{name}.{index}") for index, one in enumerate(value)]
+
+
+def conversation(value: Any) -> list[Row]:
+    """Turns, those of the assistant with the weight that they may have: 0 is not learnt."""
+    given = turns(value, "messages")
+    if [turn["role"] for turn in given[:1]] == ["assistant"] and sum(t["role"] == "assistant" for t in given) == 1:
+        raise BadLine("wrong_turns", _("nothing stands before the answer"))
+    for index, (said_turn, raw) in enumerate(zip(given, value, strict=True)):
+        weight = raw.get("weight")
+        if weight not in (None, 0, 1):
+            raise BadLine("wrong_weight", _("%(name)s.weight has to be 0 or 1") % {"name": f"messages.{index}"})
+        if weight is not None and said_turn["role"] == "assistant":
+            said_turn["weight"] = int(weight)
+    return given
+
+
+def turn(value: Any, name: str) -> Row:
+    if not isinstance(value, dict) or value.get("role") not in ROLES:
+        roles = ", ".join(ROLES)
+        raise BadLine("wrong_role", _("%(name)s needs a role of %(roles)s") % {"name": name, "roles": roles})
+    content = value.get("content")
+    if isinstance(content, list):
+        content = "".join(part_text(part, name) for part in content)
+    return {"role": value["role"], "content": text(content, f"{name}.content")}
+
+
+def part_text(part: Any, name: str) -> str:
+    if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+        raise BadLine("not_text", _("%(name)s.content holds something else than text") % {"name": name})
+    return str(part["text"])
+
+
+def text(value: Any, name: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadLine("not_text", _("%(name)s is not text") % {"name": name})
+    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+        raise BadLine("not_text", _("%(name)s holds characters that are not text") % {"name": name})
+    return value

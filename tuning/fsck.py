@@ -1,0 +1,62 @@
+"""What the site promises of own data and jobs, held against the database and the disk (settings.FSCK)."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from django.conf import settings
+from django.db.models import Count, F, Max
+
+from metering.models import Usage
+from tuning.models import DataFile, FineTune
+
+FRESH_S = 3600.0
+
+
+def files_have_rows() -> Iterator[str]:
+    """And rows have files; what was begun within the last hour may still become whole."""
+    known = dict(DataFile.objects.values_list("id", "bytes"))
+    there = {path.name: path.stat() for path in Path(settings.UPLOADS_DIR).iterdir() if path.is_file()}
+    for name in sorted(set(known) - set(there)):
+        yield f"{name} has a row but no bytes"
+    for name in sorted(set(there) - set(known)):
+        if time.time() - there[name].st_mtime > FRESH_S or not name.startswith("tmp-"):
+            yield f"{settings.UPLOADS_DIR}/{name} is there without a row"
+    for name in sorted(set(known) & set(there)):
+        if known[name] != there[name].st_size:
+            yield f"{name} has {there[name].st_size} bytes, its row says {known[name]}"
+
+
+def events_are_whole() -> Iterator[str]:
+    counted = FineTune.objects.annotate(count=Count("events"), newest=Max("events__seq"))
+    for job in counted.exclude(count=F("newest")):
+        yield f"{job.id}: {job.count} events, the last has the number {job.newest}"
+
+
+def jobs_are_where_their_runs_are() -> Iterator[str]:
+    for job in FineTune.objects.filter(state=FineTune.State.SUCCEEDED).select_related("policy", "run"):
+        if job.policy is None or job.policy.label != job.fine_tuned_model:
+            yield f"{job.id} succeeded, but its model is not there"
+        if job.run is not None and job.run.state != "succeeded":
+            yield f"{job.id} succeeded, but its run is {job.run.state}"
+        if not job.events.filter(mark="succeeded").exists():
+            yield f"{job.id} succeeded, but does not say so"
+    running = FineTune.objects.filter(state=FineTune.State.RUNNING).count()
+    if running > 1:
+        yield f"{running} fine-tunes are said to be training at once"
+
+
+def trainings_are_billed() -> Iterator[str]:
+    billed = dict(Usage.objects.filter(ref__startswith="fine_tune:").values_list("ref", "trained_tokens"))
+    for job in FineTune.objects.filter(state=FineTune.State.SUCCEEDED):
+        if billed.get(f"fine_tune:{job.id}") != job.trained_tokens:
+            yield f"{job.id} trained {job.trained_tokens} tokens, its bill says {billed.get(f'fine_tune:{job.id}')}"
+
+
+CHECKS: tuple[tuple[int, Callable[[], Iterator[str]]], ...] = (
+    (9, files_have_rows),
+    (10, events_are_whole),
+    (10, jobs_are_where_their_runs_are),
+    (10, trainings_are_billed),
+)
+"""By the number of the promise that each belongs to: leftovers (9), what people are told (10)."""

@@ -1,0 +1,373 @@
+"""The life of a job: asked for, checked, queued, trained by its run, and what came of it. Each transition is here."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import ApiKey, User
+from chat import limits, policies
+from chat.errors import BadPolicy
+from chat.models import Policy
+from rlhf import leases
+from rlhf.models import Run
+from rlhf.tasks import enqueue
+from tuning import events, hyperparameters, outcome, plan, workplace
+from tuning.errors import (
+    DiskFull,
+    NoRewardModel,
+    NotTrainable,
+    StillStopping,
+    TooManyJobs,
+    TuningError,
+    WrongForm,
+    WrongState,
+)
+from tuning.formats import MESSAGES, PREFERENCE, PROMPT_COMPLETION
+from tuning.models import DataFile, FineTune
+
+State, Method, Scope = FineTune.State, FineTune.Method, FineTune.Scope
+MOST_UNFINISHED = 8
+"""Jobs of one person."""
+AT_ONCE_BYTES = 4 * 2**20
+"""Larger files are counted by the worker (`follow_all`); the request does not wait for it."""
+SPACE_FACTOR = 3
+"""Free disk that a job asks for, in sizes of its base: the model, its GGUF, and room."""
+FORMS: Mapping[str, tuple[str, ...]] = {
+    Method.SUPERVISED: (PROMPT_COMPLETION, MESSAGES),
+    Method.DPO: (PREFERENCE,),
+    Method.REINFORCEMENT: (PROMPT_COMPLETION, MESSAGES),
+}
+REPEAT_WITHIN = timedelta(minutes=10)
+COUNTS_WITHIN = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for. `model`: the name as it was said; `policy`: what it means."""
+
+    person: User
+    model: str
+    policy: Policy
+    training: DataFile
+    validation: DataFile | None = None
+    method: str = Method.SUPERVISED
+    scope: str = Scope.LORA
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    suffix: str = ""
+    seed: int = 0
+    metadata: Mapping[str, str] | None = None
+    key: ApiKey | None = None
+    is_legacy: bool = False
+
+
+def create(order: Order) -> FineTune:
+    """A job in the queue. Raises TuningError, BudgetUsedUp, BadPolicy; then nothing is left of it."""
+    check(order)
+    job = FineTune(
+        owner=order.person,
+        key=order.key,
+        model=order.model,
+        base_policy=order.policy,
+        method=order.method,
+        scope=order.scope,
+        hyperparameters=hyperparameters.checked(order.hyperparameters),
+        suffix=order.suffix,
+        seed=order.seed,
+        metadata=dict(order.metadata) if order.metadata is not None else None,
+        is_legacy=order.is_legacy,
+        training_file=workplace.described(order.training),
+        validation_file=workplace.described(order.validation) if order.validation else None,
+    )
+    job.updated_at = job.created_at
+    try:
+        workplace.copy(job, order.training, order.validation)
+        if order.training.bytes <= AT_ONCE_BYTES:
+            count(job)
+        admit_new(job)
+    except BaseException:
+        workplace.remove(job)
+        raise
+    advance()
+    job.refresh_from_db()
+    return job
+
+
+def check(order: Order) -> None:
+    limits.check_budget(order.person.pk, order.key.pk if order.key else None)
+    if FineTune.objects.filter(owner=order.person).exclude(state__in=FineTune.OVER).count() >= MOST_UNFINISHED:
+        raise TooManyJobs(MOST_UNFINISHED)
+    check_base(order.policy)
+    for file, param in ((order.training, "training_file"), (order.validation, "validation_file")):
+        if file is not None and file.form not in FORMS[order.method]:
+            raise WrongForm(order.method, file.form, param)
+    if order.method == Method.REINFORCEMENT:
+        reward_model()
+
+
+def check_base(policy: Policy) -> None:
+    """Raises NotTrainable, DiskFull, BadPolicy."""
+    if policy.is_scripted or policy.retired_at is not None:
+        raise NotTrainable(policy.label or policy.name)
+    directory = policies.directory(policy)
+    try:
+        size = sum(file.stat().st_size for file in directory.iterdir())
+    except OSError as error:
+        raise BadPolicy(f"{directory}: {error}") from error
+    if not list(directory.glob("*.safetensors")):
+        raise NotTrainable(policy.label or policy.name)
+    free = shutil.disk_usage(settings.MODELS_DIR).free
+    if free < SPACE_FACTOR * size:
+        raise DiskFull(free >> 20, SPACE_FACTOR * size >> 20)
+
+
+def reward_model() -> Run:
+    """The newest run that made a reward model which is still there. Raises NoRewardModel."""
+    runs = Run.objects.filter(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED).exclude(stage="judge")
+    found = next((run for run in runs[:20] if (run.path / "reward_model").is_dir()), None)
+    if found is None:
+        raise NoRewardModel
+    return found
+
+
+def count(job: FineTune) -> None:
+    """Writes what is trained on and knows then what it costs. Raises TuningError."""
+    counted, held_out = workplace.prepare(job)
+    job.tokens = counted.tokens
+    job.chosen = {
+        "n_epochs": plan.epochs_of(job.hyperparameters, counted.rows, job.method),
+        "batch_size": job.hyperparameters.get("batch_size", plan.automatic_batch(counted.rows)),
+        "learning_rate_multiplier": job.hyperparameters.get("learning_rate_multiplier", 1.0),
+        "rows": counted.rows,
+        "held_out": held_out,
+    }
+
+
+def plan_of(job: FineTune) -> plan.Plan:
+    """Of a job that was counted."""
+    return plan.plan(
+        job.model,
+        job.base_policy,
+        job.scope,
+        rows=job.chosen["rows"],
+        held_out=job.chosen["held_out"],
+        tokens=job.tokens,
+        n_epochs=job.chosen["n_epochs"],
+    )
+
+
+def admit_new(job: FineTune) -> None:
+    with transaction.atomic():
+        job.save(force_insert=True)
+        events.tell(job, "created", f"Created fine-tune: {shown_id(job)}")
+        if job.tokens:
+            admit(job)
+
+
+def admit(job: FineTune) -> None:
+    """Into the queue; in the caller's transaction."""
+    job.state = State.QUEUED
+    job.updated_at = timezone.now()
+    job.save()
+    events.tell(job, "costs", f"Fine-tune costs {plan.dollars(plan_of(job).cost)}")
+    events.tell(job, "enqueued", f"Fine-tune enqueued. Queue number: {ahead_of(job)}")
+
+
+def count_waiting(job: FineTune) -> None:
+    """What `create` left to the worker; a count that died is begun again by another after a while."""
+    rows = FineTune.objects.filter(pk=job.pk, state=State.VALIDATING, updated_at=job.updated_at)
+    is_mine = job.updated_at <= job.created_at or job.updated_at < timezone.now() - COUNTS_WITHIN
+    if not is_mine or not rows.update(updated_at=timezone.now()):
+        return
+    try:
+        count(job)
+    except (TuningError, BadPolicy) as error:
+        code, param = error.code, getattr(error, "param", None)
+        outcome.fail(job, str(getattr(error, "message", "")) or str(error), code=code, param=param)
+        return
+    with transaction.atomic():
+        if FineTune.objects.select_for_update().get(pk=job.pk).state == State.VALIDATING:
+            admit(job)
+    advance()
+
+
+def ahead_of(job: FineTune) -> int:
+    """Jobs that are trained, or will be, before this one."""
+    earlier = Q(created_at__lt=job.created_at) | Q(created_at=job.created_at, pk__lt=job.pk)
+    unfinished = FineTune.objects.filter(state__in=(State.QUEUED, State.RUNNING)).exclude(pk=job.pk)
+    return unfinished.filter(earlier | Q(state=State.RUNNING)).count()
+
+
+def shown_id(job: FineTune) -> str:
+    return job.legacy_id if job.is_legacy else job.id
+
+
+def repeated(order: Order) -> FineTune | None:
+    """The job that the same key made of the same order a moment ago: a client that heard no answer asks again."""
+    since = timezone.now() - REPEAT_WITHIN
+    jobs = FineTune.objects.filter(owner=order.person, key=order.key, model=order.model, created_at__gt=since)
+    validation = order.validation.id if order.validation else None
+    for job in jobs:
+        same_files = (job.training_file["id"], (job.validation_file or {}).get("id")) == (
+            order.training.id,
+            validation,
+        )
+        same_rest = (job.method, job.suffix, job.is_legacy) == (order.method, order.suffix, order.is_legacy)
+        if same_files and same_rest:
+            return job
+    return None
+
+
+# --- whose turn it is ---------------------------------------------------------------------------------------------
+
+
+def advance() -> FineTune | None:
+    """Gives the one trainer to the job that waits longest, if no other has it. The job whose turn came."""
+    try:
+        with transaction.atomic():
+            waiting = FineTune.objects.select_for_update().filter(state=State.QUEUED).order_by("created_at", "pk")
+            live = Run.objects.filter(kind=Run.Kind.FINE_TUNE, state__in=Run.LIVE)
+            job = None if live.exists() else waiting.first()
+            if job is None:
+                return None
+            enqueue(begin(job).pk)
+            return job
+    except IntegrityError:  # somebody else gave it away at the same moment
+        return None
+
+
+def begin(job: FineTune) -> Run:
+    """The run of a job whose turn has come: a new one, or the one that was paused, from its checkpoint."""
+    if job.run is not None:
+        leases.requeue(job.run)
+        return job.run
+    run = Run.objects.create(
+        kind=Run.Kind.FINE_TUNE,
+        base_policy=job.base_policy,
+        directory=workplace.directory_name(job),
+        config={"seed": job.seed, "hyperparameters": job.hyperparameters},
+        started_by=job.owner,
+        lease_until=leases.later(leases.NUDGE_AFTER),
+    )
+    FineTune.objects.filter(pk=job.pk).update(run=run)
+    job.run = run
+    return run
+
+
+# --- what people ask of it ----------------------------------------------------------------------------------------
+
+
+def cancel(job: FineTune) -> FineTune:
+    """Ends it for good. Raises WrongState."""
+    with transaction.atomic():
+        job = locked(job)
+        if job.is_over:
+            raise WrongState(shown_id(job), job.state, "cancel")
+        change(job, State.CANCELLED, finished_at=timezone.now())
+        events.tell(job, "cancelled", "Fine-tune cancelled", level="warn")
+        if job.run is not None:
+            leases.cancel(job.run)
+    outcome.after_the_end(job)
+    advance()
+    return job
+
+
+def pause(job: FineTune) -> FineTune:
+    """Stops it with a checkpoint, or takes it out of the queue. Raises WrongState."""
+    with transaction.atomic():
+        job = locked(job)
+        if job.state not in (State.QUEUED, State.RUNNING):
+            raise WrongState(shown_id(job), job.state, "pause")
+        change(job, State.PAUSED)
+        events.tell_again(job, "paused", "Fine-tune paused")
+        if job.run is not None:
+            leases.cancel(job.run)
+    advance()
+    return job
+
+
+def resume(job: FineTune) -> FineTune:
+    """Back into the queue, at the place of its age; it goes on from its checkpoint. WrongState, StillStopping."""
+    with transaction.atomic():
+        job = locked(job)
+        if job.state not in (State.PAUSED, State.FAILED) or not (workplace.path_of(job) / workplace.DATA).exists():
+            raise WrongState(shown_id(job), job.state, "resume")
+        if job.run is not None and job.run.is_live:
+            raise StillStopping(shown_id(job))
+        limits.check_budget(job.owner_id, job.key_id)
+        change(job, State.QUEUED, error=None, finished_at=None)
+        events.tell_again(job, "resumed", f"Fine-tune resumed. Queue number: {ahead_of(job)}")
+    advance()
+    return job
+
+
+def delete(job: FineTune) -> None:
+    """The job, its model and its results. Raises WrongState, and CannotRetire where the model is in use."""
+    if not job.is_over or (job.run is not None and job.run.is_live):
+        raise WrongState(shown_id(job), job.state, "delete")
+    outcome.discard(job)
+    with transaction.atomic():
+        run = job.run
+        job.delete()
+        if run is not None:  # what it measured quotes people's lines
+            Run.objects.filter(pk=run.pk).update(result={}, progress={})
+        transaction.on_commit(partial(workplace.remove, job))
+
+
+def locked(job: FineTune) -> FineTune:
+    return FineTune.objects.select_for_update().select_related("run", "base_policy", "owner").get(pk=job.pk)
+
+
+def change(job: FineTune, state: FineTune.State, **fields: Any) -> None:
+    job.state, job.updated_at = state, timezone.now()
+    for name, value in fields.items():
+        setattr(job, name, value)
+    job.save(update_fields=["state", "updated_at", *fields])
+
+
+# --- what its run tells -------------------------------------------------------------------------------------------
+
+
+def follow(job: FineTune) -> None:
+    """Brings the job to where its run is. Twice is as good as once; the run is the truth."""
+    run = job.run
+    if run is None:
+        return
+    run.refresh_from_db(fields=["state", "error", "result"])
+    if run.state == Run.State.RUNNING:
+        started(job)
+        outcome.tell_progress(job, run)
+    elif run.state == Run.State.SUCCEEDED:
+        outcome.conclude(job, run)
+    elif run.state == Run.State.FAILED:
+        outcome.fail(job, run.error)
+    elif run.state == Run.State.CANCELLED:
+        outcome.stopped(job)
+    if not run.is_live:
+        advance()
+
+
+def started(job: FineTune) -> None:
+    with transaction.atomic():
+        if FineTune.objects.filter(pk=job.pk, state=State.QUEUED).update(
+            state=State.RUNNING, updated_at=timezone.now()
+        ):
+            job.state = State.RUNNING
+            events.tell(job, "started", "Fine-tune started")
+
+
+def follow_all() -> None:
+    """What a process that died left undone: jobs behind their runs, and a trainer that nobody was given."""
+    behind = FineTune.objects.exclude(state__in=FineTune.OVER).exclude(run=None).select_related("run")
+    for job in behind.exclude(run__state__in=(Run.State.QUEUED,)):
+        follow(job)
+    for job in FineTune.objects.filter(state=State.VALIDATING).select_related("base_policy"):
+        count_waiting(job)
+    advance()

@@ -1,0 +1,76 @@
+"""Models that people made: who may use them besides, taking one away, and taking one along as files."""
+
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import audit
+from accounts.models import User
+from chat import policies
+from chat.models import Policy
+from rlhf.models import Run
+from tuning.errors import TuningError
+from tuning.models import FineTune
+
+
+class CannotRetire(TuningError):
+    code = "model_in_use"
+    param = "model"
+    status = 403
+
+    def __init__(self, model: str, reason: str) -> None:
+        self.model, self.reason = model, reason
+        super().__init__(_("%(model)s can't be deleted: %(reason)s.") % {"model": model, "reason": reason})
+
+
+def directory_of(run: Run) -> Path:
+    """Where a run's model is written."""
+    return Path(settings.MODELS_DIR) / f"run-{run.pk}"
+
+
+def retire(policy: Policy, *, actor: User | None = None) -> None:
+    """Removes the weights; the row stays, for replies point there. Raises CannotRetire. Twice is as good as once."""
+    with transaction.atomic():
+        policy = Policy.objects.select_for_update().get(pk=policy.pk)
+        if policy.retired_at is not None:
+            return
+        name = policy.label or policy.name
+        if policy.is_live:
+            raise CannotRetire(name, _("it answers everybody, since an admin made it live"))
+        if FineTune.objects.filter(base_policy=policy).exclude(state__in=FineTune.OVER).exists():
+            raise CannotRetire(name, _("a job that is not over makes another model from it"))
+        if Run.objects.filter(base_policy=policy, state__in=Run.LIVE).exists():
+            raise CannotRetire(name, _("the site trains with it at present"))
+        policy.retired_at, policy.is_on_trial = timezone.now(), False
+        policy.save(update_fields=["retired_at", "is_on_trial"])
+        audit.record(actor, "policy.retire", policy, after={"name": policy.name})
+        transaction.on_commit(partial(shutil.rmtree, policies.directory(policy), ignore_errors=True))
+
+
+def share(job: FineTune, group: Group | None) -> None:
+    """Its members use the model beside its owner; None: nobody does."""
+    with transaction.atomic():
+        FineTune.objects.filter(pk=job.pk).update(group=group)
+        if job.policy_id is not None:
+            Policy.objects.filter(pk=job.policy_id).update(group=group)
+    job.group = group
+
+
+def groups_of(person: User) -> Iterator[Group]:
+    """Whom the person may share with: the groups that they are in themselves."""
+    yield from person.groups.order_by("name")
+
+
+def lineage(policy: Policy) -> list[Policy]:
+    """From the model that all began with to this one."""
+    chain = [policy]
+    while chain[0].base is not None:
+        chain.insert(0, chain[0].base)
+    return chain

@@ -1,0 +1,57 @@
+"""How many parameters a policy has, and how many each way of fine-tuning trains, from its config.json alone.
+
+The same sums as rlhf.training.tuning.sizes, which this side may not import; a test holds the two together.
+"""
+
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from chat import policies
+from chat.errors import BadPolicy
+from chat.models import Policy
+from tuning.models import FineTune
+
+Scope = FineTune.Scope
+BLOCKS_SHARE = 6
+"""`blocks` trains one of so many, from the top."""
+LORA_RANK = 16
+
+
+def counts(policy: Policy) -> dict[str, int]:
+    """{scope: parameters trained}; `full` is all of them. Raises BadPolicy."""
+    return dict(_counts(policies.directory(policy)))
+
+
+@functools.lru_cache(maxsize=16)
+def _counts(directory: Path) -> tuple[tuple[str, int], ...]:
+    """A policy directory never changes."""
+    try:
+        return tuple(counted(json.loads((directory / "config.json").read_text())).items())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadPolicy(f"{directory}: its config.json tells no sizes: {error}") from error
+
+
+def counted(config: Mapping[str, Any]) -> dict[str, int]:
+    """Of a Llama's configuration."""
+    width, layers = config["hidden_size"], config["num_hidden_layers"]
+    matrices = matrices_of(config)
+    block = sum(inputs * outputs for inputs, outputs in matrices) + 2 * width
+    table = config["vocab_size"] * width
+    return {
+        Scope.HEAD: table,  # where the embeddings are its other name, the head becomes a table of its own
+        Scope.BLOCKS: max(1, layers // BLOCKS_SHARE) * block + width,
+        Scope.LORA: layers * sum(LORA_RANK * (inputs + outputs) for inputs, outputs in matrices),
+        Scope.FULL: layers * block + width + table * (1 if config.get("tie_word_embeddings") else 2),
+    }
+
+
+def matrices_of(config: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """(inputs, outputs) of each matrix of a block."""
+    width, mlp, heads = config["hidden_size"], config["intermediate_size"], config["num_attention_heads"]
+    size = config.get("head_dim") or width // heads
+    key_value, queries = (config.get("num_key_value_heads") or heads) * size, heads * size
+    attention = [(width, queries), (width, key_value), (width, key_value), (queries, width)]
+    return [*attention, (width, mlp), (width, mlp), (mlp, width)]

@@ -1,0 +1,63 @@
+"""The first sheet of an XLSX file as rows; what it would unpack to is bounded before anything is unpacked."""
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+from openpyxl import load_workbook
+from openpyxl.utils.exceptions import InvalidFileException
+
+from tuning.errors import Problem
+from tuning.tables import named_rows
+
+UNPACKED_FACTOR = 2
+"""An XLSX may unpack to so many times what a file may have (settings.UPLOAD_MB)."""
+MAX_PARTS = 200
+MAX_COLUMNS = 16
+BROKEN = (zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, ValueError, TypeError, OSError, EOFError)
+"""What openpyxl raises on files that are none."""
+
+
+def rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """(number, row as an object or a Problem), as tuning.formats has them."""
+    problem = refusal(path)
+    if problem is not None:
+        yield 1, problem
+        return
+    try:
+        yield from named_rows(cells_of(path))
+    except BROKEN:
+        yield 1, Problem(1, "not_a_table", _("not an Excel file that can be read"))
+
+
+def refusal(path: Path) -> Problem | None:
+    """Sizes as the archive itself declares them: Python's unpacking never gives more than that."""
+    most = settings.UPLOAD_MB * UNPACKED_FACTOR * 2**20
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+            if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > most:
+                return Problem(1, "packed", _("it would unpack to more than %(size)d MB") % {"size": most >> 20})
+            if any(part.flag_bits & 1 for part in parts):
+                return Problem(1, "packed", _("it is protected by a password"))
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return Problem(1, "not_a_table", _("not an Excel file that can be read"))
+    return None
+
+
+def cells_of(path: Path) -> Iterator[tuple[int, list[Any]]]:
+    """As many rows and columns as are ever wanted: a sheet may claim to have a million of each."""
+    book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+    try:
+        sheet = book.worksheets[0] if book.worksheets else None
+        if sheet is None:
+            return
+        found = sheet.iter_rows(max_row=settings.UPLOAD_LINES + 2, max_col=MAX_COLUMNS, values_only=True)
+        for number, cells in enumerate(found, start=1):
+            yield number, list(cells)
+    finally:
+        book.close()

@@ -1,0 +1,95 @@
+"""What the runs of this app tell the supervisor of all runs (settings.RLHF_RUN_KINDS)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chat import policies
+from rlhf.models import Run
+from rlhf.stages import BadResult
+from tuning import jobs, made_models, names, outcome, workplace
+from tuning.models import FineTune
+
+
+def job_of(run: Run) -> FineTune | None:
+    job = FineTune.objects.filter(run=run).select_related("base_policy", "owner", "policy").first()
+    if job is not None:
+        job.run = run  # the supervisor's own, which knows the newest progress
+    return job
+
+
+def child_config(run: Run, threads: int) -> dict[str, Any]:
+    job = job_of(run)
+    if job is None:
+        raise BadResult(f"run {run.pk} belongs to no job any more")
+    if not job.fine_tuned_model:
+        job.fine_tuned_model = called(job)
+        job.save(update_fields=["fine_tuned_model"])
+    directory = workplace.path_of(job)
+    held_out = directory / workplace.HELD_OUT
+    rewards = {"reward_model": str(jobs.reward_model().path / "reward_model")} if needs_reward(job) else {}
+    return {
+        "base": str(policies.directory(job.base_policy)),
+        "output": str(made_models.directory_of(run)),
+        "data": str(directory / workplace.DATA),
+        "validation": str(held_out) if held_out.exists() else None,
+        "hold_out": 0,
+        "method": job.method,
+        "scope": job.scope,
+        "form": job.training_file["form"],
+        "hyperparameters": {**job.hyperparameters, "n_epochs": job.chosen["n_epochs"]},
+        "seed": job.seed,
+        "threads": threads,
+        "label": job.fine_tuned_model,
+        "facts": facts(job),
+        "simulated": job.base_policy.made_from_simulated,
+        **rewards,
+    }
+
+
+def needs_reward(job: FineTune) -> bool:
+    return job.method == FineTune.Method.REINFORCEMENT
+
+
+def called(job: FineTune) -> str:
+    if job.is_legacy:
+        return names.legacy_name(
+            job.model, job.suffix, job.run.started_at or job.created_at if job.run else job.created_at
+        )
+    return names.name(job.model, job.suffix)
+
+
+def facts(job: FineTune) -> dict[str, Any]:
+    """For the model card; nothing that names a person."""
+    return {
+        "base": [policy.label or policy.name for policy in made_models.lineage(job.base_policy)],
+        "lines": job.chosen.get("rows"),
+        "held_out": job.chosen.get("held_out"),
+        "tokens": job.tokens,
+        "form": job.training_file["form"],
+        "sha256": job.training_file["sha256"],
+        "method": job.method,
+        "scope": job.scope,
+    }
+
+
+def collect(run: Run, result: Mapping[str, Any]) -> dict[str, Any]:
+    job = job_of(run)
+    if job is None:
+        raise BadResult(f"run {run.pk} belongs to no job any more")
+    return outcome.collect(job, run, result)
+
+
+def moved(run: Run) -> None:
+    """Called whenever a run has started, got on or ended."""
+    job = job_of(run)
+    if job is not None:
+        jobs.follow(job)
+
+
+def cancel(run: Run) -> bool:
+    """An admin cancels the run: the job with it. False where it is over."""
+    job = job_of(run)
+    if job is None or job.is_over:
+        return False
+    jobs.cancel(job)
+    return True

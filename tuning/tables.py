@@ -1,0 +1,31 @@
+"""Rows of a table as objects, by the names in its first row."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from tuning.errors import Problem
+
+PAIRS, PREFERENCES = ("prompt", "completion"), ("prompt", "chosen", "rejected")
+
+
+def named_rows(rows: Iterable[tuple[int, list[Any]]]) -> Iterator[tuple[int, Any]]:
+    """(number, object or Problem) of each row that holds something; columns of other names are left out."""
+    names: list[str] | None = None
+    for number, cells in rows:
+        if names is None:
+            names = [str(cell if cell is not None else "").strip().lower() for cell in cells]
+            if not wanted(names):
+                text = _(
+                    "the first row has to name the columns prompt and completion, or prompt, chosen and rejected"
+                )
+                yield number, Problem(number, "no_columns", text)
+                return
+        elif any(cell not in (None, "") for cell in cells):
+            found = {name: "" if cell is None else str(cell) for name, cell in zip(names, cells, strict=False)}
+            yield number, {name: found.get(name, "") for name in wanted(names)}
+
+
+def wanted(names: list[str]) -> tuple[str, ...]:
+    return next((columns for columns in (PREFERENCES, PAIRS) if set(columns) <= set(names)), ())

@@ -1,0 +1,62 @@
+"""How many tokens a row is to a policy: as many as its training puts through the model in one epoch."""
+
+from collections.abc import Callable, Iterable
+
+from django.conf import settings
+
+from chat import policies, prompt
+from chat.models import Policy
+from chat.prompt import CHARACTERS_A_TOKEN, Renderer, Turn
+from tuning.formats import MESSAGES, PROMPT_COMPLETION, Row
+
+Counter = Callable[[str, Row], int]
+MAX_ROW_TOKENS = 1024
+"""The training cuts longer rows, so they are refused before."""
+END = 1
+"""The token that ends a completion."""
+
+
+def counter(policy: Policy) -> Counter:
+    """Counts exactly where the policy's tokenizer is here, else by a cautious guess. Raises BadPolicy."""
+    renderer = None if policy.is_scripted else prompt.renderer(policies.directory(policy))
+    return (lambda form, row: exact(renderer, form, row)) if renderer is not None else guessed
+
+
+def exact(renderer: Renderer, form: str, row: Row) -> int:
+    if form == PROMPT_COMPLETION:
+        return len(renderer.continuation(row["prompt"])) + len(renderer.continuation(row["completion"])) + END
+    if form == MESSAGES:
+        before, answer = parted(row["messages"])
+        return len(renderer.ids(turns(before))) + len(renderer.continuation(answer)) + END
+    begun = row["prompt"]
+    asked = len(renderer.ids(turns(begun)) if isinstance(begun, list) else renderer.continuation(begun))
+    return sum(asked + len(renderer.continuation(row[side])) + END for side in ("chosen", "rejected"))
+
+
+def parted(messages: list[Row]) -> tuple[list[Row], str]:
+    """What stands before the last answer, and that answer; without one all of it is asked."""
+    last = max((place for place, turn in enumerate(messages) if turn["role"] == "assistant"), default=len(messages))
+    return messages[:last], "".join(turn["content"] for turn in messages[last : last + 1])
+
+
+def guessed(form: str, row: Row) -> int:
+    return sum(map(len, texts(row))) // CHARACTERS_A_TOKEN + END
+
+
+def texts(row: Row) -> Iterable[str]:
+    for value in row.values():
+        if isinstance(value, str):
+            yield value
+        else:
+            yield from (turn["content"] for turn in value)
+
+
+def turns(given: Iterable[Row]) -> list[Turn]:
+    return [Turn(role=turn["role"], content=turn["content"]) for turn in given]
+
+
+def room(policy: Policy) -> int:
+    """Tokens that a row may have: what the policy reads at once in training. Raises BadPolicy."""
+    if policy.is_scripted:
+        return min(MAX_ROW_TOKENS, int(settings.CHAT_CONTEXT_TOKENS))
+    return min(MAX_ROW_TOKENS, policies.context_tokens(policies.directory(policy)))
