@@ -9,7 +9,7 @@ import logging
 import time
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from django.db.models import Max
@@ -24,6 +24,8 @@ from chat.waiting import Wait, waits
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.04
+STATES_A_LOOK = 100
+"""Of about so many replies that are being written the state is read at a look; where more are watched, in turn."""
 REAP_EVERY_S = 5.0
 PAUSE_AFTER_ERROR_S = 0.5
 
@@ -89,6 +91,7 @@ class Tail:
     def __init__(self) -> None:
         self._watches: set[Watch] = set()
         self._task: asyncio.Task[None] | None = None
+        self._looks = 0
 
     def watch(self, reply: int, after_seq: int, tell: Callable[[News], None]) -> Watch:
         """Tells of the reply until its end, or until the watch is forgotten."""
@@ -139,18 +142,32 @@ class Tail:
         for watch in watches:
             if watch.is_new:
                 behind[watch.reply] = min(watch.seq, behind.get(watch.reply, watch.seq))
-        found = await database(look, {watch.reply for watch in watches}, behind, cursor)
+        asked = self._to_ask(watches)
+        found = await database(look, {watch.reply for watch in watches}, asked, behind, cursor)
         gaps: dict[int, int] = {}
         for watch in watches:
             watch.is_new = False
-            if watch in self._watches and not self._tell(watch, found):
+            if watch in self._watches and not self._tell(watch, found, watch.reply in asked):
                 gaps[watch.reply] = min(watch.seq, gaps.get(watch.reply, watch.seq))
                 watch.is_new = True  # the next look reads what is missing
         return found.cursor
 
-    def _tell(self, watch: Watch, found: _Look) -> bool:
+    def _to_ask(self, watches: list[Watch]) -> set[int]:
+        """Replies whose state is read now: those that may begin at any moment, and a share of those that go on."""
+        self._looks += 1
+        turns = 1 + len(watches) // STATES_A_LOOK
+        return {
+            watch.reply
+            for watch in watches
+            if watch.is_new
+            or watch.said is None
+            or watch.said.state != Reply.State.STREAMING
+            or watch.reply % turns == self._looks % turns
+        }
+
+    def _tell(self, watch: Watch, found: _Look, was_asked: bool) -> bool:
         """False if a chunk is missing before the newest."""
-        state = found.states.get(watch.reply)
+        state = found.states.get(watch.reply) if was_asked else watch.said
         if state is None:  # the reply was deleted with its conversation
             self.forget(watch)
             return True
@@ -181,12 +198,12 @@ STATE_FIELDS = ("pk", "state", "error", "trimmed", "blocked_by", "policy__name",
 """Read of every reply at every look; plain values, for a row of the model costs five times as much."""
 
 
-def look(ids: Iterable[int], behind: dict[int, int], cursor: int) -> _Look:
-    """States of the replies, their chunks after the cursor, and for those `behind` every chunk after the number."""
-    ids = set(ids)
+def look(ids: set[int], asked: Collection[int], behind: dict[int, int], cursor: int) -> _Look:
+    """States of the replies that are asked for, the chunks of all after the cursor, and for those `behind` every
+    chunk after the number."""
     # States first: what had ended by then has all its chunks in the table.
-    rows = list(Reply.objects.filter(pk__in=ids).values_list(*STATE_FIELDS))
-    blind = pairs.blind(ids)  # who wrote those is told when the pair is revealed
+    rows = list(Reply.objects.filter(pk__in=asked).values_list(*STATE_FIELDS)) if asked else []
+    blind = pairs.blind(asked) if asked else set()  # who wrote those is told when the pair is revealed
     queued = [pk for pk, state, *_rest in rows if state == Reply.State.QUEUED]
     waiting = waits(queued) if queued else {}
     states = {}
