@@ -33,6 +33,10 @@ class Diverged(Exception):
         self.step = step
 
 
+class Interrupted(Exception):
+    """Told to stop in the middle of a step, before anything was updated."""
+
+
 class Told(Protocol):
     """Whether somebody wants the run to stop."""
 
@@ -82,10 +86,11 @@ class Fit:
         """Go on to the end. False: told to stop before it, with everything in the checkpoint."""
         saved_at, took = time.monotonic(), 0.0
         while self.progress.step < self.plan.steps:
-            if told.should_stop():
+            try:
+                self._step(report, told, results)
+            except Interrupted:
                 self.save(checkpointer)
                 return False
-            self._step(report, results)
             waited = time.monotonic() - saved_at
             if waited >= max(self.config.checkpoint_seconds, SAVING_SHARE * took):
                 started = time.monotonic()
@@ -93,18 +98,20 @@ class Fit:
                 saved_at = time.monotonic()
                 took = saved_at - started
         self.save(checkpointer)
+        self.optimizer.zero_grad()
+        self.optimizer.state.clear()  # what comes after needs the memory
         return True
 
     def measure(self) -> Figures | None:
         """The held-out items as the model is now."""
         return measure(*self.held_out) if self.held_out is not None else None
 
-    def _step(self, report: Report, results: Results) -> None:
+    def _step(self, report: Report, told: Told, results: Results) -> None:
         progress, plan = self.progress, self.plan
         epoch, position = divmod(progress.step, plan.steps_per_epoch)
         items = self._order(epoch)[position * plan.batch_size : (position + 1) * plan.batch_size]
         rate = self.rate()
-        figures, norm = self._update(items, rate)
+        figures, norm = self._update(items, rate, told)
         progress.step += 1
         progress.items += len(items)
         progress.tokens += sum(self.objective.examples[index].tokens for index in self.objective.members(items))
@@ -136,12 +143,14 @@ class Fit:
             return self.plan.learning_rate * (step + 1) / (warm + 1)
         return self.plan.learning_rate * (steps - step) / (steps - warm)
 
-    def _update(self, items: Sequence[int], rate: float) -> tuple[Figures, float]:
+    def _update(self, items: Sequence[int], rate: float, told: Told) -> tuple[Figures, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
         total, weight = Figures(), self.objective.weight(items)
         for portion in portions(self.objective, items, BATCH_TOKENS):
+            if told.should_stop():
+                raise Interrupted
             loss, figures = self.objective.loss(self.reader, portion)
             if not math.isfinite(figures.loss):
                 raise Diverged("the loss", self.progress.step + 1)

@@ -80,10 +80,11 @@ class Lora:
         return self.adapter.parameters()
 
     def below(self, ids: Tensor) -> Tensor:
-        return self.transformer.run_trunk(ids)
+        return self.transformer.run_trunk(ids) if self.transformer.trunk_layers else ids
 
     def hidden(self, below: Tensor, lengths: Tensor) -> Tensor:
-        return self.transformer.run_top(below, self.adapter, lengths=lengths)
+        states = below if self.transformer.trunk_layers else self.transformer.embed(below)
+        return self.transformer.run_top(states, self.adapter, lengths=lengths)
 
     def head(self) -> Tensor:
         return self.transformer.head

@@ -24,7 +24,7 @@ from rlhf.training.tuning.fit import Fit
 from rlhf.training.tuning.objectives import Dpo, Objective, Supervised
 from rlhf.training.tuning.reading import Reader
 from rlhf.training.tuning.results import FILE, Results
-from rlhf.training.tuning.rows import Row, read_rows
+from rlhf.training.tuning.rows import NoRows, Row, read_rows
 from rlhf.training.tuning.telling import once
 
 WORDS = {
@@ -79,6 +79,8 @@ class Task:
 
     def fit(self) -> Fit:
         training, validation = self._objective(self.learnt), self._objective(self.back) if self.back else None
+        if not len(training):
+            raise NoRows(Path(self.directory["data"]))
         plan = choose(
             self.config,
             items=len(training),
