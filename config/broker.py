@@ -1,5 +1,7 @@
-"""Celery's broker of files, each of whose messages appears whole: kombu's own shows them while they are written, and a
-quick worker reads half of one."""
+"""Celery's broker of files, each of whose messages appears whole.
+
+kombu's own shows a message while it is being written, and a quick worker reads half of it.
+"""
 
 import os
 import uuid
@@ -18,12 +20,12 @@ DRAFT = ".draft"
 
 
 class Channel(filesystem.Channel):
-    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
+    def _put(self, queue: str, payload: Any, **kwargs: Any) -> None:  # type: ignore[override]  # its bases disagree
         name = f"{round(monotonic() * 1000)}_{uuid.uuid4()}.{queue}.msg"
         target = Path(self.data_folder_out) / name
         draft = target.with_name(name + DRAFT)
         try:
-            draft.write_bytes(dumps(message).encode())
+            draft.write_bytes(dumps(payload).encode())
             os.replace(draft, target)
         except OSError as error:
             raise ChannelError(f"Cannot add file {str(target)!r} to directory") from error
