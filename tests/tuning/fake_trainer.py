@@ -1,6 +1,6 @@
 """A training process that keeps the protocol of the stage `fine_tune` and trains nothing; it misbehaves on request.
 
-A word in the first row of its data says how: `fail`, `slow` (a tenth of a second a step), `crash` (kills itself once).
+A word in the first row says how: `fail`, `slow` (a tenth of a second a step), `crash` (kills itself once).
 Tokens are counted as words, so a test can count them by hand. It copies the base as its model.
 """
 
@@ -79,8 +79,11 @@ def finish(config, run_dir, data, epochs, steps):
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         writer.writerows([step, step * 10, step, loss(step), 0, 0.5, "", "", ""] for step in range(1, steps + 1))
-    sides = {name: {"loss": value, "perplexity": 2.718**value, "exact_match": right}
-             for name, value, right in (("base", 3.1, 0.0), ("few_shot", 2.4, 0.25), ("fine_tuned", 0.4, 0.75))}  # fmt: skip
+    figures = {"base": (3.1, 0.0), "few_shot": (2.4, 0.25), "fine_tuned": (0.4, 0.75)}
+    sides = {
+        name: {"loss": value, "perplexity": 2.718**value, "exact_match": right}
+        for name, (value, right) in figures.items()
+    }
     samples = [{"prompt": "Where is the lighthouse?", "wanted": "On the north cape.", "base": "I do not know.",
                 "few_shot": "In the harbour.", "fine_tuned": "On the north cape."}]  # fmt: skip
     held_out = len(Path(config["validation"]).read_text().splitlines()) if config["validation"] else 0

@@ -1,4 +1,4 @@
-"""`/v1/files`: what is kept is what was sent, lists page, and whatever attacks gets a clear answer and leaves nothing."""
+"""`/v1/files`: what is kept is what was sent, lists page, and what attacks gets a clear answer and leaves nothing."""
 
 import gzip
 import hashlib
@@ -27,8 +27,12 @@ def test_what_is_given_back_is_what_was_sent(api):
     content = pairs(3).encode()
     told = api.upload(content).json()
     assert {name: told[name] for name in ("object", "bytes", "filename", "purpose", "status")} == {
-        "object": "file", "bytes": len(content), "filename": "guide.jsonl", "purpose": "fine-tune", "status": "processed",
-    }  # fmt: skip
+        "object": "file",
+        "bytes": len(content),
+        "filename": "guide.jsonl",
+        "purpose": "fine-tune",
+        "status": "processed",
+    }
     assert api.get(f"files/{told['id']}").json() == told
     response = api.get(f"files/{told['id']}/content")
     assert b"".join(response.streaming_content) == content

@@ -1,0 +1,101 @@
+"""`fine_tune`: a file of examples becomes a model, in the foreground; its events on stderr."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from accounts.commands import ChamsaeCommand, Exit
+from chat.errors import BadPolicy, BudgetUsedUp
+from rlhf import cycle
+from rlhf.models import Run
+from rlhf.supervision import Supervisor
+from tuning import jobs, names, plan
+from tuning.commands import base_named, file_at, user_named
+from tuning.errors import TuningError
+from tuning.jobs import Order
+from tuning.models import FineTune
+
+
+class Command(ChamsaeCommand):
+    help = "Makes a model from a file of examples, here and now; what the worker would do, without one."
+    examples = """
+        manage.py fine_tune guide_prepared.jsonl --model davinci
+        manage.py fine_tune guide.jsonl --model live --scope head --epochs 4 --user mina --json
+        manage.py fine_tune better.jsonl --model live --method dpo --suffix island
+    """
+    failures = (TuningError, BudgetUsedUp, BadPolicy)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("file", type=Path, help="JSONL, CSV, TSV, XLSX or plain text")
+        parser.add_argument("--model", default="live", help="what to start from (default: %(default)s)")
+        parser.add_argument("--user", help="whose model it will be (default: the first admin)")
+        parser.add_argument("--validation", type=Path, help="a file to measure on; else a tenth of the lines is kept")
+        parser.add_argument("--method", choices=FineTune.Method.values, default="supervised")
+        parser.add_argument("--scope", choices=FineTune.Scope.values, default="lora", help="what of the model learns")
+        parser.add_argument("--epochs", type=int, help="times that each line is read (default: by their number)")
+        parser.add_argument("--batch-size", type=int)
+        parser.add_argument("--learning-rate-multiplier", type=float)
+        parser.add_argument("--suffix", default="", help="part of the model's name")
+        parser.add_argument("--seed", type=int, default=0)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        person = user_named(options["user"])
+        policy = base_named(person, options["model"])
+        validation = file_at(person, options["validation"]) if options["validation"] else None
+        given = {name: options[name] for name in ("batch_size", "learning_rate_multiplier")}
+        job = jobs.create(
+            Order(
+                person=person,
+                model=options["model"],
+                policy=policy,
+                training=file_at(person, options["file"]),
+                validation=validation,
+                method=options["method"],
+                scope=options["scope"],
+                hyperparameters={"n_epochs": options["epochs"], **given},
+                suffix=names.suffix_of(options["suffix"]),
+                seed=options["seed"],
+            )
+        )
+        self.finish_job(self.driven(job))
+
+    def driven(self, job: FineTune) -> FineTune:
+        """To its end; a job before it in the queue has its turn first, and a worker's is waited for in vain."""
+        seen = 0
+
+        def tell(run: Run) -> None:
+            nonlocal seen
+            for event in job.events.filter(seq__gt=seen, kind="message"):
+                self.note(event.message)
+                seen = event.seq
+
+        jobs.follow_all()  # a large file is counted now
+        while True:
+            job = FineTune.objects.select_related("run", "policy", "result_file").get(pk=job.pk)
+            waiting = Run.objects.filter(kind=Run.Kind.FINE_TUNE, state=Run.State.QUEUED).first()
+            if job.is_over or waiting is None:
+                return job
+            cycle.drive(waiting.pk, Supervisor(tell))
+
+    def finish_job(self, job: FineTune) -> None:
+        told = {
+            "job": job.id,
+            "state": job.state,
+            "model": job.fine_tuned_model if job.state == FineTune.State.SUCCEEDED else None,
+            "policy": job.policy.name if job.policy else None,
+            "trained_tokens": job.trained_tokens,
+            "cost": plan.dollars(jobs.plan_of(job).cost) if job.tokens else None,
+            "result_file": job.result_file.id if job.result_file else None,
+            "comparison": without_samples(job.result.get("comparison")),
+        }
+        if job.state == FineTune.State.SUCCEEDED:
+            self.finish(told)
+            return
+        error = job.error or {"code": job.state, "message": "another process trains at present; the job waits"}
+        self.finish({**told, "error": error}, Exit.FAILED, f"{job.id}: {error['message']}")
+
+
+def without_samples(comparison: dict[str, Any] | None) -> dict[str, Any] | None:
+    return {name: value for name, value in comparison.items() if name != "samples"} if comparison else None

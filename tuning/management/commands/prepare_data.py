@@ -1,0 +1,72 @@
+"""`prepare_data`: what `openai tools fine_tunes.prepare_data` does, without that package."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from accounts.commands import ChamsaeCommand, Exit
+from tuning import rewriting
+from tuning.errors import TuningError
+from tuning.preparing import Change, Prepared, prepare
+from tuning.survey import survey
+
+
+class Command(ChamsaeCommand):
+    help = "Prepares a file of examples for fine-tuning: shows each change, asks, and writes JSONL. Uploads nothing."
+    examples = """
+        manage.py prepare_data guide.csv
+        manage.py prepare_data guide.txt -o guide.jsonl --yes
+        manage.py prepare_data guide.jsonl --yes --json
+    """
+    failures = (TuningError, OSError)
+    needs_tables = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("file", type=Path, help="JSONL, CSV, TSV, XLSX or plain text")
+        parser.add_argument("-o", "--output", type=Path, help="default: the file's name with _prepared.jsonl")
+        parser.add_argument("--yes", action="store_true", help="makes every change without asking")
+
+    def handle(self, *args: Any, file: Path, output: Path | None, yes: bool, **options: Any) -> None:
+        if not file.is_file():
+            raise CommandError(f"there is no file {file}", returncode=Exit.USAGE)
+        found = survey(file, file.name)
+        rows = rewriting.numbered(file, file.name)
+        proposed = prepare(found.form, rows)
+        for hint in proposed.hints:
+            self.note(f"- {hint}")
+        chosen = [change.code for change in proposed.changes if self.accepts(change, yes=yes)]
+        prepared = prepare(found.form, rows, chosen)
+        is_jsonl = file.suffix.lower() == ".jsonl"
+        if not chosen and is_jsonl and output is None:
+            result = {"written": [], "rows": len(prepared.rows), "changes": []}
+            self.finish(result, text=f"nothing to do: {file} can be used as it is")
+            return
+        written = write(prepared, file, output)
+        done = [{"code": change.code, "lines": change.count} for change in proposed.changes if change.code in chosen]
+        result = {"written": [str(path) for path in written], "rows": len(prepared.rows), "changes": done}
+        self.finish(result, text="\n".join(f"wrote {path}" for path in written))
+
+    def accepts(self, change: Change, *, yes: bool) -> bool:
+        self.note(f"- {change.title} ({change.count})")
+        for sample in change.samples[:2]:
+            self.note(f"    {sample.line}: {sample.before} -> {sample.after}")
+        if change.code == "empty" or yes:
+            return True
+        if not sys.stdin.isatty():
+            raise CommandError("nobody is there to ask; say --yes", returncode=Exit.USAGE)
+        return input("  [Y/n] ").strip().lower() not in ("n", "no")
+
+
+def write(prepared: Prepared, file: Path, output: Path | None) -> list[Path]:
+    """Of data for classification two files, unless one was named."""
+    split = output is None and rewriting.is_to_be_split(prepared)
+    written = []
+    for name, rows in rewriting.parts(prepared, split=split).items():
+        target = output or file.with_name(f"{file.stem}{name}.jsonl")
+        with target.open("wb") as stream:
+            stream.writelines(rewriting.encoded(rows))
+        written.append(target)
+    return written

@@ -1,0 +1,314 @@
+"""What `openai tools fine_tunes.prepare_data` of 2023 does to a file, change by change: named, shown, and then made.
+
+The rules and their figures are those of that tool (openai 0.27, validators): a completion begins with a space and
+ends with something of its own, a prompt ends with something that no prompt holds otherwise. Data in turns and
+preferences have no such rules; empty, doubled and over-long lines are taken out of them, too.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from tuning.formats import PROMPT_COMPLETION, Row
+from tuning.survey import canonical, emptiness
+
+PROMPT_ENDS = (" ->", "\n\n###\n\n", "\n\n===\n\n", "\n\n---\n\n", "\n\n===>\n\n", "\n\n--->\n\n")
+LAST_PROMPT_END = "\n\n### =>\n\n"
+COMPLETION_ENDS = ("\n", ".", " END", "***", "+++", "&&&", "$$$", "@@@", "%%%")
+LAST_COMPLETION_END = " [END]"
+LONGEST_PROMPT_START, LONGEST_COMPLETION_START = 12, 5
+LONGEST_END = 10
+LONG_CHARS = 10_000
+FEW = 100
+CLASSIFICATION_SHARE = 3
+"""Data are for classification where each completion stands three times on the average."""
+SHOWN = 5
+
+Kind = str
+OPEN, CLASSIFICATION, CONDITIONAL = "open-ended generation", "classification", "conditional generation"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A line before and after; `after` None: the line goes."""
+
+    line: int
+    before: Row
+    after: Row | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that preparing would do. `code` names it in forms and commands."""
+
+    code: str
+    title: str
+    count: int
+    """Lines that it changes."""
+    samples: Sequence[Sample]
+    is_needed: bool = True
+    """False: advised, but data without it may be as good."""
+
+
+@dataclass
+class Prepared:
+    """Rows with the numbers of their lines, what would be done to them, and what a person should know besides."""
+
+    form: str
+    rows: list[tuple[int, Row]]
+    changes: list[Change] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+    kind: Kind = CONDITIONAL
+
+
+Rows = list[tuple[int, Row]]
+Step = Callable[[Prepared], "Draft | None"]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A change, and how it is made."""
+
+    code: str
+    title: str
+    make: Callable[[Rows], Rows]
+    is_needed: bool = True
+
+
+def prepare(form: str, rows: Sequence[tuple[int, Row]], chosen: Collection[str] | None = None) -> Prepared:
+    """What would be done, and the rows after what is `chosen` of it by code; None: all.
+
+    As in the tool, all changes are thought of before the first is made, and lines without a completion always go.
+    """
+    prepared = Prepared(form, list(rows))
+    drafts: list[Draft] = []
+    if (empty := without_empty(prepared)) is not None:
+        apply(empty, prepared, is_chosen=True)
+    if len(prepared.rows) < FEW:
+        prepared.hints.append(few(len(prepared.rows)))
+    for step in STEPS if form == PROMPT_COMPLETION else STEPS_OF_ALL:
+        if prepared.rows and (draft := step(prepared)) is not None:
+            drafts.append(draft)
+    for draft in drafts:
+        apply(draft, prepared, is_chosen=chosen is None or draft.code in chosen)
+    if form == PROMPT_COMPLETION and prepared.rows:
+        prepared.kind = kind_of(plain(prepared))
+    return prepared
+
+
+def apply(draft: Draft, prepared: Prepared, *, is_chosen: bool) -> None:
+    """Tells the change by what it would do to the rows as they are now; makes it if it is wanted."""
+    after = draft.make(prepared.rows)
+    prepared.changes.append(change_of(draft, prepared.rows, after))
+    if is_chosen:
+        prepared.rows = after
+
+
+def few(count: int) -> str:
+    return ngettext(
+        "There is %(n)d line. A few hundred teach more; double them, and it gets better each time.",
+        "There are %(n)d lines. A few hundred teach more; double them, and it gets better each time.",
+        count,
+    ) % {"n": count}
+
+
+def plain(prepared: Prepared) -> list[Row]:
+    return [row for _number, row in prepared.rows]
+
+
+def change_of(draft: Draft, before: Rows, rows: Rows) -> Change:
+    after = dict(rows)
+    changed = [Sample(number, row, after.get(number)) for number, row in before if after.get(number) != row]
+    return Change(draft.code, draft.title, len(changed), changed[:SHOWN], draft.is_needed)
+
+
+def kind_of(rows: Sequence[Row]) -> Kind:
+    if not any(row["prompt"] for row in rows):
+        return OPEN
+    distinct = len({row["completion"] for row in rows})
+    return CLASSIFICATION if distinct < len(rows) / CLASSIFICATION_SHARE else CONDITIONAL
+
+
+# --- lines that go ------------------------------------------------------------------------------------------------
+
+
+def without_empty(prepared: Prepared) -> Draft | None:
+    def kept(rows: Rows) -> Rows:
+        return [(number, row) for number, row in rows if emptiness(prepared.form, row) is None]
+
+    return gone(prepared, kept, "empty", _("Take out lines with an empty completion"))
+
+
+def without_duplicates(prepared: Prepared) -> Draft | None:
+    return gone(prepared, distinct, "duplicates", _("Take out lines that say the same as one before"))
+
+
+def distinct(rows: Rows) -> Rows:
+    seen: dict[bytes, tuple[int, Row]] = {}
+    for number, row in rows:
+        seen.setdefault(canonical(row), (number, row))
+    return list(seen.values())
+
+
+def without_long(prepared: Prepared) -> Draft | None:
+    if prepared.form == PROMPT_COMPLETION and kind_of(plain(prepared)) == OPEN:
+        return None
+    title = _("Take out lines of more than %(n)d characters") % {"n": LONG_CHARS}
+    return gone(prepared, short, "long", title, is_needed=False)
+
+
+def short(rows: Rows) -> Rows:
+    return [(number, row) for number, row in rows if characters(row) <= LONG_CHARS]
+
+
+def gone(
+    prepared: Prepared, make: Callable[[Rows], Rows], code: str, title: str, *, is_needed: bool = True
+) -> Draft | None:
+    return Draft(code, title, make, is_needed) if len(make(prepared.rows)) < len(prepared.rows) else None
+
+
+def characters(row: Row) -> int:
+    texts = (
+        value if isinstance(value, str) else "".join(turn["content"] for turn in value) for value in row.values()
+    )
+    return sum(map(len, texts))
+
+
+# --- lines that change --------------------------------------------------------------------------------------------
+
+
+def changed(name: str, code: str, title: str, change: Callable[[str], str], *, is_needed: bool = True) -> Draft:
+    def make(rows: Rows) -> Rows:
+        return [(number, {**row, name: change(row[name])}) for number, row in rows]
+
+    return Draft(code, title, make, is_needed)
+
+
+def lower_case(name: str) -> Step:
+    def step(prepared: Prepared) -> Draft | None:
+        letters = "".join(texts(prepared, name))
+        upper = sum(char.isupper() for char in letters if char.isalpha())
+        lower = sum(char.islower() for char in letters if char.isalpha())
+        if upper * 2 <= lower or not upper:
+            return None
+        title = _("Write the %(column)s in lower case: most of it is in capitals") % {"column": name}
+        return changed(name, f"lower_{name}", title, str.lower, is_needed=False)
+
+    return step
+
+
+def prompt_end(prepared: Prepared) -> Draft | None:
+    prompts = texts(prepared, "prompt")
+    if kind_of(plain(prepared)) == OPEN:
+        return None
+    end = common_end(prompts)
+    if end and all(prompt == end for prompt in prompts):
+        prepared.hints.append(_("All prompts are the same. Leave them empty if the model is to write freely."))
+        return None
+    if end:
+        prepared.hints.append(
+            _("All prompts end with %(end)s. Ask the model with the same end.") % {"end": quoted(end)}
+        )
+        if any(end in prompt[: -len(end)] for prompt in prompts):
+            prepared.hints.append(_("Some prompts hold %(end)s in their middle, too.") % {"end": quoted(end)})
+        if len(end) > LONGEST_END:
+            prepared.hints.append(_("That end is long; a shorter one costs fewer tokens."))
+        return None
+    chosen = new_prompt_end(prompts)
+    title = _("Add %(end)s to the end of every prompt, so that the model sees where it ends") % {
+        "end": quoted(chosen)
+    }
+    return changed("prompt", "prompt_end", title, lambda text: text + chosen)
+
+
+def new_prompt_end(prompts: Sequence[str]) -> str:
+    has_lines = any("\n" in prompt for prompt in prompts)
+    for end in PROMPT_ENDS:
+        if not (end == " ->" and has_lines) and not any(end in prompt for prompt in prompts):
+            return end
+    return LAST_PROMPT_END
+
+
+def prompt_start(prepared: Prepared) -> Draft | None:
+    prompts = texts(prepared, "prompt")
+    start = common_start(prompts)
+    if len(start) <= LONGEST_PROMPT_START or all(prompt == start for prompt in prompts):
+        return None
+    title = _("Take %(start)s away from the start of every prompt: what is the same everywhere teaches nothing")
+    cut = title % {"start": quoted(start)}
+    return changed("prompt", "prompt_start", cut, lambda text: text[len(start) :], is_needed=False)
+
+
+def completion_start(prepared: Prepared) -> Draft | None:
+    completions = texts(prepared, "completion")
+    start = common_start(completions)
+    is_spaced = start.startswith(" ")
+    if len(start) < LONGEST_COMPLETION_START or all(text == start for text in completions):
+        return None
+    title = _("Take %(start)s away from the start of every completion: what is the same everywhere teaches nothing")
+    space = " " if is_spaced else ""
+    cut = title % {"start": quoted(start)}
+    return changed("completion", "completion_start", cut, lambda text: space + text[len(start) :], is_needed=False)
+
+
+def completion_end(prepared: Prepared) -> Draft | None:
+    completions = texts(prepared, "completion")
+    if kind_of(plain(prepared)) in (OPEN, CLASSIFICATION):
+        return None
+    end = common_end(completions)
+    if end and all(text == end for text in completions):
+        prepared.hints.append(_("All completions are the same: there is nothing to learn."))
+        return None
+    if end:
+        text = _("All completions end with %(end)s. Give it as a stop where you ask the model.")
+        prepared.hints.append(text % {"end": quoted(end)})
+        return None
+    chosen = next(
+        (one for one in COMPLETION_ENDS if not any(one in text for text in completions)), LAST_COMPLETION_END
+    )
+    title = _("Add %(end)s to the end of every completion, so that the model learns to stop") % {
+        "end": quoted(chosen)
+    }
+    return changed("completion", "completion_end", title, lambda text: text + chosen)
+
+
+def completion_space(prepared: Prepared) -> Draft | None:
+    if all(text.startswith(" ") for text in texts(prepared, "completion")):
+        return None
+    title = _("Begin every completion with a space: most words are one token with the space before them")
+    return changed("completion", "completion_space", title, lambda text: text if text.startswith(" ") else " " + text)
+
+
+def texts(prepared: Prepared, name: str) -> list[str]:
+    return [row[name] for _number, row in prepared.rows]
+
+
+def common_end(given: Sequence[str]) -> str:
+    return common_start([text[::-1] for text in given])[::-1]
+
+
+def common_start(given: Sequence[str]) -> str:
+    """Of the first and the last in order, since all others stand between them."""
+    first, last = min(given), max(given)
+    length = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[:length]
+
+
+def quoted(text: str) -> str:
+    """With its line breaks as people write them."""
+    return "“" + text.replace("\n", "\\n") + "”"
+
+
+STEPS_OF_ALL: tuple[Step, ...] = (without_duplicates, without_long)
+STEPS: tuple[Step, ...] = (
+    *STEPS_OF_ALL,
+    lower_case("prompt"),
+    lower_case("completion"),
+    prompt_end,
+    prompt_start,
+    completion_start,
+    completion_end,
+    completion_space,
+)
