@@ -1,9 +1,11 @@
 """What happens to each request before its view: the language is chosen, and the permission table is asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from csp.constants import HEADER
 from csp.middleware import CSPMiddleware
 from csp.utils import build_policy
@@ -36,35 +38,68 @@ class ContentPolicyMiddleware(CSPMiddleware):  # type: ignore[misc]
         return response
 
 
-class LanguageMiddleware:
+class EitherWay:
+    """A middleware around sync views and async ones: whoever waits for an answer keeps no thread waiting."""
+
+    sync_capable = async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """The answer, or what is to be awaited for it."""
+        return self.later(request) if iscoroutinefunction(self) else self.now(request)
+
+    def now(self, request: HttpRequest) -> HttpResponseBase:
+        raise NotImplementedError
+
+    async def later(self, request: HttpRequest) -> HttpResponseBase:
+        raise NotImplementedError
+
+
+class LanguageMiddleware(EitherWay):
     """The language that the person chose (cookie), else what the browser asks for."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
+    def now(self, request: HttpRequest) -> HttpResponseBase:
+        with self._speaking(request):
+            response: HttpResponseBase = self.get_response(request)
+        return self._told(request, response)
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    async def later(self, request: HttpRequest) -> HttpResponseBase:
+        with self._speaking(request):
+            response: HttpResponseBase = await self.get_response(request)
+        return self._told(request, response)
+
+    @contextmanager
+    def _speaking(self, request: HttpRequest) -> Iterator[None]:
         chosen = request.COOKIES.get(LANGUAGE_COOKIE, "")
         if not translation.check_for_language(chosen) or chosen not in ("en", "ko"):
             chosen = translation.get_language_from_request(request)
         with translation.override(chosen):
             request.LANGUAGE_CODE = chosen
-            response = self.get_response(request)
-        response.setdefault("Content-Language", chosen)
+            yield
+
+    def _told(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        response.setdefault("Content-Language", request.LANGUAGE_CODE)
         patch_vary_headers(response, ("Accept-Language", "Cookie"))
         return response
 
 
-class PermissionMiddleware:
+class PermissionMiddleware(EitherWay):
     """Refuses a route to whoever the table does not name: 302 to sign-in for the anonymous, 403 for the rest."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
+    def now(self, request: HttpRequest) -> HttpResponseBase:
+        response: HttpResponseBase = self.get_response(request)
+        return not_found(request) if self._is_lost(request, response) else response
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        response = self.get_response(request)
-        if settings.DEBUG and response.status_code == 404 and request.resolver_match is None:
-            return page_not_found(request, Http404())
-        return response
+    async def later(self, request: HttpRequest) -> HttpResponseBase:
+        response: HttpResponseBase = await self.get_response(request)
+        return await sync_to_async(not_found)(request) if self._is_lost(request, response) else response
+
+    def _is_lost(self, request: HttpRequest, response: HttpResponseBase) -> bool:
+        return settings.DEBUG and response.status_code == 404 and request.resolver_match is None
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
@@ -91,3 +126,7 @@ class PermissionMiddleware:
         said = ("%s: %s", response.reason_phrase, request.path)
         log_response(*said, response=response, request=request, exception=exception)
         return response
+
+
+def not_found(request: HttpRequest) -> HttpResponse:
+    return page_not_found(request, Http404())

@@ -107,19 +107,26 @@ def checked(values: dict[str, Any], model: type[M]) -> M:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = first.get("ctx", {}).get("param") or place_of(first["loc"], given)
+        first = most_telling(error.errors(include_url=False))
+        where = first.get("ctx", {}).get("param") or place_of(first, given)
         raise bad(f"{where}: {first['msg']}" if where else str(first["msg"]), where or None) from error
 
 
-def place_of(path: Sequence[int | str], values: Any) -> str:
+def most_telling(errors: list[Any]) -> Any:
+    """Of the first thing that is wrong; where it may be one of several kinds, of the one that it came closest to."""
+    of_the_first = [error for error in errors if error["loc"][:1] == errors[0]["loc"][:1]]
+    return max(of_the_first, key=lambda error: len(error["loc"]))
+
+
+def place_of(error: Any, values: Any) -> str:
     """Of an error, as in `messages.0.role`: without the names that pydantic gives to the members of a union."""
     found: list[str] = []
+    path, is_missing = error["loc"], error["type"] == "missing"
     for depth, part in enumerate(path):
         is_there = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int)
         if is_there:
-            values = values[part]  # type: ignore[index]
-        elif not (isinstance(values, dict) and depth == len(path) - 1):
+            values = values[part]
+        elif not (is_missing and depth == len(path) - 1):
             continue
         found.append(str(part))
     return ".".join(found)

@@ -6,13 +6,14 @@ A session's cookie opens nothing here, so no other site can ask in a person's na
 import logging
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import translation
 
 from accounts import keys
+from accounts.middleware import EitherWay
 from accounts.models import ApiKey
 from accounts.permissions import roles_for
 from accounts.roles import Role
@@ -27,19 +28,20 @@ OPEN = "open"
 log = logging.getLogger(__name__)
 
 
-class ApiMiddleware:
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+class ApiMiddleware(EitherWay):
+    def now(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith(PATH):
-            return self.get_response(request)
-        request.user = AnonymousUser()
-        request.request_id = f"req_{uuid.uuid4().hex}"  # type: ignore[attr-defined]
+            return cast(HttpResponseBase, self.get_response(request))
         with translation.override("en"):
-            response = self.get_response(request)
-        response["x-request-id"] = request.request_id  # type: ignore[attr-defined]
-        return response
+            response: HttpResponseBase = self.get_response(_begun(request))
+        return _marked(request, response)
+
+    async def later(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path_info.startswith(PATH):
+            return cast(HttpResponseBase, await self.get_response(request))
+        with translation.override("en"):
+            response: HttpResponseBase = await self.get_response(_begun(request))
+        return _marked(request, response)
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
@@ -72,6 +74,19 @@ class ApiMiddleware:
         log.exception("%s %s", request.method, request.path_info, exc_info=exception)
         message = f"The server failed on this request. Its id is {request.request_id}."  # type: ignore[attr-defined]
         return answer(ApiError(message, 500, "server_error"))
+
+
+def _begun(request: HttpRequest) -> HttpRequest:
+    """Nobody's yet, whatever session its cookie names."""
+    request.user = AnonymousUser()
+    request.request_id = f"req_{uuid.uuid4().hex}"  # type: ignore[attr-defined]
+    return request
+
+
+def _marked(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    response["x-request-id"] = request.request_id  # type: ignore[attr-defined]
+    response.setdefault("Content-Language", "en")
+    return response
 
 
 def key_in(request: HttpRequest) -> ApiKey:

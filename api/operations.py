@@ -22,7 +22,7 @@ Schema = Mapping[str, Any]
 """JSON Schema of 2020-12, as OpenAPI 3.1 has it."""
 
 UNASKED = (401, 403, 429, 500)
-"""Statuses of every address that needs a key: no key, one that may not, too many requests, a failure of the server."""
+"""Statuses of every address that needs a key: none, one that may not, too many requests, a failure of the server."""
 MEANINGS = {
     400: "Something in the request is wrong; `param` names it.",
     401: "No key, or one that does not exist or was revoked.",
@@ -31,6 +31,7 @@ MEANINGS = {
     405: "The address does not know this method.",
     409: "It is in a state in which this can't be done.",
     413: "The body is too large.",
+    415: "The address does not take a body of this kind.",
     429: "Too many requests, a full queue, or a spent budget; `Retry-After` says in how many seconds to ask again.",
     500: "The server failed; its log knows the request by its id.",
     503: "No engine answers at present; `Retry-After` says in how many seconds to ask again.",

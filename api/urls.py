@@ -2,12 +2,103 @@
 
 from django.urls import include, path
 
-from api.views import missing
+from api.http import endpoint
+from api.middleware import OPEN
+from api.views import (
+    aliases,
+    chat,
+    completions,
+    description,
+    files,
+    fine_tunes,
+    fine_tuning,
+    missing,
+    models,
+    organization,
+    page,
+)
 
 v1 = [
+    path("models", endpoint(scope="models", GET=models.listing), name="models"),
+    path("models/<path:model>", endpoint(scope="models", GET=models.retrieve, DELETE=models.delete), name="model"),
+    path("chat/completions", endpoint(scope="completions", POST=chat.chat_completions), name="chat_completions"),
+    path("completions", endpoint(scope="completions", POST=completions.completions), name="completions"),
+    path("engines", endpoint(scope="models", GET=models.engines), name="engines"),
+    path(
+        "engines/<path:model>/completions",
+        endpoint(scope="completions", POST=completions.engine_completions),
+        name="engine_completions",
+    ),
+    path("engines/<path:model>", endpoint(scope="models", GET=models.engine), name="engine"),
+    path(
+        "organization/usage/completions", endpoint(scope="admin", GET=organization.usage), name="organization_usage"
+    ),
+    path("organization/costs", endpoint(scope="admin", GET=organization.costs), name="organization_costs"),
+    path("files", endpoint(scope="files", GET=files.listing, POST=files.upload), name="files"),
+    path("files/<path:file_id>/content", endpoint(scope="files", GET=files.content), name="file_content"),
+    path("files/<path:file_id>", endpoint(scope="files", GET=files.retrieve, DELETE=files.delete), name="file"),
+    path(
+        "fine_tuning/jobs",
+        endpoint(scope="fine_tuning", GET=fine_tuning.listing, POST=fine_tuning.create),
+        name="fine_tuning_jobs",
+    ),
+    path(
+        "fine_tuning/jobs/<str:job_id>",
+        endpoint(scope="fine_tuning", GET=fine_tuning.retrieve),
+        name="fine_tuning_job",
+    ),
+    path(
+        "fine_tuning/jobs/<str:job_id>/cancel",
+        endpoint(scope="fine_tuning", POST=fine_tuning.cancel),
+        name="cancel_fine_tuning_job",
+    ),
+    path(
+        "fine_tuning/jobs/<str:job_id>/pause",
+        endpoint(scope="fine_tuning", POST=fine_tuning.pause),
+        name="pause_fine_tuning_job",
+    ),
+    path(
+        "fine_tuning/jobs/<str:job_id>/resume",
+        endpoint(scope="fine_tuning", POST=fine_tuning.resume),
+        name="resume_fine_tuning_job",
+    ),
+    path(
+        "fine_tuning/jobs/<str:job_id>/events",
+        endpoint(scope="fine_tuning", GET=fine_tuning.events),
+        name="fine_tuning_events",
+    ),
+    path(
+        "fine_tuning/jobs/<str:job_id>/checkpoints",
+        endpoint(scope="fine_tuning", GET=fine_tuning.checkpoints),
+        name="fine_tuning_checkpoints",
+    ),
+    path(
+        "fine-tunes", endpoint(scope="fine_tuning", GET=fine_tunes.listing, POST=fine_tunes.create), name="fine_tunes"
+    ),
+    path(
+        "fine-tunes/<str:job_id>/events",
+        endpoint(scope="fine_tuning", GET=fine_tunes.events),
+        name="fine_tune_events",
+    ),
+    path(
+        "fine-tunes/<str:job_id>/cancel",
+        endpoint(scope="fine_tuning", POST=fine_tunes.cancel),
+        name="cancel_fine_tune",
+    ),
+    path(
+        "fine-tunes/<str:job_id>",
+        endpoint(scope="fine_tuning", GET=fine_tunes.retrieve, DELETE=fine_tunes.delete),
+        name="fine_tune",
+    ),
+    path("openapi.json", endpoint(scope=OPEN, GET=description.document), name="openapi"),
+    path("", missing.missing, name="root"),
     path("<path:rest>", missing.missing, name="missing"),
 ]
 
 urlpatterns = [
     path("v1/", include((v1, "v1"))),
+    path("api/", page.api_page, name="api_page"),
+    path("site/aliases/", aliases.alias_list, name="aliases"),
+    path("site/aliases/<int:alias_id>/", aliases.change_alias, name="change_alias"),
+    path("site/aliases/<int:alias_id>/remove/", aliases.remove_alias, name="remove_alias"),
 ]

@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 def wrong(param: str, message: str) -> PydanticCustomError:
     """For what several parameters together make wrong: api.http names this one."""
-    return PydanticCustomError("wrong", message, {"param": param})  # type: ignore[arg-type]
+    return PydanticCustomError("wrong", message, {"param": param})
 
 
 class Request(BaseModel):

@@ -8,7 +8,7 @@ from api.middleware import OPEN
 
 
 @csrf_exempt
-def missing(request: HttpRequest, rest: str) -> HttpResponse:
+def missing(request: HttpRequest, rest: str = "") -> HttpResponse:
     return answer(unknown("address", f"{request.method} /v1/{rest}"))
 
 

@@ -8,8 +8,10 @@ from django.contrib.auth.models import Group
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import NoReverseMatch, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
-from accounts.models import User
+from accounts import keys
+from accounts.models import ApiKey, User
 from accounts.permissions import TABLE, roles_for
 from accounts.roles import ABOVE, GROUPS, Role
 from chat.routing import websocket_urlpatterns
@@ -20,6 +22,7 @@ SAMPLES = {
     "UUIDConverter": uuid.UUID(int=1),
     "SlugConverter": "none",
     "StringConverter": "none",
+    "PathConverter": "none",
 }
 WRITES = re.compile(r'^\s*(INSERT INTO|UPDATE|DELETE FROM)\s+"?(?!django_session)', re.IGNORECASE)
 MAY_WRITE_ON_GET: dict[str, str] = {}
@@ -71,11 +74,12 @@ def test_a_route_that_the_table_does_not_know_is_nobody_s():
 
 @pytest.fixture
 def as_role(db, client):
-    """Signs the client in as somebody of this role."""
+    """Signs the client in as somebody of this role, with a key for the API, whose sessions open nothing."""
     seed.load()
 
     def sign_in(role):
         client.logout()
+        client.defaults.pop("HTTP_AUTHORIZATION", None)
         if role is Role.ANONYMOUS:
             return client
         user, is_new = User.objects.get_or_create(username=f"a-{role.value}")
@@ -84,6 +88,9 @@ def as_role(db, client):
         if role is Role.ADMIN:
             User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
         client.force_login(user)
+        key, secret = keys.make(user, "test", scopes=["admin"] if role is Role.ADMIN else ())
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=timezone.now())
+        client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
         return client
 
     return sign_in

@@ -1,0 +1,59 @@
+"""The page on which admins say which model programs get by which name."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.own_account import person
+from api import aliases
+from api.forms import AliasForm, NewAliasForm
+from api.models import Alias
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def alias_list(request: HttpRequest) -> HttpResponse:
+    """The table; a POST adds a row."""
+    who = person(request)
+    form = NewAliasForm(who, request.POST if request.method == "POST" else None)
+    if form.is_bound and form.is_valid():
+        name = form.cleaned_data["name"]
+        try:
+            aliases.add(name, form.cleaned_data["policy"], actor=who)
+        except aliases.NameTaken:
+            form.add_error("name", _("There is such an alias already: change it in the table."))
+        else:
+            messages.success(request, _("Programs may ask for “%(name)s” from now on.") % {"name": name})
+            return redirect("aliases")
+    return table(request, new=form)
+
+
+@require_POST
+def change_alias(request: HttpRequest, alias_id: int) -> HttpResponse:
+    alias, who = get_object_or_404(Alias, pk=alias_id), person(request)
+    form = AliasForm(who, request.POST, alias=alias)
+    if not form.is_valid():
+        return table(request, bound=form)
+    aliases.change(alias, form.cleaned_data["policy"], actor=who)
+    messages.success(request, _("“%(name)s” means another model from the next request on.") % {"name": alias.name})
+    return redirect("aliases")
+
+
+@require_POST
+def remove_alias(request: HttpRequest, alias_id: int) -> HttpResponse:
+    alias = get_object_or_404(Alias, pk=alias_id)
+    aliases.remove(alias, actor=person(request))
+    messages.success(request, _("“%(name)s” is no name of a model any more.") % {"name": alias.name})
+    return redirect("aliases")
+
+
+def table(request: HttpRequest, new: NewAliasForm | None = None, bound: AliasForm | None = None) -> HttpResponse:
+    who = person(request)
+    rows = [
+        bound if bound and bound.alias == alias else AliasForm(who, alias=alias)
+        for alias in Alias.objects.select_related("policy")
+    ]
+    is_refused = bound is not None or bool(new and new.is_bound)
+    context = {"rows": rows, "new": new or NewAliasForm(who)}
+    return render(request, "api/aliases.html", context, status=400 if is_refused else 200)

@@ -1,0 +1,47 @@
+"""`/v1/chat/completions`."""
+
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+
+from api import chatting, names, sse
+from api.http import key_of, person_of, read
+from api.operations import operation
+from api.schemas.chat import ChatCompletion, ChatRequest
+from chat.asking import Question
+
+EXAMPLE = {
+    "model": "live",
+    "messages": [{"role": "user", "content": "Why is the sky blue?"}],
+    "max_completion_tokens": 32,
+}
+
+
+@operation(
+    "Answer a conversation",
+    tag="Completions",
+    description="The next message of a conversation. What does not fit the model's context is refused, not cut off. "
+    "Messages and answers pass the guards of this site; an answer that one stops ends with `content_filter`.",
+    request=ChatRequest,
+    request_example=EXAMPLE,
+    answer=ChatCompletion,
+    fails=(404, 503),
+    produces=("application/json", "text/event-stream"),
+)
+async def chat_completions(request: HttpRequest) -> HttpResponseBase:
+    asked = read(request, ChatRequest)
+    named = await database_sync_to_async(names.named)(person_of(request), asked.model)
+    wanted = asked.max_completion_tokens or asked.max_tokens or settings.CHAT_MAX_COMPLETION_TOKENS
+    question = Question(
+        person=person_of(request),
+        key=key_of(request),
+        policy=named.policy,
+        turns=asked.turns,
+        parameters=asked.parameters(wanted, (asked.top_logprobs or 0) if asked.logprobs else None),
+        n=asked.n,
+        names=[named.name],
+        shrinks=asked.max_completion_tokens is None and asked.max_tokens is None,
+    )
+    if asked.stream:
+        return await sse.stream(chatting.chunks(asked, question))
+    return JsonResponse(await chatting.whole(asked, question))

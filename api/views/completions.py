@@ -1,0 +1,57 @@
+"""`/v1/completions`, and the same at an engine's own address."""
+
+from channels.db import database_sync_to_async
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+
+from api import continuing, names, sse
+from api.http import key_of, person_of, read
+from api.operations import operation
+from api.prompts import Asker
+from api.schemas.completions import Completion, CompletionRequest, EngineRequest
+
+EXAMPLE = {"model": "live", "prompt": "Once upon a time", "max_tokens": 16}
+DESCRIPTION = (
+    "What follows a text, as it stands, without a chat's template. What does not fit the model's context is refused, "
+    "not cut off. Texts and completions pass the guards of this site; a completion that one stops ends with "
+    "`content_filter`."
+)
+
+
+@operation(
+    "Complete a text",
+    tag="Completions",
+    description=DESCRIPTION,
+    request=CompletionRequest,
+    request_example=EXAMPLE,
+    answer=Completion,
+    fails=(404, 503),
+    produces=("application/json", "text/event-stream"),
+)
+async def completions(request: HttpRequest) -> HttpResponseBase:
+    asked = read(request, CompletionRequest)
+    return await answered(request, asked, asked.model)
+
+
+@operation(
+    "Complete a text with one engine",
+    tag="Completions",
+    description="As `/completions`, with the model in the address.",
+    request=EngineRequest,
+    request_example={"prompt": "Once upon a time", "max_tokens": 16},
+    answer=Completion,
+    names={"model": "A model of `GET /v1/engines`."},
+    name_examples={"model": "live"},
+    fails=(404, 503),
+    produces=("application/json", "text/event-stream"),
+    is_legacy=True,
+)
+async def engine_completions(request: HttpRequest, model: str) -> HttpResponseBase:
+    return await answered(request, read(request, EngineRequest), model)
+
+
+async def answered(request: HttpRequest, asked: CompletionRequest, model: str) -> HttpResponseBase:
+    named = await database_sync_to_async(names.named)(person_of(request), model)
+    asker = Asker(person_of(request), key_of(request), named)
+    if asked.stream:
+        return await sse.stream(continuing.chunks(asked, asker))
+    return JsonResponse(await continuing.whole(asked, asker))

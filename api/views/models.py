@@ -1,0 +1,86 @@
+"""`/v1/models`, and `/v1/engines` as clients of 2023 call them."""
+
+from django.http import HttpRequest, JsonResponse
+
+from api import names
+from api.http import person_of
+from api.operations import operation
+from api.retiring import retire
+from api.schemas.models import Deleted, Engine, EngineList, Model, ModelList
+
+TAG = "Models"
+NAMES = {"model": "As the list tells it; a colon may be percent-encoded."}
+NAME_EXAMPLES = {"model": "live"}
+EXAMPLE = {"id": "live", "object": "model", "created": 1795502255, "owned_by": "chamsae"}
+ENGINE = {"id": "live", "object": "engine", "owner": "chamsae", "ready": True}
+
+
+@operation(
+    "List models",
+    tag=TAG,
+    description="Every name that your key may ask for: aliases, policies, your fine-tunes and those of your groups.",
+    answer=ModelList,
+    example={"object": "list", "data": [EXAMPLE]},
+)
+def listing(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"object": "list", "data": names.listed(person_of(request))})
+
+
+@operation(
+    "One model",
+    tag=TAG,
+    answer=Model,
+    example=EXAMPLE,
+    names=NAMES,
+    name_examples=NAME_EXAMPLES,
+    fails=(404, 503),
+)
+def retrieve(request: HttpRequest, model: str) -> JsonResponse:
+    return JsonResponse(names.model(person_of(request), model))
+
+
+@operation(
+    "Delete a fine-tune of your own",
+    tag=TAG,
+    description="From then on it answers nobody. What it wrote stays, and so does the bill.",
+    answer=Deleted,
+    example={"id": "ft:live:personal::9kXw2LQs", "object": "model", "deleted": True},
+    names=NAMES,
+    name_examples={"model": "no-such-model"},
+    fails=(400, 404),
+)
+def delete(request: HttpRequest, model: str) -> JsonResponse:
+    person = person_of(request)
+    retire(names.owned(person, model), actor=person)
+    return JsonResponse({"id": model, "object": "model", "deleted": True})
+
+
+@operation(
+    "List engines",
+    tag=TAG,
+    answer=EngineList,
+    example={"object": "list", "data": [ENGINE]},
+    is_legacy=True,
+)
+def engines(request: HttpRequest) -> JsonResponse:
+    told = [as_engine(model) for model in names.listed(person_of(request))]
+    return JsonResponse({"object": "list", "data": told})
+
+
+@operation(
+    "One engine",
+    tag=TAG,
+    answer=Engine,
+    example=ENGINE,
+    names=NAMES,
+    name_examples=NAME_EXAMPLES,
+    fails=(404, 503),
+    is_legacy=True,
+)
+def engine(request: HttpRequest, model: str) -> JsonResponse:
+    return JsonResponse(as_engine(names.model(person_of(request), model)))
+
+
+def as_engine(model: dict[str, object]) -> dict[str, object]:
+    """What models were called in 2023. Each is loaded when it is asked for, so each is ready."""
+    return {"id": model["id"], "object": "engine", "owner": model["owned_by"], "ready": True}
