@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.models import User
 from accounts.roles import Role
+from chat import policies
 from chat.engines.engine import Parameters
 from chat.errors import PolicyRetired
 from chat.models import Assistant, Conversation, Policy
@@ -44,9 +45,9 @@ def has_room(person: User) -> bool:
     return Assistant.objects.filter(owner=person, deleted_at=None).count() < MAX_OWN
 
 
-def named_policies() -> QuerySet[Policy]:
-    """Versions that an assistant may name."""
-    return Policy.objects.filter(retired_at=None)
+def named_policies(person: User) -> QuerySet[Policy]:
+    """Models that an assistant of the person may name; one for everybody only what is everybody's."""
+    return policies.visible_to(person)
 
 
 # --- changes ------------------------------------------------------------------------------------------------------
@@ -122,10 +123,10 @@ def parameters_of(assistant: Assistant | None) -> Parameters:
     return Parameters.from_json(default_parameters().to_json() | own)
 
 
-def named_policy(assistant: Assistant | None) -> Policy | None:
-    """The policy that has to write the replies; None: whichever is live. Raises PolicyRetired."""
+def named_policy(assistant: Assistant | None, person: User) -> Policy | None:
+    """The policy that has to write the person's replies; None: whichever is live. Raises PolicyRetired."""
     policy = assistant.policy if assistant else None
-    if policy is not None and policy.retired_at is not None:
+    if policy is not None and not policies.visible_to(person).filter(pk=policy.pk).exists():
         raise PolicyRetired(policy.name)
     return policy
 

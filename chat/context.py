@@ -38,9 +38,12 @@ class Shares:
         return self.instructions + self.examples + self.history + self.draft + self.form
 
 
-def shares(assistant: Assistant | None, history: Sequence[Turn], draft: str) -> Shares:
-    """Of the prompt that the draft would make for the policy that would answer. Raises PolicyRetired, BadPolicy."""
-    policy = assistants.named_policy(assistant) or Policy.objects.filter(is_live=True).first()
+def shares(assistant: Assistant | None, history: Sequence[Turn], draft: str, named: Policy | None = None) -> Shares:
+    """Of the prompt that the draft would make for the policy that would answer. Raises BadPolicy.
+
+    `named`: the one that has to answer; None: whichever is live.
+    """
+    policy = named or Policy.objects.filter(is_live=True).first()
     context, renderer = room_of(policy) if policy else (settings.CHAT_CONTEXT_TOKENS, None)
     completion_tokens = assistants.parameters_of(assistant).max_completion_tokens
     head = assistants.preamble(assistant)

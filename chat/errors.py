@@ -1,6 +1,7 @@
 """What can go wrong in the chat: each error knows its code, what to say and when to try again."""
 
 from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 Text = str | Promise
@@ -38,6 +39,18 @@ class TooLong(ChatError):
 class PreambleTooLong(TooLong):
     code = "preamble_too_long"
     message = _("The assistant's instructions and examples leave no room for a message in this model. Shorten them.")
+
+
+class ContextExceeded(TooLong):
+    """A program's prompt, of which nothing may be left out, and the completion it wants do not fit together."""
+
+    def __init__(self, context: int, prompt: int, completion: int) -> None:
+        super().__init__(f"{prompt} + {completion} > {context}")
+        words = _(
+            "This model's context holds {context} tokens; there are {prompt} in the prompt, and {completion} are "
+            "wanted for the completion. Shorten one of them."
+        )
+        self.message = format_lazy(words, context=context, prompt=prompt, completion=completion)
 
 
 class BadText(ChatError):

@@ -30,7 +30,7 @@ class Example:
 
 class PolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
     def label_from_instance(self, obj: Policy) -> str:
-        return f"{obj.name} · v{obj.version}"
+        return obj.label or f"{obj.name} · v{obj.version}"
 
 
 class LinesField(forms.CharField):
@@ -103,7 +103,41 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         label=gettext_lazy("Stop strings"),
         help_text=gettext_lazy("One a line. The reply ends before the first of them that it would write."),
     )
-    SAMPLING = ("temperature", "top_p", "max_completion_tokens", "seed", "stop")
+    top_k = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=1_000_000,
+        label="Top-k",
+        help_text=gettext_lazy("Draws from so many of the most probable words alone; 0 leaves none out."),
+    )
+    presence_penalty = forms.FloatField(
+        required=False,
+        min_value=-2,
+        max_value=2,
+        label=gettext_lazy("Presence penalty"),
+        help_text=gettext_lazy(
+            "Above 0, words that stand in the reply already become less probable, so that it comes to other things; "
+            "below 0, more probable."
+        ),
+    )
+    frequency_penalty = forms.FloatField(
+        required=False,
+        min_value=-2,
+        max_value=2,
+        label=gettext_lazy("Frequency penalty"),
+        help_text=gettext_lazy("The same for each time that a word stands there: against endless repetition."),
+    )
+    SAMPLING = (
+        "temperature",
+        "top_p",
+        "top_k",
+        "max_completion_tokens",
+        "presence_penalty",
+        "frequency_penalty",
+        "seed",
+        "stop",
+    )
+    WITH_DEFAULT = ("temperature", "top_p", "top_k", "max_completion_tokens", "presence_penalty", "frequency_penalty")
 
     class Meta:
         model = Assistant
@@ -126,12 +160,12 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         self.posted = data
         policies = self.fields["policy"]
         assert isinstance(policies, PolicyField)
-        policies.queryset = assistants.named_policies()
+        policies.queryset = assistants.named_policies(person)
         self.fields["max_completion_tokens"].widget.attrs["max"] = settings.CHAT_CONTEXT_TOKENS
-        for name in ("temperature", "top_p"):
+        for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty"):
             self.fields[name].widget.attrs["step"] = "any"
         defaults = assistants.default_parameters()
-        for name in self.SAMPLING[:3]:
+        for name in self.WITH_DEFAULT:
             self.fields[name].widget.attrs["placeholder"] = str(getattr(defaults, name))
         if not person.has_role(Role.ADMIN):
             del self.fields["is_shared"]
@@ -166,6 +200,9 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
+        policy = cleaned.get("policy")
+        if policy and cleaned.get("is_shared") and (policy.owner_id or policy.group_id):
+            self.add_error("policy", _("An assistant for everybody can only use a model that everybody may use."))
         for number, example in enumerate(self.examples, start=1):
             if example.is_empty:
                 continue

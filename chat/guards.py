@@ -10,12 +10,15 @@ Not checked is the sentence under way of a reply that its reader stops, who keep
 talker dies.
 """
 
+import asyncio
 import logging
 import re
+from collections.abc import Awaitable
 from functools import lru_cache
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db.utils import InterfaceError, OperationalError
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
@@ -27,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 WATCH = "chat.guards"
 """Stands for the guard that took too long, whichever it was."""
+LIMIT_S = 10.0
+"""A guard that takes longer over a reply has failed."""
 SENTENCE_END = re.compile(r"""[.!?…][)\]"'”’»*_`]*\s|[。！？]|\n""")
 LONGEST_UNCHECKED = 400
 """Characters after which a text without an end of a sentence is checked all the same."""
@@ -66,6 +71,15 @@ def check_reply(text: str, conversation: Conversation) -> None:
             raise
         except ChatError as error:
             raise Blocked(path, repr(error)) from error
+
+
+async def in_time(check: Awaitable[None]) -> None:
+    """Waits for a check that runs in a thread. Raises Blocked; GuardBroken where it takes longer than LIMIT_S."""
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            await check
+    except (TimeoutError, OperationalError, InterfaceError) as error:
+        raise GuardBroken(WATCH, repr(error)) from error
 
 
 def name_of(key: str) -> str:

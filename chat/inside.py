@@ -58,7 +58,7 @@ def ask(reply: Reply) -> TokenView:
     view = TokenView.objects.filter(reply=reply).first()
     if view is not None and view.state != State.FAILED:
         return view
-    if not _has_weights(reply.policy):
+    if not has_weights(reply.policy):
         raise NoLook if reply.policy is None or not reply.policy.directory else WeightsGone
     queued = TokenView.objects.filter(state=State.QUEUED)
     of_owner = queued.filter(reply__message__conversation__owner=reply.message.conversation.owner_id)
@@ -101,7 +101,7 @@ def _within(tokens: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
     return kept
 
 
-def _has_weights(policy: Policy | None) -> bool:
+def has_weights(policy: Policy | None) -> bool:
     if policy is None or not policy.directory:
         return False
     try:
@@ -171,7 +171,7 @@ def fail(reply: int, error: ChatError) -> None:
 
 def recording(parameters: Parameters, policy: Policy) -> Parameters:
     """The parameters with the log-probabilities that the site wants kept of policies whose weights are elsewhere."""
-    if not settings.CHAT_RECORD_LOGPROBS or _has_weights(policy):
+    if not settings.CHAT_RECORD_LOGPROBS or has_weights(policy):
         return parameters
     return replace(parameters, top_logprobs=settings.CHAT_RECORD_LOGPROBS)
 

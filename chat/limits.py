@@ -1,11 +1,14 @@
 """How much one person, and all together, may ask for: past a limit comes an error that says when to try again."""
 
 from django.conf import settings
+from django.utils import timezone
 
 from accounts import shared_cache
 from chat import waiting
-from chat.errors import QueueFull, RateLimited, TooManyReplies
-from chat.models import Reply
+from chat.errors import BudgetUsedUp, QueueFull, RateLimited, TooManyReplies
+from chat.models import Reply, Ticket
+from metering import budgets
+from metering.errors import BudgetSpent
 
 MINUTE_S = 60
 
@@ -17,10 +20,34 @@ def check_rate(user_id: int) -> None:
         raise RateLimited(retry_after_s=left_s)
 
 
+def check_budget(user_id: int, key_id: int | None = None) -> None:
+    """Raises BudgetUsedUp where the person, or the key that they ask with, has spent what they may."""
+    try:
+        budgets.check(user_id, key_id)
+    except BudgetSpent as error:
+        left_s = (error.until - timezone.now()).total_seconds() if error.until else None
+        raise BudgetUsedUp(f"{error.spent} of {error.limit}", retry_after_s=left_s) from error
+
+
 def check_room(user_id: int) -> None:
     """Raises TooManyReplies or QueueFull. Counts rows, so it belongs into the transaction that adds one."""
     mine = Reply.objects.filter(message__conversation__owner=user_id, state__in=Reply.LIVE)
     if mine.count() >= settings.CHAT_REPLIES_PER_USER:
         raise TooManyReplies
-    if Reply.objects.filter(state=Reply.State.QUEUED).count() >= settings.CHAT_QUEUE_LIMIT:
+    _check_queue()
+
+
+def check_room_for_ticket(user_id: int) -> None:
+    """The same for a request from outside, of which a person may have settings.API_CONCURRENCY at a time."""
+    mine = Ticket.objects.filter(user=user_id, lease_until__gt=timezone.now()).exclude(state=Ticket.State.ENDED)
+    if mine.count() >= settings.API_CONCURRENCY:
+        raise TooManyReplies
+    _check_queue()
+
+
+def _check_queue() -> None:
+    """Replies and tickets wait in one queue."""
+    replies = Reply.objects.filter(state=Reply.State.QUEUED).count()
+    tickets = Ticket.objects.filter(state=Ticket.State.QUEUED, lease_until__gt=timezone.now()).count()
+    if replies + tickets >= settings.CHAT_QUEUE_LIMIT:
         raise QueueFull(retry_after_s=waiting.seconds_to_room())

@@ -1,25 +1,32 @@
-"""Answers what people want to see inside of replies, one after the other, beside the talker's other work."""
+"""Answers what people want to see inside of replies and what programs want scored, one after the other, beside the
+talker's other work."""
 
 import asyncio
 import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from django.db.utils import InterfaceError, OperationalError
 
-from chat import inside
+from chat import inside, scoring
 from chat.database import DatabaseThread
 from chat.engines.inspecting import Inspector
 from chat.errors import ChatError, InspectorDown
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.5
 PAUSE_AFTER_ERROR_S = 2.0
+TIDY_EVERY_S = 60.0
 
 
 class Looks:
     def __init__(self, database: DatabaseThread) -> None:
         self.database = database
         self.inspector = Inspector()
+        self._tidied_at = 0.0
 
     async def run(self) -> None:
         """Until cancelled; then the inspector is ended."""
@@ -27,6 +34,7 @@ class Looks:
             while True:
                 try:
                     idle = not await self.step()
+                    await self._tidy()
                 except (OperationalError, InterfaceError) as error:
                     logger.warning("the database is away: %s", error)
                     await asyncio.sleep(PAUSE_AFTER_ERROR_S)
@@ -36,22 +44,46 @@ class Looks:
             await self.inspector.close()
 
     async def step(self) -> bool:
-        """Whether there was a request. Every request ends, whatever its computation died of."""
+        """Whether there was a request. Every request ends, whatever its computation died of.
+
+        People and programs take turns: neither waits for all of the others.
+        """
         question = await self.database(inside.next_question)
-        if question is None:
-            return False
+        if question is not None:
+            await self._answer(f"reply {question.reply}", self._look(question), inside.fail, question.reply)
+        asked = await self.database(scoring.next_question)
+        if asked is not None:
+            await self._answer(f"scoring {asked.scoring}", self._score(asked), scoring.fail, asked)
+        return question is not None or asked is not None
+
+    async def _look(self, question: inside.Question) -> None:
+        encoded = await asyncio.to_thread(inside.encode, question)
+        ids = [number for number, _ in encoded.completion]
+        seen = await self.inspector.look(encoded.directory, encoded.prompt, ids)
+        tokens = await asyncio.to_thread(inside.described, encoded, seen)
+        await self.database(inside.answer, question, encoded, tokens)
+
+    async def _score(self, question: scoring.Question) -> None:
+        encoded = await asyncio.to_thread(scoring.encode, question)
+        ids = [number for number, _ in encoded.completion]
+        seen = await self.inspector.look(encoded.directory, encoded.prompt, ids, question.top)
+        await self.database(scoring.answer, question, await asyncio.to_thread(inside.described, encoded, seen))
+
+    async def _answer(
+        self, what: str, work: Awaitable[None], fail: Callable[[T, ChatError], None], request: T
+    ) -> None:
         try:
-            encoded = await asyncio.to_thread(inside.encode, question)
-            ids = [number for number, _ in encoded.completion]
-            seen = await self.inspector.look(encoded.directory, encoded.prompt, ids)
-            tokens = await asyncio.to_thread(inside.described, encoded, seen)
-            await self.database(inside.answer, question, encoded, tokens)
+            await work
         except (OperationalError, InterfaceError):
             raise
         except ChatError as error:
-            logger.warning("reply %s can't be looked into: %s: %s", question.reply, error.code, error.detail)
-            await self.database(inside.fail, question.reply, error)
+            logger.warning("%s can't be looked into: %s: %s", what, error.code, error.detail)
+            await self.database(fail, request, error)
         except Exception:
-            logger.exception("reply %s can't be looked into", question.reply)
-            await self.database(inside.fail, question.reply, InspectorDown())
-        return True
+            logger.exception("%s can't be looked into", what)
+            await self.database(fail, request, InspectorDown())
+
+    async def _tidy(self) -> None:
+        if time.monotonic() - self._tidied_at > TIDY_EVERY_S:
+            self._tidied_at = time.monotonic()
+            await self.database(scoring.remove_forgotten)

@@ -1,9 +1,9 @@
 """Two replies side by side: when a turn gets them, how long nobody may know which is which, and what is told then.
 
-A turn gets two where an admin's rate and the person's own switch say so, the site has room, and whichever policy is
-live answers. They come from the live policy and the one on trial; without one on trial, twice from the live policy
-with different seeds. Whoever writes on below an undecided pair, or makes one of its replies anew, lets it lapse:
-the names are shown, and nothing counts.
+A turn gets two where an admin's rate and the person's own switch say so, the site has room for both, and whichever
+policy is live answers. They come from the live policy and the one on trial; without one on trial, twice from the live
+policy with different seeds. Whoever writes on below an undecided pair, or makes one of its replies anew, lets it
+lapse: the names are shown, and nothing counts.
 """
 
 import random
@@ -95,6 +95,8 @@ def _on_trial() -> Policy | None:
 
 def _shows_two(message: Message, parameters: dict[str, object]) -> bool:
     owner = message.conversation.owner
+    if settings.CHAT_ENGINES < 2 and _on_trial() is not None:
+        return False  # the one on trial has no place to be loaded in
     if not owner.sees_side_by_side or CHANCE.random() * 100 >= choices.get().side_by_side_percent:
         return False
     if parameters.get("temperature") == 0 and _on_trial() is None:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q, QuerySet
 
+from accounts.models import User
+from accounts.roles import Role
 from chat.errors import BadPolicy, NoLivePolicy
 from chat.models import Policy
 
@@ -25,6 +27,20 @@ def live() -> Policy:
     if policy is None:
         raise NoLivePolicy
     return policy
+
+
+def for_everybody() -> QuerySet[Policy]:
+    """Those that belong to nobody in particular and have their weights."""
+    return Policy.objects.filter(owner=None, group=None, retired_at=None)
+
+
+def visible_to(person: User) -> QuerySet[Policy]:
+    """Those that the person may talk with: everybody's, their own, those of their groups; an admin all."""
+    usable = Policy.objects.filter(retired_at=None)
+    if person.has_role(Role.ADMIN):
+        return usable
+    everybodys = Q(owner=None, group=None)
+    return usable.filter(everybodys | Q(owner=person) | Q(group__in=person.groups.values("pk")))
 
 
 def directory(policy: Policy) -> Path:

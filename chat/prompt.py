@@ -49,6 +49,8 @@ class Prompt:
     """Messages that were left out, oldest first, to fit the context."""
     prefix: str = ""
     """Text that the reply begins with; the end of `ids`."""
+    text: str | None = None
+    """Of a raw prompt: what is to be continued as it stands, without roles and template; `messages` is empty then."""
 
 
 class Renderer:
@@ -57,9 +59,11 @@ class Renderer:
     def __init__(self, directory: Path) -> None:
         try:
             self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+            self.special_tokens = _special_tokens(directory / "tokenizer_config.json")
+            self.start = _start_of_document(self.tokenizer, directory / "tokenizer_config.json", self.special_tokens)
+            """What a document begins with by the tokenizer's own convention; often nothing."""
             self.tokenizer.post_processor = None  # it would take the spaces out of tokens' places in the text
             self.template = (directory / "chat_template.jinja").read_text(encoding="utf-8")
-            self.special_tokens = _special_tokens(directory / "tokenizer_config.json")
             self._compiled = compile_template(self.template)
         except Exception as error:  # `tokenizers` raises bare Exception
             raise BadPolicy(f"{directory}: {error}") from error
@@ -86,10 +90,24 @@ class Renderer:
         """Token ids of text that goes on after what stands already, without any control token."""
         return self._encode_pieces(self._marks.split(self._mark(text)), is_marked=False)
 
-    def spelled(self, text: str) -> list[tuple[int, str]]:
+    def document(self, text: str) -> list[tuple[int, str]]:
+        """The ids of a text that nothing stands before, as `spelled` tells them; what begins a document adds nothing.
+
+        Of an empty text only the beginning of a document is left, as far as the tokenizer has a token for it.
+        """
+        start = self.start or ([] if text else self._opening())
+        return [(number, "") for number in start] + self.spelled(text, is_first=True)
+
+    def _opening(self) -> list[int]:
+        """Stands for the beginning of a document where the tokenizer's convention puts nothing there."""
+        names = [self.special_tokens.get(name, "") for name in ("bos_token", "eos_token")]
+        return [self.added_tokens[name] for name in names if name in self.added_tokens][:1]
+
+    def spelled(self, text: str, *, is_first: bool = False) -> list[tuple[int, str]]:
         """The ids of `continuation`, each with what it adds to the text; together that is the text.
 
-        A token that only begins a character adds nothing, the one that ends it adds it.
+        A token that only begins a character adds nothing, the one that ends it adds it. `is_first`: nothing stands
+        before the text.
         """
         spelled: list[tuple[int, str]] = []
         for index, piece in enumerate(self._marks.split(self._mark(text))):
@@ -97,13 +115,13 @@ class Renderer:
                 ids = _encode_after_newline(self._encode_as_text, piece, self._encode("\n"))
                 spelled += [(number, "") for number in ids[:-1]] + [(number, piece) for number in ids[-1:]]
             elif piece:
-                spelled += self._spelled_piece(piece)
+                spelled += self._spelled_piece(piece, is_first=is_first and index == 0)
         return spelled
 
-    def _spelled_piece(self, piece: str) -> list[tuple[int, str]]:
+    def _spelled_piece(self, piece: str, *, is_first: bool) -> list[tuple[int, str]]:
         newline, shift = self._encode("\n"), 1
         encoding = self.tokenizer.encode("\n" + piece, add_special_tokens=False)
-        if encoding.ids[: len(newline)] != newline:
+        if is_first or encoding.ids[: len(newline)] != newline:
             newline, shift = [], 0
             encoding = self.tokenizer.encode(piece, add_special_tokens=False)
         spans = [(start - shift, end - shift) for start, end in encoding.offsets[len(newline) :]]
@@ -269,6 +287,18 @@ def _special_tokens(path: Path) -> dict[str, str]:
     config = json.loads(path.read_text(encoding="utf-8"))
     values = {name: config.get(name) for name in TOKEN_NAMES}
     return {name: value["content"] if isinstance(value, dict) else value for name, value in values.items() if value}
+
+
+def _start_of_document(tokenizer: Tokenizer, path: Path, special_tokens: dict[str, str]) -> list[int]:
+    """The ids that the tokenizer by itself puts before a text, as transformers reads its files."""
+    adds_bos = json.loads(path.read_text(encoding="utf-8")).get("add_bos_token")
+    if isinstance(adds_bos, bool):
+        number = tokenizer.token_to_id(special_tokens.get("bos_token", "")) if adds_bos else None
+        return [] if number is None else [number]
+    plain = tokenizer.encode("a", add_special_tokens=False).ids
+    whole: list[int] = tokenizer.encode("a", add_special_tokens=True).ids
+    starts = (n for n in range(len(whole) - len(plain) + 1) if whole[n : n + len(plain)] == plain)
+    return whole[: next(starts, 0)]
 
 
 def _literal_text(template: str) -> str:

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from chat import assistants, waiting
+from chat import assistants, metered, waiting
 from chat.errors import ChatError, EngineDown, EnginesFull, TalkerGone
 from chat.models import Chunk, Message, Policy, Reply
 
@@ -43,6 +43,7 @@ class Ending:
     finish_reason: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    """As its engine counted them, where it came to its end."""
     first_token_at: datetime | None = None
     blocked_by: str = ""
     keep: int | None = None
@@ -69,26 +70,24 @@ def queue(
     return reply
 
 
-def claim(owner: str, policy: Policy, limit: int, *, unnamed: bool = True) -> list[Reply]:
-    """Starts up to `limit` queued replies, oldest first, on the policy that they keep to their end.
-
-    Those that name the policy, and with `unnamed` those that name none.
-    """
-    names = Q(policy=policy) | Q(policy=None) if unnamed else Q(policy=policy)
-    line = Reply.objects.filter(names, state=State.QUEUED, stop_requested=False).order_by("pk")
-    won = []
-    for pk in list(line.values_list("pk", flat=True)[:limit]):
-        now = timezone.now()
-        started = Reply.objects.filter(pk=pk, state=State.QUEUED, stop_requested=False).update(
+def start(owner: str, policy: Policy, reply: int) -> bool:
+    """Begins a queued reply on the policy that it keeps to its end. False if somebody was quicker."""
+    now = timezone.now()
+    queued = Reply.objects.filter(pk=reply, state=State.QUEUED, stop_requested=False)
+    return bool(
+        queued.update(
             state=State.STREAMING,
             owner=owner,
             policy=policy,
             started_at=now,
             lease_until=now + settings.REPLY_LEASE,
         )
-        if started:
-            won.append(pk)
-    return list(Reply.objects.filter(pk__in=won).select_related("message__conversation").order_by("pk"))
+    )
+
+
+def started(ids: Sequence[int]) -> list[Reply]:
+    """With what their writing needs."""
+    return list(Reply.objects.filter(pk__in=ids).select_related("message__conversation").order_by("pk"))
 
 
 def renew(owner: str) -> None:
@@ -128,6 +127,8 @@ def stop(reply_id: int, seq: int | None = None) -> bool:
 
     False if it had ended already. The talker finds out by itself and closes the engine's stream.
     """
+    for policy in Policy.objects.filter(replies=reply_id):
+        metered.exact_tokens(policy, "")  # reads its tokenizer now, for in the transaction others would wait for it
     live = Reply.objects.filter(pk=reply_id, state__in=Reply.LIVE)
     with transaction.atomic():
         return _end(live, Ending(reply_id, State.STOPPED, keep=seq))
@@ -165,9 +166,9 @@ def refuse(policy: Policy, error: ChatError) -> None:
             _end(named.filter(pk=pk), ending_after(pk, error))
 
 
-def note_trimmed(owner: str, reply_id: int, messages: int) -> None:
-    """Says how many messages, oldest first, the policy does not see since they don't fit its context."""
-    _held(owner).filter(pk=reply_id).update(trimmed=messages)
+def note_prompt(owner: str, reply_id: int, tokens: int, dropped: int) -> None:
+    """Says how long the prompt is, and how many messages, oldest first, the policy does not see for want of room."""
+    _held(owner).filter(pk=reply_id).update(prompt_tokens=tokens, trimmed=dropped)
 
 
 def ending_after(reply_id: int, error: ChatError) -> Ending:
@@ -193,7 +194,7 @@ def _held(owner: str) -> QuerySet[Reply]:
 def _end(rows: QuerySet[Reply], ending: Ending) -> bool:
     """The one place where a reply ends. `rows` says under which condition; inside a transaction."""
     values: dict[str, object] = {"state": ending.state, "error": ending.error, "finish_reason": ending.finish_reason}
-    for name in ("prompt_tokens", "completion_tokens", "first_token_at", "blocked_by"):
+    for name in ("prompt_tokens", "first_token_at", "blocked_by"):
         if value := getattr(ending, name):
             values[name] = value
     if ending.state == State.STOPPED:
@@ -204,6 +205,9 @@ def _end(rows: QuerySet[Reply], ending: Ending) -> bool:
     if ending.keep is not None:
         chunks.filter(seq__gt=ending.keep).delete()
     texts = list(chunks.order_by("seq").values_list("text", flat=True))
-    Reply.objects.filter(pk=ending.reply).update(last_seq=len(texts))
     Message.objects.filter(reply=ending.reply).update(text="".join(texts))
+    told = ending.completion_tokens if ending.state == State.COMPLETE else 0
+    ended = Reply.objects.select_related("policy", "message__conversation").get(pk=ending.reply)
+    tokens = 0 if ended.started_at is None else metered.reply(ended, "".join(texts), told)
+    Reply.objects.filter(pk=ending.reply).update(last_seq=len(texts), completion_tokens=tokens)
     return True

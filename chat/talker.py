@@ -1,5 +1,5 @@
 """The talker: claims queued replies, streams each from its engine past the guards, and writes all their text with one
-hand.
+hand. To tickets, whose completions other processes read, it only gives room on its engines.
 
 It holds a lease on what it writes. Stopped or killed, it leaves nothing that another cannot end.
 """
@@ -9,22 +9,22 @@ import logging
 import os
 import socket
 import time
-import uuid
 from bisect import bisect_right
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
 
-from chat import guards, inside, replies
+from chat import claims, guards, inside, replies, tickets
 from chat.database import DatabaseThread
 from chat.engines.engine import Parameters, Piece, Token
 from chat.engines.keeper import Keeper, Kept
-from chat.errors import Blocked, ChatError, EngineBroken, GuardBroken, TalkerGone
+from chat.errors import Blocked, ChatError, EngineBroken, TalkerGone
 from chat.history import prompt_for, turns_before
 from chat.looks import Looks
 from chat.models import Reply
@@ -39,11 +39,9 @@ LEAST_PAUSE_S = 0.005
 CLAIM_BUSY_S = 0.05
 CLAIM_IDLE_S = 0.1
 CHECK_EVERY_S = 0.15
-"""How soon a stopped reply's stream is closed."""
+"""How soon a stopped reply's stream is closed, and the room of an ended ticket free."""
 RENEW_EVERY_S = 4.0
 PAUSE_AFTER_ERROR_S = 0.5
-GUARD_LIMIT_S = 10.0
-"""A guard that takes longer has failed."""
 
 
 @dataclass(eq=False)
@@ -101,14 +99,23 @@ class Active:
         return None if self.passed >= handed else bisect_right(self.ends, self.passed)
 
 
+@dataclass(frozen=True)
+class Granted:
+    """A ticket whose completions are read from an engine of this talker, by another process."""
+
+    kept: Kept
+    slots: int
+
+
 class Talker:
     def __init__(self) -> None:
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
         self.database = DatabaseThread("talker")
         self.guarding = DatabaseThread("guards")
         """Apart, since guards are others' code: a slow one holds up nothing else."""
         self.keeper = Keeper(self.database)
         self.active: dict[int, Active] = {}
+        self.granted: dict[UUID, Granted] = {}
         self._unsent: tuple[list[Written], list[Ending]] = ([], [])
         """A batch that the database has not confirmed: sent again as it is, before anything newer."""
         self._due = {self._claim: 0.0, self._check: 0.0, self._renew: 0.0}
@@ -145,11 +152,11 @@ class Talker:
             await asyncio.sleep(PAUSE_AFTER_ERROR_S)
 
     async def _claim(self) -> float:
-        """Starts queued replies while the engine that they wait for has room; seconds until the next look."""
+        """Starts what is queued while the engine that it waits for has room; seconds until the next look."""
         ready = self.keeper.ready()
         for kept in ready:
             await self._claim_for(kept)
-        return CLAIM_IDLE_S if ready and not self.active else CLAIM_BUSY_S
+        return CLAIM_IDLE_S if ready and not (self.active or self.granted) else CLAIM_BUSY_S
 
     async def _claim_for(self, kept: Kept) -> None:
         room = settings.CHAT_ENGINE_SLOTS - kept.users
@@ -158,24 +165,33 @@ class Talker:
         kept.users += 1  # while the claim is under way its engine must not be unloaded
         try:
             unnamed = kept is self.keeper.current
-            claimed = await self.database(replies.claim, self.owner, kept.policy, room, unnamed=unnamed)
+            claimed = await self.database(claims.claim, self.owner, kept.policy, kept.row, room, unnamed=unnamed)
         finally:
             kept.users -= 1
-        for reply in claimed:
+        for ticket in claimed.tickets:
+            self.granted[ticket.pk] = Granted(kept, ticket.slots)
+            kept.users += ticket.slots
+        for reply in claimed.replies:
             active = self.active[reply.pk] = Active(reply, kept)
             kept.users += 1
             active.task = asyncio.create_task(self._answer(active))
             active.task.add_done_callback(partial(self._settle, active))
 
     async def _check(self) -> float:
-        """Closes the streams of replies that were stopped, or that are no longer this talker's."""
+        """Closes the streams of replies that need not be written any more; the room of ended tickets is free."""
         if self.active:
             self._abandon(await self.database(replies.let_go, self.owner, list(self.active)))
+        if self.granted:
+            held = await self.database(tickets.held, self.owner, list(self.granted))
+            for pk in self.granted.keys() - held:
+                granted = self.granted.pop(pk)
+                granted.kept.users -= granted.slots
         return CHECK_EVERY_S
 
     async def _renew(self) -> float:
         await self.database(replies.renew, self.owner)
         await self.database(replies.reap, except_owner=self.owner)
+        await self.database(tickets.reap)
         return RENEW_EVERY_S
 
     async def _answer(self, active: Active) -> None:
@@ -185,8 +201,7 @@ class Talker:
             parameters = inside.recording(Parameters.from_json(reply.parameters), active.kept.policy)
             wanted, kept = parameters.max_completion_tokens, len(reply.preamble)
             prompt = await asyncio.to_thread(prompt_for, active.kept.policy, turns, wanted, kept, reply.prefix)
-            if prompt.dropped:
-                await self.database(replies.note_trimmed, self.owner, reply.pk, prompt.dropped)
+            await self.database(replies.note_prompt, self.owner, reply.pk, prompt.tokens, prompt.dropped)
             await self._pass(active, len(active.text))
             await self._write(active, prompt, parameters)
         except Blocked as error:
@@ -225,11 +240,7 @@ class Talker:
         if end <= active.passed:
             return
         text, conversation = active.text[:end], active.reply.message.conversation
-        try:
-            async with asyncio.timeout(GUARD_LIMIT_S):
-                await self.guarding(guards.check_reply, text, conversation)
-        except (TimeoutError, OperationalError, InterfaceError) as error:
-            raise GuardBroken(guards.WATCH, repr(error)) from error
+        await guards.in_time(self.guarding(guards.check_reply, text, conversation))
         active.passed = end
 
     def _block(self, active: Active, error: Blocked) -> None:
@@ -239,7 +250,6 @@ class Talker:
             Reply.State.BLOCKED,
             blocked_by=error.guard[:120],
             first_token_at=active.first_token_at,
-            completion_tokens=active.pieces,
             keep=active.take_back(),
         )
 
@@ -291,6 +301,9 @@ class Talker:
         await self._flush()
         await self._flush()  # the first may have been the batch that was not confirmed
         await self.database(replies.abandon, self.owner)
+        for granted in self.granted.values():  # others read for them; an engine elsewhere would wait for their ends
+            granted.kept.users -= granted.slots
+        self.granted.clear()
         await self.keeper.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(1.0):

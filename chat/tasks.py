@@ -1,10 +1,15 @@
-"""Celery's hands: what was deleted is gone after some weeks."""
+"""Celery's hands: what was deleted is gone after some weeks, ended tickets after some days."""
 
 from celery import shared_task
 
-from chat import removal
+from chat import removal, tickets
 
 
 @shared_task
 def remove_deleted_conversations() -> int:
     return removal.remove_deleted()
+
+
+@shared_task
+def remove_ended_tickets() -> int:
+    return tickets.remove_old()

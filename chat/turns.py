@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from chat import assistants, guards, limits, pairs, replies, titles
+from chat import assistants, choosing, guards, limits, pairs, replies, titles
 from chat.errors import BadKey, ConversationGone, ReplyUnderWay, UnknownMessage, UnknownParent
 from chat.models import Conversation, Message, Policy, Reply
 from chat.tree import open_at
@@ -30,6 +30,7 @@ def take_turn(conversation: Conversation, text: str, key: str, parent: int | Non
         return taken
     guards.check_message(text, conversation)
     limits.check_rate(conversation.owner_id)
+    limits.check_budget(conversation.owner_id)
     with _one_turn_at_a_time(conversation):
         if taken := _taken(conversation, key):
             return taken
@@ -59,6 +60,7 @@ def regenerate(conversation: Conversation, message: int, key: str, *, prefix: st
     if prefix.strip():
         guards.check_message(prefix, conversation)
     limits.check_rate(conversation.owner_id)
+    limits.check_budget(conversation.owner_id)
     with _one_turn_at_a_time(conversation):
         if again := _regenerated(conversation, key):
             return again
@@ -84,7 +86,7 @@ def open_path(conversation: Conversation, message: int) -> int:
 def wishes_of(conversation: Conversation) -> tuple[dict[str, object], Policy | None]:
     """The parameters of a reply in this conversation, and the policy that has to write it; None: the live one."""
     assistant = assistants.applied(conversation)
-    return assistants.parameters_of(assistant).to_json(), assistants.named_policy(assistant)
+    return assistants.parameters_of(assistant).to_json(), choosing.policy_of(conversation, assistant)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from chat.views import assistants, context, conversations, inside, pages, sharing, site, transfer
+from chat.views import assistants, choosing, context, conversations, inside, pages, sharing, site, transfer
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -23,6 +23,7 @@ urlpatterns = [
     path("replies/<int:reply_id>/inside/", inside.inside_of, name="inside_of"),
     path("c/<uuid:conversation_id>/consent/", conversations.consent, name="conversation_consent"),
     path("c/<uuid:conversation_id>/assistant/", assistants.choose, name="conversation_assistant"),
+    path("c/<uuid:conversation_id>/model/", choosing.choose_model, name="conversation_model"),
     path("context/", context.context, name="context"),
     path("assistants/", assistants.assistant_list, name="assistants"),
     path("assistants/new/", assistants.create, name="assistant_create"),

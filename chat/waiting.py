@@ -1,7 +1,7 @@
 """What a queued reply waits for: its engine, its place in the line, and about how many seconds by recent replies.
 
-Replies for one engine stand in one line, first come, first served. The estimate plays the line forward: each slot of
-the engine is free once the reply in it has taken as long as replies took lately.
+Replies and tickets for one engine stand in one line (chat.line), first come, first served. The estimate plays the
+line forward: each slot of the engine is free once the completion in it has taken as long as replies took lately.
 """
 
 import heapq
@@ -10,13 +10,16 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import accumulate
 from typing import Literal
 
 from django.conf import settings
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
-from chat.models import EngineProcess, Reply
+from chat import line
+from chat.line import Entry, Lane
+from chat.models import EngineProcess, Reply, Ticket
 
 ENGINE_FRESH = timedelta(seconds=15)
 """An engine's row with an older heartbeat says nothing any more."""
@@ -26,8 +29,6 @@ LEAST_LEFT = 0.1
 """Share of the usual time that a reply which already takes longer than usual is still given."""
 
 EngineState = Literal["ready", "starting", "restarting"]
-Lane = int | None
-"""The policy that a reply names, None for whichever is live."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,17 @@ class Wait:
 
 def waits(ids: Collection[int]) -> dict[int, Wait]:
     """What each of the queued replies waits for; nothing of those that are not queued."""
-    lanes: dict[Lane, list[int]] = defaultdict(list)
-    queued = Reply.objects.filter(state=Reply.State.QUEUED).order_by("pk")
-    for pk, named in queued.values_list("pk", "policy_id"):
-        lanes[named].append(pk)
+    lanes: dict[Lane, list[Entry]] = defaultdict(list)
+    for entry in line.entries():
+        lanes[entry.lane].append(entry)
     found = {}
-    for lane, line in lanes.items():
-        if wanted := set(line) & set(ids):
+    for lane, entries in lanes.items():
+        if wanted := {entry.reply for entry in entries} & set(ids):
             engine, served_by = engine_of(lane)
-            seconds = _seconds(len(line), served_by) if served_by is not None else None
-            for place, pk in enumerate(line, start=1):
-                if pk in wanted:
-                    found[pk] = Wait(place, seconds[place - 1] if seconds else None, engine)
+            seconds = _seconds([entry.slots for entry in entries], served_by) if served_by is not None else None
+            for place, entry in enumerate(entries, start=1):
+                if entry.reply is not None and entry.reply in wanted:
+                    found[entry.reply] = Wait(place, seconds[place - 1] if seconds else None, engine)
     return found
 
 
@@ -83,7 +83,7 @@ def is_served(lane: Lane, within: timedelta) -> bool:
 def seconds_to_room(lane: Lane = None) -> float | None:
     """About how long until the next reply of the lane starts, which is when the queue has room again."""
     _, policy = engine_of(lane)
-    seconds = _seconds(1, policy) if policy is not None else None
+    seconds = _seconds([1], policy) if policy is not None else None
     return float(seconds[0]) if seconds else None
 
 
@@ -109,15 +109,24 @@ def rounded(seconds: float) -> int:
     return math.ceil(seconds / step) * step
 
 
-def _seconds(length: int, policy: int) -> list[int] | None:
+def _seconds(slots: Sequence[int], policy: int) -> list[int] | None:
+    """When each of a line starts that wants so many slots; one that wants several starts with its last completion."""
     usual = usual_seconds(policy)
     if usual is None:
         return None
+    starts = play_forward(sum(slots), settings.CHAT_ENGINE_SLOTS, _running_s(policy), usual)
+    return [max(1, rounded(starts[last - 1])) for last in accumulate(slots)]
+
+
+def _running_s(policy: int) -> list[float]:
+    """How long each completion under way has been running on the policy."""
     now = timezone.now()
     running = Reply.objects.filter(state=Reply.State.STREAMING, policy=policy).exclude(started_at=None)
     started = [at for at in running.values_list("started_at", flat=True) if at]
-    running_s = [(now - at).total_seconds() for at in started]
-    return [max(1, rounded(start)) for start in play_forward(length, settings.CHAT_ENGINE_SLOTS, running_s, usual)]
+    granted = Ticket.objects.filter(state=Ticket.State.GRANTED, policy=policy, lease_until__gt=now)
+    for at, slots in granted.values_list("granted_at", "slots"):
+        started += [at or now] * slots
+    return [(now - at).total_seconds() for at in started]
 
 
 def usual_seconds(policy: int) -> float | None:

@@ -305,8 +305,8 @@ UPLOAD_MB = env.whole("CHAMSAE_UPLOAD_MB", 100, minimum=1)
 """The largest file of a person's own data."""
 UPLOAD_LINES = env.whole("CHAMSAE_UPLOAD_LINES", 100_000, minimum=1)
 """Examples that a file may hold."""
-TUNING_MODELS = "api.bases.base_of"
-"""Dotted path of what says which policy a person means by a model's name, aliases included; None: no such one."""
+TUNING_MODELS = "api.bases"
+"""Module that knows the models by every name that they have, aliases included (tuning.bases)."""
 
 API_REQUESTS_PER_MINUTE = env.whole("CHAMSAE_API_REQUESTS_PER_MINUTE", 120, minimum=1)
 """Of a key that has no limit of its own."""

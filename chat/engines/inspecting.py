@@ -37,9 +37,9 @@ class Inspector:
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
 
-    async def look(self, directory: Path, prompt: list[int], completion: list[int]) -> list[Seen]:
+    async def look(self, directory: Path, prompt: list[int], completion: list[int], top: int = TOP) -> list[Seen]:
         """Probabilities of the completion's tokens after the prompt. Raises InspectorDown."""
-        question = {"directory": str(directory), "prompt": prompt, "completion": completion, "top": TOP}
+        question = {"directory": str(directory), "prompt": prompt, "completion": completion, "top": top}
         line = json.dumps(question).encode() + b"\n"
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):

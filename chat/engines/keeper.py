@@ -1,9 +1,9 @@
 """Keeps an engine for each policy that is wanted: starts, watches, restarts, swaps and unloads it, and meanwhile the
 replies under way go on.
 
-Wanted are the live policy, those that queued replies name, and the one on trial. At most settings.CHAT_ENGINES are
-loaded at once: a policy that nobody waits for gives its place to one that somebody does, and is unloaded after a
-while anyway. Only the live policy never waits for a place.
+Wanted are the live policy, those that queued replies and tickets name, and the one on trial. At most
+settings.CHAT_ENGINES are loaded at once: a policy that nobody waits for gives its place to one that somebody does,
+and is unloaded after a while anyway. Only the live policy never waits for a place.
 
 Rows of EngineProcess tell the other processes what is there. Runs in the talker, in its event loop.
 """
@@ -18,17 +18,17 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Min, Q
+from django.db.models import Q
 from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
 
-from chat import policies, replies
+from chat import line, policies, replies, tickets
 from chat.database import DatabaseThread
 from chat.engines.engine import Engine
 from chat.engines.keys import key_of
 from chat.engines.loading import HEARTBEAT_LIMIT, engine_for
 from chat.errors import BadPolicy, ChatError, EngineDown, PolicyUnavailable
-from chat.models import EngineProcess, Policy, Reply
+from chat.models import EngineProcess, Policy
 
 logger = logging.getLogger(__name__)
 State = EngineProcess.State
@@ -49,7 +49,7 @@ BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 @dataclass(eq=False)
 class Kept:
-    """An engine with its row, and how many replies it is writing."""
+    """An engine with its row, and how many completions it is writing."""
 
     policy: Policy
     engine: Engine
@@ -97,7 +97,7 @@ class Failures:
 class Wanted:
     live: Policy | None = None
     named: tuple[Policy, ...] = ()
-    """By queued replies, the one that has waited longest first."""
+    """By what is queued, the one that is waited for longest first."""
     on_trial: Policy | None = None
 
     def __contains__(self, policy: Policy) -> bool:
@@ -264,6 +264,7 @@ class Keeper:
         if kept.policy != self.wanted.live:
             told = error if isinstance(error, BadPolicy) else PolicyUnavailable(str(error))
             await self.database(replies.refuse, kept.policy, told)
+            await self.database(tickets.refuse, kept.policy, told)
 
     async def _check_start(self, kept: Kept) -> None:
         """A start that ended in an error nobody foresaw is a failed start."""
@@ -316,9 +317,8 @@ async def _stop(kept: Kept) -> None:
 
 
 def _wanted() -> Wanted:
-    waiting = Reply.objects.filter(state=Reply.State.QUEUED, stop_requested=False).exclude(policy=None)
-    named = waiting.values("policy").annotate(first=Min("pk")).order_by("first")
-    order = list(named.values_list("policy", flat=True))
+    named = line.entries(Q(policy__isnull=False))
+    order = list(dict.fromkeys(entry.lane for entry in named if entry.lane is not None))
     wanted = Policy.objects.filter(Q(is_live=True) | Q(is_on_trial=True) | Q(pk__in=order))
     found = {policy.pk: policy for policy in wanted}
     live = next((policy for policy in found.values() if policy.is_live), None)

@@ -25,22 +25,24 @@ def engine_for(policy: Policy) -> Engine:
     return engine
 
 
-def attached(policy: Policy) -> Engine | None:
-    """An engine for the policy that runs already; None where one has to be started."""
+def attached(policy: Policy, process: int | None = None) -> Engine | None:
+    """An engine for the policy that runs already; None where one has to be started.
+
+    `process`: the row of the one that it has to be.
+    """
     engine = engine_for(policy)
     if not engine.is_embedded:
         return engine
-    process = (
-        EngineProcess.objects.filter(
-            policy=policy,
-            state__in=(EngineProcess.State.READY, EngineProcess.State.DRAINING),
-            heartbeat_at__gt=timezone.now() - HEARTBEAT_LIMIT,
-            host=socket.gethostname(),
-        )
-        .order_by("-id")
-        .first()
+    running = EngineProcess.objects.filter(
+        policy=policy,
+        state__in=(EngineProcess.State.READY, EngineProcess.State.DRAINING),
+        heartbeat_at__gt=timezone.now() - HEARTBEAT_LIMIT,
+        host=socket.gethostname(),
     )
-    if process is None:
+    if process is not None:
+        running = running.filter(pk=process)
+    row = running.order_by("-id").first()
+    if row is None:
         return None
-    engine.attach(process.url, key_of(process.pk))
+    engine.attach(row.url, key_of(row.pk))
     return engine

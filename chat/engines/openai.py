@@ -176,6 +176,13 @@ def neutral(turn: Turn) -> Turn:
     return Turn(role=turn["role"], content=CONTROL.sub(r"\g<0> ", turn["content"]))
 
 
+def _asked(prompt: Prompt) -> dict[str, Any]:
+    """What is to be gone on from: messages, or a raw text; no ids, for the server may have another tokenizer."""
+    if prompt.text is None:
+        return {"messages": [neutral(turn) for turn in prompt.messages]}
+    return {"prompt": CONTROL.sub(r"\g<0> ", prompt.text)}
+
+
 class OpenAIEngine(Engine):
     """Any OpenAI-compatible server: vLLM, SGLang, TGI, a hosted one. It is started and watched by others."""
 
@@ -195,8 +202,8 @@ class OpenAIEngine(Engine):
             raise EngineDown(f"{self.url} does not answer")
 
     async def stream(self, prompt: Prompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
-        body = self._request(prompt, parameters)
-        async with aclosing(self._client.stream("chat/completions", body)) as pieces:
+        path = "chat/completions" if prompt.text is None else "completions"
+        async with aclosing(self._client.stream(path, self._request(prompt, parameters))) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -204,7 +211,7 @@ class OpenAIEngine(Engine):
         """What differs from the defaults of the protocol is said; some servers refuse what they don't know."""
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": [neutral(turn) for turn in prompt.messages],
+            **_asked(prompt),
             "temperature": parameters.temperature,
             "top_p": parameters.top_p,
             "max_tokens": parameters.max_completion_tokens,
@@ -218,8 +225,10 @@ class OpenAIEngine(Engine):
         for name in ("top_k", "presence_penalty", "frequency_penalty"):
             if value := getattr(parameters, name):
                 body[name] = value
-        if parameters.top_logprobs is not None:
+        if parameters.top_logprobs is not None and prompt.text is None:
             body |= {"logprobs": True, "top_logprobs": parameters.top_logprobs}
+        elif parameters.top_logprobs is not None:
+            body["logprobs"] = parameters.top_logprobs
         if prompt.prefix:  # as vLLM and SGLang have it
             body["messages"].append(neutral(Turn(role="assistant", content=prompt.prefix)))
             body |= {"continue_final_message": True, "add_generation_prompt": False}

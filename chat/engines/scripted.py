@@ -82,14 +82,17 @@ class ScriptedEngine(Engine):
 
 
 def _tokens(script: Script, prompt: Prompt) -> list[str]:
-    """Words with the space before them; the same prompt gets the same words."""
-    said = prompt.messages[-1]["content"] if script.echoes else script.text
+    """Words with the space before them; the same prompt gets the same words. A raw prompt is gone on from."""
+    last = prompt.messages[-1]["content"] if prompt.text is None else prompt.text
+    said = last if script.echoes else script.text
     if said:
         words = said.split(" ")
     else:
-        seed = hashlib.sha256(repr(prompt.messages).encode()).digest()
+        asked = repr(prompt.messages) if prompt.text is None else prompt.text
+        seed = hashlib.sha256(asked.encode("utf-8", "replace")).digest()
         words = [WORDS[(seed[i % 32] + 7 * i) % len(WORDS)] for i in range(script.tokens)]
-    return [word if i == 0 else " " + word for i, word in enumerate(words)]
+    is_begun = prompt.text is not None
+    return [" " + word if i or is_begun else word for i, word in enumerate(words)]
 
 
 def _until_stop(tokens: list[str], stops: tuple[str, ...]) -> list[str]:

@@ -7,36 +7,41 @@ from django.shortcuts import get_object_or_404
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
-from chat import assistants
+from chat import assistants, choosing
 from chat.context import Shares, shares
 from chat.errors import ChatError
 from chat.forms import plain
 from chat.history import turns_to
-from chat.models import Assistant
+from chat.models import Assistant, Policy
 from chat.prompt import Turn
 from chat.views.assistants import chosen_by
-from chat.views.requests import as_uuid, conversations_of
+from chat.views.choosing import model_chosen_by
+from chat.views.requests import as_uuid, conversations_of, person
 
 
 @require_POST  # a draft is too long for an address; nothing is written
 def context(request: HttpRequest) -> HttpResponse:
-    """Fields: `text`; `conversation` with `parent`, the message that the text would follow; or `assistant`."""
+    """Fields: `text`; `conversation` with `parent`, which the text would follow; or `assistant` and `model`."""
     draft = plain(request.POST.get("text", ""))
     try:
-        return JsonResponse(_frame(shares(*_before(request), draft)))
+        assistant, named, history = _before(request)
+        return JsonResponse(_frame(shares(assistant, history, draft, named)))
     except ChatError as error:
         return JsonResponse({"problem": str(error.message), "code": error.code})
 
 
-def _before(request: HttpRequest) -> tuple[Assistant | None, list[Turn]]:
-    """The assistant that would answer, and what was said."""
+def _before(request: HttpRequest) -> tuple[Assistant | None, Policy | None, list[Turn]]:
+    """The assistant that would answer, the model that would have to, and what was said. Raises PolicyRetired."""
     asked = request.POST.get("conversation", "")
     if not asked:
-        return chosen_by(request, request.POST.get("assistant", "")), []
+        assistant = chosen_by(request, request.POST.get("assistant", ""))
+        model = model_chosen_by(request, request.POST.get("model", ""))
+        return assistant, model or assistants.named_policy(assistant, person(request)), []
     conversation = get_object_or_404(conversations_of(request), pk=as_uuid(asked))
     parent = request.POST.get("parent", "")
     tip = get_object_or_404(conversation.messages, pk=parent).pk if parent.isdecimal() else None
-    return assistants.applied(conversation), turns_to(conversation.pk, tip)
+    assistant = assistants.applied(conversation)
+    return assistant, choosing.policy_of(conversation, assistant), turns_to(conversation.pk, tip)
 
 
 def _frame(counted: Shares) -> dict[str, Any]:

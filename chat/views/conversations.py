@@ -11,24 +11,43 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from chat import titles
+from chat import guards, titles
+from chat.errors import ChatError
 from chat.models import Conversation, Reply
 from chat.views.assistants import chosen_by
+from chat.views.choosing import model_chosen_by
 from chat.views.requests import deleted_of, own_conversation, person, wants_json
 
 
 @require_POST
 def create(request: HttpRequest) -> HttpResponse:
-    """Makes an empty conversation named after what will be its first message; the socket sends the message."""
+    """Makes an empty conversation named after what will be its first message; the socket sends the message.
+
+    A message that may not be sent makes none: its words would stay behind as a title.
+    """
+    text = request.POST.get("text", "")
+    try:
+        if text.strip():
+            guards.check_message(text, Conversation(owner=person(request)))
+    except ChatError as error:
+        return _refused(request, error)
     created = Conversation.objects.create(
         owner=person(request),
-        title=titles.title_from(request.POST.get("text", "")),
+        title=titles.title_from(text),
         may_train=request.POST.get("may_train") == "on",
         assistant=chosen_by(request, request.POST.get("assistant", "")),
+        policy=model_chosen_by(request, request.POST.get("model", "")),
     )
     if not wants_json(request):
         return redirect("conversation", created.pk)
     return JsonResponse({"id": str(created.pk), "title": created.title}, status=201)
+
+
+def _refused(request: HttpRequest, error: ChatError) -> HttpResponse:
+    if wants_json(request):
+        return JsonResponse({"code": error.code, "message": str(error.message)}, status=400)
+    messages.error(request, str(error.message))
+    return redirect("home")
 
 
 @require_POST

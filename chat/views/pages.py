@@ -12,6 +12,7 @@ from chat.branches import open_branch
 from chat.listing import listing
 from chat.models import Conversation, Policy, default_consent
 from chat.views.assistants import picker
+from chat.views.choosing import model_picker
 from chat.views.requests import as_uuid, conversations_of, deleted_of, own_conversation
 
 
@@ -23,14 +24,14 @@ def home(request: HttpRequest) -> HttpResponse:
     asked = as_uuid(request.GET.get("deleted", ""))
     undo = deleted_of(request).filter(pk=asked).first() if asked else None
     context = {"may_train": default_consent(), "turns": [], "undo": undo}
-    return render(request, "chat/conversation.html", context | around(request) | picker(request))
+    return render(request, "chat/conversation.html", context | around(request) | pickers(request))
 
 
 @require_safe
 def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     shown = own_conversation(request, conversation_id)
     context = {"conversation": shown, "may_train": shown.may_train, "turns": open_branch(shown)}
-    return render(request, "chat/conversation.html", context | around(request, shown) | picker(request, shown))
+    return render(request, "chat/conversation.html", context | around(request, shown) | pickers(request, shown))
 
 
 @require_safe
@@ -43,6 +44,11 @@ def conversation_path(request: HttpRequest, conversation_id: uuid.UUID) -> HttpR
 def conversation_list(request: HttpRequest) -> HttpResponse:
     """The list alone, for search as one types and for older pages."""
     return render(request, "chat/list.html", around(request))
+
+
+def pickers(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:
+    """Who answers: the assistant and the model."""
+    return picker(request, shown) | model_picker(request, shown)
 
 
 def around(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import { Follower } from "./chat/follower.js";
 import { keepInside } from "./chat/inside.js";
 import { keepList } from "./chat/list.js";
 import { keepMeter } from "./chat/meter.js";
+import { keepModels } from "./chat/models.js";
 import { Outbox } from "./chat/outbox.js";
 import { keepPairs } from "./chat/pair.js";
 import { Path } from "./chat/path.js";
@@ -46,6 +47,7 @@ keepFeedback(log, words, page);
 keepInside(log, page);
 keepPairs(log, words, page);
 keepAssistants(words, page);
+keepModels(words, page);
 keepMeter(log, words, { csrf, parent: () => turns.lastMessage() });
 
 // --- what a person does ----------------------------------------------------------------------------
@@ -75,12 +77,17 @@ async function create(text) {
   const body = new FormData(document.querySelector("#consent"));
   body.set("text", text);
   body.set("assistant", document.querySelector("#assistant").value);
+  body.set("model", document.querySelector("#model")?.value ?? "");
   try {
     const answer = await fetch(words.createUrl, {
       method: "POST",
       body,
       headers: { Accept: "application/json", "X-CSRFToken": csrf() },
     });
+    if (answer.status === 400) {
+      say((await answer.json()).message);
+      return false;
+    }
     if (!answer.ok) throw new Error(String(answer.status));
     const made = await answer.json();
     composer.moveDraft(made.id);

@@ -172,9 +172,9 @@ def test_a_named_version_that_is_gone_is_said_and_nothing_is_stored(conversation
     assert not conversation.messages.exists()
 
 
-def test_a_retired_version_cannot_be_named(scripted_policy):
+def test_a_retired_version_cannot_be_named(alice, scripted_policy):
     Policy.objects.create(name="older", version=2, retired_at=timezone.now())
-    assert list(assistants.named_policies()) == [scripted_policy]
+    assert list(assistants.named_policies(alice)) == [scripted_policy]
 
 
 # --- through the talker -----------------------------------------------------------------------------------------

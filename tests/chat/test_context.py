@@ -117,13 +117,13 @@ def test_a_named_version_counts_with_its_own_tokenizer(scripted_policy, tiny_pol
     from tests.chat.conftest import install
 
     tutor.policy = install(tiny_policy, "tiny-named")
-    assert shares(tutor, [], "Why?").is_exact
+    assert shares(tutor, [], "Why?", assistants.named_policy(tutor, tutor.owner)).is_exact
 
 
 def test_a_named_version_that_is_gone_is_said(scripted_policy, tutor):
     tutor.policy = Policy.objects.create(name="gone", version=9, retired_at=timezone.now())
     with pytest.raises(PolicyRetired):
-        shares(tutor, [], "Why?")
+        assistants.named_policy(tutor, tutor.owner)
 
 
 # --- the view ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat import guards, replies, talker
+from chat import guards, replies
 from chat.engines.engine import Piece
 from chat.errors import Blocked, ChatError
 from chat.models import Chunk, Message, Reply
@@ -104,7 +104,7 @@ async def test_what_an_engine_left_behind_is_checked_too(conversation, alice, sc
 async def test_a_guard_that_can_not_say_lets_nothing_pass(
     conversation, alice, scripted_policy, script, settings, monkeypatch, guard
 ):
-    monkeypatch.setattr(talker, "GUARD_LIMIT_S", 0.1)
+    monkeypatch.setattr(guards, "LIMIT_S", 0.1)
     settings.CHAT_GUARDS = [HERE + guard]
     script.text = "A dog barks. It runs away!"
     row, heard = await reply_of(alice, conversation)

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from accounts.models import User
-from chat import replies
+from chat import claims, replies
 from chat.errors import BadPolicy
 from chat.models import Chunk, Conversation, EngineProcess, Message, Policy, Reply
 from chat.replies import Ending, Written
@@ -174,11 +174,11 @@ class LifeOfReplies(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 1), limit=st.integers(1, 3))
     def claim(self, number, limit):
-        self.take(number, replies.claim(self.writers[number].owner, self.live, limit), self.live)
+        self.take(number, claims.claim(self.writers[number].owner, self.live, None, limit).replies, self.live)
 
     @rule(number=st.integers(0, 1), limit=st.integers(1, 3))
     def claim_for_the_named_policy(self, number, limit):
-        claimed = replies.claim(self.writers[number].owner, self.other, limit, unnamed=False)
+        claimed = claims.claim(self.writers[number].owner, self.other, None, limit, unnamed=False).replies
         assert {reply.pk for reply in claimed} <= self.named, "nobody asked for this policy"
         self.take(number, claimed, self.other)
 

@@ -8,6 +8,7 @@ export function keepMeter(log, words, { csrf, parent }) {
   const unseen = document.querySelector("#unseen");
   const field = document.querySelector("#text");
   const choice = document.querySelector("#assistant");
+  const model = document.querySelector("#model"); // absent where there is only one
   const number = new Intl.NumberFormat(document.documentElement.lang);
   let timer = 0;
   let newest = 0;
@@ -27,6 +28,7 @@ export function keepMeter(log, words, { csrf, parent }) {
           conversation: words.conversation,
           parent: parent() ?? "",
           assistant: choice.value,
+          model: model?.value ?? "",
         }),
         headers: { Accept: "application/json", "X-CSRFToken": csrf() },
         redirect: "error",
@@ -78,6 +80,7 @@ export function keepMeter(log, words, { csrf, parent }) {
 
   field.addEventListener("input", soon);
   choice.addEventListener("chosen", soon);
+  model?.addEventListener("chosen", soon);
   // Turns come, end, are edited and paged through: whatever changes them changes the history.
   new MutationObserver(soon).observe(log, { childList: true, subtree: true, attributeFilter: ["data-state"] });
   count();

@@ -1,0 +1,135 @@
+"""Log-probabilities of a text that is given, for programs that ask for them with `echo`.
+
+A Scoring row is the request; the talker has it computed (chat.looks) as it has a look inside a reply, and the row
+goes as soon as the answer was told.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from chat import inside, policies
+from chat.engines.engine import Choice, Token
+from chat.errors import ChatError, InspectorDown, NoLook, TooManyLooks, WeightsGone
+from chat.models import Policy, Scoring
+from chat.prompt import renderer
+
+State = Scoring.State
+LOOK_EVERY_S = 0.1
+PATIENCE_S = 120.0
+"""How long an answer is waited for: others may be looked into before, each by a pass through the whole model."""
+FORGOTTEN_AFTER = timedelta(minutes=5)
+"""Then nobody waits for an answer any more."""
+AT_A_TIME = 16
+"""Of one person: a request may bring a list of prompts."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What has to be computed."""
+
+    scoring: UUID
+    policy: Policy
+    ids: list[int]
+    top: int
+
+
+async def score(person: User, policy: Policy, ids: Sequence[int], top: int) -> list[Token]:
+    """The log-probability of each id but the first after those before it, with the `top` most probable ones.
+
+    Natural logarithms at temperature 1. Raises NoLook where the weights are elsewhere, TooManyLooks, InspectorDown.
+    """
+    if len(ids) < 2:
+        return []
+    row = await database_sync_to_async(queue)(person, policy, ids, top)
+    try:
+        give_up_at = time.monotonic() + PATIENCE_S
+        while time.monotonic() < give_up_at:
+            tokens = await database_sync_to_async(answer_of)(row)
+            if tokens is not None:
+                return tokens
+            await asyncio.sleep(LOOK_EVERY_S)
+        raise InspectorDown("no answer in time")
+    finally:
+        await database_sync_to_async(remove)(row)
+
+
+# --- asked for ----------------------------------------------------------------------------------------------------
+
+
+def queue(person: User, policy: Policy, ids: Sequence[int], top: int) -> UUID:
+    if not inside.has_weights(policy):
+        raise NoLook(policy.name)
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=person.pk)
+        queued = Scoring.objects.filter(state=State.QUEUED)
+        if queued.filter(user=person).count() >= AT_A_TIME or queued.count() >= settings.CHAT_QUEUE_LIMIT:
+            raise TooManyLooks
+        return Scoring.objects.create(user=person, policy=policy, ids=list(ids), top=top).pk
+
+
+def answer_of(scoring: UUID) -> list[Token] | None:
+    """None while it is not there. Raises the ChatError that it failed with."""
+    row = Scoring.objects.filter(pk=scoring).first()
+    if row is None or row.state == State.FAILED:
+        raise FAILURES.get(row.error if row else "", InspectorDown)()
+    return [_token(told) for told in row.tokens] if row.state == State.READY else None
+
+
+def remove(scoring: UUID) -> None:
+    Scoring.objects.filter(pk=scoring).delete()
+
+
+def remove_forgotten() -> None:
+    """What a process asked that is gone."""
+    Scoring.objects.filter(requested_at__lt=timezone.now() - FORGOTTEN_AFTER).delete()
+
+
+def _token(told: dict[str, Any]) -> Token:
+    top = tuple(Choice(other["text"], other["logprob"], other["id"]) for other in told["top"])
+    return Token(told["text"], told["logprob"], told["id"], top)
+
+
+FAILURES: dict[str, type[ChatError]] = {error.code: error for error in (NoLook, WeightsGone, InspectorDown)}
+
+
+# --- computed -----------------------------------------------------------------------------------------------------
+
+
+def next_question() -> Question | None:
+    """The oldest request."""
+    row = Scoring.objects.filter(state=State.QUEUED).select_related("policy").order_by("requested_at", "pk").first()
+    return None if row is None else Question(row.pk, row.policy, row.ids, row.top)
+
+
+def encode(question: Question) -> inside.Encoded:
+    """The first id as the prompt, the others as its completion, each with what it adds to the text."""
+    directory = policies.directory(question.policy)
+    its_renderer = renderer(directory) if directory.is_dir() else None
+    if its_renderer is None:
+        raise WeightsGone(str(directory))
+    ids = question.ids
+    texts = [its_renderer.added_by(number, ids[:place]) for place, number in enumerate(ids)]
+    return inside.Encoded(directory, its_renderer, ids[:1], list(zip(ids, texts, strict=True))[1:])
+
+
+def answer(question: Question, tokens: list[dict[str, Any]]) -> None:
+    _queued(question).update(state=State.READY, tokens=tokens)
+
+
+def fail(question: Question, error: ChatError) -> None:
+    _queued(question).update(state=State.FAILED, error=error.code)
+
+
+def _queued(question: Question) -> Any:
+    return Scoring.objects.filter(pk=question.scoring, state=State.QUEUED)
