@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from django.conf import settings
 from django.core.management.base import CommandError
-from django.utils.module_loading import import_string
 
 from accounts.commands import Exit
 from accounts.models import User
 from chat.models import Policy
-from tuning import receiving
+from tuning import bases, receiving
 from tuning.models import DataFile
 
 BLOCK = 2**20
@@ -25,7 +23,7 @@ def user_named(name: str | None) -> User:
 
 
 def base_named(person: User, name: str) -> Policy:
-    found: Policy | None = import_string(settings.TUNING_MODELS)(person, name)
+    found = bases.named(person, name)
     if found is None:
         raise CommandError(f"there is no model {name!r} for {person.username}", returncode=Exit.USAGE)
     return found

@@ -129,10 +129,14 @@ def unfit(job: FineTune, number: int, form: str, row: Row, size: int, room: int)
     code = emptiness(form, row) if job.method != FineTune.Method.REINFORCEMENT else None
     if code is not None:
         return Problem(number, code, words(code))
-    if size > room:
-        text = _("%(size)d tokens, the model reads at most %(room)d at once") % {"size": size, "room": room}
-        return Problem(number, "over_long", text)
-    return None
+    return over_long(number, size, room)
+
+
+def over_long(number: int, size: int, room: int) -> Problem | None:
+    if size <= room:
+        return None
+    text = _("%(size)d tokens, the model reads at most %(room)d at once") % {"size": size, "room": room}
+    return Problem(number, "over_long", text)
 
 
 def tidy(job: FineTune) -> None:

@@ -1,4 +1,4 @@
-"""Both APIs of fine-tuning over HTTP: shapes, pages, refusals with their fields, and the stream of events to its end."""
+"""Both APIs of fine-tuning over HTTP: shapes, pages, refusals with their fields, the stream of events to its end."""
 
 import asyncio
 import json
@@ -75,7 +75,7 @@ def test_events_page_newest_first_and_end(api, file, no_worker):
         if not page["has_more"]:
             break
         after = f"&after={page['last_id']}"
-    assert [JobEvent.model_validate(one).message for one in seen][0] == "Fine-tune succeeded"
+    assert [JobEvent.model_validate(one) for one in seen][0].message == "Fine-tune succeeded"
     assert len({one["id"] for one in seen}) == len(seen) == FineTune.objects.get().events.count()
     metrics = [one for one in seen if one["type"] == "metrics"]
     assert [one["data"]["step"] for one in metrics] == list(range(10, 0, -1))
@@ -180,7 +180,7 @@ def test_a_job_of_2023(api, file, no_worker):
     job = legacy(api, file, n_epochs=2, suffix="X y")
     assert LegacyJob.model_validate(job, strict=True)
     assert (job["status"], job["hyperparams"]["n_epochs"], job["training_files"][0]["id"]) == ("pending", 2, file)
-    assert [one["message"] for one in job["events"]][0] == f"Created fine-tune: {job['id']}"
+    assert job["events"][0]["message"] == f"Created fine-tune: {job['id']}"
     drive(no_worker)
     told = api.get(f"fine-tunes/{job['id']}").json()
     assert told["status"] == "succeeded"

@@ -1,0 +1,33 @@
+"""The curves of a job: loss on what it learns from and on what was kept from it, and the share of tokens right."""
+
+from dataclasses import replace
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from rlhf.charts import Chart, chart
+from tuning.models import FineTune
+
+TITLES: dict[str, Promise] = {
+    "train/loss": _("Training loss"),
+    "eval/loss": _("Validation loss"),
+    "train/token_accuracy": _("Tokens right, training"),
+    "eval/token_accuracy": _("Tokens right, validation"),
+    "train/reward_accuracy": _("Preferences right, training"),
+    "eval/reward_accuracy": _("Preferences right, validation"),
+    "objective/scores": _("Score"),
+    "objective/kl": _("KL, nats a reply"),
+}
+
+
+def charts(job: FineTune) -> list[Chart]:
+    if job.run is None:
+        return []
+    series: dict[str, list[tuple[int, float | None]]] = {name: [] for name in TITLES}
+    for step, values in job.run.metrics.values_list("step", "values"):
+        for name in TITLES:
+            value = values.get(name)
+            if isinstance(value, int | float):
+                series[name].append((step, value))
+    drawn = [(name, chart(name, points)) for name, points in series.items() if points]
+    return [replace(one, title=TITLES[name]) for name, one in drawn if one is not None]

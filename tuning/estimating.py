@@ -1,0 +1,116 @@
+"""Before a job: how long each line of a file is to a model, what training on it would cost and take, way by way."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chat.models import Policy
+from tuning import formats, parameters, plan, tokens
+from tuning.errors import SHOWN, Problem
+from tuning.models import DataFile, FineTune
+from tuning.survey import emptiness, words
+from tuning.workplace import over_long
+
+MOST_BYTES = 4 * 2**20
+"""Of a larger file only the first lines are read, and the rest is guessed from them."""
+MOST_LINES = 5_000
+
+
+@dataclass
+class Counted:
+    rows: int = 0
+    tokens: int = 0
+    longest: int = 0
+    unfit: list[Problem] = field(default_factory=list)
+    """The first lines that teach nothing or that the model cannot read whole."""
+    unfit_count: int = 0
+    is_exact: bool = True
+
+
+def counted(file: DataFile, policy: Policy) -> Counted:
+    """Raises BadPolicy."""
+    return _counted(file.id, policy.pk)
+
+
+@functools.lru_cache(maxsize=64)
+def _counted(file_id: str, policy_id: int) -> Counted:
+    """Neither a file nor a policy ever changes."""
+    file, policy = DataFile.objects.get(pk=file_id), Policy.objects.get(pk=policy_id)
+    found, count, room = Counted(), tokens.counter(policy), tokens.room(policy)
+    most = MOST_LINES if file.bytes > MOST_BYTES else file.lines
+    for line in formats.lines(file.path, file.filename):
+        if line.row is None or found.rows >= most:
+            break
+        size = count(line.form, line.row)
+        found.rows, found.tokens, found.longest = found.rows + 1, found.tokens + size, max(found.longest, size)
+        note(found, line.number, emptiness(line.form, line.row), size, room)
+    if found.rows < file.lines:
+        found.tokens = found.tokens * file.lines // max(1, found.rows)
+        found.rows, found.is_exact = file.lines, False
+    return found
+
+
+def note(found: Counted, number: int, code: str | None, size: int, room: int) -> None:
+    problem = Problem(number, code, words(code)) if code else over_long(number, size, room)
+    if problem is not None:
+        found.unfit_count += 1
+        found.unfit += [problem] if len(found.unfit) < SHOWN else []
+
+
+@dataclass(frozen=True)
+class Way:
+    """One of the ways to learn, with its figures."""
+
+    scope: str
+    trained: int
+    parameters: int
+    plan: plan.Plan
+
+    @property
+    def share(self) -> float:
+        return self.trained / self.parameters if self.parameters else 0.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    counted: Counted
+    ways: list[Way]
+
+    @property
+    def plan(self) -> plan.Plan:
+        """What is the same in every way: lines, epochs, tokens, cost."""
+        return self.ways[0].plan
+
+    @property
+    def cost(self) -> str:
+        return plan.dollars(self.plan.cost)
+
+
+def estimate(
+    model: str,
+    policy: Policy,
+    file: DataFile,
+    *,
+    method: str,
+    has_validation: bool,
+    hyperparameters: Mapping[str, Any],
+) -> Estimate:
+    """Raises BadPolicy."""
+    found = counted(file, policy)
+    aside = plan.held_out(found.rows, has_validation=has_validation, holds_out=True)
+    rows = max(1, found.rows - aside)
+    size, sizes = found.tokens * rows // max(1, found.rows), parameters.counts(policy)
+    epochs = plan.epochs_of(hyperparameters, rows, method)
+    return Estimate(
+        found,
+        [
+            Way(
+                scope=scope,
+                trained=sizes[scope],
+                parameters=sizes[FineTune.Scope.FULL],
+                plan=plan.plan(model, policy, scope, rows=rows, held_out=aside, tokens=size, n_epochs=epochs),
+            )
+            for scope in FineTune.Scope
+        ],
+    )

@@ -1,0 +1,104 @@
+"""What the pages of own data and models accept."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.models import Group
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models import User
+from chat.models import Policy
+from tuning import bases, files, jobs, made_models
+from tuning.models import DataFile, FineTune
+
+
+class FileField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
+    def label_from_instance(self, obj: DataFile) -> str:
+        return _("%(name)s (%(lines)d lines)") % {"name": obj.filename, "lines": obj.lines}
+
+
+class JobForm(forms.Form):
+    """Everything but the file may stay as it is."""
+
+    model = forms.ChoiceField(
+        label=gettext_lazy("Start from"),
+        help_text=gettext_lazy("A name of 2023 has the price of 2023; it means whatever an admin maps it to."),
+    )
+    training = FileField(label=gettext_lazy("Learn from"), queryset=DataFile.objects.none())
+    validation = FileField(
+        label=gettext_lazy("Measure on"),
+        queryset=DataFile.objects.none(),
+        required=False,
+        empty_label=gettext_lazy("a tenth of the lines, kept from training"),
+    )
+    method = forms.ChoiceField(label=gettext_lazy("Method"), choices=FineTune.Method.choices)
+    scope = forms.ChoiceField(
+        label=gettext_lazy("What learns"), choices=FineTune.Scope.choices, widget=forms.RadioSelect
+    )
+    n_epochs = forms.IntegerField(label=gettext_lazy("Epochs"), required=False, min_value=1, max_value=50)
+    batch_size = forms.IntegerField(label=gettext_lazy("Lines a step"), required=False, min_value=1, max_value=256)
+    learning_rate_multiplier = forms.FloatField(
+        label=gettext_lazy("Learning rate, times the usual"), required=False, min_value=1e-4, max_value=100
+    )
+    seed = forms.IntegerField(label=gettext_lazy("Seed"), required=False, min_value=0, max_value=2**31 - 1)
+    suffix = forms.CharField(
+        label=gettext_lazy("Part of its name"),
+        required=False,
+        max_length=40,
+        help_text=gettext_lazy("Small letters, digits and dashes."),
+    )
+    HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
+
+    def __init__(self, person: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
+        self.known = bases.of(person)
+        for name in ("training", "validation"):
+            field = self.fields[name]
+            assert isinstance(field, FileField)
+            field.queryset = files.to_learn_from(person)
+        choices = self.fields["model"]
+        assert isinstance(choices, forms.ChoiceField)
+        choices.choices = [(name, named(name, policy)) for name, policy in self.known.items()]
+        for name in self.HYPERPARAMETERS:
+            self.fields[name].widget.attrs["placeholder"] = _("chosen by the data")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        for name in ("training", "validation"):
+            file = cleaned.get(name)
+            if file is not None and "method" in cleaned and file.form not in jobs.FORMS[cleaned["method"]]:
+                self.add_error(name, _("This method can't learn from lines of that form."))
+        return cleaned
+
+    def policy(self) -> Policy:
+        return self.known[self.cleaned_data["model"]]
+
+    def hyperparameters(self) -> dict[str, Any]:
+        return {name: self.cleaned_data.get(name) for name in self.HYPERPARAMETERS}
+
+
+def named(name: str, policy: Policy) -> str:
+    meant = policy.label or policy.name
+    return name if name == meant else f"{name} → {meant}"
+
+
+class GroupField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
+    """Groups are the roles and whatever else an admin has made."""
+
+
+class ShareForm(forms.Form):
+    group = GroupField(
+        label=gettext_lazy("Used by"),
+        queryset=Group.objects.none(),
+        required=False,
+        empty_label=gettext_lazy("you alone"),
+    )
+
+    def __init__(self, person: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
+        field = self.fields["group"]
+        assert isinstance(field, GroupField)
+        field.queryset = Group.objects.filter(pk__in=[group.pk for group in made_models.groups_of(person)])

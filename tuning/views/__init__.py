@@ -1,0 +1,1 @@
+"""Pages of own data and own models."""

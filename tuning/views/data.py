@@ -1,0 +1,151 @@
+"""Pages of own data: files brought in, looked at line by line, prepared, taken along, removed."""
+
+from itertools import islice
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from chat.errors import BadPolicy
+from chat.models import Policy
+from chat.views.requests import person
+from tuning import bases, estimating, files, formats, receiving, rewriting, tokens
+from tuning.errors import BadFile, TuningError
+from tuning.models import DataFile
+from tuning.survey import words
+
+LINES = 50
+PAGE = 20
+
+
+@require_http_methods(["GET", "POST"])
+def file_list(request: HttpRequest) -> HttpResponse:
+    """A POST brings a file in; what is wrong with it is said by its lines."""
+    if request.method != "POST":
+        return listed(request)
+    file = request.FILES.get("file")
+    if file is None:
+        return listed(request, [_("No file was chosen.")], 400)
+    try:
+        taken = receiving.take(person(request), file.name or "", file.chunks())
+    except BadFile as error:
+        rest = [_("and %(n)d more lines") % {"n": error.total - len(error.problems)}]
+        more = rest if error.total > len(error.problems) else []
+        return listed(request, [*map(str, error.problems), *more], 400)
+    except TuningError as error:
+        return listed(request, [str(error)], error.status)
+    messages.success(
+        request, _("“%(name)s” is here. Look at its lines before you use it.") % {"name": taken.filename}
+    )
+    return redirect("data_file", taken.id)
+
+
+def listed(request: HttpRequest, problems: list[str] | None = None, status: int = 200) -> HttpResponse:
+    page = Paginator(files.of(person(request)), PAGE).get_page(request.GET.get("page"))
+    context = {"page": page, "problems": problems or [], "megabytes": receiving.most_bytes() >> 20}
+    return render(request, "tuning/files.html", context, status=status)
+
+
+@require_GET
+def file_page(request: HttpRequest, file_id: str) -> HttpResponse:
+    """Its lines with their lengths for a model."""
+    file = own_file(request, file_id)
+    if file.purpose != DataFile.Purpose.FINE_TUNE:
+        return redirect("data_content", file.id)
+    known = bases.of(person(request))
+    model = request.GET.get("model", "")
+    model = model if model in known else next(iter(known), "")
+    number = page_number(request, file)
+    context = {
+        "file": file,
+        "model": model,
+        "models": known,
+        "lines": lines_of(file, number, known.get(model)),
+        "page": Paginator(range(file.lines), LINES).get_page(number),
+        "filters": f"model={model}",
+        "words": [{**note, "said": words(note["code"])} for note in file.problems],
+    }
+    if model:
+        try:
+            context["counted"] = estimating.counted(file, known[model])
+        except BadPolicy as error:
+            context["trouble"] = error.message
+    return render(request, "tuning/file.html", context)
+
+
+def page_number(request: HttpRequest, file: DataFile) -> int:
+    text = request.GET.get("page", "1")
+    return min(int(text[:9]), max(1, -(-file.lines // LINES))) if text.isdecimal() and int(text[:9]) else 1
+
+
+def lines_of(file: DataFile, number: int, policy: Policy | None) -> list[dict[str, object]]:
+    try:
+        count = tokens.counter(policy) if policy is not None else None
+    except BadPolicy:
+        count = None
+    found = (line for line in formats.lines(file.path, file.filename) if line.row is not None)
+    shown = islice(found, (number - 1) * LINES, number * LINES)
+    return [
+        {"number": line.number, "row": line.row, "tokens": count(line.form, line.row) if count and line.row else None}
+        for line in shown
+    ]
+
+
+@require_http_methods(["GET", "POST"])
+def prepare(request: HttpRequest, file_id: str) -> HttpResponse:
+    """Shows each change before it is made; a POST makes those that were chosen, into a new file."""
+    file = own_file(request, file_id)
+    if file.purpose != DataFile.Purpose.FINE_TUNE:
+        raise Http404
+    if request.method == "POST":
+        return prepared(request, file)
+    chosen = request.GET.getlist("change") if "look" in request.GET else None
+    looked = rewriting.look(file, chosen)
+    context = {
+        "file": file,
+        "prepared": looked,
+        "chosen": chosen if chosen is not None else [change.code for change in looked.changes],
+        "is_split": rewriting.is_to_be_split(looked),
+        "first": looked.rows[:3],
+    }
+    return render(request, "tuning/prepare.html", context)
+
+
+def prepared(request: HttpRequest, file: DataFile) -> HttpResponse:
+    chosen, split = request.POST.getlist("change"), request.POST.get("split") == "on"
+    try:
+        made = rewriting.save(person(request), file, chosen, split=split)
+    except TuningError as error:
+        messages.error(request, str(error))
+        return redirect("prepare_file", file.id)
+    names = ", ".join(one.filename for one in made)
+    messages.success(request, _("Written as %(names)s. The file as it was is still there.") % {"names": names})
+    return redirect("data_file", made[0].id)
+
+
+@require_GET
+def content(request: HttpRequest, file_id: str) -> FileResponse:
+    file = own_file(request, file_id)
+    try:
+        opened = file.path.open("rb")
+    except FileNotFoundError as error:
+        raise Http404 from error
+    response = FileResponse(opened, content_type="application/octet-stream")
+    response["Content-Disposition"] = content_disposition_header(True, file.filename) or "attachment"
+    return response
+
+
+@require_POST
+def delete(request: HttpRequest, file_id: str) -> HttpResponse:
+    file = own_file(request, file_id)
+    receiving.remove(file)
+    messages.success(request, _("“%(name)s” is deleted.") % {"name": file.filename})
+    return redirect("data_files")
+
+
+def own_file(request: HttpRequest, file_id: str) -> DataFile:
+    return get_object_or_404(files.of(person(request)), pk=file_id)

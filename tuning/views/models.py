@@ -1,0 +1,266 @@
+"""Pages of own models: the list, a new one with what it will cost, and each job from its order to its model."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.models import User
+from accounts.roles import Role
+from chat import policies
+from chat.errors import BadPolicy, ChatError
+from chat.models import Conversation, default_consent
+from chat.views.requests import person
+from rlhf.child import log_tail
+from tuning import bases, curves, estimating, files, jobs, made_models, names, packing, plan, workplace
+from tuning.errors import TuningError
+from tuning.forms import JobForm, ShareForm
+from tuning.jobs import Order
+from tuning.models import FineTune
+
+PAGE = 20
+State = FineTune.State
+
+
+def jobs_of(who: User) -> QuerySet[FineTune]:
+    rows = FineTune.objects.select_related("run", "policy", "base_policy", "result_file", "group")
+    return rows.filter(owner=who).order_by("-created_at", "-id")
+
+
+@require_GET
+def job_list(request: HttpRequest) -> HttpResponse:
+    who = person(request)
+    rows = jobs_of(who)
+    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
+    shared = FineTune.objects.filter(
+        ~Q(owner=who), group__in=who.groups.all(), state=State.SUCCEEDED, policy__retired_at=None
+    )
+    is_live = any(not job.is_over and job.state != State.PAUSED for job in page)
+    context = {
+        "page": page,
+        "shared": shared.select_related("policy", "base_policy"),
+        "is_live": is_live,
+        "has_files": files.to_learn_from(who).exists(),
+    }
+    name = "tuning/job_rows.html" if "fragment" in request.GET else "tuning/jobs.html"
+    response = render(request, name, context)
+    response["X-Live"] = "1" if is_live else "0"
+    return response
+
+
+@require_http_methods(["GET", "POST"])
+def create(request: HttpRequest) -> HttpResponse:
+    """The form says what the job would cost and take; a POST orders it."""
+    who = person(request)
+    if request.method == "POST":
+        form = JobForm(who, request.POST)
+        if form.is_valid():
+            try:
+                job = jobs.create(order_of(who, form))
+            except (TuningError, ChatError) as error:
+                form.add_error(None, str(getattr(error, "message", "")) or str(error))
+            else:
+                return redirect("own_model", job.id)
+        return render(request, "tuning/new.html", form_context(form, form), status=400)
+    filled = first_choices(request, who)
+    form, figured = JobForm(who, initial=filled), JobForm(who, filled)
+    return render(request, "tuning/new.html", form_context(form, figured))
+
+
+def first_choices(request: HttpRequest, who: User) -> dict[str, Any]:
+    """What the form says at first: what its address asks for, else the newest file and the first model."""
+    newest = files.to_learn_from(who).first()
+    first = {
+        "model": next(iter(bases.of(who)), ""),
+        "training": newest.pk if newest else "",
+        "method": FineTune.Method.SUPERVISED.value,
+        "scope": FineTune.Scope.LORA.value,
+    }
+    return first | request.GET.dict()
+
+
+def form_context(form: JobForm, figured: JobForm) -> dict[str, Any]:
+    return {"form": form, **figures(figured), "scopes": scopes(form)}
+
+
+def scopes(form: JobForm) -> list[dict[str, Any]]:
+    chosen = form["scope"].value()
+    return [{"value": value, "label": label, "is_chosen": value == chosen} for value, label in FineTune.Scope.choices]
+
+
+def figures(form: JobForm) -> dict[str, Any]:
+    """What the page says of the job as it is filled in so far; nothing where it cannot be said."""
+    form.is_valid()
+    cleaned = getattr(form, "cleaned_data", {})
+    if not cleaned.get("model") or cleaned.get("training") is None:
+        return {}
+    try:
+        estimate = estimating.estimate(
+            cleaned["model"],
+            form.policy(),
+            cleaned["training"],
+            method=cleaned.get("method", "supervised"),
+            has_validation=cleaned.get("validation") is not None,
+            hyperparameters=form.hyperparameters(),
+        )
+    except (BadPolicy, OSError) as error:
+        return {"trouble": str(getattr(error, "message", "")) or str(error)}
+    return {"estimate": estimate, "chosen_scope": cleaned.get("scope", "lora")}
+
+
+@require_GET
+def estimate_part(request: HttpRequest) -> HttpResponse:
+    """The figures alone, for a form that is being filled in."""
+    form = JobForm(person(request), request.GET)
+    return render(request, "tuning/estimate.html", figures(form))
+
+
+def order_of(who: User, form: JobForm) -> Order:
+    cleaned = form.cleaned_data
+    return Order(
+        person=who,
+        model=cleaned["model"],
+        policy=form.policy(),
+        training=cleaned["training"],
+        validation=cleaned["validation"],
+        method=cleaned["method"],
+        scope=cleaned["scope"],
+        hyperparameters=form.hyperparameters(),
+        suffix=names.suffix_of(cleaned["suffix"]),
+        seed=cleaned["seed"] or 0,
+    )
+
+
+# --- one of them --------------------------------------------------------------------------------------------------
+
+
+@require_GET
+def job_page(request: HttpRequest, job_id: str) -> HttpResponse:
+    job = own(request, job_id)
+    context = job_context(job) | {"share_form": ShareForm(person(request), initial={"group": job.group})}
+    return render(request, "tuning/job.html", context)
+
+
+@require_GET
+def job_part(request: HttpRequest, job_id: str) -> HttpResponse:
+    context = job_context(own(request, job_id))
+    response = render(request, "tuning/job_live.html", context)
+    response["X-Live"] = "1" if context["is_live"] else "0"
+    return response
+
+
+def job_context(job: FineTune) -> dict[str, Any]:
+    result = job.result if job.state == State.SUCCEEDED else {}
+    return {
+        "job": job,
+        "is_live": not job.is_over and job.state != State.PAUSED,
+        "events": job.events.filter(kind="message"),
+        "charts": curves.charts(job),
+        "plan": jobs.plan_of(job) if job.tokens and job.base_policy.retired_at is None else None,
+        "cost": plan.dollars(jobs.plan_of(job).cost) if job.tokens and job.base_policy.retired_at is None else "",
+        "ahead": jobs.ahead_of(job),
+        "result": result,
+        "comparison": result.get("comparison"),
+        "lineage": made_models.lineage(job.policy) if job.policy else [],
+        "log": log_tail(workplace.path_of(job)) if job.state == State.FAILED else "",
+        "can_resume": job.state == State.PAUSED
+        or (job.state == State.FAILED and (workplace.path_of(job) / workplace.DATA).exists()),
+        "is_usable": job.policy is not None and job.policy.retired_at is None,
+    }
+
+
+def acted(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpResponse:
+    try:
+        act(own(request, job_id))
+    except (TuningError, ChatError) as error:
+        messages.error(request, str(getattr(error, "message", "")) or str(error))
+    else:
+        messages.success(request, said)
+    return redirect("own_model", job_id)
+
+
+@require_POST
+def cancel(request: HttpRequest, job_id: str) -> HttpResponse:
+    return acted(request, job_id, jobs.cancel, _("The job is cancelled."))
+
+
+@require_POST
+def pause(request: HttpRequest, job_id: str) -> HttpResponse:
+    return acted(request, job_id, jobs.pause, _("The job is paused. It keeps what it has learnt so far."))
+
+
+@require_POST
+def resume(request: HttpRequest, job_id: str) -> HttpResponse:
+    return acted(request, job_id, jobs.resume, _("The job goes on from its checkpoint."))
+
+
+@require_POST
+def delete(request: HttpRequest, job_id: str) -> HttpResponse:
+    try:
+        jobs.delete(own(request, job_id))
+    except TuningError as error:
+        messages.error(request, str(error))
+        return redirect("own_model", job_id)
+    messages.success(request, _("The model is deleted, with its results. The bill stays."))
+    return redirect("own_models")
+
+
+@require_POST
+def share(request: HttpRequest, job_id: str) -> HttpResponse:
+    job = own(request, job_id)
+    form = ShareForm(person(request), request.POST)
+    if form.is_valid():
+        group = form.cleaned_data["group"]
+        made_models.share(job, group)
+        said = _("Members of %(group)s can use it now.") % {"group": group} if group else _("It is yours alone now.")
+        messages.success(request, said)
+    else:
+        messages.error(request, _("You can share with groups that you are in."))
+    return redirect("own_model", job_id)
+
+
+@require_POST
+def talk(request: HttpRequest, job_id: str) -> HttpResponse:
+    """A conversation with the model."""
+    who = person(request)
+    job = usable(who, job_id)
+    if job.policy is None or job.policy.retired_at is not None:
+        messages.error(request, _("This model is not there."))
+        return redirect("own_models")
+    made = Conversation.objects.create(owner=who, policy=job.policy, may_train=default_consent())
+    return redirect("conversation", made.pk)
+
+
+@require_GET
+def download(request: HttpRequest, job_id: str) -> HttpResponse | StreamingHttpResponse:
+    """The model as a folder that `from_pretrained` reads, in a zip that is made while it is sent."""
+    job = usable(person(request), job_id)
+    if job.policy is None or job.policy.retired_at is not None:
+        messages.error(request, _("This model is not there."))
+        return redirect("own_models")
+    name = f"{job.policy.name}.zip"
+    response = StreamingHttpResponse(
+        packing.zipped(policies.directory(job.policy), job.policy.name), content_type="application/zip"
+    )
+    response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
+    return response
+
+
+def own(request: HttpRequest, job_id: str) -> FineTune:
+    """404 for a stranger's as for one that never was; an admin sees what is the matter with anybody's."""
+    who = person(request)
+    rows = FineTune.objects.select_related("run", "policy__base", "base_policy", "result_file", "group", "owner")
+    mine = rows if who.has_role(Role.ADMIN) else rows.filter(owner=who)
+    return get_object_or_404(mine, pk=job_id)
+
+
+def usable(who: User, job_id: str) -> FineTune:
+    """The person's own, or one that is shared with a group of theirs."""
+    rows = FineTune.objects.select_related("policy")
+    return get_object_or_404(rows.filter(Q(owner=who) | Q(group__in=who.groups.all())).distinct(), pk=job_id)
