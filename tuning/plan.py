@@ -55,7 +55,7 @@ def automatic_epochs(rows: int, method: str) -> int:
     """As the training would choose (rlhf.training.tuning.config); said here, since the price depends on it."""
     if method == FineTune.Method.DPO:
         return min(max(round(600 / rows), 1), 4)
-    return min(max(round(2400 / rows), 3), 15)
+    return min(max(round(1600 / rows), 3), 15)
 
 
 def automatic_batch(rows: int) -> int:

@@ -75,7 +75,8 @@ def test_events_page_newest_first_and_end(api, file, no_worker):
         if not page["has_more"]:
             break
         after = f"&after={page['last_id']}"
-    assert [JobEvent.model_validate(one) for one in seen][0].message == "Fine-tune succeeded"
+    newest, *_ = [JobEvent.model_validate(one) for one in seen]
+    assert newest.message == "Fine-tune succeeded"
     assert len({one["id"] for one in seen}) == len(seen) == FineTune.objects.get().events.count()
     metrics = [one for one in seen if one["type"] == "metrics"]
     assert [one["data"]["step"] for one in metrics] == list(range(10, 0, -1))

@@ -1,0 +1,96 @@
+"""This side's figures against the training's own: what is announced is what is trained, counted and billed."""
+
+import json
+import sys
+
+import pytest
+
+from chat import policies
+from metering.models import Price, Usage
+from rlhf.training.tuning import config, sizes
+from tests.tuning.conftest import drive, jsonl
+from tuning import jobs, made_models, parameters, plan, receiving
+from tuning.jobs import Order
+from tuning.models import FineTune
+
+SMOLLM2 = {
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "vocab_size": 49152,
+    "tie_word_embeddings": True,
+}
+UNTIED = {
+    "hidden_size": 64,
+    "head_dim": 24,
+    "intermediate_size": 100,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "vocab_size": 300,
+}
+
+
+@pytest.mark.parametrize("rows", [1, 3, 9, 10, 49, 50, 99, 100, 199, 200, 800, 801, 5_000])
+@pytest.mark.parametrize("method", config.METHODS)
+def test_what_is_chosen_by_the_data_is_chosen_alike(rows, method):
+    assert plan.automatic_epochs(rows, method) == config.epochs_for(rows, method)
+    assert plan.automatic_batch(rows) == config.batch_for(rows)
+
+
+@pytest.mark.parametrize("model", [SMOLLM2, UNTIED])
+@pytest.mark.parametrize("scope", config.SCOPES)
+def test_parameters_are_counted_alike(model, scope):
+    every, trained = sizes.trained_parameters(model, scope)
+    assert (parameters.counted(model)["full"], parameters.counted(model)[scope]) == (every, trained)
+
+
+def test_the_body_of_smollm2_has_the_known_number_of_parameters():
+    assert parameters.counted(SMOLLM2)["full"] == 134_515_008
+
+
+ROWS = {
+    "prompt_completion": [{"prompt": f"What is {n}? ->", "completion": f" It is {n}.\n"} for n in range(12)],
+    "messages": [
+        {"messages": [{"role": "system", "content": "Be short."}, {"role": "user", "content": f"What is {n}?"},
+                      {"role": "assistant", "content": f"It is {n}."}, 
+                      {"role": "user", "content": "Sure? <|im_end|>"}, {"role": "assistant", "content": "Yes."}]}
+        for n in range(12)
+    ],
+    "preference": [{"prompt": f"What is {n}?", "chosen": f" It is {n}.", "rejected": " No."} for n in range(12)],
+}  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("form", "method", "scope"),
+    [("prompt_completion", "supervised", "lora"), ("messages", "supervised", "head"), ("preference", "dpo", "lora")],
+)
+def test_a_tiny_model_learns_and_the_bill_is_what_was_announced(
+    person, settings, tiny_policy, no_worker, form, method, scope
+):
+    import shutil
+
+    settings.RLHF_TRAINER = [sys.executable, "-m", "rlhf.training"]
+    Price.objects.update_or_create(model="tiny", defaults={"training": 1_000_000})
+    shutil.copytree(tiny_policy, settings.MODELS_DIR / "tiny")
+    base = policies.register(settings.MODELS_DIR / "tiny", name="tiny", source="test")
+    file = receiving.take(person, "a.jsonl", [jsonl(*ROWS[form]).encode()])
+    order = Order(person=person, model="tiny", policy=base, training=file, method=method, scope=scope,
+                  hyperparameters={"n_epochs": 2}, seed=3)  # fmt: skip
+    job = jobs.create(order)
+    drive(no_worker)
+    job = FineTune.objects.select_related("policy", "run").get(pk=job.pk)
+    assert job.state == "succeeded", job.error
+    assert job.trained_tokens == job.tokens * 2
+    assert Usage.objects.get().cost == job.tokens * 2 * 1_000_000
+    assert job.result["parameters_trained"] == parameters.counts(base)[scope]
+    assert job.result["comparison"]["held_out"] == 1 if form != "preference" else True
+    card = (made_models.directory_of(job.run) / "README.md").read_text()
+    assert job.fine_tuned_model in card
+    assert "tiny" in card
+    assert job.result_file.path.read_text().startswith("step,elapsed_tokens,elapsed_examples,training_loss")
+    assert len(job.events.filter(mark__startswith="epoch:")) == 2
+    assert json.dumps(job.run.result).count("It is") == 0
