@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 ARGS ?=
-MARKS ?= not browser and not services and not fault
+MARKS ?= not browser and not services and not fault and not clients
 BROWSER_MARKS ?= browser and not pages
 # A browser, a site and another pair of both share the cores: what fails there is asked once more, and both are told.
 RERUNS := --reruns 2
@@ -14,7 +14,7 @@ DEMO := CHAMSAE_DEBUG=$${CHAMSAE_DEBUG:-1}
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test pages faults demo doctor lint bench bench-ppo screenshots messages clean
+.PHONY: help setup run test pages faults clients demo doctor lint bench bench-ppo screenshots messages clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,9 @@ pages: setup $(AXE)  ## every page in Chromium: accessibility in both languages 
 faults: setup  ## kills and stops processes of a whole site, and looks whether it keeps its promises
 	$(PY) -m pytest -q -m fault
 
+clients: setup  ## OpenAI's clients of 2023 and of today against a running site, in .venv-clients/
+	$(PY) -m pytest -q -m clients
+
 demo: setup  ## simulated annotators teach the real model, from the first judgement to the gate
 	@$(DEMO) $(PY) manage.py demo $(ARGS)
 
@@ -72,5 +75,5 @@ messages: setup  ## collects the strings of the Korean catalogue (needs gettext)
 	$(PY) manage.py makemessages -l ko --no-wrap --no-location --ignore tests
 
 clean:  ## all that was made, but not var/, where your data lies
-	rm -rf $(VENV) node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache screenshots
+	rm -rf $(VENV) .venv-clients node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache screenshots
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -17,7 +17,7 @@ ID_CHARS = 29
 
 @dataclass(frozen=True)
 class First:
-    """The first token of a document: nobody knows how probable it is."""
+    """The first token of a document, or all of it where the weights are elsewhere: nobody knows how probable."""
 
     text: str
 

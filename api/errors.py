@@ -57,7 +57,9 @@ REFUSED: Mapping[str, int] = {
     "queue_full": 429,
     "too_many_replies": 429,
     "rate_limited": 429,
+    "too_many_looks": 429,
     "budget_spent": 429,
+    "policy_retired": 404,
     "no_live_policy": 503,
     "bad_policy": 503,
     "policy_unavailable": 503,
@@ -68,16 +70,19 @@ REFUSED: Mapping[str, int] = {
     "engine_broken": 503,
     "talker_gone": 503,
     "guard_broken": 503,
+    "inspector_down": 503,
 }
 """Status by the code of a ChatError; 400 for the others, which say what is wrong with the request."""
 CODES = {
     "too_long": "context_length_exceeded",
     "preamble_too_long": "context_length_exceeded",
     "blocked": "content_filter",
+    "policy_retired": "model_not_found",
     "budget_spent": "insufficient_quota",
     "queue_full": "rate_limit_exceeded",
     "too_many_replies": "rate_limit_exceeded",
     "rate_limited": "rate_limit_exceeded",
+    "too_many_looks": "rate_limit_exceeded",
 }
 """What OpenAI calls them, where it has a word."""
 

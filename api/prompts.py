@@ -42,8 +42,15 @@ class Asker:
         """
         if not asked.echo:
             return "", ()
-        told = () if asked.logprobs is None else await self._scored(prompt, answer, asked.logprobs)
-        return answer.prompt.text or "", told
+        text = answer.prompt.text or ""
+        if asked.logprobs is None:
+            return text, ()
+        try:
+            return text, await self._scored(prompt, answer, asked.logprobs)
+        except NoLook:
+            if asked.max_tokens == 0:  # the probabilities are all that was wanted
+                raise
+            return text, (First(text),)
 
     async def _scored(self, prompt: str | list[int], answer: Answer, top: int) -> Shown:
         start, texts = await sync_to_async(spelled, thread_sensitive=False)(answer.policy, prompt)
