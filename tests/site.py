@@ -1,23 +1,27 @@
 """A whole site as a child process on a throw-away state, for tests that come in by the front door."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from config import reaper
 
 ROOT = Path(__file__).resolve().parent.parent
+DATABASE = "chamsae.sqlite3"
 STOP_S = 10.0
 """Promised are 5; a machine that runs several suites at once is granted more."""
 NOT_HANDED_ON = (
@@ -40,6 +44,8 @@ class Site:
     port: int
     environment: dict[str, str]
     process: subprocess.Popen[str]
+    signed_in: dict[str, list[Any]] = field(default_factory=dict)
+    """Cookies of people who have signed in already, by their names."""
 
     @property
     def url(self) -> str:
@@ -145,8 +151,43 @@ def stop(site: Site) -> None:
 
 
 def prepare(environment: dict[str, str], program: str) -> None:
-    for words in (["migrate", "--verbosity", "0"], ["shell", "--verbosity", "0", "-c", program]):
+    """The tables with what every site starts with, and what the program adds."""
+    commands = [["shell", "--verbosity", "0", "-c", program]]
+    if not copied_tables(environment):
+        commands.insert(0, ["migrate", "--verbosity", "0"])
+    for words in commands:
         subprocess.run([sys.executable, "manage.py", *words], cwd=ROOT, env=environment, check=True, timeout=180)
+
+
+def copied_tables(environment: dict[str, str]) -> bool:
+    """Puts a copy of the suite's own tables where the site will look; False where it has none to copy.
+
+    Migrations, the hashes of four passwords and the rules are half of what a start costs, and always the same.
+    """
+    if "CHAMSAE_TEST_HOME" not in os.environ or "DATABASE_URL" in environment:
+        return False
+    with (
+        contextlib.closing(sqlite3.connect(tables_of_the_suite(environment))) as source,
+        contextlib.closing(sqlite3.connect(Path(environment["CHAMSAE_HOME"]) / DATABASE)) as target,
+    ):
+        source.backup(target)
+    return True
+
+
+def tables_of_the_suite(environment: dict[str, str]) -> Path:
+    """Made by the first of its processes that asks, under the directory that all of them share."""
+    home = Path(os.environ["CHAMSAE_TEST_HOME"]) / "tables"
+    home.mkdir(exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made, ready = home / "made" / DATABASE, home / "ready"
+        if not ready.exists():
+            settings = {**environment, "CHAMSAE_HOME": str(home / "made")}
+            for words in (["migrate", "--verbosity", "0"], ["seed_demo"]):
+                command = [sys.executable, "manage.py", *words]
+                subprocess.run(command, cwd=ROOT, env=settings, check=True, timeout=180, stdout=subprocess.DEVNULL)
+            ready.touch()
+    return made
 
 
 def until_it_greets(site: Site, said: Path, patience_s: float) -> None:

@@ -19,6 +19,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+KEPT = ("sessionid", "csrftoken")
+"""Cookies that a visit hands on to the next of the same person; the language is each visit's own."""
 HEAR_CSP = """
 document.addEventListener("securitypolicyviolation", e => console.error("CSP", e.violatedDirective, e.blockedURI));
 """
@@ -61,6 +63,15 @@ class Visitor:
     def go(self, path: str) -> None:
         self.page.goto(self.site.url + path)
 
+    def come_as(self, name: str) -> None:
+        """With the session of an earlier visit where there is one: a browser that was closed and opened again."""
+        if name in self.site.signed_in:
+            self.context.add_cookies(self.site.signed_in[name])
+            return
+        self.sign_in(name)
+        cookies = self.context.cookies()
+        self.site.signed_in[name] = [cookie for cookie in cookies if cookie["name"] in KEPT]
+
     def sign_in(self, name: str) -> None:
         self.go("/sign-in/")
         self.page.fill("input[name=username]", name)
@@ -78,7 +89,7 @@ def visiting(browser: Browser, site: Site, name: str = "", **options: object) ->
     visitor.watch()
     try:
         if name:
-            visitor.sign_in(name)
+            visitor.come_as(name)
         yield visitor
     finally:
         context.close()
