@@ -269,6 +269,15 @@ def text(value: Any, name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise BadLine("not_text", _("%(name)s is not text") % {"name": name})
-    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+    if "\0" in value or not is_encodable(value):
         raise BadLine("not_text", _("%(name)s holds characters that are not text") % {"name": name})
     return value
+
+
+def is_encodable(text: str) -> bool:
+    """Half of a pair of surrogates, which JSON can spell, is no character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
