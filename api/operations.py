@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from django.utils.translation import gettext_noop as _
 from pydantic import BaseModel
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -24,17 +25,19 @@ Schema = Mapping[str, Any]
 UNASKED = (401, 403, 429, 500)
 """Statuses of every address that needs a key: none, one that may not, too many requests, a failure of the server."""
 MEANINGS = {
-    400: "Something in the request is wrong; `param` names it.",
-    401: "No key, or one that does not exist or was revoked.",
-    403: "The key may not do this.",
-    404: "There is no such thing, or the key may not see it.",
-    405: "The address does not know this method.",
-    409: "It is in a state in which this can't be done.",
-    413: "The body is too large.",
-    415: "The address does not take a body of this kind.",
-    429: "Too many requests, a full queue, or a spent budget; `Retry-After` says in how many seconds to ask again.",
-    500: "The server failed; its log knows the request by its id.",
-    503: "No engine answers at present; `Retry-After` says in how many seconds to ask again.",
+    400: _("Something in the request is wrong; `param` names it."),
+    401: _("No key, or one that does not exist or was revoked."),
+    403: _("The key may not do this."),
+    404: _("There is no such thing, or the key may not see it."),
+    405: _("The address does not know this method."),
+    409: _("It is in a state in which this can't be done."),
+    413: _("The body is too large."),
+    415: _("The address does not take a body of this kind."),
+    429: _(
+        "Too many requests, a full queue, or a spent budget; `Retry-After` says in how many seconds to ask again."
+    ),
+    500: _("The server failed; its log knows the request by its id."),
+    503: _("No engine answers at present; `Retry-After` says in how many seconds to ask again."),
 }
 
 
@@ -49,8 +52,8 @@ class Query:
     example: Any = None
 
 
-AFTER = Query("after", "Id of the last item that you have: the page begins after it.")
-LIMIT = Query("limit", "Items on a page.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
+AFTER = Query("after", _("Id of the last item that you have: the page begins after it."))
+LIMIT = Query("limit", _("Items on a page."), {"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
 PAGE = (AFTER, LIMIT)
 """What api.http.page_of understands."""
 

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+from django.utils.translation import gettext_noop as _
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.schemas.fields import wrong
@@ -25,8 +26,8 @@ class Message(BaseModel):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: Text | list[TextPart] = Field(description="Text, or parts that are text.")
-    name: str | None = Field(None, description="Taken, and without effect here.")
-    refusal: str | None = Field(None, description="Taken, and without effect here.")
+    name: str | None = Field(None, description=_("Taken, and without effect here."))
+    refusal: str | None = Field(None, description=_("Taken, and without effect here."))
 
     @model_validator(mode="before")
     @classmethod
@@ -45,8 +46,10 @@ class Message(BaseModel):
 
 class ChatRequest(Sampling):
     messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
-    max_completion_tokens: int | None = Field(None, ge=1, le=1_000_000, description="Left out: what the site gives.")
-    max_tokens: int | None = Field(None, ge=1, le=1_000_000, description="The older name of the same.")
+    max_completion_tokens: int | None = Field(
+        None, ge=1, le=1_000_000, description=_("Left out: what the site gives.")
+    )
+    max_tokens: int | None = Field(None, ge=1, le=1_000_000, description=_("The older name of the same."))
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
 

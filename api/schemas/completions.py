@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+from django.utils.translation import gettext_noop as _
 from pydantic import BaseModel, Field, model_validator
 
 from api.schemas.fields import wrong
@@ -20,13 +21,13 @@ class CompletionRequest(Sampling):
         | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS)]
         | Ids
         | Annotated[list[Ids], Field(min_length=1, max_length=MAX_PROMPTS)]
-    ) = Field("", description="Text, several texts, token ids, or several lists of them; empty: a new document.")
-    max_tokens: int = Field(16, ge=0, le=1_000_000, description="0 only together with `echo`.")
-    echo: bool = Field(False, description="The prompt stands before the completion.")
+    ) = Field("", description=_("Text, several texts, token ids, or several lists of them; empty: a new document."))
+    max_tokens: int = Field(16, ge=0, le=1_000_000, description=_("0 only together with `echo`."))
+    echo: bool = Field(False, description=_("The prompt stands before the completion."))
     best_of: int | None = Field(
-        None, ge=1, le=MAX_CHOICES, description="So many are made, the `n` most probable of them are answered."
+        None, ge=1, le=MAX_CHOICES, description=_("So many are made, the `n` most probable of them are answered.")
     )
-    logprobs: int | None = Field(None, ge=0, le=5, description="Alternatives that are told for each token.")
+    logprobs: int | None = Field(None, ge=0, le=5, description=_("Alternatives that are told for each token."))
 
     ignored: ClassVar[frozenset[str]] = Sampling.ignored | {"store", "metadata"}
     refused: ClassVar[dict[str, tuple[Any, ...]]] = {**Sampling.refused, "suffix": (None, "")}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.utils.translation import gettext_noop as _
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
@@ -38,5 +39,5 @@ class Request(BaseModel):
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         told = handler.resolve_ref_schema(handler(schema))
         for name in sorted(cls.ignored):
-            told["properties"].setdefault(name, {"description": "Taken, and without effect here."})
+            told["properties"].setdefault(name, {"description": _("Taken, and without effect here.")})
         return told

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from django.utils.translation import gettext_noop as _
 from pydantic import BaseModel
 
 
@@ -39,8 +40,10 @@ UPLOAD = {
         "file": {
             "type": "string",
             "format": "binary",
-            "description": "JSONL: lines of `prompt` and `completion`, of `messages`, or of `prompt`, `chosen` and "
-            "`rejected`. CSV, TSV, XLSX and plain text are taken by the end of the file's name.",
+            "description": _(
+                "JSONL: lines of `prompt` and `completion`, of `messages`, or of `prompt`, `chosen` and "
+                "`rejected`. CSV, TSV, XLSX and plain text are taken by the end of the file's name."
+            ),
         },
         "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
         "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2592000},

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+from django.utils.translation import gettext_noop as _
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.schemas.fields import Request, wrong
@@ -54,18 +55,19 @@ class Method(Request):
 
 
 class JobRequest(Request):
-    model: Id = Field(description="The model to start from.")
-    training_file: Id = Field(description="Id of a file with the purpose fine-tune.")
+    model: Id = Field(description=_("The model to start from."))
+    training_file: Id = Field(description=_("Id of a file with the purpose fine-tune."))
     validation_file: Id | None = Field(
-        None, description="Left out: a tenth of the lines, at most 50, is kept from training to measure on."
+        None, description=_("Left out: a tenth of the lines, at most 50, is kept from training to measure on.")
     )
-    suffix: Annotated[str, Field(max_length=64)] | None = Field(None, description="Part of the new model's name.")
-    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(None, description="Same seed, same model.")
+    suffix: Annotated[str, Field(max_length=64)] | None = Field(None, description=_("Part of the new model's name."))
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(None, description=_("Same seed, same model."))
     metadata: Annotated[Metadata, Field(max_length=MAX_METADATA)] | None = None
     hyperparameters: Hyperparameters | None = None
     method: Method | None = None
     scope: Scope | None = Field(
-        None, description="What of the model learns: its output layer, its last blocks, LoRA adapters, or all of it."
+        None,
+        description=_("What of the model learns: its output layer, its last blocks, LoRA adapters, or all of it."),
     )
 
     refused: ClassVar[dict[str, tuple[Any, ...]]] = {"integrations": (None, [])}

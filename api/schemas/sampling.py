@@ -3,6 +3,7 @@
 from typing import Annotated, Any, ClassVar
 
 from django.conf import settings
+from django.utils.translation import gettext_noop as _
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas.fields import Request
@@ -24,24 +25,26 @@ class Sampling(Request):
     model: str = Field(
         min_length=1,
         max_length=200,
-        description="A model of `GET /v1/models`: an alias, a policy, a fine-tune, or `live`.",
+        description=_("A model of `GET /v1/models`: an alias, a policy, a fine-tune, or `live`."),
         examples=["live"],
     )
     temperature: float | None = Field(
-        None, ge=0, le=2, description="0: always the most probable token. Left out: as the site's chat has it."
+        None, ge=0, le=2, description=_("0: always the most probable token. Left out: as the site's chat has it.")
     )
-    top_p: float | None = Field(None, ge=0, le=1, description="Only the most probable tokens of this share together.")
-    top_k: int | None = Field(None, ge=0, le=1_000_000, description="Only so many most probable tokens; 0: all.")
-    n: int = Field(1, ge=1, le=MAX_CHOICES, description="Completions of each prompt.")
+    top_p: float | None = Field(
+        None, ge=0, le=1, description=_("Only the most probable tokens of this share together.")
+    )
+    top_k: int | None = Field(None, ge=0, le=1_000_000, description=_("Only so many most probable tokens; 0: all."))
+    n: int = Field(1, ge=1, le=MAX_CHOICES, description=_("Completions of each prompt."))
     stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = Field(
-        None, description="Where a completion ends; not part of it."
+        None, description=_("Where a completion ends; not part of it.")
     )
     seed: int | None = Field(
-        None, ge=-(2**63), lt=2**64, description="The same seed and parameters give the same completion."
+        None, ge=-(2**63), lt=2**64, description=_("The same seed and parameters give the same completion.")
     )
     presence_penalty: float = Field(0.0, ge=-2, le=2)
     frequency_penalty: float = Field(0.0, ge=-2, le=2)
-    stream: bool = Field(False, description="Server-sent events, up to `data: [DONE]`.")
+    stream: bool = Field(False, description=_("Server-sent events, up to `data: [DONE]`."))
     stream_options: StreamOptions | None = None
 
     ignored: ClassVar[frozenset[str]] = frozenset({"user"})

@@ -3,6 +3,7 @@
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.utils.translation import gettext_noop as _
 
 from api import chatting, names, sse
 from api.http import key_of, person_of, read
@@ -18,10 +19,12 @@ EXAMPLE = {
 
 
 @operation(
-    "Answer a conversation",
-    tag="Completions",
-    description="The next message of a conversation. What does not fit the model's context is refused, not cut off. "
-    "Messages and answers pass the guards of this site; an answer that one stops ends with `content_filter`.",
+    _("Answer a conversation"),
+    tag=_("Completions"),
+    description=_(
+        "The next message of a conversation. What does not fit the model's context is refused, not cut off. "
+        "Messages and answers pass the guards of this site; an answer that one stops ends with `content_filter`."
+    ),
     request=ChatRequest,
     request_example=EXAMPLE,
     answer=ChatCompletion,

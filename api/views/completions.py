@@ -2,6 +2,7 @@
 
 from channels.db import database_sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.utils.translation import gettext_noop as _
 
 from api import continuing, names, sse
 from api.http import key_of, person_of, read
@@ -10,7 +11,7 @@ from api.prompts import Asker
 from api.schemas.completions import Completion, CompletionRequest, EngineRequest
 
 EXAMPLE = {"model": "live", "prompt": "Once upon a time", "max_tokens": 16}
-DESCRIPTION = (
+DESCRIPTION = _(
     "What follows a text, as it stands, without a chat's template. What does not fit the model's context is refused, "
     "not cut off. Texts and completions pass the guards of this site; a completion that one stops ends with "
     "`content_filter`."
@@ -18,8 +19,8 @@ DESCRIPTION = (
 
 
 @operation(
-    "Complete a text",
-    tag="Completions",
+    _("Complete a text"),
+    tag=_("Completions"),
     description=DESCRIPTION,
     request=CompletionRequest,
     request_example=EXAMPLE,
@@ -33,13 +34,13 @@ async def completions(request: HttpRequest) -> HttpResponseBase:
 
 
 @operation(
-    "Complete a text with one engine",
-    tag="Completions",
-    description="As `/completions`, with the model in the address.",
+    _("Complete a text with one engine"),
+    tag=_("Completions"),
+    description=_("As `/completions`, with the model in the address."),
     request=EngineRequest,
     request_example={"prompt": "Once upon a time", "max_tokens": 16},
     answer=Completion,
-    names={"model": "A model of `GET /v1/engines`."},
+    names={"model": _("A model of `GET /v1/engines`.")},
     name_examples={"model": "live"},
     fails=(404, 503),
     produces=("application/json", "text/event-stream"),

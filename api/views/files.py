@@ -11,6 +11,7 @@ from django.http import FileResponse, HttpRequest, JsonResponse, UnreadablePostE
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils import timezone
 from django.utils.http import content_disposition_header
+from django.utils.translation import gettext_noop as _
 
 from api.errors import ApiError, bad, unknown
 from api.http import page_of, person_of
@@ -34,17 +35,17 @@ EXAMPLE = {
     "status": "processed",
     "status_details": None,
 }
-ID = {"file_id": "As the upload answered it."}
+ID = {"file_id": _("As the upload answered it.")}
 ID_EXAMPLE = {"file_id": "file-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M"}
 
 
 @operation(
-    "List files",
-    tag="Files",
+    _("List files"),
+    tag=_("Files"),
     query=(
         *PAGE,
-        Query("purpose", "Only files of this purpose."),
-        Query("order", "By age.", {"type": "string", "enum": ["asc", "desc"], "default": "desc"}),
+        Query("purpose", _("Only files of this purpose.")),
+        Query("order", _("By age."), {"type": "string", "enum": ["asc", "desc"], "default": "desc"}),
     ),
     answer=FileList,
     example={"object": "list", "data": [EXAMPLE], "has_more": False, "first_id": None, "last_id": None},
@@ -62,10 +63,12 @@ def listing(request: HttpRequest) -> JsonResponse:
 
 
 @operation(
-    "Upload a file",
-    tag="Files",
-    description="The file is streamed to the disk and read to its end. Lines that cannot be used are told by their "
-    "numbers, the first 50 of them, and nothing is kept then.",
+    _("Upload a file"),
+    tag=_("Files"),
+    description=_(
+        "The file is streamed to the disk and read to its end. Lines that cannot be used are told by their "
+        "numbers, the first 50 of them, and nothing is kept then."
+    ),
     form=UPLOAD,
     answer=FileObject,
     example=EXAMPLE,
@@ -77,15 +80,15 @@ def upload(request: HttpRequest) -> JsonResponse:
 
 
 @operation(
-    "A file", tag="Files", names=ID, name_examples=ID_EXAMPLE, answer=FileObject, example=EXAMPLE, fails=(404,)
+    _("A file"), tag=_("Files"), names=ID, name_examples=ID_EXAMPLE, answer=FileObject, example=EXAMPLE, fails=(404,)
 )
 def retrieve(request: HttpRequest, file_id: str) -> JsonResponse:
     return JsonResponse(shown(own(request, file_id)))
 
 
 @operation(
-    "The bytes of a file",
-    tag="Files",
+    _("The bytes of a file"),
+    tag=_("Files"),
     names=ID,
     produces=("application/octet-stream",),
     answer={"type": "string", "format": "binary"},
@@ -102,7 +105,7 @@ def content(request: HttpRequest, file_id: str) -> FileResponse:
     return response
 
 
-@operation("Delete a file", tag="Files", names=ID, answer=Deleted, fails=(404,))
+@operation(_("Delete a file"), tag=_("Files"), names=ID, answer=Deleted, fails=(404,))
 def delete(request: HttpRequest, file_id: str) -> JsonResponse:
     file = own(request, file_id)
     receiving.remove(file)

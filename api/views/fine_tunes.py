@@ -7,6 +7,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.utils.translation import gettext_noop as _
 
 from api import sse
 from api.errors import bad
@@ -25,7 +26,7 @@ STATUS = {State.VALIDATING: "pending", State.QUEUED: "pending", State.PAUSED: "p
 POLL_S = 0.5
 SILENT_S = 240.0
 """Clients give a stream up that says nothing for ten minutes."""
-NAMES = {"job_id": "As its creation answered it."}
+NAMES = {"job_id": _("As its creation answered it.")}
 NAME_EXAMPLES = {"job_id": "ft-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M"}
 EVENT = {"object": "fine-tune-event", "created_at": 1795502255, "level": "info", "message": "Fine-tune started"}
 EXAMPLE: dict[str, Any] = {
@@ -46,7 +47,7 @@ EXAMPLE: dict[str, Any] = {
 
 
 @operation(
-    "Make a model from a file",
+    _("Make a model from a file"),
     tag=TAG,
     request=LegacyRequest,
     request_example={"training_file": "file-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M", "model": "davinci"},
@@ -70,14 +71,14 @@ def create(request: HttpRequest) -> JsonResponse:
         return JsonResponse(shown(job_for(request, order), with_events=True))
 
 
-@operation("List jobs", tag=TAG, answer=LegacyList, example={"object": "list", "data": [EXAMPLE]}, is_legacy=True)
+@operation(_("List jobs"), tag=TAG, answer=LegacyList, example={"object": "list", "data": [EXAMPLE]}, is_legacy=True)
 def listing(request: HttpRequest) -> JsonResponse:
     """The oldest first, as it was then."""
     return JsonResponse({"object": "list", "data": [shown(job) for job in reversed(jobs_of(request))]})
 
 
 @operation(
-    "A job", tag=TAG, names=NAMES, name_examples=NAME_EXAMPLES, answer=LegacyJob, example=EXAMPLE, fails=(404,),
+    _("A job"), tag=TAG, names=NAMES, name_examples=NAME_EXAMPLES, answer=LegacyJob, example=EXAMPLE, fails=(404,),
     is_legacy=True,
 )  # fmt: skip
 def retrieve(request: HttpRequest, job_id: str) -> JsonResponse:
@@ -85,7 +86,7 @@ def retrieve(request: HttpRequest, job_id: str) -> JsonResponse:
 
 
 @operation(
-    "Cancel a job",
+    _("Cancel a job"),
     tag=TAG,
     names=NAMES,
     name_examples=NAME_EXAMPLES,
@@ -100,7 +101,7 @@ def cancel(request: HttpRequest, job_id: str) -> JsonResponse:
 
 
 @operation(
-    "Delete a job that is over, with its model",
+    _("Delete a job that is over, with its model"),
     tag=TAG,
     names=NAMES,
     name_examples=NAME_EXAMPLES,
@@ -115,12 +116,12 @@ def delete(request: HttpRequest, job_id: str) -> JsonResponse:
 
 
 @operation(
-    "What a job has told, from the first event on",
+    _("What a job has told, from the first event on"),
     tag=TAG,
-    description="With `stream=true` as server-sent events, which end with `[DONE]` once the job is over.",
+    description=_("With `stream=true` as server-sent events, which end with `[DONE]` once the job is over."),
     names=NAMES,
     name_examples=NAME_EXAMPLES,
-    query=(Query("stream", "Whether to follow the job.", {"type": "boolean"}),),
+    query=(Query("stream", _("Whether to follow the job."), {"type": "boolean"}),),
     answer=LegacyEvents,
     example={"object": "list", "data": [EVENT]},
     produces=("application/json", "text/event-stream"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from api.errors import unknown
 from api.http import page_of, person_of, read
@@ -15,9 +16,9 @@ from api.views.files import told
 from tuning import jobs, names
 from tuning.models import Event, FineTune
 
-TAG = "Fine-tuning"
+TAG = _("Fine-tuning")
 ORGANISATION = f"org-{names.ORGANISATION}"
-NAMES = {"job_id": "As its creation answered it."}
+NAMES = {"job_id": _("As its creation answered it.")}
 NAME_EXAMPLES = {"job_id": "ftjob-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M"}
 STATUS = {FineTune.State.PAUSED: FineTune.State.QUEUED}
 """What OpenAI has no word for is told by the nearest; `is_paused` says the rest."""
@@ -56,7 +57,7 @@ EVENT = {
 
 
 @operation(
-    "Make a model from a file",
+    _("Make a model from a file"),
     tag=TAG,
     request=JobRequest,
     request_example={"model": "davinci", "training_file": "file-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M", "suffix": "island"},
@@ -83,9 +84,9 @@ def create(request: HttpRequest) -> JsonResponse:
 
 
 @operation(
-    "List jobs",
+    _("List jobs"),
     tag=TAG,
-    query=(*PAGE, Query("metadata[KEY]", "Only jobs whose metadata has this value under KEY.")),
+    query=(*PAGE, Query("metadata[KEY]", _("Only jobs whose metadata has this value under KEY."))),
     answer=JobList,
     example={"object": "list", "data": [EXAMPLE], "has_more": False, "first_id": None, "last_id": None},
 )
@@ -97,7 +98,7 @@ def listing(request: HttpRequest) -> JsonResponse:
     return page_of(request, rows, shown)
 
 
-@operation("A job", tag=TAG, names=NAMES, name_examples=NAME_EXAMPLES, answer=Job, example=EXAMPLE, fails=(404,))
+@operation(_("A job"), tag=TAG, names=NAMES, name_examples=NAME_EXAMPLES, answer=Job, example=EXAMPLE, fails=(404,))
 def retrieve(request: HttpRequest, job_id: str) -> JsonResponse:
     return JsonResponse(shown(own(request, job_id)))
 
@@ -114,15 +115,15 @@ def verb(summary: str, act: Callable[[FineTune], FineTune]) -> Callable[..., Jso
     return view
 
 
-cancel = verb("Cancel a job", jobs.cancel)
-pause = verb("Pause a job with a checkpoint", jobs.pause)
-resume = verb("Let a paused job go on from its checkpoint", jobs.resume)
+cancel = verb(_("Cancel a job"), jobs.cancel)
+pause = verb(_("Pause a job with a checkpoint"), jobs.pause)
+resume = verb(_("Let a paused job go on from its checkpoint"), jobs.resume)
 
 
 @operation(
-    "What a job has told",
+    _("What a job has told"),
     tag=TAG,
-    description="The newest first.",
+    description=_("The newest first."),
     names=NAMES,
     name_examples=NAME_EXAMPLES,
     query=PAGE,
@@ -139,9 +140,9 @@ def events(request: HttpRequest, job_id: str) -> JsonResponse:
 
 
 @operation(
-    "The checkpoints of a job that are models",
+    _("The checkpoints of a job that are models"),
     tag=TAG,
-    description="The last one alone: it is the model.",
+    description=_("The last one alone: it is the model."),
     names=NAMES,
     name_examples=NAME_EXAMPLES,
     query=PAGE,
@@ -158,7 +159,7 @@ def checkpoints(request: HttpRequest, job_id: str) -> JsonResponse:
 
 
 def jobs_of(request: HttpRequest) -> list[FineTune]:
-    """The newest first."""
+    _("""The newest first.""")
     rows = FineTune.objects.filter(owner=person_of(request)).select_related("run", "result_file")
     return list(rows.order_by("-created_at", "-id"))
 

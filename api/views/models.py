@@ -1,6 +1,7 @@
 """`/v1/models`, and `/v1/engines` as clients of 2023 call them."""
 
 from django.http import HttpRequest, JsonResponse
+from django.utils.translation import gettext_noop as _
 
 from api import names
 from api.http import person_of
@@ -9,16 +10,18 @@ from api.retiring import retire
 from api.schemas.models import Deleted, Engine, EngineList, Model, ModelList
 
 TAG = "Models"
-NAMES = {"model": "As the list tells it; a colon may be percent-encoded."}
+NAMES = {"model": _("As the list tells it; a colon may be percent-encoded.")}
 NAME_EXAMPLES = {"model": "live"}
 EXAMPLE = {"id": "live", "object": "model", "created": 1795502255, "owned_by": "chamsae"}
 ENGINE = {"id": "live", "object": "engine", "owner": "chamsae", "ready": True}
 
 
 @operation(
-    "List models",
+    _("List models"),
     tag=TAG,
-    description="Every name that your key may ask for: aliases, policies, your fine-tunes and those of your groups.",
+    description=_(
+        "Every name that your key may ask for: aliases, policies, your fine-tunes and those of your groups."
+    ),
     answer=ModelList,
     example={"object": "list", "data": [EXAMPLE]},
 )
@@ -27,7 +30,7 @@ def listing(request: HttpRequest) -> JsonResponse:
 
 
 @operation(
-    "One model",
+    _("One model"),
     tag=TAG,
     answer=Model,
     example=EXAMPLE,
@@ -40,9 +43,9 @@ def retrieve(request: HttpRequest, model: str) -> JsonResponse:
 
 
 @operation(
-    "Delete a fine-tune of your own",
+    _("Delete a fine-tune of your own"),
     tag=TAG,
-    description="From then on it answers nobody. What it wrote stays, and so does the bill.",
+    description=_("From then on it answers nobody. What it wrote stays, and so does the bill."),
     answer=Deleted,
     example={"id": "ft:live:personal::9kXw2LQs", "object": "model", "deleted": True},
     names=NAMES,
@@ -56,7 +59,7 @@ def delete(request: HttpRequest, model: str) -> JsonResponse:
 
 
 @operation(
-    "List engines",
+    _("List engines"),
     tag=TAG,
     answer=EngineList,
     example={"object": "list", "data": [ENGINE]},
@@ -68,7 +71,7 @@ def engines(request: HttpRequest) -> JsonResponse:
 
 
 @operation(
-    "One engine",
+    _("One engine"),
     tag=TAG,
     answer=Engine,
     example=ENGINE,

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, JsonResponse
+from django.utils.translation import gettext_noop as _
 
 from api.errors import bad
 from api.http import limit_of
@@ -35,9 +36,9 @@ def limited(usual: int, most: int) -> Mapping[str, Any]:
 
 
 SPAN = (
-    Query("start_time", "Unix time; the page begins with the bucket that holds it.", TIME, required=True),
-    Query("end_time", "Unix time before which the last bucket begins; left out: now.", TIME),
-    Query("page", "`next_page` of the page before."),
+    Query("start_time", _("Unix time; the page begins with the bucket that holds it."), TIME, required=True),
+    Query("end_time", _("Unix time before which the last bucket begins; left out: now."), TIME),
+    Query("page", _("`next_page` of the page before.")),
 )
 BUCKETS = {"type": "integer", "minimum": 1, "maximum": 1440}
 NUMBER = {"type": "integer", "minimum": 0}
@@ -102,22 +103,24 @@ COSTS_RESULT = result_schema(
 
 
 @operation(
-    "Usage of completions",
+    _("Usage of completions"),
     tag="Usage",
-    description="Tokens and requests of chats and completions in buckets of UTC, from the pages and from the API. "
-    "The key needs the scope `admin`.",
+    description=_(
+        "Tokens and requests of chats and completions in buckets of UTC, from the pages and from the API. "
+        "The key needs the scope `admin`."
+    ),
     query=(
         *SPAN,
-        Query("bucket_width", "How long a bucket is.", {"type": "string", "enum": list(LIMITS), "default": "1d"}),
+        Query("bucket_width", _("How long a bucket is."), {"type": "string", "enum": list(LIMITS), "default": "1d"}),
         Query(
             "limit",
-            "Buckets on a page: 7, at most 31 days; 24, at most 168 hours; 60, at most 1440 minutes.",
+            _("Buckets on a page: 7, at most 31 days; 24, at most 168 hours; 60, at most 1440 minutes."),
             BUCKETS,
         ),
         Query("group_by[]", f"Any of {', '.join((*USAGE_COLUMNS, *ALWAYS_NULL))}.", TEXTS, example=["model"]),
-        Query("user_ids[]", "Only usage of these people, as in `user-1`.", TEXTS),
-        Query("api_key_ids[]", "Only usage with these keys, as in `key_1`.", TEXTS),
-        Query("models[]", "Only usage of these models, by the names of their policies.", TEXTS),
+        Query("user_ids[]", _("Only usage of these people, as in `user-1`."), TEXTS),
+        Query("api_key_ids[]", _("Only usage with these keys, as in `key_1`."), TEXTS),
+        Query("models[]", _("Only usage of these models, by the names of their policies."), TEXTS),
     ),
     answer=page_schema(USAGE_RESULT),
 )
@@ -135,15 +138,17 @@ def usage(request: HttpRequest) -> JsonResponse:
 @operation(
     "Costs",
     tag="Usage",
-    description="What completions and trainings cost, in dollars, in days of UTC. The key needs the scope `admin`.",
+    description=_(
+        "What completions and trainings cost, in dollars, in days of UTC. The key needs the scope `admin`."
+    ),
     query=(
         *SPAN,
-        Query("bucket_width", "A day.", {"type": "string", "enum": ["1d"], "default": "1d"}),
-        Query("limit", "Days on a page.", limited(*COSTS_LIMIT)),
-        Query("group_by[]", "Any of line_item, api_key_id, project_id.", TEXTS, example=["line_item"]),
-        Query("user_ids[]", "Only costs of these people, as in `user-1`.", TEXTS),
-        Query("api_key_ids[]", "Only costs of these keys, as in `key_1`.", TEXTS),
-        Query("models[]", "Only costs of these models, by the names of their policies.", TEXTS),
+        Query("bucket_width", _("A day."), {"type": "string", "enum": ["1d"], "default": "1d"}),
+        Query("limit", _("Days on a page."), limited(*COSTS_LIMIT)),
+        Query("group_by[]", _("Any of line_item, api_key_id, project_id."), TEXTS, example=["line_item"]),
+        Query("user_ids[]", _("Only costs of these people, as in `user-1`."), TEXTS),
+        Query("api_key_ids[]", _("Only costs of these keys, as in `key_1`."), TEXTS),
+        Query("models[]", _("Only costs of these models, by the names of their policies."), TEXTS),
     ),
     answer=page_schema(COSTS_RESULT),
 )
