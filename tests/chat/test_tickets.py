@@ -1,4 +1,4 @@
-"""Tickets in the one line with the replies: order, room, places that are told, and that each ends and is billed once."""
+"""Tickets in the one line with the replies: order, room, places that are told; each ends and is billed once."""
 
 import random
 import uuid
@@ -112,7 +112,7 @@ def test_places_and_seconds_of_replies_count_the_tickets_before_them(alice, live
     ticket(alice, age_s=20, slots=4)
     last = reply(alice, age_s=10)
     found = waiting.waits([first.pk, last.pk])
-    # Four slots, four seconds a completion: all are free in three seconds, and three of them again four seconds later.
+    # Four slots, four seconds a completion: all are free in three seconds, three of them again four seconds later.
     assert [(found[row.pk].place, found[row.pk].seconds) for row in (first, last)] == [(1, 3), (3, 7)]
 
 
