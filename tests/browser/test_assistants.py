@@ -240,3 +240,41 @@ def test_an_admin_chooses_for_the_site_and_a_new_conversation_follows(visit, sit
         expect(admin.page.get_by_role("heading", name="Last changes")).to_be_visible()
         chatter.go("/")
         assert chatter.page.locator("[name=may_train]").is_checked() == is_on
+
+
+OWN = """
+from accounts.models import User
+from chat.models import Policy
+owner = User.objects.get(username="chatter")
+Policy.objects.get_or_create(
+    name="ft-own", defaults={"version": 900, "is_scripted": True, "owner": owner, "label": "davinci:ft-own"}
+)
+"""
+WROTE = 'from chat.models import Reply; print(Reply.objects.latest("pk").policy.name)'
+RETIRE = """
+from django.utils import timezone
+from chat.models import Policy
+Policy.objects.filter(name="ft-own").update(retired_at=timezone.now())
+"""
+
+
+def test_a_model_of_ones_own_is_chosen_beneath_the_field_and_answers_until_it_is_gone(chatter, site):
+    site.manage("shell", "--verbosity", "0", "-c", OWN)
+    page = chatter.page
+    chatter.go("/")
+    page.select_option("#model", label="davinci:ft-own (yours)")
+    say(page, "Who are you?")
+    assert site.manage("shell", "--verbosity", "0", "-c", WROTE).strip() == "ft-own"
+    page.reload()
+    expect(page.locator("#model")).to_have_value("ft-own")
+    with page.expect_response("**/model/"):
+        page.select_option("#model", value="")
+    say(page, "And who are you?")
+    assert site.manage("shell", "--verbosity", "0", "-c", WROTE).strip() != "ft-own"
+    with page.expect_response("**/model/"):
+        page.select_option("#model", value="ft-own")
+    site.manage("shell", "--verbosity", "0", "-c", RETIRE)
+    page.reload()
+    expect(page.locator("#lost-model")).to_contain_text("davinci:ft-own")
+    say(page, "Who is left?")
+    assert site.manage("shell", "--verbosity", "0", "-c", WROTE).strip() != "ft-own"

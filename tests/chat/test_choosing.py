@@ -33,7 +33,7 @@ def group(bob):
 
 @pytest.fixture
 def models(alice, scripted_policy, group):
-    """By name: the live one, one of Alice's, one that she lets a group use, one of the group's alone, one that is gone."""
+    """By name: the live one, one of Alice's, one that she lets a group use, one of the group's alone, one gone."""
 
     def make(version, **fields):
         return Policy.objects.create(name=f"ft-{version}", version=version, is_scripted=True, **fields)
