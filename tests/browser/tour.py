@@ -21,6 +21,10 @@ NOT_PAGES = {
     "conversation_path": "a part of a conversation's page",
     "conversation_export": "a file",
     "my_data": "a file",
+    "data_content": "a file",
+    "download_model": "a file",
+    "model_estimate": "a part of the page of a new model",
+    "own_model_part": "a part of a model's page",
     "usage_rows": "a file",
     "inside_of": "JSON",
 }
@@ -144,6 +148,10 @@ ROWS: dict[str, Callable[[], tuple[object, ...]]] = {
     "revoke_key": lambda: (newest("accounts", "ApiKey", owner__username="chatter"),),
     "run": lambda: (newest("rlhf", "Run", stage="policy"),),
     "policy": lambda: ("policy-2",),
+    "data_file": lambda: (newest("tuning", "DataFile", filename="island.jsonl"),),
+    "prepare_file": lambda: (newest("tuning", "DataFile", filename="island.jsonl"),),
+    "own_model": lambda: (newest("tuning", "FineTune", state="succeeded"),),
+    "own_model-paused": lambda: (newest("tuning", "FineTune", state="paused"),),
     "evaluation": lambda: (newest("rlhf", "Evaluation"),),
 }
 """Pages with a variable in their address, each with the row to look at. After a hyphen: another row of a route."""

@@ -100,6 +100,15 @@ def left_behind(settings):
     return lambda: sorted(path.name for path in Path(settings.UPLOADS_DIR).iterdir())
 
 
+SMOLLM2 = {
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "vocab_size": 49152,
+    "tie_word_embeddings": True,
+}
 CONFIG = {
     "model_type": "llama",
     "hidden_size": 8,

@@ -8,20 +8,11 @@ import pytest
 from chat import policies
 from metering.models import Price, Usage
 from rlhf.training.tuning import config, sizes
-from tests.tuning.conftest import drive, jsonl
+from tests.tuning.conftest import SMOLLM2, drive, jsonl
 from tuning import jobs, made_models, parameters, plan, receiving
 from tuning.jobs import Order
 from tuning.models import FineTune
 
-SMOLLM2 = {
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "num_hidden_layers": 30,
-    "num_attention_heads": 9,
-    "num_key_value_heads": 3,
-    "vocab_size": 49152,
-    "tie_word_embeddings": True,
-}
 UNTIED = {
     "hidden_size": 64,
     "head_dim": 24,

@@ -1,0 +1,63 @@
+"""Who leaves takes files, jobs and models along; what a group uses stays and is nobody else's."""
+
+import pytest
+from django.contrib.auth.models import Group
+
+from accounts.personal import NotYet
+from chat.models import Policy
+from rlhf.models import Run
+from tests.tuning.conftest import drive, pairs
+from tuning import fsck, jobs, personal_data, receiving, workplace
+from tuning.jobs import Order
+from tuning.models import DataFile, FineTune
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
+
+
+@pytest.fixture
+def made(person, base, no_worker):
+    def make(group=None, *, finish=True):
+        file = receiving.take(person, "a.jsonl", [pairs(20).encode()])
+        order = Order(person=person, model="base", policy=base, training=file, hyperparameters={"n_epochs": 1})
+        job = jobs.create(order)
+        FineTune.objects.filter(pk=job.pk).update(group=group)
+        if finish:
+            drive(no_worker)
+        return FineTune.objects.select_related("policy", "run").get(pk=job.pk)
+
+    return make
+
+
+def test_nothing_is_left(person, made, left_behind, settings):
+    job = made()
+    personal_data.forget_person(person)
+    assert not FineTune.objects.exists()
+    assert not DataFile.objects.exists()
+    assert left_behind() == []
+    assert not workplace.path_of(job).exists()
+    assert not (settings.MODELS_DIR / job.policy.directory).exists()
+    assert Policy.objects.get(pk=job.policy.pk).retired_at is not None
+    assert Run.objects.get(pk=job.run.pk).result == {}
+    assert list(fsck.files_have_rows()) == []
+
+
+def test_what_a_group_uses_stays_and_is_nobody_else_s(person, made, stranger, settings):
+    from chat import policies
+
+    group = Group.objects.create(name="islanders")
+    kept = made(group).policy
+    personal_data.forget_person(person)
+    kept.refresh_from_db()
+    assert (kept.retired_at, kept.group) == (None, group)
+    assert (settings.MODELS_DIR / kept.directory).exists()
+    assert kept not in policies.visible_to(stranger)
+
+
+def test_a_job_under_way_is_cancelled_and_waited_for(person, made, no_worker):
+    job = made(finish=False)
+    Run.objects.filter(pk=job.run.pk).update(state=Run.State.RUNNING, owner="somebody")
+    with pytest.raises(NotYet):
+        personal_data.forget_person(person)
+    Run.objects.filter(pk=job.run.pk).update(state=Run.State.CANCELLED, owner="")
+    personal_data.forget_person(person)
+    assert not FineTune.objects.exists()
