@@ -9,8 +9,16 @@ export function keepModels(words, { say, announce, csrf }) {
   choice.addEventListener("change", async () => {
     if (words.conversation && !(await save())) choice.value = saved;
     saved = choice.value;
+    show();
     choice.dispatchEvent(new Event("chosen"));
   });
+
+  /** Who can be wrong. */
+  function show() {
+    const name = choice.selectedOptions[0].dataset.name;
+    const hint = document.querySelector("#hint");
+    hint.textContent = name ? hint.dataset.words.replace("{name}", name) : "";
+  }
 
   async function save() {
     try {
@@ -26,7 +34,7 @@ export function keepModels(words, { say, announce, csrf }) {
       if (!answer.ok) throw new Error(String(answer.status));
       document.querySelector("#lost-model")?.remove();
       say("");
-      announce(form.dataset.changed.replace("{name}", choice.selectedOptions[0].textContent.trim()));
+      announce(form.dataset.changed.replace("{name}", choice.selectedOptions[0].dataset.name));
       return true;
     } catch (error) {
       console.warn(error);
