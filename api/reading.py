@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 
 from api.openapi import Described, described, document
@@ -21,7 +23,7 @@ class Parameter:
     place: str
     """`path`, `query` or `body`."""
     kind: str
-    description: str
+    description: SafeString
     is_required: bool
     usually: str
     """What holds where it is left out, as JSON; empty where nothing does."""
@@ -33,7 +35,7 @@ class Address:
     method: str
     path: str
     summary: str
-    description: str
+    description: SafeString
     is_legacy: bool
     parameters: list[Parameter]
     statuses: list[str]
@@ -56,8 +58,16 @@ def subjects(root: str) -> list[Subject]:
     return [Subject(gettext(tag), f"subject-{number}", rows) for number, (tag, rows) in enumerate(found.items())]
 
 
-def meanings() -> list[tuple[str, str]]:
-    return [(named(status), gettext(meaning)) for status, meaning in MEANINGS.items()]
+def meanings() -> list[tuple[str, SafeString]]:
+    return [(named(status), worded(meaning)) for status, meaning in MEANINGS.items()]
+
+
+def worded(text: str) -> SafeString:
+    """In the language of the page, with what stands in backticks as code."""
+    pieces = gettext(text).split("`") if text else []
+    tags = ("<span>{}</span>", "<code>{}</code>")
+    shown = [(tags[place % 2], piece) for place, piece in enumerate(pieces)]
+    return mark_safe("".join(format_html(tag, piece) for tag, piece in shown))  # noqa: S308  each piece is escaped
 
 
 def named(status: int) -> str:
@@ -71,7 +81,7 @@ def _address(each: Described, root: str) -> Address:
         method=each.method,
         path=f"/v1{each.path}",
         summary=gettext(told.summary),
-        description=gettext(told.description) if told.description else "",
+        description=worded(told.description),
         is_legacy=told.is_legacy,
         parameters=list(_parameters(shown)),
         statuses=[named(status) for status in each.statuses],
@@ -92,7 +102,7 @@ def _parameters(shown: Json) -> Iterator[Parameter]:
 def _parameter(name: str, place: str, schema: Json, is_required: bool, description: str) -> Parameter:
     usual = schema.get("default")
     usually = "" if usual is None or is_required else json.dumps(usual, ensure_ascii=False)
-    return Parameter(name, place, kind_of(schema), gettext(description) if description else "", is_required, usually)
+    return Parameter(name, place, kind_of(schema), worded(description), is_required, usually)
 
 
 def kind_of(schema: Json) -> str:

@@ -179,6 +179,7 @@ READY_CHECKS = ["accounts.health.database"]
 FSCK = ["tuning.fsck"]
 """Modules of apps above rlhf whose CHECKS `fsck` runs, too."""
 PERSONAL_DATA = [
+    "api.personal_data",
     "tuning.personal_data",
     "rlhf.personal_data",
     "feedback.personal_data",

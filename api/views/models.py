@@ -4,10 +4,11 @@ from django.http import HttpRequest, JsonResponse
 from django.utils.translation import gettext_noop as _
 
 from api import names
+from api.errors import ApiError
 from api.http import person_of
 from api.operations import operation
-from api.retiring import retire
 from api.schemas.models import Deleted, Engine, EngineList, Model, ModelList
+from tuning.made_models import CannotRetire, retire
 
 TAG = "Models"
 NAMES = {"model": _("As the list tells it; a colon may be percent-encoded.")}
@@ -50,11 +51,14 @@ def retrieve(request: HttpRequest, model: str) -> JsonResponse:
     example={"id": "ft:live:personal::9kXw2LQs", "object": "model", "deleted": True},
     names=NAMES,
     name_examples={"model": "no-such-model"},
-    fails=(400, 404),
+    fails=(404,),
 )
 def delete(request: HttpRequest, model: str) -> JsonResponse:
     person = person_of(request)
-    retire(names.owned(person, model), actor=person)
+    try:
+        retire(names.owned(person, model), actor=person)
+    except CannotRetire as error:
+        raise ApiError(str(error), error.status, param=error.param, code=error.code) from error
     return JsonResponse({"id": model, "object": "model", "deleted": True})
 
 

@@ -1,12 +1,14 @@
 """What every address has in common: JSON for whatever goes wrong, methods, the description of all of them."""
 
 import json
+import re
 
 import jsonschema_rs
 import pytest
 from django.urls import reverse
+from django.utils import translation
 
-from api import openapi
+from api import openapi, reading
 from api.operations import MEANINGS
 from tests.api.conftest import in_database
 
@@ -94,3 +96,14 @@ async def test_the_examples_of_the_document_work(program, answering):
             continue
         path = each.path.strip("/").replace("{model}", "live")
         await program.told(path, **each.operation.request_example)
+
+
+def test_the_page_speaks_korean_wherever_it_speaks_of_addresses():
+    with translation.override("ko"):
+        shown = [address for subject in reading.subjects("http://x/v1") for address in subject.addresses]
+        words = [address.summary for address in shown] + [address.description for address in shown]
+        words += [parameter.description for address in shown for parameter in address.parameters]
+        words += [meaning for _, meaning in reading.meanings()]
+    plain = {re.sub("<code>.*?</code>|<[^>]+>", "", text).strip() for text in words}
+    in_english = {text for text in plain if text and not re.search("[가-힣]", text)}
+    assert {text for text in in_english if not text.startswith("Any of ")} == set()

@@ -28,7 +28,7 @@ def bob(db):
 def fine_tune(alice, scripted_policy):
     label = "scripted:ft-personal-2026-11-24-06-37-36"
     return Policy.objects.create(
-        name="tuned", version=2, is_scripted=True, owner=alice, label=label, base=scripted_policy
+        name="tuned", version=2, is_scripted=True, owner=alice, label=label, base=scripted_policy, directory="tuned"
     )
 
 
@@ -90,9 +90,10 @@ async def test_a_fine_tune_of_one_s_own_can_be_deleted_and_nothing_else(
     boss = await in_database(make_person)("boss", Role.ADMIN)
     assert (await (await in_database(Program)(boss)).delete(f"models/{fine_tune.label}")).status_code == 403
     assert (await (await in_database(Program)(bob)).delete(f"models/{fine_tune.label}")).status_code == 404
-    await Policy.objects.filter(pk=fine_tune.pk).aupdate(is_on_trial=True)
-    assert (await program.delete(f"models/{fine_tune.label}")).status_code == 400
-    await Policy.objects.filter(pk=fine_tune.pk).aupdate(is_on_trial=False)
+    await Policy.objects.filter(pk=scripted_policy.pk).aupdate(is_live=False)
+    await Policy.objects.filter(pk=fine_tune.pk).aupdate(is_live=True)
+    assert (await program.delete(f"models/{fine_tune.label}")).status_code == 403
+    await Policy.objects.filter(pk=fine_tune.pk).aupdate(is_live=False)
     gone = await program.delete(f"models/{fine_tune.label}")
     assert gone.json() == {"id": fine_tune.label, "object": "model", "deleted": True}
     for path in (f"models/{fine_tune.label}", "models/davinci", f"engines/{fine_tune.label}"):
@@ -100,4 +101,4 @@ async def test_a_fine_tune_of_one_s_own_can_be_deleted_and_nothing_else(
     status, _ = await program.refused("completions", model=fine_tune.label, prompt="x")
     assert status == 404
     entry = await AuditEntry.objects.aget(verb="policy.retire")
-    assert (entry.actor_id, entry.before) == (alice.pk, {"label": fine_tune.label})
+    assert (entry.actor_id, entry.after) == (alice.pk, {"name": "tuned"})
