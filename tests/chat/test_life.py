@@ -7,6 +7,7 @@ down itself and compares.
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.core.cache import cache
@@ -23,17 +24,26 @@ from hypothesis.stateful import (
 )
 
 from accounts.models import User
-from chat import claims, replies
+from chat import claims, replies, tickets
 from chat.errors import BadPolicy
-from chat.models import Chunk, Conversation, EngineProcess, Message, Policy, Reply
+from chat.models import Chunk, Conversation, EngineProcess, Message, Policy, Reply, Ticket
 from chat.replies import Ending, Written
 from chat.tail import ChunkNews, EndNews, StateNews, Tail, Watch, look
+from chat.tickets import Used
 from chat.turns import take_turn
+from metering.models import Usage
 from rlhf import fsck
 
 PAST = timezone.now() - timedelta(days=1)
 BEGUN = "It began "
-PROMISES = (fsck.replies_end, fsck.text_is_its_chunks, fsck.trees_are_whole, fsck.errors_say_something)
+PROMISES = (
+    fsck.replies_end,
+    fsck.tickets_end,
+    fsck.text_is_its_chunks,
+    fsck.trees_are_whole,
+    fsck.errors_say_something,
+    fsck.usage_is_written_down,
+)
 
 
 @dataclass
@@ -70,7 +80,7 @@ class Reader:
 class LifeOfReplies(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        for model in (Reply, Message, Conversation, EngineProcess, Policy):
+        for model in (Ticket, Usage, Reply, Message, Conversation, EngineProcess, Policy):
             model.objects.all().delete()
         cache.clear()
         self.user, _ = User.objects.get_or_create(username="alice")
@@ -86,6 +96,9 @@ class LifeOfReplies(RuleBasedStateMachine):
         self.tail = Tail()
         self.cursor = -1
         self.count = 0
+        self.tickets = {}
+        """{ticket: what its program noted last}, for those that are not ended."""
+        self.bills = {}
 
     @initialize(texts=st.lists(st.text("ab", min_size=1), max_size=3))
     def begin_somewhere(self, texts):
@@ -170,20 +183,74 @@ class LifeOfReplies(RuleBasedStateMachine):
         reply = self.readers[number % len(self.readers)].reply
         Reply.objects.filter(pk=reply, state__in=Reply.LIVE).update(stop_requested=True)
 
+    # --- programs -----------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.tickets) < 5)
+    @rule(named=st.booleans(), slots=st.integers(1, 3))
+    def ask_from_outside(self, named, slots):
+        ticket = tickets.queue(uuid4(), self.user.pk, None, self.other if named else None, slots)
+        self.tickets[ticket.pk] = Used()
+        if named:
+            self.named.add(ticket.pk)
+
+    @precondition(lambda self: self.tickets)
+    @rule(number=st.integers(0, 9), tokens=st.integers(0, 9))
+    def read_on(self, number, tokens):
+        pk = list(self.tickets)[number % len(self.tickets)]
+        used = Used(7, tokens) if pk in self.claimed else Used()
+        if tickets.renew({pk: used}):
+            self.over(pk)
+        else:
+            self.tickets[pk] = used
+
+    @precondition(lambda self: self.tickets)
+    @rule(number=st.integers(0, 9), tokens=st.integers(0, 9), again=st.booleans())
+    def leave_with_the_answer(self, number, tokens, again):
+        pk = list(self.tickets)[number % len(self.tickets)]
+        used = Used(7, tokens) if pk in self.claimed else Used()
+        if tickets.end(pk, used):
+            self.tickets[pk] = used
+        if again:
+            assert not tickets.end(pk, Used(99, 99))
+        self.over(pk)
+
+    @precondition(lambda self: self.tickets)
+    @rule(number=st.integers(0, 9))
+    def kill_a_program(self, number):
+        """Nobody renews its lease any more; whoever looks next ends it."""
+        pk = list(self.tickets)[number % len(self.tickets)]
+        Ticket.objects.filter(pk=pk).update(lease_until=PAST)
+        tickets.reap()
+        self.over(pk)
+
+    def over(self, pk):
+        assert Ticket.objects.get(pk=pk).state == "ended"
+        used = self.tickets.pop(pk)
+        if pk in self.claimed:
+            self.bills[f"ticket:{pk}"] = (used.prompt_tokens, used.completion_tokens)
+
     # --- talkers ------------------------------------------------------------------------------------------------
 
     @rule(number=st.integers(0, 1), limit=st.integers(1, 3))
     def claim(self, number, limit):
-        self.take(number, claims.claim(self.writers[number].owner, self.live, None, limit).replies, self.live)
+        self.take(number, limit, claims.claim(self.writers[number].owner, self.live, None, limit), self.live)
 
     @rule(number=st.integers(0, 1), limit=st.integers(1, 3))
     def claim_for_the_named_policy(self, number, limit):
-        claimed = claims.claim(self.writers[number].owner, self.other, None, limit, unnamed=False).replies
-        assert {reply.pk for reply in claimed} <= self.named, "nobody asked for this policy"
-        self.take(number, claimed, self.other)
+        claimed = claims.claim(self.writers[number].owner, self.other, None, limit, unnamed=False)
+        asked = {row.pk for row in (*claimed.replies, *claimed.tickets)}
+        assert asked <= self.named, "nobody asked for this policy"
+        self.take(number, limit, claimed, self.other)
 
-    def take(self, number, claimed, policy):
-        for reply in claimed:
+    def take(self, number, limit, claimed, policy):
+        assert len(claimed.replies) + sum(ticket.slots for ticket in claimed.tickets) <= limit, (
+            "more than there is room"
+        )
+        for ticket in claimed.tickets:
+            assert ticket.pk not in self.claimed, "granted twice"
+            assert (ticket.policy, ticket.owner) == (policy, self.writers[number].owner)
+            self.claimed.add(ticket.pk)
+        for reply in claimed.replies:
             assert reply.pk not in self.claimed, "claimed twice"
             assert self.policies.setdefault(reply.pk, policy.pk) == policy.pk, "another policy was named"
             self.claimed.add(reply.pk)
@@ -192,7 +259,9 @@ class LifeOfReplies(RuleBasedStateMachine):
     @rule()
     def fail_to_load_the_named_policy(self):
         replies.refuse(self.other, BadPolicy())
-        assert not Reply.objects.filter(state="queued", policy=self.other).exists()
+        tickets.refuse(self.other, BadPolicy())
+        for model in (Reply, Ticket):
+            assert not model.objects.filter(state="queued", policy=self.other).exists()
 
     @rule(number=st.integers(0, 1), text=st.text("ab ✓가\n", min_size=1), at_once=st.booleans())
     def write(self, number, text, at_once):
@@ -252,6 +321,7 @@ class LifeOfReplies(RuleBasedStateMachine):
     @rule()
     def reap(self):
         replies.reap()
+        tickets.reap()
 
     @rule()
     def promote(self):
@@ -294,6 +364,10 @@ class LifeOfReplies(RuleBasedStateMachine):
             self.kill_a_talker(number)
         Reply.objects.filter(state="queued").update(queued_at=PAST)
         replies.reap()
+        while self.tickets:
+            self.kill_a_program(0)
+        bills = Usage.objects.filter(kind="api").values_list("ref", "prompt_tokens", "completion_tokens")
+        assert {ref: (prompt, completion) for ref, prompt, completion in bills} == self.bills
         assert not Reply.objects.filter(state__in=Reply.LIVE).exists()
         assert [problem for promise in PROMISES for problem in promise()] == []
         for number in range(len(self.readers)):
@@ -320,4 +394,4 @@ def test_any_order_of_events_keeps_the_promises(settings_of_the_site, monkeypatc
 
 @pytest.fixture
 def settings_of_the_site(settings):
-    settings.CHAT_MESSAGES_PER_MINUTE = settings.CHAT_REPLIES_PER_USER = 1000
+    settings.CHAT_MESSAGES_PER_MINUTE = settings.CHAT_REPLIES_PER_USER = settings.API_CONCURRENCY = 1000

@@ -172,6 +172,9 @@ def test_the_conversations_in_it_are_noted(choose, chatter, two):
     assert silent.pair.message.conversation_id not in used
     snapshots.freeze()
     assert Source.objects.count() == 2
+    assert list(fsck.sources_are_told()) == []
+    Source.objects.filter(conversation=made.pair.message.conversation_id).delete()
+    assert [str(made.pair.message.conversation_id) in text for text in fsck.sources_are_told()] == [True]
 
 
 def test_thumbs_are_lines_of_their_own_that_trl_reads_as_unpaired(choose, chatter):
