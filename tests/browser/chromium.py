@@ -82,7 +82,8 @@ class Visitor:
 
 @contextlib.contextmanager
 def visiting(browser: Browser, site: Site, name: str = "", **options: object) -> Iterator[Visitor]:
-    options = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options}
+    usual = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, "base_url": site.url}
+    options = {**usual, **options}
     context = browser.new_context(**options)  # type: ignore[arg-type]
     context.set_default_timeout(30_000)
     visitor = Visitor(site, context, context.new_page())

@@ -52,7 +52,7 @@ def latest(site):
 
 
 def make(page, name, instructions, **sampling):
-    page.goto(page.url.split("/", 3)[0] + "//" + page.url.split("/")[2] + "/assistants/new/")
+    page.goto("/assistants/new/")
     page.fill("[name=name]", name)
     page.fill("[name=system_prompt]", instructions)
     for field, value in sampling.items():
