@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
+from tests.api.anything import ask_anything, schemathesis
+
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(900)]
 
 
@@ -148,6 +150,13 @@ def test_requests_that_wait_block_nobody(site, keys):
             assert {(await each).status_code for each in waiting} == {200}
 
     asyncio.run(ask_many())
+
+
+@pytest.mark.parametrize("who", ["", "person", "admin"])
+def test_whoever_asks_whatever_at_length(site, keys, who):
+    schema = schemathesis.openapi.from_url(f"{site.url}/v1/openapi.json")
+    asked = ask_anything(schema, keys.get(who, ""), 25)
+    assert asked > 1000
 
 
 def bearer(keys, name="person"):
