@@ -9,6 +9,7 @@ from tuning.models import FineTune
 from tuning.preparing import quoted
 
 register = template.Library()
+SPACE = "␣"
 TONES = {
     FineTune.State.RUNNING: "warn",
     FineTune.State.SUCCEEDED: "ok",
@@ -37,5 +38,8 @@ def parts_of(row: dict[str, Any]) -> list[tuple[str, str]]:
 
 @register.filter
 def visible(text: str) -> str:
-    """With its line breaks as people write them, since they count here."""
-    return quoted(text)[1:-1]
+    """With its line breaks as people write them, and the spaces at its ends as signs, since they count here."""
+    shown = quoted(text)[1:-1]
+    inner = shown.strip(" ")
+    before = len(shown) - len(shown.lstrip(" "))
+    return SPACE * before + inner + SPACE * (len(shown) - before - len(inner))
