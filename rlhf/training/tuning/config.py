@@ -104,4 +104,4 @@ def epochs_for(items: int, method: str) -> int:
     """So many that few rows are learnt by heart and many are not read for days."""
     if method == "dpo":
         return min(max(round(600 / items), 1), 4)
-    return min(max(round(2400 / items), 3), 15)
+    return min(max(round(1600 / items), 3), 15)
