@@ -38,7 +38,7 @@ run: setup  ## the site with everything that belongs to it, on PORT (8000)
 test: setup $(AXE)  ## all tests that need no service; those of the browser where Chromium is
 	@$(PY) -m config.translations
 	$(PY) -m pytest -q -n 2 -m "$(MARKS)"
-	$(PY) -m pytest -q -n 2 --dist loadfile $(RERUNS) -m "$(BROWSER_MARKS)"
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(RERUNS) -m "$(BROWSER_MARKS)"
 
 pages: setup $(AXE)  ## every page in Chromium: accessibility in both languages and colours, hostile text
 	$(PY) -m pytest -q -n 2 --dist loadfile $(RERUNS) -m "browser and pages"

@@ -4,8 +4,35 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.chromium import started, visiting
+from tests.site import SCRIPTED, running_site
 
 expect.set_options(timeout=15_000)  # a machine that runs several suites at once is granted time
+LONGEST = ("test_training.py", "test_lines.py", "test_tree.py")
+"""Begun first, lest one worker is still at them when the others have nothing left to do."""
+PEOPLE = ("wren", "heron")
+TALKING = (
+    SCRIPTED
+    + f"""
+from accounts.models import User
+for name in {PEOPLE}:
+    User.objects.create_user(name, password="chamsae-demo")
+"""
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+@pytest.fixture(scope="session")
+def talking_site(tmp_path_factory):
+    """Canned text at its usual pace, for all files of a worker that need no more; each has a person of its own."""
+    home = tmp_path_factory.mktemp("site")
+    settings = {"CHAMSAE_MESSAGES_PER_MINUTE": "1000", "CHAMSAE_RECORD_LOGPROBS": "5"}
+    with running_site(home, program=TALKING, **settings) as site:
+        yield site
 
 
 @pytest.fixture(scope="session")

@@ -5,16 +5,13 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.site import running_site
-
 pytestmark = [pytest.mark.browser, pytest.mark.on_services]
 LAST_REPLY = "article.assistant >> nth=-1"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    with running_site(tmp_path_factory.mktemp("site"), CHAMSAE_MESSAGES_PER_MINUTE="1000") as site:
-        yield site
+def site(talking_site):
+    return talking_site
 
 
 @pytest.fixture

@@ -8,20 +8,18 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.test_chat import write
-from tests.site import running_site
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    with running_site(tmp_path_factory.mktemp("site"), CHAMSAE_MESSAGES_PER_MINUTE="1000") as site:
-        yield site
+def site(talking_site):
+    return talking_site
 
 
 @pytest.fixture
 def page(visit, site):
-    page = visit(site, "chatter").page
+    page = visit(site, "wren").page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     return page
 
@@ -124,7 +122,7 @@ def test_pinned_stands_first_and_archived_out_of_the_way(page, site):
 
 
 def test_a_menu_at_the_end_of_the_list_can_be_seen_as_a_whole(visit, site):
-    page = visit(site, "chatter", viewport={"width": 1280, "height": 640}).page
+    page = visit(site, "wren", viewport={"width": 1280, "height": 640}).page
     talk(page, site, "Low in the list")
     last = page.locator("#list [data-item]").last
     last.locator("summary").click()
@@ -148,7 +146,7 @@ def test_a_deleted_conversation_comes_back_by_undo(page, site):
 
 
 def test_what_cannot_be_done_is_said_and_changes_nothing(visit, site):
-    visitor = visit(site, "chatter")
+    visitor = visit(site, "wren")
     page = visitor.page
     talk(page, site, "Stays as it is")
     page.route("**/pin/", lambda route: route.abort())
@@ -201,7 +199,7 @@ def test_a_saved_conversation_can_be_read_in(page, site, tmp_path):
 
 
 def test_a_file_that_is_no_conversation_is_refused_by_place(visit, site, tmp_path):
-    visitor = visit(site, "chatter")
+    visitor = visit(site, "wren")
     page, file = visitor.page, tmp_path / "c.json"
     line = {"id": 1, "parent": 99, "role": "user", "text": "x", "created_at": "2026-01-01T00:00:00+00:00"}
     saved = {"format": "chamsae.conversation", "version": 1, "title": "", "tip": None, "messages": [line]}
@@ -295,7 +293,7 @@ def test_an_escape_that_closes_something_stops_no_reply(page, site):
 
 
 def test_the_list_opens_and_is_searched_on_a_phone(visit, site):
-    page = visit(site, "chatter", viewport={"width": 390, "height": 844}).page
+    page = visit(site, "wren", viewport={"width": 390, "height": 844}).page
     talk_address = site.url + "/"
     page.goto(talk_address)
     expect(page.locator("#conversations")).to_be_hidden()
@@ -317,7 +315,7 @@ def test_settings_are_found_and_the_data_is_a_zip(page, site):
     page.get_by_role("button", name="Switch on").click()
     with page.expect_download() as saving:
         page.get_by_role("link", name="Download my data").click()
-    assert re.fullmatch(r"chamsae-chatter-\d{4}-\d\d-\d\d\.zip", saving.value.suggested_filename)
+    assert re.fullmatch(r"chamsae-wren-\d{4}-\d\d-\d\d\.zip", saving.value.suggested_filename)
     page.get_by_role("button", name="한국어").last.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("설정")
     page.get_by_role("button", name="English").last.click()

@@ -13,11 +13,8 @@ LAST_REPLY = "article.assistant >> nth=-1"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """Canned text, with the made-up log-probabilities of the scripted engine."""
-    home = tmp_path_factory.mktemp("site")
-    with running_site(home, CHAMSAE_MESSAGES_PER_MINUTE="1000", CHAMSAE_RECORD_LOGPROBS="5") as site:
-        yield site
+def site(talking_site):
+    return talking_site
 
 
 def replied(visitor, text="What is a rainbow?"):
@@ -36,7 +33,7 @@ def opened(reply):
 
 @pytest.fixture
 def reply(visit, site):
-    return replied(visit(site, "chatter"))
+    return replied(visit(site, "heron"))
 
 
 def test_tokens_add_up_to_the_reply_and_are_shaded_by_their_probability(reply):
@@ -107,7 +104,7 @@ def test_it_says_that_it_computes_and_after_a_failure_a_second_try_helps(reply):
 
 def test_it_fits_a_phone_in_the_dark_and_in_korean(visit, site):
     phone = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark", "locale": "ko-KR"}
-    reply = replied(visit(site, "chatter", **phone))
+    reply = replied(visit(site, "heron", **phone))
     tokens = opened(reply)
     tokens.nth(3).click()
     expect(reply.locator("[data-choices-list] button").first).to_have_text("여기서 이어 쓰기")
