@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models import User
 from accounts.roles import Role
-from chat import assistants
+from chat import assistants, policies
 from chat.engines.engine import MAX_SEED, MAX_STOP_CHARS, MAX_STOPS
 from chat.models import Assistant, Policy, SiteChoices
 
@@ -158,9 +158,9 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         super().__init__(data, instance=instance, initial=dict(instance.parameters))
         self.label_suffix = ""
         self.posted = data
-        policies = self.fields["policy"]
-        assert isinstance(policies, PolicyField)
-        policies.queryset = assistants.named_policies(person)
+        models = self.fields["policy"]
+        assert isinstance(models, PolicyField)
+        models.queryset = assistants.named_policies(person)
         self.fields["max_completion_tokens"].widget.attrs["max"] = settings.CHAT_CONTEXT_TOKENS
         for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty"):
             self.fields[name].widget.attrs["step"] = "any"
@@ -201,7 +201,7 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         policy = cleaned.get("policy")
-        if policy and cleaned.get("is_shared") and (policy.owner_id or policy.group_id):
+        if policy and cleaned.get("is_shared") and not policies.for_everybody().filter(pk=policy.pk).exists():
             self.add_error("policy", _("An assistant for everybody can only use a model that everybody may use."))
         for number, example in enumerate(self.examples, start=1):
             if example.is_empty:

@@ -19,6 +19,8 @@ MANIFEST = "manifest.json"
 FORBIDDEN_SUFFIXES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".py", ".so"}
 """Files that could run code when loaded."""
 BLOCK = 1 << 22
+EVERYBODYS = Q(owner=None, group=None, label="")
+"""A model that somebody made bears a label for good."""
 
 
 def live() -> Policy:
@@ -30,17 +32,17 @@ def live() -> Policy:
 
 
 def for_everybody() -> QuerySet[Policy]:
-    """Those that belong to nobody in particular and have their weights."""
-    return Policy.objects.filter(owner=None, group=None, retired_at=None)
+    """Those that nobody made from data of their own, not even somebody who has left; with their weights."""
+    return Policy.objects.filter(EVERYBODYS, retired_at=None)
 
 
 def visible_to(person: User) -> QuerySet[Policy]:
-    """Those that the person may talk with: everybody's, their own, those of their groups; an admin all."""
+    """Those that the person may talk with: everybody's, the live one, their own, their groups'; an admin all."""
     usable = Policy.objects.filter(retired_at=None)
     if person.has_role(Role.ADMIN):
         return usable
-    everybodys = Q(owner=None, group=None)
-    return usable.filter(everybodys | Q(owner=person) | Q(group__in=person.groups.values("pk")))
+    theirs = Q(owner=person) | Q(group__in=person.groups.values("pk"))
+    return usable.filter(EVERYBODYS | Q(is_live=True) | theirs)
 
 
 def directory(policy: Policy) -> Path:

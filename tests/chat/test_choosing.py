@@ -33,7 +33,7 @@ def group(bob):
 
 @pytest.fixture
 def models(alice, scripted_policy, group):
-    """By name: the live one, one of Alice's, one that she lets a group use, one of the group's alone, one gone."""
+    """By name: the live one, one of Alice's, one that she lets a group use, one of the group's, and lost ones."""
 
     def make(version, **fields):
         return Policy.objects.create(name=f"ft-{version}", version=version, is_scripted=True, **fields)
@@ -44,6 +44,7 @@ def models(alice, scripted_policy, group):
         "lent": make(3, owner=alice, group=group),
         "orphan": make(4, group=group),
         "gone": make(5, owner=alice, retired_at=timezone.now()),
+        "left": make(6, label="davinci:ft-of-somebody-who-left"),
     }
 
 
@@ -55,7 +56,11 @@ def names_of(person, models):
 def test_everybodys_ones_own_and_those_of_ones_groups_are_seen_and_an_admin_sees_all(alice, bob, admin, models):
     assert names_of(alice, models) == {"live", "mine", "lent"}
     assert names_of(bob, models) == {"live", "lent", "orphan"}
-    assert names_of(admin, models) == {"live", "mine", "lent", "orphan"}
+    assert names_of(admin, models) == {"live", "mine", "lent", "orphan", "left"}
+    assert set(policies.for_everybody()) == {models["live"]}
+    Policy.objects.update(is_live=False)
+    Policy.objects.filter(pk=models["mine"].pk).update(is_live=True)
+    assert names_of(bob, models) == {"live", "mine", "lent", "orphan"}, "it answers everybody now"
     assert set(policies.for_everybody()) == {models["live"]}
     assert len(policies.visible_to(bob)) == len(names_of(bob, models)), "each once"
 
