@@ -145,8 +145,22 @@ class NoRewardModel(TuningError):
     code = "no_reward_model"
     param = "method"
 
-    def __init__(self) -> None:
-        super().__init__(_("The site has no reward model yet: it is made by the first training cycle."))
+    def __init__(self, model: str) -> None:
+        self.model = model
+        text = _("The site has no reward model for %(model)s: a training cycle makes one for the model that is live.")
+        super().__init__(text % {"model": model[:120]})
+
+
+class TooExpensive(TuningError):
+    """The job would cost more than is left of a budget."""
+
+    code = "insufficient_quota"
+    status = 429
+    retry_after_s = 3600.0
+
+    def __init__(self, cost: str) -> None:
+        self.cost = cost
+        super().__init__(_("This job costs %(cost)s, which is more than is left of your budget.") % {"cost": cost})
 
 
 class TooManyJobs(TuningError):

@@ -16,15 +16,19 @@ from accounts.models import ApiKey, User
 from chat import limits, policies
 from chat.errors import BadPolicy
 from chat.models import Policy
+from metering import budgets
+from metering.models import Budget
 from rlhf import leases
 from rlhf.models import Run
 from rlhf.tasks import enqueue
 from tuning import events, hyperparameters, outcome, plan, workplace
 from tuning.errors import (
+    BadHyperparameter,
     DiskFull,
     NoRewardModel,
     NotTrainable,
     StillStopping,
+    TooExpensive,
     TooManyJobs,
     TuningError,
     WrongForm,
@@ -105,11 +109,14 @@ def check(order: Order) -> None:
     if FineTune.objects.filter(owner=order.person).exclude(state__in=FineTune.OVER).count() >= MOST_UNFINISHED:
         raise TooManyJobs(MOST_UNFINISHED)
     check_base(order.policy)
-    for file, param in ((order.training, "training_file"), (order.validation, "validation_file")):
-        if file is not None and file.form not in FORMS[order.method]:
-            raise WrongForm(order.method, file.form, param)
+    if order.training.form not in FORMS[order.method]:
+        raise WrongForm(order.method, order.training.form)
+    if order.validation is not None and order.validation.form != order.training.form:
+        raise WrongForm(order.method, order.validation.form, "validation_file")
     if order.method == Method.REINFORCEMENT:
-        reward_model()
+        reward_model(order.policy)
+        if order.scope != Scope.LORA:
+            raise BadHyperparameter("scope", "lora: PPO learns in adapters alone")
 
 
 def check_base(policy: Policy) -> None:
@@ -128,17 +135,18 @@ def check_base(policy: Policy) -> None:
         raise DiskFull(free >> 20, SPACE_FACTOR * size >> 20)
 
 
-def reward_model() -> Run:
-    """The newest run that made a reward model which is still there. Raises NoRewardModel."""
-    runs = Run.objects.filter(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED).exclude(stage="judge")
+def reward_model(policy: Policy) -> Run:
+    """The newest run that made a reward model over this policy which is still there. Raises NoRewardModel."""
+    done = Run.objects.filter(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED, base_policy=policy)
+    runs = done.exclude(stage="judge")
     found = next((run for run in runs[:20] if (run.path / "reward_model").is_dir()), None)
     if found is None:
-        raise NoRewardModel
+        raise NoRewardModel(policy.label or policy.name)
     return found
 
 
 def count(job: FineTune) -> None:
-    """Writes what is trained on and knows then what it costs. Raises TuningError."""
+    """Writes what is trained on, and knows then what it costs. Raises TuningError."""
     counted, held_out = workplace.prepare(job)
     job.tokens = counted.tokens
     job.chosen = {
@@ -148,6 +156,15 @@ def count(job: FineTune) -> None:
         "rows": counted.rows,
         "held_out": held_out,
     }
+    check_affordable(job)
+
+
+def check_affordable(job: FineTune) -> None:
+    """Raises TooExpensive where what is left of a budget does not pay for the whole job."""
+    cost = plan_of(job).cost
+    for budget in Budget.objects.filter(Q(user=job.owner_id) | Q(key__isnull=False, key=job.key_id)):
+        if budgets.spent_of(budget) + cost > budget.limit:
+            raise TooExpensive(plan.dollars(cost))
 
 
 def plan_of(job: FineTune) -> plan.Plan:
@@ -176,8 +193,14 @@ def admit(job: FineTune) -> None:
     job.state = State.QUEUED
     job.updated_at = timezone.now()
     job.save()
-    events.tell(job, "costs", f"Fine-tune costs {plan.dollars(plan_of(job).cost)}")
+    events.tell(job, "costs", f"Fine-tune costs {said_cost(job)}")
     events.tell(job, "enqueued", f"Fine-tune enqueued. Queue number: {ahead_of(job)}")
+
+
+def said_cost(job: FineTune) -> str:
+    """Of reinforcement only the prompts are known before; what is written in training comes on top."""
+    cost = plan.dollars(plan_of(job).cost)
+    return f"at least {cost}" if job.method == Method.REINFORCEMENT else cost
 
 
 def count_waiting(job: FineTune) -> None:

@@ -26,7 +26,7 @@ def child_config(run: Run, threads: int) -> dict[str, Any]:
         job.save(update_fields=["fine_tuned_model"])
     directory = workplace.path_of(job)
     held_out = directory / workplace.HELD_OUT
-    rewards = {"reward_model": str(jobs.reward_model().path / "reward_model")} if needs_reward(job) else {}
+    judge = jobs.reward_model(job.base_policy).path / "reward_model" if needs_reward(job) else None
     return {
         "base": str(policies.directory(job.base_policy)),
         "output": str(made_models.directory_of(run)),
@@ -42,7 +42,7 @@ def child_config(run: Run, threads: int) -> dict[str, Any]:
         "label": job.fine_tuned_model,
         "facts": facts(job),
         "simulated": job.base_policy.made_from_simulated,
-        **rewards,
+        **({"reward_model": str(judge)} if judge is not None else {}),
     }
 
 

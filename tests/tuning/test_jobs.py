@@ -18,7 +18,16 @@ from rlhf.models import Run
 from rlhf.supervision import Supervisor
 from tests.tuning.conftest import drive, jsonl, pairs
 from tuning import jobs, receiving, workplace
-from tuning.errors import StillStopping, TooManyJobs, UnfitLines, WrongForm, WrongState
+from tuning.errors import (
+    BadHyperparameter,
+    NoRewardModel,
+    StillStopping,
+    TooExpensive,
+    TooManyJobs,
+    UnfitLines,
+    WrongForm,
+    WrongState,
+)
 from tuning.jobs import Order
 from tuning.models import DataFile, FineTune
 
@@ -339,6 +348,40 @@ def test_a_spent_budget_stops_a_job_before_it_begins(order, no_worker, person):
     with pytest.raises(BudgetUsedUp):
         jobs.create(order())
     assert not FineTune.objects.exists()
+
+
+def test_what_is_left_of_a_budget_has_to_pay_for_the_whole_job(order, no_worker, person):
+    cost = jobs.plan_of(jobs.create(order())).cost
+    budget = Budget.objects.create(user=person, limit=cost, period="total")
+    jobs.create(order())
+    Budget.objects.filter(pk=budget.pk).update(limit=cost - 1)
+    with pytest.raises(TooExpensive):
+        jobs.create(order())
+    assert FineTune.objects.count() == 2
+
+
+def test_what_is_measured_on_has_the_form_of_what_is_learnt(order, person):
+    chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    validation = receiving.take(person, "v.jsonl", [jsonl({"messages": chat}).encode()])
+    with pytest.raises(WrongForm) as caught:
+        jobs.create(order(validation=validation))
+    assert caught.value.param == "validation_file"
+
+
+def test_reinforcement_needs_a_reward_model_over_the_same_policy(order, no_worker, base):
+    asked = order(method="reinforcement")
+    with pytest.raises(NoRewardModel):
+        jobs.create(asked)
+    judge = Run.objects.create(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED, base_policy=base)
+    (judge.path / "reward_model").mkdir(parents=True)
+    with pytest.raises(BadHyperparameter):
+        jobs.create(order(method="reinforcement", scope="full"))
+    job = jobs.create(asked)
+    assert told(job)[1].startswith("Fine-tune costs at least $")
+    drive(no_worker)
+    assert again(job).state == State.SUCCEEDED, again(job).error
+    config = json.loads((workplace.path_of(job) / "config.json").read_text())
+    assert config["reward_model"] == str(judge.path / "reward_model")
 
 
 def test_one_person_has_so_many_jobs_at_a_time(order, no_worker, monkeypatch):
