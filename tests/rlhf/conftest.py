@@ -15,7 +15,7 @@ FAKE = Path(__file__).with_name("fake_trainer.py")
 @pytest.fixture
 def home(settings, tmp_path):
     """Directories of this test alone."""
-    for name in ("MODELS_DIR", "RUNS_DIR"):
+    for name in ("MODELS_DIR", "RUNS_DIR", "UPLOADS_DIR"):
         folder = tmp_path / name.lower()
         folder.mkdir()
         setattr(settings, name, folder)
