@@ -1,6 +1,6 @@
 """Usage and costs in buckets of a minute, an hour or a day of UTC, as the API tells them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,12 +12,16 @@ from metering.bill import SUMS
 from metering.models import Usage
 
 UNITS = {"1m": ("minute", 60), "1h": ("hour", 3600), "1d": ("day", 86_400)}
-LINE_ITEMS = {
-    "input": Sum(F("prompt_tokens") * F("prompt_price")),
-    "output": Sum(F("completion_tokens") * F("completion_price")),
-    "training": Sum(F("trained_tokens") * F("training_price")),
+PARTS = {
+    "input_tokens": ("prompt_tokens", "prompt_price"),
+    "output_tokens": ("completion_tokens", "completion_price"),
+    "trained_tokens": ("trained_tokens", "training_price"),
 }
-"""What a cost is made of; their sum is `Usage.cost`."""
+"""What a cost is made of, by the names that OpenAI's bills have for it."""
+LINE_SUMS = {
+    **{f"nano_{part}": Sum(F(tokens) * F(price)) for part, (tokens, price) in PARTS.items()},
+    **{f"count_{part}": Sum(tokens) for part, (tokens, _price) in PARTS.items()},
+}
 
 Row = Mapping[str, Any]
 
@@ -55,18 +59,29 @@ def usage(rows: QuerySet[Usage], window: Window, by: Sequence[str]) -> dict[int,
     return collected(rows, window, by, SUMS)
 
 
-def costs(rows: QuerySet[Usage], window: Window, by: Sequence[str], *, by_line: bool) -> dict[int, list[Row]]:
-    """As `usage`; nano-dollars as `cost`, and where asked for the model and the part of the cost as `line`."""
-    if not by_line:
-        found = collected(rows, window, by, {"nano": Sum("cost")})
-        return {start: [{**row, "line": None} for row in rows_of] for start, rows_of in found.items()}
-    found = collected(rows, window, ("model", *by), LINE_ITEMS)
-    return {start: [line for row in rows_of for line in lines(row)] for start, rows_of in found.items()}
+def costs(rows: QuerySet[Usage], window: Window, by: Sequence[str]) -> dict[int, list[Row]]:
+    """As `usage`: nano-dollars as `nano`."""
+    return collected(rows, window, by, {"nano": Sum("cost")})
+
+
+def costs_by_line(
+    rows: QuerySet[Usage], window: Window, by: Sequence[str], wanted: Collection[str] = ()
+) -> dict[int, list[Row]]:
+    """As `costs`, by model and part of the cost, named as `line`, `count` tokens each; if any are wanted, only they."""
+    found = collected(rows, window, ("model", *by), LINE_SUMS)
+    return {
+        start: [line for row in rows_of for line in lines(row) if not wanted or line["line"] in wanted]
+        for start, rows_of in found.items()
+    }
 
 
 def lines(row: Row) -> list[Row]:
-    """The parts of a cost that are not nothing, each named as in `davinci, training`."""
-    return [{**row, "nano": row[part], "line": f"{row['model']}, {part}"} for part in LINE_ITEMS if row[part]]
+    """The parts of a cost that are not nothing, each named as in `davinci, input_tokens`."""
+    return [
+        {**row, "nano": row[f"nano_{part}"], "count": row[f"count_{part}"], "line": f"{row['model']}, {part}"}
+        for part in PARTS
+        if row[f"nano_{part}"]
+    ]
 
 
 def collected(

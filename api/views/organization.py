@@ -23,8 +23,8 @@ LIMITS = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
 """Buckets on a page by their width: usually, and at most."""
 COSTS_LIMIT = (7, 180)
 USAGE_COLUMNS = {"user_id": "user", "api_key_id": "key", "model": "model"}
-COSTS_COLUMNS = {"api_key_id": "key"}
-ALWAYS_NULL = ("project_id", "batch")
+COSTS_COLUMNS = {"user_id": "user", "api_key_id": "key"}
+ALWAYS_NULL = ("project_id", "batch", "service_tier", "api_source")
 """What OpenAI can group by and this site does not have: everything is in the one group without a name."""
 
 TIME = {"type": "integer", "minimum": 0, "maximum": LATEST}
@@ -98,7 +98,10 @@ COSTS_RESULT = result_schema(
     amount=AMOUNT,
     line_item=TEXT_OR_NULL,
     project_id=NOTHING,
+    user_id=TEXT_OR_NULL,
     api_key_id=TEXT_OR_NULL,
+    quantity={"type": ["integer", "null"]},
+    quantity_unit={"enum": ["tokens", None]},
 )
 
 
@@ -156,10 +159,12 @@ def costs(request: HttpRequest) -> JsonResponse:
     if request.GET.get("bucket_width") not in (None, "", "1d"):
         raise bad("bucket_width: costs are told by the day: 1d", "bucket_width")
     window = window_of(request, "1d", *COSTS_LIMIT)
-    groups = groups_of(request, ("line_item", "project_id", *COSTS_COLUMNS))
+    groups, items = groups_of(request, ("line_item", *COSTS_COLUMNS, *ALWAYS_NULL)), several(request, "line_items")
     columns = [column for name, column in COSTS_COLUMNS.items() if name in groups]
-    found = buckets.costs(chosen(request, Usage.objects.all()), window, columns, by_line="line_item" in groups)
-    return page(window, found, costs_result)
+    rows = chosen(request, Usage.objects.all())
+    if items or "line_item" in groups:
+        return page(window, buckets.costs_by_line(rows, window, columns, items), costs_result)
+    return page(window, buckets.costs(rows, window, columns), costs_result)
 
 
 def page(window: Window, found: Mapping[int, list[Row]], show: Callable[[Row], dict[str, Any]]) -> JsonResponse:
@@ -198,9 +203,12 @@ def costs_result(row: Row) -> dict[str, Any]:
     return {
         "object": "organization.costs.result",
         "amount": {"value": float(dollars(row["nano"])), "currency": "usd"},
-        "line_item": row["line"],
+        "line_item": row.get("line"),
         "project_id": None,
+        "user_id": named(USER, row.get("user")),
         "api_key_id": named(KEY, row.get("key")),
+        "quantity": row.get("count"),
+        "quantity_unit": "tokens" if "count" in row else None,
     }
 
 
@@ -250,7 +258,9 @@ def groups_of(request: HttpRequest, known: Sequence[str]) -> set[str]:
 
 
 def chosen(request: HttpRequest, rows: QuerySet[Usage]) -> QuerySet[Usage]:
-    """The rows that the filters leave."""
+    """The rows that the filters leave: none of a project or a batch, for there are none."""
+    if several(request, "project_ids") or request.GET.get("batch") == "true":
+        return rows.none()
     if users := several(request, "user_ids"):
         rows = rows.filter(user__in=[number_of(user, USER, "user_ids") for user in users])
     if keys := several(request, "api_key_ids"):

@@ -166,7 +166,10 @@ def test_trainings_are_no_completions_but_cost(ask, people):
             "amount": {"value": 0.72, "currency": "usd"},
             "line_item": None,
             "project_id": None,
+            "user_id": None,
             "api_key_id": None,
+            "quantity": None,
+            "quantity_unit": None,
         }
     ]
 
@@ -180,12 +183,23 @@ def test_lines_of_a_bill_add_up_to_it_exactly(ask, people):
     page = ask(COSTS, **{"group_by[]": ["line_item"]})
     lines = {row["line_item"]: Decimal(str(row["amount"]["value"])) for row in results(page)[0]}
     assert lines == {
-        "sparrow, input": 8 * Decimal("0.0016") / 1000,
-        "sparrow, output": 11 * Decimal("0.0021") / 1000,
-        "sparrow, training": 3 * Decimal("0.03") / 1000,
+        "sparrow, input_tokens": 8 * Decimal("0.0016") / 1000,
+        "sparrow, output_tokens": 11 * Decimal("0.0021") / 1000,
+        "sparrow, trained_tokens": 3 * Decimal("0.03") / 1000,
     }
+    assert {row["quantity"] for row in results(page)[0]} == {8, 11, 3}
+    (one,) = results(ask(COSTS, **{"line_items[]": "sparrow, output_tokens"}))[0]
+    assert (one["line_item"], one["quantity"], one["quantity_unit"]) == ("sparrow, output_tokens", 11, "tokens")
     (whole,) = results(ask(COSTS))[0]
     assert sum(lines.values()) == Decimal(str(whole["amount"]["value"]))
+
+
+@pytest.mark.parametrize("path", [USAGE, COSTS])
+def test_of_projects_and_batches_there_is_nothing(ask, people, path):
+    use(people[1], 0, prompt_tokens=1)
+    assert results(ask(path, **{"project_ids[]": "proj_1"}))[0] == []
+    assert results(ask(path, batch="true"))[0] == []
+    assert len(results(ask(path, batch="false", group_by=["project_id", "batch"]))[0]) == 1
 
 
 def test_costs_by_key(ask, people):
