@@ -67,7 +67,7 @@ def costs(rows: QuerySet[Usage], window: Window, by: Sequence[str]) -> dict[int,
 def costs_by_line(
     rows: QuerySet[Usage], window: Window, by: Sequence[str], wanted: Collection[str] = ()
 ) -> dict[int, list[Row]]:
-    """As `costs`, by model and part of the cost, named as `line`, `count` tokens each; if any are wanted, only they."""
+    """As `costs`, by model and part of the cost: named as `line`, `count` tokens each; only the wanted, if any."""
     found = collected(rows, window, ("model", *by), LINE_SUMS)
     return {
         start: [line for row in rows_of for line in lines(row) if not wanted or line["line"] in wanted]
