@@ -1,6 +1,10 @@
 """What can go wrong in the chat: each error knows its code, what to say and when to try again."""
 
-from django.utils.functional import Promise
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.functional import Promise, lazy
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -138,7 +142,15 @@ class BudgetUsedUp(ChatError):
     """The person, or the key that they ask with, has spent what an admin lets them spend."""
 
     code = "budget_spent"
-    message = _("Your budget is spent. It is filled up again with the next period, or when an admin raises it.")
+    message = _("Your budget is spent. An admin can raise it.")
+
+    def __init__(self, detail: str = "", until: datetime | None = None) -> None:
+        """`until`: when it is filled up again; None: never by itself."""
+        super().__init__(detail, retry_after_s=(until - timezone.now()).total_seconds() if until else None)
+        if until is not None:
+            words = _("Your budget is spent. It is filled up again on {when}; an admin can raise it before.")
+            when = lazy(lambda: date_format(timezone.localtime(until), "DATETIME_FORMAT"), str)()
+            self.message = format_lazy(words, when=when)
 
 
 class QueueFull(ChatError):

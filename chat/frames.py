@@ -9,6 +9,8 @@ from chat.models import Message, Pair, Reply
 from chat.tail import ChunkNews, EndNews, News
 
 LARGEST = 2**63 - 1
+LONGEST_WAIT_S = 3600.0
+"""What takes longer is told as a date by the error itself, not as a number of seconds."""
 
 
 def read(data: str | None) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def opened(message: int, tip: int) -> dict[str, Any]:
 def error(problem: ChatError, key: object = None) -> dict[str, Any]:
     """In the language that is active."""
     frame: dict[str, Any] = {"type": "error", "code": problem.code, "message": str(problem.message)}
-    if problem.retry_after_s is not None:
+    if problem.retry_after_s is not None and problem.retry_after_s <= LONGEST_WAIT_S:
         frame["retry_after_s"] = round(problem.retry_after_s, 1)
     if isinstance(problem, Blocked):
         frame["guard"] = problem.guard

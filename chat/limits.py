@@ -25,8 +25,7 @@ def check_budget(user_id: int, key_id: int | None = None) -> None:
     try:
         budgets.check(user_id, key_id)
     except BudgetSpent as error:
-        left_s = (error.until - timezone.now()).total_seconds() if error.until else None
-        raise BudgetUsedUp(f"{error.spent} of {error.limit}", retry_after_s=left_s) from error
+        raise BudgetUsedUp(f"{error.spent} of {error.limit}", error.until) from error
 
 
 def check_room(user_id: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from chat import claims, limits, metered, replies
+from chat import claims, frames, limits, metered, replies
 from chat.errors import BudgetUsedUp
 from chat.models import Conversation, Message, Policy, Reply
 from chat.replies import Ending, Written
@@ -136,6 +136,8 @@ def test_who_has_spent_the_budget_gets_no_further_turn(alice, scripted_policy):
     with pytest.raises(BudgetUsedUp) as refusal:
         take_turn(room, "More", "k2", None)
     assert 0 < refusal.value.retry_after_s <= 86400
+    assert str(timezone.localtime().year) in str(refusal.value.message)
+    assert "retry_after_s" not in frames.error(refusal.value) or refusal.value.retry_after_s <= 3600
     with pytest.raises(BudgetUsedUp):
         regenerate(room, message.pk, "k3")
     assert take_turn(room, "Hi", "k1", None)[0] == message, "what was taken already is told again"
