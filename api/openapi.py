@@ -37,6 +37,11 @@ ERROR: Json = {
         }
     },
 }
+EVENT: Json = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"data": {"type": "string", "description": "JSON on one line; `[DONE]` at the end."}},
+}
 RETRY_AFTER = {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
 REQUEST_ID = {"description": "The server's log knows the request by it.", "schema": {"type": "string"}}
 
@@ -173,6 +178,8 @@ def _response(each: Described, status: int, references: dict[type[BaseModel], Js
 
 
 def _media(told: Operation, kind: str, references: dict[type[BaseModel], Json]) -> Json:
+    if kind == "text/event-stream":
+        return {"schema": EVENT}
     if kind != "application/json":
         return {"schema": {"type": "string"}}
     schema = references[told.answer] if isinstance(told.answer, type) else dict(told.answer or {"type": "object"})

@@ -1,6 +1,7 @@
 """Addresses of the API, without slashes at their ends, and of the pages that speak of it."""
 
-from django.urls import include, path
+from django.urls import include, path, register_converter
+from django.urls.converters import PathConverter
 
 from api.http import endpoint
 from api.middleware import OPEN
@@ -17,6 +18,15 @@ from api.views import (
     organization,
     page,
 )
+
+
+class AnythingConverter(PathConverter):
+    """A path in which there may be a line break, too: whatever it is, its answer is JSON."""
+
+    regex = "(?s:.+)"
+
+
+register_converter(AnythingConverter, "anything")
 
 v1 = [
     path("models", endpoint(scope="models", GET=models.listing), name="models"),
@@ -92,7 +102,7 @@ v1 = [
     ),
     path("openapi.json", endpoint(scope=OPEN, GET=description.document), name="openapi"),
     path("", missing.missing, name="root"),
-    path("<path:rest>", missing.missing, name="missing"),
+    path("<anything:rest>", missing.missing, name="missing"),
 ]
 
 urlpatterns = [

@@ -7,6 +7,7 @@ import jsonschema_rs
 import pytest
 from django.urls import reverse
 from django.utils import translation
+from django.utils.module_loading import import_string
 
 from api import openapi, reading
 from api.operations import MEANINGS
@@ -17,12 +18,16 @@ HI = [{"role": "user", "content": "Hi"}]
 
 
 async def test_an_address_that_is_not_there_is_json_whatever_it_looks_like(program):
-    for path in ("nothing", "models/", "", "%2Fhome%2Fme%2Fguide.jsonl", "a/b/c", "chat/completions/"):
+    for path in ("nothing", "models/", "", "%2Fhome%2Fme%2Fguide.jsonl", "a/b/c", "models/a%0Ab", "chat/completions/"):
         response = await program.get(path)
         assert response.status_code == 404, path
         assert response["Content-Type"] == "application/json"
         assert set(response.json()["error"]) == {"message", "type", "param", "code"}
         assert response["x-request-id"]
+
+
+def test_no_middleware_keeps_a_thread_while_a_request_waits(settings):
+    assert [path for path in settings.MIDDLEWARE if not getattr(import_string(path), "async_capable", False)] == []
 
 
 async def test_a_method_that_is_not_known_is_named(program):

@@ -136,6 +136,12 @@ def test_today_s_client_that_leaves_a_stream_frees_the_engine_too(site, new):
     assert seconds_to_the_end(site, left_at) < 1.0
 
 
+def test_a_form_that_is_none_is_refused_in_json_and_not_by_a_closed_line(site, keys):
+    headers = bearer(keys) | {"Content-Type": "multipart/form-data; boundary=x"}
+    response = httpx.post(f"{site.url}/v1/files", content=b"--x--\r\n", headers=headers)
+    assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
 def test_requests_that_wait_block_nobody(site, keys):
     """More of them than a pool of threads has, and a page is still answered at once."""
 
@@ -155,8 +161,8 @@ def test_requests_that_wait_block_nobody(site, keys):
 @pytest.mark.parametrize("who", ["", "person", "admin"])
 def test_whoever_asks_whatever_at_length(site, keys, who):
     schema = schemathesis.openapi.from_url(f"{site.url}/v1/openapi.json")
-    asked = ask_anything(schema, keys.get(who, ""), 25)
-    assert asked > 1000
+    asked = ask_anything(schema, keys.get(who, ""), 12)
+    assert asked > 500
 
 
 def bearer(keys, name="person"):

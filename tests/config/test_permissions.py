@@ -23,6 +23,7 @@ SAMPLES = {
     "SlugConverter": "none",
     "StringConverter": "none",
     "PathConverter": "none",
+    "AnythingConverter": "none",
 }
 WRITES = re.compile(r'^\s*(INSERT INTO|UPDATE|DELETE FROM)\s+"?(?!django_session)', re.IGNORECASE)
 MAY_WRITE_ON_GET: dict[str, str] = {}
