@@ -49,6 +49,8 @@ FORMS: Mapping[str, tuple[str, ...]] = {
     Method.DPO: (PREFERENCE,),
     Method.REINFORCEMENT: (PROMPT_COMPLETION, MESSAGES),
 }
+ALGORITHMS: Mapping[str, str] = {Method.SUPERVISED: "sft", Method.DPO: "dpo", Method.REINFORCEMENT: "ppo"}
+"""What a run calls a method."""
 REPEAT_WITHIN = timedelta(minutes=10)
 COUNTS_WITHIN = timedelta(minutes=15)
 
@@ -273,6 +275,7 @@ def begin(job: FineTune) -> Run:
         return job.run
     run = Run.objects.create(
         kind=Run.Kind.FINE_TUNE,
+        algorithm=ALGORITHMS[job.method],
         base_policy=job.base_policy,
         directory=workplace.directory_name(job),
         config={"seed": job.seed, "hyperparameters": job.hyperparameters},

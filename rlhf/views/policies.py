@@ -27,7 +27,7 @@ def policy_list(request: HttpRequest) -> HttpResponse:
 @require_GET
 def policy_page(request: HttpRequest, name: str) -> HttpResponse:
     policy = get_object_or_404(Policy.objects.select_related("base"), name=name)
-    run = policy.runs.filter(kind=Run.Kind.POLICY).select_related("snapshot", "parent", "reward_model").first()
+    run = policy.runs.filter(kind__in=Run.MAKERS).select_related("snapshot", "parent", "reward_model").first()
     context = {
         "policy": policy,
         "run": run,

@@ -412,6 +412,26 @@ def test_deleted_with_its_model_its_results_and_its_lines(order, no_worker, sett
     assert problems() == []
 
 
+def test_where_old_versions_are_cleared_away_somebody_s_own_stays(order, no_worker, settings, base):
+    from rlhf import promotion
+
+    made = again_after(order, no_worker).policy
+    settings.RLHF_KEEP_VERSIONS = 0
+    promotion.retire_old(base, None)
+    made.refresh_from_db()
+    assert made.retired_at is None
+    Policy.objects.filter(pk=made.pk).update(label="")
+    promotion.retire_old(base, None)
+    made.refresh_from_db()
+    assert made.retired_at is not None, "a version of the site's own would have gone"
+
+
+def again_after(order, no_worker):
+    job = jobs.create(order())
+    drive(no_worker)
+    return again(job)
+
+
 def test_a_process_that_is_killed_with_its_trainer_is_taken_over(order, no_worker, settings):
     """The trainer and the supervisor die together, as in a crash of the machine; the reaper finds the run."""
     from datetime import timedelta
