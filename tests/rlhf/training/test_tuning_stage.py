@@ -53,12 +53,17 @@ def test_each_scope_ends_in_a_whole_policy(tiny: Path, tmp_path: Path, scope: st
     assert torch.equal(model.lm_head.weight, model.model.embed_tokens.weight) is (scope != "head")
 
 
-def test_a_file_is_learnt_by_heart_and_the_comparison_shows_it(tiny: Path, tmp_path: Path) -> None:
-    path = write(tmp_path / "validation.jsonl", PAIRS)
-    run_dir = fine_tune(
-        tmp_path / "run", tiny, validation=str(path), hyperparameters={"n_epochs": 40, "batch_size": 2, "rank": 8}
-    )
-    result = stage.run(run_dir)
+@pytest.fixture(scope="module")
+def learnt(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """(run directory, result) of a run that is asked the very lines that it learns."""
+    folder = tmp_path_factory.mktemp("learnt")
+    path = write(folder / "validation.jsonl", PAIRS)
+    values = {"n_epochs": 30, "batch_size": 2, "rank": 8, "learning_rate_multiplier": 0.6}
+    return folder, stage.run(fine_tune(folder, tiny, validation=str(path), hyperparameters=values))
+
+
+def test_a_file_is_learnt_by_heart_and_the_comparison_shows_it(learnt: tuple[Path, dict]) -> None:
+    folder, result = learnt
     found = result["comparison"]
     assert found["held_out"] == len(PAIRS)
     assert found["fine_tuned"]["exact_match"] >= 0.9
@@ -68,17 +73,16 @@ def test_a_file_is_learnt_by_heart_and_the_comparison_shows_it(tiny: Path, tmp_p
     first = found["samples"][0]
     assert first["prompt"] == "What is star? ->"
     assert first["wanted"] == first["fine_tuned"] == "gas and star"
-    told = metrics(tmp_path / "run")
+    told = metrics(folder)
     assert told[0]["step"] == 0
     assert told[0]["values"]["eval/loss"] == pytest.approx(found["base"]["loss"], rel=0.02)
     assert result["eval_loss"] == pytest.approx(found["fine_tuned"]["loss"], abs=0.1)  # fp32 and merged bf16
 
 
-def test_what_is_published_answers_by_another_library(tiny: Path, tmp_path: Path) -> None:
-    values = {"n_epochs": 40, "batch_size": 2, "rank": 8}
-    stage.run(fine_tune(tmp_path, tiny, hold_out=0, hyperparameters=values))
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "tuned")
-    model = AutoModelForCausalLM.from_pretrained(tmp_path / "tuned", dtype=torch.float32)
+def test_what_is_published_answers_by_another_library(learnt: tuple[Path, dict]) -> None:
+    folder, _ = learnt
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tuned")
+    model = AutoModelForCausalLM.from_pretrained(folder / "tuned", dtype=torch.float32)
     right = 0
     for pair in PAIRS:
         prompt = tokenizer(pair["prompt"], return_tensors="pt", add_special_tokens=False)
@@ -155,7 +159,7 @@ def test_a_killed_run_goes_on_to_exactly_the_same_weights(tiny: Path, tmp_path: 
 
 
 def test_a_process_killed_in_the_middle_of_an_epoch_resumes(tiny: Path, tmp_path: Path) -> None:
-    values = {"n_epochs": 20, "batch_size": 1, "checkpoint_seconds": 0.0}
+    values = {"n_epochs": 20, "batch_size": 1, "checkpoint_seconds": 0.05}
     stage.run(fine_tune(tmp_path / "whole", tiny, hyperparameters=values))
     directory = fine_tune(tmp_path / "killed", tiny, hyperparameters=values)
     command = [sys.executable, "-m", "rlhf.training", "fine_tune", str(directory.path)]
