@@ -37,7 +37,7 @@ class StateNews:
     wait: Wait | None
     """While queued."""
     policy: tuple[str, int] | None
-    """Name and version."""
+    """What people call it, and its version."""
     error: str
     trimmed: int = 0
     """Messages, oldest first, that did not fit the context."""
@@ -194,7 +194,7 @@ def tail() -> Tail:
     return _tails.setdefault(asyncio.get_running_loop(), Tail())
 
 
-STATE_FIELDS = ("pk", "state", "error", "trimmed", "blocked_by", "policy__name", "policy__version")
+STATE_FIELDS = ("pk", "state", "error", "trimmed", "blocked_by", "policy__label", "policy__name", "policy__version")
 """Read of every reply at every look; plain values, for a row of the model costs five times as much."""
 
 
@@ -207,8 +207,8 @@ def look(ids: set[int], asked: Collection[int], behind: dict[int, int], cursor: 
     queued = [pk for pk, state, *_rest in rows if state == Reply.State.QUEUED]
     waiting = waits(queued) if queued else {}
     states = {}
-    for pk, state, error, trimmed, blocked_by, name, version in rows:
-        policy = None if name is None or pk in blind else (name, version)
+    for pk, state, error, trimmed, blocked_by, label, name, version in rows:
+        policy = None if name is None or pk in blind else (label or name, version)
         rule = guards.lazy_name_of(blocked_by) if blocked_by else ""
         states[pk] = StateNews(pk, state, waiting.get(pk), policy, error, trimmed, blocked_by, rule)
     chunks: dict[int, list[ChunkNews]] = defaultdict(list)
@@ -236,7 +236,7 @@ def _ended(states: dict[int, StateNews], blind: set[int]) -> dict[int, EndNews]:
 
 
 def _policy(row: Reply) -> tuple[str, int] | None:
-    return (row.policy.name, row.policy.version) if row.policy else None
+    return (row.policy.label or row.policy.name, row.policy.version) if row.policy else None
 
 
 def end_of(row: Reply) -> EndNews:

@@ -215,3 +215,15 @@ def test_a_site_with_one_place_for_models_shows_no_pair_with_the_one_on_trial(al
     Reply.objects.all().update(state="complete")
     other = Message.objects.create(conversation=conversation, role="user", text="Hi")
     assert len(pairs.replies_to(other, {}, models["mine"])) == 1
+
+
+def test_a_reply_is_signed_by_what_its_maker_called_the_model(client, alice, conversation, models):
+    from chat.tail import end_of, look
+
+    question = Message.objects.create(conversation=conversation, role="user", text="Hi")
+    said = Message.objects.create(conversation=conversation, parent=question, role="assistant", text="Hello")
+    reply = Reply.objects.create(message=said, state="complete", policy=models["mine"], last_seq=0)
+    wanted = ("davinci:ft-mine", 2)
+    assert (look({reply.pk}, {reply.pk}, {}, 0).states[reply.pk].policy, end_of(reply).policy) == (wanted, wanted)
+    client.force_login(alice)
+    assert "davinci:ft-mine · v2" in client.get(f"/c/{conversation.pk}/").content.decode()
