@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from django.contrib.auth.models import AnonymousUser
+from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import translation
 
@@ -55,11 +56,13 @@ class ApiMiddleware(EitherWay):
             key = key_in(request)
             keys.check_rate(key)
             check_reach(request, key, scope)
+            keys.note_use(key)
         except keys.KeyRateLimited as error:
             return answer(too_many_requests(error))
         except ApiError as error:
             return answer(error)
-        keys.note_use(key)
+        except DatabaseError as error:  # Django tells it no middleware
+            return self.process_exception(request, error)
         request.user = key.owner
         request.api_key = key  # type: ignore[attr-defined]
         return None

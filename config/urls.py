@@ -14,4 +14,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
-handler400 = "accounts.errors.bad_request"
+handler400 = "api.views.failing.bad_request"
+handler404 = "api.views.failing.page_not_found"
+handler500 = "api.views.failing.server_error"

@@ -5,6 +5,7 @@ import re
 
 import jsonschema_rs
 import pytest
+from django.db import OperationalError
 from django.urls import reverse
 from django.utils import translation
 from django.utils.module_loading import import_string
@@ -18,7 +19,8 @@ HI = [{"role": "user", "content": "Hi"}]
 
 
 async def test_an_address_that_is_not_there_is_json_whatever_it_looks_like(program):
-    for path in ("nothing", "models/", "", "%2Fhome%2Fme%2Fguide.jsonl", "a/b/c", "models/a%0Ab", "chat/completions/"):
+    odd = ("%2Fhome%2Fme%2Fguide.jsonl", "a/b/c", "models/a%0Ab", "chat/completions/")
+    for path in ("nothing", "models/", "", *odd):
         response = await program.get(path)
         assert response.status_code == 404, path
         assert response["Content-Type"] == "application/json"
@@ -28,6 +30,18 @@ async def test_an_address_that_is_not_there_is_json_whatever_it_looks_like(progr
 
 def test_no_middleware_keeps_a_thread_while_a_request_waits(settings):
     assert [path for path in settings.MIDDLEWARE if not getattr(import_string(path), "async_capable", False)] == []
+
+
+async def test_what_goes_wrong_before_a_view_is_json_too(program, monkeypatch):
+    stranger = await program.http.get("/v1/models", headers={**program.headers, "host": "elsewhere.example"})
+    assert (stranger.status_code, stranger.json()["error"]["type"]) == (400, "invalid_request_error")
+
+    def away(secret):
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr("accounts.keys.find", away)
+    failed = await program.get("models")
+    assert (failed.status_code, failed.json()["error"]["type"]) == (500, "server_error")
 
 
 async def test_a_method_that_is_not_known_is_named(program):

@@ -1,0 +1,30 @@
+"""What goes wrong before a view: JSON for programs, the site's own pages for people."""
+
+from django.http import HttpRequest, HttpResponse
+from django.views import defaults
+
+from accounts import errors
+from api.errors import ApiError, answer, bad, unknown
+from api.middleware import PATH
+
+
+def is_program(request: HttpRequest) -> bool:
+    return request.path_info.startswith(PATH)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if is_program(request):
+        return answer(bad("The request is malformed, or its host is not one of this site's."))
+    return errors.bad_request(request, exception)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if is_program(request):
+        return answer(unknown("address", request.path_info))
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if is_program(request):
+        return answer(ApiError("The server failed on this request.", 500, "server_error"))
+    return defaults.server_error(request)
