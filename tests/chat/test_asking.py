@@ -408,3 +408,47 @@ async def test_scores_are_those_of_a_plain_forward_pass_and_leave_no_text_behind
 async def test_without_weights_nothing_can_be_scored(alice, scripted_policy):
     with pytest.raises(NoLook):
         await score(alice, scripted_policy, [1, 2], 0)
+
+
+# --- many at once -------------------------------------------------------------------------------------------------
+
+
+async def test_many_programs_and_people_share_the_slots_and_none_is_lost(
+    alice, scripted_policy, script, settings
+):
+    settings.API_CONCURRENCY, settings.CHAT_QUEUE_LIMIT = 100, 100
+    script.seconds_a_token, script.tokens = 0.005, 6
+    room = await Conversation.objects.acreate(owner=alice)
+    message = await Message.objects.acreate(conversation=room, role="user", text="Hi")
+    most = 0
+    async with talking() as talker:
+        asked = [asyncio.create_task(all_of(question(alice, f"No. {n}", n=1 + n % 3))) for n in range(18)]
+        said = [await sync_to_async(replies.queue)(message, {}) for _ in range(6)]
+        async with asyncio.timeout(60):
+            while not all(task.done() for task in asked) or await unended(said):
+                most = max(most, *(kept.users for kept in talker.keeper.kept), 0)
+                await asyncio.sleep(0.01)
+        await until(lambda: not talker.keeper.current.users)
+    assert 1 < most <= settings.CHAT_ENGINE_SLOTS
+    answers = [task.result() for task in asked]
+    assert [len(texts) for texts, _, _ in answers] == [1 + n % 3 for n in range(18)]
+    billed = [row async for row in Usage.objects.all()]
+    assert len(billed) == 24
+    told = sum(last.completion_tokens for _, lasts, _ in answers for last in lasts)
+    assert sum(row.completion_tokens for row in billed if row.kind == "api") == told == 18 * 2 * 6
+
+
+async def unended(asked):
+    return await replies.Reply.objects.filter(pk__in=[row.pk for row in asked], ended_at=None).acount()
+
+
+async def test_a_turnstile_that_breaks_lets_nobody_wait_for_ever(alice, scripted_policy, monkeypatch):
+    def breaks(ids):
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr(tickets, "by_id", breaks)
+    with pytest.raises(EngineDown):
+        await all_of(question(alice))
+    monkeypatch.undo()
+    async with talking():
+        assert (await all_of(question(alice)))[0][0]
