@@ -247,7 +247,7 @@ def count(messages: Sequence[Turn], renderer: Renderer | None) -> int:
     return len(renderer.ids(messages)) if renderer else guess_tokens(messages)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def renderer(directory: Path) -> Renderer | None:
     """The directory's renderer, kept; None where it holds no tokenizer. A policy directory never changes."""
     return Renderer(directory) if (directory / "tokenizer.json").is_file() else None
