@@ -1,6 +1,8 @@
 """The first sheet of an XLSX file as rows; what it would unpack to is bounded before anything is unpacked."""
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,22 @@ UNPACKED_FACTOR = 2
 """An XLSX may unpack to so many times what a file may have (settings.UPLOAD_MB)."""
 MAX_PARTS = 200
 MAX_COLUMNS = 16
-BROKEN = (zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, ValueError, TypeError, OSError, EOFError)
-"""What openpyxl raises on files that are none."""
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    InvalidFileException,
+    ParseError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    OSError,
+    EOFError,
+)
+"""What openpyxl and the archive beneath it raise on files that are none, as random damage to one has shown."""
 
 
 def rows(path: Path) -> Iterator[tuple[int, Any]]:
@@ -28,10 +44,12 @@ def rows(path: Path) -> Iterator[tuple[int, Any]]:
     if problem is not None:
         yield 1, problem
         return
+    reached = 1
     try:
-        yield from named_rows(cells_of(path))
+        for reached, row in named_rows(cells_of(path)):
+            yield reached, row
     except BROKEN:
-        yield 1, Problem(1, "not_a_table", _("not an Excel file that can be read"))
+        yield reached, Problem(reached, "not_a_table", _("not an Excel file that can be read"))
 
 
 def refusal(path: Path) -> Problem | None:
@@ -51,13 +69,11 @@ def refusal(path: Path) -> Problem | None:
 
 def cells_of(path: Path) -> Iterator[tuple[int, list[Any]]]:
     """As many rows and columns as are ever wanted: a sheet may claim to have a million of each."""
-    book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
-    try:
-        sheet = book.worksheets[0] if book.worksheets else None
-        if sheet is None:
-            return
-        found = sheet.iter_rows(max_row=settings.UPLOAD_LINES + 2, max_col=MAX_COLUMNS, values_only=True)
-        for number, cells in enumerate(found, start=1):
-            yield number, list(cells)
-    finally:
-        book.close()
+    with path.open("rb") as file:  # by its name openpyxl would refuse it: what was uploaded lies under an id
+        book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
+        try:
+            for sheet in book.worksheets[:1]:
+                found = sheet.iter_rows(max_row=settings.UPLOAD_LINES + 2, max_col=MAX_COLUMNS, values_only=True)
+                yield from ((number, list(cells)) for number, cells in enumerate(found, start=1))
+        finally:
+            book.close()

@@ -142,6 +142,18 @@ def test_a_sheet_whose_xml_grows_without_end(api, left_behind):
     assert left_behind() == []
 
 
+def test_a_sheet_is_taken(api):
+    from openpyxl import Workbook
+
+    book, file = Workbook(), io.BytesIO()
+    for row in (["prompt", "completion"], ["Wo?", "Da."], ["Wer?", "Ich."]):
+        book.active.append(row)
+    book.save(file)
+    told = api.upload(file.getvalue(), "a.xlsx")
+    assert told.status_code == 200, told.content
+    assert (DataFile.objects.get().form, DataFile.objects.get().lines) == ("prompt_completion", 2)
+
+
 def test_a_sheet_that_claims_a_million_rows_is_read_no_further_than_the_limit(api, settings):
     from openpyxl import Workbook
 
