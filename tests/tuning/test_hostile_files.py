@@ -16,15 +16,33 @@ LIKELY = st.lists(
         st.binary(max_size=40),
         st.sampled_from(
             [
-                b'{"prompt": "a", "completion": "b"}', b'{"messages": [{"role": "user", "content": null}]}', b"{", b"[[",
-                b'"', b",", b"\t", b"\n", b"\r\n", b"\xef\xbb\xbf", b"prompt,completion", b"prompt\tcompletion", b"1e999",
-                b'{"prompt": ["a"], "chosen": 1, "rejected": {}}', b'{"input": 3, "preferred_output": []}', b"\x00",
-                b'{"messages": {"role": "user"}}', b'{"messages": ["a"]}', b"-0", b"true", b"null", b'{"completion": null}',
+                b'{"prompt": "a", "completion": "b"}',
+                b'{"messages": [{"role": "user", "content": null}]}',
+                b"{",
+                b"[[",
+                b'"',
+                b",",
+                b"\t",
+                b"\n",
+                b"\r\n",
+                b"\xef\xbb\xbf",
+                b"prompt,completion",
+                b"prompt\tcompletion",
+                b"1e999",
+                b'{"prompt": ["a"], "chosen": 1, "rejected": {}}',
+                b'{"input": 3, "preferred_output": []}',
+                b"\x00",
+                b'{"messages": {"role": "user"}}',
+                b'{"messages": ["a"]}',
+                b"-0",
+                b"true",
+                b"null",
+                b'{"completion": null}',
             ]
         ),
     ),
     max_size=12,
-).map(b"".join)  # fmt: skip
+).map(b"".join)
 ONE_FOLDER = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

@@ -1,0 +1,22 @@
+"""Files and jobs in Django's admin: to look at, not to change, and without what people wrote in them."""
+
+from django.contrib import admin
+
+from chat.admin import ReadOnly
+from tuning.models import DataFile, FineTune
+
+
+@admin.register(DataFile)
+class DataFileAdmin(ReadOnly):
+    list_display = ("id", "owner", "purpose", "form", "lines", "bytes", "created_at")
+    list_filter = ("purpose", "form")
+    search_fields = ("=id", "owner__username")
+    fields = ("id", "owner", "purpose", "state", "form", "lines", "bytes", "sha256", "created_at", "expires_at")
+
+
+@admin.register(FineTune)
+class FineTuneAdmin(ReadOnly):
+    list_display = ("id", "owner", "state", "model", "method", "scope", "tokens", "created_at", "finished_at")
+    list_filter = ("state", "method", "scope")
+    search_fields = ("=id", "owner__username", "fine_tuned_model")
+    exclude = ("training_file", "validation_file", "result", "metadata")
