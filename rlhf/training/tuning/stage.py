@@ -1,6 +1,7 @@
 """The fine_tune stage: a file of rows and a base in, a published policy and what it is worth out."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from rlhf.training.tuning.objectives import Dpo, Objective, Supervised
 from rlhf.training.tuning.reading import Reader
 from rlhf.training.tuning.results import FILE, Results
 from rlhf.training.tuning.rows import NoRows, Row, read_rows
+from rlhf.training.tuning.sizes import trained_parameters
 from rlhf.training.tuning.telling import once
 
 WORDS = {
@@ -71,8 +73,8 @@ class Task:
         self.learnt, self.back = held_out.split(rows or [], validation, share=share, seed=directory.seed)
         self.learner = scopes.make(self.scope, self.base, self.config, seed=directory.seed, device=device())
         self.limit = min(self.config.max_tokens, self.learner.transformer.config.max_positions)
-        self.state = policy_directory.weights(self.base)
-        self.parameters = scopes.count(list(self.state.values()))
+        shape = json.loads((self.base / "config.json").read_text())
+        self.parameters, _ = trained_parameters(shape, self.scope)
 
     def _rows(self, key: str) -> list[Row] | None:
         return read_rows(Path(self.directory[key]), self.form) if self.directory.config.get(key) else None
@@ -125,7 +127,7 @@ class Task:
 
     def finish(self, fit: Fit) -> dict[str, Any]:
         """Compare, publish, and tell."""
-        state = self.learner.merge_into(self.state)
+        state = self.learner.merge_into(policy_directory.weights(self.base))
         comparison = self._compare(state) if self.back else None
         last = fit.progress.checkpoints[-1]
         figures = {
