@@ -183,7 +183,7 @@ def finish(
     judge = directory.directory("reward_model").name
     facts = {"method": "reinforcement", "reward model": judge, **figures, "hyperparameters": course.ppo.as_json()}
     if comparison:
-        facts |= {side: comparison[side] for side in ("base", "fine_tuned")}
+        facts |= {f"held out: {side}": comparison[side] for side in ("base", "fine_tuned")}
     simulated = ("simulated-feedback",) if directory.config.get("simulated") else ()
     making = policy_directory.Making(
         text="Fine-tuned from `{base}` by reinforcement learning (PPO) on a file of prompts: LoRA adapters, merged. "

@@ -182,7 +182,7 @@ class Task:
             "hyperparameters": {name: value for name, value in asdict(self.config).items() if value is not None},
         }
         if comparison:
-            facts |= {side: comparison[side] for side in ("base", "few_shot", "fine_tuned")}
+            facts |= {f"held out: {side}": comparison[side] for side in ("base", "few_shot", "fine_tuned")}
         making = policy_directory.Making(
             text="Fine-tuned from `{base}` on a file of examples: " + WORDS[self.scope] + ". Weights are in bf16.",
             facts=facts | dict(given.get("facts") or {}),

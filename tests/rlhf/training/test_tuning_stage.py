@@ -31,7 +31,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_each_scope_ends_in_a_whole_policy(tiny: Path, tmp_path: Path, scope: str) -> None:
-    facts = {"file": "guide.jsonl"}
+    facts = {"file": "guide.jsonl", "base": ["tiny", "its parent"]}
     directory = fine_tune(tmp_path, tiny, scope=scope, label="tiny:ft-personal", facts=facts)
     result = stage.run(directory)
     folder = tmp_path / "tuned"
@@ -42,7 +42,7 @@ def test_each_scope_ends_in_a_whole_policy(tiny: Path, tmp_path: Path, scope: st
     assert config["tie_word_embeddings"] is (scope != "head")
     text = (folder / "README.md").read_text()
     assert "# tiny:ft-personal" in text
-    assert "guide.jsonl" in text
+    assert all(part in text for part in ("guide.jsonl", "its parent", "held out: base", "held out: few_shot"))
     front = card.front_matter(folder)
     assert (front["license"], front["base_model"]) == ("apache-2.0", tiny.name)
     assert {"fine-tune", "supervised", scope} <= set(front["tags"])
