@@ -16,6 +16,20 @@ SERVICES = {
 }
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 MODEL = Path(__file__).parent.parent / "var/models"
+LONGEST = (
+    "test_loop.py",
+    "rlhf/test_sabotage.py",
+    "browser/test_training.py",
+    "browser/test_lines.py",
+    "browser/test_tree.py",
+)
+"""Begun first, lest one worker is still at them when the others have nothing left to do."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    order = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 def pytest_runtest_setup(item):

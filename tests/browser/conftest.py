@@ -7,8 +7,6 @@ from tests.browser.chromium import started, visiting
 from tests.site import SCRIPTED, running_site
 
 expect.set_options(timeout=15_000)  # a machine that runs several suites at once is granted time
-LONGEST = ("test_training.py", "test_lines.py", "test_tree.py")
-"""Begun first, lest one worker is still at them when the others have nothing left to do."""
 PEOPLE = ("wren", "heron")
 TALKING = (
     SCRIPTED
@@ -18,12 +16,6 @@ for name in {PEOPLE}:
     User.objects.create_user(name, password="chamsae-demo")
 """
 )
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items):
-    order = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.fixture(scope="session")
