@@ -278,3 +278,22 @@ def test_a_model_of_ones_own_is_chosen_beneath_the_field_and_answers_until_it_is
     expect(page.locator("#lost-model")).to_contain_text("davinci:ft-own")
     say(page, "Who is left?")
     assert site.manage("shell", "--verbosity", "0", "-c", WROTE).strip() != "ft-own"
+
+
+FORBID = """
+from feedback.models import BlockedPhrase, Rule
+BlockedPhrase.objects.get_or_create(rule=Rule.objects.filter(is_on=True).first(), phrase="zebra crossing")
+"""
+
+
+def test_a_first_message_that_may_not_be_sent_stays_where_it_was_written_and_makes_no_conversation(chatter, site):
+    site.manage("shell", "--verbosity", "0", "-c", FORBID)
+    page = chatter.page
+    chatter.go("/")
+    page.fill("#text", "A zebra crossing at night")
+    page.press("#text", "Enter")
+    expect(page.locator("#problem")).to_contain_text("forbids here")
+    expect(page.locator("#text")).to_have_value("A zebra crossing at night")
+    chatter.forgive("status of 400")
+    page.reload()
+    expect(page.get_by_role("link", name="zebra")).to_have_count(0)
