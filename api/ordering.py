@@ -56,7 +56,7 @@ def file_of(person: User, file_id: str, param: str) -> DataFile:
 
 
 def job_for(request: HttpRequest, order: Order) -> FineTune:
-    """A new job, or where a client asks again because it heard no answer, the one that it made. Raises TuningError."""
+    """A new job, or where a client asks again because it heard no answer, the one it made. Raises TuningError."""
     is_again = request.headers.get(RETRIES, "0") not in ("", "0")
     known = jobs.repeated(order) if is_again else None
     return known if known is not None else jobs.create(order)
