@@ -413,9 +413,7 @@ async def test_without_weights_nothing_can_be_scored(alice, scripted_policy):
 # --- many at once -------------------------------------------------------------------------------------------------
 
 
-async def test_many_programs_and_people_share_the_slots_and_none_is_lost(
-    alice, scripted_policy, script, settings
-):
+async def test_many_programs_and_people_share_the_slots_and_none_is_lost(alice, scripted_policy, script, settings):
     settings.API_CONCURRENCY, settings.CHAT_QUEUE_LIMIT = 100, 100
     script.seconds_a_token, script.tokens = 0.005, 6
     room = await Conversation.objects.acreate(owner=alice)
