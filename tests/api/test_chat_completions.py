@@ -261,12 +261,12 @@ async def test_whoever_goes_away_frees_the_engine(program, answering, script):
         waiting = asyncio.create_task(program.events(CHAT, model="live", messages=HI) if stream
                                       else program.post(CHAT, model="live", messages=HI))  # fmt: skip
         async with asyncio.timeout(5):
-            while not (answering.keeper.current and answering.keeper.current.users):
+            while not answering.granted:
                 await asyncio.sleep(0.01)
         waiting.cancel()
         await asyncio.wait([waiting])
         async with asyncio.timeout(1):
-            while answering.keeper.current.users:
+            while answering.granted or answering.keeper.current.users:
                 await asyncio.sleep(0.01)
     usage = [row.completion_tokens async for row in Usage.objects.all()]
     assert len(usage) == 2
