@@ -348,7 +348,8 @@ def delete(job: FineTune) -> None:
 
 
 def locked(job: FineTune) -> FineTune:
-    return FineTune.objects.select_for_update().select_related("run", "base_policy", "owner").get(pk=job.pk)
+    rows = FineTune.objects.select_for_update(of=("self",)).select_related("run", "base_policy", "owner")
+    return rows.get(pk=job.pk)
 
 
 def change(job: FineTune, state: FineTune.State, **fields: Any) -> None:
