@@ -20,6 +20,7 @@ LONGEST = (
     "test_loop.py",
     "rlhf/test_sabotage.py",
     "browser/test_training.py",
+    "browser/test_own_models.py",
     "browser/test_lines.py",
     "browser/test_tree.py",
 )
