@@ -151,7 +151,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "start a cycle when enough was judged": {"task": "rlhf.tasks.start_due_cycle", "schedule": 60.0},
     "take over runs whose supervisor died": {"task": "rlhf.tasks.reap_runs", "schedule": 30.0},
-    "follow fine-tunes": {"task": "tuning.tasks.follow_jobs", "schedule": 10.0},
+    "follow fine-tunes": {"task": "tuning.tasks.follow_jobs", "schedule": 10.0, "options": {"expires": 10.0}},
     "remove files whose time is over": {"task": "tuning.tasks.remove_old_files", "schedule": 3600.0},
     "keep ranking tasks in stock": {"task": "feedback.tasks.stock_tasks", "schedule": 30.0},
     "erase accounts whose days are over": {"task": "accounts.tasks.erase_due_accounts", "schedule": 600.0},

@@ -12,7 +12,7 @@ from tuning.models import FineTune
 
 Scope = FineTune.Scope
 RATE = 2.5e10
-"""Parameters times tokens that a machine with two cores trains in a second, all weights; measured on SmolLM2-135M."""
+"""Parameters times tokens that one core trains in a second, all weights; measured on SmolLM2-135M."""
 SHARE = {Scope.HEAD: 0.4, Scope.BLOCKS: 0.5, Scope.LORA: 0.8, Scope.FULL: 1.0}
 """Of that work, what a scope needs: a frozen body is only read."""
 OVERHEAD_S = 60.0

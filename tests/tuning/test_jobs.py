@@ -212,6 +212,19 @@ def test_a_failure_is_told_in_the_trainer_s_words_and_the_next_has_its_turn(orde
     assert not Usage.objects.filter(ref=f"fine_tune:{bad.id}").exists()
 
 
+def test_what_failed_may_be_tried_again_from_its_checkpoint(order, no_worker):
+    job = jobs.create(order(jsonl({"prompt": "fail", "completion": "b"})))
+    drive(no_worker)
+    assert jobs.resume(again(job)).state == State.QUEUED
+    drive(no_worker)
+    assert again(job).state == State.FAILED
+    starts = (workplace.path_of(job) / "starts").read_text().splitlines()
+    assert [int(line.split()[1]) for line in starts] == [0, 1]
+    assert len([one for one in told(job) if one.startswith("Fine-tune failed")]) == 2
+    assert len([one for one in told(job) if one == "Fine-tune started"]) == 1
+    assert problems() == []
+
+
 def test_a_trainer_that_is_killed_goes_on_from_its_checkpoint_without_a_repeat(order, no_worker):
     job = jobs.create(order(jsonl({"prompt": "crash", "completion": "b"})))
     drive(no_worker)

@@ -213,3 +213,8 @@ def test_an_admin_sees_what_is_the_matter_with_anybody_s(bring, no_worker, mina,
     page = text_of(client.get(f"/models/{job.id}/"))
     assert "Talk with it" not in page
     assert "Who uses it" not in page
+    assert client.post(f"/models/{job.id}/cancel/").status_code == 404, "that is done to the run, with its entry"
+    drive(no_worker)
+    page = text_of(client.get(f"/models/{job.id}/"))
+    assert "Few-shot" in page
+    assert "On the north cape." not in page

@@ -142,23 +142,28 @@ def order_of(who: User, form: JobForm) -> Order:
 
 @require_GET
 def job_page(request: HttpRequest, job_id: str) -> HttpResponse:
-    job = own(request, job_id)
-    context = job_context(job) | {"share_form": ShareForm(person(request), initial={"group": job.group})}
+    job = seen(request, job_id)
+    context = job_context(job, person(request)) | {
+        "share_form": ShareForm(person(request), initial={"group": job.group})
+    }
     return render(request, "tuning/job.html", context)
 
 
 @require_GET
 def job_part(request: HttpRequest, job_id: str) -> HttpResponse:
-    context = job_context(own(request, job_id))
+    context = job_context(seen(request, job_id), person(request))
     response = render(request, "tuning/job_live.html", context)
     response["X-Live"] = "1" if context["is_live"] else "0"
     return response
 
 
-def job_context(job: FineTune) -> dict[str, Any]:
+def job_context(job: FineTune, who: User) -> dict[str, Any]:
     result = job.result if job.state == State.SUCCEEDED else {}
+    comparison, is_own = result.get("comparison"), job.owner_id == who.pk
     return {
         "job": job,
+        "is_own": is_own,
+        "samples": (comparison or {}).get("samples") if is_own else None,
         "is_live": not job.is_over and job.state != State.PAUSED,
         "events": job.events.filter(kind="message"),
         "charts": curves.charts(job),
@@ -166,7 +171,7 @@ def job_context(job: FineTune) -> dict[str, Any]:
         "cost": plan.dollars(jobs.plan_of(job).cost) if job.tokens and job.base_policy.retired_at is None else "",
         "ahead": jobs.ahead_of(job),
         "result": result,
-        "comparison": result.get("comparison"),
+        "comparison": comparison,
         "lineage": made_models.lineage(job.policy) if job.policy else [],
         "log": log_tail(workplace.path_of(job)) if job.state == State.FAILED else "",
         "can_resume": job.state == State.PAUSED
@@ -253,11 +258,15 @@ def download(request: HttpRequest, job_id: str) -> HttpResponse | StreamingHttpR
 
 
 def own(request: HttpRequest, job_id: str) -> FineTune:
-    """404 for a stranger's as for one that never was; an admin sees what is the matter with anybody's."""
+    """404 for a stranger's as for one that never was."""
+    return get_object_or_404(FineTune.objects.select_related("run", "policy"), pk=job_id, owner=person(request))
+
+
+def seen(request: HttpRequest, job_id: str) -> FineTune:
+    """An admin sees what is the matter with anybody's, but not what stands in their lines."""
     who = person(request)
     rows = FineTune.objects.select_related("run", "policy__base", "base_policy", "result_file", "group", "owner")
-    mine = rows if who.has_role(Role.ADMIN) else rows.filter(owner=who)
-    return get_object_or_404(mine, pk=job_id)
+    return get_object_or_404(rows if who.has_role(Role.ADMIN) else rows.filter(owner=who), pk=job_id)
 
 
 def usable(who: User, job_id: str) -> FineTune:
