@@ -87,14 +87,6 @@ class NothingThere(TuningError):
         super().__init__(_("The file holds no line to learn from."))
 
 
-class InUse(TuningError):
-    code = "file_in_use"
-    param = "file"
-
-    def __init__(self) -> None:
-        super().__init__(_("A job is just reading this file. Try again in a moment."))
-
-
 class NotTrainable(TuningError):
     code = "model_not_trainable"
     param = "model"
