@@ -27,6 +27,8 @@ class Alternative:
     texts: list[str] = field(default_factory=list)
     tokens: list[Token] = field(default_factory=list)
     finish_reason: str = ""
+    prompt_tokens: int = 0
+    """As they were metered: a server elsewhere counts them by itself."""
     completion_tokens: int = 0
 
     @property
@@ -43,6 +45,7 @@ class Alternative:
         self.texts.append(piece.text)
         self.tokens += piece.tokens
         self.finish_reason = piece.finish_reason or self.finish_reason
+        self.prompt_tokens = piece.prompt_tokens or self.prompt_tokens
         self.completion_tokens = piece.completion_tokens or self.completion_tokens
 
 

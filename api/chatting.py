@@ -21,7 +21,7 @@ async def whole(asked: ChatRequest, question: Question) -> Json:
     async with asking(question) as answer:
         alternatives = await collected(answer.pieces, asked.n)
         choices = [_choice(asked, index, alternative) for index, alternative in enumerate(alternatives)]
-        counted = usage(answer.prompt_tokens, sum(each.completion_tokens for each in alternatives))
+        counted = usage(alternatives[0].prompt_tokens, sum(each.completion_tokens for each in alternatives))
         return head.over(answer.policy, choices, usage=counted)
 
 
@@ -39,7 +39,7 @@ async def chunks(asked: ChatRequest, question: Question) -> AsyncGenerator[Json,
     head = Head.new(PREFIX, CHUNK, asked.model)
     no_usage = {"usage": None} if asked.tells_usage else {}
     begun: set[int] = set()
-    completion_tokens = 0
+    prompt_tokens = completion_tokens = 0
     async with asking(question) as answer, aclosing(answer.pieces) as pieces:
         policy = answer.policy
 
@@ -55,10 +55,11 @@ async def chunks(asked: ChatRequest, question: Question) -> AsyncGenerator[Json,
             if piece.text or piece.tokens:
                 yield chunk(piece.index, {"content": piece.text}, tokens=piece.tokens)
             if piece.finish_reason:
+                prompt_tokens = piece.prompt_tokens
                 completion_tokens += piece.completion_tokens
                 yield chunk(piece.index, {}, piece.finish_reason)
         if asked.tells_usage:
-            yield _last(head, policy, answer.prompt_tokens, completion_tokens)
+            yield _last(head, policy, prompt_tokens, completion_tokens)
 
 
 def _last(head: Head, policy: Policy, prompt_tokens: int, completion_tokens: int) -> Json:

@@ -5,6 +5,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.conf import settings
+
 from api.alternatives import Alternative, First, Head, usage
 from api.prompts import Asker
 from api.schemas.completions import CompletionRequest
@@ -84,7 +86,8 @@ def _chunk(asked: CompletionRequest, part: Part, start: int) -> Json:
 async def parts(asked: CompletionRequest, asker: Asker) -> AsyncGenerator[Part, None]:
     """Of all choices of all prompts: the choices of prompt number k are k * n, k * n + 1, ..."""
     streams = [_parts_of(asked, asker, prompt, k * asked.n) for k, prompt in enumerate(asked.prompts)]
-    async with aclosing(merged(streams, AT_ONCE) if len(streams) > 1 else streams[0]) as every:
+    at_once = min(AT_ONCE, settings.API_CONCURRENCY)
+    async with aclosing(merged(streams, at_once) if len(streams) > 1 else streams[0]) as every:
         async for part in every:
             yield part
 
@@ -108,6 +111,7 @@ async def _read(asked: CompletionRequest, asker: Asker, prompt: Prompt) -> Async
 async def _all(asked: CompletionRequest, asker: Asker, prompt: Prompt) -> AsyncGenerator[Part, None]:
     """Every choice as it is written."""
     begun: set[int] = set()
+    prompt_tokens = 0
     async with asking(asker.question(asked, prompt)) as answer, aclosing(answer.pieces) as pieces:
         text, tokens = await asker.echo(asked, prompt, answer)
         async for piece in pieces:
@@ -115,9 +119,10 @@ async def _all(asked: CompletionRequest, asker: Asker, prompt: Prompt) -> AsyncG
                 begun.add(piece.index)
                 yield Part(piece.index, answer.policy, text, tokens)
             counted = piece.completion_tokens if piece.finish_reason else 0
+            prompt_tokens = piece.prompt_tokens if piece.finish_reason else prompt_tokens
             told = (piece.tokens, piece.finish_reason)
             yield Part(piece.index, answer.policy, piece.text, *told, completion_tokens=counted)
-        yield Part(0, answer.policy, prompt_tokens=answer.prompt_tokens)
+        yield Part(0, answer.policy, prompt_tokens=prompt_tokens)
 
 
 async def _best(asked: CompletionRequest, asker: Asker, prompt: Prompt) -> AsyncGenerator[Part, None]:
@@ -128,7 +133,7 @@ async def _best(asked: CompletionRequest, asker: Asker, prompt: Prompt) -> Async
         async for piece in pieces:
             made[piece.index].take(piece)
         counted = sum(each.completion_tokens for each in made)
-        yield Part(0, answer.policy, prompt_tokens=answer.prompt_tokens, completion_tokens=counted)
+        yield Part(0, answer.policy, prompt_tokens=made[0].prompt_tokens, completion_tokens=counted)
     ranked = sorted(made, key=lambda each: each.mean_logprob, reverse=True)[: asked.n]
     for index, each in enumerate(ranked):
         yield Part(index, answer.policy, text + each.text, (*tokens, *each.tokens), each.finish_reason)

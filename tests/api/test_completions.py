@@ -4,7 +4,8 @@ import pytest
 
 from api.alternatives import First
 from api.continuing import logprobs
-from chat.engines.engine import Choice, Token
+from chat.engines.engine import Choice, Piece, Token
+from chat.engines.scripted import ScriptedEngine
 from metering.models import Usage
 from tests.api.conftest import in_database
 
@@ -73,6 +74,27 @@ async def test_several_prompts_times_several_choices(program, answering, script)
     assert sorted(rows) == [2] * 6
 
 
+async def test_several_prompts_do_not_stand_in_their_own_way(program, answering, settings):
+    settings.API_CONCURRENCY = 1
+    told = await program.told(PATH, model="live", prompt=["one", "two", "three"])
+    assert len(told["choices"]) == 3
+
+
+@pytest.mark.parametrize("path", [PATH, "chat/completions"])
+async def test_what_is_told_of_tokens_is_what_was_metered(program, answering, monkeypatch, path):
+    async def stream(self, prompt, parameters):
+        yield Piece(" a b")
+        yield Piece("", "stop", 77, 2)  # a server elsewhere has its own tokenizer
+
+    monkeypatch.setattr(ScriptedEngine, "stream", stream)
+    asked = {"prompt": "x"} if path == PATH else {"messages": [{"role": "user", "content": "x"}]}
+    told = await program.told(path, model="live", **asked)
+    *_, last = await program.events(path, model="live", stream_options={"include_usage": True}, **asked)
+    assert told["usage"] == last["usage"] == {"prompt_tokens": 77, "completion_tokens": 2, "total_tokens": 79}
+    rows = await in_database(lambda: list(Usage.objects.values_list("prompt_tokens", "completion_tokens")))()
+    assert rows == [(77, 2), (77, 2)]
+
+
 async def test_token_ids_are_prompts_too(program, answering, script):
     script.echoes = True
     told = await program.told(PATH, model="live", prompt=[5, 7])
@@ -95,9 +117,6 @@ async def test_a_stream_ends_with_its_reason_and_tells_usage_if_asked(program, a
 
 
 async def test_the_best_are_those_with_the_highest_mean_probability(program, answering, monkeypatch):
-    from chat.engines.engine import Piece
-    from chat.engines.scripted import ScriptedEngine
-
     async def stream_many(self, prompt, parameters, n):
         assert parameters.top_logprobs is not None
         for index, logprob in enumerate((-3.0, -0.5, -1.0)):
