@@ -1,7 +1,8 @@
 """What is kept of a person's own data and models, and what becomes of them when they leave."""
 
 import shutil
-from collections.abc import Collection
+from base64 import b64encode
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -15,13 +16,32 @@ from chat import policies
 from chat.models import Policy
 from rlhf.models import Run
 from tuning import jobs, workplace
-from tuning.models import FineTune
+from tuning.models import DataFile, FineTune
 
+MOST_BYTES = 8 * 2**20
 EXPORT: tuple[Table, ...] = (Table("tuning.DataFile", "owner"), Table("tuning.FineTune", "owner"))
 EXCLUDED: dict[str, str] = {
     "tuning.Event": "what tuning.FineTune went through, told again",
     "api.Alias": "names that admins gave to models, whoever made those",
 }
+
+
+def files(person: User) -> Iterator[tuple[str, object]]:
+    """What the person brought in, and what their jobs left; a table of another program comes as base64."""
+    for file in person.data_files.order_by("created_at", "id"):
+        told: dict[str, object] = {"filename": file.filename, "purpose": file.purpose}
+        yield f"data/{file.id}.json", told | content_of(file)
+
+
+def content_of(file: DataFile) -> dict[str, object]:
+    """Nothing of a large one: that is downloaded on the page of own data."""
+    if file.bytes > MOST_BYTES or not file.path.is_file():
+        return {"content": None}
+    raw = file.path.read_bytes()
+    try:
+        return {"content": raw.decode()}
+    except UnicodeDecodeError:
+        return {"base64": b64encode(raw).decode()}
 
 
 def forget_conversations(ids: Collection[UUID]) -> None:

@@ -1,8 +1,13 @@
 """Who leaves takes files, jobs and models along; what a group uses stays and is nobody else's."""
 
+import io
+import json
+import zipfile
+
 import pytest
 from django.contrib.auth.models import Group
 
+from accounts import takeout
 from accounts.personal import NotYet
 from chat.models import Policy
 from rlhf.models import Run
@@ -51,6 +56,17 @@ def test_what_a_group_uses_stays_and_is_nobody_else_s(person, made, stranger, se
     assert (kept.retired_at, kept.group) == (None, group)
     assert (settings.MODELS_DIR / kept.directory).exists()
     assert kept not in policies.visible_to(stranger)
+
+
+def test_files_are_taken_along(person, made):
+    made()
+    target = io.BytesIO()
+    takeout.write(person, target)
+    with zipfile.ZipFile(target) as archive:
+        names = [name for name in archive.namelist() if name.startswith("data/")]
+        found = {told["filename"]: told["content"] for told in (json.loads(archive.read(name)) for name in names)}
+    assert found["a.jsonl"] == pairs(20)
+    assert found["step_metrics.csv"].startswith("step,")
 
 
 def test_a_job_under_way_is_cancelled_and_waited_for(person, made, no_worker):
