@@ -1,0 +1,78 @@
+"""Plain completions of a real, tiny model: its probabilities against those that torch computes."""
+
+import math
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from tests.chat.conftest import install, talking
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
+PROMPT = "The river is 참 old 🙂 and"
+
+
+@pytest.fixture
+def tiny(tiny_policy, db):
+    return install(tiny_policy, "tiny-api", is_live=True)
+
+
+def reference(directory, ids):
+    """Natural log-probabilities of each id after those before it, and of all tokens after the last."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        logprobs = torch.log_softmax(model(torch.tensor([ids])).logits[0].double(), dim=-1)
+    return [logprobs[place, number].item() for place, number in enumerate(ids[1:])], logprobs[-1]
+
+
+async def test_an_echo_tells_how_probable_the_prompt_is(program, tiny, tiny_policy):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_policy)
+    ids = tokenizer(PROMPT, add_special_tokens=False)["input_ids"]
+    wanted, after = await sync_to_async(reference)(tiny_policy, ids)
+    async with talking():
+        told = await program.told("completions", model="live", prompt=PROMPT, echo=True, max_tokens=0, logprobs=3)
+        same = await program.told("completions", model="live", prompt=ids, echo=True, max_tokens=0, logprobs=3)
+        one = await program.told("completions", model="live", prompt=PROMPT, echo=True, max_tokens=1, logprobs=1)
+        cut = await program.told("completions", model="live", prompt=PROMPT, max_tokens=5, temperature=0)
+        again = await program.told("completions", model="live", prompt=ids, max_tokens=5, temperature=0)
+        greedy = await program.told(
+            "completions", model="live", prompt=PROMPT, max_tokens=1, temperature=0, logprobs=5
+        )
+    choice, shown = told["choices"][0], told["choices"][0]["logprobs"]
+    assert (choice["text"], choice["finish_reason"]) == (PROMPT, "length")
+    assert "".join(shown["tokens"]) == PROMPT
+    assert told["usage"] == {"prompt_tokens": len(ids), "completion_tokens": 0, "total_tokens": len(ids)}
+    assert shown["token_logprobs"][0] is None
+    assert shown["top_logprobs"][0] is None
+    assert shown["token_logprobs"][1:] == pytest.approx(wanted, abs=1e-4)
+    assert all(PROMPT[at:].startswith(token) for at, token in zip(shown["text_offset"], shown["tokens"], strict=True))
+    assert same["choices"][0]["logprobs"]["token_logprobs"][1:] == pytest.approx(wanted, abs=1e-4)
+    assert one["choices"][0]["logprobs"]["token_logprobs"][1 : len(ids)] == pytest.approx(wanted, abs=1e-4)
+    assert len(one["choices"][0]["logprobs"]["tokens"]) == len(ids) + 1
+    assert again["choices"] == cut["choices"]
+    best = after.max().item()
+    assert math.isclose(greedy["choices"][0]["logprobs"]["token_logprobs"][0], best, abs_tol=0.05)  # bf16 weights
+
+
+async def test_a_seed_gives_the_same_and_choices_differ(program, tiny):
+    asked = {"model": "live", "prompt": PROMPT, "max_tokens": 12, "temperature": 1.5, "n": 3, "seed": 7}
+    async with talking():
+        first = await program.told("completions", **asked)
+        second = await program.told("completions", **asked)
+        other = await program.told("completions", **{**asked, "seed": 8})
+        best = await program.told("completions", **{**asked, "n": 1, "best_of": 3, "logprobs": 0})
+        three = await program.told("completions", **{**asked, "logprobs": 0})
+        events = await program.events("completions", **{**asked, "n": 1})
+    texts = [choice["text"] for choice in first["choices"]]
+    assert [choice["text"] for choice in second["choices"]] == texts
+    assert [choice["text"] for choice in other["choices"]] != texts
+    assert len(set(texts)) == 3
+    means = {c["text"]: sum(c["logprobs"]["token_logprobs"]) / len(c["logprobs"]["tokens"]) for c in three["choices"]}
+    assert best["choices"][0]["text"] == max(means, key=means.__getitem__)
+    assert best["usage"]["completion_tokens"] == three["usage"]["completion_tokens"]
+    assert "".join(event["choices"][0]["text"] for event in events) == texts[0]
+    assert all("\ufffd" not in event["choices"][0]["text"] or "\ufffd" in texts[0] for event in events)
