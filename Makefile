@@ -4,6 +4,7 @@ PORT ?= 8000
 ARGS ?=
 MARKS ?= not browser and not services and not fault and not clients
 BROWSER_MARKS ?= browser and not pages
+LEFT_OUT ?=
 # A browser, a site and another pair of both share the cores: what fails there is asked once more, and both are told.
 RERUNS := --reruns 2
 PIP_FLAGS ?= $(if $(CI),--quiet)
@@ -37,7 +38,7 @@ run: setup  ## the site with everything that belongs to it, on PORT (8000)
 
 test: setup $(AXE)  ## all tests that need no service; those of the browser where Chromium is
 	@$(PY) -m config.translations
-	$(PY) -m pytest -q -n 2 -m "$(MARKS)"
+	$(PY) -m pytest -q -n 2 -m "$(MARKS)" $(LEFT_OUT)
 	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(RERUNS) -m "$(BROWSER_MARKS)"
 
 pages: setup $(AXE)  ## every page in Chromium: accessibility in both languages and colours, hostile text
@@ -47,7 +48,7 @@ faults: setup  ## kills and stops processes of a whole site, and looks whether i
 	$(PY) -m pytest -q -m fault
 
 clients: setup  ## OpenAI's clients of 2023 and of today against a running site, in .venv-clients/
-	$(PY) -m pytest -q -m clients
+	$(PY) -m pytest -q -n 2 --dist loadfile -m clients
 
 demo: setup  ## simulated annotators teach the real model, from the first judgement to the gate
 	@$(DEMO) $(PY) manage.py demo $(ARGS)

@@ -1,5 +1,6 @@
 """OpenAI's own clients, of 2023 and of today, each in a virtual environment, and a running site for them."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -27,13 +28,16 @@ if not Policy.objects.exists():
 
 
 def environment(name):
-    """The Python of a virtual environment with that client, made where there is none and kept."""
+    """The Python of a virtual environment with that client, made by whoever comes first and kept."""
     home, wanted = ENVIRONMENTS / name, WANTED[name]
     python, ready = home / "bin/python", home / "ready"
-    if not ready.exists() or ready.read_text().strip() != wanted:
-        venv.create(home, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", wanted], check=True, timeout=900)
-        ready.write_text(wanted)
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not ready.exists() or ready.read_text().strip() != wanted:
+            venv.create(home, with_pip=True, clear=True)
+            subprocess.run([python, "-m", "pip", "install", "--quiet", wanted], check=True, timeout=900)
+            ready.write_text(wanted)
     return python
 
 
