@@ -27,9 +27,9 @@ class PpoConfig:
     lam: float = 0.95  # GAE's lambda
     whiten_rewards: bool = False  # divide token rewards by their spread
     kl_coef: float = 0.05  # beta up to the target, nats to reward; never less
-    target_kl: float = 4.0  # nats a completion: the further the smoothed KL heads above it, the larger beta
+    target_kl: float = 5.5  # nats a completion: the further the smoothed KL heads above it, the larger beta
     kl_gain: float = 2.0  # beta is kl_coef * e^kl_gain where the KL ahead is twice the target
-    stop_kl: float = 6.5  # smoothed nats a completion at which the run ends with the weights of the iteration before
+    stop_kl: float = 7.5  # smoothed nats a completion at which the run ends with the weights of the iteration before
     score_clip: float = (
         1.5  # normalised scores are cut to +- this (PPO-max, arXiv:2307.04964); 3 spent the KL on brevity
     )
