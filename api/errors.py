@@ -86,6 +86,9 @@ CODES = {
 }
 """What OpenAI calls them, where it has a word."""
 
+PARAMS = {"turns_refused": "messages", "unknown_tokens": "prompt"}
+"""What of a request is to blame, where only one thing can be."""
+
 
 def from_chat(error: ChatError) -> ApiError:
     """What the chat would tell a person, told to a program."""
@@ -94,7 +97,12 @@ def from_chat(error: ChatError) -> ApiError:
     if error.code == "budget_spent":
         kind = "insufficient_quota"
     return ApiError(
-        str(error.message), status, kind, code=CODES.get(error.code, error.code), retry_after_s=error.retry_after_s
+        str(error.message),
+        status,
+        kind,
+        param=PARAMS.get(error.code),
+        code=CODES.get(error.code, error.code),
+        retry_after_s=error.retry_after_s,
     )
 
 

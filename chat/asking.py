@@ -134,7 +134,7 @@ def _said_by_people(question: Question, prompt: Prompt) -> list[str]:
 
 
 def _task(policy: Policy, question: Question) -> _Task:
-    """What the policy is to be asked. Raises ContextExceeded, BadParameters, BadPolicy."""
+    """What the policy is to be asked. Raises ContextExceeded, TurnsRefused, UnknownTokens, BadPolicy."""
     if question.turns is not None:
         prompt = whole.conversation(policy, question.turns)
     elif question.ids is not None:

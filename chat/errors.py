@@ -57,6 +57,20 @@ class ContextExceeded(TooLong):
         self.message = format_lazy(words, context=context, prompt=prompt, completion=completion)
 
 
+class TurnsRefused(ChatError):
+    """The policy's own template forbids these messages: their roles, or the order in which they stand."""
+
+    code = "turns_refused"
+    message = _("This model does not take messages of these roles in this order. Choose another model or assistant.")
+
+    def __init__(self, reason: str = "") -> None:
+        """`reason`: what the template says of it."""
+        super().__init__(reason)
+        if reason:
+            words = _("This model does not take these messages in this order; its template says: {reason}")
+            self.message = format_lazy(words, reason=reason[:300])
+
+
 class BadText(ChatError):
     code = "bad_text"
     message = _("The message holds characters that are not text. Remove them and send it again.")
@@ -266,6 +280,19 @@ class BadParameters(ChatError):
     message = _("The settings of this reply are out of range. Choose other ones.")
 
 
+class UnknownTokens(BadParameters):
+    """A prompt of token ids, some of which the policy's tokenizer does not have, or which it can't be asked about."""
+
+    code = "unknown_tokens"
+    message = _("The tokenizer of this model is elsewhere: send text instead of token ids.")
+
+    def __init__(self, vocabulary: int = 0) -> None:
+        super().__init__(f"vocabulary of {vocabulary}")
+        if vocabulary:
+            words = _("Token ids of this model are numbers from 0 to {last}.")
+            self.message = format_lazy(words, last=vocabulary - 1)
+
+
 class TalkerGone(ChatError):
     """The process that wrote a reply ended before the reply did."""
 
@@ -304,6 +331,7 @@ OF_A_REPLY: dict[str, type[ChatError]] = {
     for kind in (
         TooLong,
         PreambleTooLong,
+        TurnsRefused,
         Blocked,
         GuardBroken,
         NoLivePolicy,

@@ -49,8 +49,9 @@ def branch_to(conversation_id: UUID, tip: int | None) -> list[Message]:
 def prompt_for(
     policy: Policy, turns: Sequence[Turn], completion_tokens: int, kept: int = 0, prefix: str = ""
 ) -> Prompt:
-    """The turns as the policy's prompt; the first `kept`, a reply's preamble, always stay. Raises TooLong, BadPolicy.
+    """The turns as the policy's prompt; the first `kept`, a reply's preamble, always stay.
 
+    Raises TooLong, TurnsRefused, BadPolicy.
     `prefix`: what the reply begins with; the engine writes what follows.
     A policy without files here (scripted, or served elsewhere) gets no token ids, and its lengths are guessed.
     """

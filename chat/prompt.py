@@ -9,7 +9,7 @@ import functools
 import itertools
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ import jinja2.nodes
 import jinja2.sandbox
 from tokenizers import Tokenizer
 
-from chat.errors import BadPolicy, PreambleTooLong, TooLong
+from chat.errors import BadPolicy, PreambleTooLong, TooLong, TurnsRefused
 
 MARK_START, MARK_END = "\U000f0000", "\U000f0001"
 """Private-use characters; dropped from what people write, so that nobody can forge a mark."""
@@ -37,6 +37,13 @@ class Turn(TypedDict):
 
 
 ROLES = ("system", "user", "assistant")
+
+
+class Forbidden(jinja2.TemplateError):
+    """A template's own refusal of the messages, with its reason (`raise_exception`)."""
+
+
+TEMPLATE_ERRORS = (jinja2.TemplateError, TypeError, ArithmeticError, ValueError, LookupError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -77,14 +84,30 @@ class Renderer:
         )
 
     def ids(self, messages: Sequence[Turn]) -> list[int]:
-        """Token ids of the conversation with the header of the reply to come."""
+        """Token ids of the conversation with the header of the reply to come. Raises TurnsRefused, BadPolicy."""
         marked = [{"role": turn["role"], "content": self._mark(turn["content"])} for turn in messages]
         try:
-            text = self._compiled.render(messages=marked, add_generation_prompt=True, **self.special_tokens)
-        except (jinja2.TemplateError, TypeError, ArithmeticError) as error:
+            text = self._rendered(marked)
+        except Forbidden as error:
+            raise TurnsRefused(str(error)) from error
+        except TEMPLATE_ERRORS as error:
+            if self._is_sound:
+                raise TurnsRefused(str(error)) from error
             raise BadPolicy(f"the chat template failed: {error}") from error
         pieces = self._marks.split(text)
         return self._encode(pieces[0]) + self._encode_pieces(pieces[1:], is_marked=True)
+
+    def _rendered(self, messages: Sequence[Mapping[str, str]]) -> str:
+        return self._compiled.render(messages=messages, add_generation_prompt=True, **self.special_tokens)
+
+    @functools.cached_property
+    def _is_sound(self) -> bool:
+        """Whether the template renders a plain question: what it fails at is then the messages' own."""
+        try:
+            self._rendered([{"role": "user", "content": "a"}])
+        except TEMPLATE_ERRORS:
+            return False
+        return True
 
     def continuation(self, text: str) -> list[int]:
         """Token ids of text that goes on after what stands already, without any control token."""
@@ -280,7 +303,7 @@ def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, 
 
 
 def _raise(message: str) -> None:
-    raise jinja2.TemplateError(message)
+    raise Forbidden(message)
 
 
 def _special_tokens(path: Path) -> dict[str, str]:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chat.engines.engine import Parameters
-from chat.errors import BadParameters, ContextExceeded
+from chat.errors import ContextExceeded, UnknownTokens
 from chat.history import room_of
 from chat.models import Policy
 from chat.prompt import CHARACTERS_A_TOKEN, Prompt, Turn, count
 
 
 def conversation(policy: Policy, turns: Sequence[Turn]) -> Prompt:
-    """Raises BadPolicy."""
+    """Raises TurnsRefused, BadPolicy."""
     renderer = room_of(policy)[1]
     ids = renderer.ids(turns) if renderer else None
     return Prompt(list(turns), ids, count(turns, None) if ids is None else len(ids))
@@ -26,15 +26,15 @@ def text(policy: Policy, said: str) -> Prompt:
 
 
 def token_ids(policy: Policy, ids: Sequence[int]) -> Prompt:
-    """Raises BadParameters on ids that are no tokens of the policy, BadPolicy."""
+    """Raises UnknownTokens on ids that are no tokens of the policy, BadPolicy."""
     renderer = room_of(policy)[1]
     if renderer is None:
         if not policy.is_scripted:
-            raise BadParameters("the tokenizer of this model is elsewhere: send text instead of token ids")
+            raise UnknownTokens
         return Prompt([], None, len(ids), text=" ".join(map(str, ids)))
     known = renderer.tokenizer.get_vocab_size(with_added_tokens=True)
     if not all(0 <= number < known for number in ids):
-        raise BadParameters(f"token ids: expected numbers from 0 to {known - 1}")
+        raise UnknownTokens(known)
     if not ids:
         return text(policy, "")
     return Prompt([], list(ids), len(ids), text=renderer.tokenizer.decode(list(ids), skip_special_tokens=False))

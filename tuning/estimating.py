@@ -10,7 +10,7 @@ from tuning import formats, parameters, plan, tokens
 from tuning.errors import SHOWN, Problem
 from tuning.models import DataFile, FineTune
 from tuning.survey import emptiness, words
-from tuning.workplace import over_long
+from tuning.workplace import measured
 
 MOST_BYTES = 4 * 2**20
 """Of a larger file only the first lines are read, and the rest is guessed from them."""
@@ -42,17 +42,18 @@ def _counted(file_id: str, policy_id: int) -> Counted:
     for line in formats.lines(file.path, file.filename):
         if line.row is None or found.rows >= most:
             break
-        size = count(line.form, line.row)
+        size, problem = measured(count, line.number, line.form, line.row, room)
         found.rows, found.tokens, found.longest = found.rows + 1, found.tokens + size, max(found.longest, size)
-        note(found, line.number, emptiness(line.form, line.row), size, room)
+        if (code := emptiness(line.form, line.row)) is not None:
+            problem = Problem(line.number, code, words(code))
+        note(found, problem)
     if found.rows < file.lines:
         found.tokens = found.tokens * file.lines // max(1, found.rows)
         found.rows, found.is_exact = file.lines, False
     return found
 
 
-def note(found: Counted, number: int, code: str | None, size: int, room: int) -> None:
-    problem = Problem(number, code, words(code)) if code else over_long(number, size, room)
+def note(found: Counted, problem: Problem | None) -> None:
     if problem is not None:
         found.unfit_count += 1
         found.unfit += [problem] if len(found.unfit) < SHOWN else []

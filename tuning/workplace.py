@@ -12,6 +12,7 @@ from typing import IO
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from chat.errors import TurnsRefused
 from chat.models import Policy
 from tuning import formats, plan, tokens
 from tuning.errors import SHOWN, NothingThere, Problem, UnfitLines
@@ -107,8 +108,8 @@ def write(
     """Rows as JSON lines, each of those in `put_aside` once into `aside`. Raises UnfitLines."""
     found, count, room, is_aside = Counted(), tokens.counter(policy), tokens.room(policy), set[bytes]()
     for number, form, row in given:
-        size = count(form, row)
-        problem = unfit(job, number, form, row, size, room)
+        size, problem = measured(count, number, form, row, room)
+        problem = nothing_in(job, number, form, row) or problem
         if problem is not None:
             found.unfit_count += 1
             found.unfit += [problem] if len(found.unfit) < SHOWN else []
@@ -124,19 +125,22 @@ def write(
     return found
 
 
-def unfit(job: FineTune, number: int, form: str, row: Row, size: int, room: int) -> Problem | None:
-    """Why a line teaches nothing or cannot be read whole."""
+def nothing_in(job: FineTune, number: int, form: str, row: Row) -> Problem | None:
+    """Why a line teaches nothing, if so."""
     code = emptiness(form, row) if job.method != FineTune.Method.REINFORCEMENT else None
-    if code is not None:
-        return Problem(number, code, words(code))
-    return over_long(number, size, room)
+    return Problem(number, code, words(code)) if code is not None else None
 
 
-def over_long(number: int, size: int, room: int) -> Problem | None:
+def measured(count: tokens.Counter, number: int, form: str, row: Row, room: int) -> tuple[int, Problem | None]:
+    """A line's tokens, and why the model cannot read it, or not whole, if so."""
+    try:
+        size = count(form, row)
+    except TurnsRefused as error:
+        return 0, Problem(number, error.code, str(error.message))
     if size <= room:
-        return None
+        return size, None
     text = _("%(size)d tokens, the model reads at most %(room)d at once") % {"size": size, "room": room}
-    return Problem(number, "over_long", text)
+    return size, Problem(number, "over_long", text)
 
 
 def tidy(job: FineTune) -> None:

@@ -5,7 +5,9 @@ import math
 import pytest
 from asgiref.sync import sync_to_async
 
+from chat import policies
 from tests.chat.conftest import install, talking
+from tests.chat.test_prompt import STRICT
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 PROMPT = "The river is 참 old 🙂 and"
@@ -76,3 +78,20 @@ async def test_a_seed_gives_the_same_and_choices_differ(program, tiny):
     assert best["usage"]["completion_tokens"] == three["usage"]["completion_tokens"]
     assert "".join(event["choices"][0]["text"] for event in events) == texts[0]
     assert all("\ufffd" not in event["choices"][0]["text"] or "\ufffd" in texts[0] for event in events)
+
+
+async def test_what_a_request_has_wrong_for_this_model_alone_is_a_bad_request_that_says_so(program, tiny_policy):
+    strict = await sync_to_async(install)(tiny_policy, "tiny-strict", is_live=True)
+    (policies.directory(strict) / "chat_template.jinja").write_text(STRICT)
+    asked = [{"role": "user", "content": "Hello"}] * 2
+    status, error = await program.refused("chat/completions", model="live", messages=asked)
+    assert (status, error["type"], error["param"], error["code"]) == (
+        400,
+        "invalid_request_error",
+        "messages",
+        "turns_refused",
+    )
+    assert "Roles must alternate" in error["message"]
+    status, error = await program.refused("completions", model="live", prompt=[1, 384])
+    assert (status, error["param"], error["code"]) == (400, "prompt", "unknown_tokens")
+    assert error["message"] == "Token ids of this model are numbers from 0 to 383."

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from chat.errors import BadPolicy, TooLong
+from chat.errors import BadPolicy, TooLong, TurnsRefused
 from chat.prompt import MARK_END, MARK_START, Renderer, fit
 
 CHATML = (
@@ -169,6 +169,33 @@ def test_ids_of_the_real_policy_equal_those_of_transformers():
 
 def test_a_template_can_not_leave_its_sandbox(tmp_path):
     write_tokenizer(tmp_path, "{{ ''.__class__.__mro__ }}")
+    with pytest.raises(BadPolicy):
+        Renderer(tmp_path).ids([{"role": "user", "content": "x"}])
+
+
+STRICT = (
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Roles must alternate') }}{% endif %}{{ m.role + messages[0].content[0] }}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("roles", "reason"), [(("user", "user"), "Roles must alternate"), (("system", "user"), "Roles must alternate")]
+)
+def test_messages_that_a_template_forbids_are_their_senders_fault_and_the_template_says_why(tmp_path, roles, reason):
+    write_tokenizer(tmp_path, STRICT)
+    with pytest.raises(TurnsRefused, match=reason) as refused:
+        Renderer(tmp_path).ids([{"role": role, "content": "x"} for role in roles])
+    assert reason in str(refused.value.message)
+
+
+def test_messages_that_a_sound_template_stumbles_over_are_refused_and_a_broken_template_is_a_bad_policy(tmp_path):
+    write_tokenizer(tmp_path, "{{ messages[0].content + 1 if messages|length > 1 else 'a' }}")
+    renderer = Renderer(tmp_path)
+    assert renderer.ids([{"role": "user", "content": "x"}])
+    with pytest.raises(TurnsRefused):
+        renderer.ids([{"role": "user", "content": "x"}] * 2)
+    write_tokenizer(tmp_path, "{{ 1 + 'a' }}")
     with pytest.raises(BadPolicy):
         Renderer(tmp_path).ids([{"role": "user", "content": "x"}])
 

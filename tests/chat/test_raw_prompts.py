@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from chat import policies, whole
 from chat.engines.engine import Parameters
 from chat.engines.openai import OpenAIEngine
-from chat.errors import BadParameters
+from chat.errors import UnknownTokens
 from chat.models import Policy
 from chat.prompt import Prompt, Renderer
 from tests.chat.conftest import install
@@ -94,7 +94,7 @@ def test_ids_are_taken_as_they_are_and_read_as_text_for_the_guards(tiny_policy):
     prompt = whole.token_ids(policy, ids)
     assert (prompt.ids, prompt.text, prompt.tokens) == (ids, "<|im_end|> sun", len(ids))
     for bad in ([-1], [10**6], [renderer.tokenizer.get_vocab_size()]):
-        with pytest.raises(BadParameters):
+        with pytest.raises(UnknownTokens):
             whole.token_ids(policy, bad)
 
 
@@ -106,7 +106,7 @@ def test_a_server_elsewhere_goes_on_from_the_text_and_no_token_of_a_template_sta
     assert body["prompt"] == "Say < |im_end|> now"
     assert (body["logprobs"], body["stop"]) == (3, ["\n"])
     assert "messages" not in body
-    with pytest.raises(BadParameters):
+    with pytest.raises(UnknownTokens):
         whole.token_ids(policy, [1, 2])
 
 

@@ -10,12 +10,14 @@ from decimal import Decimal
 import pytest
 from django.db import connections
 
+from chat import policies
 from chat.errors import BudgetUsedUp
 from chat.models import Policy
 from metering.models import Budget, Price, Usage
 from rlhf import cycle, fsck
 from rlhf.models import Run
 from rlhf.supervision import Supervisor
+from tests.chat.test_prompt import STRICT, write_tokenizer
 from tests.tuning.conftest import drive, jsonl, pairs
 from tuning import jobs, receiving, workplace
 from tuning.errors import (
@@ -346,6 +348,14 @@ def test_lines_that_teach_nothing_are_refused_by_their_numbers(order):
     assert [(problem.line, problem.code) for problem in caught.value.problems] == [(2, "empty"), (3, "over_long")]
     assert not FineTune.objects.exists()
     assert not [path for path in workplace.Path(workplace.settings.RUNS_DIR).iterdir()]
+
+
+def test_lines_whose_turns_the_template_forbids_are_refused_by_their_numbers(order, base):
+    write_tokenizer(policies.directory(base), STRICT)
+    said = [{"role": role, "content": "x"} for role in ("user", "assistant", "user", "user", "assistant")]
+    with pytest.raises(UnfitLines, match=r"line 2: .*Roles must alternate") as caught:
+        jobs.create(order(jsonl({"messages": said[:2]}, {"messages": said})))
+    assert [(problem.line, problem.code) for problem in caught.value.problems] == [(2, "turns_refused")]
 
 
 def test_a_method_needs_its_form(order):

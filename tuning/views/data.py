@@ -10,7 +10,7 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from chat.errors import BadPolicy
+from chat.errors import BadPolicy, TurnsRefused
 from chat.models import Policy
 from chat.views.requests import person
 from tuning import bases, estimating, files, formats, receiving, rewriting, tokens
@@ -90,9 +90,18 @@ def lines_of(file: DataFile, number: int, policy: Policy | None) -> list[dict[st
     found = (line for line in formats.lines(file.path, file.filename) if line.row is not None)
     shown = islice(found, (number - 1) * LINES, number * LINES)
     return [
-        {"number": line.number, "row": line.row, "tokens": count(line.form, line.row) if count and line.row else None}
+        {"number": line.number, "row": line.row, "tokens": tokens_in(count, line.form, line.row)}
         for line in shown
+        if line.row is not None
     ]
+
+
+def tokens_in(count: tokens.Counter | None, form: str, row: formats.Row) -> int | None:
+    """None where nobody can tell: the line is named among those that cannot be used."""
+    try:
+        return count(form, row) if count is not None else None
+    except TurnsRefused:
+        return None
 
 
 @require_http_methods(["GET", "POST"])
