@@ -167,6 +167,17 @@ class BudgetUsedUp(ChatError):
             self.message = format_lazy(words, when=when)
 
 
+class BudgetHeld(BudgetUsedUp):
+    """What is left of the budget is kept for what the person has under way."""
+
+    def __init__(self, detail: str = "", until: datetime | None = None) -> None:
+        super().__init__(detail, until)
+        self.message = _(
+            "What is left of your budget is kept for your fine-tunes that wait or are trained. Cancel one, or ask an "
+            "admin to raise the budget."
+        )
+
+
 class QueueFull(ChatError):
     code = "queue_full"
     message = _("Too many people are waiting for a reply. Try again in a moment.")

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from accounts import shared_cache
 from chat import waiting
-from chat.errors import BudgetUsedUp, QueueFull, RateLimited, TooManyReplies
+from chat.errors import BudgetHeld, BudgetUsedUp, QueueFull, RateLimited, TooManyReplies
 from chat.models import Reply, Ticket
 from metering import budgets
 from metering.errors import BudgetSpent
@@ -25,7 +25,9 @@ def check_budget(user_id: int, key_id: int | None = None) -> None:
     try:
         budgets.check(user_id, key_id)
     except BudgetSpent as error:
-        raise BudgetUsedUp(f"{error.spent} of {error.limit}", error.until) from error
+        is_held = error.spent < error.limit
+        told = f"{error.spent} spent and {error.held} held of {error.limit}"
+        raise (BudgetHeld if is_held else BudgetUsedUp)(told, error.until) from error
 
 
 def check_room(user_id: int) -> None:

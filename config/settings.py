@@ -309,6 +309,8 @@ UPLOAD_LINES = env.whole("CHAMSAE_UPLOAD_LINES", 100_000, minimum=1)
 TUNING_MODELS = "api.bases"
 """Module that knows the models by every name that they have, aliases included (tuning.bases)."""
 
+METERING_HELD = ["tuning.reserving"]
+"""Modules that know what is under way and will be billed at its end (metering.budgets)."""
 API_REQUESTS_PER_MINUTE = env.whole("CHAMSAE_API_REQUESTS_PER_MINUTE", 120, minimum=1)
 """Of a key that has no limit of its own."""
 API_CONCURRENCY = env.whole("CHAMSAE_API_CONCURRENCY", 8, minimum=1)

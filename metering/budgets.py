@@ -1,8 +1,11 @@
-"""Budgets: set and removed by admins, how much of one is spent, and the refusal of what would exceed it."""
+"""Budgets: set and removed by admins, what of one is spent or kept for what is under way, and the refusal beyond."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib import import_module
+from typing import Protocol, cast
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
@@ -21,23 +24,34 @@ class Standing:
 
     budget: Budget
     spent: int
+    held: int
+    """Kept for what is under way and will be billed at its end (settings.METERING_HELD)."""
+
+    @property
+    def taken(self) -> int:
+        return self.spent + self.held
 
     @property
     def is_spent(self) -> bool:
-        return self.spent >= self.budget.limit
+        return self.taken >= self.budget.limit
 
     @property
     def percent(self) -> int:
-        return 100 if self.is_spent else 100 * self.spent // self.budget.limit
+        return 100 if self.is_spent else 100 * self.taken // self.budget.limit
+
+
+class Holder(Protocol):
+    """A module that knows what is under way."""
+
+    def held(self, budget: Budget) -> int: ...
 
 
 def check(user: int, key: int | None = None) -> None:
     """Raises BudgetSpent where the person, or the key that they ask with, has spent what they may."""
     owned = Q(user=user) | Q(key=key) if key is not None else Q(user=user)
-    for budget in Budget.objects.filter(owned):
-        spent = spent_of(budget)
-        if spent >= budget.limit:
-            raise BudgetSpent(budget.limit, spent, end_of(Period(budget.period)))
+    for found in standings(Budget.objects.filter(owned)):
+        if found.is_spent:
+            raise BudgetSpent(found.budget.limit, found.spent, found.held, end_of(Period(found.budget.period)))
 
 
 def put(owner: User | ApiKey, period: Budget.Period, limit: int, *, actor: User) -> Budget:
@@ -59,7 +73,16 @@ def remove(budget: Budget, *, actor: User) -> None:
 
 
 def standings(budgets: QuerySet[Budget]) -> list[Standing]:
-    return [Standing(budget, spent_of(budget)) for budget in budgets]
+    return [standing(budget) for budget in budgets]
+
+
+def standing(budget: Budget) -> Standing:
+    return Standing(budget, spent_of(budget), held_of(budget))
+
+
+def held_of(budget: Budget) -> int:
+    holders = (cast(Holder, import_module(name)) for name in settings.METERING_HELD)
+    return sum(holder.held(budget) for holder in holders)
 
 
 def of_person(person: User) -> QuerySet[Budget]:

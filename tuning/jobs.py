@@ -21,7 +21,7 @@ from metering.models import Budget
 from rlhf import leases
 from rlhf.models import Run
 from rlhf.tasks import enqueue
-from tuning import events, hyperparameters, outcome, plan, workplace
+from tuning import events, hyperparameters, outcome, plan, reserving, workplace
 from tuning.errors import (
     BadHyperparameter,
     DiskFull,
@@ -148,7 +148,7 @@ def reward_model(policy: Policy) -> Run:
 
 
 def count(job: FineTune) -> None:
-    """Writes what is trained on, and knows then what it costs. Raises TuningError."""
+    """Writes what is trained on, and knows then what it costs. Raises UnfitLines, NothingThere, BadPolicy."""
     counted, held_out = workplace.prepare(job)
     job.tokens = counted.tokens
     job.chosen = {
@@ -158,14 +158,18 @@ def count(job: FineTune) -> None:
         "rows": counted.rows,
         "held_out": held_out,
     }
-    check_affordable(job)
 
 
 def check_affordable(job: FineTune) -> None:
-    """Raises TooExpensive where what is left of a budget does not pay for the whole job."""
-    cost = plan_of(job).cost
+    """Raises TooExpensive where what is left of a budget does not pay for the whole job.
+
+    In the transaction that puts it into the queue: one job at a time is counted against what its owner has.
+    """
+    User.objects.select_for_update().get(pk=job.owner_id)
+    cost = reserving.cost_of(job)
     for budget in Budget.objects.filter(Q(user=job.owner_id) | Q(key__isnull=False, key=job.key_id)):
-        if budgets.spent_of(budget) + cost > budget.limit:
+        standing = budgets.standing(budget)
+        if standing.taken + cost > budget.limit:
             raise TooExpensive(plan.dollars(cost))
 
 
@@ -183,6 +187,7 @@ def plan_of(job: FineTune) -> plan.Plan:
 
 
 def admit_new(job: FineTune) -> None:
+    """Raises TooExpensive."""
     with transaction.atomic():
         job.save(force_insert=True)
         events.tell(job, "created", f"Created fine-tune: {shown_id(job)}")
@@ -191,7 +196,8 @@ def admit_new(job: FineTune) -> None:
 
 
 def admit(job: FineTune) -> None:
-    """Into the queue; in the caller's transaction."""
+    """Into the queue; in the caller's transaction. Raises TooExpensive."""
+    check_affordable(job)
     job.state = State.QUEUED
     job.updated_at = timezone.now()
     job.save()
@@ -213,13 +219,13 @@ def count_waiting(job: FineTune) -> None:
         return
     try:
         count(job)
+        with transaction.atomic():
+            if FineTune.objects.select_for_update().get(pk=job.pk).state == State.VALIDATING:
+                admit(job)
     except (TuningError, BadPolicy) as error:
         code, param = error.code, getattr(error, "param", None)
         outcome.fail(job, str(getattr(error, "message", "")) or str(error), code=code, param=param)
         return
-    with transaction.atomic():
-        if FineTune.objects.select_for_update().get(pk=job.pk).state == State.VALIDATING:
-            admit(job)
     advance()
 
 
@@ -320,18 +326,28 @@ def pause(job: FineTune) -> FineTune:
 
 
 def resume(job: FineTune) -> FineTune:
-    """Back into the queue, at the place of its age; it goes on from its checkpoint. WrongState, StillStopping."""
+    """Back into the queue, at the place of its age; it goes on from its checkpoint.
+
+    Raises WrongState, StillStopping, BudgetUsedUp, TooExpensive.
+    """
     with transaction.atomic():
         job = locked(job)
-        if job.state not in (State.PAUSED, State.FAILED) or not (workplace.path_of(job) / workplace.DATA).exists():
+        if not can_resume(job):
             raise WrongState(shown_id(job), job.state, "resume")
         if job.run is not None and job.run.is_live:
             raise StillStopping(shown_id(job))
         limits.check_budget(job.owner_id, job.key_id)
+        check_affordable(job)
         change(job, State.QUEUED, error=None, finished_at=None)
         events.tell_again(job, "resumed", f"Fine-tune resumed. Queue number: {ahead_of(job)}")
     advance()
     return job
+
+
+def can_resume(job: FineTune) -> bool:
+    """Not one whose lines were never counted: it has nothing to go on from, and nobody knows what it costs."""
+    is_left = job.state in (State.PAUSED, State.FAILED) and bool(job.chosen)
+    return is_left and (workplace.path_of(job) / workplace.DATA).exists()
 
 
 def delete(job: FineTune) -> None:

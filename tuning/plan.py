@@ -63,16 +63,20 @@ def automatic_batch(rows: int) -> int:
 
 
 def plan(model: str, policy: Policy, scope: str, *, rows: int, held_out: int, tokens: int, n_epochs: int) -> Plan:
-    price = prices.price_of(names.price_names(model, policy))
     trained = tokens * n_epochs
     return Plan(
         rows=rows,
         held_out=held_out,
         tokens=tokens,
         n_epochs=n_epochs,
-        cost=prices.cost(price, trained_tokens=trained),
+        cost=cost(model, policy, trained),
         seconds=seconds(policy, scope, trained),
     )
+
+
+def cost(model: str, policy: Policy, trained_tokens: int) -> int:
+    """Nano-dollars."""
+    return prices.cost(prices.price_of(names.price_names(model, policy)), trained_tokens=trained_tokens)
 
 
 def seconds(policy: Policy, scope: str, trained_tokens: int) -> float:

@@ -10,16 +10,19 @@ from decimal import Decimal
 import pytest
 from django.db import connections
 
-from chat import policies
-from chat.errors import BudgetUsedUp
+from accounts import keys
+from chat import limits, policies
+from chat.errors import BudgetHeld, BudgetUsedUp
 from chat.models import Policy
+from metering import budgets
+from metering.budgets import Standing
 from metering.models import Budget, Price, Usage
 from rlhf import cycle, fsck
 from rlhf.models import Run
 from rlhf.supervision import Supervisor
 from tests.chat.test_prompt import STRICT, write_tokenizer
 from tests.tuning.conftest import drive, jsonl, pairs
-from tuning import jobs, receiving, workplace
+from tuning import jobs, receiving, reserving, workplace
 from tuning.errors import (
     BadHyperparameter,
     NoRewardModel,
@@ -337,6 +340,16 @@ def test_a_large_file_is_counted_by_the_worker(order, no_worker, monkeypatch):
     assert again(job).state == State.SUCCEEDED, again(job).error
 
 
+def test_a_large_file_that_can_not_be_used_fails_its_job_for_good(order, no_worker, monkeypatch):
+    monkeypatch.setattr(jobs, "AT_ONCE_BYTES", 10)
+    job = jobs.create(order(jsonl({"prompt": "a", "completion": " "})))
+    jobs.follow_all()
+    job = again(job)
+    assert (job.state, job.error["code"], jobs.can_resume(job)) == (State.FAILED, "unfit_lines", False)
+    with pytest.raises(WrongState):
+        jobs.resume(job)
+
+
 def test_lines_that_teach_nothing_are_refused_by_their_numbers(order):
     rows = [
         {"prompt": "a", "completion": "b"},
@@ -375,12 +388,67 @@ def test_a_spent_budget_stops_a_job_before_it_begins(order, no_worker, person):
 
 def test_what_is_left_of_a_budget_has_to_pay_for_the_whole_job(order, no_worker, person):
     cost = jobs.plan_of(jobs.create(order())).cost
-    budget = Budget.objects.create(user=person, limit=cost, period="total")
+    budget = Budget.objects.create(user=person, limit=2 * cost, period="total")
     jobs.create(order())
-    Budget.objects.filter(pk=budget.pk).update(limit=cost - 1)
+    Budget.objects.filter(pk=budget.pk).update(limit=3 * cost - 1)
     with pytest.raises(TooExpensive):
         jobs.create(order())
     assert FineTune.objects.count() == 2
+
+
+def test_jobs_that_wait_are_counted_against_the_budget_until_they_are_billed_or_cancelled(order, no_worker, person):
+    first = jobs.create(order())
+    cost = reserving.cost_of(first)
+    budget = Budget.objects.create(user=person, limit=2 * cost, period="total")
+    second = jobs.create(order())
+    with pytest.raises(BudgetHeld, match=f"0 spent and {2 * cost} held of {2 * cost}"):
+        jobs.create(order())
+    with pytest.raises(BudgetHeld):
+        limits.check_budget(person.pk)
+    jobs.pause(second)
+    assert budgets.standing(budget) == Standing(budget, spent=0, held=cost)
+    third = jobs.create(order())
+    with pytest.raises(BudgetHeld):
+        jobs.resume(second)
+    jobs.cancel(third)
+    jobs.resume(second)
+    drive(no_worker)
+    assert {again(job).state for job in (first, second)} == {State.SUCCEEDED}
+    billed = sum(Usage.objects.values_list("cost", flat=True))
+    assert billed
+    assert budgets.standing(budget) == Standing(budget, spent=billed, held=0)
+
+
+def test_a_key_s_budget_keeps_what_its_own_jobs_will_cost(order, no_worker, person):
+    key, other = (keys.make(person, name)[0] for name in ("notebook", "robot"))
+    cost = reserving.cost_of(jobs.create(order(key=key)))
+    budget = Budget.objects.create(key=key, limit=2 * cost - 1, period="total")
+    jobs.create(order(key=other))
+    assert budgets.standing(budget).held == cost
+    with pytest.raises(TooExpensive):
+        jobs.create(order(key=key))
+
+
+def test_of_two_jobs_at_once_the_budget_pays_for_one(order, no_worker, person):
+    asked = [order(), order(), order()]
+    cost = reserving.cost_of(jobs.create(asked[0]))
+    Budget.objects.create(user=person, limit=2 * cost + cost // 2, period="total")
+    told = []
+
+    def create(which):
+        try:
+            told.append(jobs.create(which).state)
+        except TooExpensive:
+            told.append("refused")
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=create, args=[which]) for which in asked[1:]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(told) == [State.QUEUED, "refused"]
 
 
 def test_what_is_measured_on_has_the_form_of_what_is_learnt(order, person):
