@@ -15,6 +15,8 @@ TITLES: dict[str, Promise] = {
     "eval/token_accuracy": _("Tokens right, validation"),
     "train/reward_accuracy": _("Preferences right, training"),
     "eval/reward_accuracy": _("Preferences right, validation"),
+    "train/reward_margin": _("Lead of the preferred, training"),
+    "eval/reward_margin": _("Lead of the preferred, validation"),
     "objective/scores": _("Score"),
     "objective/kl": _("KL, nats a reply"),
 }

@@ -23,6 +23,7 @@ from tuning.errors import TuningError
 from tuning.forms import JobForm, ShareForm
 from tuning.jobs import Order
 from tuning.models import FineTune
+from tuning.worth import worth
 
 PAGE = 20
 State = FineTune.State
@@ -172,10 +173,10 @@ def job_context(job: FineTune, who: User) -> dict[str, Any]:
         "ahead": jobs.ahead_of(job),
         "result": result,
         "comparison": comparison,
+        "worth": worth(comparison) if comparison else None,
         "lineage": made_models.lineage(job.policy) if job.policy else [],
         "log": log_tail(workplace.path_of(job)) if job.state == State.FAILED else "",
-        "can_resume": job.state == State.PAUSED
-        or (job.state == State.FAILED and (workplace.path_of(job) / workplace.DATA).exists()),
+        "can_resume": jobs.can_resume(job),
         "is_usable": job.policy is not None and job.policy.retired_at is None,
     }
 

@@ -6,7 +6,7 @@ tokens in every prompt, fine-tuning costs once.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ import torch
 from rlhf.training.model.sampler import sample
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.tokens import ChatTokenizer
-from rlhf.training.tuning.examples import answering, prompt_ids
+from rlhf.training.tuning.examples import Example, answering, prompt_ids
 from rlhf.training.tuning.held_out import MOST, pick
 from rlhf.training.tuning.reading import BATCH_TOKENS, Padded, by_length, read
 from rlhf.training.tuning.rows import Row, Turns
@@ -33,6 +33,8 @@ class Asked:
 
     prompt: str | Turns
     wanted: str
+    unwanted: str | None
+    """Of a preference: the answer that the other is to be preferred to."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,16 @@ class Side:
     loss: float
     exact_match: float
     answers: list[str]
+    leads: list[float]
+    """Of each preference: by how many nats a token the wanted answer is more probable than the other. By the token,
+    for a longer text is always the less probable one."""
 
     def as_json(self) -> dict[str, float]:
-        return {"loss": self.loss, "perplexity": math.exp(min(self.loss, 700.0)), "exact_match": self.exact_match}
+        figures = {"loss": self.loss, "perplexity": math.exp(min(self.loss, 700.0)), "exact_match": self.exact_match}
+        if self.leads:
+            figures["preferred"] = sum(lead > 0 for lead in self.leads) / len(self.leads)
+            figures["lead_nats"] = sum(self.leads) / len(self.leads)
+        return figures
 
 
 def compare(
@@ -62,8 +71,8 @@ def compare(
     """Figures and samples of the three sides; `limit` tokens a prompt and its answer."""
     rows = pick(held_out, MOST, seed)
     examples = shots_of(learnt, tokenizer, shots, limit=min(SHOT_TOKENS, limit // 2), seed=seed)
-    plain = [Asked(row.prompt, row.completion) for row in rows]
-    shown = [Asked(with_shots(examples, row.prompt), row.completion) for row in rows]
+    plain = [Asked(row.prompt, row.completion, row.rejected) for row in rows]
+    shown = [replace(asked, prompt=with_shots(examples, asked.prompt)) for asked in plain]
     sides = {
         "base": side(base, tokenizer, plain, limit, poll),
         "few_shot": side(base, tokenizer, shown, limit, poll),
@@ -77,6 +86,7 @@ def compare(
     return {
         "held_out": len(rows),
         "shots": len(examples),
+        "shot_tokens": tokens_added(plain, shown, tokenizer),
         **{name: found.as_json() for name, found in sides.items()},
         "samples": samples,
     }
@@ -85,28 +95,36 @@ def compare(
 def side(
     transformer: Transformer, tokenizer: ChatTokenizer, asked: Sequence[Asked], limit: int, poll: Callable[[], None]
 ) -> Side:
-    """Mean surprise at a wanted token, and the share of rows answered to the letter."""
+    """Mean surprise at a wanted token, the share of rows answered to the letter, and whom a preference is won by."""
     answers = [
         first_answer(text, row.wanted)
         for text, row in zip(generate(transformer, tokenizer, asked, limit, poll), asked, strict=True)
     ]
     right = sum(text == row.wanted.strip() for text, row in zip(answers, asked, strict=True))
-    return Side(surprise(transformer, tokenizer, asked, limit, poll), right / len(asked), answers)
+    wanted = [answering(row.prompt, row.wanted, tokenizer, limit=limit) for row in asked]
+    others = [(index, row.prompt, row.unwanted) for index, row in enumerate(asked) if row.unwanted is not None]
+    unwanted = [answering(prompt, text, tokenizer, limit=limit) for _, prompt, text in others]
+    logs = log_probs(transformer, [*wanted, *unwanted], tokenizer.padding_id, poll)
+    sizes = [sum(example.answer) for example in (*wanted, *unwanted)]
+    each = [log / size for log, size in zip(logs, sizes, strict=True)]
+    leads = [each[index] - other for (index, _, _), other in zip(others, each[len(wanted) :], strict=True)]
+    loss = -math.fsum(logs[: len(wanted)]) / sum(sizes[: len(wanted)])
+    return Side(loss, right / len(asked), answers, leads)
 
 
 @torch.no_grad()
-def surprise(
-    transformer: Transformer, tokenizer: ChatTokenizer, asked: Sequence[Asked], limit: int, poll: Callable[[], None]
-) -> float:
-    """-log p of a token of the wanted answers, nats, the end token included."""
-    examples = [answering(row.prompt, row.wanted, tokenizer, limit=limit) for row in asked]
-    total, count = 0.0, 0
+def log_probs(
+    transformer: Transformer, examples: Sequence[Example], padding_id: int, poll: Callable[[], None]
+) -> list[float]:
+    """log p of each answer, nats, the end token included."""
+    logs = [0.0] * len(examples)
     for chosen in by_length(examples, BATCH_TOKENS):
         poll()
-        batch = Padded([examples[index] for index in chosen], tokenizer.padding_id, transformer.device)
+        batch = Padded([examples[index] for index in chosen], padding_id, transformer.device)
         found = read(base_hidden(transformer, batch.ids, batch.lengths), transformer.head, batch)
-        total, count = total - float(found.log_probs.sum()), count + len(found.log_probs)
-    return total / count
+        for index, log in zip(chosen, found.per_row(found.log_probs, len(chosen)).tolist(), strict=True):
+            logs[index] = log
+    return logs
 
 
 def generate(
@@ -155,6 +173,12 @@ def with_shots(shots: Sequence[Row], prompt: str | Turns) -> str | Turns:
     turns = (("user", prompt),) if isinstance(prompt, str) else prompt
     system = turns[:1] if turns and turns[0][0] == "system" else ()
     return (*system, *(turn for row in shots for turn in shot_turns(row)), *turns[len(system) :])
+
+
+def tokens_added(plain: Sequence[Asked], shown: Sequence[Asked], tokenizer: ChatTokenizer) -> int:
+    """What the examples cost at each question."""
+    plain_ids, shown_ids = (sum(len(prompt_ids(row.prompt, tokenizer)) for row in rows) for rows in (plain, shown))
+    return round((shown_ids - plain_ids) / len(plain))
 
 
 def shown_text(row: Row) -> str:

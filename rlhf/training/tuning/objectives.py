@@ -29,6 +29,7 @@ class Figures:
     answers_chosen: int = 0  # every token of them
     preferred: float = 0.0  # pairs whose wanted side gained more than the other
     pairs: int = 0
+    margin: float = 0.0  # by how much more, times beta, summed over the pairs
 
     def __add__(self, other: "Figures") -> "Figures":
         return Figures(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
@@ -51,6 +52,7 @@ class Figures:
         values[f"{side}/sequence_accuracy"] = self.sequence_accuracy
         if self.pairs:
             values[f"{side}/reward_accuracy"] = self.preferred / self.pairs
+            values[f"{side}/reward_margin"] = self.margin / self.pairs
         return values
 
 
@@ -140,6 +142,7 @@ class Dpo:
             weight=self.weight(items),
             preferred=float(((margins > 0).float() + 0.5 * (margins == 0).float()).sum()),
             pairs=len(items),
+            margin=self.beta * float(margins.detach().sum()),
         )
         return loss, figures + foreseen(found, len(members), every=2)
 

@@ -38,7 +38,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_policy(tmp_path_factory.mktemp("other") / "policy", seed=5, scale=0.12)
 
 
-def test_the_loss_and_the_accuracy_are_those_of_trl(
+def test_the_loss_the_accuracy_and_the_margin_are_those_of_trl(
     tiny: Path, other: Path, tokenizer: ChatTokenizer, tmp_path: Path
 ) -> None:
     from datasets import Dataset
@@ -72,6 +72,7 @@ def test_the_loss_and_the_accuracy_are_those_of_trl(
     mine = measure(objective, Reader(learner(tiny), examples, 0))
     assert mine.mean_loss == pytest.approx(theirs["eval_loss"], rel=1e-4)
     assert mine.preferred / mine.pairs == pytest.approx(theirs["eval_rewards/accuracies"])
+    assert mine.named("eval")["eval/reward_margin"] == pytest.approx(theirs["eval_rewards/margins"], rel=1e-3)
     assert abs(mine.mean_loss - 0.6931) > 0.01  # the models do differ
 
 

@@ -247,6 +247,11 @@ def test_dpo_comes_to_prefer_what_is_chosen(tiny: Path, tmp_path: Path, scope: s
     told = metrics(tmp_path)
     assert told[0]["values"]["eval/loss"] == pytest.approx(0.6931, abs=1e-3)
     assert told[-1]["values"]["train/reward_accuracy"] == 1.0
+    assert told[0]["values"]["eval/reward_margin"] == pytest.approx(0.0, abs=1e-3)
+    assert told[-1]["values"]["eval/reward_margin"] > 0.3
+    base, tuned = result["comparison"]["base"], result["comparison"]["fine_tuned"]
+    assert tuned["lead_nats"] > base["lead_nats"] + 0.3
+    assert tuned["preferred"] == 1.0 >= base["preferred"]
     assert result["eval_loss"] < 0.5
     assert card.front_matter(tmp_path / "tuned")["tags"][1:4] == ["fine-tune", "dpo", scope]
     assert len(WORDS) - 1 == result["rows"]
