@@ -3,7 +3,7 @@
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from django.utils.translation import gettext_noop as _
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from api.schemas.fields import Request, wrong
 from tuning.models import FineTune
@@ -19,6 +19,8 @@ Metadata = dict[
     Annotated[str, Field(max_length=512)],
 ]
 Scope = Literal["head", "blocks", "lora", "full"]
+GRADER = {"type": "python", "name": "the site's reward model", "source": ""}
+"""What judges in reinforcement, as today's client reads it; what it read may be sent back."""
 
 
 class Hyperparameters(Request):
@@ -39,8 +41,16 @@ class Hyperparameters(Request):
 
 class Settings(Request):
     hyperparameters: Hyperparameters | None = None
+    grader: dict[str, Any] | None = Field(
+        None, description=_("Of reinforcement: the site's own reward model, as a job tells it. It may be left out.")
+    )
 
-    refused: ClassVar[dict[str, tuple[Any, ...]]] = {"grader": (None,)}
+    @field_validator("grader")
+    @classmethod
+    def _is_the_site_s(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        if given not in (None, GRADER):
+            raise wrong("grader", "replies are judged by the site's own reward model here; leave it out")
+        return given
 
 
 class Method(Request):

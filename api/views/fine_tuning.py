@@ -11,7 +11,7 @@ from api.errors import unknown
 from api.http import page_of, person_of, read
 from api.operations import PAGE, Query, operation
 from api.ordering import job_for, order_of
-from api.schemas.fine_tuning import Checkpoint, CheckpointList, EventList, Job, JobList, JobRequest
+from api.schemas.fine_tuning import GRADER, Checkpoint, CheckpointList, EventList, Job, JobList, JobRequest
 from api.views.files import told
 from tuning import jobs, names
 from tuning.models import Event, FineTune
@@ -219,7 +219,7 @@ def method_shown(job: FineTune) -> dict[str, Any]:
     if job.method == FineTune.Method.DPO:
         settings["hyperparameters"]["beta"] = job.hyperparameters.get("beta", "auto")
     if job.method == FineTune.Method.REINFORCEMENT:
-        settings["grader"] = {"type": "python", "name": "the site's reward model", "source": ""}
+        settings["grader"] = GRADER
     return {"type": job.method, job.method: settings}
 
 

@@ -10,6 +10,7 @@ from django.test import AsyncClient
 from accounts import keys
 from api.schemas.fine_tuning import Checkpoint, Job, JobEvent, LegacyJob
 from metering.models import Price
+from rlhf.models import Run
 from tests.tuning.conftest import drive, jsonl, pairs
 from tuning import jobs
 from tuning.models import FineTune
@@ -113,6 +114,9 @@ def test_cancel_pause_and_resume(api, file, no_worker):
         assert error_of(api.client.post(f"/v1/fine_tuning/jobs/{job}/{verb}"), 400)["code"] == "invalid_state"
 
 
+OTHER_GRADER = {"type": "string_check", "name": "x", "input": "a", "reference": "b", "operation": "eq"}
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "param"),
     [
@@ -125,6 +129,8 @@ def test_cancel_pause_and_resume(api, file, no_worker):
         ({"hyperparameters": {"speed": 1}}, 400, "hyperparameters.speed"),
         ({"method": {"type": "magic"}}, 400, "method.type"),
         ({"method": {"type": "dpo"}}, 400, "training_file"),
+        ({"method": {"type": "reinforcement", "reinforcement": {"grader": OTHER_GRADER}}}, 400, "grader"),
+        ({"method": {"type": "reinforcement"}}, 400, "method"),
         ({"seed": -1}, 400, "seed"),
         ({"scope": "soul"}, 400, "scope"),
         ({"integrations": [{"type": "wandb"}]}, 400, "integrations"),
@@ -136,6 +142,15 @@ def test_what_is_wrong_is_named(api, file, fields, status, param):
     body = {"model": "davinci", "training_file": file, **fields}
     assert error_of(api.post("fine_tuning/jobs", body), status)["param"] == param
     assert not FineTune.objects.exists()
+
+
+def test_the_grader_that_a_job_tells_may_be_sent_back(api, file, no_worker, base):
+    judge = Run.objects.create(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED, base_policy=base)
+    (judge.path / "reward_model").mkdir(parents=True)
+    told = create(api, file, method={"type": "reinforcement"})["method"]
+    assert "reward model" in told["reinforcement"]["grader"]["name"]
+    again = create(api, file, method={**told, "reinforcement": {"grader": told["reinforcement"]["grader"]}})
+    assert again["method"] == told
 
 
 def test_somebody_else_s_file_is_no_file(api, theirs):
