@@ -58,6 +58,19 @@ class Turn:
     def can_retry(self) -> bool:
         return self.reply is not None and self.reply.state in (Reply.State.INTERRUPTED, Reply.State.FAILED)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether it ended because it may not be longer."""
+        reply = self.reply
+        return reply is not None and reply.state == Reply.State.COMPLETE and reply.finish_reason == "length"
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether another reply may begin with its text and go on from there."""
+        if self.reply is None or not self.text.strip():
+            return False
+        return self.is_cut or self.reply.state in (Reply.State.STOPPED, Reply.State.INTERRUPTED)
+
     # Of several versions of a message: which one this is, and its neighbours.
 
     @property

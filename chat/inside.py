@@ -85,18 +85,20 @@ def to_json(view: TokenView) -> dict[str, Any]:
     """What the page is told: the tokens once they are there, none of them beyond the reply's text."""
     shown: dict[str, Any] = {"state": view.state}
     if view.state == State.READY:
-        shown |= {"tokens": _within(view.tokens, view.reply.message.text), "changed": view.is_of_other_prompt}
+        tokens = _within(view.tokens, view.reply.message.text, len(view.reply.prefix))
+        shown |= {"tokens": tokens, "changed": view.is_of_other_prompt}
     return shown
 
 
-def _within(tokens: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
-    """A stopped reply keeps what was seen, which may be less than what was written."""
+def _within(tokens: list[dict[str, Any]], text: str, given: int) -> list[dict[str, Any]]:
+    """A stopped reply keeps what was seen, which may be less than what was written. `given`: characters at its start
+    that a person chose and not the policy."""
     kept, place = [], 0
     for token in tokens:
         if place >= len(text):
             break
         said = token["text"][: len(text) - place]
-        kept.append(token | {"text": said})
+        kept.append(token | {"text": said, "given": place < given})
         place += len(said)
     return kept
 

@@ -284,7 +284,7 @@ composer.setLive(Boolean(turns.live()));
 
 keepSharing(words);
 keepShortcuts(chat, { stop, isLive: () => turns.allLive().length > 0 });
-lookAt(log, (message) => {
+lookAt(log, follower, (message) => {
   const ask = () => socket.send({ type: "path.open", message });
   if (socket.isOpen) ask();
   else socket.addEventListener("open", ask, { once: true });

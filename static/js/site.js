@@ -1,4 +1,6 @@
-// What every page does: menus close by Escape or a click elsewhere, notices can be put away.
+// What every page does: menus close by Escape or a click elsewhere, notices can be put away, prose is handy.
+
+import { dress } from "./prose.js";
 
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) {
@@ -18,7 +20,4 @@ for (const button of document.querySelectorAll("[data-dismiss]")) {
   button.addEventListener("click", () => button.closest("[data-notice]").remove());
 }
 
-// What scrolls can be scrolled by keys, too.
-for (const text of document.querySelectorAll(".foreign-text, .table-scroll, .prose table, .prose pre")) {
-  if (text.scrollHeight > text.clientHeight || text.scrollWidth > text.clientWidth) text.tabIndex = 0;
-}
+dress(document);

@@ -44,6 +44,14 @@ export class Follower {
     this.jump.hidden = true;
   }
 
+  /** Shows a turn wherever it stands; a page that is still being laid out does not go on to its end. */
+  lookAt(turn) {
+    this.follows = false;
+    turn.scrollIntoView({ block: "center" });
+    this.top = this.log.scrollTop;
+    this.look();
+  }
+
   /** Keeps in place what moved by so many pixels; the reader looks there, not at the end. */
   shift(pixels) {
     this.follows = false;

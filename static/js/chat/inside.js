@@ -71,6 +71,7 @@ export function keepInside(log, { announce, csrf }) {
     list.replaceChildren(...tokens.map((token) => cellOf(token)));
     list.firstElementChild?.setAttribute("tabindex", "0");
     panel.querySelector("[data-inside-changed]").hidden = !changed;
+    panel.querySelector("[data-inside-given]").hidden = !tokens.some(({ given }) => given);
     panel.querySelector("[data-inside-shown]").hidden = false;
     panel.scrollIntoView({ block: "nearest" });
     list.addEventListener("click", (event) => {
@@ -80,14 +81,14 @@ export function keepInside(log, { announce, csrf }) {
     list.addEventListener("keydown", (event) => pressed(event, turn, panel, tokens));
   }
 
-  function cellOf({ text, logprob }) {
+  function cellOf({ text, logprob, given }) {
     const cell = document.createElement("span");
     cell.setAttribute("role", "option");
     cell.setAttribute("aria-selected", "false");
     cell.tabIndex = -1;
-    cell.className = `token ${logprob === null ? "given" : `p${shadeOf(logprob)}`}`;
+    cell.className = ["token", given && "given", logprob !== null && `p${shadeOf(logprob)}`].filter(Boolean).join(" ");
     cell.textContent = visible(text);
-    const said = logprob === null ? words.given : probability(logprob);
+    const said = [logprob !== null && probability(logprob), given && words.given].filter(Boolean).join(", ");
     cell.ariaLabel = words.token.replace("{token}", spoken(text)).replace("{probability}", said);
     cell.title = said;
     return cell;

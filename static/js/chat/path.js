@@ -1,5 +1,7 @@
 // The path that is open, as the server draws it: laid over the page, which keeps what it already shows.
 
+import { dress } from "../prose.js";
+
 const PATIENCE_MS = 10_000;
 
 export class Path extends EventTarget {
@@ -57,7 +59,10 @@ export class Path extends EventTarget {
       for (const turn of shown.slice(same)) turn.remove();
     }
     const pending = this.log.querySelector("[data-pending]");
-    for (const turn of wanted.slice(same)) this.log.insertBefore(turn, pending);
+    for (const turn of wanted.slice(same)) {
+      this.log.insertBefore(turn, pending);
+      dress(turn);
+    }
     this.dispatchEvent(new CustomEvent("laid", { detail: wanted.slice(same) }));
   }
 }

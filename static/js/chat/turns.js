@@ -1,6 +1,10 @@
 // The messages on the page: text nodes while a reply is being written, the server's HTML when it has ended.
 
+import { copyBy } from "../clipboard.js";
+import { dress } from "../prose.js";
+
 const LIVE = ["queued", "streaming"];
+const BROKEN_OFF = ["stopped", "interrupted"];
 
 export class Turns extends EventTarget {
   constructor(log, words, follower) {
@@ -152,17 +156,24 @@ export class Turns extends EventTarget {
   }
 
   /** The text of the ended reply, if it is on the page. */
-  finish({ reply, state, html, text, policy, seq }) {
+  finish({ reply, state, html, text, policy, seq, finish_reason: reason }) {
     this.frozen.delete(reply);
     const turn = this.reply(reply);
     if (!turn) return "";
     const body = turn.querySelector("[data-text]");
     body.classList.replace("plain", "prose");
     body.innerHTML = html; // made and sanitised by the server, the only place that makes HTML
+    dress(turn);
+    const source = turn.querySelector("[data-source]");
+    if (source) source.content.textContent = text;
     turn.dataset.seq = seq ?? turn.dataset.seq;
     turn.querySelector("[data-actions]")?.removeAttribute("hidden");
     delete turn.dataset.unfinished;
     if (turn.dataset.state !== state) this.setState({ reply, state, policy });
+    const isCut = state === "complete" && reason === "length";
+    if (isCut) turn.querySelector("[data-state-words]").textContent = this.words.cut;
+    const goOn = turn.querySelector("[data-continue]");
+    if (goOn) goOn.hidden = !(text?.trim() && (isCut || BROKEN_OFF.includes(state)));
     this.follower.grew();
     return text ?? body.innerText;
   }
@@ -190,19 +201,26 @@ export class Turns extends EventTarget {
 
   clicked(event) {
     const turn = event.target.closest(".turn");
-    const button = event.target.closest("[data-regenerate], [data-open], [data-edit], [data-copy]");
+    const button = event.target.closest("[data-regenerate], [data-continue], [data-open], [data-edit], [data-copy]");
     if (!turn || !button) return;
-    if ("copy" in button.dataset) this.copy(turn, button);
+    if ("copy" in button.dataset) copyBy(button, sourceOf(turn));
+    else if ("continue" in button.dataset) this.goOn(turn);
     else if ("edit" in button.dataset) this.dispatchEvent(new CustomEvent("edit", { detail: turn }));
     else if ("regenerate" in button.dataset) this.dispatchEvent(new CustomEvent("regenerate", { detail: turn }));
     else this.dispatchEvent(new CustomEvent("open", { detail: { turn, button } }));
   }
 
-  async copy(turn, button) {
-    await navigator.clipboard.writeText(turn.querySelector("[data-text]").innerText);
-    button.title = this.words.copied;
-    document.querySelector("#announcement").textContent = this.words.copied;
+  /** Another version of the reply, which begins with all of this one. */
+  goOn(turn) {
+    const detail = { message: turn.dataset.message, prefix: sourceOf(turn) };
+    this.log.dispatchEvent(new CustomEvent("regenerate", { detail }));
   }
+}
+
+/** What was written, as it was written: marks of lists and fences of code are no text on the page. */
+function sourceOf(turn) {
+  const source = turn.querySelector("[data-source]");
+  return (source?.content ?? turn.querySelector("[data-text]")).textContent;
 }
 
 /** What the server says of an error: words, or a bare code that says nothing to a reader. */
