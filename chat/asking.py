@@ -19,9 +19,11 @@ from chat.engines.engine import Engine, Parameters, Piece
 from chat.engines.loading import attached
 from chat.errors import ChatError, EngineDown, EngineError, PolicyRetired
 from chat.held import Held
+from chat.history import room_of
 from chat.models import Conversation, Policy, Ticket
 from chat.prompt import Prompt, Turn
 from chat.scoring import score
+from chat.spelling import Spelling
 from chat.tickets import Used
 from chat.turnstile import Place, turnstile
 from chat.whole import spelled
@@ -184,6 +186,7 @@ async def _read(engine: Engine, task: _Task, question: Question, place: Place) -
         await guards.in_time(database_sync_to_async(guards.check_reply, thread_sensitive=False)(text, conversation))
 
     answers = [Held(check) for _ in range(question.n)]
+    spellings = [Spelling(room_of(task.policy)[1], list(task.prompt.ids or ())) for _ in range(question.n)]
     place.used = Used(task.prompt.tokens)
     try:
         async with aclosing(_stream(engine, task, question.n)) as pieces:
@@ -195,7 +198,8 @@ async def _read(engine: Engine, task: _Task, question: Question, place: Place) -
                 answer = answers[piece.index]
                 for ready in await answer.take(piece):
                     place.used = Used(task.prompt.tokens, sum(one.pieces for one in answers))
-                    yield _counted(answer.give(ready), answer, task)
+                    told = spellings[piece.index].take(answer.give(ready))
+                    yield _counted(told, answer, task)
                 if all(one.finish_reason for one in answers):
                     break
     except EngineError:

@@ -113,7 +113,8 @@ class Piece:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     tokens: tuple[Token, ...] = ()
-    """Only where log-probabilities were asked for, and as far as the server told them."""
+    """Only where log-probabilities were asked for, and as far as the server told them; those of text that is held
+    back may come before it (chat.spelling)."""
     index: int = 0
     """Which one, where several completions of one prompt are made together."""
 
