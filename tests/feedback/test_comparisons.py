@@ -116,6 +116,13 @@ def test_a_reply_that_did_not_come_leaves_nothing_to_compare(client, pair, state
     assert not Comparison.objects.exists()
 
 
+def test_a_side_that_a_rule_ended_says_so_on_a_page_that_is_opened_later(client, pair):
+    Reply.objects.filter(pk=pair.right_id).update(state="blocked", blocked_by="no-insults", trimmed=2)
+    page = client.get(f"/c/{pair.message.conversation_id}/").content.decode()
+    assert "Blocked by the rule" in page
+    assert "The 2 oldest messages were left out" in page
+
+
 def test_after_the_conversation_went_on_a_choice_no_longer_counts(client, pair):
     client.post(f"/pairs/{pair.pk}/give-up/", {"side": "right"}, headers=JSON)
     assert Conversation.objects.get().tip == pair.right.message
