@@ -7,6 +7,7 @@ from datetime import date
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from metering import scale
 from metering.bill import Sums
 from metering.prices import shown
 
@@ -72,8 +73,8 @@ def chart(
     say: Callable[[int], str],
 ) -> Chart:
     sums = [sum(count(of_day) for count in parts.values()) for _day, of_day in days]
-    high = max(*sums, 1)
-    high += high % 2  # the tick in the middle is a whole number, too
+    heights = scale.ticks(0, max(*sums, 1), least=1)
+    high = heights[-1]
     step, room = (WIDTH - LEFT - RIGHT) / len(days), HEIGHT - TOP - BOTTOM
     bars = []
     for number, (_day, of_day) in enumerate(days):
@@ -90,7 +91,7 @@ def chart(
         latest=say(sum(sums)),
         bars=bars,
         x_ticks=[Tick(round(LEFT + step * (day - 0.5), 1), str(day)) for day in TICK_DAYS if day <= len(days)],
-        y_ticks=[Tick(HEIGHT - BOTTOM - room * share, brief(say(round(high * share)))) for share in (0, 0.5, 1)],
+        y_ticks=[Tick(round(HEIGHT - BOTTOM - room * of / high, 2), brief(say(round(of)))) for of in heights],
         legend=[(kind, PARTS[kind][0]) for kind in parts if kind in PARTS],
     )
 

@@ -8,6 +8,8 @@ from typing import TypeVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from metering import scale
+
 WIDTH, HEIGHT = 320, 150
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 20
 MOST_POINTS = 240
@@ -58,6 +60,10 @@ class Chart:
     def plot(self) -> dict[str, int]:
         return {"left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM}
 
+    @property
+    def middle(self) -> int:
+        return (LEFT + WIDTH - RIGHT) // 2
+
 
 def charts(metrics: Iterable[tuple[int, dict[str, float | None]]]) -> list[Chart]:
     """One chart a name that has a number, the well-known names first. `metrics` are (step, values) in order."""
@@ -76,7 +82,8 @@ def chart(name: str, series: Sequence[tuple[int, float | None]]) -> Chart | None
     numbers = [(step, float(value)) for step, value in series if value is not None and is_finite(value)]
     if not numbers:
         return None
-    low, high = padded([value for _step, value in numbers])
+    heights = scale.ticks(*ends([value for _step, value in numbers]))
+    low, high = heights[0], heights[-1]
     first, last = series[0][0], max(series[-1][0], series[0][0] + 1)
 
     def place(point: Point) -> tuple[float, float]:
@@ -91,7 +98,7 @@ def chart(name: str, series: Sequence[tuple[int, float | None]]) -> Chart | None
         lines=[" ".join(f"{x},{y}" for x, y in piece) for piece in pieces if len(piece) > 1],
         dots=[piece[0] for piece in pieces if len(piece) == 1],
         x_ticks=[Tick(place((step, low))[0], str(step)) for step in dict.fromkeys((first, series[-1][0]))],
-        y_ticks=[Tick(place((first, value))[1], label(value)) for value in (low, (low + high) / 2, high)],
+        y_ticks=[Tick(place((first, value))[1], scale.label(value, heights)) for value in heights],
         rows=every(numbers, ROWS),
         latest=numbers[-1][1],
     )
@@ -101,10 +108,10 @@ def is_finite(value: float | None) -> bool:
     return value is not None and not isinstance(value, bool) and math.isfinite(value)
 
 
-def padded(values: Sequence[float]) -> tuple[float, float]:
-    """A range with room around it; of a constant, one around the constant."""
+def ends(values: Sequence[float]) -> tuple[float, float]:
+    """Least and greatest; of a constant, with room around it."""
     low, high = min(values), max(values)
-    room = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
+    room = 0.0 if high > low else abs(high) * 0.1 or 1.0
     return low - room, high + room
 
 
@@ -127,9 +134,3 @@ def unbroken(series: Iterable[tuple[int, float | None]]) -> list[list[Point]]:
         elif pieces[-1]:
             pieces.append([])
     return [piece for piece in pieces if piece]
-
-
-def label(value: float) -> str:
-    if value == 0:
-        return "0"
-    return f"{value:.2g}" if abs(value) < 10 or abs(value) >= 10_000 else f"{value:.0f}"

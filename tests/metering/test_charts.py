@@ -38,7 +38,7 @@ def test_parts_of_a_bar_stand_one_upon_the_other():
 
 def test_ticks_tell_the_values_at_their_heights():
     _cost, _tokens, requests = charts(month(d1=Sums(requests=7)))
-    assert [tick.label for tick in requests.y_ticks] == ["0", "4", "8"]
+    assert [tick.label for tick in requests.y_ticks] == ["0", "2", "4", "6", "8"]
     assert [tick.label for tick in requests.x_ticks] == ["1", "8", "15", "22", "29"]
 
 
