@@ -41,6 +41,12 @@ def test_placeholders_and_tags_are_kept():
     assert wrong == []
 
 
+def test_no_particle_is_left_open():
+    """A name is followed by a noun of ours, which has its own particle: never by a pair such as 을(를)."""
+    pair = re.compile(r"[을이은와과]\([를가는과와]\)|\((?:으|이)\)")
+    assert [message.id for message in entries() if any(pair.search(form) for form in forms(message.string))] == []
+
+
 def test_the_words_of_the_site_are_the_same_everywhere():
     words = {"annotator": "평가자", "rule": "규칙", "policy": "정책 모델", "reward model": "보상 모델"}
     words |= {"moderator": "조정자", "snapshot": "스냅숏", "Gate": "관문", "Ranking": "순위", "rollback": "되돌리기"}
