@@ -13,6 +13,7 @@ from chat.models import Policy
 from feedback.models import Comparison
 from rlhf import promotion, trial
 from rlhf.errors import CannotTry, NotAnAdmin
+from rlhf.models import Evaluation, Run
 from tests.feedback.test_comparisons import make_pair
 from tests.rlhf import feedback_rows
 from tests.rlhf.policy_directories import write_policy
@@ -144,10 +145,13 @@ def test_the_page_shows_the_figures_and_an_admin_sets_the_trial(base_policy, can
         chosen(candidate, base_policy, "left")
     client.force_login(admin)
     assert client.post("/training/policies/heron-2/trial/", {"is_on": "on"}).status_code == 302
-    page = client.get("/training/policies/heron-2/").content.decode()
     assert on_trial() == ["heron-2"]
-    assert "100.0 %" in page
-    assert "43.9 % – 100.0 %" in page
-    assert "the share of such turns is 0 %" in page
+    run = Run.objects.create(kind=Run.Kind.POLICY, base_policy=base_policy)
+    evaluation = Evaluation.objects.create(run=run, policy=candidate, baseline=base_policy, report={})
+    for address in ("/training/policies/heron-2/", f"/training/evaluations/{evaluation.pk}/"):
+        page = client.get(address).content.decode()
+        assert "100.0 %" in page
+        assert "43.9 % – 100.0 %" in page
+        assert "the share of such turns is 0 %" in page
     client.post("/training/policies/heron-2/trial/", {"is_on": ""})
     assert on_trial() == []
