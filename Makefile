@@ -5,8 +5,7 @@ ARGS ?=
 MARKS ?= not browser and not services and not fault and not clients
 BROWSER_MARKS ?= browser and not pages
 LEFT_OUT ?=
-# A browser, a site and another pair of both share the cores: what fails there is asked once more, and both are told.
-RERUNS := --reruns 2
+BY_FILE := -n 2 --dist loadfile --no-loadscope-reorder
 PIP_FLAGS ?= $(if $(CI),--quiet)
 VENV := .venv
 AXE := node_modules/axe-core/axe.min.js
@@ -15,7 +14,7 @@ DEMO := CHAMSAE_DEBUG=$${CHAMSAE_DEBUG:-1}
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test pages faults clients demo doctor lint bench bench-ppo screenshots messages clean
+.PHONY: help setup run test pages faults clients sites demo doctor lint bench bench-ppo screenshots messages clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -39,16 +38,19 @@ run: setup  ## the site with everything that belongs to it, on PORT (8000)
 test: setup $(AXE)  ## all tests that need no service; those of the browser where Chromium is
 	@$(PY) -m config.translations
 	$(PY) -m pytest -q -n 2 -m "$(MARKS)" $(LEFT_OUT)
-	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(RERUNS) -m "$(BROWSER_MARKS)"
+	$(PY) -m pytest -q $(BY_FILE) -m "$(BROWSER_MARKS)"
 
 pages: setup $(AXE)  ## every page in Chromium: accessibility in both languages and colours, hostile text
-	$(PY) -m pytest -q -n 2 --dist loadfile $(RERUNS) -m "browser and pages"
+	$(PY) -m pytest -q $(BY_FILE) -m "browser and pages"
 
 faults: setup  ## kills and stops processes of a whole site, and looks whether it keeps its promises
 	$(PY) -m pytest -q -m fault
 
 clients: setup  ## OpenAI's clients of 2023 and of today against a running site, in .venv-clients/
-	$(PY) -m pytest -q -n 2 --dist loadfile -m clients
+	$(PY) -m pytest -q $(BY_FILE) -m clients
+
+sites: setup $(AXE)  ## pages, faults and clients in one call, lest a core waits for the other
+	$(PY) -m pytest -q $(BY_FILE) -m "(browser and pages) or fault or clients"
 
 demo: setup  ## simulated annotators teach the real model, from the first judgement to the gate
 	@$(DEMO) $(PY) manage.py demo $(ARGS)

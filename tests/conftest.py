@@ -22,15 +22,21 @@ LONGEST = (
     "browser/test_training.py",
     "browser/test_own_models.py",
     "browser/test_lines.py",
-    "browser/test_tree.py",
 )
 """Begun first, lest one worker is still at them when the others have nothing left to do."""
+RERUNS = 2
+"""A browser, a site and another pair of both share the cores: what fails there is asked once more, and both are told.
+"""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     order = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        for item in items:
+            if item.get_closest_marker("browser"):
+                item.add_marker(pytest.mark.flaky(reruns=RERUNS))
 
 
 def pytest_runtest_setup(item):
