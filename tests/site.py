@@ -31,11 +31,13 @@ NOT_HANDED_ON = (
     "CHAMSAE_SITE",
     "CHAMSAE_ORIGINS",
 )
-SCRIPTED = """
+SCRIPT = '{"slow_word": "slowly", "seconds_a_token": 0.08}'
+SCRIPTED = f"""
 from chat.models import Policy
 if not Policy.objects.filter(is_live=True).exists():
-    Policy.objects.create(name="scripted", version=1, is_live=True, is_scripted=True)
+    Policy.objects.create(name="scripted", version=1, is_live=True, is_scripted=True, source='{SCRIPT}')
 """
+"""Whoever wants to see a reply in the middle asks for it slowly; nobody waits for the others."""
 
 
 @dataclass

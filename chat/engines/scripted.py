@@ -25,6 +25,8 @@ class Script:
     """What a scripted engine does. Tests replace `ScriptedEngine.script`; a policy may carry its own, as JSON."""
 
     seconds_a_token: float = 0.05
+    slow_word: str = ""
+    """Where there is one, only what is said to a message with this word takes its time; the rest comes at once."""
     tokens: int = 40
     text: str = ""
     """Said word for word instead of the canned text."""
@@ -62,12 +64,13 @@ class ScriptedEngine(Engine):
         whole = _tokens(script, prompt)
         tokens = _until_stop(whole, parameters.stop)
         cut = len(tokens) > parameters.max_completion_tokens
+        seconds_a_token = script.seconds_a_token if script.slow_word in _asked(prompt) else 0.0
         for count, token in enumerate(tokens[: parameters.max_completion_tokens]):
             if script.fail_after == count or script.is_down:
                 raise EngineDown("scripted to go away")
             if script.hang_after == count:
                 await asyncio.Event().wait()
-            await asyncio.sleep(script.seconds_a_token)
+            await asyncio.sleep(seconds_a_token)
             if script.stamps:
                 token = f" {time.time_ns() // 1000}"
             yield Piece(token, tokens=_probabilities(token, count, parameters.top_logprobs))
@@ -81,10 +84,14 @@ class ScriptedEngine(Engine):
         pass
 
 
+def _asked(prompt: Prompt) -> str:
+    """The last message, or all of a raw prompt."""
+    return prompt.messages[-1]["content"] if prompt.text is None else prompt.text
+
+
 def _tokens(script: Script, prompt: Prompt) -> list[str]:
     """Words with the space before them; the same prompt gets the same words. A raw prompt is gone on from."""
-    last = prompt.messages[-1]["content"] if prompt.text is None else prompt.text
-    said = last if script.echoes else script.text
+    said = _asked(prompt) if script.echoes else script.text
     if said:
         words = said.split(" ")
     else:

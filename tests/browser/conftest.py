@@ -7,22 +7,30 @@ from tests.browser.chromium import started, visiting
 from tests.site import SCRIPTED, running_site
 
 expect.set_options(timeout=15_000)  # a machine that runs several suites at once is granted time
-PEOPLE = ("wren", "heron")
+PEOPLE = ("wren", "heron", "robin")
 TALKING = (
     SCRIPTED
     + f"""
 from accounts.models import User
 for name in {PEOPLE}:
     User.objects.create_user(name, password="chamsae-demo")
+from tests.browser.hostile import ranking_task
+for number in range(3):
+    texts = ["A rainbow is light.", "I feel rainbows.", "It is", "Rain and sun."]
+    ranking_task(texts, f"What does sparrow {{number}} see?")
 """
 )
 
 
 @pytest.fixture(scope="session")
 def talking_site(tmp_path_factory):
-    """Canned text at its usual pace, for all files of a worker that need no more; each has a person of its own."""
+    """Canned text and tasks to rank, for all files of a worker that need no more; each has a person of its own."""
     home = tmp_path_factory.mktemp("site")
-    settings = {"CHAMSAE_MESSAGES_PER_MINUTE": "1000", "CHAMSAE_RECORD_LOGPROBS": "5"}
+    settings = {
+        "CHAMSAE_MESSAGES_PER_MINUTE": "1000",
+        "CHAMSAE_RECORD_LOGPROBS": "5",
+        "CHAMSAE_TASK_STOCK": "0",
+    }
     with running_site(home, program=TALKING, **settings) as site:
         yield site
 

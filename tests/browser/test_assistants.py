@@ -7,17 +7,25 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.test_chat import write
-from tests.site import running_site
+from tests.site import SCRIPT, SCRIPTED, running_site
 
 pytestmark = pytest.mark.browser
 LAST_REPLY = "article.assistant >> nth=-1"
 SHARED = """
+from accounts import demo
 from accounts.models import User
 from chat.models import Assistant
+from feedback import seed
+demo.create_accounts()
+seed.load()
 Assistant.objects.create(
     owner=User.objects.get(username="admin"), name="Tutor", description="Explains step by step.",
     system_prompt="Explain step by step.", is_shared=True,
 )
+"""
+FORBIDDEN = """
+from feedback.models import BlockedPhrase, Rule
+BlockedPhrase.objects.get_or_create(rule=Rule.objects.filter(is_on=True).first(), phrase="zebra crossing")
 """
 LATEST = """
 import json
@@ -29,9 +37,12 @@ print(json.dumps([reply.preamble, reply.parameters, reply.trimmed]))
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    settings = {"CHAMSAE_MESSAGES_PER_MINUTE": "1000", "CHAMSAE_CONTEXT_TOKENS": "400"}
-    with running_site(tmp_path_factory.mktemp("site"), CHAMSAE_MAX_COMPLETION_TOKENS="60", **settings) as site:
-        site.manage("shell", "--verbosity", "0", "-c", SHARED)
+    settings = {
+        "CHAMSAE_MESSAGES_PER_MINUTE": "1000",
+        "CHAMSAE_CONTEXT_TOKENS": "400",
+        "CHAMSAE_MAX_COMPLETION_TOKENS": "60",
+    }
+    with running_site(tmp_path_factory.mktemp("site"), program=SCRIPTED + SHARED + FORBIDDEN, **settings) as site:
         yield site
 
 
@@ -242,15 +253,15 @@ def test_an_admin_chooses_for_the_site_and_a_new_conversation_follows(visit, sit
         assert chatter.page.locator("[name=may_train]").is_checked() == is_on
 
 
-OWN = """
+OWN = f"""
 from accounts.models import User
 from chat.models import Policy
 owner = User.objects.get(username="chatter")
 Policy.objects.get_or_create(
-    name="ft-own", defaults={"version": 900, "is_scripted": True, "owner": owner, "label": "davinci:ft-own"}
+    name="ft-own",
+    defaults=dict(version=900, is_scripted=True, source='{SCRIPT}', owner=owner, label="davinci:ft-own"),
 )
 """
-WROTE = 'from chat.models import Reply; print(Reply.objects.latest("pk").policy.name)'
 RETIRE = """
 from django.utils import timezone
 from chat.models import Policy
@@ -264,30 +275,24 @@ def test_a_model_of_ones_own_is_chosen_beneath_the_field_and_answers_until_it_is
     chatter.go("/")
     page.select_option("#model", label="davinci:ft-own (yours)")
     say(page, "Who are you?")
-    assert site.manage("shell", "--verbosity", "0", "-c", WROTE).strip() == "ft-own"
+    wrote = page.locator(LAST_REPLY).locator("[data-policy]")
+    expect(wrote).to_have_text("davinci:ft-own · v900")
     page.reload()
     expect(page.locator("#model")).to_have_value("ft-own")
     with page.expect_response("**/model/"):
         page.select_option("#model", value="")
     say(page, "And who are you?")
-    assert site.manage("shell", "--verbosity", "0", "-c", WROTE).strip() != "ft-own"
+    expect(wrote).to_have_text("scripted · v1")
     with page.expect_response("**/model/"):
         page.select_option("#model", value="ft-own")
     site.manage("shell", "--verbosity", "0", "-c", RETIRE)
     page.reload()
     expect(page.locator("#lost-model")).to_contain_text("davinci:ft-own")
     say(page, "Who is left?")
-    assert site.manage("shell", "--verbosity", "0", "-c", WROTE).strip() != "ft-own"
+    expect(wrote).to_have_text("scripted · v1")
 
 
-FORBID = """
-from feedback.models import BlockedPhrase, Rule
-BlockedPhrase.objects.get_or_create(rule=Rule.objects.filter(is_on=True).first(), phrase="zebra crossing")
-"""
-
-
-def test_a_first_message_that_may_not_be_sent_stays_where_it_was_written_and_makes_no_conversation(chatter, site):
-    site.manage("shell", "--verbosity", "0", "-c", FORBID)
+def test_a_first_message_that_may_not_be_sent_stays_where_it_was_written_and_makes_no_conversation(chatter):
     page = chatter.page
     chatter.go("/")
     page.fill("#text", "A zebra crossing at night")

@@ -51,18 +51,18 @@ def state(page, wanted):
 
 def test_a_reply_streams_and_names_the_policy_that_wrote_it(chatter):
     page = chatter.page
-    write(page, "What is a rainbow?")
+    write(page, "Tell me slowly what a rainbow is.")
     wait_for_words(page, 3)
     state(page, "streaming")
     state(page, "complete")
-    expect(page.locator("article.user [data-text]")).to_have_text("What is a rainbow?")
+    expect(page.locator("article.user [data-text]")).to_have_text("Tell me slowly what a rainbow is.")
     expect(page.locator(LAST_REPLY).locator("[data-policy]")).to_have_text(re.compile("scripted"))
     assert len(text_of(page).split()) == 40
 
 
 def test_a_stopped_reply_keeps_what_was_written(chatter):
     page = chatter.page
-    write(page, "Tell me a long story.")
+    write(page, "Tell me a story, slowly.")
     wait_for_words(page, 5)
     page.click("#stop")
     state(page, "stopped")
@@ -75,7 +75,7 @@ def test_a_stopped_reply_keeps_what_was_written(chatter):
 
 def test_a_reload_in_the_middle_goes_on_where_it_was(chatter):
     page = chatter.page
-    write(page, "And another one.")
+    write(page, "And another one, slowly.")
     wait_for_words(page, 5)
     before = text_of(page)
     page.reload()
@@ -100,7 +100,7 @@ def test_a_conversation_goes_on_after_a_reply(chatter):
 
 
 def test_a_second_window_sees_the_same_reply(chatter, visit, site):
-    write(chatter.page, "Who listens?")
+    write(chatter.page, "Say slowly who listens.")
     wait_for_words(chatter.page, 3)
     other = chatter.context.new_page()
     other.goto(chatter.page.url)

@@ -268,7 +268,7 @@ def test_each_key_of_the_sheet_does_what_it_says(page, site):
 
 def ask_something(page, site):
     page.goto(site.url + "/")
-    page.fill("#text", "Tell me something long")
+    page.fill("#text", "Tell me something slowly")
     page.press("#text", "Enter")
     reply = page.locator("article.assistant >> nth=-1")
     expect(reply).to_have_attribute("data-state", "streaming")

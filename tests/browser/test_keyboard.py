@@ -3,20 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.site import running_site
-
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
-PROGRAM = """
-from accounts import demo
-from chat.models import Policy
-from feedback import seed
-from tests.browser.hostile import ranking_task
-demo.create_accounts()
-seed.load()
-script = '{"tokens": 60, "seconds_a_token": 0.05}'
-Policy.objects.create(name="scripted", version=1, is_live=True, is_scripted=True, source=script)
-ranking_task(["A rainbow is light.", "I feel rainbows.", "It is", "Rain and sun."], "What does a sparrow see?")
-"""
 MOST_STOPS = 80
 FOCUSED = """wanted => {
   const one = document.activeElement;
@@ -46,11 +33,8 @@ READING_MS = 3_200
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    home = tmp_path_factory.mktemp("site")
-    limits = {"CHAMSAE_MESSAGES_PER_MINUTE": "1000", "CHAMSAE_TASK_STOCK": "0"}
-    with running_site(home, program=PROGRAM, **limits) as site:
-        yield site
+def site(talking_site):
+    return talking_site
 
 
 def tab_to(page, wanted):
@@ -77,7 +61,7 @@ def test_from_signing_in_to_a_ranking_by_keys_alone(visit, site):
     page.keyboard.press("Enter")
     expect(page.locator("#text")).to_be_focused()
 
-    page.keyboard.type("Tell me a long story.")
+    page.keyboard.type("Tell me a story, slowly.")
     page.keyboard.press("Enter")
     reply = page.locator("article.assistant").last
     expect(reply).to_have_attribute("data-state", "streaming")
@@ -109,7 +93,7 @@ def test_a_screen_reader_is_told_of_a_reply_once_at_its_end_and_not_by_the_token
     log = page.get_by_role("log")
     expect(log).to_have_attribute("aria-label", "Messages")
     page.evaluate(LISTEN)
-    page.fill("#text", "What is a rainbow?")
+    page.fill("#text", "Tell me slowly what a rainbow is.")
     page.press("#text", "Enter")
     expect(page.locator("article.assistant").last).to_have_attribute("data-state", "streaming")
     assert page.evaluate(LIVE_AROUND_REPLIES) == 0

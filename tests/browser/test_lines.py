@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.test_chat import LAST_REPLY, state, text_of, wait_for_words, write
-from tests.browser.test_tree import SHORT, SLOWLY, WORDS, ask, edit, pager, question, questions, second_tab
+from tests.browser.test_tree import WORDS, ask, edit, pager, question, questions, second_tab
 from tests.site import running_site
 
 pytestmark = pytest.mark.browser
@@ -17,7 +17,8 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    with running_site(tmp_path_factory.mktemp("site"), program=SLOWLY, **SHORT) as site:
+    """Of its own, for its processes are killed."""
+    with running_site(tmp_path_factory.mktemp("site"), CHAMSAE_MESSAGES_PER_MINUTE="1000") as site:
         yield site
 
 
@@ -59,7 +60,7 @@ class Line:
 def test_a_reply_that_ended_while_the_line_was_down_is_shown_whole(chatter):
     page = chatter.page
     line = Line(page)
-    write(page, "Tell me all.")
+    write(page, "Tell me all, slowly.")
     wait_for_words(page, 4)
     line.cut()
     expect(page.locator("#connection")).to_be_visible()
@@ -95,7 +96,7 @@ def test_a_stop_that_was_pressed_on_a_dead_line_counts_when_it_is_back(chatter, 
     page = chatter.page
     line = Line(page)
     talker = process_of(site, "run_talker")
-    write(page, "Tell me all.")
+    write(page, "Tell me all, slowly.")
     wait_for_words(page, 3)
     talker.suspend()  # else the reply may have ended by then
     try:
@@ -143,7 +144,7 @@ def forget_failed_requests(chatter):
 
 def test_a_page_goes_on_when_the_web_process_comes_back(chatter, site):
     page = chatter.page
-    write(page, "Tell me all.")
+    write(page, "Tell me all, slowly.")
     wait_for_words(page, 4)
     os.kill(process_of(site, "daphne").pid, signal.SIGKILL)
     expect(page.locator("#connection")).to_be_visible()
@@ -156,7 +157,7 @@ def test_a_page_goes_on_when_the_web_process_comes_back(chatter, site):
 
 def test_an_interrupted_reply_says_so_and_can_be_tried_again(chatter, site):
     page = chatter.page
-    write(page, "Tell me all.")
+    write(page, "Tell me all, slowly.")
     wait_for_words(page, 4)
     os.kill(process_of(site, "run_talker").pid, signal.SIGKILL)
     expect(page.locator(LAST_REPLY)).to_have_attribute("data-state", "interrupted", timeout=60_000)
@@ -182,11 +183,11 @@ new MutationObserver(() => {
 
 def test_a_reply_that_waits_says_its_place_then_that_it_thinks_then_that_it_writes(chatter, site):
     page = chatter.page
-    ask(page, "Be quick.")  # from now on the site knows how long a reply takes
+    ask(page, "Speak slowly.")  # from now on the site knows how long a reply takes
     talker = process_of(site, "run_talker")
     talker.suspend()  # else it would be this reply's turn at once
     try:
-        write(page, "I wait.")
+        write(page, "I wait, slowly.")
         words = page.locator(LAST_REPLY).locator("[data-state-words]")
         expect(words).to_have_text(re.compile(r"Waiting, place 1, about \d+ s"))
         page.reload()

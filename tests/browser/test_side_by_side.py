@@ -5,15 +5,15 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.site import SCRIPTED, running_site
+from tests.site import SCRIPT, SCRIPTED, running_site
 
 pytestmark = [pytest.mark.browser, pytest.mark.on_services]
 PAIRED = (
     SCRIPTED
-    + """
+    + f"""
 from chat.models import SiteChoices
-Policy.objects.get_or_create(name="heron-2", version=2, is_on_trial=True, is_scripted=True)
-SiteChoices.objects.get_or_create(defaults={"side_by_side_percent": 100})
+Policy.objects.get_or_create(name="heron-2", version=2, is_on_trial=True, is_scripted=True, source='{SCRIPT}')
+SiteChoices.objects.get_or_create(defaults={{"side_by_side_percent": 100}})
 """
 )
 NAMES = re.compile(r"scripted|heron-2")
@@ -59,7 +59,7 @@ def decided(page):
 
 def test_both_stream_at_once_and_nothing_tells_whose_they_are(chatter):
     page = chatter.page
-    ask(page)
+    ask(page, "Say slowly what a rainbow is.")
     page.wait_for_function(
         "() => [...document.querySelectorAll('[data-side] [data-text]')]"
         ".every(text => text.textContent.split(' ').length > 3)"
@@ -105,7 +105,7 @@ def test_a_digit_that_is_written_decides_nothing(chatter):
 
 def test_a_choice_may_come_before_the_end_and_the_reply_is_whole_all_the_same(chatter):
     page = chatter.page
-    ask(page)
+    ask(page, "Say slowly what a rainbow is.")
     page.get_by_role("button", name="Equally good").click()  # as soon as it can be pressed
     expect(decided(page)).to_contain_text("equally good")
     expect(page.locator("article.assistant")).to_have_attribute("data-state", "complete")

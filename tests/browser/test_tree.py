@@ -6,35 +6,22 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.test_chat import HAND_MS, LAST_REPLY, state, text_of, wait_for_words, write
-from tests.site import running_site
 
 pytestmark = pytest.mark.browser
 
 
-WORDS = 28
-SLOWLY = f"""
-from chat.models import Policy
-script = '{{"seconds_a_token": 0.12, "tokens": {WORDS}}}'
-Policy.objects.create(name="scripted", version=1, is_live=True, is_scripted=True, source=script)
-"""
-"""Slow enough to be caught in the middle of a reply."""
-SHORT = {
-    "CHAMSAE_MESSAGES_PER_MINUTE": "1000",
-    "CHAMSAE_CONTEXT_TOKENS": "256",
-    "CHAMSAE_MAX_MESSAGE_CHARS": "600",
-}
-"""With a context so short that a third turn of some length does not fit."""
+WORDS = 40
+"""Of a canned reply."""
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    with running_site(tmp_path_factory.mktemp("site"), program=SLOWLY, **SHORT) as site:
-        yield site
+def site(talking_site):
+    return talking_site
 
 
 @pytest.fixture
 def chatter(visit, site):
-    chatter = visit(site, "chatter")
+    chatter = visit(site, "robin")
     chatter.go("/")
     return chatter
 
@@ -130,7 +117,7 @@ def test_the_open_path_stays_open_over_a_reload_and_in_another_tab(chatter):
 
 def test_another_tab_hears_a_new_version_as_it_is_written(chatter):
     page = chatter.page
-    ask(page, "Who listens?")
+    ask(page, "Say slowly who listens.")
     other = second_tab(chatter)
     state(other, "complete")
     page.locator(LAST_REPLY).locator(".actions [data-regenerate]").click()
@@ -146,7 +133,7 @@ def test_another_tab_hears_a_new_version_as_it_is_written(chatter):
 
 def test_a_version_can_be_left_while_it_is_written_and_found_again(chatter):
     page = chatter.page
-    ask(page, "What is a river?")
+    ask(page, "Say slowly what a river is.")
     page.locator(LAST_REPLY).locator(".actions [data-regenerate]").click()
     state(page, "streaming")
     page.locator(LAST_REPLY).locator("[data-step=previous]").click()
@@ -218,7 +205,7 @@ def test_hangul_that_is_edited_is_sent_by_one_press_of_enter(chatter):
 def test_what_did_not_fit_the_context_is_said(chatter):
     page = chatter.page
     for text in ("One thing.", "Another thing.", "A third thing."):
-        ask(page, f"{text} " * 3)
+        ask(page, (f"{text} " * 200)[:1600])  # two of them and their replies fit, a third does not
     notice = page.locator("article [data-trimmed]")
     expect(notice.nth(0)).to_be_hidden()
     expect(notice.nth(2)).to_contain_text("2")
@@ -228,12 +215,12 @@ def test_what_did_not_fit_the_context_is_said(chatter):
 
 
 def test_a_reader_who_scrolls_up_is_left_there(visit, site):
-    chatter = visit(site, "chatter", viewport={"width": 420, "height": 480})
+    chatter = visit(site, "robin", viewport={"width": 420, "height": 480})
     chatter.go("/")
     page = chatter.page
     ask(page, "Fill the page.")
     ask(page, "Fill it more.")
-    write(page, "And more.")
+    write(page, "And more, slowly.")
     wait_for_words(page, 8)
     at_end = (
         "() => { const l = document.querySelector('#log'); return l.scrollHeight - l.scrollTop - l.clientHeight < 3 }"

@@ -23,6 +23,16 @@ async def test_an_echo_says_the_last_message_back_word_for_word():
     assert "".join(await said('{"echoes": true, "seconds_a_token": 0}', asked)) == asked
 
 
+async def test_only_a_message_with_the_slow_word_is_answered_at_the_set_pace():
+    source = '{"slow_word": "slowly", "tokens": 4, "seconds_a_token": 0.05}'
+    started = time.monotonic()
+    quick = await said(source, "Tell me.")
+    between = time.monotonic()
+    slow = await said(source, "Tell me slowly.")
+    assert (len(quick), len(slow)) == (5, 5)
+    assert time.monotonic() - between >= 4 * 0.05 > between - started
+
+
 async def test_a_stamp_is_the_moment_at_which_the_token_was_made():
     before = time.time_ns() // 1000
     stamps = [int(text) for text in await said('{"stamps": true, "tokens": 3, "seconds_a_token": 0.001}') if text]
