@@ -79,13 +79,14 @@ class Estimate:
     ways: list[Way]
 
     @property
-    def plan(self) -> plan.Plan:
-        """What is the same in every way: lines, epochs, tokens, cost."""
-        return self.ways[0].plan
+    def course(self) -> plan.Course:
+        """What is the same in every way: lines, epochs, tokens."""
+        return self.ways[0].plan.course
 
     @property
     def cost(self) -> str:
-        return plan.dollars(self.plan.cost)
+        """The same in every way, too."""
+        return plan.dollars(self.ways[0].plan.cost)
 
 
 def estimate(
@@ -101,17 +102,21 @@ def estimate(
     found = counted(file, policy)
     aside = plan.held_out(found.rows, has_validation=has_validation, holds_out=True)
     rows = max(1, found.rows - aside)
-    size, sizes = found.tokens * rows // max(1, found.rows), parameters.counts(policy)
-    epochs = plan.epochs_of(hyperparameters, rows, method)
-    return Estimate(
-        found,
-        [
-            Way(
-                scope=scope,
-                trained=sizes[scope],
-                parameters=sizes[FineTune.Scope.FULL],
-                plan=plan.plan(model, policy, scope, rows=rows, held_out=aside, tokens=size, n_epochs=epochs),
-            )
-            for scope in FineTune.Scope
-        ],
-    )
+    size, sizes = found.tokens * rows // max(1, found.rows), parameters.counts(policy, method)
+
+    def course(scope: str) -> plan.Course:
+        return plan.Course(
+            method=method,
+            scope=scope,
+            rows=rows,
+            held_out=aside,
+            tokens=size,
+            n_epochs=plan.epochs_of(hyperparameters, rows, method),
+            batch_size=plan.batch_of(hyperparameters, rows, method),
+        )
+
+    def way(scope: str) -> Way:
+        made = plan.plan(model, policy, course(scope))
+        return Way(scope, trained=sizes[scope], parameters=sizes[FineTune.Scope.FULL], plan=made)
+
+    return Estimate(found, [way(scope) for scope in FineTune.Scope if scope in plan.SCOPES[method]])

@@ -17,7 +17,7 @@ from chat import limits, policies
 from chat.errors import BadPolicy
 from chat.models import Policy
 from metering import budgets
-from metering.models import Budget
+from metering.models import Budget, Usage
 from rlhf import leases
 from rlhf.models import Run
 from rlhf.tasks import enqueue
@@ -117,7 +117,7 @@ def check(order: Order) -> None:
         raise WrongForm(order.method, order.validation.form, "validation_file")
     if order.method == Method.REINFORCEMENT:
         reward_model(order.policy)
-        if order.scope != Scope.LORA:
+        if order.scope not in plan.SCOPES[order.method]:
             raise BadHyperparameter("scope", "lora: PPO learns in adapters alone")
 
 
@@ -153,7 +153,7 @@ def count(job: FineTune) -> None:
     job.tokens = counted.tokens
     job.chosen = {
         "n_epochs": plan.epochs_of(job.hyperparameters, counted.rows, job.method),
-        "batch_size": job.hyperparameters.get("batch_size", plan.automatic_batch(counted.rows)),
+        "batch_size": plan.batch_of(job.hyperparameters, counted.rows, job.method),
         "learning_rate_multiplier": job.hyperparameters.get("learning_rate_multiplier", 1.0),
         "rows": counted.rows,
         "held_out": held_out,
@@ -175,15 +175,12 @@ def check_affordable(job: FineTune) -> None:
 
 def plan_of(job: FineTune) -> plan.Plan:
     """Of a job that was counted."""
-    return plan.plan(
-        job.model,
-        job.base_policy,
-        job.scope,
-        rows=job.chosen["rows"],
-        held_out=job.chosen["held_out"],
-        tokens=job.tokens,
-        n_epochs=job.chosen["n_epochs"],
-    )
+    return plan.plan(job.model, job.base_policy, plan.course_of(job))
+
+
+def billed(job: FineTune) -> int | None:
+    """Nano-dollars of a job that has succeeded; of others nothing is billed."""
+    return Usage.objects.filter(ref=outcome.bill_ref(job)).values_list("cost", flat=True).first()
 
 
 def admit_new(job: FineTune) -> None:
@@ -201,14 +198,8 @@ def admit(job: FineTune) -> None:
     job.state = State.QUEUED
     job.updated_at = timezone.now()
     job.save()
-    events.tell(job, "costs", f"Fine-tune costs {said_cost(job)}")
+    events.tell(job, "costs", f"Fine-tune costs {plan_of(job).said_cost}")
     events.tell(job, "enqueued", f"Fine-tune enqueued. Queue number: {ahead_of(job)}")
-
-
-def said_cost(job: FineTune) -> str:
-    """Of reinforcement only the prompts are known before; what is written in training comes on top."""
-    cost = plan.dollars(plan_of(job).cost)
-    return f"at least {cost}" if job.method == Method.REINFORCEMENT else cost
 
 
 def count_waiting(job: FineTune) -> None:

@@ -18,7 +18,7 @@ from metering import ledger
 from metering.models import Usage
 from rlhf.models import Run
 from rlhf.stages import BadResult
-from tuning import events, made_models, names, workplace
+from tuning import events, made_models, names, plan, workplace
 from tuning.models import DataFile, FineTune
 
 State = FineTune.State
@@ -140,10 +140,10 @@ def conclude(job: FineTune, run: Run) -> None:
             if job.state == State.CANCELLED:
                 transaction.on_commit(partial(discard, job))
             return
-        trained = whole(run.result.get("trained_tokens"), job.tokens * int(job.chosen.get("n_epochs", 1)))
+        trained = whole(run.result.get("trained_tokens"), plan.course_of(job).trained_tokens)
         assert job.policy is not None
         ledger.record(
-            f"fine_tune:{job.id}",
+            bill_ref(job),
             user=job.owner_id,
             key=job.key_id,
             kind=Usage.Kind.TRAINING,
@@ -163,6 +163,11 @@ def conclude(job: FineTune, run: Run) -> None:
             events.tell(job, "uploaded_results", f"Uploaded result file: {job.result_file.id}")
         events.tell(job, "succeeded", "Fine-tune succeeded")
         transaction.on_commit(partial(workplace.tidy, job))
+
+
+def bill_ref(job: FineTune) -> str:
+    """Under which the ledger keeps it."""
+    return f"fine_tune:{job.id}"
 
 
 def whole(value: Any, default: int) -> int:

@@ -18,32 +18,35 @@ Scope = FineTune.Scope
 BLOCKS_SHARE = 6
 """`blocks` trains one of so many, from the top."""
 LORA_RANK = 16
+PPO_LAYERS = 10
+"""From the top: those that the reward model reads with, whose adapters PPO trains."""
 
 
-def counts(policy: Policy) -> dict[str, int]:
+def counts(policy: Policy, method: str = FineTune.Method.SUPERVISED) -> dict[str, int]:
     """{scope: parameters trained}; `full` is all of them. Raises BadPolicy."""
-    return dict(_counts(policies.directory(policy)))
+    return dict(_counts(policies.directory(policy), method))
 
 
 @functools.lru_cache(maxsize=16)
-def _counts(directory: Path) -> tuple[tuple[str, int], ...]:
+def _counts(directory: Path, method: str) -> tuple[tuple[str, int], ...]:
     """A policy directory never changes."""
     try:
-        return tuple(counted(json.loads((directory / "config.json").read_text())).items())
+        return tuple(counted(json.loads((directory / "config.json").read_text()), method).items())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadPolicy(f"{directory}: its config.json tells no sizes: {error}") from error
 
 
-def counted(config: Mapping[str, Any]) -> dict[str, int]:
+def counted(config: Mapping[str, Any], method: str = FineTune.Method.SUPERVISED) -> dict[str, int]:
     """Of a Llama's configuration."""
     width, layers = config["hidden_size"], config["num_hidden_layers"]
+    adapted = min(PPO_LAYERS, layers) if method == FineTune.Method.REINFORCEMENT else layers
     matrices = matrices_of(config)
     block = sum(inputs * outputs for inputs, outputs in matrices) + 2 * width
     table = config["vocab_size"] * width
     return {
         Scope.HEAD: table,  # where the embeddings are its other name, the head becomes a table of its own
         Scope.BLOCKS: max(1, layers // BLOCKS_SHARE) * block + width,
-        Scope.LORA: layers * sum(LORA_RANK * (inputs + outputs) for inputs, outputs in matrices),
+        Scope.LORA: adapted * sum(LORA_RANK * (inputs + outputs) for inputs, outputs in matrices),
         Scope.FULL: layers * block + width + table * (1 if config.get("tie_word_embeddings") else 2),
     }
 

@@ -1,5 +1,6 @@
 """What a job will do, cost and take, before it starts: as exact as it can be known then."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,18 @@ RATE = 2.5e10
 """Parameters times tokens that one core trains in a second, all weights; measured on SmolLM2-135M."""
 SHARE = {Scope.HEAD: 0.4, Scope.BLOCKS: 0.5, Scope.LORA: 0.8, Scope.FULL: 1.0}
 """Of that work, what a scope needs: a frozen body is only read."""
+SCOPES: Mapping[str, tuple[str, ...]] = {
+    FineTune.Method.SUPERVISED: tuple(Scope),
+    FineTune.Method.DPO: tuple(Scope),
+    FineTune.Method.REINFORCEMENT: (Scope.LORA,),
+}
+"""The ways of each method: PPO learns in adapters alone."""
+WRITTEN_SHARE = 0.9
+"""The same of reinforcement, by the token of a reply that is written, judged and learned from."""
+REPLIES, REPLY_TOKENS = 4, 48
+"""Written to each prompt in reinforcement, and the longest of them (rlhf.training.ppo.config)."""
+PROMPTS_READ, PROMPTS_AT_ONCE = 288, 16
+"""In reinforcement: prompts in all as far as the number of epochs is left open, and those of a step."""
 OVERHEAD_S = 60.0
 """Loading, comparing, writing the model."""
 HOLD_OUT_SHARE, HOLD_OUT_MOST, HOLD_OUT_FROM = 0.1, 50, 10
@@ -22,20 +35,44 @@ HOLD_OUT_SHARE, HOLD_OUT_MOST, HOLD_OUT_FROM = 0.1, 50, 10
 
 
 @dataclass(frozen=True)
-class Plan:
+class Course:
+    """What decides how much a job works."""
+
+    method: str
+    scope: str
     rows: int
     """Lines that are trained on."""
     held_out: int
     tokens: int
     """Of those lines."""
     n_epochs: int
+    batch_size: int
+
+    @property
+    def replies(self) -> int:
+        """Written while it learns: none, but in reinforcement."""
+        if self.method != FineTune.Method.REINFORCEMENT:
+            return 0
+        at_once = min(self.batch_size, self.rows)
+        return math.ceil(self.n_epochs * self.rows / at_once) * at_once * REPLIES
+
+    @property
+    def trained_tokens(self) -> int:
+        """What is billed; in reinforcement the most that can be."""
+        return self.replies * REPLY_TOKENS or self.tokens * self.n_epochs
+
+
+@dataclass(frozen=True)
+class Plan:
+    course: Course
     cost: int
     """Nano-dollars."""
     seconds: float
 
     @property
-    def trained_tokens(self) -> int:
-        return self.tokens * self.n_epochs
+    def said_cost(self) -> str:
+        """Of reinforcement it is known before only how long replies may get."""
+        return f"at most {dollars(self.cost)}" if self.course.replies else dollars(self.cost)
 
 
 def held_out(rows: int, *, has_validation: bool, holds_out: bool) -> int:
@@ -55,22 +92,37 @@ def automatic_epochs(rows: int, method: str) -> int:
     """As the training would choose (rlhf.training.tuning.config); said here, since the price depends on it."""
     if method == FineTune.Method.DPO:
         return min(max(round(600 / rows), 1), 4)
+    if method == FineTune.Method.REINFORCEMENT:
+        return min(max(round(PROMPTS_READ / rows), 1), 15)
     return min(max(round(1600 / rows), 3), 15)
 
 
-def automatic_batch(rows: int) -> int:
+def batch_of(hyperparameters: Mapping[str, Any], rows: int, method: str) -> int:
+    """As asked for; else as the training would choose."""
+    given = hyperparameters.get("batch_size")
+    return given if isinstance(given, int) else automatic_batch(rows, method)
+
+
+def automatic_batch(rows: int, method: str) -> int:
+    if method == FineTune.Method.REINFORCEMENT:
+        return min(PROMPTS_AT_ONCE, max(rows, 1))
     return min(max(rows // 50, 1), 32)
 
 
-def plan(model: str, policy: Policy, scope: str, *, rows: int, held_out: int, tokens: int, n_epochs: int) -> Plan:
-    trained = tokens * n_epochs
-    return Plan(
-        rows=rows,
-        held_out=held_out,
-        tokens=tokens,
-        n_epochs=n_epochs,
-        cost=cost(model, policy, trained),
-        seconds=seconds(policy, scope, trained),
+def plan(model: str, policy: Policy, course: Course) -> Plan:
+    return Plan(course, cost=cost(model, policy, course.trained_tokens), seconds=seconds(policy, course))
+
+
+def course_of(job: FineTune) -> Course:
+    """Of a job that was counted."""
+    return Course(
+        method=job.method,
+        scope=job.scope,
+        rows=job.chosen["rows"],
+        held_out=job.chosen["held_out"],
+        tokens=job.tokens,
+        n_epochs=job.chosen["n_epochs"],
+        batch_size=job.chosen["batch_size"],
     )
 
 
@@ -79,19 +131,19 @@ def cost(model: str, policy: Policy, trained_tokens: int) -> int:
     return prices.cost(prices.price_of(names.price_names(model, policy)), trained_tokens=trained_tokens)
 
 
-def seconds(policy: Policy, scope: str, trained_tokens: int) -> float:
+def seconds(policy: Policy, course: Course) -> float:
     """By what this site's own jobs of that kind took, once there are some."""
-    rate = measured_rate(policy, scope)
+    rate = measured_rate(policy, course.method, course.scope)
     if rate is None:
-        rate = RATE / (parameters.counts(policy)[Scope.FULL] * SHARE[Scope(scope)])
-    return OVERHEAD_S + trained_tokens / rate
+        share = WRITTEN_SHARE if course.replies else SHARE[Scope(course.scope)]
+        rate = RATE / (parameters.counts(policy)[Scope.FULL] * share)
+    return OVERHEAD_S + course.trained_tokens / rate
 
 
-def measured_rate(policy: Policy, scope: str) -> float | None:
+def measured_rate(policy: Policy, method: str, scope: str) -> float | None:
     """Tokens a second of the newest jobs from this policy; None without any."""
-    jobs = FineTune.objects.filter(
-        state=FineTune.State.SUCCEEDED, scope=scope, base_policy=policy, run__state=Run.State.SUCCEEDED
-    ).select_related("run")[:3]
+    done = FineTune.objects.filter(state=FineTune.State.SUCCEEDED, run__state=Run.State.SUCCEEDED)
+    jobs = done.filter(method=method, scope=scope, base_policy=policy).select_related("run")[:3]
     rates = [rate for job in jobs if (rate := rate_of(job)) is not None]
     return sum(rates) / len(rates) if rates else None
 

@@ -18,4 +18,4 @@ def held(budget: Budget) -> int:
 
 def cost_of(job: FineTune) -> int:
     """Of a job that was counted."""
-    return plan.cost(job.model, job.base_policy, job.tokens * job.chosen["n_epochs"])
+    return plan.cost(job.model, job.base_policy, plan.course_of(job).trained_tokens)

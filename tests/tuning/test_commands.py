@@ -69,7 +69,7 @@ def test_a_file_becomes_a_model_here_and_now(tmp_path, person, base):
         job.fine_tuned_model,
         job.policy.name,
     )
-    assert result["cost"] == f"${job.tokens * 2 / 1000:.2f}"
+    assert result["cost"] == f"${job.trained_tokens / 1000:.2f}"  # what was billed
     assert set(result["comparison"]) == {"held_out", "shots", "base", "few_shot", "fine_tuned"}
     assert job.owner == person
 

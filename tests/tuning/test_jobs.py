@@ -468,7 +468,7 @@ def test_reinforcement_needs_a_reward_model_over_the_same_policy(order, no_worke
     with pytest.raises(BadHyperparameter):
         jobs.create(order(method="reinforcement", scope="full"))
     job = jobs.create(asked)
-    assert told(job)[1].startswith("Fine-tune costs at least $")
+    assert told(job)[1].startswith("Fine-tune costs at most $")
     drive(no_worker)
     assert again(job).state == State.SUCCEEDED, again(job).error
     config = json.loads((workplace.path_of(job) / "config.json").read_text())

@@ -123,6 +123,16 @@ def test_the_form_says_what_it_will_cost_and_take_before_it_starts(mina, bring):
     assert "19 × 15 epochs" in text_of(mina.get(f"/models/new/?training={file.id}"))
 
 
+def test_of_reinforcement_it_says_how_many_replies_at_most(mina, bring):
+    Price.objects.update_or_create(model="base", defaults={"training": 1_000_000})
+    file = bring(pairs(10))
+    query = f"model=live&training={file.id}&method=reinforcement&n_epochs=2&scope=lora"
+    page = text_of(mina.get(f"/models/estimate/?{query}"))
+    assert "72 replies, written in training; 3,456 tokens at most" in page  # 9 prompts, twice, four replies each
+    assert 'at most <strong class="tabular">$3.46</strong>' in page
+    assert page.count("<tr") == 2, "LoRA alone"
+
+
 def test_every_way_has_its_sentence_and_its_drawing(mina, bring):
     bring()
     page = text_of(mina.get("/models/new/"))

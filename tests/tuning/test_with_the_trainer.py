@@ -7,7 +7,9 @@ import pytest
 
 from chat import policies
 from metering.models import Price, Usage
+from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.tuning import config, sizes
+from rlhf.training.tuning.reinforcement import Course
 from tests.tuning.conftest import SMOLLM2, drive, jsonl
 from tuning import jobs, made_models, parameters, plan, receiving
 from tuning.jobs import Order
@@ -24,10 +26,29 @@ UNTIED = {
 
 
 @pytest.mark.parametrize("rows", [1, 3, 9, 10, 49, 50, 99, 100, 199, 200, 800, 801, 5_000])
-@pytest.mark.parametrize("method", config.METHODS)
+@pytest.mark.parametrize("method", ["supervised", "dpo"])
 def test_what_is_chosen_by_the_data_is_chosen_alike(rows, method):
     assert plan.automatic_epochs(rows, method) == config.epochs_for(rows, method)
-    assert plan.automatic_batch(rows) == config.batch_for(rows)
+    assert plan.automatic_batch(rows, method) == config.batch_for(rows)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 16, 25, 100, 288, 1_000])
+@pytest.mark.parametrize("given", [{}, {"n_epochs": 3}, {"n_epochs": 2, "batch_size": 40}])
+def test_reinforcement_writes_as_many_replies_as_were_announced(rows, given):
+    """The number of prompts is rounded to whole epochs where it is left open, but about PPO's own."""
+    epochs, batch = plan.epochs_of(given, rows, "reinforcement"), plan.batch_of(given, rows, "reinforcement")
+    course = plan.Course("reinforcement", "lora", rows, 0, tokens=7, n_epochs=epochs, batch_size=batch)
+    ppo = Course.read({**given, "n_epochs": epochs}, rows).ppo
+    assert course.replies == ppo.iterations * ppo.rows
+    assert course.trained_tokens == course.replies * ppo.max_tokens * ppo.num_ppo_epochs
+    if not given and 25 <= rows <= 288:
+        assert ppo.iterations == pytest.approx(PpoConfig().iterations, abs=2)
+
+
+def test_reinforcement_trains_the_layers_that_the_reward_model_reads_with():
+    counted = parameters.counted(SMOLLM2, "reinforcement")
+    assert counted["lora"] == sizes.trained_parameters(SMOLLM2, "lora", layers=10)[1] == 1_628_160  # as measured
+    assert counted["full"] == parameters.counted(SMOLLM2)["full"]
 
 
 @pytest.mark.parametrize("model", [SMOLLM2, UNTIED])

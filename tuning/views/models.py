@@ -168,8 +168,7 @@ def job_context(job: FineTune, who: User) -> dict[str, Any]:
         "is_live": not job.is_over and job.state != State.PAUSED,
         "events": job.events.filter(kind="message"),
         "charts": curves.charts(job),
-        "plan": jobs.plan_of(job) if job.tokens and job.base_policy.retired_at is None else None,
-        "cost": plan.dollars(jobs.plan_of(job).cost) if job.tokens and job.base_policy.retired_at is None else "",
+        **cost_context(job),
         "ahead": jobs.ahead_of(job),
         "result": result,
         "comparison": comparison,
@@ -179,6 +178,17 @@ def job_context(job: FineTune, who: User) -> dict[str, Any]:
         "can_resume": jobs.can_resume(job),
         "is_usable": job.policy is not None and job.policy.retired_at is None,
     }
+
+
+def cost_context(job: FineTune) -> dict[str, Any]:
+    """What was billed, else what will be, as far as that can still be said."""
+    billed = jobs.billed(job)
+    if billed is not None:
+        return {"cost": plan.dollars(billed)}
+    if not job.tokens or job.base_policy.retired_at is not None:
+        return {}
+    planned = jobs.plan_of(job)
+    return {"cost": plan.dollars(planned.cost), "is_most": bool(planned.course.replies)}
 
 
 def acted(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpResponse:

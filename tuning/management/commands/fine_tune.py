@@ -86,7 +86,7 @@ class Command(ChamsaeCommand):
             "model": job.fine_tuned_model if job.state == FineTune.State.SUCCEEDED else None,
             "policy": job.policy.name if job.policy else None,
             "trained_tokens": job.trained_tokens,
-            "cost": plan.dollars(jobs.plan_of(job).cost) if job.tokens else None,
+            "cost": None if (cost := jobs.billed(job)) is None else plan.dollars(cost),
             "result_file": job.result_file.id if job.result_file else None,
             "comparison": without_samples(job.result.get("comparison")),
         }
