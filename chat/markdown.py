@@ -11,6 +11,8 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
+from chat.links import link_addresses
+
 TAGS = {
     *("a", "blockquote", "br", "code", "del", "em", "hr", "li", "ol", "p", "pre", "s", "span", "strong", "ul"),
     *("h1", "h2", "h3", "h4", "h5", "h6", "table", "tbody", "td", "th", "thead", "tr"),
@@ -35,6 +37,7 @@ def render(text: str) -> str:
         attribute_filter=_filter,
         url_schemes=SCHEMES,
         link_rel="nofollow noopener",
+        set_tag_attribute_values={"a": {"target": "_blank"}},  # who follows one keeps the conversation open
         clean_content_tags={"script", "style"},
     )
 
@@ -68,3 +71,4 @@ def _description(renderer: Any, tokens: Any, index: int, options: Any, env: Any)
 _formatter: Any = HtmlFormatter(nowrap=True)
 _markdown = MarkdownIt("commonmark", {"html": False, "highlight": _colour}).enable(["table", "strikethrough"])
 _markdown.add_render_rule("image", _description)
+_markdown.core.ruler.push("addresses", link_addresses)

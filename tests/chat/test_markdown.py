@@ -1,6 +1,7 @@
 """No script comes out of a model: known attacks, whole and cut off at every character."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from chat import markdown
 from tests.attacks import ATTACKS
 
-ALLOWED = {tag: markdown.ATTRIBUTES.get(tag, set()) | ({"rel"} if tag == "a" else set()) for tag in markdown.TAGS}
+OF_LINKS = {"rel", "target"}
+ALLOWED = {tag: markdown.ATTRIBUTES.get(tag, set()) | (OF_LINKS if tag == "a" else set()) for tag in markdown.TAGS}
 
 
 class Inspector(HTMLParser):
@@ -26,6 +28,7 @@ class Inspector(HTMLParser):
                 assert re.fullmatch(r"[a-z][a-z0-9]{0,3}|language-[\w+#-]+", value), value
         if tag == "a":
             assert dict(attributes).get("rel") == "nofollow noopener"
+            assert dict(attributes).get("target") == "_blank"
 
     def handle_comment(self, data):
         raise AssertionError("a comment")
@@ -57,6 +60,29 @@ def test_attacks_mixed_come_out_harmless(text):
     inspect(markdown.render(text))
 
 
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("See https://a.example/b_c?x=1&y=2. And more", ["https://a.example/b_c?x=1&y=2"]),
+        ("(https://a.example/Rust_(film)), or not", ["https://a.example/Rust_(film)"]),
+        ("**https://a.example**", ["https://a.example"]),
+        (
+            "주소는 https://a.example/b입니다. 그리고 https://c.example에서",
+            ["https://a.example/b", "https://c.example"],
+        ),
+        ("| at |\n|---|\n| https://a.example |", ["https://a.example"]),
+        ("[https://a.example](https://b.example)", ["https://b.example"]),
+        ("`https://a.example`\n\n    https://b.example", []),
+        ("https:// and javascript:alert(1) and data:text/html,x", []),
+        ('https://a.example/"onmouseover="alert(1)', ["https://a.example/"]),
+    ],
+)
+def test_bare_addresses_are_links_to_what_they_show(text, addresses):
+    html = markdown.render(text)
+    inspect(html)
+    assert [unescape(found) for found in re.findall(r'href="([^"]*)"', html)] == addresses
+
+
 def test_what_people_expect_is_there():
     html = markdown.render(
         "# Title\n\n1. one\n2. two\n\n| a | b |\n|:-:|---|\n| 1 | 2 |\n\n```python\ndef f(): pass\n```\n\n"
@@ -68,7 +94,7 @@ def test_what_people_expect_is_there():
         "<th>a</th>",
         '<span class="k">def</span>',
         '<code class="language-python">',
-        '<a href="https://a.example/" rel="nofollow noopener">link</a>',
+        '<a href="https://a.example/" target="_blank" rel="nofollow noopener">link</a>',
         "<s>old</s>",
         "<strong>bold</strong>",
         "<blockquote>",
