@@ -1,6 +1,7 @@
-"""Plain completions of a real, tiny model: its probabilities against those that torch computes."""
+"""Plain completions of a real, tiny model by each engine: its probabilities against those that torch computes."""
 
 import math
+import re
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -13,8 +14,12 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 PROMPT = "The river is 참 old 🙂 and"
 
 
-@pytest.fixture
-def tiny(tiny_policy, db):
+ENGINES = ("chat.engines.llamacpp.LlamaCppEngine", "chat.engines.transformers.TransformersEngine")
+
+
+@pytest.fixture(params=ENGINES)
+def tiny(request, tiny_policy, db, settings):
+    settings.CHAT_ENGINE = request.param
     return install(tiny_policy, "tiny-api", is_live=True)
 
 
@@ -58,6 +63,26 @@ async def test_an_echo_tells_how_probable_the_prompt_is(program, tiny, tiny_poli
     assert again["usage"]["prompt_tokens"] == cut["usage"]["prompt_tokens"] == len(ids)
     best = after.max().item()
     assert math.isclose(greedy["choices"][0]["logprobs"]["token_logprobs"][0], best, abs_tol=0.05)  # bf16 weights
+
+
+async def test_echo_stop_and_probabilities_together_spell_the_text_whole_and_as_a_stream(program, tiny, tiny_policy):
+    asked = {"model": "live", "prompt": PROMPT, "max_tokens": 24, "temperature": 0, "logprobs": 2}
+    async with talking():
+        plain = (await program.told("completions", **asked))["choices"][0]
+        stop = next(re.finditer("[ -~]{3}", plain["text"][4:]))[0]
+        whole = (await program.told("completions", **asked, stop=stop, echo=True))["choices"][0]
+        events = await program.events("completions", **asked, stop=stop, echo=True)
+    assert whole["text"] == PROMPT + plain["text"].split(stop)[0]
+    assert whole["finish_reason"] == "stop"
+    shown = whole["logprobs"]
+    assert "".join(shown["tokens"]) == whole["text"]
+    starts = [sum(map(len, shown["tokens"][:place])) for place in range(len(shown["tokens"]))]
+    assert shown["text_offset"] == starts
+    choices = [event["choices"][0] for event in events]
+    assert "".join(choice["text"] for choice in choices) == whole["text"]
+    for name in ("tokens", "token_logprobs", "text_offset"):
+        streamed = [value for choice in choices if choice["logprobs"] for value in choice["logprobs"][name]]
+        assert streamed == (shown[name] if name != "token_logprobs" else pytest.approx(shown[name], abs=1e-3)), name
 
 
 async def test_a_seed_gives_the_same_and_choices_differ(program, tiny):
