@@ -160,6 +160,11 @@ class Conversation(models.Model):
         verbose_name = _("conversation")
         verbose_name_plural = _("conversations")
 
+    @property
+    def is_imported(self) -> bool:
+        """Whether it came in with a file: then nothing of it trains, whatever its owner says (chat.importing)."""
+        return self.messages.filter(imported__isnull=False).exists()
+
 
 class Message(models.Model):
     """One turn in the tree of a conversation. An assistant's message is filled by its Reply."""

@@ -51,3 +51,13 @@ def test_a_new_conversation_follows_the_choice_and_else_the_environment(admin, s
     choices.change(admin, may_train_default=chosen)
     expected = environment if chosen is None else chosen
     assert Conversation.objects.create(owner=admin).may_train is expected
+
+
+@pytest.mark.parametrize(
+    ("is_default", "told"),
+    [(True, "It may train the model, unless you switch off"), (False, "It trains the model only if you switch on")],
+)
+def test_an_empty_conversation_says_whether_it_trains(admin, client, is_default, told):
+    choices.change(admin, may_train_default=is_default)
+    client.force_login(admin)
+    assert told in client.get("/").content.decode()

@@ -149,6 +149,16 @@ def test_a_reply_that_is_being_written_is_saved_as_far_as_it_got(conversation):
     assert not Reply.objects.filter(message__conversation=copy).exists(), "nobody goes on writing it"
 
 
+def test_the_pages_of_what_was_read_in_promise_no_training(alice, conversation, client):
+    Message.objects.create(conversation=conversation, role="user", text="?")
+    copy = importing.create(alice, through_a_file(transfer.as_json(conversation)))
+    for shown, is_promised in ((conversation, False), (copy, True)):
+        for address in (f"/c/{shown.pk}/", f"/c/{shown.pk}/uses/"):
+            page = client.get(address).content.decode()
+            assert ("This conversation came in with a file" in page) == is_promised, address
+    assert 'name="may_train"  disabled' in client.get(f"/c/{copy.pk}/").content.decode()
+
+
 def test_nothing_that_was_read_in_can_train(alice, conversation):
     Conversation.objects.filter(pk=conversation.pk).update(may_train=True)
     asked = Message.objects.create(conversation=conversation, role="user", text="?")
