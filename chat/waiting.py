@@ -1,7 +1,7 @@
-"""What a queued reply waits for: its engine, its place in the line, and about how many seconds by recent replies.
+"""What a queued reply waits for: its engine, its place in the line, and about how many seconds by recent ones.
 
 Replies and tickets for one engine stand in one line (chat.line), first come, first served. The estimate plays the
-line forward: each slot of the engine is free once the completion in it has taken as long as replies took lately.
+line forward: each slot of the engine is free once the completion in it has taken as long as both took lately.
 """
 
 import heapq
@@ -24,16 +24,18 @@ from chat.models import EngineProcess, Reply, Ticket
 ENGINE_FRESH = timedelta(seconds=15)
 """An engine's row with an older heartbeat says nothing any more."""
 RECENTLY = timedelta(minutes=10)
-RECENT_REPLIES = 20
+RECENT = 20
+"""Completions from which is learned how long one takes."""
+TICKETS_WITHIN = timedelta(hours=1)
 LEAST_LEFT = 0.1
-"""Share of the usual time that a reply which already takes longer than usual is still given."""
+"""Share of the usual time that a completion which already takes longer than usual is still given."""
 
 EngineState = Literal["ready", "starting", "restarting"]
 
 
 @dataclass(frozen=True)
 class Wait:
-    """`seconds` is None while nothing is known: no engine, or no reply before this one."""
+    """`seconds` is None while nothing is known: no engine, or nothing written before this one."""
 
     place: int
     seconds: int | None
@@ -130,20 +132,36 @@ def _running_s(policy: int) -> list[float]:
 
 
 def usual_seconds(policy: int) -> float | None:
-    """How long the policy's newest replies took, on average; those of all policies where it has made none yet."""
+    """How long the policy's newest completions took, on average; those of all where it has made none yet."""
+    for which in (Q(policy=policy), Q()):
+        replies = _recent_replies().filter(which).order_by("-pk").values_list("ended_at", "started_at")
+        tickets = _recent_tickets().filter(which).order_by("-queued_at").values_list("ended_at", "granted_at")
+        times = [*replies[:RECENT], *tickets[:RECENT]]
+        newest = heapq.nlargest(RECENT, [(ended, ended - started) for ended, started in times if ended and started])
+        if newest:
+            return sum(took.total_seconds() for _, took in newest) / len(newest)
+    return None
+
+
+def _recent_replies() -> QuerySet[Reply]:
     newest = Reply.objects.aggregate(newest=Max("pk"))["newest"] or 0
     # Bounded by the key: a look at the whole table would be a look at the whole history of the site.
-    recent = Reply.objects.filter(
-        pk__gt=newest - 20 * RECENT_REPLIES,
+    return Reply.objects.filter(
+        pk__gt=newest - 20 * RECENT,
         state__in=(Reply.State.COMPLETE, Reply.State.STOPPED, Reply.State.BLOCKED),
         started_at__isnull=False,
-    ).order_by("-pk")
-    for rows in (recent.filter(policy=policy), recent):
-        times = list(rows.values_list("started_at", "ended_at")[:RECENT_REPLIES])
-        lasted = [(ended - started).total_seconds() for started, ended in times if started and ended]
-        if lasted:
-            return sum(lasted) / len(lasted)
-    return None
+        ended_at__isnull=False,
+    )
+
+
+def _recent_tickets() -> QuerySet[Ticket]:
+    return Ticket.objects.filter(
+        state=Ticket.State.ENDED,
+        queued_at__gt=timezone.now() - TICKETS_WITHIN,
+        granted_at__isnull=False,
+        ended_at__isnull=False,
+        error="",
+    )
 
 
 def _rows(lane: Lane) -> QuerySet[EngineProcess]:

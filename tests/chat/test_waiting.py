@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chat import replies, waiting
 from chat.errors import QueueFull
-from chat.models import Conversation, EngineProcess, Message, Policy, Reply
+from chat.models import Conversation, EngineProcess, Message, Policy, Reply, Ticket
 from chat.turns import take_turn
 from chat.waiting import play_forward, rounded, waits
 
@@ -45,6 +45,33 @@ def lasted(owner, policy, seconds):
     Reply.objects.filter(pk=reply.pk).update(
         state="complete", started_at=now - timedelta(seconds=seconds), ended_at=now
     )
+
+
+def asked(owner, policy, seconds, ago_s=0, **fields):
+    """A request of a program that was answered."""
+    ended = timezone.now() - timedelta(seconds=ago_s)
+    started = ended - timedelta(seconds=seconds)
+    times = {"queued_at": started, "granted_at": started, "ended_at": ended, "lease_until": ended}
+    Ticket.objects.create(user=owner, policy=policy, **{"state": "ended", **times, **fields})
+
+
+def test_replies_and_requests_of_programs_tell_together_how_long_one_takes(alice, live, named, monkeypatch):
+    now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    assert waiting.usual_seconds(live.pk) is None
+    asked(alice, live, 3)
+    assert waiting.usual_seconds(live.pk) == waiting.usual_seconds(named.pk) == 3
+    lasted(alice, live, 5)
+    assert waiting.usual_seconds(live.pk) == 4
+    asked(alice, live, 60, error="engine_down")
+    asked(alice, live, 60, state="granted", ended_at=None)
+    asked(alice, live, 60, ago_s=7200)
+    asked(alice, named, 1)
+    assert waiting.usual_seconds(live.pk) == 4
+    monkeypatch.setattr(timezone, "now", lambda: now + timedelta(seconds=30))
+    for seconds in range(waiting.RECENT):
+        asked(alice, live, 10 + seconds % 2)
+    assert waiting.usual_seconds(live.pk) == 10.5
 
 
 def test_each_engine_has_a_line_of_its_own(alice, live, named):
