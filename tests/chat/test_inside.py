@@ -99,6 +99,8 @@ async def test_probabilities_are_those_of_a_plain_forward_pass_under_the_ids_tha
         assert token["logprob"] == pytest.approx(logprob, abs=1e-3)
         assert {other["id"]: other["logprob"] for other in token["top"]} == pytest.approx(top, abs=1e-3)
     assert not view.is_of_other_prompt
+    shown = (await sync_to_async(inside.to_json)(view))["tokens"]
+    assert [token["given"] for token in shown] == [True] * len(begun) + [False] * (len(ids) - len(begun))
 
 
 # --- texts of tokens --------------------------------------------------------------------------------------------
@@ -206,6 +208,7 @@ def test_what_the_engine_told_is_kept_and_shown_as_far_as_the_text_goes(conversa
     assert (answer["state"], answer["changed"]) == ("ready", False)
     assert [token["text"] for token in answer["tokens"]] == ["Oh! ", "Good", " mor"]
     assert [token["logprob"] for token in answer["tokens"]] == [None, math.log(0.9), math.log(0.5)]
+    assert [token["given"] for token in answer["tokens"]] == [True, False, False]
     assert answer["tokens"][1]["top"][1] == {"text": "Bad", "logprob": math.log(0.1), "id": 6}
 
 

@@ -65,6 +65,13 @@ def test_a_reply_of_a_base_policy_says_that_nothing_was_learnt_here(base_policy,
     assert "Learnt from" not in text
 
 
+def test_a_reply_that_a_person_began_is_not_said_to_be_the_policy_s_alone(base_policy, chatter, page):
+    reply = talk(chatter, "Hello", "Good morning", policy=base_policy)[1]
+    Reply.objects.filter(message=reply).update(prefix="Good")
+    assert "You chose how the reply begins" in page(f"/messages/{reply.pk}/lineage/")
+    assert "You chose how this reply begins" in page(f"/c/{reply.conversation_id}/")
+
+
 def test_it_is_linked_from_the_reply(base_policy, chatter, page):
     reply = talk(chatter, "Hello", "Good morning", policy=base_policy)[1]
     assert f'href="/messages/{reply.pk}/lineage/"' in page(f"/c/{reply.conversation_id}/")
