@@ -22,6 +22,12 @@ LONGEST = (
     "browser/test_training.py",
     "browser/test_own_models.py",
     "browser/test_lines.py",
+    "browser/test_assistants.py",
+    "browser/test_conversations.py",
+    "browser/test_side_by_side.py",
+    "browser/test_accessibility.py",
+    "chat/test_faults.py",
+    "clients/test_clients.py",
 )
 """Begun first, lest one worker is still at them when the others have nothing left to do."""
 RERUNS = 2

@@ -6,11 +6,24 @@ import subprocess
 import sys
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.conf import settings
+from django.core.management import CommandError, call_command, get_commands, load_command_class
 from django.db.migrations.recorder import MigrationRecorder
 
 from accounts.commands import sentence
 from chat.errors import BadPolicy, NoLivePolicy
+
+OURS = [name for name, app in get_commands().items() if (settings.BASE_DIR / str(app)).is_dir()]
+ENDLESS = {"run_site", "run_talker"}
+"""They run until they are stopped."""
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_each_command_has_examples_and_each_that_ends_has_json(name):
+    command = load_command_class(get_commands()[name], name)
+    text = command.create_parser("manage.py", name).format_help()
+    assert f"manage.py {name}" in text.split("examples:")[1]
+    assert ("--json" in text) != (name in ENDLESS)
 
 
 def test_the_first_command_on_a_new_home_makes_the_tables(tmp_path):

@@ -7,16 +7,24 @@ import stat
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management import CommandParser
 
+from accounts.commands import ChamsaeCommand
 from chat.talker import Talker
 
 
-class Command(BaseCommand):
+class Command(ChamsaeCommand):
+    needs_tables = False
     help = (
         "Writes the replies of the chat and keeps the engine for the live policy. Ends on SIGTERM, on Ctrl+C, and "
         "when its standard input is a pipe that is closed."
     )
+    examples = """
+        manage.py run_talker
+    """
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        pass  # it has no result to print
 
     def handle(self, *args: Any, **options: Any) -> None:
         asyncio.run(talk_until_told())
