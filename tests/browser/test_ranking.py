@@ -73,7 +73,7 @@ def test_arrows_move_places_and_undo_takes_each_step_back(annotator):
     for _ in range(5):
         keys(page, "u")
         seen.append(order(page))
-    assert seen == ["B > C > A", "B > C > A", "B > A", "A", "nothing placed yet", "nothing placed yet"]
+    assert seen == ["B > C > A", "B > C > A", "B > A", "A", "Nothing placed yet", "Nothing placed yet"]
     expect(page.locator("[data-undo]")).to_be_disabled()
 
 
