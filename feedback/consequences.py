@@ -90,6 +90,8 @@ def who_no_longer_sees(item: desk.Item) -> str:
 def leaves_training(item: desk.Item) -> list[str]:
     effect = desk.effect_on_training(item.text)
     count = effect["rankings"]
+    if not count:
+        return []
     rankings = ngettext(
         "%(count)d ranking leaves the training data from the next snapshot on.",
         "%(count)d rankings leave the training data from the next snapshot on.",

@@ -1,6 +1,7 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class MeteringConfig(AppConfig):
     name = "metering"
-    verbose_name = "Metering"
+    verbose_name = _("Usage")

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.translation import get_language
+
 from chat.models import Policy
 from tuning import formats, parameters, plan, tokens
 from tuning.errors import SHOWN, Problem
@@ -30,12 +32,12 @@ class Counted:
 
 def counted(file: DataFile, policy: Policy) -> Counted:
     """Raises BadPolicy."""
-    return _counted(file.id, policy.pk)
+    return _counted(file.id, policy.pk, get_language())
 
 
 @functools.lru_cache(maxsize=64)
-def _counted(file_id: str, policy_id: int) -> Counted:
-    """Neither a file nor a policy ever changes."""
+def _counted(file_id: str, policy_id: int, _language: str | None) -> Counted:
+    """Neither a file nor a policy ever changes; what is said of lines is in the reader's language."""
     file, policy = DataFile.objects.get(pk=file_id), Policy.objects.get(pk=policy_id)
     found, count, room = Counted(), tokens.counter(policy), tokens.room(policy)
     most = MOST_LINES if file.bytes > MOST_BYTES else file.lines

@@ -12,6 +12,7 @@ from django.test import Client
 from accounts.models import User
 from chat.models import Conversation, Policy
 from metering.models import Price
+from rlhf.models import Run
 from tests.tuning.conftest import drive, jsonl, pairs
 from tuning import receiving
 from tuning.models import DataFile, FineTune
@@ -123,14 +124,23 @@ def test_the_form_says_what_it_will_cost_and_take_before_it_starts(mina, bring):
     assert "19 × 15 epochs" in text_of(mina.get(f"/models/new/?training={file.id}"))
 
 
-def test_of_reinforcement_it_says_how_many_replies_at_most(mina, bring):
+def test_of_reinforcement_it_says_how_many_replies_at_most(mina, bring, base):
     Price.objects.update_or_create(model="base", defaults={"training": 1_000_000})
     file = bring(pairs(10))
-    query = f"model=live&training={file.id}&method=reinforcement&n_epochs=2&scope=lora"
-    page = text_of(mina.get(f"/models/estimate/?{query}"))
+    query = f"model=live&training={file.id}&method=reinforcement&n_epochs=2&scope="
+    assert "has no reward model for base" in text_of(mina.get(f"/models/estimate/?{query}lora"))
+    judge = Run.objects.create(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED, base_policy=base)
+    (judge.path / "reward_model").mkdir(parents=True)
+    assert "Reinforcement learns in LoRA adapters alone." in text_of(mina.get(f"/models/estimate/?{query}full"))
+    page = text_of(mina.get(f"/models/estimate/?{query}lora"))
     assert "72 replies, written in training; 3,456 tokens at most" in page  # 9 prompts, twice, four replies each
     assert 'at most <strong class="tabular">$3.46</strong>' in page
     assert page.count("<tr") == 2, "LoRA alone"
+
+
+def test_a_file_that_the_method_cannot_learn_from_is_named_before_the_order(mina, bring):
+    page = text_of(mina.get(f"/models/estimate/?model=live&training={bring().id}&method=dpo&scope=lora"))
+    assert "This method can&#x27;t learn from lines of that form." in page
 
 
 def test_every_way_has_its_sentence_and_its_drawing(mina, bring):
@@ -228,3 +238,12 @@ def test_an_admin_sees_what_is_the_matter_with_anybody_s(bring, no_worker, mina,
     page = text_of(client.get(f"/models/{job.id}/"))
     assert "Few-shot" in page
     assert "On the north cape." not in page
+
+
+def test_what_is_said_of_lines_is_in_the_language_of_who_reads(mina, bring):
+    """Lines are counted once a language: whoever opened the page first does not choose the words of the next."""
+    file = bring(jsonl({"prompt": "Wer?", "completion": " "}, {"prompt": "Was?", "completion": " das"}))
+    assert "the completion is empty" in text_of(mina.get(f"/data/{file.id}/"))
+    korean = text_of(mina.get(f"/data/{file.id}/", headers={"accept-language": "ko"}))
+    assert "the completion is empty" not in korean
+    assert "완성문이 비어" in korean
