@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models import User
 from chat.models import Policy
-from tuning import bases, files, jobs, made_models
+from tuning import bases, files, jobs, made_models, plan
 from tuning.models import DataFile, FineTune
 
 
@@ -70,6 +70,8 @@ class JobForm(forms.Form):
             file = cleaned.get(name)
             if file is not None and "method" in cleaned and file.form not in jobs.FORMS[cleaned["method"]]:
                 self.add_error(name, _("This method can't learn from lines of that form."))
+        if "scope" in cleaned and "method" in cleaned and cleaned["scope"] not in plan.SCOPES[cleaned["method"]]:
+            self.add_error("scope", _("Reinforcement learns in LoRA adapters alone."))
         return cleaned
 
     def policy(self) -> Policy:

@@ -19,7 +19,7 @@ from chat.models import Conversation, default_consent
 from chat.views.requests import person
 from rlhf.child import log_tail
 from tuning import bases, curves, estimating, files, jobs, made_models, names, packing, plan, workplace
-from tuning.errors import TuningError
+from tuning.errors import NoRewardModel, TuningError
 from tuning.forms import JobForm, ShareForm
 from tuning.jobs import Order
 from tuning.models import FineTune
@@ -99,9 +99,14 @@ def figures(form: JobForm) -> dict[str, Any]:
     """What the page says of the job as it is filled in so far; nothing where it cannot be said."""
     form.is_valid()
     cleaned = getattr(form, "cleaned_data", {})
+    wrong = [str(error) for name in ("training", "validation", "scope") for error in form.errors.get(name, [])]
+    if wrong and form.data.get("training"):
+        return {"trouble": " ".join(wrong)}
     if not cleaned.get("model") or cleaned.get("training") is None:
         return {}
     try:
+        if cleaned.get("method") == FineTune.Method.REINFORCEMENT:
+            jobs.reward_model(form.policy())
         estimate = estimating.estimate(
             cleaned["model"],
             form.policy(),
@@ -110,7 +115,7 @@ def figures(form: JobForm) -> dict[str, Any]:
             has_validation=cleaned.get("validation") is not None,
             hyperparameters=form.hyperparameters(),
         )
-    except (BadPolicy, OSError) as error:
+    except (BadPolicy, NoRewardModel, OSError) as error:
         return {"trouble": str(getattr(error, "message", "")) or str(error)}
     return {"estimate": estimate, "chosen_scope": cleaned.get("scope", "lora")}
 
