@@ -81,12 +81,16 @@ def test_what_was_found_far_above_is_in_sight(chatter):
     ask(page, "The nightjar sleeps by day.")
     for number in range(5):
         ask(page, f"{number}\n" + "line by line\n" * 12)
+    page.click(f"{LAST_REPLY} >> [data-regenerate] >> visible=true")
+    expect(page.locator(LAST_REPLY).locator("[data-pager]")).to_contain_text("2 / 2")
+    state(page, "complete")
     page.fill("#search", "nightjar")
     page.click("#list [data-item]:has(.item-hit) > a")
     expect(page.locator(".turn.found")).to_be_in_viewport()
     page.wait_for_timeout(400)  # the page has settled: what is laid out later may not move the reader away
     expect(page.locator(".turn.found")).to_be_in_viewport()
     expect(page.locator("#jump")).to_be_visible()
+    assert page.evaluate("document.scrollingElement.scrollHeight - innerHeight") == 0, "the log scrolls, not the page"
 
 
 def test_a_reply_that_was_cut_off_says_so_and_goes_on_as_another_version(chatter):
