@@ -8,7 +8,9 @@ from typing import Any
 from django.http import JsonResponse
 
 from accounts.keys import KeyRateLimited
-from chat.errors import ChatError
+from chat.errors import ChatError, ContextExceeded
+
+NO_QUOTA = "insufficient_quota"
 
 
 @dataclass
@@ -78,7 +80,7 @@ CODES = {
     "preamble_too_long": "context_length_exceeded",
     "blocked": "content_filter",
     "policy_retired": "model_not_found",
-    "budget_spent": "insufficient_quota",
+    "budget_spent": NO_QUOTA,
     "queue_full": "rate_limit_exceeded",
     "too_many_replies": "rate_limit_exceeded",
     "rate_limited": "rate_limit_exceeded",
@@ -93,17 +95,23 @@ PARAMS = {"turns_refused": "messages", "unknown_tokens": "prompt"}
 def from_chat(error: ChatError) -> ApiError:
     """What the chat would tell a person, told to a program."""
     status = REFUSED.get(error.code, 400)
-    kind = {429: "requests", 503: "server_error"}.get(status, "invalid_request_error")
-    if error.code == "budget_spent":
-        kind = "insufficient_quota"
+    code = CODES.get(error.code, error.code)
+    param = error.param if isinstance(error, ContextExceeded) else PARAMS.get(error.code)
     return ApiError(
         str(error.message),
         status,
-        kind,
-        param=PARAMS.get(error.code),
-        code=CODES.get(error.code, error.code),
+        kind_of(status, code),
+        param=param,
+        code=code,
         retry_after_s=error.retry_after_s,
     )
+
+
+def kind_of(status: int, code: str) -> str:
+    """The `type` of an error."""
+    if code == NO_QUOTA:
+        return NO_QUOTA
+    return {429: "requests", 503: "server_error"}.get(status, "invalid_request_error")
 
 
 def body(error: ApiError) -> dict[str, Any]:
@@ -112,8 +120,10 @@ def body(error: ApiError) -> dict[str, Any]:
 
 def answer(error: ApiError) -> JsonResponse:
     response = JsonResponse(body(error), status=error.status, headers=dict(error.headers))
+    if error.code == NO_QUOTA:  # OpenAI's clients would ask twice more at once
+        response["x-should-retry"] = "false"
     if error.retry_after_s is not None:
         response["Retry-After"] = str(max(1, ceil(error.retry_after_s)))
     elif error.status in (429, 503):
-        response["Retry-After"] = "10"
+        response["Retry-After"] = "3600" if error.code == NO_QUOTA else "10"
     return response

@@ -19,6 +19,8 @@ from chat.errors import ChatError
 M = TypeVar("M", bound=BaseModel)
 View = Callable[..., Any]
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
+LONGEST_NUMBER = 12
+"""Digits."""
 
 
 def endpoint(*, scope: str, **views: View) -> View:
@@ -153,6 +155,13 @@ def limit_of(request: HttpRequest, default: int = DEFAULT_LIMIT, most: int = MAX
     given = request.GET.get("limit")
     if given in (None, ""):
         return default
-    if not str(given).isdecimal() or not 1 <= int(str(given)[:9]) <= most:
+    limit = number_in(str(given), 1, most)
+    if limit is None:
         raise bad(f"limit: expected a number from 1 to {most}", "limit")
-    return int(str(given))
+    return limit
+
+
+def number_in(text: str, low: int, high: int) -> int | None:
+    """None for what is no number from `low` to `high`, however long it is."""
+    number = int(text) if text.isdecimal() and len(text) <= LONGEST_NUMBER else None
+    return number if number is not None and low <= number <= high else None

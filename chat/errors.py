@@ -48,8 +48,10 @@ class PreambleTooLong(TooLong):
 class ContextExceeded(TooLong):
     """A program's prompt, of which nothing may be left out, and the completion it wants do not fit together."""
 
-    def __init__(self, context: int, prompt: int, completion: int) -> None:
+    def __init__(self, context: int, prompt: int, completion: int, param: str) -> None:
+        """`param`: what of the request holds the prompt."""
         super().__init__(f"{prompt} + {completion} > {context}")
+        self.param = param
         words = _(
             "This model's context holds {context} tokens; there are {prompt} in the prompt, and {completion} are "
             "wanted for the completion. Shorten one of them."

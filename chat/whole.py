@@ -57,5 +57,6 @@ def within_context(policy: Policy, prompt: Prompt, parameters: Parameters, *, sh
     context = room_of(policy)[0]
     room, wanted = context - prompt.tokens, parameters.max_completion_tokens
     if room < (1 if shrinks else wanted):
-        raise ContextExceeded(context, prompt.tokens, 0 if shrinks else wanted)
+        param = "messages" if prompt.text is None else "prompt"
+        raise ContextExceeded(context, prompt.tokens, 0 if shrinks else wanted, param)
     return replace(parameters, max_completion_tokens=min(wanted, room))

@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext_noop as _
 
-from api.errors import ApiError, bad, unknown
-from api.http import page_of, person_of
+from api.errors import ApiError, bad, kind_of, unknown
+from api.http import number_in, page_of, person_of
 from api.operations import PAGE, Query, operation
 from api.schemas.files import UPLOAD, Deleted, FileList, FileObject
 from tuning import files, receiving
@@ -146,11 +146,10 @@ def told() -> Iterator[None]:
 
 
 def refused(error: TuningError) -> ApiError:
-    kind = {429: "requests", 503: "server_error"}.get(error.status, "invalid_request_error")
     return ApiError(
         str(error),
         error.status,
-        kind,
+        kind_of(error.status, error.code),
         param=error.param,
         code=error.code,
         retry_after_s=getattr(error, "retry_after_s", None),
@@ -240,6 +239,7 @@ def expiry(fields: Any) -> Any:
     low, high = EXPIRY_S
     if anchor != "created_at":
         raise bad("expires_after.anchor: expected created_at", "expires_after.anchor")
-    if not str(seconds).isdecimal() or not low <= int(str(seconds)[:9]) <= high:
+    wanted = number_in(str(seconds), low, high)
+    if wanted is None:
         raise bad(f"expires_after.seconds: expected a number from {low} to {high}", "expires_after.seconds")
-    return timezone.now() + timedelta(seconds=int(str(seconds)))
+    return timezone.now() + timedelta(seconds=wanted)

@@ -159,7 +159,7 @@ def checkpoints(request: HttpRequest, job_id: str) -> JsonResponse:
 
 
 def jobs_of(request: HttpRequest) -> list[FineTune]:
-    _("""The newest first.""")
+    """The newest first."""
     rows = FineTune.objects.filter(owner=person_of(request)).select_related("run", "result_file")
     return list(rows.order_by("-created_at", "-id"))
 

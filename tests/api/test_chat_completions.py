@@ -9,7 +9,7 @@ from api.schemas.chat import ChatRequest
 from chat.errors import Blocked
 from chat.guards import Guard
 from chat.models import Policy, Ticket
-from metering.models import Usage
+from metering.models import Budget, Usage
 from tests.api.conftest import Program, in_database, make_person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -193,7 +193,17 @@ async def test_unknown_models_are_404_and_those_of_others_do_not_exist(program, 
 async def test_a_prompt_that_does_not_fit_is_refused_not_cut(program, answering, settings):
     settings.CHAT_CONTEXT_TOKENS = 50
     status, error = await program.refused(CHAT, model="live", messages=[{"role": "user", "content": "word " * 100}])
-    assert (status, error["code"]) == (400, "context_length_exceeded")
+    assert (status, error["code"], error["param"]) == (400, "context_length_exceeded", "messages")
+    status, error = await program.refused("completions", model="live", prompt="word " * 100)
+    assert (status, error["code"], error["param"]) == (400, "context_length_exceeded", "prompt")
+
+
+async def test_a_spent_budget_is_told_with_no_hurry_to_ask_again(program, answering, alice):
+    await Budget.objects.acreate(user=alice, limit=0, period="total")
+    response = await program.post(CHAT, model="live", messages=HI)
+    error = response.json()["error"]
+    assert (response.status_code, error["type"], error["code"]) == (429, *["insufficient_quota"] * 2)
+    assert (response["Retry-After"], response["x-should-retry"]) == ("3600", "false")
 
 
 async def test_more_requests_at_a_time_than_allowed_are_told_when_to_come_back(program, answering, settings, script):

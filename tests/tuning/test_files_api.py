@@ -230,8 +230,9 @@ def test_a_file_may_expire(api, monkeypatch, django_capture_on_commit_callbacks,
     with django_capture_on_commit_callbacks(execute=True):
         assert files.expire() == 1
     assert left_behind() == []
-    refused(api.upload(pairs(), **{"expires_after[anchor]": "created_at", "expires_after[seconds]": "1"}),
-            400, "expires_after.seconds")  # fmt: skip
+    for seconds in ("1", "0000036000000000000", "9" * 5000, "soon"):
+        odd = {"expires_after[anchor]": "created_at", "expires_after[seconds]": seconds}
+        refused(api.upload(pairs(), **odd), 400, "expires_after.seconds")
 
 
 def test_fsck_tells_bytes_without_a_row_and_a_row_without_bytes(api, settings):

@@ -179,7 +179,8 @@ def test_a_spent_budget_is_told_as_openai_tells_it(api, file, person):
 
     Budget.objects.create(user=person, limit=0, period="total")
     response = api.post("fine_tuning/jobs", {"model": "davinci", "training_file": file})
-    assert error_of(response, 429)["code"] == "insufficient_quota"
+    error = error_of(response, 429)
+    assert (error["type"], error["code"]) == ("insufficient_quota", "insufficient_quota")
     assert int(response["Retry-After"]) > 0
 
 
