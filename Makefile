@@ -5,7 +5,8 @@ ARGS ?=
 MARKS ?= not browser and not services and not fault and not clients
 BROWSER_MARKS ?= browser and not pages
 LEFT_OUT ?=
-BY_FILE := -n 2 --dist loadfile --no-loadscope-reorder
+# A file has a site of its own. Browser tests wait for a third of their time: three of them keep two cores at work.
+BY_FILE := --dist loadfile --no-loadscope-reorder
 PIP_FLAGS ?= $(if $(CI),--quiet)
 VENV := .venv
 AXE := node_modules/axe-core/axe.min.js
@@ -38,19 +39,19 @@ run: setup  ## the site with everything that belongs to it, on PORT (8000)
 test: setup $(AXE)  ## all tests that need no service; those of the browser where Chromium is
 	@$(PY) -m config.translations
 	$(PY) -m pytest -q -n 2 -m "$(MARKS)" $(LEFT_OUT)
-	$(PY) -m pytest -q $(BY_FILE) -m "$(BROWSER_MARKS)"
+	$(PY) -m pytest -q -n 3 $(BY_FILE) -m "$(BROWSER_MARKS)"
 
 pages: setup $(AXE)  ## every page in Chromium: accessibility in both languages and colours, hostile text
-	$(PY) -m pytest -q $(BY_FILE) -m "browser and pages"
+	$(PY) -m pytest -q -n 2 $(BY_FILE) -m "browser and pages"
 
 faults: setup  ## kills and stops processes of a whole site, and looks whether it keeps its promises
 	$(PY) -m pytest -q -m fault
 
 clients: setup  ## OpenAI's clients of 2023 and of today against a running site, in .venv-clients/
-	$(PY) -m pytest -q $(BY_FILE) -m clients
+	$(PY) -m pytest -q -n 2 $(BY_FILE) -m clients
 
 sites: setup $(AXE)  ## pages, faults and clients in one call, lest a core waits for the other
-	$(PY) -m pytest -q $(BY_FILE) -m "(browser and pages) or fault or clients"
+	$(PY) -m pytest -q -n 2 $(BY_FILE) -m "(browser and pages) or fault or clients"
 
 demo: setup  ## simulated annotators teach the real model, from the first judgement to the gate
 	@$(DEMO) $(PY) manage.py demo $(ARGS)
