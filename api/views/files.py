@@ -218,8 +218,10 @@ def taken(request: HttpRequest) -> DataFile:
 
 
 def parsed(request: HttpRequest, handler: ToDisk) -> tuple[Form, Any]:
+    """A body in chunks tells no length beforehand, and to Django's parser that is an empty one."""
+    length = request.META.get("CONTENT_LENGTH") or receiving.most_bytes()
     try:
-        form = Form(request.META, request, [handler], request.encoding or "utf-8")
+        form = Form({**request.META, "CONTENT_LENGTH": length}, request, [handler], request.encoding or "utf-8")
         fields, _ = form.parse()
     except (MultiPartParserError, SuspiciousOperation, UnreadablePostError) as error:
         raise bad(f"The form can't be read: {str(error)[:200] or type(error).__name__}") from error

@@ -3,12 +3,15 @@
 import gzip
 import hashlib
 import io
+import json
 import zipfile
 
 import pytest
+from django.test import RequestFactory
 from django.utils import timezone
 
-from tests.tuning.conftest import jsonl, pairs
+from api.views.files import upload
+from tests.tuning.conftest import BOUNDARY, jsonl, multipart, pairs
 from tuning import files, fsck
 from tuning.models import DataFile
 
@@ -219,6 +222,16 @@ def test_a_body_that_is_packed_is_not_unpacked(api, left_behind):
 def test_a_purpose_that_this_site_does_not_know(api, purpose, left_behind):
     refused(api.upload(pairs(), purpose=purpose), 400, "purpose")
     assert left_behind() == []
+
+
+def test_a_body_in_chunks_has_no_length_and_is_taken_all_the_same(api):
+    body = multipart({"purpose": "fine-tune"}, pairs(3), "guide.jsonl")
+    kind = f"multipart/form-data; boundary={BOUNDARY}"
+    request = RequestFactory().generic("POST", "/v1/files", body, content_type=kind)
+    del request.META["CONTENT_LENGTH"]
+    request.api_key = api.key
+    told = json.loads(upload(request).content)
+    assert (told["bytes"], told["status"]) == (len(pairs(3).encode()), "processed")
 
 
 def test_a_file_may_expire(api, monkeypatch, django_capture_on_commit_callbacks, left_behind):
