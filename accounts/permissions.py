@@ -46,6 +46,7 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "conversation_rename": SIGNED_IN,
     "conversation_pin": SIGNED_IN,
     "conversation_archive": SIGNED_IN,
+    "deleted_conversations": SIGNED_IN,
     "conversation_share": SIGNED_IN,
     "conversation_export": SIGNED_IN,
     "conversation_import": SIGNED_IN,

@@ -13,6 +13,7 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/archive/", conversations.archive, name="conversation_archive"),
     path("c/<uuid:conversation_id>/share/", sharing.share, name="conversation_share"),
     path("c/<uuid:conversation_id>/export/<slug:kind>/", transfer.export, name="conversation_export"),
+    path("conversations/deleted/", pages.deleted, name="deleted_conversations"),
     path("conversations/import/", transfer.import_file, name="conversation_import"),
     path("links/", sharing.shared_links, name="shared_links"),
     path("links/<int:link_id>/revoke/", sharing.revoke, name="share_revoke"),

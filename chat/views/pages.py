@@ -4,13 +4,16 @@ import uuid
 from typing import Any
 
 from django.conf import settings
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from chat.branches import open_branch
-from chat.listing import listing
+from chat.listing import LENGTH, listing
 from chat.models import Conversation, Policy, default_consent
+from chat.removal import KEPT
 from chat.views.assistants import picker
 from chat.views.choosing import model_picker
 from chat.views.requests import as_uuid, conversations_of, deleted_of, own_conversation
@@ -44,6 +47,15 @@ def conversation_path(request: HttpRequest, conversation_id: uuid.UUID) -> HttpR
 def conversation_list(request: HttpRequest) -> HttpResponse:
     """The list alone, for search as one types and for older pages."""
     return render(request, "chat/list.html", around(request))
+
+
+@require_safe
+def deleted(request: HttpRequest) -> HttpResponse:
+    """What can still be brought back, the latest deletion first."""
+    kept = deleted_of(request).filter(deleted_at__gt=timezone.now() - KEPT).order_by("-deleted_at")
+    page = Paginator(kept, LENGTH).get_page(request.GET.get("page"))
+    rows = [(row, row.deleted_at + KEPT) for row in page if row.deleted_at]
+    return render(request, "chat/deleted.html", {"page": page, "rows": rows, "days": KEPT.days})
 
 
 def pickers(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat import titles
+from accounts.models import User
+from chat import removal, titles
 from chat.listing import listing
 from chat.models import Conversation, Message
 
@@ -79,6 +80,28 @@ def test_a_deletion_tells_a_script_how_to_take_it_back(client, conversation):
     undo = change(client, conversation, "delete")["undo"]
     assert conversation.deleted_at is not None
     assert client.post(undo, headers=JSON).json()["id"] == str(conversation.pk)
+    conversation.refresh_from_db()
+    assert conversation.deleted_at is None
+
+
+@pytest.mark.django_db
+def test_what_was_deleted_is_found_and_brought_back_while_it_is_kept(client, conversation):
+    foreign = Conversation.objects.create(
+        owner=User.objects.create_user("bob"), title="Foreign", deleted_at=timezone.now()
+    )
+    long_ago = timezone.now() - removal.KEPT - timedelta(minutes=1)
+    Conversation.objects.create(owner=conversation.owner, title="Too late", deleted_at=long_ago)
+    change(client, conversation, "rename", title="By mistake")
+    assert "By mistake" not in client.get("/conversations/deleted/").content.decode()
+    change(client, conversation, "delete")
+    page = client.get("/conversations/deleted/").content.decode()
+    assert "By mistake" in page
+    assert "Too late" not in page
+    assert foreign.title not in page
+    assert f'action="/c/{conversation.pk}/restore/"' in page
+    assert "/conversations/deleted/" in client.get("/?archive").content.decode()
+    back = client.post(f"/c/{conversation.pk}/restore/")
+    assert back.url == f"/c/{conversation.pk}/"
     conversation.refresh_from_db()
     assert conversation.deleted_at is None
 
