@@ -108,6 +108,8 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "resume_run": ADMINS,
     "roll_back": ADMINS,
     "force_policy": ADMINS,
+    "ask_gate": ADMINS,
+    "promote_policy": ADMINS,
     "put_on_trial": ADMINS,
     # tuning
     "data_files": SIGNED_IN,

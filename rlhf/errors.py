@@ -108,6 +108,16 @@ class CannotTry(RlhfError):
         )
 
 
+class CannotPutBeforeGate(RlhfError):
+    code = "cannot_put_before_gate"
+
+    def __init__(self, policy: str, reason: str) -> None:
+        self.policy, self.reason = policy, reason
+        super().__init__(
+            _("%(policy)s can't be put before the gate: %(reason)s") % {"policy": policy, "reason": reason}
+        )
+
+
 class NothingToRollBackTo(RlhfError):
     code = "nothing_to_roll_back_to"
 

@@ -10,6 +10,7 @@ from django.db.models import Max
 
 from chat import policies
 from chat.models import Policy
+from rlhf import verdict
 from rlhf.errors import RlhfError
 from rlhf.models import Evaluation, Run
 
@@ -132,7 +133,9 @@ def collect(run: Run, result: Mapping[str, Any]) -> dict[str, Any]:
     if run.kind == Run.Kind.POLICY:
         return {"policy": registered(run)}
     if run.kind == Run.Kind.EVALUATION:
-        keep_report(run, result)
+        evaluation = keep_report(run, result)
+        if run.parent_id is None:  # within a cycle the cycle asks the gate
+            verdict.decided(evaluation)
     return {}
 
 

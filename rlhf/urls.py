@@ -20,6 +20,8 @@ urlpatterns = [
     path("training/policies/", policies.policy_list, name="policies"),
     path("training/policies/<slug:name>/", policies.policy_page, name="policy"),
     path("training/policies/<slug:name>/force/", policies.force, name="force_policy"),
+    path("training/policies/<slug:name>/gate/", policies.ask_gate, name="ask_gate"),
+    path("training/policies/<slug:name>/promote/", policies.promote, name="promote_policy"),
     path("training/policies/<slug:name>/trial/", policies.put_on_trial, name="put_on_trial"),
     path("training/evaluations/<int:pk>/", policies.evaluation_page, name="evaluation"),
 ]

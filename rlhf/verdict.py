@@ -41,6 +41,11 @@ def decide(evaluation: Evaluation) -> Decision:
     )
 
 
+def decided(evaluation: Evaluation) -> Decision:
+    """The decision that there is, else a new one: twice is as good as once."""
+    return evaluation.decisions.order_by("pk").first() or decide(evaluation)
+
+
 def tensors_finite(policy: Policy) -> bool:
     """False as well where the directory is damaged: what can't be read can't be promoted."""
     try:
@@ -54,7 +59,7 @@ def tensors_finite(policy: Policy) -> bool:
 def conclude(cycle: Run, stages: Mapping[str, Run]) -> dict[str, Any]:
     """Decides, promotes what passed, and returns the cycle's result. Safe to do again after an interruption."""
     evaluation = Evaluation.objects.get(run=stages[Run.Kind.EVALUATION])
-    decision = evaluation.decisions.order_by("pk").first() or decide(evaluation)
+    decision = decided(evaluation)
     gate_result: dict[str, Any] = {"passed": decision.passed, "reasons": decision.reasons}
     promoted = decision.promotions.exists()
     if decision.passed and cycle.config["promotes"] and not promoted:

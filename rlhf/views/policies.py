@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from chat import choices
 from chat.models import Policy
-from rlhf import lineage, promotion, trial, words
+from rlhf import candidacy, lineage, promotion, trial, words
 from rlhf.errors import RlhfError
 from rlhf.forms import ForceForm
 from rlhf.models import Evaluation, Run
@@ -37,6 +37,7 @@ def policy_page(request: HttpRequest, name: str) -> HttpResponse:
         "descendants": policy.descendants.all(),
         "replies": policy.replies.count(),
         "force_form": ForceForm(),
+        "passed": candidacy.passed_decision(policy),
         **beside_others(policy),
     }
     return render(request, "rlhf/policy.html", context)
@@ -81,6 +82,34 @@ def evaluation_page(request: HttpRequest, pk: int) -> HttpResponse:
         **beside_others(evaluation.policy),
     }
     return render(request, "rlhf/evaluation.html", context)
+
+
+@require_POST
+def ask_gate(request: HttpRequest, name: str) -> HttpResponse:
+    policy = get_object_or_404(Policy.objects.select_related("base"), name=name)
+    try:
+        run = candidacy.put_before_gate(policy, actor=user_of(request))
+    except RlhfError as error:
+        messages.error(request, str(error))
+        return redirect("policy", name)
+    return redirect("run", run.pk)
+
+
+@require_POST
+def promote(request: HttpRequest, name: str) -> HttpResponse:
+    """What the gate let pass; anything else is refused, and may be forced."""
+    policy = get_object_or_404(Policy, name=name)
+    decision = candidacy.passed_decision(policy)
+    if decision is None:
+        messages.error(request, _("The gate did not let %(policy)s pass beside the live policy.") % {"policy": name})
+        return redirect("policy", name)
+    try:
+        made = promotion.promote(decision, actor=user_of(request))
+    except RlhfError as error:
+        messages.error(request, str(error))
+        return redirect("policy", name)
+    messages.success(request, made.said())
+    return redirect("training")
 
 
 @require_POST

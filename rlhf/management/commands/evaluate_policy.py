@@ -39,7 +39,7 @@ class Command(RlhfCommand):
         run = self.drive(run, f"Evaluation of {policy.name}")
         result = None
         if run.state == Run.State.SUCCEEDED:
-            decision = verdict.decide(Evaluation.objects.get(run=run))
+            decision = verdict.decided(Evaluation.objects.get(run=run))
             gate = {"passed": decision.passed, "reasons": decision.reasons}
             result = {"run": run.pk, "policy": policy.name, **run.result, "gate": gate}
         self.finish_run(run, result)

@@ -1,0 +1,93 @@
+"""A policy put before the gate by itself, outside of a cycle: one that a person made, or one evaluated long ago."""
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts import audit
+from accounts.models import User
+from accounts.roles import Role
+from chat import policies
+from chat.models import Policy
+from rlhf import cycle, leases, promotion
+from rlhf.errors import CannotPromote, CannotPutBeforeGate, NotAnAdmin, SnapshotErased
+from rlhf.models import Decision, Run
+from rlhf.tasks import enqueue
+
+
+def put_before_gate(policy: Policy, *, actor: User) -> Run:
+    """Its evaluation beside the live policy, handed to the worker; one that is under way already is enough.
+
+    Raises NotAnAdmin, CannotPutBeforeGate, SnapshotErased.
+    """
+    if not actor.has_role(Role.ADMIN):
+        raise NotAnAdmin(actor.username)
+    check(policy)
+    judge = reward_model_over(policy)
+    config = {"seed": 0, "judge": judge_beside(judge, policy)}
+    with transaction.atomic():
+        live = promotion.lock_and_get_live()
+        if live is None or live.pk == policy.pk:
+            raise CannotPutBeforeGate(policy.name, _("it is live already"))
+        under_way = Run.objects.filter(kind=Run.Kind.EVALUATION, policy=policy, state__in=Run.LIVE).first()
+        if under_way is not None:
+            return under_way
+        run = Run.objects.create(
+            kind=Run.Kind.EVALUATION,
+            config=config,
+            snapshot=judge.snapshot,
+            reward_model=judge,
+            policy=policy,
+            base_policy=live,
+            started_by=actor,
+            lease_until=leases.later(leases.NUDGE_AFTER),
+        )
+        audit.record(actor, "run.start", run, after={"policy": policy.name, "base_policy": live.name})
+        enqueue(run.pk)
+    return run
+
+
+def check(policy: Policy) -> None:
+    if policies.live().is_scripted or policy.is_scripted:
+        raise CannotPutBeforeGate(policy.name, _("a scripted policy has no weights"))
+    try:
+        promotion.check_directory(policy)
+    except CannotPromote as error:
+        raise CannotPutBeforeGate(policy.name, "; ".join(error.reasons)) from error
+
+
+def reward_model_over(policy: Policy) -> Run:
+    """What it was tuned against, else the newest over the policy that it was made from."""
+    done = Run.objects.filter(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED).exclude(stage=cycle.JUDGE)
+    made = Run.objects.filter(kind=Run.Kind.POLICY, policy=policy).exclude(reward_model=None).first()
+    own = made.reward_model_id if made is not None else None
+    runs = done.filter(base_policy=policy.base) if own is None else done.filter(pk=own)
+    found = next((run for run in runs[:20] if (run.path / "reward_model").is_dir()), None)
+    if found is None or found.snapshot is None:
+        start = policy.base.name if policy.base else policy.name
+        raise CannotPutBeforeGate(
+            policy.name, f"there is no reward model over {start}; a cycle of training makes one"
+        )
+    if found.snapshot.erased_at is not None:
+        raise SnapshotErased(found.snapshot.pk)
+    return found
+
+
+def judge_beside(reward_model: Run, policy: Policy) -> dict[str, object]:
+    """As in a cycle: the hidden preference where one alone judged, else the reward model of held-out judgements."""
+    assert reward_model.snapshot is not None
+    judge = cycle.judge_of(reward_model.snapshot)
+    if judge["kind"] == "gold":
+        return judge
+    runs = Run.objects.filter(stage=cycle.JUDGE, state=Run.State.SUCCEEDED, snapshot=reward_model.snapshot)
+    known = runs.first()
+    if known is None:
+        raise CannotPutBeforeGate(policy.name, _("its judge was not trained yet; a cycle of training does that"))
+    return cycle.with_run(judge, known)
+
+
+def passed_decision(policy: Policy) -> Decision | None:
+    """By which it may go live now: the newest decision let it pass, and what it was compared with is still live."""
+    newest = Decision.objects.filter(evaluation__policy=policy).select_related("evaluation").order_by("-pk").first()
+    if newest is None or not newest.passed or policy.is_live or policy.retired_at is not None:
+        return None
+    return newest if Policy.objects.filter(pk=newest.evaluation.baseline_id, is_live=True).exists() else None
