@@ -94,6 +94,18 @@ def test_a_key_decides_and_the_names_are_told(chatter):
     expect(page.locator("article.assistant [data-pager]")).to_contain_text("2")
 
 
+def test_two_replies_of_one_policy_are_told_as_that(chatter, site):
+    trial = "from chat.models import Policy; Policy.objects.filter(name='heron-2').update(is_on_trial={})"
+    site.manage("shell", "-c", trial.format(False))
+    try:
+        ask(chatter.page)
+        both_are(chatter.page, "complete")
+        chatter.page.click("[data-choice=tie]")
+        expect(decided(chatter.page)).to_contain_text("Both were scripted · v1: the same model, with other draws.")
+    finally:
+        site.manage("shell", "-c", trial.format(True))
+
+
 def test_a_digit_that_is_written_decides_nothing(chatter):
     page = chatter.page
     ask(page)

@@ -77,7 +77,9 @@ export function keepPairs(log, words, { say, announce, csrf, sync }) {
   const nameOf = ({ policy }) => (policy ? `${policy.name} · v${policy.version}` : "…");
 
   function verdictOf({ choice, discounted, left, right }) {
-    const both = words.pairNames.replace("{left}", nameOf(left)).replace("{right}", nameOf(right));
+    const [one, other] = [nameOf(left), nameOf(right)];
+    const both =
+      one === other ? words.pairSame.replace("{name}", one) : words.pairNames.replace("{left}", one).replace("{right}", other);
     const chosen = { left: words.choseLeft, right: words.choseRight, tie: words.choseTie, both_bad: words.choseBad };
     return [chosen[choice] ?? words.choseNone, both, discounted ? words.notCounted : ""].filter(Boolean).join(" ");
   }
