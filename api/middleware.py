@@ -54,9 +54,9 @@ class ApiMiddleware(EitherWay):
             return None
         try:
             key = key_in(request)
+            keys.note_use(key)  # whether it opens anything or not: its owner wonders who tries it
             keys.check_rate(key)
             check_reach(request, key, scope)
-            keys.note_use(key)
         except keys.KeyRateLimited as error:
             return answer(too_many_requests(error))
         except ApiError as error:

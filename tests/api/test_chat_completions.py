@@ -258,6 +258,9 @@ async def test_a_key_is_needed_and_it_has_to_reach_that_far(program, alice, answ
     assert response.status_code == 429
     assert response.json()["error"]["type"] == "requests"
     assert 1 <= int(response["Retry-After"]) <= 60
+    for refused in (narrow, limited):
+        await refused.key.arefresh_from_db()
+        assert refused.key.last_used_at is not None, "its owner is told that somebody tries it"
 
 
 async def test_a_session_opens_nothing(alice, client):
