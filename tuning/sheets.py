@@ -44,10 +44,13 @@ def rows(path: Path) -> Iterator[tuple[int, Any]]:
     if problem is not None:
         yield 1, problem
         return
-    reached = 1
+    reached, is_empty = 1, True
     try:
         for reached, row in named_rows(cells_of(path)):
+            is_empty = False
             yield reached, row
+        if is_empty:
+            yield 1, Problem(1, "empty_sheet", _("the first sheet holds no example, and no other is read"))
     except BROKEN:
         yield reached, Problem(reached, "not_a_table", _("not an Excel file that can be read"))
 

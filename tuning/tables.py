@@ -1,6 +1,7 @@
 """Rows of a table as objects, by the names in its first row."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime, time
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -23,9 +24,16 @@ def named_rows(rows: Iterable[tuple[int, list[Any]]]) -> Iterator[tuple[int, Any
                 yield number, Problem(number, "no_columns", text)
                 return
         elif any(cell not in (None, "") for cell in cells):
-            found = {name: "" if cell is None else str(cell) for name, cell in zip(names, cells, strict=False)}
+            found = {name: text_of(cell) for name, cell in zip(names, cells, strict=False)}
             yield number, {name: found.get(name, "") for name in wanted(names)}
 
 
 def wanted(names: list[str]) -> tuple[str, ...]:
     return next((columns for columns in (PREFERENCES, PAIRS) if set(columns) <= set(names)), ())
+
+
+def text_of(cell: Any) -> str:
+    """As a person reads it in the table: a date has no time of day."""
+    if isinstance(cell, datetime) and cell.time() == time.min:
+        return cell.date().isoformat()
+    return "" if cell is None else str(cell)

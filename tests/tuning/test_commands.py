@@ -30,6 +30,14 @@ def test_a_table_is_prepared_as_jsonl(tmp_path):
     assert next(change["code"] for change in result["changes"]) == "empty"
 
 
+def test_each_change_is_shown_as_lines_of_the_file(tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text(jsonl({"prompt": "뭐?", "completion": ""}, {"prompt": "a", "completion": "b"}))
+    call_command("prepare_data", str(tmp_path / "a.jsonl"), "--yes")
+    said = capsys.readouterr().err
+    assert '1: {"prompt": "뭐?", "completion": ""} -> taken out' in said
+    assert "None" not in said
+
+
 def test_what_is_prepared_already_stays_as_it_is(tmp_path):
     (tmp_path / "a.jsonl").write_text(jsonl(*({"prompt": f"a{n} ->", "completion": f" b{n}\n"} for n in range(3))))
     assert told("prepare_data", str(tmp_path / "a.jsonl"), "--yes")["written"] == []

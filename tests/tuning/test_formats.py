@@ -1,6 +1,7 @@
 """Files of every kind as rows, against what was written into them by other means; and what is no row, by its line."""
 
 import csv
+import datetime
 import json
 
 import pytest
@@ -54,6 +55,26 @@ def test_a_sheet(tmp_path):
     book.active.append([None, None, None])
     book.save(tmp_path / "a.xlsx")
     assert rows(tmp_path / "a.xlsx") == [(2, "prompt_completion", PAIRS[0]), (3, "prompt_completion", PAIRS[1])]
+
+
+def test_cells_say_what_a_person_reads_in_them(tmp_path):
+    book = Workbook()
+    book.active.append(["prompt", "completion"])
+    moments = (datetime.date(2026, 11, 25), datetime.datetime(2026, 11, 25, 9, 30))
+    for cell in (*moments, 42, 3.5):
+        book.active.append(["?", cell])
+    book.save(tmp_path / "a.xlsx")
+    said = [row["completion"] for _, _, row in rows(tmp_path / "a.xlsx")]
+    assert said == ["2026-11-25", "2026-11-25 09:30:00", "42", "3.5"]
+
+
+def test_who_wrote_on_another_sheet_is_told_that_the_first_is_read(tmp_path):
+    book = Workbook()
+    for cells in (["prompt", "completion"], ["a", "b"]):
+        (book["second"] if "second" in book.sheetnames else book.create_sheet("second")).append(cells)
+    book.save(tmp_path / "a.xlsx")
+    with pytest.raises(BadFile, match="the first sheet holds no example, and no other is read"):
+        survey(tmp_path / "a.xlsx", "a.xlsx")
 
 
 def test_plain_text_is_one_example_a_line_without_a_prompt(tmp_path):

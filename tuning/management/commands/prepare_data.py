@@ -1,5 +1,6 @@
 """`prepare_data`: what `openai tools fine_tunes.prepare_data` does, without that package."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from django.core.management.base import CommandError, CommandParser
 from accounts.commands import ChamsaeCommand, Exit
 from tuning import rewriting
 from tuning.errors import TuningError
+from tuning.formats import Row
 from tuning.preparing import Change, Prepared, prepare
 from tuning.survey import survey
+
+WIDTH = 200
 
 
 class Command(ChamsaeCommand):
@@ -52,12 +56,21 @@ class Command(ChamsaeCommand):
     def accepts(self, change: Change, *, yes: bool) -> bool:
         self.note(f"- {change.title} ({change.count})")
         for sample in change.samples[:2]:
-            self.note(f"    {sample.line}: {sample.before} -> {sample.after}")
+            self.note(f"    {sample.line}: {shown(sample.before)} -> {shown(sample.after)}")
         if change.code == "empty" or yes:
             return True
         if not sys.stdin.isatty():
             raise CommandError("nobody is there to ask; say --yes", returncode=Exit.USAGE)
         return input("  [Y/n] ").strip().lower() not in ("n", "no")
+
+
+def shown(row: Row | None) -> str:
+    """A line as it would stand in the file."""
+    return "taken out" if row is None else shorten(json.dumps(row, ensure_ascii=False))
+
+
+def shorten(text: str) -> str:
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 
 
 def write(prepared: Prepared, file: Path, output: Path | None) -> list[Path]:
