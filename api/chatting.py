@@ -11,6 +11,7 @@ from chat.engines.engine import Choice, Token
 from chat.models import Policy
 
 PREFIX = "chatcmpl"
+BROKEN = "\ufffd"
 WHOLE, CHUNK = "chat.completion", "chat.completion.chunk"
 Json = dict[str, Any]
 
@@ -72,5 +73,6 @@ def logprobs(tokens: Sequence[Token], top: int) -> Json:
 
 
 def _told(choice: Choice) -> Json:
-    spelled = list(choice.text.encode("utf-8", "surrogatepass"))
+    """A token that is a part of a character has bytes which nobody tells: only what stands for it is known."""
+    spelled = None if BROKEN in choice.text else list(choice.text.encode("utf-8", "surrogatepass"))
     return {"token": choice.text, "logprob": choice.logprob, "bytes": spelled}

@@ -5,7 +5,9 @@ import math
 
 import pytest
 
+from api.chatting import logprobs
 from api.schemas.chat import ChatRequest
+from chat.engines.engine import Choice, Token
 from chat.errors import Blocked
 from chat.guards import Guard
 from chat.models import Policy, Ticket
@@ -109,6 +111,12 @@ async def test_stop_and_length_say_why_it_ended(program, answering, script):
     )
     newer = await program.told(CHAT, model="live", messages=HI, max_tokens=1, max_completion_tokens=3)
     assert newer["choices"][0]["message"]["content"] == "one two END"
+
+
+def test_a_part_of_a_character_has_no_bytes_that_anybody_could_tell():
+    (told,) = logprobs([Token("참", -0.5, top=(Choice("\ufffd", -1.0), Choice("참", -0.5)))], top=2)["content"]
+    assert told["bytes"] == [0xEC, 0xB0, 0xB8]
+    assert [choice["bytes"] for choice in told["top_logprobs"]] == [None, [0xEC, 0xB0, 0xB8]]
 
 
 async def test_probabilities_are_told_with_bytes_and_alternatives(program, answering, script):
