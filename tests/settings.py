@@ -29,3 +29,5 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # as many 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, not memory: locks of a shared memory database ignore every timeout, which no real site would see.
     DATABASES["default"]["TEST"] = {"NAME": str(HOME / "test.sqlite3")}
+else:
+    DATABASES["default"]["ENGINE"] = "tests.postgresql"
