@@ -20,7 +20,7 @@ from rlhf.errors import LeaseLost
 from rlhf.models import Run
 
 MAX_ATTEMPTS = 3
-"""Starts of a run without a person asking for one more."""
+"""Starts of a run that get it no further, until a person asks for one more."""
 NUDGE_AFTER = timedelta(minutes=2)
 """A queued run that nobody took by then is put to the worker once more: messages get lost, rows do not."""
 
@@ -60,10 +60,11 @@ def renew(run: Run, owner: str, **fields: Any) -> bool:
     return mine.filter(state=Run.State.CANCELLING).exists()
 
 
-def put_back(run: Run, owner: str, reason: str) -> None:
-    """Gives the run up for whoever takes it next, at once."""
+def put_back(run: Run, owner: str, reason: str, *, got_on: bool = False) -> None:
+    """Gives the run up for whoever takes it next, at once; if it got on, its starts are counted anew."""
+    counted = {"attempt": 0} if got_on else {}
     Run.objects.filter(pk=run.pk, owner=owner).update(
-        state=Run.State.QUEUED, owner="", lease_until=None, pid=None, error=reason
+        state=Run.State.QUEUED, owner="", lease_until=None, pid=None, error=reason, **counted
     )
 
 

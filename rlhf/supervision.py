@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from django.db.models import Max
+
 from chat.errors import BadPolicy
 from rlhf import leases, stages
 from rlhf.child import CHECKPOINTED, Child, end_leftover, free_threads
@@ -81,6 +83,9 @@ class Watch:
         self._stopped_at: float | None = None
         self._beat_at = 0.0
         self._sign_of_life = (0, time.monotonic())
+        self._furthest = run.metrics.aggregate(step=Max("step"))["step"] or 0
+        self.got_on = False
+        """Further than any start before: such a start is not counted among those that came to nothing."""
 
     def until_it_ends(self) -> None:
         while self.child.poll() is None:
@@ -95,6 +100,7 @@ class Watch:
         if not metrics:
             return
         keep(self.run, metrics)
+        self.got_on = self.got_on or metrics[-1]["step"] > self._furthest
         self.run.progress = progress(self.run, metrics[-1])
         self.supervisor.on_progress(self.run)
 
@@ -102,7 +108,8 @@ class Watch:
         if time.monotonic() < self._beat_at:
             return
         self._beat_at = time.monotonic() + HEARTBEAT_S
-        asked = leases.renew(self.run, self.supervisor.owner, progress=self.run.progress)
+        first = {"attempt": 1} if self.got_on else {}
+        asked = leases.renew(self.run, self.supervisor.owner, progress=self.run.progress, **first)
         self.cancelled = self.cancelled or asked
         orphaned = self.supervisor.is_orphan()
         if (self.cancelled or orphaned) and self._stopped_at is None:
@@ -158,7 +165,7 @@ def settle_failure(run: Run, owner: str, watch: Watch, error: ChildFailed) -> No
         leases.end(run, owner, Run.State.FAILED, error=f"no sign of life for {SILENCE_S:.0f} s")
     elif error.exit_code == CHECKPOINTED or error.exit_code < 0:
         log.warning("run %s ended early, attempt %s: %s", run.pk, run.attempt, error.reason)
-        leases.put_back(run, owner, error.reason)
+        leases.put_back(run, owner, error.reason, got_on=watch.got_on)
         if watch.supervisor.is_orphan():
             raise LeaseLost(run.pk)  # the next worker's turn, not this one's
     else:

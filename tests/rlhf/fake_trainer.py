@@ -1,6 +1,6 @@
 """A training process that trains nothing but keeps the protocol of a run directory, and misbehaves on request.
 
-`hyperparameters`: steps, seconds_a_step, behaviour (ok, fail, crash, deaf, mute, silent_success), spoil (nan, torn),
+`hyperparameters`: steps, seconds_a_step, behaviour (ok, fail, crash, stuck, deaf, mute, silent_success), spoil (nan, torn),
 report (changes to the evaluation's numbers).
 """
 
@@ -32,8 +32,9 @@ def main(stage, run_dir):
         time.sleep(wanted["seconds_a_step"])
         if behaviour != "mute":
             report(run_dir, step, wanted["steps"], wanted["seconds_a_step"])
-        checkpoint.write_text(str(step))
-        if behaviour == "crash":
+        if behaviour != "stuck":
+            checkpoint.write_text(str(step))
+        if behaviour in ("crash", "stuck"):
             os.kill(os.getpid(), signal.SIGKILL)
         if behaviour == "fail":
             (run_dir / "error.json").write_text(json.dumps({"code": "kl_blow_up", "message": "KL 31 nats"}))

@@ -136,11 +136,32 @@ def test_a_child_without_a_result_has_failed(stage):
 
 
 def test_a_killed_child_is_started_again_from_its_checkpoint(stage):
-    behave(stage, behaviour="crash", steps=3)  # kills itself after each step; the checkpoint says how far it came
+    """However often, as long as each start gets it further: a machine that is switched off every evening."""
+    behave(stage, behaviour="crash", steps=5)  # kills itself after each step; the checkpoint says how far it came
     run = Supervisor().run_stage(stage.pk)
-    assert [step for _, step in starts(run)] == [0, 1, 2]
+    assert [step for _, step in starts(run)] == [0, 1, 2, 3, 4, 5]
+    assert run.state == Run.State.SUCCEEDED
+
+
+def test_a_child_that_gets_no_further_is_given_up(stage):
+    behave(stage, behaviour="stuck", steps=3)
+    run = Supervisor().run_stage(stage.pk)
+    assert [step for _, step in starts(run)] == [0, 0, 0, 0]  # the first got it to step 1
     assert run.state == Run.State.FAILED
     assert run.error.startswith("given up after 3 starts; the last: killed by SIGKILL")
+
+
+def test_a_start_that_got_on_is_not_counted_when_its_supervisor_dies(stage, worker):
+    behave(stage, steps=400, seconds_a_step=0.05)
+    for _ in range(leases.MAX_ATTEMPTS + 1):
+        first = worker(stage)
+        before = stage.metrics.count()
+        wait_for(lambda before=before: stage.metrics.count() > before + 3)
+        wait_for(lambda: Run.objects.get(pk=stage.pk).attempt == 1)
+        first.kill()
+        first.wait()
+        wait_for(lambda: leases.take_over_silent() and Run.objects.get(pk=stage.pk).state == Run.State.QUEUED)
+    assert leases.cancel(Run.objects.get(pk=stage.pk))
 
 
 def test_a_run_that_is_killed_once_ends_well(stage):
