@@ -186,7 +186,7 @@ async def _read(engine: Engine, task: _Task, question: Question, place: Place) -
         await guards.in_time(database_sync_to_async(guards.check_reply, thread_sensitive=False)(text, conversation))
 
     answers = [Held(check) for _ in range(question.n)]
-    spellings = [Spelling(room_of(task.policy)[1], list(task.prompt.ids or ())) for _ in range(question.n)]
+    spellings = _spellings(task, question.n)
     place.used = Used(task.prompt.tokens)
     try:
         async with aclosing(_stream(engine, task, question.n)) as pieces:
@@ -198,7 +198,8 @@ async def _read(engine: Engine, task: _Task, question: Question, place: Place) -
                 answer = answers[piece.index]
                 for ready in await answer.take(piece):
                     place.used = Used(task.prompt.tokens, sum(one.pieces for one in answers))
-                    told = spellings[piece.index].take(answer.give(ready))
+                    given = answer.give(ready)
+                    told = spellings[piece.index].take(given) if spellings else given
                     yield _counted(told, answer, task)
                 if all(one.finish_reason for one in answers):
                     break
@@ -208,6 +209,14 @@ async def _read(engine: Engine, task: _Task, question: Question, place: Place) -
         raise
     finally:
         place.used = Used(task.prompt.tokens, sum(_tokens(answer, task) for answer in answers))
+
+
+def _spellings(task: _Task, n: int) -> list[Spelling]:
+    """One for each completion whose tokens are told; none where nobody asked for them."""
+    if task.parameters.top_logprobs is None:
+        return []
+    renderer = room_of(task.policy)[1]
+    return [Spelling(renderer, list(task.prompt.ids or ())) for _ in range(n)]
 
 
 def _stream(engine: Engine, task: _Task, n: int) -> AsyncGenerator[Piece, None]:
