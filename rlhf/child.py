@@ -4,6 +4,7 @@ import fcntl
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -16,6 +17,8 @@ from django.conf import settings
 
 from rlhf.errors import ChildFailed, TrainerStillAlive
 
+CHECKPOINT = "checkpoint"
+"""Where in its directory a run keeps what it goes on from (rlhf.training.run)."""
 CHECKPOINTED = 75
 """Exit code of a child that was asked to stop and wrote a checkpoint."""
 SECRETS = ("CHAMSAE_SECRET_KEY", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
@@ -61,6 +64,10 @@ class Child:
     def stop(self) -> None:
         """Asks for a checkpoint and an end."""
         self._signal(signal.SIGTERM)
+
+    def remove_checkpoint(self) -> None:
+        """Of a process that is done: nobody goes on from there any more."""
+        shutil.rmtree(self.directory / CHECKPOINT, ignore_errors=True)
 
     def kill(self) -> None:
         self._signal(signal.SIGKILL)

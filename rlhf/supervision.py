@@ -150,6 +150,7 @@ def settle(run: Run, child: Child, owner: str, watch: Watch) -> None:
         result = child.result()
         made = stages.collect(run, result)  # may be done twice; so it is outside of the row's last change
         leases.end(run, owner, Run.State.SUCCEEDED, **{"result": result, "error": "", **made})
+        child.remove_checkpoint()
     except ChildFailed as error:
         settle_failure(run, owner, watch, error)
     except (BadPolicy, stages.BadResult) as error:

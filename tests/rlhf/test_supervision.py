@@ -141,6 +141,7 @@ def test_a_killed_child_is_started_again_from_its_checkpoint(stage):
     run = Supervisor().run_stage(stage.pk)
     assert [step for _, step in starts(run)] == [0, 1, 2, 3, 4, 5]
     assert run.state == Run.State.SUCCEEDED
+    assert not (run.path / "checkpoint").exists(), "nobody goes on from there any more"
 
 
 def test_a_child_that_gets_no_further_is_given_up(stage):
