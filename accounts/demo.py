@@ -35,6 +35,8 @@ ACCOUNTS = (
 class DemoRefused(ImproperlyConfigured):
     """Accounts with a published password were asked for on a site that is not a demo."""
 
+    code = "demo_refused"
+
     def __init__(self) -> None:
         super().__init__("Demo accounts have a published password: they are made only with CHAMSAE_DEBUG=1.")
 

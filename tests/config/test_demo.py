@@ -200,6 +200,8 @@ def test_seeding_again_is_nothing_to_do(settings):
 @pytest.mark.django_db
 def test_a_site_that_is_no_demo_gets_no_demo_accounts(settings):
     settings.DEBUG = False
+    said = StringIO()
     with pytest.raises(CommandError) as error:
-        call_command("seed_demo", stdout=StringIO())
+        call_command("seed_demo", "--json", stdout=said)
     assert error.value.returncode == 1
+    assert json.loads(said.getvalue())["error"]["code"] == "demo_refused"
