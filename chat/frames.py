@@ -95,7 +95,8 @@ def of(news: News) -> dict[str, Any]:
     policy = {"name": news.policy[0], "version": news.policy[1]} if news.policy else None
     frame: dict[str, Any] = {"reply": news.reply, "state": news.state, "policy": policy}
     if isinstance(news, EndNews):
-        return {"type": "reply.done", **frame, "html": news.html, "text": news.text, "seq": news.seq}
+        whole = {"html": news.html, "text": news.text, "seq": news.seq, "finish_reason": news.finish_reason}
+        return {"type": "reply.done", **frame, **whole}
     kind = OF_A_REPLY.get(news.error)
     return {
         "type": "reply.state",

@@ -60,6 +60,8 @@ class EndNews:
     seq: int
     text: str
     html: str
+    finish_reason: str = ""
+    """`length` where it was cut off; else `stop`, or nothing."""
 
 
 News = StateNews | ChunkNews | EndNews
@@ -242,4 +244,4 @@ def _policy(row: Reply) -> tuple[str, int] | None:
 def end_of(row: Reply) -> EndNews:
     """The whole of an ended reply; nothing of one that moderators hid."""
     text = "" if row.message.hidden_at else row.message.text
-    return EndNews(row.pk, row.state, _policy(row), row.last_seq, text, markdown.render(text))
+    return EndNews(row.pk, row.state, _policy(row), row.last_seq, text, markdown.render(text), row.finish_reason)

@@ -99,7 +99,6 @@ def test_a_reply_that_was_cut_off_says_so_and_goes_on_as_another_version(chatter
     ask(page, "A short one.")
     expect(goes_on).to_be_hidden()
     ask(page, " ".join(f"w{number}" for number in range(2 * LENGTH)))
-    page.reload()
     expect(page.locator(LAST_REPLY).locator("[data-state-words]")).to_have_text(
         "It reached the greatest length of a reply."
     )
