@@ -64,9 +64,8 @@ def reward_model_over(policy: Policy) -> Run:
     found = next((run for run in runs[:20] if (run.path / "reward_model").is_dir()), None)
     if found is None or found.snapshot is None:
         start = policy.base.name if policy.base else policy.name
-        raise CannotPutBeforeGate(
-            policy.name, f"there is no reward model over {start}; a cycle of training makes one"
-        )
+        reason = _("there is no reward model over %(start)s; a cycle of training makes one") % {"start": start}
+        raise CannotPutBeforeGate(policy.name, reason)
     if found.snapshot.erased_at is not None:
         raise SnapshotErased(found.snapshot.pk)
     return found
