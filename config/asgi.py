@@ -14,11 +14,6 @@ from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
 
 from chat.routing import websocket_urlpatterns
-from config.close_frames import say_why
-from config.forms_unread import leave_forms_unread
-
-say_why()
-leave_forms_unread()
 
 routes = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # the stubs know no plain URLPattern
 

@@ -146,7 +146,7 @@ def test_a_page_goes_on_when_the_web_process_comes_back(chatter, site):
     page = chatter.page
     write(page, "Tell me all, slowly.")
     wait_for_words(page, 4)
-    os.kill(process_of(site, "daphne").pid, signal.SIGKILL)
+    os.kill(process_of(site, "uvicorn").pid, signal.SIGKILL)
     expect(page.locator("#connection")).to_be_visible()
     expect(page.locator("#connection")).to_be_hidden(timeout=60_000)
     expect(page.locator(LAST_REPLY)).to_have_attribute("data-state", "complete", timeout=60_000)

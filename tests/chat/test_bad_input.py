@@ -93,17 +93,6 @@ async def test_a_frame_beyond_64_kib_closes_the_socket(conversation, alice):
         assert await socket.close_code() == 1009
 
 
-def test_daphne_closes_with_a_reason():
-    """A frame too big or not UTF-8 never reaches the consumer."""
-    from daphne.ws_protocol import WebSocketFactory
-
-    import config.asgi  # noqa: F401  sets it
-
-    factory = WebSocketFactory(None)
-    factory.setProtocolOptions(maxFramePayloadSize=65_536)
-    assert factory.failByDrop is False
-
-
 async def test_a_flood_is_told_and_closed(conversation, alice):
     async with opened(conversation, alice) as socket:
         for _ in range(consumers.FRAMES + 1):

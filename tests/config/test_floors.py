@@ -6,7 +6,7 @@ from config.floors import Floor, floors, numbers, project
 
 SAFE = {
     "django": "5.2",  # the long-term release that Python 3.11 has
-    "daphne": "4.2.2",  # CVE-2026-44545: unbounded frames; CVE-2026-44546: header smuggling
+    "uvicorn": "0.54",  # keeps no more than one unread message of a socket
     "celery": "5.7",  # a worker that is deaf after Redis was restarted
     "torch": "2.10",  # CVE-2026-24747: weights_only bypassed
     "transformers": "5.20",  # sanitize_control_tokens; CVE-2026-5241 up to 5.2

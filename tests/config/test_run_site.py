@@ -46,7 +46,7 @@ def web_of(marker):
     found = []
     for process in reaper.marked(marker):
         with contextlib.suppress(psutil.Error):
-            if "daphne" in process.cmdline():
+            if "uvicorn" in process.cmdline():
                 found.append(process)
     return found
 

@@ -7,6 +7,7 @@ import stat
 import sys
 from typing import Any
 
+import uvloop
 from django.core.management import CommandParser
 
 from accounts.commands import ChamsaeCommand
@@ -27,7 +28,8 @@ class Command(ChamsaeCommand):
         pass  # it has no result to print
 
     def handle(self, *args: Any, **options: Any) -> None:
-        asyncio.run(talk_until_told())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(talk_until_told())
 
 
 async def talk_until_told() -> None:
