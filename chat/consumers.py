@@ -18,7 +18,7 @@ from accounts.models import User
 from chat import access, frames, replies
 from chat.errors import ChatError, ConversationGone, Flood, SignedOut, UnknownEvent, UnknownReply
 from chat.models import Conversation, Reply
-from chat.tail import EndNews, News, Watch, tail
+from chat.tail import ChunkNews, EndNews, News, Watch, tail
 from chat.turns import open_path, regenerate, take_turn
 
 MAX_FRAME_BYTES = 65_536
@@ -66,7 +66,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.language = access.language_of(self.scope)
         self.watches: dict[int, Watch] = {}
         self.arrivals: deque[float] = deque()
-        self.news: asyncio.Queue[News] = asyncio.Queue()
+        self.news: deque[News] = deque()
+        self.has_news = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
         self.user_id = await self._enter()
         if self.user_id is None:
@@ -152,14 +153,28 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._show(event["frame"])
 
     async def _relay(self) -> None:
-        """From the tail to this socket alone: a slow one keeps nobody else waiting."""
+        """From the tail to this socket alone: a slow one keeps nobody else waiting, and gets fewer, longer frames."""
         while True:
-            news = await self.news.get()
-            if isinstance(news, EndNews):
-                self.watches.pop(news.reply, None)
-            with translation.override(self.language):
-                frame = frames.of(news)
-            await self._send(frame)
+            await self.has_news.wait()
+            self.has_news.clear()
+            while self.news:
+                await self._send(self._next_frame())
+
+    def _hear(self, news: News) -> None:
+        self.news.append(news)
+        self.has_news.set()
+
+    def _next_frame(self) -> dict[str, Any]:
+        news = self.news.popleft()
+        if isinstance(news, ChunkNews):  # no word in it to be translated
+            while self.news and isinstance(after := self.news[0], ChunkNews) and after.reply == news.reply:
+                news = news.joined(after)
+                self.news.popleft()
+            return frames.of(news)
+        if isinstance(news, EndNews):
+            self.watches.pop(news.reply, None)
+        with translation.override(self.language):
+            return frames.of(news)
 
     # --- the rest ---------------------------------------------------------------------------------------------
 
@@ -183,7 +198,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """A second wish for the same reply replaces the first: nothing is told twice."""
         if former := self.watches.get(reply):
             tail().forget(former)
-        self.watches[reply] = tail().watch(reply, after_seq, self.news.put_nowait)
+        self.watches[reply] = tail().watch(reply, after_seq, self._hear)
 
     def _count_frame(self) -> None:
         now = time.monotonic()

@@ -91,7 +91,7 @@ def error(problem: ChatError, key: object = None) -> dict[str, Any]:
 def of(news: News) -> dict[str, Any]:
     """The frame that tells the page, in the language that is active."""
     if isinstance(news, ChunkNews):
-        return {"type": "reply.chunk", "reply": news.reply, "seq": news.seq, "text": news.text}
+        return {"type": "reply.chunk", "reply": news.reply, "first": news.first, "seq": news.seq, "text": news.text}
     policy = {"name": news.policy[0], "version": news.policy[1]} if news.policy else None
     frame: dict[str, Any] = {"reply": news.reply, "state": news.state, "policy": policy}
     if isinstance(news, EndNews):

@@ -33,6 +33,8 @@ WATCH = "chat.guards"
 LIMIT_S = 10.0
 """A guard that takes longer over a reply has failed."""
 SENTENCE_END = re.compile(r"""[.!?…][)\]"'”’»*_`]*\s|[。！？]|\n""")
+LONGEST_END = 12
+"""Characters that a mark at the end of a sentence is looked for back, with the quotes and brackets after it."""
 LONGEST_UNCHECKED = 400
 """Characters after which a text without an end of a sentence is checked all the same."""
 
@@ -95,12 +97,13 @@ def lazy_name_of(key: str) -> Text:
     return next((name for name in names if name is not None), key)
 
 
-def checkable(text: str, checked: int) -> int:
+def checkable(text: str, checked: int, searched: int = 0) -> int:
     """How much of a reply that is still being written is ready to be checked: up to the end of its last sentence.
 
-    `checked` is how much was, and comes back while there is nothing new.
+    `checked` is how much was, and comes back while there is nothing new. `searched`: how much of the text an earlier
+    call had before it, and found no end in beyond `checked`.
     """
-    ends = [found.end() for found in SENTENCE_END.finditer(text, checked)]
+    ends = [found.end() for found in SENTENCE_END.finditer(text, max(checked, searched - LONGEST_END))]
     if ends:
         return ends[-1]
     if len(text) - checked < LONGEST_UNCHECKED:

@@ -252,7 +252,11 @@ class Reply(models.Model):
 class Chunk(models.Model):
     """A piece of a reply's text. A reply's sequence numbers are 1, 2, 3, ... without a gap."""
 
-    reply = models.ForeignKey(Reply, on_delete=models.CASCADE, related_name="chunks")
+    reply = models.ForeignKey(
+        Reply, on_delete=models.CASCADE, related_name="chunks", db_index=False, db_constraint=False
+    )
+    """Found by the index of the constraint below. The database need not look for each of thousands of chunks a
+    second whether its reply is there: who writes them has locked it (chat.replies.write), and fsck asks."""
     seq = models.PositiveIntegerField()
     text = models.TextField()
 

@@ -11,6 +11,7 @@ import weakref
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from django.db.models import Max
 from django.db.utils import InterfaceError, OperationalError
@@ -45,11 +46,18 @@ class StateNews:
     blocked_by_name: Text = field(default="", compare=False)
 
 
-@dataclass(frozen=True)
-class ChunkNews:
+class ChunkNews(NamedTuple):
+    """One chunk, or several in a row that were found together."""
+
     reply: int
+    first: int
+    """Number of the first chunk in it."""
     seq: int
+    """Number of the last."""
     text: str
+
+    def joined(self, follower: "ChunkNews") -> "ChunkNews":
+        return ChunkNews(self.reply, self.first, follower.seq, self.text + follower.text)
 
 
 @dataclass(frozen=True)
@@ -145,7 +153,8 @@ class Tail:
             if watch.is_new:
                 behind[watch.reply] = min(watch.seq, behind.get(watch.reply, watch.seq))
         asked = self._to_ask(watches)
-        found = await database(look, {watch.reply for watch in watches}, asked, behind, cursor)
+        named = {watch.reply for watch in watches if watch.said and watch.said.policy}
+        found = await database(look, {watch.reply for watch in watches}, asked, behind, cursor, named)
         gaps: dict[int, int] = {}
         for watch in watches:
             watch.is_new = False
@@ -169,6 +178,7 @@ class Tail:
 
     def _tell(self, watch: Watch, found: _Look, was_asked: bool) -> bool:
         """False if a chunk is missing before the newest."""
+        is_whole = True
         state = found.states.get(watch.reply) if was_asked else watch.said
         if state is None:  # the reply was deleted with its conversation
             self.forget(watch)
@@ -176,12 +186,18 @@ class Tail:
         if state != watch.said:
             watch.said = state
             watch.tell(state)
+        news = None
         for chunk in found.chunks.get(watch.reply, ()):
             if chunk.seq > watch.seq + 1 and watch.reply not in found.ended:
-                return False
+                is_whole = False
+                break
             if chunk.seq == watch.seq + 1:
                 watch.seq = chunk.seq
-                watch.tell(chunk)
+                news = news.joined(chunk) if news else chunk
+        if news:
+            watch.tell(news)
+        if not is_whole:
+            return False
         if end := found.ended.get(watch.reply):
             self.forget(watch)
             watch.tell(end)
@@ -200,12 +216,18 @@ STATE_FIELDS = ("pk", "state", "error", "trimmed", "blocked_by", "policy__label"
 """Read of every reply at every look; plain values, for a row of the model costs five times as much."""
 
 
-def look(ids: set[int], asked: Collection[int], behind: dict[int, int], cursor: int) -> _Look:
+def look(
+    ids: set[int], asked: Collection[int], behind: dict[int, int], cursor: int, named: Collection[int] = ()
+) -> _Look:
     """States of the replies that are asked for, the chunks of all after the cursor, and for those `behind` every
-    chunk after the number."""
+    chunk after the number.
+
+    `named`: replies whose writer was told already: those are, or were, no side of an undecided pair.
+    """
     # States first: what had ended by then has all its chunks in the table.
     rows = list(Reply.objects.filter(pk__in=asked).values_list(*STATE_FIELDS)) if asked else []
-    blind = pairs.blind(asked) if asked else set()  # who wrote those is told when the pair is revealed
+    unnamed = [row[0] for row in rows if row[0] not in named]
+    blind = pairs.blind(unnamed) if unnamed else set()  # who wrote those is told when the pair is revealed
     queued = [pk for pk, state, *_rest in rows if state == Reply.State.QUEUED]
     waiting = waits(queued) if queued else {}
     states = {}
@@ -218,13 +240,13 @@ def look(ids: set[int], asked: Collection[int], behind: dict[int, int], cursor: 
         cursor = Chunk.objects.aggregate(newest=Max("pk"))["newest"] or 0
     for reply, seq in behind.items():
         missed = Chunk.objects.filter(reply_id=reply, seq__gt=seq).order_by("seq")
-        chunks[reply] += [ChunkNews(reply, chunk.seq, chunk.text) for chunk in missed]
+        chunks[reply] += [ChunkNews(reply, chunk.seq, chunk.seq, chunk.text) for chunk in missed]
     # Of every reply: to ask for hundreds of numbers costs more than the few rows of others that it would leave out.
     newer = Chunk.objects.filter(pk__gt=cursor).order_by("pk")
     for pk, reply, seq, text in newer.values_list("pk", "reply_id", "seq", "text"):
         cursor = pk
         if reply in ids:
-            chunks[reply].append(ChunkNews(reply, seq, text))
+            chunks[reply].append(ChunkNews(reply, seq, seq, text))
     return _Look(states=states, chunks=chunks, ended=_ended(states, blind), cursor=cursor)
 
 

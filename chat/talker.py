@@ -75,7 +75,7 @@ class Active:
             self.first_token_at = self.first_token_at or timezone.now()
             self.pieces += 1
             self.text += text
-            end = guards.checkable(self.text, self.sentence_ends[-1])
+            end = guards.checkable(self.text, self.sentence_ends[-1], len(self.text) - len(text))
             if end > self.sentence_ends[-1]:
                 self.sentence_ends.append(end)
         return self.sentence_ends[-1]

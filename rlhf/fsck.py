@@ -15,13 +15,13 @@ from pathlib import Path
 import psutil
 from django.conf import settings
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Count, F, Max, Q
+from django.db.models import Count, Exists, F, Max, OuterRef, Q
 
 from accounts import audit
 from accounts.models import AuditEntry
 from chat import policies
 from chat.errors import OF_A_REPLY, BadPolicy
-from chat.models import Conversation, Message, Pair, Policy, Reply, Ticket
+from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply, Ticket
 from feedback.models import Comparison, Ranking, RankingTask
 from metering.models import Usage
 from rlhf import leases, snapshots
@@ -75,6 +75,8 @@ def replies_end() -> Iterator[str]:
 
 
 def text_is_its_chunks() -> Iterator[str]:
+    for chunk in Chunk.objects.filter(~Exists(Reply.objects.filter(pk=OuterRef("reply_id")))).order_by("pk"):
+        yield f"chunk {chunk.pk} is left of reply {chunk.reply_id}, which is gone"
     counted = Reply.objects.annotate(chunk_count=Count("chunks"), newest=Max("chunks__seq"))
     for reply in counted.exclude(state__in=Reply.LIVE).select_related("message").iterator(chunk_size=500):
         if reply.chunk_count != (reply.newest or 0) or reply.last_seq != (reply.newest or 0):

@@ -63,14 +63,16 @@ class Reader:
 
     reply: int
     texts: list[str] = field(default_factory=list)
+    seq: int = 0
     done: EndNews | None = None
     watch: Watch | None = None
 
     def hear(self, news):
         assert self.done is None, "something after the end"
         if isinstance(news, ChunkNews):
-            assert news.seq == len(self.texts) + 1, "a gap or a repeat"
+            assert news.first == self.seq + 1, "a gap or a repeat"
             self.texts.append(news.text)
+            self.seq = news.seq
         elif isinstance(news, EndNews):
             self.done = news
         else:
@@ -140,7 +142,7 @@ class LifeOfReplies(RuleBasedStateMachine):
         """A socket opens, or opens again, with what its page has."""
         reader = self.readers[number % len(self.readers)]
         if reader.done is None:
-            reader.watch = Watch(reader.reply, len(reader.texts), reader.hear)
+            reader.watch = Watch(reader.reply, reader.seq, reader.hear)
 
     @precondition(lambda self: self.readers)
     @rule(number=st.integers(0, 11))
@@ -173,7 +175,7 @@ class LifeOfReplies(RuleBasedStateMachine):
     def stop(self, number):
         """A person stops a reply at what this page has shown."""
         reader = self.readers[number % len(self.readers)]
-        if replies.stop(reader.reply, len(reader.texts)):
+        if replies.stop(reader.reply, reader.seq):
             assert Message.objects.get(reply=reader.reply).text == "".join(reader.texts)
 
     @precondition(lambda self: self.readers)

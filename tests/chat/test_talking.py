@@ -17,6 +17,12 @@ def text_of(frames):
     return "".join(frame["text"] for frame in frames if frame["type"] == "reply.chunk")
 
 
+def numbers_in(heard):
+    """Of the chunks that frames told, one by one or several at once."""
+    frames = [frame for frame in heard if frame["type"] == "reply.chunk"]
+    return [number for frame in frames for number in range(frame["first"], frame["seq"] + 1)]
+
+
 async def test_a_message_is_answered(conversation, alice, scripted_policy, script):
     script.text = "**Hello** from the script"
     async with talking(), opened(conversation, alice) as socket:
@@ -30,7 +36,7 @@ async def test_a_message_is_answered(conversation, alice, scripted_policy, scrip
     assert text_of(heard) == done["text"] == script.text
     assert done["html"] == "<p><strong>Hello</strong> from the script</p>\n"
     assert done["policy"] == {"name": "scripted", "version": 1}
-    assert [frame["seq"] for frame in heard if frame["type"] == "reply.chunk"] == list(range(1, done["seq"] + 1))
+    assert numbers_in(heard) == list(range(1, done["seq"] + 1))
     states = [frame["state"] for frame in heard if frame["type"] == "reply.state"]
     assert states[0] in ("queued", "streaming")
     assert states[-1] == "complete"
@@ -48,19 +54,19 @@ async def test_stop_keeps_exactly_what_was_seen(conversation, alice, scripted_po
         heard = []
         while sum(frame["type"] == "reply.chunk" for frame in heard) < 4:
             heard.append(await socket.hear())
-        seen = next(frame for frame in heard if frame.get("seq") == 3)
-        reply = seen["reply"]
-        await socket.say(type="reply.stop", reply=reply, seq=3)
+        last = next(frame for frame in heard if frame.get("seq", 0) >= 3)
+        reply, seen = last["reply"], last["seq"]
+        await socket.say(type="reply.stop", reply=reply, seq=seen)
         done = (await socket.hear_until("reply.done"))[-1]
         assert done["state"] == "stopped"
-        assert done["text"] == "".join(f["text"] for f in heard if f["type"] == "reply.chunk" and f["seq"] <= 3)
+        assert done["text"] == "".join(f["text"] for f in heard if f["type"] == "reply.chunk" and f["seq"] <= seen)
         async with asyncio.timeout(1):  # the engine is free again
             while talker.active or talker.keeper.current.users:
                 await asyncio.sleep(0.01)
     row = await Reply.objects.select_related("message").aget(pk=reply)
     chunks = [chunk.text async for chunk in Chunk.objects.filter(reply=reply).order_by("seq")]
     assert row.message.text == "".join(chunks) == done["text"]
-    assert row.last_seq == len(chunks) == 3
+    assert row.last_seq == len(chunks) == seen
 
 
 async def test_a_queued_reply_says_its_place_and_can_be_stopped(conversation, alice, scripted_policy):
@@ -94,17 +100,17 @@ async def test_a_second_socket_resumes_without_a_gap(conversation, alice, script
         async with opened(conversation, alice) as first:
             await first.say(type="message.send", text="Hi", key="k1", parent=None)
             heard = []
-            while not heard or heard[-1].get("seq") != 2:
+            while not heard or heard[-1].get("seq", 0) < 2:
                 heard.append(await first.hear())
-            reply = heard[-1]["reply"]
+            reply, seen = heard[-1]["reply"], heard[-1]["seq"]
         await asyncio.sleep(0.1)  # the first is gone; the reply goes on
         async with opened(conversation, alice) as second, opened(conversation, alice) as third:
-            await second.say(type="reply.resume", reply=reply, after_seq=2)
+            await second.say(type="reply.resume", reply=reply, after_seq=seen)
             await third.say(type="reply.resume", reply=reply, after_seq=0)
             rest = await second.hear_until("reply.done")
             whole = await third.hear_until("reply.done")
     assert text_of(heard) + text_of(rest) == text_of(whole) == whole[-1]["text"]
-    assert [f["seq"] for f in rest if f["type"] == "reply.chunk"] == list(range(3, rest[-1]["seq"] + 1))
+    assert numbers_in(rest) == list(range(seen + 1, rest[-1]["seq"] + 1))
 
 
 async def test_a_second_tab_sees_the_turn_and_its_reply(conversation, alice, scripted_policy):

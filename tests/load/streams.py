@@ -1,4 +1,4 @@
-"""Many replies at once through the whole site: what talker, rows and Daphne add to a token's way to its reader.
+"""Many replies at once through the whole site: what talker, rows and web process add to a token's way to its reader.
 
 A scripted engine writes tokens at a set pace, each being the moment of its making; as many websockets read them by
 the clock of the same machine. `make bench ARGS="load --streams 200 --minutes 10"`; on PostgreSQL and Redis where
@@ -109,7 +109,7 @@ class Reader:
         while True:
             event = await asyncio.wait_for(self.chat.receive(), QUIET_S)
             if event["type"] == "reply.chunk":
-                self.take(event["seq"], event["text"])
+                self.take(event["first"], event["seq"], event["text"])
             elif event["type"] == "message.accepted":
                 self.parent = event["reply"]["message"]
             elif event["type"] == "error":
@@ -119,11 +119,12 @@ class Reader:
                 self.finish(event["state"], event["text"])
                 return
 
-    def take(self, seq: int, text: str) -> None:
+    def take(self, first: int, seq: int, text: str) -> None:
         now, stream = time.time(), self.stream
         if not self.seq:
             stream.first_s.append(now - self.asked_at)
-        stream.out_of_order += seq != self.seq + 1
+        stream.out_of_order += first != self.seq + 1
+        stream.frames += 1
         self.seq = seq
         self.text.append(text)
         for made_at in map(int, text.split()):
@@ -136,7 +137,6 @@ class Reader:
         stream = self.stream
         stream.replies += 1
         stream.tokens += self.had
-        stream.frames += self.seq
         stream.lost += self.tokens - self.had
         if state != "complete":
             stream.problem = state

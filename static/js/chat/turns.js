@@ -131,12 +131,13 @@ export class Turns extends EventTarget {
     badge.hidden = false;
   }
 
-  addChunk({ reply, seq, text }) {
+  /** The text of the chunks numbered `first` to `seq`. */
+  addChunk({ reply, first, seq, text }) {
     const turn = this.reply(reply);
     if (!turn || this.frozen.has(reply)) return;
     const seen = Number(turn.dataset.seq);
     if (seq <= seen) return;
-    if (seq > seen + 1) {
+    if (first !== seen + 1) {
       this.askForMissing(turn, seen);
       return;
     }
