@@ -111,7 +111,8 @@ REDIS_URL = env.text("REDIS_URL")
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "capacity": 1000},
+        # It asks for 5 s at a time; where the client's own patience (5 s, too) ends first, a quiet socket is closed.
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": 20.0}], "capacity": 1000},
     }
     if REDIS_URL
     else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
