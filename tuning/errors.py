@@ -190,6 +190,7 @@ class WrongState(TuningError):
 
 class StillStopping(TuningError):
     code = "still_stopping"
+    status = 409  # today's clients ask again by themselves
     retry_after_s = 5.0
 
     def __init__(self, job: str) -> None:

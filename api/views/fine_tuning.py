@@ -105,7 +105,7 @@ def retrieve(request: HttpRequest, job_id: str) -> JsonResponse:
 
 def verb(summary: str, act: Callable[[FineTune], FineTune]) -> Callable[..., JsonResponse]:
     @operation(
-        summary, tag=TAG, names=NAMES, name_examples=NAME_EXAMPLES, answer=Job, example=EXAMPLE, fails=(400, 404)
+        summary, tag=TAG, names=NAMES, name_examples=NAME_EXAMPLES, answer=Job, example=EXAMPLE, fails=(400, 404, 409)
     )
     def view(request: HttpRequest, job_id: str) -> JsonResponse:
         with told():

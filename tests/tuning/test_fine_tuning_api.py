@@ -114,6 +114,17 @@ def test_cancel_pause_and_resume(api, file, no_worker):
         assert error_of(api.client.post(f"/v1/fine_tuning/jobs/{job}/{verb}"), 400)["code"] == "invalid_state"
 
 
+def test_who_resumes_too_soon_is_told_when_to_ask_again(api, file, no_worker):
+    job = create(api, file)["id"]
+    Run.objects.update(state=Run.State.RUNNING)  # a trainer has it, and needs a moment for its checkpoint
+    assert api.client.post(f"/v1/fine_tuning/jobs/{job}/pause").json()["is_paused"] is True
+    response = api.client.post(f"/v1/fine_tuning/jobs/{job}/resume")
+    assert error_of(response, 409)["code"] == "still_stopping"
+    assert response["Retry-After"] == "5"
+    Run.objects.update(state=Run.State.CANCELLED)
+    assert api.client.post(f"/v1/fine_tuning/jobs/{job}/resume").json()["is_paused"] is False
+
+
 OTHER_GRADER = {"type": "string_check", "name": "x", "input": "a", "reference": "b", "operation": "eq"}
 
 
