@@ -130,3 +130,19 @@ def test_the_person_sees_what_is_spent(sora, boss, browser_of, use):
     assert "$2.00 of $2.00" in page
     assert page.count("used up") == 1
     assert "$77" not in page
+
+
+def test_what_is_under_way_is_kept_in_the_budget_and_told_on_its_pages(sora, boss, browser_of, use, monkeypatch):
+    Budget.objects.create(user=sora, limit=8 * DOLLAR)
+    use(sora, prompt_tokens=2)
+    kept = [4 * DOLLAR]
+    monkeypatch.setattr("tuning.reserving.held", lambda budget: kept[0])
+    budgets.check(sora.pk)
+    for page in (browser_of(sora).get("/usage/"), browser_of(boss).get("/site/budgets/")):
+        text = page.content.decode()
+        assert "$2.00 of $8.00 · $4.00 kept for fine-tunes under way" in text
+        assert 'value="75"' in text
+    kept[0] = 6 * DOLLAR
+    with pytest.raises(BudgetSpent) as refused:
+        budgets.check(sora.pk)
+    assert (refused.value.spent, refused.value.held) == (2 * DOLLAR, 6 * DOLLAR)
