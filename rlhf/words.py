@@ -18,6 +18,12 @@ REASONS: dict[str, Promise] = {
     "baseline": _("It was compared with the policy that is live now"),
     "cannot_promote": _("It could be made live"),
 }
+SIGNS = {
+    "win_rate": ">",
+    **dict.fromkeys(("stop_controlled", "too_short"), "≥"),
+    **dict.fromkeys(("violations", "kl", "too_long", "repetition", "empty", "perplexity", "surprise"), "≤"),
+}
+"""On which side of its limit the value of a reason has to lie, as `rlhf.gate` compares them."""
 CONTROLS: dict[str, Promise] = {
     "null": _("Before against itself, another seed"),
     "first_sentence": _("Before, cut after its first sentence"),

@@ -74,6 +74,12 @@ def reason_word(reason: dict[str, Any]) -> str:
 
 
 @register.filter
+def limit(reason: dict[str, Any]) -> str:
+    """What the gate asks for, as in `≤ 10`."""
+    return f"{words.SIGNS.get(reason.get('code', ''), '')} {figure(reason.get('limit'))}".strip()
+
+
+@register.filter
 def lookup(mapping: Any, key: str) -> Any:
     return mapping.get(key) if isinstance(mapping, dict) else None
 

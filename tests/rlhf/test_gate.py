@@ -1,13 +1,14 @@
 """The gate: every condition alone refuses, with its own reason and no other."""
 
 import math
+import operator
 
 import pytest
 from django.conf import settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlhf import gate
+from rlhf import gate, words
 
 GOOD = {
     "win_rate_low": 0.62,
@@ -61,6 +62,18 @@ def decide(report, live=None):
 
 def codes(decision):
     return [reason["code"] for reason in decision.reasons]
+
+
+def test_the_sign_beside_a_limit_is_the_comparison_that_the_gate_makes():
+    compare = {">": operator.gt, "≥": operator.ge, "≤": operator.le}
+    told = set()
+    for change in ({}, *(change for change, _codes in ALONE)):
+        decision = decide({**GOOD, **change})
+        for reason in decision.reasons:
+            if sign := words.SIGNS.get(reason["code"]):
+                told.add((reason["code"], decision.passed))
+                assert compare[sign](reason["value"], reason["limit"]) == decision.passed, reason
+    assert told == {(code, passed) for code in words.SIGNS for passed in (True, False)}
 
 
 def test_a_good_candidate_passes_and_says_what_was_checked():
