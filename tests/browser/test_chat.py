@@ -143,8 +143,8 @@ def test_a_line_break_is_shift_and_enter(chatter):
 def test_a_message_that_is_far_too_long_is_not_sent_and_says_why(chatter):
     page = chatter.page
     write(page, "a" * 100_000)
-    expect(page.locator("#problem")).to_contain_text("100000")
-    expect(page.locator("#problem")).to_contain_text("8000")
+    expect(page.locator("#problem")).to_contain_text("100,000")
+    expect(page.locator("#problem")).to_contain_text("8,000")
     expect(page.locator("#send")).to_be_disabled()
     expect(page.locator("article.user")).to_have_count(0)
     assert len(page.input_value("#text")) == 100_000

@@ -1,6 +1,7 @@
 // The field in which one writes: what is typed survives a reload, a send that fails gives it back.
 
 import { Enter } from "./enter.js";
+import { tooLong } from "./length.js";
 
 export class Composer {
   constructor(form, words, { send, stop }) {
@@ -27,7 +28,7 @@ export class Composer {
   }
 
   async submit(text = this.field.value) {
-    if (!text.trim() || this.tooLong(text) || this.busy) return;
+    if (!text.trim() || tooLong(text, this.words) || this.busy) return;
     this.busy = true;
     const before = this.field.value;
     this.field.value = "";
@@ -49,21 +50,17 @@ export class Composer {
     const text = this.field.value;
     if (text) localStorage.setItem(this.draftKey(), text);
     else localStorage.removeItem(this.draftKey());
-    this.sendButton.disabled = !text.trim() || this.tooLong(text);
+    this.sendButton.disabled = !text.trim() || Boolean(tooLong(text, this.words));
     this.showLength(text);
     if (!CSS.supports("field-sizing", "content")) {
       this.field.rows = Math.min(10, text.split("\n").length);
     }
   }
 
-  tooLong(text) {
-    return [...text].length > Number(this.words.maxChars);
-  }
-
   showLength(text) {
     const line = document.querySelector("#problem");
-    if (this.tooLong(text)) {
-      const words = this.words.tooLong.replace("{n}", [...text].length).replace("{max}", this.words.maxChars);
+    const words = tooLong(text, this.words);
+    if (words) {
       line.textContent = words;
       line.hidden = false;
       line.dataset.length = "";

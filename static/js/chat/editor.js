@@ -1,6 +1,7 @@
 // Editing a message where it stands: what is sent becomes another version of it, and the former one stays.
 
 import { Enter } from "./enter.js";
+import { tooLong } from "./length.js";
 
 export class Editor extends EventTarget {
   constructor(words) {
@@ -51,10 +52,6 @@ export class Editor extends EventTarget {
   }
 
   problem(text, said) {
-    const length = [...text].length;
-    if (length > Number(this.words.maxChars)) {
-      return this.words.tooLong.replace("{n}", length).replace("{max}", this.words.maxChars);
-    }
-    return text.trim() === said.trim() ? this.words.unchanged : "";
+    return tooLong(text, this.words) || (text.trim() === said.trim() ? this.words.unchanged : "");
   }
 }
