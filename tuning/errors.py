@@ -185,7 +185,7 @@ class WrongState(TuningError):
 
     def __init__(self, job: str, state: str, verb: str) -> None:
         self.job, self.state, self.verb = job, state, verb
-        super().__init__(_("Job %(job)s is %(state)s: %(verb)s is not possible.") % self.__dict__)
+        super().__init__(_("Job %(job)s is in the state %(state)s: %(verb)s is not possible.") % self.__dict__)
 
 
 class StillStopping(TuningError):
