@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from metering import scale
 
 WIDTH, HEIGHT = 320, 150
-LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 20
+LEFT, RIGHT, TOP, BOTTOM = 54, 8, 8, 20
 MOST_POINTS = 240
 ROWS = 12
 TITLES: dict[str, str | Promise] = {
