@@ -279,6 +279,8 @@ RLHF_CYCLE_AFTER = env.whole("CHAMSAE_CYCLE_AFTER", 150)
 """Rankings since the last cycle that start the next one; 0 never starts one by itself."""
 RLHF_THREADS = env.whole("CHAMSAE_TRAIN_THREADS", 0)
 """Threads of a training process; 0: cores that are free when it starts."""
+RLHF_NICENESS = min(19, env.whole("CHAMSAE_TRAIN_NICENESS", 10))
+"""Of a training process: who waits for a reply goes before it."""
 RLHF_TRAINER = [sys.executable, "-m", "rlhf.training"]
 """What a training process is started with; a stage and a run directory follow."""
 RLHF_MINIMUM_RANKINGS = env.whole("CHAMSAE_MINIMUM_RANKINGS", 20, minimum=1)

@@ -1,5 +1,6 @@
 """A training process as its parent sees it: started, read, stopped. Knows the run directory, not the database."""
 
+import contextlib
 import fcntl
 import json
 import math
@@ -53,6 +54,7 @@ class Child:
             raise TrainerStillAlive(str(directory)) from None
         finally:
             os.close(lock)
+        _let_others_go_first(self.process.pid)
 
     @property
     def pid(self) -> int:
@@ -171,6 +173,13 @@ def environment(threads: int) -> dict[str, str]:
     # Threads that wait for each other spin; on a core that others use too, that is what made two slower than one.
     counts["GOMP_SPINCOUNT"] = "1000"
     return {**kept, **counts, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def _let_others_go_first(pid: int) -> None:
+    with contextlib.suppress(OSError):  # it may have ended already
+        os.setpriority(os.PRIO_PROCESS, pid, settings.RLHF_NICENESS)
+        # Where Linux shares time between sessions first, what counts is the niceness of the child's session.
+        Path(f"/proc/{pid}/autogroup").write_text(str(settings.RLHF_NICENESS))
 
 
 def free_threads() -> int:
