@@ -238,7 +238,7 @@ def test_a_refusal_shows_its_reasons_and_an_admin_may_overrule(judged, sign_in, 
     admin, address = sign_in("admin"), reverse("evaluation", args=[Evaluation.objects.get().pk])
     page = text(admin.get(address))
     assert "refused" in page
-    assert "12.5 10" in page
+    assert "12.5 ≤ 10" in page
     force = reverse("force_policy", args=["policy-2"])
     for incomplete in ({}, {"reason": "why not"}, {"understood": "on"}):
         admin.post(force, incomplete)
