@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from rich.console import Console
 from rich.table import Table
 from websockets.exceptions import WebSocketException
@@ -41,8 +42,8 @@ owner = User.objects.get(username="chatter")
 rows = Conversation.objects.bulk_create(Conversation(owner=owner) for _ in range({count}))
 print("\\n".join(str(row.pk) for row in rows))
 """
-QUIET_S = 30.0
-"""A stream that says nothing for this long is given up."""
+PATIENCE_S = 60.0
+"""A reply that takes this much longer than its tokens do is given up."""
 LAG_EVERY_S = 0.05
 
 
@@ -89,8 +90,9 @@ class Report:
 class Reader:
     """One conversation: asks, reads the reply to its end, and asks again until the time is over."""
 
-    def __init__(self, chat: Chat, stream: Stream, tokens: int) -> None:
+    def __init__(self, chat: Chat, stream: Stream, tokens: int, pace: float) -> None:
         self.chat, self.stream, self.tokens = chat, stream, tokens
+        self.patience_s = tokens / pace + PATIENCE_S
         self.parent: int | None = None
         self.asked_at = 0.0
         self.seq = 0
@@ -103,11 +105,12 @@ class Reader:
             self.asked_at, self.seq, self.text, self.had = time.time(), 0, [], 0
             key = uuid.uuid4().hex
             await self.chat.send(type="message.send", text="Go on.", key=key, parent=self.parent)
-            await self.read()
+            async with asyncio.timeout(self.patience_s):  # not for each event: that would be a third of this script
+                await self.read()
 
     async def read(self) -> None:
         while True:
-            event = await asyncio.wait_for(self.chat.receive(), QUIET_S)
+            event = await self.chat.receive()
             if event["type"] == "reply.chunk":
                 self.take(event["first"], event["seq"], event["text"])
             elif event["type"] == "message.accepted":
@@ -144,11 +147,13 @@ class Reader:
             stream.problem = "the whole is not what the pieces make"
 
 
-async def listen(person: Person, conversation: str, stream: Stream, tokens: int, start: float, end: float) -> None:
+async def listen(
+    person: Person, conversation: str, stream: Stream, tokens: int, pace: float, start: float, end: float
+) -> None:
     await asyncio.sleep(start - time.monotonic())
     try:
         async with person.chat(conversation) as chat:
-            await Reader(chat, stream, tokens).read_until(end)
+            await Reader(chat, stream, tokens, pace).read_until(end)
     except (OSError, TimeoutError, WebSocketException) as error:
         stream.problem = repr(error)
 
@@ -161,7 +166,7 @@ async def watch_lag(lags: list[float]) -> None:
 
 
 async def listen_to_all(
-    site: Site, conversations: list[str], tokens: int, minutes: float, ramp_s: float
+    site: Site, conversations: list[str], tokens: int, pace: float, minutes: float, ramp_s: float
 ) -> tuple[list[Stream], list[float]]:
     person, lags = Person(site.url, "chatter"), list[float]()
     streams = [Stream() for _ in conversations]
@@ -171,7 +176,7 @@ async def listen_to_all(
     pause = ramp_s / len(streams)
     await asyncio.gather(
         *(
-            listen(person, conversation, stream, tokens, begin + pause * number, end)
+            listen(person, conversation, stream, tokens, pace, begin + pause * number, end)
             for number, (conversation, stream) in enumerate(zip(conversations, streams, strict=True))
         )
     )
@@ -179,10 +184,11 @@ async def listen_to_all(
     return streams, lags
 
 
-def measure(site: Site, streams: int, minutes: float, tokens: int, ramp_s: float) -> Report:
+def measure(site: Site, streams: int, minutes: float, tokens: int, pace: float, ramp_s: float) -> Report:
     conversations = shell(site, CONVERSATIONS.format(count=streams)).split()
     before = Parts.of(site)
-    heard, lags = asyncio.run(listen_to_all(site, conversations, tokens, minutes, ramp_s))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the site's own
+        heard, lags = runner.run(listen_to_all(site, conversations, tokens, pace, minutes, ramp_s))
     after = Parts.of(site)
     added = [seconds for one in heard for seconds in one.added_s]
     return Report(
@@ -250,7 +256,7 @@ def main(arguments: list[str] | None = None) -> int:
         with running_site(
             home, program=program, patience_s=180, **settings_for(options.streams, options.reply)
         ) as site:
-            report = measure(site, options.streams, options.minutes, options.reply, options.ramp)
+            report = measure(site, options.streams, options.minutes, options.reply, options.pace, options.ramp)
             tell(report, as_json=options.json)  # before the site is stopped: that may fail for reasons of its own
     finally:
         shutil.rmtree(home, ignore_errors=True)
