@@ -1,7 +1,7 @@
 """A training process that trains nothing but keeps the protocol of a run directory, and misbehaves on request.
 
-`hyperparameters`: steps, seconds_a_step, behaviour (ok, fail, crash, stuck, deaf, mute, silent_success), spoil (nan, torn),
-report (changes to the evaluation's numbers).
+`hyperparameters`: steps, seconds_a_step, behaviour (ok, fail, crash, stuck, deaf, mute, silent_success),
+spoil (nan, torn), report (changes to the evaluation's numbers).
 """
 
 import hashlib
