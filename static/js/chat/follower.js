@@ -2,6 +2,7 @@
 
 const AT_END_PX = 1;
 const NEAR_PX = 64;
+const LEAVE_PX = 2;
 
 export class Follower {
   constructor(log, jump) {
@@ -27,8 +28,13 @@ export class Follower {
     this.jump.hidden = this.follows;
   }
 
+  /** Away from the end at once: text that came between the turn of the wheel and its scrolling had the page there. */
   leave() {
-    if (this.log.scrollTop > 0) this.follows = false;
+    if (this.log.scrollTop > 0) {
+      this.follows = false;
+      this.log.scrollTop -= LEAVE_PX;
+      this.top = this.log.scrollTop;
+    }
     this.jump.hidden = this.follows;
   }
 
