@@ -153,7 +153,7 @@ def test_the_branch_of_the_newest_message_is_shown(conversation):
     first = say(conversation, "question one", "answer one")
     say(conversation, "abandoned question", "abandoned answer", parent=first)
     say(conversation, "newer question", "newer answer", parent=first)
-    text = page_of(conversation)
+    text = re.sub(r"<template data-source>.*?</template>", "", page_of(conversation))  # what a copy is made from
     shown = [words for words in re.findall(r"(question one|answer one|newer question|newer answer)", text)]
     assert shown == ["question one", "answer one", "newer question", "newer answer"]
     assert "abandoned" not in text
