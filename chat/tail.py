@@ -24,7 +24,7 @@ from chat.waiting import Wait, waits
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.04
+LOOK_EVERY_S = 0.025
 STATES_A_LOOK = 100
 """Of about so many replies that are being written the state is read at a look; where more are watched, in turn."""
 REAP_EVERY_S = 5.0

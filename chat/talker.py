@@ -33,7 +33,7 @@ from chat.replies import Ending, Written
 
 logger = logging.getLogger(__name__)
 
-FLUSH_EVERY_S = 0.04
+FLUSH_EVERY_S = 0.03
 """From the start of one write to the start of the next: what a write takes is no pause on top of it."""
 LEAST_PAUSE_S = 0.005
 CLAIM_BUSY_S = 0.05
@@ -91,6 +91,9 @@ class Active:
             start = end
         return chunks
 
+    def is_handed_over(self) -> bool:
+        return len(self.text) == (self.ends[-1] if self.ends else 0)
+
     def take_back(self) -> int | None:
         """Drops what the guards did not let pass; how many chunks stay, None for all."""
         handed = self.ends[-1] if self.ends else 0
@@ -116,8 +119,11 @@ class Talker:
         self.keeper = Keeper(self.database)
         self.active: dict[int, Active] = {}
         self.granted: dict[UUID, Granted] = {}
-        self._unsent: tuple[list[Written], list[Ending]] = ([], [])
-        """A batch that the database has not confirmed: sent again as it is, before anything newer."""
+        self.ending = DatabaseThread("endings")
+        """Apart, since an end costs as much as the chunks of hundreds: nobody's text waits for it."""
+        self._unsent: list[Written] = []
+        """Chunks that the database has not confirmed: sent again as they are, before anything newer."""
+        self._endings: asyncio.Task[None] | None = None
         self._due = {self._claim: 0.0, self._check: 0.0, self._renew: 0.0}
 
     async def run(self) -> None:
@@ -270,19 +276,25 @@ class Talker:
         active.ending = replies.ending_after(active.reply.pk, EngineBroken())
 
     async def _flush(self) -> None:
-        if not any(self._unsent):
-            self._unsent = self._batch()
-        chunks, endings = self._unsent
-        if chunks or endings:
-            self._abandon(await self.database(replies.write, self.owner, chunks, endings))
-            self._unsent = ([], [])
-            for ending in endings:
-                self.active.pop(ending.reply, None)
+        """Hands over what is new, and then begins to end those of which nothing more will come."""
+        self._unsent = self._unsent or [chunk for active in self.active.values() for chunk in active.next_chunks()]
+        if self._unsent:
+            self._abandon(await self.database(replies.write, self.owner, self._unsent, []))
+            self._unsent = []
+        if self._endings is None or self._endings.done():
+            endings = [active.ending for active in self.active.values() if active.ending and active.is_handed_over()]
+            self._endings = asyncio.create_task(self._end(endings)) if endings else None
 
-    def _batch(self) -> tuple[list[Written], list[Ending]]:
-        every = list(self.active.values())
-        chunks = [chunk for active in every for chunk in active.next_chunks()]
-        return chunks, [active.ending for active in every if active.ending]
+    async def _end(self, endings: list[Ending]) -> None:
+        """One by one, each in a moment of its own. One that the database does not confirm is tried again."""
+        for ending in endings:
+            try:
+                await self.ending(replies.write, self.owner, [], [ending])
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("the database is away: %s", error)
+                await asyncio.sleep(PAUSE_AFTER_ERROR_S)
+                return
+            self.active.pop(ending.reply, None)
 
     def _abandon(self, ids: set[int]) -> None:
         for pk in ids:
@@ -298,8 +310,10 @@ class Talker:
             await asyncio.wait(tasks)
         for active in self.active.values():
             active.ending = active.ending or replies.ending_after(active.reply.pk, TalkerGone())
-        await self._flush()
-        await self._flush()  # the first may have been the batch that was not confirmed
+        for _ in range(2):  # the first may have been the chunks that were not confirmed
+            await self._flush()
+            if self._endings is not None:
+                await asyncio.wait([self._endings])
         await self.database(replies.abandon, self.owner)
         for granted in self.granted.values():  # others read for them; an engine elsewhere would wait for their ends
             granted.kept.users -= granted.slots
@@ -307,5 +321,6 @@ class Talker:
         await self.keeper.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(1.0):
+                await self.ending.close()
                 await self.guarding.close()
         await self.database.close()

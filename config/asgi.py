@@ -14,6 +14,7 @@ from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
 
 from chat.routing import websocket_urlpatterns
+from chat.settled import settle
 
 routes = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # the stubs know no plain URLPattern
 
@@ -23,3 +24,5 @@ application = ProtocolTypeRouter(
         "websocket": OriginValidator(SessionMiddlewareStack(routes), settings.ORIGINS),
     }
 )
+
+settle()

@@ -11,6 +11,7 @@ import uvloop
 from django.core.management import CommandParser
 
 from accounts.commands import ChamsaeCommand
+from chat.settled import settle
 from chat.talker import Talker
 
 
@@ -28,6 +29,7 @@ class Command(ChamsaeCommand):
         pass  # it has no result to print
 
     def handle(self, *args: Any, **options: Any) -> None:
+        settle()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(talk_until_told())
 
