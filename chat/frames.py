@@ -92,7 +92,10 @@ def of(news: News) -> dict[str, Any]:
     """The frame that tells the page, in the language that is active."""
     if isinstance(news, ChunkNews):
         return {"type": "reply.chunk", "reply": news.reply, "first": news.first, "seq": news.seq, "text": news.text}
-    policy = {"name": news.policy[0], "version": news.policy[1]} if news.policy else None
+    policy: dict[str, Any] | None = None
+    if news.policy:
+        name, version, is_simulated = news.policy
+        policy = {"name": name, "version": version, **({"simulated": True} if is_simulated else {})}
     frame: dict[str, Any] = {"reply": news.reply, "state": news.state, "policy": policy}
     if isinstance(news, EndNews):
         whole = {"html": news.html, "text": news.text, "seq": news.seq, "finish_reason": news.finish_reason}

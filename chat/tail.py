@@ -37,8 +37,8 @@ class StateNews:
     state: str
     wait: Wait | None
     """While queued."""
-    policy: tuple[str, int] | None
-    """What people call it, and its version."""
+    policy: tuple[str, int, bool] | None
+    """What people call it, its version, and whether it learned from simulated judgements."""
     error: str
     trimmed: int = 0
     """Messages, oldest first, that did not fit the context."""
@@ -64,7 +64,7 @@ class ChunkNews(NamedTuple):
 class EndNews:
     reply: int
     state: str
-    policy: tuple[str, int] | None
+    policy: tuple[str, int, bool] | None
     seq: int
     text: str
     html: str
@@ -212,7 +212,10 @@ def tail() -> Tail:
     return _tails.setdefault(asyncio.get_running_loop(), Tail())
 
 
-STATE_FIELDS = ("pk", "state", "error", "trimmed", "blocked_by", "policy__label", "policy__name", "policy__version")
+STATE_FIELDS = (
+    *("pk", "state", "error", "trimmed", "blocked_by"),
+    *("policy__label", "policy__name", "policy__version", "policy__made_from_simulated"),
+)
 """Read of every reply at every look; plain values, for a row of the model costs five times as much."""
 
 
@@ -231,8 +234,8 @@ def look(
     queued = [pk for pk, state, *_rest in rows if state == Reply.State.QUEUED]
     waiting = waits(queued) if queued else {}
     states = {}
-    for pk, state, error, trimmed, blocked_by, label, name, version in rows:
-        policy = None if name is None or pk in blind else (label or name, version)
+    for pk, state, error, trimmed, blocked_by, label, name, version, simulated in rows:
+        policy = None if name is None or pk in blind else (label or name, version, simulated)
         rule = guards.lazy_name_of(blocked_by) if blocked_by else ""
         states[pk] = StateNews(pk, state, waiting.get(pk), policy, error, trimmed, blocked_by, rule)
     chunks: dict[int, list[ChunkNews]] = defaultdict(list)
@@ -259,8 +262,9 @@ def _ended(states: dict[int, StateNews], blind: set[int]) -> dict[int, EndNews]:
     return {row.pk: end_of(row) for row in rows}
 
 
-def _policy(row: Reply) -> tuple[str, int] | None:
-    return (row.policy.label or row.policy.name, row.policy.version) if row.policy else None
+def _policy(row: Reply) -> tuple[str, int, bool] | None:
+    policy = row.policy
+    return (policy.label or policy.name, policy.version, policy.made_from_simulated) if policy else None
 
 
 def end_of(row: Reply) -> EndNews:

@@ -47,6 +47,17 @@ async def test_a_message_is_answered(conversation, alice, scripted_policy, scrip
     assert reply.completion_tokens == 4
 
 
+async def test_who_learned_from_simulated_judgements_is_told_as_that_at_once(conversation, alice, scripted_policy):
+    scripted_policy.made_from_simulated = True
+    await scripted_policy.asave()
+    async with talking(), opened(conversation, alice) as socket:
+        await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        heard = await socket.hear_until("reply.done")
+    told = [frame["policy"] for frame in heard if frame.get("policy")]
+    assert told
+    assert all(policy["simulated"] for policy in told)
+
+
 async def test_stop_keeps_exactly_what_was_seen(conversation, alice, scripted_policy, script):
     script.seconds_a_token, script.tokens = 0.03, 500
     async with talking() as talker, opened(conversation, alice) as socket:

@@ -129,6 +129,8 @@ export class Turns extends EventTarget {
     if (!badge) return;
     badge.textContent = typeof policy === "object" ? `${policy.name} · v${policy.version}` : policy;
     badge.hidden = false;
+    const simulated = turn.querySelector("[data-simulated]");
+    if (simulated) simulated.hidden = !policy.simulated;
   }
 
   /** The text of the chunks numbered `first` to `seq`. */
