@@ -190,7 +190,10 @@ def test_they_stand_one_above_the_other_on_a_phone(visit, site):
     visitor = visit(site, "chatter", viewport={"width": 390, "height": 780}, has_touch=True)
     visitor.go("/")
     ask(visitor.page)
-    left, right = (visitor.page.locator(f"[data-side={side}]").bounding_box() for side in ("left", "right"))
+    left, right = visitor.page.evaluate(  # both at one moment: the page follows the text
+        "['left', 'right'].map((side) => document.querySelector(`[data-side=${side}]`))"
+        ".map((turn) => turn.getBoundingClientRect().toJSON())"
+    )
     assert left["x"] == right["x"]
     assert left["y"] + left["height"] <= right["y"]
 
