@@ -282,6 +282,9 @@ class Talker:
             self._abandon(await self.database(replies.write, self.owner, self._unsent, []))
             self._unsent = []
         if self._endings is None or self._endings.done():
+            former, self._endings = self._endings, None
+            if former is not None:
+                former.result()  # what nobody foresaw ends the talker, as it does anywhere in its loop
             endings = [active.ending for active in self.active.values() if active.ending and active.is_handed_over()]
             self._endings = asyncio.create_task(self._end(endings)) if endings else None
 

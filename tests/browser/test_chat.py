@@ -49,6 +49,14 @@ def state(page, wanted):
     expect(page.locator(LAST_REPLY)).to_have_attribute("data-state", wanted)
 
 
+def ask(page, text):
+    """A whole turn."""
+    before = page.locator("article.assistant").count()
+    write(page, text)
+    expect(page.locator("article.assistant")).to_have_count(before + 1)
+    state(page, "complete")
+
+
 def test_a_reply_streams_and_names_the_policy_that_wrote_it(chatter):
     page = chatter.page
     write(page, "Tell me slowly what a rainbow is.")

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_chat import LAST_REPLY, state, write
+from tests.browser.test_chat import LAST_REPLY, ask, state
 from tests.site import running_site
 
 pytestmark = pytest.mark.browser
@@ -37,13 +37,6 @@ def chatter(visit, site):
     chatter = visit(site, "chatter", permissions=["clipboard-read", "clipboard-write"])
     chatter.go("/")
     return chatter
-
-
-def ask(page, text):
-    before = page.locator("article.assistant").count()
-    write(page, text)
-    expect(page.locator("article.assistant")).to_have_count(before + 1)
-    state(page, "complete")
 
 
 def clipboard(page):

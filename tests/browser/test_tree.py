@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_chat import HAND_MS, LAST_REPLY, state, text_of, wait_for_words, write
+from tests.browser.test_chat import HAND_MS, LAST_REPLY, ask, state, text_of, wait_for_words, write
 
 pytestmark = pytest.mark.browser
 
@@ -24,14 +24,6 @@ def chatter(visit, site):
     chatter = visit(site, "robin")
     chatter.go("/")
     return chatter
-
-
-def ask(page, text):
-    """A whole turn."""
-    before = page.locator("article.assistant").count()
-    write(page, text)
-    expect(page.locator("article.assistant")).to_have_count(before + 1)
-    state(page, "complete")
 
 
 def questions(page):

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 from asgiref.sync import sync_to_async
 
-from chat import tail
+from chat import replies, tail
 from chat.database import DatabaseThread
 from chat.models import Chunk, Message, Reply
+from chat.talker import Talker
 from tests.chat.conftest import opened, talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -250,3 +251,21 @@ async def test_a_broken_tail_begins_anew(conversation, alice, scripted_policy, s
         heard = await socket.hear_until("reply.done")
     assert broken
     assert text_of(heard) == heard[-1]["text"] != ""
+
+
+async def test_an_end_that_fails_unforeseen_ends_the_talker(conversation, alice, scripted_policy, monkeypatch):
+    """It is started anew, and says in its log what happened: it does not go on without ever ending that reply."""
+    written = replies.write
+
+    def write(owner, chunks, endings):
+        if endings:
+            raise ValueError("unforeseen")
+        return written(owner, chunks, endings)
+
+    monkeypatch.setattr(replies, "write", write)
+    talker = Talker()
+    async with opened(conversation, alice) as socket:
+        await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        with pytest.raises(ValueError, match="unforeseen"):
+            async with asyncio.timeout(20):
+                await talker.run()
