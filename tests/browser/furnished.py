@@ -196,6 +196,8 @@ def talks() -> None:
     talk(chatter, "An old one", ("Good morning!", "Good morning. What shall we talk about?"))
     Conversation.objects.filter(title="An old one").update(archived_at=timezone.now())
     talk(admin, "Sparrows", ("Write two lines about a sparrow.", SPARROW))
+    thrown_away = talk(chatter, "Swallows and sparrows", ("Which one is faster?", SPARROW))[0].conversation
+    Conversation.objects.filter(pk=thrown_away.pk).update(deleted_at=timezone.now())
     states(chatter)
     pair(chatter)
     replies = talk(
