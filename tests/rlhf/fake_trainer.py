@@ -33,7 +33,7 @@ def main(stage, run_dir):
         if behaviour != "mute":
             report(run_dir, step, wanted["steps"], wanted["seconds_a_step"])
         if behaviour != "stuck":
-            checkpoint.write_text(str(step))
+            whole(checkpoint, str(step))
         if behaviour in ("crash", "stuck"):
             os.kill(os.getpid(), signal.SIGKILL)
         if behaviour == "fail":
@@ -43,9 +43,14 @@ def main(stage, run_dir):
             return 75
     if behaviour != "silent_success":
         result = {**STAGES[stage](config, wanted), "seconds": 0.1, "peak_memory_mb": 12.5}
-        (run_dir / "result.tmp").write_text(json.dumps(result))
-        os.replace(run_dir / "result.tmp", run_dir / "result.json")
+        whole(run_dir / "result.json", json.dumps(result))
     return 0
+
+
+def whole(path, text):
+    """A kill at any moment leaves the old file or the new one, as with the real trainer."""
+    path.with_suffix(".tmp").write_text(text)
+    os.replace(path.with_suffix(".tmp"), path)
 
 
 def watch_parent():
