@@ -1,9 +1,10 @@
 """Raw prompts as ids, against transformers' own tokenizers; and what servers elsewhere are asked."""
 
 import json
+import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
@@ -57,14 +58,21 @@ def test_a_document_is_what_transformers_makes_of_it_where_no_control_token_stan
             assert [number for number, _ in renderer.document(text)] == tokenizer(text).input_ids
 
 
+def as_kept(text):
+    """A text without what a token that takes the space around it says nothing of, as transformers' own does not."""
+    return re.sub(r"\s*<tool>\s*", "<tool>", text)
+
+
 @given(st.lists(st.one_of(TEXTS, st.sampled_from([token.content for token in ADDED])), max_size=5).map("".join))
+@example(" <tool>")
+@example("a<tool>\n b")
 @settings(deadline=None)
 def test_no_text_of_a_document_becomes_a_control_token_and_together_it_is_the_text(pairs, text):
     for renderer, tokenizer in pairs[:2]:
         spelled = renderer.document(text)
         ids = [number for number, _ in spelled]
         assert "".join(said for _, said in spelled) == text
-        assert tokenizer.decode(ids) == text or not text
+        assert as_kept(tokenizer.decode(ids)) == as_kept(text) or not text
         assert not set(ids[len(renderer.start) :]) & set(renderer.control_tokens) or not text
 
 
