@@ -1,4 +1,4 @@
-"""Sign-in by user name and password; nobody suspended, and no demo password outside DEBUG."""
+"""Sign-in by user name and password; nobody suspended, and no demo password outside a demo."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class AccountBackend(ModelBackend):
         password: str | None = None,
         **kwargs: Any,
     ) -> User | None:
-        if password == settings.DEMO_PASSWORD and not settings.DEBUG:
+        if password == settings.DEMO_PASSWORD and not settings.DEMO:
             return None
         return super().authenticate(request, username=username, password=password, **kwargs)
 

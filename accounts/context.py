@@ -14,7 +14,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
     return {
         "roles": roles,
         "role_word": role_word(roles),
-        "is_demo": settings.DEBUG,
+        "is_demo": settings.DEMO,
         "sign_up_open": settings.SIGN_UP_OPEN,
     }
 

@@ -1,4 +1,4 @@
-"""The four demo accounts, one a role; only where DEBUG is on."""
+"""The four demo accounts, one a role; only where the site is a demo."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ class DemoRefused(ImproperlyConfigured):
 @transaction.atomic
 def create_accounts() -> list[User]:
     """Makes the accounts and groups that are missing; leaves those that are there as they are."""
-    if not settings.DEBUG:
+    if not settings.DEMO:
         raise DemoRefused
     groups = {role: Group.objects.get_or_create(name=role.value)[0] for role in GROUPS}
     return [create_account(account.role, groups) for account in ACCOUNTS]

@@ -36,7 +36,7 @@ class SignIn(LoginView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
-        if settings.DEBUG:
+        if settings.DEMO:
             context |= {"demo_accounts": demo.ACCOUNTS, "demo_password": settings.DEMO_PASSWORD}
         return context
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from django.db import connections, reset_queries
+from django.db import connections
 from django.db.utils import InterfaceError, OperationalError
 
 P = ParamSpec("P")
@@ -25,8 +25,6 @@ class DatabaseThread:
             except (OperationalError, InterfaceError):
                 connections.close_all()
                 raise
-            finally:
-                reset_queries()  # with DEBUG each connection keeps its last 9,000, and no request ends here
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, run)
 

@@ -23,14 +23,17 @@ BROKER_DIR = HOME / "broker"
 for directory in (HOME, MODELS_DIR, RUNS_DIR, UPLOADS_DIR, LOGS_DIR, BROKER_DIR):
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-DEBUG = env.flag("CHAMSAE_DEBUG")
+DEMO = env.flag("CHAMSAE_DEBUG")
+"""Accounts with a published password."""
+DEBUG = False
+"""A demo, too, shows people the pages that a real site shows; and Django's own would keep a copy of every query."""
 SECRET_KEY = secret_key(HOME)
 SECRET_KEY_FALLBACKS = env.words("CHAMSAE_SECRET_KEY_FALLBACKS")
 ORIGINS = env.words("CHAMSAE_ORIGINS", "http://127.0.0.1:8000,http://localhost:8000")
 """Exact origins under which people reach the site, as in `https://chat.example.org`."""
 ALLOWED_HOSTS = sorted({origin.split("://")[-1].split(":")[0] for origin in ORIGINS})
 CSRF_TRUSTED_ORIGINS = ORIGINS
-DEMO_PASSWORD = "chamsae-demo"  # noqa: S105  refused unless DEBUG is on
+DEMO_PASSWORD = "chamsae-demo"  # noqa: S105  refused unless DEMO is on
 
 # --- applications ---------------------------------------------------------------------------------
 
@@ -55,7 +58,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "accounts.middleware.ContentPolicyMiddleware",  # outermost, so that the errors of the others carry the header too
+    "csp.middleware.CSPMiddleware",  # outermost, so that the errors of the others carry the header too
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -230,7 +233,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = HOME / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 SERVESTATIC_USE_FINDERS = True
-SERVESTATIC_AUTOREFRESH = DEBUG
+SERVESTATIC_AUTOREFRESH = DEMO
 
 # --- chat -----------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ ERRORS = {
 
 @pytest.fixture(params=[True, False], ids=["demo", "site"])
 def client(client, settings, request):
-    settings.DEBUG = request.param
+    settings.DEMO = request.param
     settings.ROOT_URLCONF = __name__
     client.raise_request_exception = False
     return client

@@ -171,7 +171,7 @@ def test_the_demo_password_is_refused_outside_a_demo(person, settings):
     user = person("demo-like")
     user.set_password(settings.DEMO_PASSWORD)
     user.save()
-    settings.DEBUG = False
+    settings.DEMO = False
     assert authenticate(username="demo-like", password=settings.DEMO_PASSWORD) is None
-    settings.DEBUG = True
+    settings.DEMO = True
     assert authenticate(username="demo-like", password=settings.DEMO_PASSWORD) == user

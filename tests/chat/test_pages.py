@@ -276,7 +276,7 @@ def test_each_error_says_what_happened_and_what_to_do(monkeypatch):
 
 
 def test_a_demo_shows_the_same_page_for_what_is_missing(settings, conversation):
-    settings.DEBUG = True
+    settings.DEMO = True
     text = browser(somebody("bob")).get(f"/c/{conversation.pk}/").content.decode()
     assert "Nothing here" in text
     assert "urlpatterns" not in text

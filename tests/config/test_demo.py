@@ -186,7 +186,7 @@ def test_what_leads_to_the_site_s_state_is_not_handed_on(tmp_path, monkeypatch):
 
 @pytest.mark.django_db
 def test_seeding_again_is_nothing_to_do(settings):
-    settings.DEBUG = True
+    settings.DEMO = True
     said = StringIO()
     call_command("seed_demo", "--json", stdout=said)
     seeded = json.loads(said.getvalue())
@@ -199,7 +199,7 @@ def test_seeding_again_is_nothing_to_do(settings):
 
 @pytest.mark.django_db
 def test_a_site_that_is_no_demo_gets_no_demo_accounts(settings):
-    settings.DEBUG = False
+    settings.DEMO = False
     said = StringIO()
     with pytest.raises(CommandError) as error:
         call_command("seed_demo", "--json", stdout=said)

@@ -66,10 +66,10 @@ def test_a_service_that_does_not_answer_is_named_without_its_password(settings, 
 
 @pytest.mark.django_db
 def test_demo_accounts_on_a_site_that_is_no_demo_are_a_warning(settings):
-    settings.DEBUG = True
+    settings.DEMO = True
     demo.create_accounts()
     assert told(doctor.demo_accounts) == {}
-    settings.DEBUG = False
+    settings.DEMO = False
     assert told(doctor.demo_accounts)["demo accounts"].level == "warning"
 
 

@@ -104,7 +104,7 @@ class Command(RlhfCommand):
     def demonstrate(self, arm: Arm, plan: Plan, *, again: bool) -> None:
         started = time.monotonic()
         seed.load()
-        if settings.DEBUG:
+        if settings.DEMO:
             demo.create_accounts()
         self.fetch()
         collected = self.collected_before() if again else self.collect(plan)

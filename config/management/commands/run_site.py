@@ -118,7 +118,7 @@ class Command(ChamsaeCommand):
         compile_catalogues()
         call_command("migrate", verbosity=0, interactive=False)
         seed.load()
-        if settings.DEBUG:
+        if settings.DEMO:
             demo.create_accounts()
         if not Policy.objects.filter(is_live=True).exists():
             self.note(f"Fetching the model {settings.CHAT_MODEL} (once) ...")
@@ -147,7 +147,7 @@ class Command(ChamsaeCommand):
         console.print(f"\n  Chamsae is at [bold]http://{HOST}:{port}/[/bold]  (Ctrl+C stops it)")
         if not is_ready:
             self.note(f"Not all of it has answered within {READY_S:.0f} s; the reason stands in {settings.LOGS_DIR}/")
-        if settings.DEBUG:
+        if settings.DEMO:
             table = Table("account", "password", "may", title="demo accounts, on this machine only")
             for account in demo.ACCOUNTS:
                 table.add_row(account.name, settings.DEMO_PASSWORD, str(account.may))
