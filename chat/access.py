@@ -36,7 +36,10 @@ def who(scope: Any) -> User | None:
 
 def conversation_of(user: User, conversation_id: UUID) -> Conversation | None:
     """The person's own; None for a stranger's as for one that never was."""
-    return Conversation.objects.filter(pk=conversation_id, owner=user, deleted_at=None).first()
+    found = Conversation.objects.filter(pk=conversation_id, owner=user, deleted_at=None).first()
+    if found is not None:
+        found.owner = user
+    return found
 
 
 def language_of(scope: Any) -> str:

@@ -1,6 +1,7 @@
 """How much one person, and all together, may ask for: past a limit comes an error that says when to try again."""
 
 from django.conf import settings
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from accounts import shared_cache
@@ -32,10 +33,13 @@ def check_budget(user_id: int, key_id: int | None = None) -> None:
 
 def check_room(user_id: int) -> None:
     """Raises TooManyReplies or QueueFull. Counts rows, so it belongs into the transaction that adds one."""
-    mine = Reply.objects.filter(message__conversation__owner=user_id, state__in=Reply.LIVE)
-    if mine.count() >= settings.CHAT_REPLIES_PER_USER:
+    live = Reply.objects.filter(state__in=Reply.LIVE).aggregate(
+        mine=Count("pk", filter=Q(message__conversation__owner=user_id)),
+        queued=Count("pk", filter=Q(state=Reply.State.QUEUED)),
+    )
+    if live["mine"] >= settings.CHAT_REPLIES_PER_USER:
         raise TooManyReplies
-    _check_queue()
+    _check_queue(live["queued"])
 
 
 def check_room_for_ticket(user_id: int) -> None:
@@ -43,12 +47,11 @@ def check_room_for_ticket(user_id: int) -> None:
     mine = Ticket.objects.filter(user=user_id, lease_until__gt=timezone.now()).exclude(state=Ticket.State.ENDED)
     if mine.count() >= settings.API_CONCURRENCY:
         raise TooManyReplies
-    _check_queue()
+    _check_queue(Reply.objects.filter(state=Reply.State.QUEUED).count())
 
 
-def _check_queue() -> None:
+def _check_queue(replies: int) -> None:
     """Replies and tickets wait in one queue."""
-    replies = Reply.objects.filter(state=Reply.State.QUEUED).count()
     tickets = Ticket.objects.filter(state=Ticket.State.QUEUED, lease_until__gt=timezone.now()).count()
     if replies + tickets >= settings.CHAT_QUEUE_LIMIT:
         raise QueueFull(retry_after_s=waiting.seconds_to_room())

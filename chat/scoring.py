@@ -71,7 +71,7 @@ def queue(person: User, policy: Policy, ids: Sequence[int], top: int) -> UUID:
     if not inside.has_weights(policy):
         raise NoLook(policy.name)
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=person.pk)
+        User.objects.select_for_update(no_key=True).get(pk=person.pk)
         queued = Scoring.objects.filter(state=State.QUEUED)
         if queued.filter(user=person).count() >= AT_A_TIME or queued.count() >= settings.CHAT_QUEUE_LIMIT:
             raise TooManyLooks

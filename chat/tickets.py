@@ -45,7 +45,7 @@ def queue(ticket: UUID, user_id: int, key_id: int | None, policy: Policy | None,
     Raises TooManyReplies, QueueFull.
     """
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user_id)  # one request at a time is counted
+        User.objects.select_for_update(no_key=True).get(pk=user_id)  # one request at a time is counted
         limits.check_room_for_ticket(user_id)
         until = timezone.now() + settings.REPLY_LEASE
         return Ticket.objects.create(

@@ -93,14 +93,14 @@ def wishes_of(conversation: Conversation) -> tuple[dict[str, object], Policy | N
 def _one_turn_at_a_time(conversation: Conversation) -> Iterator[None]:
     """A transaction in which the person takes no other turn: the second of two equal sends finds the first."""
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=conversation.owner_id)
-        if Conversation.objects.filter(pk=conversation.pk, deleted_at=None).update(updated_at=timezone.now()) == 0:
-            raise ConversationGone
+        User.objects.select_for_update(no_key=True).values_list("pk").get(pk=conversation.owner_id)
         yield
 
 
 def _open(conversation: Conversation, reply: Reply) -> None:
-    Conversation.objects.filter(pk=conversation.pk).update(tip=reply.message_id)
+    still_there = Conversation.objects.filter(pk=conversation.pk, deleted_at=None)
+    if still_there.update(tip=reply.message_id, updated_at=timezone.now()) == 0:
+        raise ConversationGone
 
 
 def _check_key(key: str) -> None:
@@ -133,10 +133,11 @@ def _parent(conversation: Conversation, parent: int | None) -> Message | None:
     """The message to follow: one of this conversation, and nothing that is still being written."""
     if parent is None:
         return None
-    message = Message.objects.filter(conversation=conversation, pk=parent).first()
+    message = Message.objects.filter(conversation=conversation, pk=parent).select_related("reply").first()
     if message is None or message.role == Message.Role.USER:
         raise UnknownParent(str(parent))
-    if Reply.objects.filter(message=message, state__in=Reply.LIVE).exists():
+    reply = getattr(message, "reply", None)  # what was imported has none
+    if reply is not None and reply.state in Reply.LIVE:
         raise ReplyUnderWay
     return message
 
