@@ -5,13 +5,16 @@ import json
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
+from channels.consumer import get_handler_name
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import get_channel_layer
+from django.db import connection
 from django.utils import translation
 
 from accounts.models import User
@@ -21,11 +24,24 @@ from chat.models import Conversation, Reply
 from chat.tail import ChunkNews, EndNews, News, Watch, tail
 from chat.turns import open_path, regenerate, take_turn
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 MAX_FRAME_BYTES = 65_536
 FRAMES, FRAMES_WITHIN_S = 40, 10.0
 """More frames within that time are a flood."""
 RECHECK_EVERY_S = 60.0
 CLOSE_FLOOD, CLOSE_TOO_BIG, CLOSE_SIGNED_OUT = 1008, 1009, 4401
+THREADS = 1 if connection.vendor == "sqlite" else 4
+"""Turns taken at a time. SQLite has one writer: who waits in line for it comes sooner than who asks again."""
+
+_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sockets")
+
+
+async def with_rows(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Runs what asks the database, past the one thread that all pages of the site share: there a turn would wait for
+    whatever else is asked."""
+    return await database_sync_to_async(function, thread_sensitive=False, executor=_threads)(*args, **kwargs)
 
 
 def group_of(user_id: int) -> str:
@@ -77,6 +93,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.accept()
         self.tasks = [asyncio.create_task(self._relay()), asyncio.create_task(self._recheck())]
 
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """As Channels does it, without a visit to the thread of the pages: every event would wait there for whatever
+        else is asked, to close a connection that no socket has."""
+        await getattr(self, get_handler_name(message))(message)
+
     async def disconnect(self, code: int) -> None:
         for watch in self.watches.values():
             tail().forget(watch)
@@ -123,7 +144,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _reply_resume(self, event: dict[str, Any]) -> None:
         reply = frames.needed(event, "reply")
-        await database_sync_to_async(_own_reply)(self.conversation_id, reply)
+        await with_rows(_own_reply, self.conversation_id, reply)
         self._watch(reply, frames.number(event, "after_seq") or 0)
 
     async def _ping(self, event: dict[str, Any]) -> None:
@@ -210,11 +231,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _enter(self) -> int | None:
         """The id of the person, if they may be here now."""
-        return await database_sync_to_async(_enter)(self.scope, self.conversation_id)
+        return await with_rows(_enter, self.scope, self.conversation_id)
 
     async def _as_writer(self, function: Callable[..., Any], *args: Any) -> Any:
         """Runs what changes rows, after asking anew whether this person may."""
-        return await database_sync_to_async(_guarded)(self.scope, function, *args)
+        return await with_rows(_guarded, self.scope, function, *args)
 
     async def _recheck(self) -> None:
         while True:

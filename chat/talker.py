@@ -10,7 +10,8 @@ import os
 import socket
 import time
 from bisect import bisect_right
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -42,6 +43,16 @@ CHECK_EVERY_S = 0.15
 """How soon a stopped reply's stream is closed, and the room of an ended ticket free."""
 RENEW_EVERY_S = 4.0
 PAUSE_AFTER_ERROR_S = 0.5
+
+
+@asynccontextmanager
+async def patience() -> AsyncIterator[None]:
+    """A database that is away for a moment costs nothing but time: what was not done is tried again."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("the database is away: %s", error)
+        await asyncio.sleep(PAUSE_AFTER_ERROR_S)
 
 
 @dataclass(eq=False)
@@ -114,17 +125,18 @@ class Talker:
     def __init__(self) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
         self.database = DatabaseThread("talker")
+        self.writing = DatabaseThread("chunks")
+        """Apart, since who reads waits for every chunk: what is looked for meanwhile holds none of them up."""
+        self.ending = DatabaseThread("endings")
+        """Apart, since an end costs as much as the chunks of hundreds: nobody's text waits for it."""
         self.guarding = DatabaseThread("guards")
         """Apart, since guards are others' code: a slow one holds up nothing else."""
         self.keeper = Keeper(self.database)
         self.active: dict[int, Active] = {}
         self.granted: dict[UUID, Granted] = {}
-        self.ending = DatabaseThread("endings")
-        """Apart, since an end costs as much as the chunks of hundreds: nobody's text waits for it."""
         self._unsent: list[Written] = []
         """Chunks that the database has not confirmed: sent again as they are, before anything newer."""
         self._endings: asyncio.Task[None] | None = None
-        self._due = {self._claim: 0.0, self._check: 0.0, self._renew: 0.0}
 
     async def run(self) -> None:
         """Until cancelled; then what is being written ends as interrupted, and every engine is stopped.
@@ -132,30 +144,35 @@ class Talker:
         Raises ImproperlyConfigured if there is a guard that can't be loaded.
         """
         guards.guards()
-        keeping = asyncio.create_task(self.keeper.run())
+        loops = (self.keeper.run(), self._write_on(), self._look_on())
+        vital = [asyncio.create_task(loop) for loop in loops]
         looking = asyncio.create_task(Looks(self.database).run())
         try:
-            while not keeping.done():
-                next_tick = time.monotonic() + FLUSH_EVERY_S
-                await self.tick()
-                await asyncio.sleep(max(LEAST_PAUSE_S, next_tick - time.monotonic()))
-            await keeping
+            ended, _ = await asyncio.wait(vital, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
         finally:
-            for task in (keeping, looking):
+            for task in (*vital, looking):
                 task.cancel()
-            await asyncio.wait([keeping, looking])
+            await asyncio.wait([*vital, looking])
             await self._finish()
 
-    async def tick(self) -> None:
-        """Everything that is due. A database that is away for a moment costs nothing but time."""
-        try:
-            await self._flush()
-            for work, due in self._due.items():
-                if time.monotonic() >= due:
-                    self._due[work] = time.monotonic() + await work()
-        except (OperationalError, InterfaceError) as error:
-            logger.warning("the database is away: %s", error)
-            await asyncio.sleep(PAUSE_AFTER_ERROR_S)
+    async def _write_on(self) -> None:
+        while True:
+            next_write = time.monotonic() + FLUSH_EVERY_S
+            async with patience():
+                await self._flush()
+            await asyncio.sleep(max(LEAST_PAUSE_S, next_write - time.monotonic()))
+
+    async def _look_on(self) -> None:
+        """What is to be done from time to time, one after the other, since each may leave nothing for the next."""
+        due = {self._claim: 0.0, self._check: 0.0, self._renew: 0.0}
+        while True:
+            for work in due:
+                if time.monotonic() >= due[work]:
+                    async with patience():
+                        due[work] = time.monotonic() + await work()
+            await asyncio.sleep(max(LEAST_PAUSE_S, min(due.values()) - time.monotonic()))
 
     async def _claim(self) -> float:
         """Starts what is queued while the engine that it waits for has room; seconds until the next look."""
@@ -195,7 +212,7 @@ class Talker:
         return CHECK_EVERY_S
 
     async def _renew(self) -> float:
-        await self.database(replies.renew, self.owner)
+        await self.writing(replies.renew, self.owner)  # rows that writes lock: in one thread neither waits crosswise
         await self.database(replies.reap, except_owner=self.owner)
         await self.database(tickets.reap)
         return RENEW_EVERY_S
@@ -279,7 +296,7 @@ class Talker:
         """Hands over what is new, and then begins to end those of which nothing more will come."""
         self._unsent = self._unsent or [chunk for active in self.active.values() for chunk in active.next_chunks()]
         if self._unsent:
-            self._abandon(await self.database(replies.write, self.owner, self._unsent, []))
+            self._abandon(await self.writing(replies.write, self.owner, self._unsent, []))
             self._unsent = []
         if self._endings is None or self._endings.done():
             former, self._endings = self._endings, None
@@ -291,13 +308,9 @@ class Talker:
     async def _end(self, endings: list[Ending]) -> None:
         """One by one, each in a moment of its own. One that the database does not confirm is tried again."""
         for ending in endings:
-            try:
+            async with patience():
                 await self.ending(replies.write, self.owner, [], [ending])
-            except (OperationalError, InterfaceError) as error:
-                logger.warning("the database is away: %s", error)
-                await asyncio.sleep(PAUSE_AFTER_ERROR_S)
-                return
-            self.active.pop(ending.reply, None)
+                self.active.pop(ending.reply, None)
 
     def _abandon(self, ids: set[int]) -> None:
         for pk in ids:
@@ -324,6 +337,6 @@ class Talker:
         await self.keeper.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(1.0):
-                await self.ending.close()
-                await self.guarding.close()
+                for thread in (self.writing, self.ending, self.guarding):
+                    await thread.close()
         await self.database.close()

@@ -1,11 +1,14 @@
 """A turn from the socket through the talker and back, with the scripted engine."""
 
 import asyncio
+import threading
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db.utils import OperationalError
 
-from chat import replies, tail
+from chat import claims, replies, tail
+from chat import talker as talker_module
 from chat.database import DatabaseThread
 from chat.models import Chunk, Message, Reply
 from chat.talker import Talker
@@ -269,3 +272,64 @@ async def test_an_end_that_fails_unforeseen_ends_the_talker(conversation, alice,
         with pytest.raises(ValueError, match="unforeseen"):
             async with asyncio.timeout(20):
                 await talker.run()
+
+
+async def test_a_turn_does_not_wait_for_the_pages(conversation, alice, scripted_policy):
+    release = threading.Event()
+    async with talking(), opened(conversation, alice) as socket:
+        page = asyncio.create_task(sync_to_async(release.wait)(20))  # a view that takes its time
+        try:
+            await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+            heard = await socket.hear_until("reply.done")
+            assert not page.done()
+        finally:
+            release.set()
+            await page
+    assert heard[-1]["state"] == "complete"
+
+
+async def test_text_does_not_wait_for_what_the_talker_looks_for(conversation, alice, scripted_policy, monkeypatch):
+    looked, release = replies.let_go, threading.Event()
+
+    def slowly(*args):
+        release.wait(20)
+        return looked(*args)
+
+    monkeypatch.setattr(replies, "let_go", slowly)
+    async with talking(), opened(conversation, alice) as socket:
+        try:
+            await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+            heard = await socket.hear_until("reply.chunk")
+        finally:
+            release.set()
+        heard += await socket.hear_until("reply.done")
+    assert text_of(heard) == heard[-1]["text"] != ""
+
+
+@pytest.mark.parametrize("part", ["replies.write", "claims.claim", "replies.let_go"])
+async def test_a_database_that_is_away_for_a_moment_costs_nothing_but_time(
+    part, conversation, alice, scripted_policy, script, monkeypatch
+):
+    """Before it does what it was asked, and after: then nobody told the talker that it was done."""
+    script.tokens, script.seconds_a_token = 20, 0.02
+    module, name = {"replies": replies, "claims": claims}[part.split(".")[0]], part.split(".")[1]
+    asked, calls = getattr(module, name), []
+
+    def faint(*args, **kwargs):
+        calls.append(True)
+        if len(calls) == 1:
+            raise OperationalError("away")
+        result = asked(*args, **kwargs)
+        if len(calls) == 2 and name == "write":
+            raise OperationalError("away before it could say so")
+        return result
+
+    monkeypatch.setattr(talker_module, "PAUSE_AFTER_ERROR_S", 0.05)
+    monkeypatch.setattr(module, name, faint)
+    async with talking(), opened(conversation, alice) as socket:
+        await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        heard = await socket.hear_until("reply.done")
+    assert len(calls) > 2
+    assert heard[-1]["state"] == "complete"
+    assert text_of(heard) == heard[-1]["text"]
+    assert numbers_in(heard) == list(range(1, heard[-1]["seq"] + 1))
