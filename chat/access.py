@@ -18,9 +18,9 @@ def who(scope: Any) -> User | None:
     """The person who is signed in and may chat, by the rows of this moment; None for everybody else.
 
     Django's own reading of a session gives it a new key after SECRET_KEY was rotated, which a socket cannot pass on
-    to the browser, and Channels' ends it: this one only reads.
+    to the browser, and Channels' ends it, and looks at every frame whether it has to be saved: this one only reads.
     """
-    session_key = getattr(scope.get("session"), "session_key", None)
+    session_key = scope.get("cookies", {}).get(settings.SESSION_COOKIE_NAME)
     if not session_key:
         return None
     session = import_module(settings.SESSION_ENGINE).SessionStore(session_key).load()

@@ -97,9 +97,11 @@ def renew(owner: str) -> None:
 
 def let_go(owner: str, ids: Collection[int]) -> set[int]:
     """Those of the replies that the owner need not write any more; one whose stop was only asked for ends here."""
-    for pk in _held(owner).filter(pk__in=ids, stop_requested=True).values_list("pk", flat=True):
+    held = dict(_held(owner).filter(pk__in=ids).values_list("pk", "stop_requested"))
+    to_stop = {pk for pk, is_asked_for in held.items() if is_asked_for}
+    for pk in to_stop:
         stop(pk)
-    return set(ids) - set(_held(owner).filter(pk__in=ids).values_list("pk", flat=True))
+    return set(ids) - (held.keys() - to_stop)
 
 
 def write(owner: str, chunks: Sequence[Written], endings: Sequence[Ending]) -> set[int]:

@@ -153,10 +153,12 @@ class Tail:
             if watch.is_new:
                 behind[watch.reply] = min(watch.seq, behind.get(watch.reply, watch.seq))
         asked = self._to_ask(watches)
-        named = {watch.reply for watch in watches if watch.said and watch.said.policy}
+        named = {watch.reply for watch in watches if watch.reply in asked and watch.said and watch.said.policy}
         found = await database(look, {watch.reply for watch in watches}, asked, behind, cursor, named)
         gaps: dict[int, int] = {}
         for watch in watches:
+            if watch.reply not in asked and watch.reply not in found.chunks:
+                continue
             watch.is_new = False
             if watch in self._watches and not self._tell(watch, found, watch.reply in asked):
                 gaps[watch.reply] = min(watch.seq, gaps.get(watch.reply, watch.seq))

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -93,10 +93,12 @@ class Active:
 
     def next_chunks(self) -> list[Written]:
         """What is new, with the end of a chunk wherever a sentence ends: there a reply may have to be cut."""
-        start = self.ends[-1] if self.ends else 0
-        inner = [end for end in self.sentence_ends if start < end < len(self.text)]
+        start, whole = self.ends[-1] if self.ends else 0, len(self.text)
+        if start == whole:
+            return []
+        after, before = bisect_right(self.sentence_ends, start), bisect_left(self.sentence_ends, whole)
         chunks = []
-        for end in [*inner, len(self.text)] if len(self.text) > start else []:
+        for end in [*self.sentence_ends[after:before], whole]:
             self.ends.append(end)
             chunks.append(Written(self.reply.pk, len(self.ends), self.text[start:end]))
             start = end

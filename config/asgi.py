@@ -10,7 +10,7 @@ django_application = get_asgi_application()  # before anything that imports mode
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import OriginValidator
-from channels.sessions import SessionMiddlewareStack
+from channels.sessions import CookieMiddleware
 from django.conf import settings
 
 from chat.routing import websocket_urlpatterns
@@ -21,7 +21,7 @@ routes = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # the stubs
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": OriginValidator(SessionMiddlewareStack(routes), settings.ORIGINS),
+        "websocket": OriginValidator(CookieMiddleware(routes), settings.ORIGINS),
     }
 )
 
