@@ -66,8 +66,9 @@ def test_the_loop_step_by_step(judged, base_policy):
     assert Run.objects.get(pk=trained["run"]).algorithm == "rloo"
     assert policies.live() == base_policy
     assert call("promote_policy", "policy-2")[0] == 1  # nobody evaluated it
-    code, report = call("evaluate_policy", "policy-2")
+    code, report = call("evaluate_policy", "policy-2", "--set", "prompts=12")
     assert (code, report["gate"]["passed"], report["win_rate"]) == (0, True, 0.7)
+    assert Run.objects.get(pk=report["run"]).config["hyperparameters"] == {"prompts": 12}
     assert call("promote_policy", "policy-2")[1] == {
         "policy": "policy-2", "previous": "base", "kind": "gate", "live": True
     }  # fmt: skip

@@ -8,7 +8,7 @@ from accounts.commands import Exit
 from chat import policies
 from chat.models import Policy
 from rlhf import cycle, verdict
-from rlhf.commands import RlhfCommand, new_run, policy_by_name, reward_model_run
+from rlhf.commands import RlhfCommand, add_settings, new_run, policy_by_name, reward_model_run
 from rlhf.models import Evaluation, Run
 
 
@@ -17,6 +17,7 @@ class Command(RlhfCommand):
     examples = """
         manage.py evaluate_policy policy-3
         manage.py evaluate_policy policy-3 --json
+        manage.py evaluate_policy policy-3 --set prompts=400 --set draws=4
     """
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -24,6 +25,7 @@ class Command(RlhfCommand):
         parser.add_argument("policy", help="name of the policy, as in policy-3")
         parser.add_argument("--reward-model", type=int, help="id of the run of its reward model (default: its own)")
         parser.add_argument("--seed", type=int, default=0)
+        add_settings(parser, "prompts=400")
 
     def handle(self, *args: Any, **options: Any) -> None:
         policy = policy_by_name(options["policy"])
@@ -34,7 +36,11 @@ class Command(RlhfCommand):
             reward_model=reward_model,
             policy=policy,
             base_policy=policies.live(),
-            config={"seed": options["seed"], "judge": self.judge(reward_model, options["seed"])},
+            config={
+                "seed": options["seed"],
+                "judge": self.judge(reward_model, options["seed"]),
+                "hyperparameters": dict(options["set"]),
+            },
         )
         run = self.drive(run, f"Evaluation of {policy.name}")
         result = None
