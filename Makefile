@@ -26,7 +26,8 @@ $(VENV)/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" or 0)'
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing; a few minutes the first time ..."
-	@$(PY) -m pip install $(PIP_FLAGS) -e ".[train,services,dev]"
+	@$(PY) -m pip install $(PIP_FLAGS) --no-compile -e ".[train,services,dev]"
+	@$(PY) -m compileall -qq -j 0 $(VENV)/lib || true  # pip compiles on one core alone; some files are no Python of today
 	@$(PY) -m config.translations
 	@touch $@
 
