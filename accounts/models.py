@@ -5,6 +5,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts import acts
 from accounts.roles import ABOVE, GROUPS, Role
 
 
@@ -62,6 +63,14 @@ class AuditEntry(models.Model):
         ordering = ["-id"]
         verbose_name = _("audit entry")
         verbose_name_plural = _("audit log")
+
+    @property
+    def act(self) -> str:
+        return acts.name_of(self.verb)
+
+    @property
+    def target_name(self) -> str:
+        return acts.target_name(self.target)
 
 
 class ApiKey(models.Model):

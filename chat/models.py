@@ -192,6 +192,8 @@ class Message(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["conversation", "key"], condition=~Q(key=""), name="one_message_a_key"),
         ]
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
 
 
 class Reply(models.Model):

@@ -35,13 +35,6 @@ VERBS = {
 }
 
 
-def title_of(entry_verb: str) -> str:
-    """The words for the verb of an audit entry of a moderator, as `text.hide`."""
-    name = entry_verb.partition(".")[2]
-    words = {"read": _("Read with its conversation"), "undo": _("Undo")}
-    return str(VERBS[name].title) if name in VERBS else words.get(name, entry_verb)
-
-
 def offered(item: desk.Item, actor: User) -> list[Verb]:
     """The verbs that would change something now and that this person may use."""
     states = {report.state for report in item.reports}

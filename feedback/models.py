@@ -164,6 +164,8 @@ class Completion(models.Model):
     class Meta:
         ordering = ["task", "index"]
         constraints = [models.UniqueConstraint(fields=["task", "index"], name="one_completion_an_index")]
+        verbose_name = _("ranked reply")
+        verbose_name_plural = _("ranked replies")
 
 
 class Ranking(models.Model):

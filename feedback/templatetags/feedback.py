@@ -6,7 +6,7 @@ from django import template
 from django.template import Context
 
 from chat.models import Message
-from feedback import consequences, thumbs
+from feedback import thumbs
 from feedback.models import Thumb
 
 register = template.Library()
@@ -30,8 +30,3 @@ def thumb_on(context: Context, message: Message | None) -> Thumb | None:
 @register.simple_tag
 def thumb_reasons() -> dict[str, Any]:
     return {"up": thumbs.UP_REASONS.items(), "down": thumbs.DOWN_REASONS.items()}
-
-
-@register.filter
-def act_title(verb: str) -> str:
-    return consequences.title_of(verb)

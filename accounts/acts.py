@@ -1,0 +1,64 @@
+"""What people call the acts that the audit log tells of; a test holds the list against every act in the code."""
+
+from django.apps import apps
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+
+ACTS = {
+    "account.leave": _("Leave: the account is to be erased"),
+    "account.stay": _("Come back before it is erased"),
+    "account.erase": _("Erase the account"),
+    "user.create": _("Create an account"),
+    "user.change": _("Change an account"),
+    "user.roles": _("Change the roles of an account"),
+    "user.suspend": _("Suspend the account"),
+    "user.lift": _("Lift the suspension"),
+    "text.read": _("Read with its conversation"),
+    "text.hide": _("Hide the reply"),
+    "text.restore": _("Show the reply again"),
+    "text.keep_out": _("Keep out of training"),
+    "text.let_in": _("Let into training again"),
+    "reports.dismiss": _("Dismiss the reports"),
+    "reports.reopen": _("Reopen the reports"),
+    "moderation.undo": _("Undo"),
+    "rule.edit": _("Edit a rule"),
+    "rule.switch": _("Switch a rule on or off"),
+    "rule.phrase_add": _("Add a blocked phrase"),
+    "rule.phrase_remove": _("Remove a blocked phrase"),
+    "choices.change": _("Change the site's choices"),
+    "assistant.create": _("Share an assistant with everybody"),
+    "assistant.edit": _("Edit an assistant that everybody has"),
+    "assistant.delete": _("Delete an assistant that everybody has"),
+    "assistant.restore": _("Restore an assistant that everybody has"),
+    "run.start": _("Start a run"),
+    "run.resume": _("Resume a run"),
+    "run.cancel": _("Cancel a run"),
+    "policy.promote": _("Promote a policy"),
+    "policy.rollback": _("Roll back to a former policy"),
+    "policy.trial": _("Put a policy on trial, or end its trial"),
+    "policy.retire": _("Delete a model"),
+    "key.create": _("Make an API key"),
+    "key.revoke": _("Revoke an API key"),
+    "alias.add": _("Add an alias"),
+    "alias.change": _("Change an alias"),
+    "alias.remove": _("Remove an alias"),
+    "budget.set": _("Set a budget"),
+    "budget.remove": _("Remove a budget"),
+    "price.add": _("Add a price"),
+    "price.change": _("Change a price"),
+    "price.remove": _("Remove a price"),
+}
+
+
+def name_of(verb: str) -> str:
+    """The words for an entry's verb; the verb itself where an older version of the site wrote it."""
+    return str(ACTS.get(verb, verb))
+
+
+def target_name(target: str) -> str:
+    """The words for an entry's target, as in `chat.message:12`: the name of the model, and which of its rows."""
+    label, _colon, key = target.partition(":")
+    try:
+        return f"{capfirst(apps.get_model(label)._meta.verbose_name)} {key}"
+    except (LookupError, ValueError):
+        return target
