@@ -95,6 +95,10 @@ class Prompt(models.Model):
     """The user message that it came from, where a conversation gave it."""
     created_at = models.DateTimeField(default=timezone.now)
 
+    class Meta:
+        verbose_name = _("prompt")
+        verbose_name_plural = _("prompts")
+
 
 class RankingTask(models.Model):
     """A prompt with K completions of one policy, to be ranked by one annotator."""
@@ -147,6 +151,8 @@ class Skip(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["task", "annotator"], name="one_skip_a_task_and_annotator")]
+        verbose_name = _("skip")
+        verbose_name_plural = _("skips")
 
 
 class Completion(models.Model):
@@ -187,6 +193,8 @@ class Ranking(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["task", "annotator"], name="one_ranking_a_task_and_annotator")]
+        verbose_name = _("ranking")
+        verbose_name_plural = _("rankings")
 
 
 class Violation(models.Model):
@@ -224,6 +232,8 @@ class Violation(models.Model):
                 name="one_violation_a_message_rule_and_annotator",
             ),
         ]
+        verbose_name = _("flag of a broken rule")
+        verbose_name_plural = _("flags of broken rules")
 
 
 class Thumb(models.Model):
