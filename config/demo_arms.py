@@ -114,9 +114,9 @@ RULE_ONLY = Arm(
             "score_weight": 0.0,  # no ranking
             "missing_eos_penalty": 0.0,  # no designer's wish
             "violation_weight": 8.0,
-            "iterations": 20,
-            "learning_rate": 6e-4,
-            "target_kl": 2.5,
+            "iterations": 30,
+            "learning_rate": 4.5e-4,
+            "target_kl": 3.3,
             "kl_gain": 2.5,
             "stop_kl": 4.0,  # the floor's own limit
         }
