@@ -5,7 +5,7 @@ ARGS ?=
 MARKS ?= not browser and not services and not fault and not clients
 BROWSER_MARKS ?= browser and not pages
 LEFT_OUT ?=
-# A file has a site of its own.
+# A file has a site of its own. Browser tests wait for a third of their time: three of them keep two cores at work.
 BY_FILE := --dist loadfile --no-loadscope-reorder
 PIP_FLAGS ?= $(if $(CI),--quiet)
 VENV := .venv
@@ -15,7 +15,7 @@ DEMO := CHAMSAE_DEBUG=$${CHAMSAE_DEBUG:-1}
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test tests-inside tests-outside pages faults clients sites demo doctor lint bench bench-ppo screenshots messages clean
+.PHONY: help setup run test pages faults clients sites demo doctor lint bench bench-ppo screenshots messages clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -39,13 +39,8 @@ run: setup  ## the site with everything that belongs to it, on PORT (8000)
 
 test: setup $(AXE)  ## all tests that need no service; those of the browser where Chromium is
 	@$(PY) -m config.translations
-	@$(MAKE) --no-print-directory -k -j 2 $(if $(CI),-O) tests-inside tests-outside
-
-# At once, for each waits for a third of its time.
-tests-inside: setup  ## the half of the tests that asks the code
-	$(PY) -m pytest -q -n 3 -m "$(MARKS)" $(LEFT_OUT)
-tests-outside: setup $(AXE)  ## the half that asks pages in Chromium, as a person does
-	CHAMSAE_TEST_REDIS=8 $(PY) -m pytest -q -n 2 $(BY_FILE) -m "$(BROWSER_MARKS)"
+	$(PY) -m pytest -q -n 2 -m "$(MARKS)" $(LEFT_OUT)
+	$(PY) -m pytest -q -n 3 $(BY_FILE) -m "$(BROWSER_MARKS)"
 
 pages: setup $(AXE)  ## every page in Chromium: accessibility in both languages and colours, hostile text
 	$(PY) -m pytest -q -n 2 $(BY_FILE) -m "browser and pages"

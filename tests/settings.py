@@ -14,8 +14,7 @@ if BASE not in os.environ:
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ["CHAMSAE_HOME"] = str(Path(os.environ[BASE]) / WORKER)
 if "REDIS_URL" in os.environ:  # a Redis database a worker, for the users of two have the same ids
-    first = int(os.environ.get("CHAMSAE_TEST_REDIS", "0"))  # of this call; another beside it has its own
-    number = first + (7 if WORKER == "main" else int(WORKER.removeprefix("gw")))
+    number = 9 if WORKER == "main" else int(WORKER.removeprefix("gw"))
     os.environ["REDIS_URL"] = re.sub(r"(:\d+)(/\d*)?$", rf"\g<1>/{number}", os.environ["REDIS_URL"])
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores belong to the test processes
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
