@@ -288,18 +288,27 @@ async def test_a_turn_does_not_wait_for_the_pages(conversation, alice, scripted_
     assert heard[-1]["state"] == "complete"
 
 
-async def test_text_does_not_wait_for_what_the_talker_looks_for(conversation, alice, scripted_policy, monkeypatch):
-    looked, release = replies.let_go, threading.Event()
+async def test_text_does_not_wait_for_what_the_talker_looks_for(
+    conversation, alice, scripted_policy, script, monkeypatch
+):
+    script.tokens, script.seconds_a_token = 60, 0.02
+    looked, hangs, begun, release = replies.let_go, threading.Event(), threading.Event(), threading.Event()
 
-    def slowly(*args):
-        release.wait(20)
+    def look(*args):
+        if begun.is_set():  # what a reply needs before its first word is read in the same thread
+            hangs.set()
+            release.wait(20)
         return looked(*args)
 
-    monkeypatch.setattr(replies, "let_go", slowly)
+    monkeypatch.setattr(replies, "let_go", look)
     async with talking(), opened(conversation, alice) as socket:
         try:
             await socket.say(type="message.send", text="Hi", key="k1", parent=None)
             heard = await socket.hear_until("reply.chunk")
+            begun.set()
+            assert await asyncio.to_thread(hangs.wait, 10)
+            while text_of(heard).count(" ") < 50:
+                heard.append(await socket.hear())
         finally:
             release.set()
         heard += await socket.hear_until("reply.done")
