@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
+from accounts.acts import ACTS
 from accounts.models import User
 from chat.models import Message
 from feedback import desk, moderation
@@ -23,14 +24,14 @@ class Verb:
 VERBS = {
     verb.name: verb
     for verb in (
-        Verb("hide", gettext_lazy("Hide the reply"), "trash", is_grave=True),
-        Verb("restore", gettext_lazy("Show the reply again"), "undo"),
-        Verb("keep_out", gettext_lazy("Keep out of training"), "shield"),
-        Verb("let_in", gettext_lazy("Let into training again"), "check"),
-        Verb("suspend", gettext_lazy("Suspend the account"), "leave", is_grave=True),
-        Verb("lift", gettext_lazy("Lift the suspension"), "person"),
-        Verb("dismiss", gettext_lazy("Dismiss the reports"), "close"),
-        Verb("reopen", gettext_lazy("Reopen the reports"), "retry"),
+        Verb("hide", ACTS["text.hide"], "trash", is_grave=True),
+        Verb("restore", ACTS["text.restore"], "undo"),
+        Verb("keep_out", ACTS["text.keep_out"], "shield"),
+        Verb("let_in", ACTS["text.let_in"], "check"),
+        Verb("suspend", ACTS["user.suspend"], "leave", is_grave=True),
+        Verb("lift", ACTS["user.lift"], "person"),
+        Verb("dismiss", ACTS["reports.dismiss"], "close"),
+        Verb("reopen", ACTS["reports.reopen"], "retry"),
     )
 }
 

@@ -1,4 +1,4 @@
-"""Every answer carries the content security policy: pages, errors, a demo's errors, files."""
+"""Every answer carries the content security policy: pages, errors, files."""
 
 import logging
 
@@ -38,9 +38,8 @@ ERRORS = {
 }
 
 
-@pytest.fixture(params=[True, False], ids=["demo", "site"])
-def client(client, settings, request):
-    settings.DEMO = request.param
+@pytest.fixture
+def client(client, settings):
     settings.ROOT_URLCONF = __name__
     client.raise_request_exception = False
     return client
@@ -62,7 +61,7 @@ def test_an_error_page_is_the_site_s_own_and_shows_nothing_of_its_inside(client,
     assert "<style" not in page
 
 
-def test_a_broken_page_of_a_demo_is_logged_with_its_cause(client, caplog):
+def test_a_broken_page_is_logged_with_its_cause(client, caplog):
     with caplog.at_level(logging.ERROR, "django.request"):
         client.get("/breaks/")
     assert [record.exc_info[1].args[0] for record in caplog.records] == [SECRET]
