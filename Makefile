@@ -5,7 +5,7 @@ ARGS ?=
 MARKS ?= not browser and not services and not fault and not clients
 BROWSER_MARKS ?= browser and not pages
 LEFT_OUT ?=
-# A file has a site of its own. Browser tests wait for a third of their time: three of them keep two cores at work.
+# A file has a site of its own. Tests wait for a third of their time: three of them keep two cores at work.
 BY_FILE := --dist loadfile --no-loadscope-reorder
 PIP_FLAGS ?= $(if $(CI),--quiet)
 VENV := .venv
@@ -13,6 +13,8 @@ AXE := node_modules/axe-core/axe.min.js
 PY := $(VENV)/bin/python
 DEMO := CHAMSAE_DEBUG=$${CHAMSAE_DEBUG:-1}
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# A site is many processes, and its tests start hundreds: compiled anew in each, the code would be half of a start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test pages faults clients sites demo doctor lint bench bench-ppo screenshots messages clean
@@ -27,7 +29,7 @@ $(VENV)/ready: pyproject.toml
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing; a few minutes the first time ..."
 	@$(PY) -m pip install $(PIP_FLAGS) --no-compile -e ".[train,services,dev]"
-	@$(PY) -m compileall -qq -j 0 $(VENV)/lib || true  # pip compiles on one core alone; some files are no Python of today
+	@$(PY) -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true  # pip has one core; some files are no Python of today
 	@$(PY) -m config.translations
 	@touch $@
 
@@ -39,8 +41,8 @@ run: setup  ## the site with everything that belongs to it, on PORT (8000)
 
 test: setup $(AXE)  ## all tests that need no service; those of the browser where Chromium is
 	@$(PY) -m config.translations
-	$(PY) -m pytest -q -n 2 -m "$(MARKS)" $(LEFT_OUT)
-	$(PY) -m pytest -q -n 3 $(BY_FILE) -m "$(BROWSER_MARKS)"
+	$(PY) -m pytest -q -n 3 -m "$(MARKS)" $(LEFT_OUT)
+	$(PY) -m pytest -q -n 3 $(BY_FILE) -m "$(BROWSER_MARKS)" tests/browser
 
 pages: setup $(AXE)  ## every page in Chromium: accessibility in both languages and colours, hostile text
 	$(PY) -m pytest -q -n 2 $(BY_FILE) -m "browser and pages"

@@ -38,10 +38,16 @@ class Person:
 
     @contextlib.asynccontextmanager
     async def chat(self, conversation: str) -> AsyncIterator["Chat"]:
-        cookies = "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
-        address = re.sub("^http", "ws", self.url) + f"/ws/chat/{conversation}/"
-        async with connect(address, additional_headers={"Cookie": cookies}, origin=self.url) as socket:  # type: ignore[arg-type]
+        address, cookies = self.address_of(conversation), {"Cookie": self.cookies()}
+        async with connect(address, additional_headers=cookies, origin=self.url) as socket:  # type: ignore[arg-type]
             yield Chat(socket)
+
+    def address_of(self, conversation: str) -> str:
+        """Of its websocket."""
+        return re.sub("^http", "ws", self.url) + f"/ws/chat/{conversation}/"
+
+    def cookies(self) -> str:
+        return "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
 
 
 @dataclass

@@ -25,6 +25,8 @@ from config.settings import *  # noqa: E402, F403
 from config.settings import DATABASES, HOME  # noqa: E402
 
 CELERY_TASK_DEFAULT_QUEUE = f"test-{Path(os.environ[BASE]).name}-{WORKER}"
+SERVED = "servestatic.middleware.ServeStaticMiddleware"
+MIDDLEWARE = ["tests.static.ListedOnce" if name == SERVED else name for name in MIDDLEWARE]  # noqa: F405
 RLHF_NICENESS = 0  # a trainer beside other tests would hardly begin
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # as many sign-ins as tests, none worth a second
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):

@@ -58,6 +58,7 @@ def answers(url):
         return False
 
 
+@pytest.mark.fault
 @pytest.mark.timeout(180)
 def test_a_site_mends_itself_and_leaves_nothing_behind_even_when_killed(tmp_path):
     with running_site(tmp_path, kills_itself=True) as site:

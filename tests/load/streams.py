@@ -25,7 +25,8 @@ from rich.table import Table
 from websockets.exceptions import WebSocketException
 
 from tests.bench.parts import Parts, percentiles, shell
-from tests.person import Chat, Person
+from tests.load.line import Line
+from tests.person import Person
 from tests.site import Site, running_site
 
 PROGRAM = """
@@ -90,8 +91,8 @@ class Report:
 class Reader:
     """One conversation: asks, reads the reply to its end, and asks again until the time is over."""
 
-    def __init__(self, chat: Chat, stream: Stream, tokens: int, pace: float) -> None:
-        self.chat, self.stream, self.tokens = chat, stream, tokens
+    def __init__(self, stream: Stream, tokens: int, pace: float) -> None:
+        self.stream, self.tokens = stream, tokens
         self.patience_s = tokens / pace + PATIENCE_S
         self.parent: int | None = None
         self.asked_at = 0.0
@@ -99,28 +100,25 @@ class Reader:
         self.text: list[str] = []
         self.newest = 0
         self.had = 0
+        self.ended = asyncio.Event()
 
-    async def read_until(self, end: float) -> None:
+    async def read_until(self, line: Line, end: float) -> None:
         while time.monotonic() < end and not self.stream.problem:
             self.asked_at, self.seq, self.text, self.had = time.time(), 0, [], 0
-            key = uuid.uuid4().hex
-            await self.chat.send(type="message.send", text="Go on.", key=key, parent=self.parent)
-            async with asyncio.timeout(self.patience_s):  # not for each event: that would be a third of this script
-                await self.read()
+            self.ended.clear()
+            line.send(type="message.send", text="Go on.", key=uuid.uuid4().hex, parent=self.parent)
+            async with asyncio.timeout(self.patience_s):
+                await self.ended.wait()
 
-    async def read(self) -> None:
-        while True:
-            event = await self.chat.receive()
-            if event["type"] == "reply.chunk":
-                self.take(event["first"], event["seq"], event["text"])
-            elif event["type"] == "message.accepted":
-                self.parent = event["reply"]["message"]
-            elif event["type"] == "error":
-                self.stream.problem = event["code"]
-                return
-            elif event["type"] == "reply.done":
-                self.finish(event["state"], event["text"])
-                return
+    def hear(self, event: dict[str, Any]) -> None:
+        if event["type"] == "reply.chunk":
+            self.take(event["first"], event["seq"], event["text"])
+        elif event["type"] == "message.accepted":
+            self.parent = event["reply"]["message"]
+        elif event["type"] == "error":
+            self.give_up(event["code"])
+        elif event["type"] == "reply.done":
+            self.finish(event["state"], event["text"])
 
     def take(self, first: int, seq: int, text: str) -> None:
         now, stream = time.time(), self.stream
@@ -145,15 +143,24 @@ class Reader:
             stream.problem = state
         elif text != "".join(self.text):
             stream.problem = "the whole is not what the pieces make"
+        self.ended.set()
+
+    def give_up(self, problem: object) -> None:
+        self.stream.problem = str(problem)
+        self.ended.set()
 
 
 async def listen(
     person: Person, conversation: str, stream: Stream, tokens: int, pace: float, start: float, end: float
 ) -> None:
     await asyncio.sleep(start - time.monotonic())
+    reader = Reader(stream, tokens, pace)
     try:
-        async with person.chat(conversation) as chat:
-            await Reader(chat, stream, tokens, pace).read_until(end)
+        line = await Line.opened(person, conversation, reader.hear, reader.give_up)
+        try:
+            await reader.read_until(line, end)
+        finally:
+            line.close()
     except (OSError, TimeoutError, WebSocketException) as error:
         stream.problem = repr(error)
 
