@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -20,6 +20,11 @@ from chat.errors import ChatError, EngineDown, EnginesFull, TalkerGone
 from chat.models import Chunk, Message, Policy, Reply
 
 State = Reply.State
+INSERT_ROW = "INSERT INTO chat_chunk (reply_id, seq, text) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+INSERT_COLUMNS = """
+    INSERT INTO chat_chunk (reply_id, seq, text)
+    SELECT * FROM UNNEST(%s::bigint[], %s::int[], %s::text[]) ON CONFLICT DO NOTHING
+"""
 QUEUE_PATIENCE = timedelta(seconds=60)
 """How long a reply waits in the queue while no engine is there for it."""
 
@@ -114,14 +119,23 @@ def write(owner: str, chunks: Sequence[Written], endings: Sequence[Ending]) -> s
         # The lock makes a stop wait, and a stop that came first makes this see it.
         rows = _held(owner).filter(pk__in=ids).select_for_update().order_by("pk")
         held = set(rows.values_list("pk", flat=True))
-        Chunk.objects.bulk_create(
-            [Chunk(reply_id=c.reply, seq=c.seq, text=c.text) for c in chunks if c.reply in held],
-            ignore_conflicts=True,
-        )
+        _store([(chunk.reply, chunk.seq, chunk.text) for chunk in chunks if chunk.reply in held])
         for ending in endings:
             if ending.reply in held:
                 _end(_held(owner).filter(pk=ending.reply), ending)
     return ids - held
+
+
+def _store(rows: Sequence[tuple[int, int, str]]) -> None:
+    """Adds the chunks that are not there yet. That Django's bulk_create makes its statement anew for each call was a
+    seventh of the talker's time with hundreds of replies under way."""
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(INSERT_COLUMNS, [list(column) for column in zip(*rows, strict=True)])
+        else:
+            cursor.executemany(INSERT_ROW, rows)
 
 
 def stop(reply_id: int, seq: int | None = None) -> bool:

@@ -6,6 +6,7 @@ It holds a lease on what it writes. Stopped or killed, it leaves nothing that an
 
 import asyncio
 import logging
+import math
 import os
 import socket
 import time
@@ -36,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 FLUSH_EVERY_S = 0.03
 """From the start of one write to the start of the next: what a write takes is no pause on top of it."""
+REPLIES_A_FLUSH = 250
+"""Where more are being written they take turns: a piece is then more than one token, and every part of its way has
+fewer of them to pass on."""
 LEAST_PAUSE_S = 0.005
 CLAIM_BUSY_S = 0.05
 CLAIM_IDLE_S = 0.1
@@ -139,6 +143,7 @@ class Talker:
         self._unsent: list[Written] = []
         """Chunks that the database has not confirmed: sent again as they are, before anything newer."""
         self._endings: asyncio.Task[None] | None = None
+        self._turn = 0
 
     async def run(self) -> None:
         """Until cancelled; then what is being written ends as interrupted, and every engine is stopped.
@@ -294,9 +299,10 @@ class Talker:
         logger.error("reply %s: unforeseen end", active.reply.pk, exc_info=task.exception())
         active.ending = replies.ending_after(active.reply.pk, EngineBroken())
 
-    async def _flush(self) -> None:
+    async def _flush(self, *, of_all: bool = False) -> None:
         """Hands over what is new, and then begins to end those of which nothing more will come."""
-        self._unsent = self._unsent or [chunk for active in self.active.values() for chunk in active.next_chunks()]
+        whose = self.active.values() if of_all else self._whose_turn()
+        self._unsent = self._unsent or [chunk for active in whose for chunk in active.next_chunks()]
         if self._unsent:
             self._abandon(await self.writing(replies.write, self.owner, self._unsent, []))
             self._unsent = []
@@ -306,6 +312,11 @@ class Talker:
                 former.result()  # what nobody foresaw ends the talker, as it does anywhere in its loop
             endings = [active.ending for active in self.active.values() if active.ending and active.is_handed_over()]
             self._endings = asyncio.create_task(self._end(endings)) if endings else None
+
+    def _whose_turn(self) -> list[Active]:
+        turns = max(1, math.ceil(len(self.active) / REPLIES_A_FLUSH))
+        self._turn = (self._turn + 1) % turns
+        return [active for pk, active in self.active.items() if pk % turns == self._turn]
 
     async def _end(self, endings: list[Ending]) -> None:
         """One by one, each in a moment of its own. One that the database does not confirm is tried again."""
@@ -329,7 +340,7 @@ class Talker:
         for active in self.active.values():
             active.ending = active.ending or replies.ending_after(active.reply.pk, TalkerGone())
         for _ in range(2):  # the first may have been the chunks that were not confirmed
-            await self._flush()
+            await self._flush(of_all=True)
             if self._endings is not None:
                 await asyncio.wait([self._endings])
         await self.database(replies.abandon, self.owner)
