@@ -102,7 +102,7 @@ def renew(owner: str) -> None:
 
 def let_go(owner: str, ids: Collection[int]) -> set[int]:
     """Those of the replies that the owner need not write any more; one whose stop was only asked for ends here."""
-    held = dict(_held(owner).filter(pk__in=ids).values_list("pk", "stop_requested"))
+    held = dict(_held(owner).values_list("pk", "stop_requested"))
     to_stop = {pk for pk, is_asked_for in held.items() if is_asked_for}
     for pk in to_stop:
         stop(pk)

@@ -252,10 +252,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--pace", type=float, default=20.0, help="tokens a second of each stream")
     parser.add_argument("--reply", type=int, default=1200, metavar="TOKENS", help="tokens of a reply; then the next")
-    parser.add_argument("--ramp", type=float, default=20.0, help="seconds in which the streams begin, one by one")
+    parser.add_argument(
+        "--ramp",
+        type=float,
+        metavar="SECONDS",
+        help="in which the streams begin, one by one; by default as long as a reply takes, so that later turns, too, come "
+        "evenly and not all at once",
+    )
     parser.add_argument("--limit", type=float, default=0.0, help="exit with 1 if the added p95 is above so many ms")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
+    ramp_s = options.reply / options.pace if options.ramp is None else options.ramp
     script: dict[str, Any] = {"stamps": True, "tokens": options.reply, "seconds_a_token": 1 / options.pace}
     home = Path(tempfile.mkdtemp(prefix="chamsae-load-"))
     try:
@@ -263,7 +270,7 @@ def main(arguments: list[str] | None = None) -> int:
         with running_site(
             home, program=program, patience_s=180, **settings_for(options.streams, options.reply)
         ) as site:
-            report = measure(site, options.streams, options.minutes, options.reply, options.pace, options.ramp)
+            report = measure(site, options.streams, options.minutes, options.reply, options.pace, ramp_s)
             tell(report, as_json=options.json)  # before the site is stopped: that may fail for reasons of its own
     finally:
         shutil.rmtree(home, ignore_errors=True)
