@@ -256,8 +256,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--ramp",
         type=float,
         metavar="SECONDS",
-        help="in which the streams begin, one by one; by default as long as a reply takes, so that later turns, too, come "
-        "evenly and not all at once",
+        help="in which the streams begin, one by one; by default as long as a reply takes, so that later turns come "
+        "evenly, too",
     )
     parser.add_argument("--limit", type=float, default=0.0, help="exit with 1 if the added p95 is above so many ms")
     parser.add_argument("--json", action="store_true")
