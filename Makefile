@@ -5,7 +5,7 @@ ARGS ?=
 MARKS ?= not browser and not services and not fault and not clients
 BROWSER_MARKS ?= browser and not pages
 LEFT_OUT ?=
-# A file has a site of its own. Tests wait for a third of their time: three of them keep two cores at work.
+# A file has a site of its own. Tests wait for a part of their time: three of them keep two cores at work.
 BY_FILE := --dist loadfile --no-loadscope-reorder
 PIP_FLAGS ?= $(if $(CI),--quiet)
 VENV := .venv
@@ -13,7 +13,7 @@ AXE := node_modules/axe-core/axe.min.js
 PY := $(VENV)/bin/python
 DEMO := CHAMSAE_DEBUG=$${CHAMSAE_DEBUG:-1}
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
-# A site is many processes, and its tests start hundreds: compiled anew in each, the code would be half of a start.
+# A site is many processes, and its tests start hundreds: to compile the code anew in each is a quarter of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

@@ -35,7 +35,6 @@ CLOSE_FLOOD, CLOSE_TOO_BIG, CLOSE_SIGNED_OUT = 1008, 1009, 4401
 THREADS = 1 if connection.vendor == "sqlite" else 4
 """Turns taken at a time. SQLite has one writer: who waits in line for it comes sooner than who asks again."""
 
-written = json.JSONEncoder(ensure_ascii=False).encode
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sockets")
 
 
@@ -254,7 +253,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.close(CLOSE_SIGNED_OUT)
 
     async def _send(self, frame: dict[str, Any]) -> None:
-        await self.send(written(frame))
+        await self.send(json.dumps(frame, ensure_ascii=False))
 
 
 def _enter(scope: Any, conversation_id: UUID) -> int | None:

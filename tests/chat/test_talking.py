@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import AsyncExitStack
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -10,7 +11,7 @@ from django.db.utils import OperationalError
 from chat import claims, replies, tail
 from chat import talker as talker_module
 from chat.database import DatabaseThread
-from chat.models import Chunk, Message, Reply
+from chat.models import Chunk, Conversation, Message, Reply
 from chat.talker import Talker
 from tests.chat.conftest import opened, talking
 
@@ -286,6 +287,27 @@ async def test_a_turn_does_not_wait_for_the_pages(conversation, alice, scripted_
             release.set()
             await page
     assert heard[-1]["state"] == "complete"
+
+
+async def test_replies_that_take_turns_are_all_told_and_keep_what_was_made_when_the_talker_ends(
+    alice, scripted_policy, script, settings, monkeypatch
+):
+    settings.CHAT_REPLIES_PER_USER = 4
+    monkeypatch.setattr(talker_module, "REPLIES_A_FLUSH", 1)  # of four under way each write takes one
+    script.tokens, script.seconds_a_token = 500, 0.005
+    async with talking() as talker, AsyncExitStack() as sockets:
+        asked = []
+        for number in range(4):
+            conversation = await Conversation.objects.acreate(owner=alice)
+            asked.append(await sockets.enter_async_context(opened(conversation, alice)))
+            await asked[number].say(type="message.send", text="Hi", key="k1", parent=None)
+        for socket in asked:
+            await socket.hear_until("reply.chunk")
+        written = list(talker.active.values())
+    assert len(written) == 4  # nobody's first words waited for another's end
+    rows = {row.pk: row async for row in Reply.objects.select_related("message")}
+    assert [rows[active.reply.pk].state for active in written] == ["interrupted"] * 4
+    assert [rows[active.reply.pk].message.text for active in written] == [active.text for active in written]
 
 
 async def test_text_does_not_wait_for_what_the_talker_looks_for(
