@@ -134,6 +134,9 @@ class Keeper:
             await self._want_beside(self.wanted.on_trial)
         for kept in list(self.kept):
             await self._look_at(kept)
+        if len(self.kept) > settings.CHAT_ENGINES:
+            # The live policy took a place beyond the limit while all others were starting or writing.
+            await self._make_room()
         if time.monotonic() - self.beaten_at > HEARTBEAT_EVERY_S:
             self.beaten_at = time.monotonic()
             await self.database(_beat, [kept.row for kept in self.kept if self._is_alive(kept)])

@@ -172,3 +172,24 @@ async def test_a_policy_that_goes_live_takes_no_place_from_the_one_on_trial(alic
         await sync_to_async(swap)(scripted_policy, others[0])
         await until(lambda: loaded(talker) == ["other-2", "other-3"])
         assert await EngineProcess.objects.filter(policy=others[1]).acount() == 1, "it was not unloaded meanwhile"
+
+
+async def test_the_place_beyond_the_limit_that_a_live_policy_took_is_given_back(
+    alice, scripted_policy, others, settings, monkeypatch
+):
+    """It went live while the former one was still starting: that one never was where replies go, and ends all the same."""
+    settings.CHAT_ENGINES = 2
+    await Policy.objects.filter(pk=others[1].pk).aupdate(is_on_trial=True)
+    may_start = asyncio.Event()
+
+    async def start(engine, key):
+        if engine.policy == scripted_policy:
+            await may_start.wait()
+
+    monkeypatch.setattr("chat.engines.scripted.ScriptedEngine.start", start)
+    async with talking() as talker:
+        await until(lambda: loaded(talker) == ["other-3", "scripted"])
+        await sync_to_async(swap)(scripted_policy, others[0])
+        await until(lambda: loaded(talker) == ["other-2", "other-3", "scripted"])
+        may_start.set()
+        await until(lambda: loaded(talker) == ["other-2", "other-3"])
