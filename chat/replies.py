@@ -6,6 +6,7 @@
 Whatever ends a reply writes the message's text in the same transaction: the concatenation of its chunks.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,16 +16,24 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from chat import assistants, metered, waiting
+from chat import assistants, metered, waiting, wakeup
 from chat.errors import ChatError, EngineDown, EnginesFull, TalkerGone
 from chat.models import Chunk, Message, Policy, Reply
 
 State = Reply.State
-INSERT_ROW = "INSERT INTO chat_chunk (reply_id, seq, text) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
-INSERT_COLUMNS = """
-    INSERT INTO chat_chunk (reply_id, seq, text)
-    SELECT * FROM UNNEST(%s::bigint[], %s::int[], %s::text[]) ON CONFLICT DO NOTHING
-"""
+STORE_ROW = "INSERT INTO chat_chunk (reply_id, seq, text) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+STORE_ALL = f"""
+    WITH held AS MATERIALIZED (
+        SELECT id FROM chat_reply WHERE id = ANY(%s) AND owner = %s AND state = '{State.STREAMING}'
+        ORDER BY id FOR UPDATE
+    ), stored AS (
+        INSERT INTO chat_chunk (reply_id, seq, text)
+        SELECT reply, seq, text FROM json_to_recordset(%s) AS chunk (reply bigint, seq int, text text)
+        JOIN held ON held.id = reply ORDER BY reply, seq
+        ON CONFLICT DO NOTHING
+    ), woken AS (SELECT pg_notify('{wakeup.CHANNEL}', ''))
+    SELECT id FROM held WHERE EXISTS (SELECT FROM woken)
+"""  # noqa: S608
 QUEUE_PATIENCE = timedelta(seconds=60)
 """How long a reply waits in the queue while no engine is there for it."""
 
@@ -109,33 +118,39 @@ def let_go(owner: str, ids: Collection[int]) -> set[int]:
     return set(ids) - (held.keys() - to_stop)
 
 
-def write(owner: str, chunks: Sequence[Written], endings: Sequence[Ending]) -> set[int]:
-    """Stores chunks and endings of replies that the owner still holds; the ids of the others come back.
+def write(owner: str, chunks: Sequence[Written]) -> set[int]:
+    """Stores chunks of replies that the owner still holds; the ids of the others come back.
 
-    Safe to repeat with the same arguments, as after an error that left unsaid whether it was done.
+    Safe to repeat with the same chunks, as after an error that left unsaid whether it was done. Statements made once,
+    by hand, one for each kind of database: thousands of chunks a second come through here, and Django's way takes
+    three times as long.
     """
-    ids = {chunk.reply for chunk in chunks} | {ending.reply for ending in endings}
+    ids = {chunk.reply for chunk in chunks}
+    if not ids:
+        return set()
+    # The lock makes a stop wait, and a stop that came first makes this see it.
+    if connection.vendor == "postgresql":
+        return ids - _store_all(owner, sorted(ids), chunks)
     with transaction.atomic():
-        # The lock makes a stop wait, and a stop that came first makes this see it.
-        rows = _held(owner).filter(pk__in=ids).select_for_update().order_by("pk")
-        held = set(rows.values_list("pk", flat=True))
-        _store([(chunk.reply, chunk.seq, chunk.text) for chunk in chunks if chunk.reply in held])
-        for ending in endings:
-            if ending.reply in held:
-                _end(_held(owner).filter(pk=ending.reply), ending)
+        held = set(_held(owner).filter(pk__in=ids).select_for_update().values_list("pk", flat=True))
+        rows = [(chunk.reply, chunk.seq, chunk.text) for chunk in chunks if chunk.reply in held]
+        with connection.cursor() as cursor:
+            cursor.executemany(STORE_ROW, rows)
     return ids - held
 
 
-def _store(rows: Sequence[tuple[int, int, str]]) -> None:
-    """Adds the chunks that are not there yet, thousands a second. Django's bulk_create makes its statement anew for
-    each call: 6 ms of processor time for 300 chunks where this takes 2."""
-    if not rows:
-        return
+def _store_all(owner: str, ids: list[int], chunks: Sequence[Written]) -> set[int]:
+    """Locks, stores and wakes the readers in one trip; those that are held."""
+    rows = json.dumps([vars(chunk) for chunk in chunks], ensure_ascii=False)
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(INSERT_COLUMNS, [list(column) for column in zip(*rows, strict=True)])
-        else:
-            cursor.executemany(INSERT_ROW, rows)
+        cursor.execute(STORE_ALL, [ids, owner, rows])
+        return {pk for (pk,) in cursor.fetchall()}
+
+
+def end(owner: str, ending: Ending) -> None:
+    """Ends a reply, if the owner still holds it. Safe to repeat."""
+    with transaction.atomic():
+        _end(_held(owner).filter(pk=ending.reply), ending)
 
 
 def stop(reply_id: int, seq: int | None = None) -> bool:
@@ -226,4 +241,5 @@ def _end(rows: QuerySet[Reply], ending: Ending) -> bool:
     ended = Reply.objects.select_related("policy", "message__conversation").get(pk=ending.reply)
     tokens = 0 if ended.started_at is None else metered.reply(ended, "".join(texts), told)
     Reply.objects.filter(pk=ending.reply).update(last_seq=len(texts), completion_tokens=tokens)
+    wakeup.call(ending.reply)
     return True

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from django.db.models import Max
 from django.db.utils import InterfaceError, OperationalError
 
-from chat import guards, markdown, pairs, replies
+from chat import guards, markdown, pairs, replies, wakeup
 from chat.database import DatabaseThread
 from chat.errors import Text
 from chat.models import Chunk, Reply
@@ -25,6 +25,11 @@ from chat.waiting import Wait, waits
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.025
+LEAST_S_A_LOOK = 0.01
+LOOK_UNCALLED_AFTER_S = 0.05
+UNCALLED_STATES_A_LOOK = 20
+"""Where who writes calls those who read (chat.wakeup), they look then, however many call; and from time to time for
+what was changed without a call."""
 STATES_A_LOOK = 100
 """Of about so many replies that are being written the state is read at a look; where more are watched, in turn."""
 REAP_EVERY_S = 5.0
@@ -102,6 +107,8 @@ class Tail:
         self._watches: set[Watch] = set()
         self._task: asyncio.Task[None] | None = None
         self._looks = 0
+        self._changed: set[int] = set()
+        """Replies that a call named: their state is read at the next look."""
 
     def watch(self, reply: int, after_seq: int, tell: Callable[[News], None]) -> Watch:
         """Tells of the reply until its end, or until the watch is forgotten."""
@@ -128,6 +135,7 @@ class Tail:
 
     async def _run(self) -> None:
         database = DatabaseThread("tail")
+        sleeper = wakeup.Sleeper()
         cursor = -1
         reap_at = time.monotonic()
         try:
@@ -138,12 +146,17 @@ class Tail:
                     if started >= reap_at:
                         reap_at = started + REAP_EVERY_S
                         await database(replies.reap)
+                    if wakeup.IS_POSSIBLE:
+                        await asyncio.sleep(started + LEAST_S_A_LOOK - time.monotonic())
+                        self._changed |= await database(sleeper.sleep, LOOK_UNCALLED_AFTER_S)
+                    else:
+                        await asyncio.sleep(started + LOOK_EVERY_S - time.monotonic())
                 except (OperationalError, InterfaceError) as error:
                     logger.warning("the database is away: %s", error)
                     await asyncio.sleep(PAUSE_AFTER_ERROR_S)
-                await asyncio.sleep(max(0.0, started + LOOK_EVERY_S - time.monotonic()))
         finally:
             self._task = None  # before anything is awaited: whoever comes from now on starts a new loop
+            await database(sleeper.leave)
             await database.close()
 
     async def _look(self, database: DatabaseThread, cursor: int) -> int:
@@ -168,13 +181,15 @@ class Tail:
     def _to_ask(self, watches: list[Watch]) -> set[int]:
         """Replies whose state is read now: those that may begin at any moment, and a share of those that go on."""
         self._looks += 1
-        turns = 1 + len(watches) // STATES_A_LOOK
+        changed, self._changed = self._changed, set()
+        turns = 1 + len(watches) // (UNCALLED_STATES_A_LOOK if wakeup.IS_POSSIBLE else STATES_A_LOOK)
         return {
             watch.reply
             for watch in watches
             if watch.is_new
             or watch.said is None
             or watch.said.state != Reply.State.STREAMING
+            or watch.reply in changed
             or watch.reply % turns == self._looks % turns
         }
 

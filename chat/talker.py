@@ -304,7 +304,7 @@ class Talker:
         whose = self.active.values() if of_all else self._whose_turn()
         self._unsent = self._unsent or [chunk for active in whose for chunk in active.next_chunks()]
         if self._unsent:
-            self._abandon(await self.writing(replies.write, self.owner, self._unsent, []))
+            self._abandon(await self.writing(replies.write, self.owner, self._unsent))
             self._unsent = []
         if self._endings is None or self._endings.done():
             former, self._endings = self._endings, None
@@ -322,7 +322,7 @@ class Talker:
         """One by one, each in a moment of its own. One that the database does not confirm is tried again."""
         for ending in endings:
             async with patience():
-                await self.ending(replies.write, self.owner, [], [ending])
+                await self.ending(replies.end, self.owner, ending)
                 self.active.pop(ending.reply, None)
 
     def _abandon(self, ids: set[int]) -> None:

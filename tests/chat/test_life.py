@@ -279,7 +279,9 @@ class LifeOfReplies(RuleBasedStateMachine):
         """The database confirms, or the confirmation is lost and the same is sent again."""
         writer = self.writers[number]
         for _ in range(1 + again):
-            gone = replies.write(writer.owner, writer.unsent, writer.endings)
+            gone = replies.write(writer.owner, writer.unsent)
+            for ending in writer.endings:
+                replies.end(writer.owner, ending)
         for pk in gone | {ending.reply for ending in writer.endings}:
             writer.writing.pop(pk, None)
         writer.unsent, writer.endings = [], []

@@ -36,7 +36,7 @@ def started(owner, policy, prefix=""):
 
 
 def say(reply, *texts, first=1):
-    replies.write("me", [Written(reply.pk, first + place, text) for place, text in enumerate(texts)], [])
+    replies.write("me", [Written(reply.pk, first + place, text) for place, text in enumerate(texts)])
 
 
 def ends(reply, how):
@@ -49,9 +49,9 @@ def ends(reply, how):
     elif how == "abandoned":
         replies.abandon("me")
     elif how == "blocked":
-        replies.write("me", [], [Ending(pk, State.BLOCKED, blocked_by="no-cats", keep=1)])
+        replies.end("me", Ending(pk, State.BLOCKED, blocked_by="no-cats", keep=1))
     else:
-        replies.write("me", [], [Ending(pk, State.COMPLETE, finish_reason="stop", completion_tokens=999)])
+        replies.end("me", Ending(pk, State.COMPLETE, finish_reason="stop", completion_tokens=999))
 
 
 @pytest.mark.django_db

@@ -177,7 +177,7 @@ async def test_a_policy_that_goes_live_takes_no_place_from_the_one_on_trial(alic
 async def test_the_place_beyond_the_limit_that_a_live_policy_took_is_given_back(
     alice, scripted_policy, others, settings, monkeypatch
 ):
-    """It went live while the former one was still starting: that one never was where replies go, and ends all the same."""
+    """It went live while the former one was starting: that one never was where replies go, and ends all the same."""
     settings.CHAT_ENGINES = 2
     await Policy.objects.filter(pk=others[1].pk).aupdate(is_on_trial=True)
     may_start = asyncio.Event()

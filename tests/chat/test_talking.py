@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db.utils import OperationalError
 
-from chat import claims, replies, tail
+from chat import claims, replies, tail, wakeup
 from chat import talker as talker_module
 from chat.database import DatabaseThread
 from chat.models import Chunk, Conversation, Message, Reply
@@ -257,16 +257,31 @@ async def test_a_broken_tail_begins_anew(conversation, alice, scripted_policy, s
     assert text_of(heard) == heard[-1]["text"] != ""
 
 
+@pytest.mark.skipif(not wakeup.IS_POSSIBLE, reason="needs PostgreSQL")
+async def test_readers_are_woken_by_what_is_written_for_them(
+    conversation, alice, scripted_policy, script, monkeypatch
+):
+    """Without calls the next look would come, and ask for its state, after the time that the test has."""
+    monkeypatch.setattr(tail, "LOOK_UNCALLED_AFTER_S", 40.0)
+    monkeypatch.setattr(tail, "UNCALLED_STATES_A_LOOK", 1e-6)
+    script.tokens, script.seconds_a_token = 2000, 0.02
+    async with talking(), opened(conversation, alice) as socket, asyncio.timeout(20):
+        await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        heard = await socket.hear_until("reply.chunk")
+        await socket.say(type="reply.stop", reply=heard[-1]["reply"])
+        heard += await socket.hear_until("reply.done")
+        await sync_to_async(wakeup.call)(0)  # the tail has nobody to read for, and may go
+    assert heard[-1]["state"] == "stopped"
+    assert text_of(heard) == heard[-1]["text"] != ""
+
+
 async def test_an_end_that_fails_unforeseen_ends_the_talker(conversation, alice, scripted_policy, monkeypatch):
     """It is started anew, and says in its log what happened: it does not go on without ever ending that reply."""
-    written = replies.write
 
-    def write(owner, chunks, endings):
-        if endings:
-            raise ValueError("unforeseen")
-        return written(owner, chunks, endings)
+    def end(owner, ending):
+        raise ValueError("unforeseen")
 
-    monkeypatch.setattr(replies, "write", write)
+    monkeypatch.setattr(replies, "end", end)
     talker = Talker()
     async with opened(conversation, alice) as socket:
         await socket.say(type="message.send", text="Hi", key="k1", parent=None)
@@ -337,7 +352,7 @@ async def test_text_does_not_wait_for_what_the_talker_looks_for(
     assert text_of(heard) == heard[-1]["text"] != ""
 
 
-@pytest.mark.parametrize("part", ["replies.write", "claims.claim", "replies.let_go"])
+@pytest.mark.parametrize("part", ["replies.write", "replies.end", "claims.claim", "replies.let_go"])
 async def test_a_database_that_is_away_for_a_moment_costs_nothing_but_time(
     part, conversation, alice, scripted_policy, script, monkeypatch
 ):
@@ -351,7 +366,7 @@ async def test_a_database_that_is_away_for_a_moment_costs_nothing_but_time(
         if len(calls) == 1:
             raise OperationalError("away")
         result = asked(*args, **kwargs)
-        if len(calls) == 2 and name == "write":
+        if len(calls) == 2 and name in ("write", "end"):
             raise OperationalError("away before it could say so")
         return result
 
