@@ -47,7 +47,7 @@ test: setup $(AXE)  ## all tests that need no service; those of the browser wher
 pages: setup $(AXE)  ## every page in Chromium: accessibility in both languages and colours, hostile text
 	$(PY) -m pytest -q -n 2 $(BY_FILE) -m "browser and pages"
 
-faults: setup  ## kills and stops processes of a whole site, and looks whether it keeps its promises
+faults: setup  ## kills processes of a site and trainings at any moment, and looks whether promises are kept
 	$(PY) -m pytest -q -m fault
 
 clients: setup  ## OpenAI's clients of 2023 and of today against a running site, in .venv-clients/

@@ -103,6 +103,7 @@ for value in itertools.count(2.0):
 """
 
 
+@pytest.mark.fault
 def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     target = tmp_path / "x"
 

@@ -158,6 +158,7 @@ def test_a_killed_run_goes_on_to_exactly_the_same_weights(tiny: Path, tmp_path: 
     assert (tmp_path / "killed" / "results.csv").read_text() == (tmp_path / "whole" / "results.csv").read_text()
 
 
+@pytest.mark.fault
 def test_a_process_killed_in_the_middle_of_an_epoch_resumes(tiny: Path, tmp_path: Path) -> None:
     values = {"n_epochs": 20, "batch_size": 1, "checkpoint_seconds": 0.05}
     stage.run(fine_tune(tmp_path / "whole", tiny, hyperparameters=values))
