@@ -3,7 +3,7 @@
 import contextlib
 from typing import Any
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 CHANNEL = "chamsae_replies"
 IS_POSSIBLE = connection.vendor == "postgresql"
@@ -26,18 +26,20 @@ class Sleeper:
 
     def sleep(self, seconds: float) -> set[int]:
         """Until a call, at once if one came since the last, or until so many seconds have passed; the replies that
-        were named."""
+        were named. Raises OperationalError where the database goes away meanwhile; the next sleep connects anew.
+        """
         connection.ensure_connection()
         raw = connection.connection
         if self._hears is not raw:
             with connection.cursor() as cursor:
                 cursor.execute(f"LISTEN {CHANNEL}")
             self._hears = raw
-        return {int(call.payload) for call in raw.notifies(timeout=seconds, stop_after=1) if call.payload}
+        with connection.wrap_database_errors:
+            return {int(call.payload) for call in raw.notifies(timeout=seconds, stop_after=1) if call.payload}
 
     def leave(self) -> None:
         """Its connection goes back to the others deaf: nobody would take the calls from it."""
         if self._hears is not None and self._hears is connection.connection:
-            with contextlib.suppress(DatabaseError), connection.cursor() as cursor:
+            with contextlib.suppress(Error), connection.cursor() as cursor:
                 cursor.execute(f"UNLISTEN {CHANNEL}")
         self._hears = None
