@@ -13,20 +13,22 @@ SCRIPT = ROOT / "node_modules/axe-core/axe.min.js"
 ABSENT = "axe-core is not fetched (make test fetches it by npm)"
 GRAVE = {"serious", "critical"}
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-RUN = """async ([tags, rules]) => {
+RUN = """async ([tags, rules, within]) => {
   document.getAnimations().forEach((one) => one.finish());  // a colour half way to another is none of ours
   const runOnly = rules ? { type: "rule", values: rules } : { type: "tag", values: tags };
-  const found = await axe.run(document, { runOnly, resultTypes: ["violations"] });
+  if (within && !document.querySelector(within)) return [];
+  const found = await axe.run(within || document, { runOnly, resultTypes: ["violations"] });
   return found.violations.map(({ id, impact, nodes }) =>
     ({ id, impact, nodes: nodes.map((node) => `${node.target.join(" ")}: ${node.failureSummary}`) }));
 }"""
 
 
-def grave(page: Page, *rules: str) -> list[str]:
-    """What axe finds serious or critical on the page as it stands; of these rules alone if any is named."""
+def grave(page: Page, *rules: str, within: str = "") -> list[str]:
+    """What axe finds serious or critical on the page as it stands; of these rules alone if any is named, and in the
+    elements alone that a selector names."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(SCRIPT.read_text())
-    found: list[dict[str, Any]] = page.evaluate(RUN, [TAGS, list(rules) or None])
+    found: list[dict[str, Any]] = page.evaluate(RUN, [TAGS, list(rules) or None, within])
     return [
         f"{one['id']} {' '.join(node.split())}" for one in found if one["impact"] in GRAVE for node in one["nodes"]
     ]
