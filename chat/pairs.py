@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils import timezone
 
 from chat import choices, replies
@@ -47,7 +47,7 @@ def is_blind(reply: Reply) -> bool:
     return bool(blind([reply.pk]))
 
 
-def blind(ids: Collection[int] | QuerySet[Any]) -> set[int]:
+def blind(ids: Collection[int]) -> set[int]:
     """Those of the replies whose writer may not be told yet."""
     undecided = Pair.objects.filter(Q(left__in=ids) | Q(right__in=ids), revealed_at=None)
     return {reply for pair in undecided.values_list("left", "right") for reply in pair}

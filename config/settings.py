@@ -233,7 +233,6 @@ STATIC_URL = "/static/"
 STATIC_ROOT = HOME / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 SERVESTATIC_USE_FINDERS = True
-SERVESTATIC_AUTOREFRESH = False  # listed once, at the start: to look anew at each request is most of what it costs
 
 # --- chat -----------------------------------------------------------------------------------------
 
