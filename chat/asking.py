@@ -20,9 +20,9 @@ from chat.engines.loading import attached
 from chat.errors import ChatError, EngineDown, EngineError, PolicyRetired
 from chat.held import Held
 from chat.history import room_of
+from chat.inspection.scoring import score
 from chat.models import Conversation, Policy, Ticket
 from chat.prompt import Prompt, Turn
-from chat.scoring import score
 from chat.spelling import Spelling
 from chat.tickets import Used
 from chat.turnstile import Place, turnstile

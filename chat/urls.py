@@ -1,6 +1,6 @@
 from django.urls import path
 
-from chat.views import assistants, choosing, context, conversations, inside, pages, sharing, site, transfer
+from chat.views import assistants, choosing, context, conversations, pages, sharing, site, token_views, transfer
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -20,8 +20,8 @@ urlpatterns = [
     path("s/<slug:token>/", sharing.shared, name="shared"),
     path("c/<uuid:conversation_id>/delete/", conversations.delete, name="conversation_delete"),
     path("c/<uuid:conversation_id>/restore/", conversations.restore, name="conversation_restore"),
-    path("replies/<int:reply_id>/look/", inside.look_inside, name="look_inside"),
-    path("replies/<int:reply_id>/inside/", inside.inside_of, name="inside_of"),
+    path("replies/<int:reply_id>/look/", token_views.look_inside, name="look_inside"),
+    path("replies/<int:reply_id>/inside/", token_views.inside_of, name="inside_of"),
     path("c/<uuid:conversation_id>/consent/", conversations.consent, name="conversation_consent"),
     path("c/<uuid:conversation_id>/assistant/", assistants.choose, name="conversation_assistant"),
     path("c/<uuid:conversation_id>/model/", choosing.choose_model, name="conversation_model"),

@@ -8,7 +8,7 @@ import pytest
 
 from accounts import keys
 from accounts.roles import Role
-from chat.talker import Talker
+from chat.talker.talker import Talker
 from tests.api.anything import ask_anything, schemathesis
 from tests.api.conftest import make_person
 

@@ -287,7 +287,7 @@ async def test_whoever_goes_away_frees_the_engine(program, answering, script):
         waiting.cancel()
         await asyncio.wait([waiting])
         async with asyncio.timeout(1):
-            while answering.granted or answering.keeper.current.users:
+            while answering.granted or answering.engines.current.users:
                 await asyncio.sleep(0.01)
     usage = [row.completion_tokens async for row in Usage.objects.all()]
     assert len(usage) == 2

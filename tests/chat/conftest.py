@@ -18,7 +18,7 @@ from accounts.models import User
 from chat import policies, tail
 from chat.engines.scripted import Script, ScriptedEngine
 from chat.models import Conversation, Policy
-from chat.talker import Talker
+from chat.talker.talker import Talker
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ from accounts import keys
 from chat import asking as askings
 from chat import guards, policies, replies, tickets, turnstile
 from chat.asking import Question, asking, reading, score, spelled
-from chat.engines import keeper as keeping
 from chat.engines.engine import Parameters
 from chat.errors import (
     BadParameters,
@@ -28,6 +27,7 @@ from chat.errors import (
     TooManyReplies,
 )
 from chat.models import Conversation, Message, Policy, Scoring, Ticket
+from chat.talker import engine_pool as keeping
 from metering.models import Budget, Price, Usage
 from tests.chat.conftest import install, talking
 
@@ -109,9 +109,9 @@ async def test_several_completions_share_a_ticket_and_their_tokens_add_up(alice,
     async with talking() as talker:
         asked = asyncio.create_task(all_of(question(alice, n=3, max_completion_tokens=8)))
         await until(lambda: talker.granted)
-        assert talker.keeper.current.users == 3
+        assert talker.engines.current.users == 3
         texts, lasts, answer = await asked
-        await until(lambda: talker.keeper.current.users == 0)
+        await until(lambda: talker.engines.current.users == 0)
     assert [len(text.split()) for text in texts] == [8, 8, 8]
     assert [last.index for last in lasts] == [0, 1, 2]
     used = await only_usage()
@@ -127,7 +127,7 @@ async def test_a_reader_that_goes_away_frees_the_engine_and_pays_for_what_it_got
         reader.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reader
-        await until(lambda: not talker.keeper.current.users, timeout=1)
+        await until(lambda: not talker.engines.current.users, timeout=1)
     used = await only_usage()
     assert used.completion_tokens == len("".join(got).split())
     assert used.prompt_tokens > 0
@@ -139,7 +139,7 @@ async def test_a_reader_that_stops_reading_leaves_in_the_same_way(alice, scripte
         async with asking(question(alice, max_completion_tokens=1000)) as answer, aclosing(answer.pieces) as pieces:
             first = await anext(pieces)
         assert first.text
-        await until(lambda: not talker.keeper.current.users, timeout=1)
+        await until(lambda: not talker.engines.current.users, timeout=1)
     assert (await only_usage()).completion_tokens == len(first.text.split())
 
 
@@ -161,7 +161,7 @@ async def test_a_process_that_was_killed_is_billed_for_what_it_had_noted(alice, 
         await until(lambda: talker.granted)
         await sync_to_async(tickets.renew)({ticket.pk: tickets.Used(5, 3)})
         await Ticket.objects.filter(pk=ticket.pk).aupdate(lease_until=timezone.now() - timedelta(seconds=1))
-        await until(lambda: not talker.keeper.current.users)
+        await until(lambda: not talker.engines.current.users)
     await sync_to_async(tickets.reap)()
     used = await only_usage()
     assert (used.prompt_tokens, used.completion_tokens) == (5, 3)
@@ -191,8 +191,8 @@ async def test_an_engine_that_drains_lives_until_the_ticket_has_ended(alice, scr
         texts = [(await anext(answer.pieces)).text]
         await Policy.objects.filter(pk=scripted_policy.pk).aupdate(is_live=False)
         await Policy.objects.filter(pk=new.pk).aupdate(is_live=True)
-        await until(lambda: talker.keeper.current is not None and talker.keeper.current.policy == new)
-        assert {kept.policy.name for kept in talker.keeper.kept} == {"scripted", "new"}
+        await until(lambda: talker.engines.current is not None and talker.engines.current.policy == new)
+        assert {loaded.policy.name for loaded in talker.engines.engines} == {"scripted", "new"}
         texts += [piece.text async for piece in answer.pieces]
         assert len("".join(texts).split()) == 60
 
@@ -387,7 +387,7 @@ def greedy(directory, ids, tokens):
 
 
 async def test_scores_are_those_of_a_plain_forward_pass_and_leave_no_text_behind(alice, tiny_policy):
-    from tests.chat.test_inside import expected
+    from tests.chat.inspection.test_token_views import expected
 
     policy = await sync_to_async(install)(tiny_policy, "tiny-score", is_live=True)
     told = await sync_to_async(spelled)(policy, "A 무지개 is a star.")
@@ -424,9 +424,9 @@ async def test_many_programs_and_people_share_the_slots_and_none_is_lost(alice, 
         said = [await sync_to_async(replies.queue)(message, {}) for _ in range(6)]
         async with asyncio.timeout(60):
             while not all(task.done() for task in asked) or await unended(said):
-                most = max(most, *(kept.users for kept in talker.keeper.kept), 0)
+                most = max(most, *(loaded.users for loaded in talker.engines.engines), 0)
                 await asyncio.sleep(0.01)
-        await until(lambda: not talker.keeper.current.users)
+        await until(lambda: not talker.engines.current.users)
     assert 1 < most <= settings.CHAT_ENGINE_SLOTS
     answers = [task.result() for task in asked]
     assert [len(texts) for texts, _, _ in answers] == [1 + n % 3 for n in range(18)]

@@ -13,9 +13,9 @@ from chat import guards, replies
 from chat.engines.engine import Piece
 from chat.errors import Blocked, ChatError
 from chat.models import Chunk, Message, Reply
-from chat.talker import Active, Talker
+from chat.talker.talker import Active, Talker
 from tests.chat.conftest import opened, talking
-from tests.chat.test_talking import text_of
+from tests.chat.talker.test_talking import text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HERE = "tests.chat.test_guarded_replies."

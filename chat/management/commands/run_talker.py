@@ -12,7 +12,7 @@ from django.core.management import CommandParser
 
 from accounts.commands import ChamsaeCommand
 from chat.settled import settle
-from chat.talker import Talker
+from chat.talker.talker import Talker
 
 
 class Command(ChamsaeCommand):

@@ -11,8 +11,7 @@ from transformers import LlamaForCausalLM
 
 from rlhf.training.model.adapter import Adapter, AdapterMismatch
 from rlhf.training.model.transformer import Transformer
-
-from .core_tiny import disturb, tiny_llama, write_llama
+from tests.rlhf.training.core_tiny import disturb, tiny_llama, write_llama
 
 IDS = torch.randint(0, 40, (2, 11), generator=torch.Generator().manual_seed(3))
 

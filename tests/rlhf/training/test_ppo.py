@@ -15,8 +15,7 @@ from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.resume import CheckpointMismatch
 from rlhf.training.ppo.train import PpoResult, train_ppo
 from rlhf.training.ppo.update import TrainingDiverged, clipped_loss
-
-from .core_tiny import tiny_llama
+from tests.rlhf.training.core_tiny import tiny_llama
 
 PAID = 17  # the token that the scorers pay for
 PROMPTS = [[1, first, second] for first in (4, 5, 6, 7) for second in (8, 9)]

@@ -13,8 +13,7 @@ from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.choice import choose, invert, nucleus
 from rlhf.training.model.sampler import sample
 from rlhf.training.model.transformer import Transformer
-
-from .core_tiny import EOS, disturb, tiny_llama
+from tests.rlhf.training.core_tiny import EOS, disturb, tiny_llama
 
 PROMPTS = [[1, 5, EOS, 9], [1, 7], [1, EOS, EOS, 3, 30, 2, 12]]  # EOS stands inside prompts, as in ChatML
 

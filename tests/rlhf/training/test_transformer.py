@@ -9,8 +9,7 @@ from transformers import LlamaForCausalLM
 
 from rlhf.training.model.rope import UnsupportedArchitecture
 from rlhf.training.model.transformer import Transformer
-
-from .core_tiny import tiny_llama, write_llama
+from tests.rlhf.training.core_tiny import tiny_llama, write_llama
 
 ROPES = [
     {"rope_theta": 100.0, "rope_type": "default"},

@@ -9,8 +9,7 @@ from rlhf.training.tokens import ChatTokenizer
 from rlhf.training.tuning import held_out
 from rlhf.training.tuning.examples import Example, answering, supervised
 from rlhf.training.tuning.rows import BadRow, NoRows, Row, read_rows
-
-from .tuning_rows import CHATS, PAIRS, PREFERENCES, write
+from tests.rlhf.training.tuning_rows import CHATS, PAIRS, PREFERENCES, write
 
 END = "<|im_end|>"
 

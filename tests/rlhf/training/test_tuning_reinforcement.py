@@ -14,8 +14,7 @@ from rlhf.training.tuning import stage
 from rlhf.training.tuning.reinforcement import Course
 from rlhf.training.tuning.rows import read_prompts
 from tests.rlhf.training.planted import write_snapshot
-
-from .tuning_rows import CHATS, PAIRS, PREFERENCES, fine_tune, metrics, write
+from tests.rlhf.training.tuning_rows import CHATS, PAIRS, PREFERENCES, fine_tune, metrics, write
 
 PPO = {
     "n_epochs": 2,

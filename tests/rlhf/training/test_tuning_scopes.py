@@ -18,9 +18,8 @@ from rlhf.training.tuning.objectives import Supervised, measure
 from rlhf.training.tuning.reading import Reader
 from rlhf.training.tuning.rows import read_rows
 from rlhf.training.tuning.sizes import trained_parameters
-
-from .core_tiny import write_llama
-from .tuning_rows import CHATS, write
+from tests.rlhf.training.core_tiny import write_llama
+from tests.rlhf.training.tuning_rows import CHATS, write
 
 CONFIG = TuningConfig(rank=2)
 

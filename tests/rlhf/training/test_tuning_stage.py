@@ -21,8 +21,7 @@ from rlhf.training.run import RunDirectory, Stopped
 from rlhf.training.tuning import stage
 from rlhf.training.tuning.config import SCOPES
 from rlhf.training.tuning.results import COLUMNS
-
-from .tuning_rows import PAIRS, WORDS, fine_tune, metrics, write
+from tests.rlhf.training.tuning_rows import PAIRS, WORDS, fine_tune, metrics, write
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from django.db.utils import InterfaceError, OperationalError
 
-from chat import inside, scoring
 from chat.database import DatabaseThread
-from chat.engines.inspecting import Inspector
 from chat.errors import ChatError, InspectorDown
+from chat.inspection import scoring, token_views
+from chat.inspection.client import Inspector
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -48,26 +48,26 @@ class Looks:
 
         People and programs take turns: neither waits for all of the others.
         """
-        question = await self.database(inside.next_question)
+        question = await self.database(token_views.next_question)
         if question is not None:
-            await self._answer(f"reply {question.reply}", self._look(question), inside.fail, question.reply)
+            await self._answer(f"reply {question.reply}", self._look(question), token_views.fail, question.reply)
         asked = await self.database(scoring.next_question)
         if asked is not None:
             await self._answer(f"scoring {asked.scoring}", self._score(asked), scoring.fail, asked)
         return question is not None or asked is not None
 
-    async def _look(self, question: inside.Question) -> None:
-        encoded = await asyncio.to_thread(inside.encode, question)
+    async def _look(self, question: token_views.Question) -> None:
+        encoded = await asyncio.to_thread(token_views.encode, question)
         ids = [number for number, _ in encoded.completion]
         seen = await self.inspector.look(encoded.directory, encoded.prompt, ids)
-        tokens = await asyncio.to_thread(inside.described, encoded, seen)
-        await self.database(inside.answer, question, encoded, tokens)
+        tokens = await asyncio.to_thread(token_views.described, encoded, seen)
+        await self.database(token_views.answer, question, encoded, tokens)
 
     async def _score(self, question: scoring.Question) -> None:
         encoded = await asyncio.to_thread(scoring.encode, question)
         ids = [number for number, _ in encoded.completion]
         seen = await self.inspector.look(encoded.directory, encoded.prompt, ids, question.top)
-        await self.database(scoring.answer, question, await asyncio.to_thread(inside.described, encoded, seen))
+        await self.database(scoring.answer, question, await asyncio.to_thread(token_views.described, encoded, seen))
 
     async def _answer(
         self, what: str, work: Awaitable[None], fail: Callable[[T, ChatError], None], request: T

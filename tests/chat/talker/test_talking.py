@@ -9,10 +9,10 @@ from asgiref.sync import sync_to_async
 from django.db.utils import OperationalError
 
 from chat import claims, replies, tail, wakeup
-from chat import talker as talker_module
 from chat.database import DatabaseThread
 from chat.models import Chunk, Conversation, Message, Reply
-from chat.talker import Talker
+from chat.talker import talker as talker_module
+from chat.talker.talker import Talker
 from tests.chat.conftest import opened, talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -77,7 +77,7 @@ async def test_stop_keeps_exactly_what_was_seen(conversation, alice, scripted_po
         assert done["state"] == "stopped"
         assert done["text"] == "".join(f["text"] for f in heard if f["type"] == "reply.chunk" and f["seq"] <= seen)
         async with asyncio.timeout(1):  # the engine is free again
-            while talker.active or talker.keeper.current.users:
+            while talker.active or talker.engines.current.users:
                 await asyncio.sleep(0.01)
     row = await Reply.objects.select_related("message").aget(pk=reply)
     chunks = [chunk.text async for chunk in Chunk.objects.filter(reply=reply).order_by("seq")]
@@ -204,13 +204,13 @@ async def test_a_promoted_policy_answers_the_next_turn(conversation, alice, scri
         assert first["policy"] == {"name": "scripted", "version": 1}
         assert first["state"] == "complete"
         async with asyncio.timeout(5):
-            while talker.keeper.current is None or talker.keeper.current.policy.pk != new.pk:
+            while talker.engines.current is None or talker.engines.current.policy.pk != new.pk:
                 await asyncio.sleep(0.02)
         parent = (await Reply.objects.aget()).message_id
         await socket.say(type="message.send", text="More", key="k2", parent=parent)
         assert (await socket.hear_until("reply.done"))[-1]["policy"] == {"name": "scripted-2", "version": 2}
         async with asyncio.timeout(5):
-            while len(talker.keeper.kept) > 1:  # the former is stopped once it is idle
+            while len(talker.engines.engines) > 1:  # the former is stopped once it is idle
                 await asyncio.sleep(0.02)
 
 

@@ -7,10 +7,10 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from chat import policies, replies
-from chat.engines import keeper as keeping
 from chat.models import Conversation, EngineProcess, Message, Policy, Reply
+from chat.talker import engine_pool as keeping
 from tests.chat.conftest import install, talking
-from tests.chat.test_talking import swap
+from tests.chat.talker.test_talking import swap
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,7 +48,7 @@ async def until(condition, timeout=10):
 
 
 def loaded(talker):
-    return sorted(kept.policy.name for kept in talker.keeper.kept)
+    return sorted(loaded.policy.name for loaded in talker.engines.engines)
 
 
 async def test_a_reply_comes_from_the_policy_that_it_names_and_others_from_the_live_one(alice, others, script):
@@ -93,7 +93,7 @@ async def test_a_policy_that_nobody_waits_for_gives_its_place_away(alice, others
         for policy in (*others, others[0]):
             row = await ended(await ask(alice, policy))
             assert (row.state, row.policy) == ("complete", policy)
-            assert len(talker.keeper.kept) <= 2
+            assert len(talker.engines.engines) <= 2
         assert loaded(talker) == ["other-2", "scripted"]
 
 
@@ -144,21 +144,21 @@ async def test_the_one_on_trial_makes_room_for_a_named_one_and_comes_back(alice,
 async def test_the_former_live_policy_stays_for_those_who_name_it(alice, scripted_policy, others, script):
     script.seconds_a_token = 0.02
     async with talking() as talker:
-        await until(lambda: talker.keeper.current)
+        await until(lambda: talker.engines.current)
         await sync_to_async(swap)(scripted_policy, others[0])
         asked = [await ask(alice, scripted_policy) for _ in range(6)]
         rows = [await ended(reply) for reply in asked]
         assert {(row.state, row.policy_id) for row in rows} == {("complete", scripted_policy.pk)}
-        assert talker.keeper.current.policy == others[0]
+        assert talker.engines.current.policy == others[0]
         assert await EngineProcess.objects.filter(is_default=True).aget() == await EngineProcess.objects.aget(
-            pk=talker.keeper.current.row
+            pk=talker.engines.current.row
         )
 
 
 async def test_the_live_policy_needs_no_free_place(alice, scripted_policy, others, settings):
     settings.CHAT_ENGINES = 1
     async with talking() as talker:
-        await until(lambda: talker.keeper.current)
+        await until(lambda: talker.engines.current)
         await sync_to_async(swap)(scripted_policy, others[0])
         await until(lambda: loaded(talker) == ["other-2"])
         assert (await ended(await ask(alice))).policy == others[0]

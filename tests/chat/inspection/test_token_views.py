@@ -11,12 +11,13 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from chat import inside, policies, replies
-from chat.engines import inspecting
+from chat import policies, replies
 from chat.engines.child import ChildEngine
 from chat.engines.engine import Choice, Parameters, Token
-from chat.engines.inspecting import Inspector
 from chat.errors import InspectorDown, NoLook, ReplyUnderWay, StillBlind, TooManyLooks, WeightsGone
+from chat.inspection import client as inspection_client
+from chat.inspection import token_views
+from chat.inspection.client import Inspector
 from chat.models import Message, Pair, Policy, Reply, TokenView
 from chat.prompt import Renderer
 from tests.chat.conftest import install, talking
@@ -83,7 +84,7 @@ async def test_probabilities_are_those_of_a_plain_forward_pass_under_the_ids_tha
             while (await sync_to_async(Reply.objects.get)(pk=reply.pk)).is_live:
                 await asyncio.sleep(0.1)
         reply = await sync_to_async(Reply.objects.select_related("message__conversation", "policy").get)(pk=reply.pk)
-        await sync_to_async(inside.ask)(reply)
+        await sync_to_async(token_views.ask)(reply)
         view = await seen(reply)
     assert view.state == TokenView.State.READY, view.error
     tokens = view.tokens
@@ -94,12 +95,12 @@ async def test_probabilities_are_those_of_a_plain_forward_pass_under_the_ids_tha
     assert sent[0] == prompt + begun
     assert "".join(token["text"] for token in tokens) == reply.message.text
     assert reply.message.text.startswith("A rainbow 무")
-    own, tops = await asyncio.to_thread(expected, tiny_policy, prompt, ids, inspecting.TOP)
+    own, tops = await asyncio.to_thread(expected, tiny_policy, prompt, ids, inspection_client.TOP)
     for token, logprob, top in zip(tokens, own, tops, strict=True):
         assert token["logprob"] == pytest.approx(logprob, abs=1e-3)
         assert {other["id"]: other["logprob"] for other in token["top"]} == pytest.approx(top, abs=1e-3)
     assert not view.is_of_other_prompt
-    shown = (await sync_to_async(inside.to_json)(view))["tokens"]
+    shown = (await sync_to_async(token_views.to_json)(view))["tokens"]
     assert [token["given"] for token in shown] == [True] * len(begun) + [False] * (len(ids) - len(begun))
 
 
@@ -135,60 +136,60 @@ def policy(tiny_policy):
 @pytest.mark.django_db(transaction=True)
 def test_a_request_is_a_row_made_once_and_anew_after_a_failure(conversation, policy):
     reply = ended(conversation, policy)
-    assert inside.ask(reply).state == inside.ask(reply).state == TokenView.State.QUEUED
-    inside.fail(reply.pk, InspectorDown())
+    assert token_views.ask(reply).state == token_views.ask(reply).state == TokenView.State.QUEUED
+    token_views.fail(reply.pk, InspectorDown())
     assert TokenView.objects.get().state == TokenView.State.FAILED
-    assert inside.ask(reply).state == TokenView.State.QUEUED
+    assert token_views.ask(reply).state == TokenView.State.QUEUED
     assert TokenView.objects.get().error == ""
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_reply_in_the_making_and_one_of_an_undecided_pair_are_not_looked_into(conversation, policy):
     with pytest.raises(ReplyUnderWay):
-        inside.ask(ended(conversation, policy, state=Reply.State.STREAMING))
+        token_views.ask(ended(conversation, policy, state=Reply.State.STREAMING))
     left, right = ended(conversation, policy), ended(conversation, policy)
     pair = Pair.objects.create(message=left.message.parent, left=left, right=right)
     for reply in (left, right):
         with pytest.raises(StillBlind):
-            inside.ask(reply)
+            token_views.ask(reply)
     Pair.objects.filter(pk=pair.pk).update(revealed_at=left.queued_at)
-    assert inside.ask(left).state == TokenView.State.QUEUED
+    assert token_views.ask(left).state == TokenView.State.QUEUED
 
 
 @pytest.mark.django_db(transaction=True)
 def test_without_weights_there_is_a_reason(conversation, policy):
     with pytest.raises(NoLook):
-        inside.ask(ended(conversation, Policy.objects.create(name="elsewhere", version=99)))
+        token_views.ask(ended(conversation, Policy.objects.create(name="elsewhere", version=99)))
     (policies.directory(policy) / "model.safetensors").unlink()
     with pytest.raises(WeightsGone):
-        inside.ask(ended(conversation, policy))
+        token_views.ask(ended(conversation, policy))
 
 
 @pytest.mark.django_db(transaction=True)
 def test_one_person_asks_for_a_few_at_a_time(conversation, policy):
-    for _ in range(inside.LOOKS_AT_A_TIME):
-        inside.ask(ended(conversation, policy))
+    for _ in range(token_views.LOOKS_AT_A_TIME):
+        token_views.ask(ended(conversation, policy))
     with pytest.raises(TooManyLooks):
-        inside.ask(ended(conversation, policy))
+        token_views.ask(ended(conversation, policy))
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_prompt_that_is_no_longer_the_one_that_was_sent_is_said_to_be_so(conversation, policy):
     reply = ended(conversation, policy)
-    sent = len(inside.encode(question_of(reply)).prompt)
+    sent = len(token_views.encode(question_of(reply)).prompt)
     for hidden, differs in ((False, False), (True, True)):
         Reply.objects.filter(pk=reply.pk).update(prompt_tokens=sent)
         if hidden:
             Message.objects.filter(text="A ball of gas.").update(hidden_at=reply.queued_at)
         TokenView.objects.update_or_create(reply=reply, defaults={"state": TokenView.State.QUEUED})
-        question = inside.next_question()
-        inside.answer(question, inside.encode(question), [])
+        question = token_views.next_question()
+        token_views.answer(question, token_views.encode(question), [])
         assert TokenView.objects.get(reply=reply).is_of_other_prompt is differs
 
 
 def question_of(reply):
     TokenView.objects.create(reply=reply)
-    return inside.next_question()
+    return token_views.next_question()
 
 
 TOKENS = (
@@ -201,7 +202,7 @@ TOKENS = (
 @pytest.mark.django_db(transaction=True)
 def test_what_the_engine_told_is_kept_and_shown_as_far_as_the_text_goes(conversation, scripted_policy, alice):
     reply = ended(conversation, scripted_policy, text="Oh! Good mor", prefix="Oh! ", state=Reply.State.STOPPED)
-    inside.record(reply.pk, reply.prefix, TOKENS)
+    token_views.record(reply.pk, reply.prefix, TOKENS)
     page = client_of(alice)
     answer = page.get(reverse("inside_of", args=[reply.pk])).json()
     assert page.post(reverse("look_inside", args=[reply.pk])).json() == answer
@@ -251,7 +252,7 @@ def test_refusals_say_what_happened_and_whether_to_try_again(conversation, polic
     reply = ended(conversation, policy)
     page = client_of(alice)
     page.post(reverse("look_inside", args=[reply.pk]))
-    inside.fail(reply.pk, InspectorDown())
+    token_views.fail(reply.pk, InspectorDown())
     answer = page.get(reverse("inside_of", args=[reply.pk]))
     assert (answer.json()["state"], answer.json()["code"], answer.json()["retryable"]) == (
         "failed",
@@ -294,7 +295,7 @@ async def test_the_inspector_answers_again_after_poison_and_after_its_death(tiny
 
 
 async def test_the_inspector_goes_when_nobody_asks_and_comes_back(tiny_policy, monkeypatch):
-    monkeypatch.setattr(inspecting, "IDLE_S", 0.2)
+    monkeypatch.setattr(inspection_client, "IDLE_S", 0.2)
     async with inspector() as asked:
         first = await asked.look(tiny_policy, [1, 5], [7])
         async with asyncio.timeout(20):
@@ -303,7 +304,7 @@ async def test_the_inspector_goes_when_nobody_asks_and_comes_back(tiny_policy, m
 
 
 async def test_an_inspector_that_hangs_is_ended(tiny_policy, monkeypatch):
-    monkeypatch.setattr(inspecting, "ANSWER_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(inspection_client, "ANSWER_TIMEOUT_S", 1.0)
     async with inspector() as asked:
         child = await asked._running()
         child.send_signal(signal.SIGSTOP)
@@ -315,8 +316,8 @@ async def test_an_inspector_that_hangs_is_ended(tiny_policy, monkeypatch):
 @pytest.mark.django_db(transaction=True)
 async def test_a_request_ends_whatever_its_computation_died_of(conversation, policy, monkeypatch):
     reply = await sync_to_async(ended)(conversation, policy)
-    await sync_to_async(inside.ask)(reply)
-    monkeypatch.setattr(inside, "described", lambda *_: 1 / 0)
+    await sync_to_async(token_views.ask)(reply)
+    monkeypatch.setattr(token_views, "described", lambda *_: 1 / 0)
     async with talking():
         view = await seen(reply)
     assert (view.state, view.error) == (TokenView.State.FAILED, "inspector_down")

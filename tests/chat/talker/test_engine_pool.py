@@ -11,10 +11,10 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from chat import policies
-from chat.engines import keeper as keeping
 from chat.models import Chunk, Conversation, EngineProcess, Policy, Reply
+from chat.talker import engine_pool as keeping
 from tests.chat.conftest import install, opened, talking
-from tests.chat.test_talking import swap, text_of
+from tests.chat.talker.test_talking import swap, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,9 +34,9 @@ def hasty(monkeypatch):
 
 async def ready(talker, policy=None, timeout=20):
     async with asyncio.timeout(timeout):
-        while (kept := talker.keeper.current) is None or (policy and kept.policy.pk != policy.pk):
+        while (loaded := talker.engines.current) is None or (policy and loaded.policy.pk != policy.pk):
             await asyncio.sleep(0.02)
-    return kept
+    return loaded
 
 
 async def rooms(stack, alice, count, until="reply.chunk"):
@@ -61,14 +61,14 @@ async def assert_whole():
 
 async def test_a_killed_engine_interrupts_its_replies_and_comes_back(tiny_live_policy, alice, hasty):
     async with talking() as talker, AsyncExitStack() as stack:
-        kept = await ready(talker)
+        loaded = await ready(talker)
         sockets = await rooms(stack, alice, 2)
-        os.kill(kept.engine.pid, signal.SIGSTOP)  # the tiny model is quick: these two can not end before the kill
+        os.kill(loaded.engine.pid, signal.SIGSTOP)  # the tiny model is quick: these two can not end before the kill
         sockets += await rooms(stack, alice, 2, until="reply.state")
         async with asyncio.timeout(1):
             while await Reply.objects.filter(state="queued").aexists():
                 await asyncio.sleep(0.02)
-        os.kill(kept.engine.pid, signal.SIGKILL)
+        os.kill(loaded.engine.pid, signal.SIGKILL)
         killed = time.monotonic()
         for socket, heard in sockets:
             heard += await socket.hear_until("reply.done")
@@ -76,13 +76,13 @@ async def test_a_killed_engine_interrupts_its_replies_and_comes_back(tiny_live_p
             assert heard[-1]["text"] == text_of(heard)
         assert any(heard[-1]["state"] == "interrupted" for _, heard in sockets)
         async with asyncio.timeout(15):
-            while (again := await ready(talker)) is kept:
+            while (again := await ready(talker)) is loaded:
                 await asyncio.sleep(0.02)
-        assert again.engine.pid != kept.engine.pid
+        assert again.engine.pid != loaded.engine.pid
         assert time.monotonic() - killed < 15
         (socket, heard), *_ = await rooms(stack, alice, 1)
         assert (heard + await socket.hear_until("reply.done"))[-1]["state"] == "complete"
-        dead = await EngineProcess.objects.aget(pk=kept.row)
+        dead = await EngineProcess.objects.aget(pk=loaded.row)
         assert dead.state == "dead"
         assert dead.error
     await assert_whole()
@@ -90,15 +90,15 @@ async def test_a_killed_engine_interrupts_its_replies_and_comes_back(tiny_live_p
 
 async def test_a_silent_engine_is_killed_and_replaced(tiny_live_policy, alice, hasty):
     async with talking() as talker, AsyncExitStack() as stack:
-        kept = await ready(talker)
+        loaded = await ready(talker)
         sockets = await rooms(stack, alice, 2)
-        os.kill(kept.engine.pid, signal.SIGSTOP)
+        os.kill(loaded.engine.pid, signal.SIGSTOP)
         for socket, heard in sockets:
             heard += await socket.hear_until("reply.done", timeout=15)
             assert heard[-1]["text"] == text_of(heard)
         await ready(talker)
         async with asyncio.timeout(10):  # it is killed beside the start of the next
-            while psutil.pid_exists(kept.engine.pid):
+            while psutil.pid_exists(loaded.engine.pid):
                 await asyncio.sleep(0.05)
     await assert_whole()
 
@@ -182,19 +182,19 @@ async def test_an_engine_of_another_talker_is_found_by_its_row(tiny_live_policy)
 
     assert await sync_to_async(attached)(tiny_live_policy) is None
     async with talking() as talker:
-        kept = await ready(talker)
+        loaded = await ready(talker)
         async with asyncio.timeout(5):
             while (engine := await sync_to_async(attached)(tiny_live_policy)) is None:
                 await asyncio.sleep(0.05)
-        assert engine.url == kept.engine.url
+        assert engine.url == loaded.engine.url
         assert await engine.is_healthy()
         await engine.stop()
-        assert kept.engine.is_running()
+        assert loaded.engine.is_running()
     assert await sync_to_async(attached)(tiny_live_policy) is None
 
 
 async def test_without_a_policy_nothing_starts(db):
     async with talking() as talker:
         await asyncio.sleep(0.5)
-        assert talker.keeper.kept == []
+        assert talker.engines.engines == []
     assert not await Policy.objects.aexists()

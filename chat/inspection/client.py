@@ -72,7 +72,7 @@ class Inspector:
             return self._process
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "chat.engines.inspector", str(IDLE_S)),
+            *("-m", "chat.inspection.process", str(IDLE_S)),
             cwd=settings.BASE_DIR,
             env={
                 **os.environ,

@@ -4,8 +4,8 @@ from django.http import HttpRequest, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST, require_safe
 
-from chat import inside
 from chat.errors import ChatError, InspectorDown, NoLook, WeightsGone
+from chat.inspection import token_views
 from chat.models import Reply, TokenView
 from chat.views.requests import conversations_of
 
@@ -15,7 +15,7 @@ def look_inside(request: HttpRequest, reply_id: int) -> JsonResponse:
     """Asks for the probabilities of the reply's tokens, which are there at once or after a while."""
     reply = _own(request, reply_id)
     try:
-        return JsonResponse(inside.to_json(inside.ask(reply)))
+        return JsonResponse(token_views.to_json(token_views.ask(reply)))
     except ChatError as error:
         return _refusal(error)
 
@@ -26,12 +26,12 @@ def inside_of(request: HttpRequest, reply_id: int) -> JsonResponse:
     reply = _own(request, reply_id)
     view = get_object_or_404(TokenView.objects.select_related("reply__message"), reply=reply)
     try:
-        inside.check(reply)
+        token_views.check(reply)
     except ChatError as error:
         return _refusal(error)
     if view.state == TokenView.State.FAILED:
         return _refusal(ERRORS.get(view.error, InspectorDown)())
-    return JsonResponse(inside.to_json(view))
+    return JsonResponse(token_views.to_json(view))
 
 
 ERRORS: dict[str, type[ChatError]] = {kind.code: kind for kind in (NoLook, WeightsGone, InspectorDown)}

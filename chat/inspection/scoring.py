@@ -18,9 +18,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from chat import inside, policies
+from chat import policies
 from chat.engines.engine import Choice, Token
 from chat.errors import ChatError, InspectorDown, NoLook, TooManyLooks, WeightsGone
+from chat.inspection import token_views
 from chat.models import Policy, Scoring
 from chat.prompt import renderer
 
@@ -68,7 +69,7 @@ async def score(person: User, policy: Policy, ids: Sequence[int], top: int) -> l
 
 
 def queue(person: User, policy: Policy, ids: Sequence[int], top: int) -> UUID:
-    if not inside.has_weights(policy):
+    if not token_views.has_weights(policy):
         raise NoLook(policy.name)
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=person.pk)
@@ -112,7 +113,7 @@ def next_question() -> Question | None:
     return None if row is None else Question(row.pk, row.policy, row.ids, row.top)
 
 
-def encode(question: Question) -> inside.Encoded:
+def encode(question: Question) -> token_views.Encoded:
     """The first id as the prompt, the others as its completion, each with what it adds to the text."""
     directory = policies.directory(question.policy)
     its_renderer = renderer(directory) if directory.is_dir() else None
@@ -120,7 +121,7 @@ def encode(question: Question) -> inside.Encoded:
         raise WeightsGone(str(directory))
     ids = question.ids
     texts = [its_renderer.added_by(number, ids[:place]) for place, number in enumerate(ids)]
-    return inside.Encoded(directory, its_renderer, ids[:1], list(zip(ids, texts, strict=True))[1:])
+    return token_views.Encoded(directory, its_renderer, ids[:1], list(zip(ids, texts, strict=True))[1:])
 
 
 def answer(question: Question, tokens: list[dict[str, Any]]) -> None:

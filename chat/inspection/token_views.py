@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from chat import pairs, policies
 from chat.engines.engine import Parameters, Token
-from chat.engines.inspecting import Seen
 from chat.errors import BadPolicy, ChatError, NoLook, ReplyUnderWay, StillBlind, TooManyLooks, WeightsGone
 from chat.history import turns_seen
+from chat.inspection.client import Seen
 from chat.models import Policy, Reply, TokenView
 from chat.prompt import Renderer, Turn, renderer
 

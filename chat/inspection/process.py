@@ -1,6 +1,6 @@
 """The child process that looks inside a policy: log-probabilities of given tokens by one plain forward pass in fp32.
 
-Started as `python -m chat.engines.inspector IDLE_S`. A JSON line on stdin asks, a JSON line on stdout answers. It
+Started as `python -m chat.inspection.process IDLE_S`. A JSON line on stdin asks, a JSON line on stdout answers. It
 keeps the policy that it was asked about last, and ends with its stdin, or when nobody asked for IDLE_S. No Django.
 """
 

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import pytest
 
-from chat.engines import keeper as keeping
 from chat.engines.engine import Engine, Piece
 from chat.errors import EngineDown
 from chat.models import EngineProcess, Reply
+from chat.talker import engine_pool as keeping
 from tests.chat.conftest import opened, talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -55,7 +55,7 @@ async def test_a_mute_engine_is_replaced_and_its_reply_interrupted_with_what_it_
 ):
     monkeypatch.setattr(keeping, "MUTE_LIMIT_S", 0.3)
     monkeypatch.setattr(Mute, "made", 0)
-    settings.CHAT_ENGINE = "tests.chat.test_watchdog.Mute"
+    settings.CHAT_ENGINE = "tests.chat.talker.test_watchdog.Mute"
     async with talking(), opened(conversation, alice) as socket:
         await socket.say(type="message.send", text="Hi", key="k1", parent=None)
         done = (await socket.hear_until("reply.done"))[-1]
@@ -76,7 +76,7 @@ async def test_an_engine_at_a_long_prompt_is_not_mute(tiny_live_policy, conversa
 
     monkeypatch.setattr(keeping, "MUTE_LIMIT_S", 0.3)
     monkeypatch.setattr(Mute, "stream", stream)
-    settings.CHAT_ENGINE = "tests.chat.test_watchdog.Mute"
+    settings.CHAT_ENGINE = "tests.chat.talker.test_watchdog.Mute"
     async with talking(), opened(conversation, alice) as socket:
         await socket.say(type="message.send", text="Hi", key="k1", parent=None)
         assert (await socket.hear_until("reply.done"))[-1]["state"] == "complete"
@@ -89,10 +89,10 @@ async def test_who_waits_for_an_engine_that_is_restarted_is_told_so(
     monkeypatch.setattr(keeping, "SILENT_LIMIT_S", 0.5)
     async with talking() as talker, opened(conversation, alice) as socket:
         async with asyncio.timeout(10):
-            while talker.keeper.current is None:
+            while talker.engines.current is None:
                 await asyncio.sleep(0.02)
             script.is_down = True
-            while talker.keeper.current is not None:
+            while talker.engines.current is not None:
                 await asyncio.sleep(0.02)
         await socket.say(type="message.send", text="Hi", key="k1", parent=None)
         heard = []

@@ -10,28 +10,27 @@ import math
 import os
 import socket
 import time
-from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from functools import partial
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db.utils import InterfaceError, OperationalError
-from django.utils import timezone
 
-from chat import claims, guards, inside, replies, tickets
+from chat import claims, guards, replies, tickets
 from chat.database import DatabaseThread
-from chat.engines.engine import Parameters, Piece, Token
-from chat.engines.keeper import Keeper, Kept
+from chat.engines.engine import Parameters
 from chat.errors import Blocked, ChatError, EngineBroken, TalkerGone
 from chat.history import prompt_for, turns_before
-from chat.looks import Looks
+from chat.inspection import token_views
+from chat.inspection.worker import Looks
 from chat.models import Reply
 from chat.prompt import Prompt
 from chat.replies import Ending, Written
+from chat.talker.active import Active
+from chat.talker.engine_pool import EnginePool, LoadedEngine
 
 logger = logging.getLogger(__name__)
 
@@ -59,71 +58,11 @@ async def patience() -> AsyncIterator[None]:
         await asyncio.sleep(PAUSE_AFTER_ERROR_S)
 
 
-@dataclass(eq=False)
-class Active:
-    """A reply in the making."""
-
-    reply: Reply
-    kept: Kept
-    task: asyncio.Task[None] | None = None
-    text: str = ""
-    ends: list[int] = field(default_factory=list)
-    """Where in the text each chunk ends that was handed to the database; the first has number 1."""
-    sentence_ends: list[int] = field(default_factory=lambda: [0])
-    passed: int = 0
-    """How much of the text the guards let pass."""
-    pieces: int = 0
-    first_token_at: datetime | None = None
-    ending: Ending | None = None
-    tokens: list[Token] = field(default_factory=list)
-    """With their log-probabilities, where those are to be kept."""
-
-    def __post_init__(self) -> None:
-        if self.reply.prefix:  # its chunk stands already
-            self.text = self.reply.prefix
-            self.ends = [len(self.text)]
-
-    def take(self, piece: Piece) -> int:
-        """Adds to the text; how much of it is ready to be checked."""
-        self.tokens += piece.tokens
-        if text := piece.text:
-            self.first_token_at = self.first_token_at or timezone.now()
-            self.pieces += 1
-            self.text += text
-            end = guards.checkable(self.text, self.sentence_ends[-1], len(self.text) - len(text))
-            if end > self.sentence_ends[-1]:
-                self.sentence_ends.append(end)
-        return self.sentence_ends[-1]
-
-    def next_chunks(self) -> list[Written]:
-        """What is new, with the end of a chunk wherever a sentence ends: there a reply may have to be cut."""
-        start, whole = self.ends[-1] if self.ends else 0, len(self.text)
-        if start == whole:
-            return []
-        after, before = bisect_right(self.sentence_ends, start), bisect_left(self.sentence_ends, whole)
-        chunks = []
-        for end in [*self.sentence_ends[after:before], whole]:
-            self.ends.append(end)
-            chunks.append(Written(self.reply.pk, len(self.ends), self.text[start:end]))
-            start = end
-        return chunks
-
-    def is_handed_over(self) -> bool:
-        return len(self.text) == (self.ends[-1] if self.ends else 0)
-
-    def take_back(self) -> int | None:
-        """Drops what the guards did not let pass; how many chunks stay, None for all."""
-        handed = self.ends[-1] if self.ends else 0
-        self.text = self.text[: max(self.passed, handed)]
-        self.tokens = []  # what is taken back is not to be looked into, either
-        return None if self.passed >= handed else bisect_right(self.ends, self.passed)
-
-
 @dataclass(frozen=True)
 class Granted:
     """A ticket whose completions are read from an engine of this talker, by another process."""
 
-    kept: Kept
+    loaded: LoadedEngine
     slots: int
 
 
@@ -137,7 +76,7 @@ class Talker:
         """Apart, since an end costs as much as the chunks of hundreds: nobody's text waits for it."""
         self.guarding = DatabaseThread("guards")
         """Apart, since guards are others' code: a slow one holds up nothing else."""
-        self.keeper = Keeper(self.database)
+        self.engines = EnginePool(self.database)
         self.active: dict[int, Active] = {}
         self.granted: dict[UUID, Granted] = {}
         self._unsent: list[Written] = []
@@ -151,7 +90,7 @@ class Talker:
         Raises ImproperlyConfigured if there is a guard that can't be loaded.
         """
         guards.guards()
-        loops = (self.keeper.run(), self._write_on(), self._look_on())
+        loops = (self.engines.run(), self._write_on(), self._look_on())
         vital = [asyncio.create_task(loop) for loop in loops]
         looking = asyncio.create_task(Looks(self.database).run())
         try:
@@ -183,27 +122,27 @@ class Talker:
 
     async def _claim(self) -> float:
         """Starts what is queued while the engine that it waits for has room; seconds until the next look."""
-        ready = self.keeper.ready()
-        for kept in ready:
-            await self._claim_for(kept)
+        ready = self.engines.ready()
+        for loaded in ready:
+            await self._claim_for(loaded)
         return CLAIM_IDLE_S if ready and not (self.active or self.granted) else CLAIM_BUSY_S
 
-    async def _claim_for(self, kept: Kept) -> None:
-        room = settings.CHAT_ENGINE_SLOTS - kept.users
-        if room <= 0 or kept not in self.keeper.ready():  # the claim before this one took its time
+    async def _claim_for(self, loaded: LoadedEngine) -> None:
+        room = settings.CHAT_ENGINE_SLOTS - loaded.users
+        if room <= 0 or loaded not in self.engines.ready():  # the claim before this one took its time
             return
-        kept.users += 1  # while the claim is under way its engine must not be unloaded
+        loaded.users += 1  # while the claim is under way its engine must not be unloaded
         try:
-            unnamed = kept is self.keeper.current
-            claimed = await self.database(claims.claim, self.owner, kept.policy, kept.row, room, unnamed=unnamed)
+            unnamed = loaded is self.engines.current
+            claimed = await self.database(claims.claim, self.owner, loaded.policy, loaded.row, room, unnamed=unnamed)
         finally:
-            kept.users -= 1
+            loaded.users -= 1
         for ticket in claimed.tickets:
-            self.granted[ticket.pk] = Granted(kept, ticket.slots)
-            kept.users += ticket.slots
+            self.granted[ticket.pk] = Granted(loaded, ticket.slots)
+            loaded.users += ticket.slots
         for reply in claimed.replies:
-            active = self.active[reply.pk] = Active(reply, kept)
-            kept.users += 1
+            active = self.active[reply.pk] = Active(reply, loaded)
+            loaded.users += 1
             active.task = asyncio.create_task(self._answer(active))
             active.task.add_done_callback(partial(self._settle, active))
 
@@ -215,7 +154,7 @@ class Talker:
             held = await self.database(tickets.held, self.owner, list(self.granted))
             for pk in self.granted.keys() - held:
                 granted = self.granted.pop(pk)
-                granted.kept.users -= granted.slots
+                granted.loaded.users -= granted.slots
         return CHECK_EVERY_S
 
     async def _renew(self) -> float:
@@ -228,9 +167,9 @@ class Talker:
         reply = active.reply
         try:
             turns = await self.database(turns_before, reply.message)
-            parameters = inside.recording(Parameters.from_json(reply.parameters), active.kept.policy)
-            wanted, kept = parameters.max_completion_tokens, len(reply.preamble)
-            prompt = await asyncio.to_thread(prompt_for, active.kept.policy, turns, wanted, kept, reply.prefix)
+            parameters = token_views.recording(Parameters.from_json(reply.parameters), active.loaded.policy)
+            wanted, preamble = parameters.max_completion_tokens, len(reply.preamble)
+            prompt = await asyncio.to_thread(prompt_for, active.loaded.policy, turns, wanted, preamble, reply.prefix)
             await self.database(replies.note_prompt, self.owner, reply.pk, prompt.tokens, prompt.dropped)
             await self._pass(active, len(active.text))
             await self._write(active, prompt, parameters)
@@ -248,8 +187,8 @@ class Talker:
 
     async def _write(self, active: Active, prompt: Prompt, parameters: Parameters) -> None:
         """From the engine, past the guards. Raises ChatError."""
-        with active.kept.writing() as note:
-            async with aclosing(active.kept.engine.stream(prompt, parameters)) as pieces:
+        with active.loaded.writing() as note:
+            async with aclosing(active.loaded.engine.stream(prompt, parameters)) as pieces:
                 async for piece in pieces:
                     note()
                     await self._pass(active, active.take(piece))
@@ -286,11 +225,11 @@ class Talker:
     async def _record(self, active: Active) -> None:
         if tokens := active.tokens:
             active.tokens = []
-            await self.database(inside.record, active.reply.pk, active.reply.prefix, tokens)
+            await self.database(token_views.record, active.reply.pk, active.reply.prefix, tokens)
 
     def _settle(self, active: Active, task: asyncio.Task[None]) -> None:
         """Every reply ends, whatever its task died of."""
-        active.kept.users -= 1
+        active.loaded.users -= 1
         if active.ending is not None or self.active.get(active.reply.pk) is not active:
             return
         if task.cancelled():
@@ -345,9 +284,9 @@ class Talker:
                 await asyncio.wait([self._endings])
         await self.database(replies.abandon, self.owner)
         for granted in self.granted.values():  # others read for them; an engine elsewhere would wait for their ends
-            granted.kept.users -= granted.slots
+            granted.loaded.users -= granted.slots
         self.granted.clear()
-        await self.keeper.close()
+        await self.engines.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 for thread in (self.writing, self.ending, self.guarding):

@@ -1,4 +1,4 @@
-"""Keeps an engine for each policy that is wanted: starts, watches, restarts, swaps and unloads it, and meanwhile the
+"""The pool of loaded engines, one for each wanted policy: starts, probes, restarts, swaps and unloads them while
 replies under way go on.
 
 Wanted are the live policy, those that queued replies and tickets name, and the one on trial. At most
@@ -48,7 +48,7 @@ BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(eq=False)
-class Kept:
+class LoadedEngine:
     """An engine with its row, and how many completions it is writing."""
 
     policy: Policy
@@ -105,18 +105,18 @@ class Wanted:
 
 
 @dataclass
-class Keeper:
+class EnginePool:
     database: DatabaseThread
-    current: Kept | None = None
+    current: LoadedEngine | None = None
     """Where replies go that name no policy; None while no engine is ready."""
     wanted: Wanted = Wanted()
-    kept: list[Kept] = field(default_factory=list)
+    engines: list[LoadedEngine] = field(default_factory=list)
     failures: dict[int, Failures] = field(default_factory=dict)
     stopping: set[asyncio.Task[None]] = field(default_factory=set)
     beaten_at: float = 0.0
 
     async def run(self) -> None:
-        await self.database(_bury_the_dead)
+        await self.database(_mark_abandoned_rows_dead)
         while True:
             try:
                 await self.step()
@@ -132,51 +132,53 @@ class Keeper:
             await self._want_beside(policy)
         if self.wanted.on_trial is not None:
             await self._want_beside(self.wanted.on_trial)
-        for kept in list(self.kept):
-            await self._look_at(kept)
-        if len(self.kept) > settings.CHAT_ENGINES:
+        for loaded in list(self.engines):
+            await self._look_at(loaded)
+        if len(self.engines) > settings.CHAT_ENGINES:
             # The live policy took a place beyond the limit while all others were starting or writing.
             await self._make_room()
         if time.monotonic() - self.beaten_at > HEARTBEAT_EVERY_S:
             self.beaten_at = time.monotonic()
-            await self.database(_beat, [kept.row for kept in self.kept if self._is_alive(kept)])
+            await self.database(_beat, [loaded.row for loaded in self.engines if self._is_alive(loaded)])
 
-    def ready(self) -> list[Kept]:
+    def ready(self) -> list[LoadedEngine]:
         """Engines that take new replies, the live policy's first."""
-        taking = [kept for kept in self.kept if kept.state == State.READY and kept.engine.is_running()]
-        return sorted(taking, key=lambda kept: kept is not self.current)
+        taking = [loaded for loaded in self.engines if loaded.state == State.READY and loaded.engine.is_running()]
+        return sorted(taking, key=lambda loaded: loaded is not self.current)
 
     async def close(self) -> None:
         """Stops every engine and says so in its row."""
         self.current = None
-        for kept in list(self.kept):
-            await self._end(kept, "")
+        for loaded in list(self.engines):
+            await self._end(loaded, "")
         if self.stopping:
             await asyncio.wait(self.stopping)
 
     async def _want_live(self, policy: Policy | None) -> None:
         if policy is None:
             return
-        kept = self._of(policy)
-        if kept is None:
-            if self._may_begin(policy):
-                if len(self.kept) >= settings.CHAT_ENGINES:
+        loaded = self._of(policy)
+        if loaded is None:
+            if self._may_start(policy):
+                if len(self.engines) >= settings.CHAT_ENGINES:
                     await self._make_room()
                 await self._begin(policy)
-        elif kept.state in (State.READY, State.DRAINING) and kept is not self.current:
-            await self._switch_to(kept)
+        elif loaded.state in (State.READY, State.DRAINING) and loaded is not self.current:
+            await self._switch_to(loaded)
 
     async def _want_beside(self, policy: Policy) -> None:
         """A policy beside the live one waits for a place, and for the end of the pause after a failure."""
-        kept = self._of(policy)
-        if kept is None:
-            if self._may_begin(policy) and (len(self.kept) < settings.CHAT_ENGINES or await self._make_room(policy)):
+        loaded = self._of(policy)
+        if loaded is None:
+            if self._may_start(policy) and (
+                len(self.engines) < settings.CHAT_ENGINES or await self._make_room(policy)
+            ):
                 await self._begin(policy)
             return
-        kept.wanted_at = time.monotonic()
-        if kept.state == State.DRAINING:
-            kept.state = State.READY
-            await self.database(_set_state, kept.row, State.READY)
+        loaded.wanted_at = time.monotonic()
+        if loaded.state == State.DRAINING:
+            loaded.state = State.READY
+            await self.database(_set_state, loaded.row, State.READY)
 
     async def _make_room(self, wanted: Policy | None = None) -> bool:
         """Unloads the policy that nobody has waited for longest. The one on trial makes room for a named one only."""
@@ -184,22 +186,22 @@ class Keeper:
         if wanted is None or wanted not in self.wanted.named:
             spared.add(self.wanted.on_trial)
         idle = [
-            kept
-            for kept in self.kept
-            if kept is not self.current
-            and kept.state in (State.READY, State.DRAINING)
-            and kept.users == 0
-            and kept.policy not in spared
+            loaded
+            for loaded in self.engines
+            if loaded is not self.current
+            and loaded.state in (State.READY, State.DRAINING)
+            and loaded.users == 0
+            and loaded.policy not in spared
         ]
         if not idle:
             return False
-        await self._end(min(idle, key=lambda kept: kept.wanted_at), "")
+        await self._end(min(idle, key=lambda loaded: loaded.wanted_at), "")
         return True
 
-    def _of(self, policy: Policy) -> Kept | None:
-        return next((kept for kept in self.kept if kept.policy.pk == policy.pk), None)
+    def _of(self, policy: Policy) -> LoadedEngine | None:
+        return next((loaded for loaded in self.engines if loaded.policy.pk == policy.pk), None)
 
-    def _may_begin(self, policy: Policy) -> bool:
+    def _may_start(self, policy: Policy) -> bool:
         """Not while the pause after a failed start lasts."""
         return time.monotonic() >= self.failures.setdefault(policy.pk, Failures()).not_before
 
@@ -210,110 +212,110 @@ class Keeper:
         except ImportError as error:
             await self.database(_set_state, row, State.DEAD, f"CHAMSAE_ENGINE: {error}")
             raise
-        kept = Kept(policy, engine, row)
-        self.kept.append(kept)
-        kept.starting = asyncio.create_task(self._start(kept))
+        loaded = LoadedEngine(policy, engine, row)
+        self.engines.append(loaded)
+        loaded.starting = asyncio.create_task(self._start(loaded))
 
-    async def _start(self, kept: Kept) -> None:
+    async def _start(self, loaded: LoadedEngine) -> None:
         try:
-            if kept.engine.is_embedded:
+            if loaded.engine.is_embedded:
                 # A tampered or half-written directory is never served.
-                await asyncio.to_thread(_verify, kept.policy)
-            await kept.engine.start(key_of(kept.row))
+                await asyncio.to_thread(_verify, loaded.policy)
+            await loaded.engine.start(key_of(loaded.row))
         except ChatError as error:
-            logger.error("engine for %s did not start: %s", kept.policy.name, error)
-            await self._give_up(kept, f"{error.code}: {error}", error)
+            logger.error("engine for %s did not start: %s", loaded.policy.name, error)
+            await self._give_up(loaded, f"{error.code}: {error}", error)
             return
-        kept.answered_at = kept.probed_at = time.monotonic()
-        kept.state = State.READY
-        await self.database(_set_ready, kept.row, kept.engine.url, kept.engine.pid)
-        logger.info("engine for %s is ready", kept.policy.name)
+        loaded.answered_at = loaded.probed_at = time.monotonic()
+        loaded.state = State.READY
+        await self.database(_set_ready, loaded.row, loaded.engine.url, loaded.engine.pid)
+        logger.info("engine for %s is ready", loaded.policy.name)
 
-    async def _switch_to(self, kept: Kept) -> None:
-        """New replies go to `kept`; the former engine ends the replies that it began, unless it is wanted by name."""
-        former, self.current = self.current, kept
-        kept.state = State.READY
-        if former is not None and former in self.kept and former.policy not in self.wanted:
+    async def _switch_to(self, loaded: LoadedEngine) -> None:
+        """Sends new replies to `loaded`; the former engine ends those that it began, unless it is wanted by name."""
+        former, self.current = self.current, loaded
+        loaded.state = State.READY
+        if former is not None and former in self.engines and former.policy not in self.wanted:
             former.state = State.DRAINING
-        await self.database(_make_default, kept.row, (former.row, former.state) if former else None)
+        await self.database(_make_default, loaded.row, (former.row, former.state) if former else None)
 
-    async def _look_at(self, kept: Kept) -> None:
-        if kept.state == State.STARTING:
-            await self._check_start(kept)
-        elif kept.state == State.DRAINING and kept.users == 0:
-            await self._end(kept, "")
-        elif not kept.engine.is_running():
-            await self._lose(kept, "its process ended")
-        elif time.monotonic() - kept.answered_at > SILENT_LIMIT_S:
-            await self._lose(kept, "it answered no probe")
-        elif kept.engine.is_embedded and kept.begun and time.monotonic() - kept.wrote_at > MUTE_LIMIT_S:
-            await self._lose(kept, "none of its replies went on")
-        elif self._is_idle(kept):
-            await self._end(kept, "")
-        elif time.monotonic() - kept.probed_at > PROBE_EVERY_S:
-            kept.probed_at = time.monotonic()
-            if kept.probing is None or kept.probing.done():
-                kept.probing = asyncio.create_task(self._probe(kept))
+    async def _look_at(self, loaded: LoadedEngine) -> None:
+        if loaded.state == State.STARTING:
+            await self._check_start(loaded)
+        elif loaded.state == State.DRAINING and loaded.users == 0:
+            await self._end(loaded, "")
+        elif not loaded.engine.is_running():
+            await self._lose(loaded, "its process ended")
+        elif time.monotonic() - loaded.answered_at > SILENT_LIMIT_S:
+            await self._lose(loaded, "it answered no probe")
+        elif loaded.engine.is_embedded and loaded.begun and time.monotonic() - loaded.wrote_at > MUTE_LIMIT_S:
+            await self._lose(loaded, "none of its replies went on")
+        elif self._is_idle(loaded):
+            await self._end(loaded, "")
+        elif time.monotonic() - loaded.probed_at > PROBE_EVERY_S:
+            loaded.probed_at = time.monotonic()
+            if loaded.probing is None or loaded.probing.done():
+                loaded.probing = asyncio.create_task(self._probe(loaded))
 
-    def _is_idle(self, kept: Kept) -> bool:
-        if kept is self.current or kept.users or kept.policy in self.wanted:
+    def _is_idle(self, loaded: LoadedEngine) -> bool:
+        if loaded is self.current or loaded.users or loaded.policy in self.wanted:
             return False
-        return time.monotonic() - kept.wanted_at > UNLOAD_AFTER_S
+        return time.monotonic() - loaded.wanted_at > UNLOAD_AFTER_S
 
-    async def _give_up(self, kept: Kept, words: str, error: ChatError) -> None:
+    async def _give_up(self, loaded: LoadedEngine, words: str, error: ChatError) -> None:
         """After a failed start: the live policy is tried again, one that replies named has failed them."""
-        self.failures.setdefault(kept.policy.pk, Failures()).add()
-        await self._end(kept, words)
-        if kept.policy != self.wanted.live:
+        self.failures.setdefault(loaded.policy.pk, Failures()).add()
+        await self._end(loaded, words)
+        if loaded.policy != self.wanted.live:
             told = error if isinstance(error, BadPolicy) else PolicyUnavailable(str(error))
-            await self.database(replies.refuse, kept.policy, told)
-            await self.database(tickets.refuse, kept.policy, told)
+            await self.database(replies.refuse, loaded.policy, told)
+            await self.database(tickets.refuse, loaded.policy, told)
 
-    async def _check_start(self, kept: Kept) -> None:
+    async def _check_start(self, loaded: LoadedEngine) -> None:
         """A start that ended in an error nobody foresaw is a failed start."""
-        task = kept.starting
-        if task is not None and task.done() and kept in self.kept and (error := task.exception()) is not None:
-            logger.error("engine for %s did not start", kept.policy.name, exc_info=error)
-            await self._give_up(kept, repr(error), PolicyUnavailable(repr(error)))
+        task = loaded.starting
+        if task is not None and task.done() and loaded in self.engines and (error := task.exception()) is not None:
+            logger.error("engine for %s did not start", loaded.policy.name, exc_info=error)
+            await self._give_up(loaded, repr(error), PolicyUnavailable(repr(error)))
 
-    async def _probe(self, kept: Kept) -> None:
+    async def _probe(self, loaded: LoadedEngine) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                if await kept.engine.is_healthy():
-                    kept.answered_at = time.monotonic()
-                    self.failures.pop(kept.policy.pk, None)
+                if await loaded.engine.is_healthy():
+                    loaded.answered_at = time.monotonic()
+                    self.failures.pop(loaded.policy.pk, None)
 
-    async def _lose(self, kept: Kept, reason: str) -> None:
-        logger.error("engine for %s is lost: %s", kept.policy.name, reason)
-        self.failures.setdefault(kept.policy.pk, Failures()).add()
-        await self._end(kept, f"{EngineDown.code}: {reason}")
+    async def _lose(self, loaded: LoadedEngine, reason: str) -> None:
+        logger.error("engine for %s is lost: %s", loaded.policy.name, reason)
+        self.failures.setdefault(loaded.policy.pk, Failures()).add()
+        await self._end(loaded, f"{EngineDown.code}: {reason}")
 
-    async def _end(self, kept: Kept, error: str) -> None:
+    async def _end(self, loaded: LoadedEngine, error: str) -> None:
         """Stops the engine; replies that it was writing get EngineDown from their streams."""
-        if self.current is kept:
+        if self.current is loaded:
             self.current = None
-        if kept in self.kept:
-            self.kept.remove(kept)
+        if loaded in self.engines:
+            self.engines.remove(loaded)
         this = asyncio.current_task()
-        for task in (kept.starting, kept.probing):
+        for task in (loaded.starting, loaded.probing):
             if task is not None and task is not this:
                 task.cancel()
                 await asyncio.wait([task])
-        kept.state = State.DEAD
-        stopping = asyncio.create_task(_stop(kept))
+        loaded.state = State.DEAD
+        stopping = asyncio.create_task(_stop(loaded))
         self.stopping.add(stopping)
         stopping.add_done_callback(self.stopping.discard)
-        await self.database(_set_state, kept.row, State.DEAD, error)
+        await self.database(_set_state, loaded.row, State.DEAD, error)
 
-    def _is_alive(self, kept: Kept) -> bool:
-        return kept.state == State.STARTING or time.monotonic() - kept.answered_at < SILENT_LIMIT_S
+    def _is_alive(self, loaded: LoadedEngine) -> bool:
+        return loaded.state == State.STARTING or time.monotonic() - loaded.answered_at < SILENT_LIMIT_S
 
 
-async def _stop(kept: Kept) -> None:
+async def _stop(loaded: LoadedEngine) -> None:
     """A server elsewhere that seems silent may still be writing: only our own process is taken from its readers."""
-    while kept.users and not kept.engine.is_embedded:
+    while loaded.users and not loaded.engine.is_embedded:
         await asyncio.sleep(STEP_S)
-    await kept.engine.stop()
+    await loaded.engine.stop()
 
 
 # --- rows -----------------------------------------------------------------------------------------------------
@@ -360,7 +362,7 @@ def _beat(rows: list[int]) -> None:
     EngineProcess.objects.filter(pk__in=rows).update(heartbeat_at=timezone.now())
 
 
-def _bury_the_dead() -> None:
+def _mark_abandoned_rows_dead() -> None:
     """Rows that a killed talker left behind; its engines ended with it."""
     stale = timezone.now() - HEARTBEAT_LIMIT
     EngineProcess.objects.exclude(state=State.DEAD).filter(heartbeat_at__lt=stale).update(

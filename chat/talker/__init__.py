@@ -1,0 +1,1 @@
+"""The process that claims queued replies, streams them from engines and stores their text."""
