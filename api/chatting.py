@@ -6,7 +6,7 @@ from typing import Any
 
 from api.alternatives import Alternative, Head, collected, usage
 from api.schemas.chat import ChatRequest
-from chat.asking import Question, asking
+from chat.completions.streaming import Question, asking
 from chat.engines.engine import Choice, Token
 from chat.models import Policy
 

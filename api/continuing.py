@@ -11,7 +11,7 @@ from api.alternatives import Alternative, First, Head, usage
 from api.prompts import Asker
 from api.schemas.completions import CompletionRequest
 from api.together import merged
-from chat.asking import asking, reading
+from chat.completions.streaming import asking, reading
 from chat.engines.engine import Token
 from chat.models import Policy
 

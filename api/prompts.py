@@ -8,11 +8,11 @@ from accounts.models import ApiKey, User
 from api.alternatives import First
 from api.names import Named
 from api.schemas.completions import CompletionRequest
-from chat.asking import Answer, Question, score
+from chat.completions.streaming import Answer, Question, score
 from chat.engines.engine import Token
 from chat.errors import NoLook
-from chat.history import room_of
 from chat.models import Policy
+from chat.prompts.history import room_of
 
 Shown = tuple[Token | First, ...]
 

@@ -15,7 +15,7 @@ from chat import policies
 from chat.engines.engine import Parameters
 from chat.errors import PolicyRetired
 from chat.models import Assistant, Conversation, Policy
-from chat.prompt import Turn
+from chat.prompts.rendering import Turn
 
 MAX_OWN = 200
 MAX_EXAMPLES = 20

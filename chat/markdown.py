@@ -6,12 +6,12 @@ from typing import Any
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
+from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
-
-from chat.links import link_addresses
 
 TAGS = {
     *("a", "blockquote", "br", "code", "del", "em", "hr", "li", "ol", "p", "pre", "s", "span", "strong", "ul"),
@@ -25,6 +25,10 @@ INVISIBLE = re.compile("[\U000e0000-\U000e007f\u202a-\u202e\u2066-\u2069]")
 """Tag characters and direction controls: text that reads otherwise than it is stored."""
 PYGMENTS_CLASS = re.compile(r"[a-z][a-z0-9]{0,3}")
 LANGUAGE_CLASS = re.compile(r"language-[A-Za-z0-9_+#-]{1,30}")
+BARE_ADDRESS = re.compile(r"https?://[^\s<>\"'`|\\^{}\u3000-\u303f가-힣ㄱ-ㅎㅏ-ㅣ]+", re.IGNORECASE)
+"""Hangul ends one: its particles stand right behind a word. In an address it is percent-encoded."""
+PUNCTUATION_AFTER_IT = ".,;:!?*_~…"
+BRACKETS = {")": "(", "]": "["}
 
 
 def render(text: str) -> str:
@@ -69,6 +73,57 @@ def _description(renderer: Any, tokens: Any, index: int, options: Any, env: Any)
 
 
 _formatter: Any = HtmlFormatter(nowrap=True)
+
+
+def _link_addresses(state: StateCore) -> None:
+    """A core rule of markdown-it. Leaves alone what is a link already, and code, which is no text."""
+    for block in state.tokens:
+        if block.type == "inline" and block.children:
+            block.children = _linked(block.children)
+
+
+def _address_in(text: str) -> str:
+    """The matched text without what belongs to the sentence: marks at its end, a bracket that closes no other."""
+    while text:
+        last = text[-1]
+        if last in PUNCTUATION_AFTER_IT or (last in BRACKETS and text.count(last) > text.count(BRACKETS[last])):
+            text = text[:-1]
+        else:
+            break
+    return text
+
+
+def _linked(tokens: list[Token]) -> list[Token]:
+    depth = 0
+    out: list[Token] = []
+    for token in tokens:
+        depth += {"link_open": 1, "link_close": -1}.get(token.type, 0)
+        out += _pieces(token) if token.type == "text" and depth == 0 else [token]
+    return out
+
+
+def _pieces(token: Token) -> list[Token]:
+    """The text in pieces, of which some are links."""
+    pieces: list[Token] = []
+    end = 0
+    for found in BARE_ADDRESS.finditer(token.content):
+        address = _address_in(found[0])
+        if not address.partition("://")[2]:
+            continue
+        pieces += [_text_token(token.content[end : found.start()]), *_link(address)]
+        end = found.start() + len(address)
+    return [*pieces, _text_token(token.content[end:])] if pieces else [token]
+
+
+def _link(address: str) -> list[Token]:
+    opening = Token("link_open", "a", 1, attrs={"href": address}, markup="linkify", info="auto")
+    return [opening, _text_token(address), Token("link_close", "a", -1, markup="linkify", info="auto")]
+
+
+def _text_token(content: str) -> Token:
+    return Token("text", "", 0, content=content)
+
+
 _markdown = MarkdownIt("commonmark", {"html": False, "highlight": _colour}).enable(["table", "strikethrough"])
 _markdown.add_render_rule("image", _description)
-_markdown.core.ruler.push("addresses", link_addresses)
+_markdown.core.ruler.push("addresses", _link_addresses)

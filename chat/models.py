@@ -68,7 +68,7 @@ class EngineProcess(models.Model):
     policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="engines")
     state = models.CharField(max_length=10, choices=State, default=State.STARTING)
     url = models.CharField(max_length=300, blank=True)
-    """Base URL that ends in `/v1`. Its key is derived (chat.engines.keys), never stored."""
+    """Base URL that ends in `/v1`. Its key is derived (chat.engines.loading), never stored."""
     is_default = models.BooleanField(default=False)
     """Whether replies that name no policy go to it."""
     pid = models.PositiveIntegerField(null=True)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from accounts.models import User
 from accounts.personal import NotYet, Row, Table
-from chat import pairs, transfer
+from chat.conversations import exporting, side_by_side
 from chat.models import Assistant, Conversation, Message, Reply, Scoring, Ticket
 
 
@@ -16,7 +16,7 @@ def without_hidden(row: Row, person: User) -> Row:
 
 def without_blind(row: Row, person: User) -> Row:
     """Who wrote a reply of an undecided pair is told after the choice."""
-    return row | ({"policy_id": None} if pairs.blind([row["id"]]) else {})
+    return row | ({"policy_id": None} if side_by_side.blind([row["id"]]) else {})
 
 
 EXPORT = (
@@ -40,7 +40,7 @@ EXCLUDED = {
 def files(person: User) -> Iterator[tuple[str, object]]:
     """Each conversation as a file that can be read in again."""
     for conversation in person.conversations.filter(deleted_at=None).order_by("created_at", "pk"):
-        yield f"conversations/{conversation.pk}.json", transfer.as_json(conversation)
+        yield f"conversations/{conversation.pk}.json", exporting.as_json(conversation)
 
 
 def forget_conversations(ids: Collection[UUID]) -> None:

@@ -2,7 +2,8 @@
 
 from celery import shared_task
 
-from chat import removal, tickets
+from chat.conversations import removal
+from chat.queue import tickets
 
 
 @shared_task

@@ -1,6 +1,16 @@
 from django.urls import path
 
-from chat.views import assistants, choosing, context, conversations, pages, sharing, site, token_views, transfer
+from chat.views import (
+    assistants,
+    context_meter,
+    conversations,
+    model_choice,
+    pages,
+    sharing,
+    site_choices,
+    token_views,
+    transfer,
+)
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -24,13 +34,13 @@ urlpatterns = [
     path("replies/<int:reply_id>/inside/", token_views.inside_of, name="inside_of"),
     path("c/<uuid:conversation_id>/consent/", conversations.consent, name="conversation_consent"),
     path("c/<uuid:conversation_id>/assistant/", assistants.choose, name="conversation_assistant"),
-    path("c/<uuid:conversation_id>/model/", choosing.choose_model, name="conversation_model"),
-    path("context/", context.context, name="context"),
+    path("c/<uuid:conversation_id>/model/", model_choice.choose_model, name="conversation_model"),
+    path("context/", context_meter.context, name="context"),
     path("assistants/", assistants.assistant_list, name="assistants"),
     path("assistants/new/", assistants.create, name="assistant_create"),
     path("assistants/<uuid:assistant_id>/", assistants.assistant, name="assistant"),
     path("assistants/<uuid:assistant_id>/copy/", assistants.duplicate, name="assistant_duplicate"),
     path("assistants/<uuid:assistant_id>/delete/", assistants.delete, name="assistant_delete"),
     path("assistants/<uuid:assistant_id>/restore/", assistants.restore, name="assistant_restore"),
-    path("site/", site.site_choices, name="site_choices"),
+    path("site/", site_choices.edit, name="site_choices"),
 ]

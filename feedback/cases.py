@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chat.completions import Completed
+from chat.completions.bulk import Completed
 from feedback import judging, ranking, stock
 from feedback.models import Prompt
 from feedback.preferences import DEFAULT_FLAGS, DEFAULT_PREFERENCE, dotted, preference, violation_test

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from accounts.models import User
-from chat import pairs
-from chat.history import turns_seen
+from chat.conversations import side_by_side
 from chat.models import Chunk, Pair, Policy, Reply
+from chat.prompts.history import turns_seen
 from feedback.errors import AlreadyChosen, Lapsed, NothingToCompare, NotSeenYet
 from feedback.identity import gives_away
 from feedback.models import Comparison
@@ -40,7 +40,7 @@ def compare(pair: Pair, person: User, choice: str, seconds: float = 0) -> Compar
                 raise AlreadyChosen
             return made
         left, right = _sides(pair)
-        if not pairs.reveal(pair, right.reply if choice == Choice.RIGHT else left.reply):
+        if not side_by_side.reveal(pair, right.reply if choice == Choice.RIGHT else left.reply):
             raise Lapsed
         return Comparison.objects.create(
             pair=pair,
@@ -55,7 +55,7 @@ def compare(pair: Pair, person: User, choice: str, seconds: float = 0) -> Compar
 
 def give_up(pair: Pair, keep: Reply) -> None:
     """Goes on with one of the two without a choice: the names are shown, nothing counts. Raises Lapsed."""
-    if not pairs.reveal(pair, keep):
+    if not side_by_side.reveal(pair, keep):
         raise Lapsed
 
 

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from accounts.audit import record
 from accounts.models import AuditEntry, User
-from chat.history import preamble_of
 from chat.models import Message
+from chat.prompts.history import preamble_of
 from feedback import moderation, rules, trainable
 from feedback.foreign import shown
 from feedback.models import Completion, Report, Rule

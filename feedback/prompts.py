@@ -8,9 +8,9 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet
 
 from chat.errors import TooLong
-from chat.history import preamble_of, prompt_for
 from chat.models import Message, Policy, Reply
-from chat.prompt import Turn as ChatTurn
+from chat.prompts.history import preamble_of, prompt_for
+from chat.prompts.rendering import Turn as ChatTurn
 from feedback.models import Prompt
 
 HELD_OUT_OF_256 = 51

@@ -11,7 +11,7 @@ from django.db.models import Max
 
 from accounts.models import User
 from chat import policies
-from chat.completions import complete
+from chat.completions.bulk import complete
 from chat.engines.engine import MAX_SEED, Parameters
 from chat.models import Policy
 from feedback import rules, seed, stock, trainable

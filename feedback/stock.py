@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Count, Q
 
 from chat import policies
-from chat.completions import Completed, complete
+from chat.completions.bulk import Completed, complete
 from chat.engines.engine import Parameters
 from chat.models import Policy
 from feedback import prompts as prompt_rows

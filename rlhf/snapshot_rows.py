@@ -8,8 +8,8 @@ from uuid import UUID
 
 from django.utils.crypto import salted_hmac
 
-from chat.history import branch_to, turns_seen
 from chat.models import Message
+from chat.prompts.history import branch_to, turns_seen
 from feedback import trainable
 from feedback.models import Comparison, Prompt, Ranking, Rule, Thumb, Violation
 from feedback.prompts import side_of

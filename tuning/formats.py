@@ -14,7 +14,7 @@ from typing import IO, Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from chat.prompt import ROLES
+from chat.prompts.rendering import ROLES
 from tuning import sheets
 from tuning.errors import Problem
 from tuning.tables import named_rows

@@ -13,9 +13,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import ApiKey, User
-from chat import limits, policies
+from chat import policies
 from chat.errors import BadPolicy
 from chat.models import Policy
+from chat.queue import limits
 from metering import budgets
 from metering.models import Budget, Usage
 from rlhf import leases

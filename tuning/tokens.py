@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterable
 
 from django.conf import settings
 
-from chat import policies, prompt
+from chat import policies
 from chat.models import Policy
-from chat.prompt import CHARACTERS_A_TOKEN, Renderer, Turn
+from chat.prompts import rendering
+from chat.prompts.fitting import CHARACTERS_A_TOKEN
+from chat.prompts.rendering import Renderer, Turn
 from tuning.formats import MESSAGES, PROMPT_COMPLETION, Row
 
 Counter = Callable[[str, Row], int]
@@ -18,7 +20,7 @@ END = 1
 
 def counter(policy: Policy) -> Counter:
     """Counts exactly where the policy's tokenizer is here, else by a cautious guess. Raises BadPolicy."""
-    renderer = None if policy.is_scripted else prompt.renderer(policies.directory(policy))
+    renderer = None if policy.is_scripted else rendering.renderer(policies.directory(policy))
     return (lambda form, row: exact(renderer, form, row)) if renderer is not None else guessed
 
 

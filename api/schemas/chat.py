@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from api.schemas.fields import wrong
 from api.schemas.sampling import Sampling, Usage
 from chat.engines.engine import MAX_TOP_LOGPROBS
-from chat.prompt import Turn
+from chat.prompts.rendering import Turn
 
 MAX_MESSAGES = 400
 Text = Annotated[str, Field(max_length=2_000_000)]

@@ -9,7 +9,7 @@ from api import chatting, names, sse
 from api.http import key_of, person_of, read
 from api.operations import operation
 from api.schemas.chat import ChatCompletion, ChatRequest
-from chat.asking import Question
+from chat.completions.streaming import Question
 
 EXAMPLE = {
     "model": "live",

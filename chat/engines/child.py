@@ -1,6 +1,6 @@
 """An embedded engine: a server in a child process that we start, hand a key, and ask with token ids.
 
-Ids, because rendering is chat.prompt's work: a server's chat endpoint may turn user text into control tokens.
+Ids, because prompts are rendered here (chat.prompts): a chat endpoint may turn user text into control tokens.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from chat.engines.engine import MAX_SEED, Engine, Parameters, Piece
 from chat.engines.openai import OpenAIClient, Timeouts
 from chat.errors import EngineDown, EngineRefused
 from chat.models import Policy
-from chat.prompt import Prompt
+from chat.prompts.fitting import Prompt
 
 PATIENT = {"OMP_WAIT_POLICY": "passive"}
 """Threads that wait for each other sleep instead of spinning. Beside a training run on two cores that was 45 tokens/s

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from chat.errors import BadParameters
 from chat.models import Policy
-from chat.prompt import Prompt
+from chat.prompts.fitting import Prompt
 
 MAX_SEED = 2**32 - 2
 """llama.cpp reads 2**32 - 1 as "random"."""

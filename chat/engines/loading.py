@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.module_loading import import_string
 
 from chat.engines.engine import Engine
-from chat.engines.keys import key_of
 from chat.engines.scripted import ScriptedEngine
 from chat.models import EngineProcess, Policy
 
@@ -46,3 +46,8 @@ def attached(policy: Policy, process: int | None = None) -> Engine | None:
         return None
     engine.attach(row.url, key_of(row.pk))
     return engine
+
+
+def key_of(engine_process_id: int) -> str:
+    """The key of an embedded engine: derived from the site's secret and the engine's row, stored nowhere."""
+    return salted_hmac("chat.engines", str(engine_process_id), algorithm="sha256").hexdigest()

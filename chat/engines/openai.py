@@ -19,7 +19,8 @@ from chat.engines.engine import Engine, Parameters, Piece
 from chat.engines.events import EventReader, failure_of
 from chat.errors import EngineBroken, EngineDown, EngineError, EngineRefused, EngineTimeout
 from chat.models import Policy
-from chat.prompt import ROLES, Prompt, Turn
+from chat.prompts.fitting import Prompt
+from chat.prompts.rendering import ROLES, Turn
 
 LONGEST_LINE = 1 << 20
 """Bytes of a line of the stream; no server has reason to send more."""

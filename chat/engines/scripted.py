@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from chat.engines.engine import Choice, Engine, Parameters, Piece, Token
 from chat.errors import EngineDown, EngineError
 from chat.models import Policy
-from chat.prompt import Prompt
+from chat.prompts.fitting import Prompt
 
 WORDS = [
     *("the", "a", "sparrow", "river", "morning", "small", "window", "listens", "to", "and", "over", "of", "rain"),

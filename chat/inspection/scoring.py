@@ -23,7 +23,7 @@ from chat.engines.engine import Choice, Token
 from chat.errors import ChatError, InspectorDown, NoLook, TooManyLooks, WeightsGone
 from chat.inspection import token_views
 from chat.models import Policy, Scoring
-from chat.prompt import renderer
+from chat.prompts.rendering import renderer
 
 State = Scoring.State
 LOOK_EVERY_S = 0.1

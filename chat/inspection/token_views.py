@@ -13,13 +13,14 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from chat import pairs, policies
+from chat import policies
+from chat.conversations import side_by_side
 from chat.engines.engine import Parameters, Token
 from chat.errors import BadPolicy, ChatError, NoLook, ReplyUnderWay, StillBlind, TooManyLooks, WeightsGone
-from chat.history import turns_seen
 from chat.inspection.client import Seen
 from chat.models import Policy, Reply, TokenView
-from chat.prompt import Renderer, Turn, renderer
+from chat.prompts.history import turns_seen
+from chat.prompts.rendering import Renderer, Turn, renderer
 
 State = TokenView.State
 LOOKS_AT_A_TIME = 3
@@ -77,7 +78,7 @@ def check(reply: Reply) -> None:
     """Raises a ChatError where nobody may look inside yet."""
     if reply.is_live:
         raise ReplyUnderWay
-    if pairs.is_blind(reply):
+    if side_by_side.is_blind(reply):
         raise StillBlind
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from chat import guards
 from chat.engines.engine import Piece, Token
 from chat.models import Reply
-from chat.replies import Ending, Written
+from chat.queue.replies import Ending, Written
 from chat.talker.engine_pool import LoadedEngine
 
 

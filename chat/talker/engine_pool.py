@@ -22,13 +22,13 @@ from django.db.models import Q
 from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
 
-from chat import line, policies, replies, tickets
+from chat import policies
 from chat.database import DatabaseThread
 from chat.engines.engine import Engine
-from chat.engines.keys import key_of
-from chat.engines.loading import HEARTBEAT_LIMIT, engine_for
+from chat.engines.loading import HEARTBEAT_LIMIT, engine_for, key_of
 from chat.errors import BadPolicy, ChatError, EngineDown, PolicyUnavailable
 from chat.models import EngineProcess, Policy
+from chat.queue import line, replies, tickets
 
 logger = logging.getLogger(__name__)
 State = EngineProcess.State

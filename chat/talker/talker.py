@@ -19,16 +19,17 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db.utils import InterfaceError, OperationalError
 
-from chat import claims, guards, replies, tickets
+from chat import guards
 from chat.database import DatabaseThread
 from chat.engines.engine import Parameters
 from chat.errors import Blocked, ChatError, EngineBroken, TalkerGone
-from chat.history import prompt_for, turns_before
 from chat.inspection import token_views
 from chat.inspection.worker import Looks
 from chat.models import Reply
-from chat.prompt import Prompt
-from chat.replies import Ending, Written
+from chat.prompts.fitting import Prompt
+from chat.prompts.history import prompt_for, turns_before
+from chat.queue import claims, replies, tickets
+from chat.queue.replies import Ending, Written
 from chat.talker.active import Active
 from chat.talker.engine_pool import EnginePool, LoadedEngine
 

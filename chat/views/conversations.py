@@ -11,11 +11,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from chat import guards, titles
+from chat import guards
+from chat.conversations import titles
 from chat.errors import ChatError
 from chat.models import Conversation, Reply
 from chat.views.assistants import chosen_by
-from chat.views.choosing import model_chosen_by
+from chat.views.model_choice import model_chosen_by
 from chat.views.requests import deleted_of, own_conversation, person, wants_json
 
 

@@ -10,12 +10,12 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from chat.branches import open_branch
-from chat.listing import LENGTH, listing
+from chat.conversations.open_path import open_branch
+from chat.conversations.removal import KEPT
+from chat.conversations.sidebar import LENGTH, listing
 from chat.models import Conversation, Policy, default_consent
-from chat.removal import KEPT
 from chat.views.assistants import picker
-from chat.views.choosing import model_picker
+from chat.views.model_choice import model_picker
 from chat.views.requests import as_uuid, conversations_of, deleted_of, own_conversation
 
 

@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from chat import sharing
-from chat.branches import turn
+from chat.conversations import sharing
+from chat.conversations.open_path import turn
 from chat.models import Conversation, SharedLink
 from chat.views.requests import own_conversation, person
 

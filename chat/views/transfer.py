@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from chat import importing, transfer
+from chat.conversations import exporting, importing
 from chat.models import Conversation
 from chat.views.requests import own_conversation, person
 
@@ -24,9 +24,9 @@ def export(request: HttpRequest, conversation_id: uuid.UUID, kind: str) -> HttpR
     if kind not in KINDS:
         raise Http404
     text = (
-        json.dumps(transfer.as_json(shown), ensure_ascii=False, indent=1)
+        json.dumps(exporting.as_json(shown), ensure_ascii=False, indent=1)
         if kind == "json"
-        else transfer.as_markdown(shown)
+        else exporting.as_markdown(shown)
     )
     name = f"{file_name(shown)}.{kind}"
     disposition = content_disposition_header(True, name) or "attachment"

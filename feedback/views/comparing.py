@@ -9,8 +9,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from accounts.models import User
-from chat.consumers import ring
 from chat.models import Pair, Reply
+from chat.websocket.consumers import ring
 from feedback import comparisons
 from feedback.errors import FeedbackError
 from feedback.models import Comparison

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from chat import pairs
+from chat.conversations import side_by_side
 from chat.errors import StillBlind
 from chat.models import Conversation, Reply
 from rlhf import lineage
@@ -23,7 +23,7 @@ def reply_page(request: HttpRequest, message_id: int) -> HttpResponse:
         message__conversation__owner=user_of(request),
         message__conversation__deleted_at=None,
     )
-    if pairs.is_blind(reply):
+    if side_by_side.is_blind(reply):
         context = {"reply": reply, "problem": StillBlind.message}
         return render(request, "rlhf/lineage.html", context, status=409)
     steps = lineage.steps(reply.policy) if reply.policy is not None else []

@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from chat import choices
+from chat import site_choices
 from chat.models import Policy
 from rlhf import candidacy, lineage, promotion, trial, words
 from rlhf.errors import RlhfError
@@ -45,7 +45,7 @@ def policy_page(request: HttpRequest, name: str) -> HttpResponse:
 
 def beside_others(policy: Policy) -> dict[str, object]:
     """What rlhf/trial.html shows: how people in the chat chose between its replies and those of others."""
-    return {"records": trial.records(policy), "percent_of_turns": choices.get().side_by_side_percent}
+    return {"records": trial.records(policy), "percent_of_turns": site_choices.get().side_by_side_percent}
 
 
 @require_POST

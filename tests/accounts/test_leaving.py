@@ -17,7 +17,7 @@ from django.utils import timezone
 from accounts import audit, erasure, keys, sockets
 from accounts.models import AuditEntry, User
 from accounts.tasks import erase_due_accounts
-from chat import removal
+from chat.conversations import removal
 from chat.models import Assistant, Chunk, Conversation, Message, Pair, Reply, SharedLink, TokenView
 from feedback import trainable
 from feedback.models import Comparison, Completion, Prompt, Ranking, RankingTask, Report, Skip, Thumb, Violation

@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 
 from chat import policies
 from tests.chat.conftest import install, talking
-from tests.chat.test_prompt import STRICT
+from tests.chat.prompts.test_rendering import STRICT
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 PROMPT = "The river is 참 old 🙂 and"

@@ -38,7 +38,7 @@ print("\\n".join(str(Conversation.objects.create(owner=owner).pk) for _ in range
 ENGINE = """
 import json
 from chat import policies
-from chat.engines.keys import key_of
+from chat.engines.loading import key_of
 from chat.models import EngineProcess
 from chat.prompt import fit, renderer
 policy = policies.live()

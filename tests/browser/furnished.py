@@ -184,7 +184,7 @@ def talks() -> None:
     from django.utils import timezone
 
     from accounts.models import User
-    from chat import sharing
+    from chat.conversations import sharing
     from chat.models import Conversation
     from feedback.models import Report, Thumb
     from rlhf.models import Snapshot, Source

@@ -17,7 +17,7 @@ def infest() -> None:
 
     from accounts import demo
     from accounts.models import User
-    from chat import sharing
+    from chat.conversations import sharing
     from chat.models import Conversation, Policy
     from feedback import seed
     from feedback.models import Report

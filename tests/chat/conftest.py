@@ -15,10 +15,11 @@ from django.core.cache import cache
 from django.db import connections
 
 from accounts.models import User
-from chat import policies, tail
+from chat import policies
 from chat.engines.scripted import Script, ScriptedEngine
 from chat.models import Conversation, Policy
 from chat.talker.talker import Talker
+from chat.websocket import tail
 
 
 @pytest.fixture(autouse=True)

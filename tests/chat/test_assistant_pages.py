@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AuditEntry, User
-from chat import choices
+from chat import site_choices
 from chat.models import Assistant, Conversation, Policy
 
 pytestmark = pytest.mark.django_db
@@ -278,9 +278,9 @@ def test_an_admin_chooses_for_the_site_and_changes_it_back(client, admin):
     client.force_login(admin)
     page = address("site_choices")
     client.post(page, {"side_by_side_percent": "25", "may_train_default": "yes"})
-    assert (choices.get().side_by_side_percent, choices.get().may_train_default) == (25, True)
+    assert (site_choices.get().side_by_side_percent, site_choices.get().may_train_default) == (25, True)
     client.post(page, {"side_by_side_percent": "0", "may_train_default": ""})
-    assert (choices.get().side_by_side_percent, choices.get().may_train_default) == (0, None)
+    assert (site_choices.get().side_by_side_percent, site_choices.get().may_train_default) == (0, None)
     assert AuditEntry.objects.filter(verb="choices.change", actor=admin).count() == 2
     assert "25" in client.get(page).text
 
@@ -290,9 +290,9 @@ def test_a_share_that_is_none_is_refused(client, admin, percent):
     client.force_login(admin)
     answer = client.post(address("site_choices"), {"side_by_side_percent": percent, "may_train_default": "yes"})
     assert answer.status_code == 400
-    assert choices.get().may_train_default is None
+    assert site_choices.get().may_train_default is None
 
 
 def test_nobody_else_chooses_for_the_site(as_alice):
     assert as_alice.post(address("site_choices"), {"side_by_side_percent": "25"}).status_code == 403
-    assert choices.get().side_by_side_percent == 0
+    assert site_choices.get().side_by_side_percent == 0

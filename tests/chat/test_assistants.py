@@ -9,11 +9,11 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry, User
 from chat import assistants
+from chat.conversations.turns import take_turn
 from chat.engines.scripted import ScriptedEngine
 from chat.errors import PolicyRetired
-from chat.history import turns_before, turns_seen
 from chat.models import Assistant, Policy, Reply
-from chat.turns import take_turn
+from chat.prompts.history import turns_before, turns_seen
 from tests.chat.conftest import talking
 
 pytestmark = pytest.mark.django_db

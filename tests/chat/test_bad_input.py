@@ -13,10 +13,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accounts.models import User
-from chat import consumers, frames
-from chat.consumers import close_sockets
 from chat.errors import BadFrame
 from chat.models import Conversation, Message, Reply
+from chat.websocket import consumers, frames
+from chat.websocket.consumers import close_sockets
 from tests.chat.conftest import Socket, cookie_of, opened
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -180,7 +180,7 @@ async def test_a_rotated_secret_keeps_the_session(conversation, alice, settings)
 
 
 async def test_replies_of_other_conversations_are_out_of_reach(conversation, alice):
-    from chat import replies
+    from chat.queue import replies
 
     other = await Conversation.objects.acreate(owner=alice)
     question = await Message.objects.acreate(conversation=other, role="user", text="x")

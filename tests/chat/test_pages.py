@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import GROUPS, Role
-from chat.listing import LENGTH
+from chat.conversations.sidebar import LENGTH
+from chat.conversations.titles import TITLE_CHARS, title_from
 from chat.models import Chunk, Conversation, Message, Policy, Reply
-from chat.titles import TITLE_CHARS, title_from
 
 ROOT = Path(__file__).parent.parent.parent
 STRICT = {

@@ -14,7 +14,7 @@ from accounts import keys
 from accounts.models import ApiKey, User
 from accounts.permissions import TABLE, roles_for
 from accounts.roles import ABOVE, GROUPS, Role
-from chat.routing import websocket_urlpatterns
+from chat.websocket.routing import websocket_urlpatterns
 from feedback import seed
 
 SAMPLES = {

@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from chat.consumers import MAX_FRAME_BYTES
+from chat.websocket.consumers import MAX_FRAME_BYTES
 from config.management.commands.run_site import web
 from tests.site import ROOT, free_port
 

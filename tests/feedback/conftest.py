@@ -7,7 +7,7 @@ from django.test import Client
 
 from accounts.models import User
 from accounts.roles import GROUPS, Role
-from chat.completions import Completed
+from chat.completions.bulk import Completed
 from chat.models import Conversation, Message, Policy, Reply
 from feedback import seed, stock
 from feedback.models import Completion, Prompt, RankingTask

@@ -3,8 +3,8 @@
 import pytest
 from asgiref.sync import sync_to_async
 
-from chat.consumers import ring
 from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply
+from chat.websocket.consumers import ring
 from feedback.models import Comparison
 from tests.chat.conftest import opened
 

@@ -34,7 +34,7 @@ def varied(monkeypatch):
     """Stands in for the engine with many different texts, a fixed one a seed."""
     import random
 
-    from chat.completions import Completed
+    from chat.completions.bulk import Completed
 
     starts = [
         "A rainbow is light",

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from accounts.roles import Role
-from chat.completions import Completed
+from chat.completions.bulk import Completed
 from chat.errors import EngineDown
 from chat.models import Message, Policy, Reply
 from feedback import prompts, queue, stock

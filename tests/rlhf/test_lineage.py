@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat import pairs
+from chat.conversations import side_by_side
 from chat.models import Conversation, Policy, Reply
 from feedback.models import Comparison
 from rlhf import cycle, lineage, snapshots
@@ -105,7 +105,7 @@ def test_a_blind_reply_is_told_nothing_of(base_policy, chatter, page):
         assert "Choose between the two replies first" in text
         assert "heron-2" not in text
         assert base_policy.source not in text
-    pairs.reveal(pair, pair.left)
+    side_by_side.reveal(pair, pair.left)
     assert "heron-2" in page(f"/messages/{pair.right.message_id}/lineage/")
 
 

@@ -11,16 +11,17 @@ import pytest
 from django.db import connections
 
 from accounts import keys
-from chat import limits, policies
+from chat import policies
 from chat.errors import BudgetHeld, BudgetUsedUp
 from chat.models import Policy
+from chat.queue import limits
 from metering import budgets
 from metering.budgets import Standing
 from metering.models import Budget, Price, Usage
 from rlhf import cycle, fsck
 from rlhf.models import Run
 from rlhf.supervision import Supervisor
-from tests.chat.test_prompt import STRICT, write_tokenizer
+from tests.chat.prompts.test_rendering import STRICT, write_tokenizer
 from tests.tuning.conftest import drive, jsonl, pairs
 from tuning import jobs, receiving, reserving, workplace
 from tuning.errors import (

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import template
 
-from chat.prompt import ROLES
+from chat.prompts.rendering import ROLES
 from tuning.models import FineTune
 from tuning.preparing import quoted
 

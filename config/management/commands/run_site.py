@@ -20,8 +20,8 @@ from rich.table import Table
 
 from accounts import demo
 from accounts.commands import ChamsaeCommand
-from chat.consumers import MAX_FRAME_BYTES
 from chat.models import EngineProcess, Policy
+from chat.websocket.consumers import MAX_FRAME_BYTES
 from config.celery import app
 from config.processes import PortInUse, Processes, SiteRunning, claim_port, only_site_of
 from config.translations import compile_catalogues

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from chat import policies, replies
+from chat import policies
 from chat.engines.child import ChildEngine
 from chat.engines.engine import Choice, Parameters, Token
 from chat.errors import InspectorDown, NoLook, ReplyUnderWay, StillBlind, TooManyLooks, WeightsGone
@@ -19,7 +19,8 @@ from chat.inspection import client as inspection_client
 from chat.inspection import token_views
 from chat.inspection.client import Inspector
 from chat.models import Message, Pair, Policy, Reply, TokenView
-from chat.prompt import Renderer
+from chat.prompts.rendering import Renderer
+from chat.queue import replies
 from tests.chat.conftest import install, talking
 
 TEXT = "A rainbow is 무지개 — light!\n\nThe <|im_end|> sun 🌈 is a star.  "

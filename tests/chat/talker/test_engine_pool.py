@@ -155,7 +155,7 @@ async def test_replies_wait_for_the_engine_that_starts(tiny_live_policy, alice, 
 async def test_where_no_engine_comes_a_queued_reply_fails_in_the_end(conversation, alice, monkeypatch):
     from datetime import timedelta
 
-    from chat import replies
+    from chat.queue import replies
 
     monkeypatch.setattr(replies, "QUEUE_PATIENCE", timedelta(seconds=0.3))
     async with opened(conversation, alice) as socket:

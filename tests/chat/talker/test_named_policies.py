@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 from asgiref.sync import sync_to_async
 
-from chat import policies, replies
+from chat import policies
 from chat.models import Conversation, EngineProcess, Message, Policy, Reply
+from chat.queue import replies
 from chat.talker import engine_pool as keeping
 from tests.chat.conftest import install, talking
 from tests.chat.talker.test_talking import swap

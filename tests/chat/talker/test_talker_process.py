@@ -13,9 +13,9 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from chat import replies
+from chat.conversations.turns import take_turn
 from chat.models import Chunk, EngineProcess, Reply
-from chat.turns import take_turn
+from chat.queue import replies
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

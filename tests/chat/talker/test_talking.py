@@ -8,11 +8,12 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db.utils import OperationalError
 
-from chat import claims, replies, tail, wakeup
 from chat.database import DatabaseThread
 from chat.models import Chunk, Conversation, Message, Reply
+from chat.queue import claims, replies, wakeup
 from chat.talker import talker as talker_module
 from chat.talker.talker import Talker
+from chat.websocket import tail
 from tests.chat.conftest import opened, talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -375,7 +376,7 @@ async def test_a_database_that_is_away_for_a_moment_costs_nothing_but_time(
     async with talking(), opened(conversation, alice) as socket:
         await socket.say(type="message.send", text="Hi", key="k1", parent=None)
         heard = await socket.hear_until("reply.done")
-    assert len(calls) > 2
+    assert len(calls) >= 2  # tried again; an end that was done although nobody said so is also seen by the next look
     assert heard[-1]["state"] == "complete"
     assert text_of(heard) == heard[-1]["text"]
     assert numbers_in(heard) == list(range(1, heard[-1]["seq"] + 1))

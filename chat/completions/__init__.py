@@ -1,0 +1,1 @@
+"""Completions for programs, tasks and commands: the same queue, engines and guards as replies."""

@@ -1,0 +1,63 @@
+"""Prompts of programs, of which nothing may be left out: a conversation, a raw text, or token ids."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from chat.engines.engine import Parameters
+from chat.errors import ContextExceeded, UnknownTokens
+from chat.models import Policy
+from chat.prompts.fitting import CHARACTERS_A_TOKEN, Prompt, count
+from chat.prompts.history import room_of
+from chat.prompts.rendering import Turn
+
+
+def conversation(policy: Policy, turns: Sequence[Turn]) -> Prompt:
+    """Raises TurnsRefused, BadPolicy."""
+    renderer = room_of(policy)[1]
+    ids = renderer.ids(turns) if renderer else None
+    return Prompt(list(turns), ids, count(turns, None) if ids is None else len(ids))
+
+
+def text(policy: Policy, said: str) -> Prompt:
+    """A text to be gone on from as it stands; an empty one is the start of a document. Raises BadPolicy."""
+    ids = [number for number, _ in spelled(policy, said)]
+    if room_of(policy)[1] is None:
+        return Prompt([], None, len(said) // CHARACTERS_A_TOKEN + 1, text=said)
+    return Prompt([], ids, len(ids), text=said)
+
+
+def token_ids(policy: Policy, ids: Sequence[int]) -> Prompt:
+    """Raises UnknownTokens on ids that are no tokens of the policy, BadPolicy."""
+    renderer = room_of(policy)[1]
+    if renderer is None:
+        if not policy.is_scripted:
+            raise UnknownTokens
+        return Prompt([], None, len(ids), text=" ".join(map(str, ids)))
+    known = renderer.tokenizer.get_vocab_size(with_added_tokens=True)
+    if not all(0 <= number < known for number in ids):
+        raise UnknownTokens(known)
+    if not ids:
+        return text(policy, "")
+    return Prompt([], list(ids), len(ids), text=renderer.tokenizer.decode(list(ids), skip_special_tokens=False))
+
+
+def spelled(policy: Policy, said: str) -> list[tuple[int, str]]:
+    """The ids of a raw text, each with what it adds to it; what begins a document adds nothing.
+
+    Empty where the tokenizer is elsewhere. Raises BadPolicy.
+    """
+    renderer = room_of(policy)[1]
+    return [] if renderer is None else renderer.document(said)
+
+
+def within_context(policy: Policy, prompt: Prompt, parameters: Parameters, *, shrinks: bool) -> Parameters:
+    """The parameters, if prompt and completion fit together. Raises ContextExceeded.
+
+    `shrinks`: nobody named the completion's length, so it may be what room is left.
+    """
+    context = room_of(policy)[0]
+    room, wanted = context - prompt.tokens, parameters.max_completion_tokens
+    if room < (1 if shrinks else wanted):
+        param = "messages" if prompt.text is None else "prompt"
+        raise ContextExceeded(context, prompt.tokens, 0 if shrinks else wanted, param)
+    return replace(parameters, max_completion_tokens=min(wanted, room))

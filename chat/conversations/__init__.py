@@ -1,0 +1,1 @@
+"""Conversations: their turns, branches, titles, list, search, sharing, and files."""

@@ -1,0 +1,83 @@
+"""What of the context window each part of the next prompt takes, counted as the prompt itself is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from chat import assistants
+from chat.errors import ChatError, TooLong
+from chat.models import Assistant, Policy
+from chat.prompts.fitting import count, fit, reserve
+from chat.prompts.history import room_of
+from chat.prompts.rendering import Renderer, Turn
+
+
+@dataclass(frozen=True)
+class Shares:
+    """In tokens. `instructions` to `form` add up to the prompt that would be sent."""
+
+    context: int
+    """The whole window: prompt and reply together."""
+    reply: int
+    """Kept for the reply."""
+    instructions: int
+    examples: int
+    history: int
+    draft: int
+    form: int
+    """What the model's template puts around the turns, and before them."""
+    dropped: int
+    """Messages, oldest first, that have no room and will not be seen."""
+    is_exact: bool
+    """False where the policy's tokenizer is not here and lengths are guessed."""
+    problem: ChatError | None = None
+    """Why the draft could not be sent like this."""
+
+    @property
+    def prompt(self) -> int:
+        return self.instructions + self.examples + self.history + self.draft + self.form
+
+
+def shares(assistant: Assistant | None, history: Sequence[Turn], draft: str, named: Policy | None = None) -> Shares:
+    """Of the prompt that the draft would make for the policy that would answer. Raises BadPolicy.
+
+    `named`: the one that has to answer; None: whichever is live.
+    """
+    policy = named or Policy.objects.filter(is_live=True).first()
+    context, renderer = room_of(policy) if policy else (settings.CHAT_CONTEXT_TOKENS, None)
+    completion_tokens = assistants.parameters_of(assistant).max_completion_tokens
+    head = assistants.preamble(assistant)
+    turns = [*head, *history, Turn(role="user", content=draft)]
+    problem: ChatError | None = None
+    try:
+        prompt = fit(turns, renderer, context_tokens=context, completion_tokens=completion_tokens, kept=len(head))
+        sent, dropped = prompt.messages, prompt.dropped
+    except TooLong as error:
+        sent, dropped, problem = [*head, turns[-1]], len(history), error
+    return Shares(
+        context=context,
+        reply=reserve(completion_tokens, context),
+        **_weights(sent, len(head), renderer),
+        dropped=dropped,
+        is_exact=renderer is not None,
+        problem=problem,
+    )
+
+
+def _weights(turns: Sequence[Turn], kept: int, renderer: Renderer | None) -> dict[str, int]:
+    """A part weighs what the prompt loses when the part's texts are emptied; the form is what still stands then."""
+    whole, last = count(turns, renderer), len(turns) - 1
+    first_example = int(kept > 0 and turns[0]["role"] == "system")
+
+    def weight(start: int, end: int) -> int:
+        emptied = [Turn(role=turn["role"], content="") if start <= i < end else turn for i, turn in enumerate(turns)]
+        return max(0, whole - count(emptied, renderer)) if start < end else 0
+
+    weights = {
+        "instructions": weight(0, first_example),
+        "examples": weight(first_example, kept),
+        "history": weight(kept, last),
+        "draft": weight(last, last + 1),
+    }
+    return weights | {"form": whole - sum(weights.values())}

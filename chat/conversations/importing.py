@@ -1,0 +1,297 @@
+"""Reading in a conversation's JSON file (chat.transfer): every problem is told by its place, or the tree is made.
+
+Nobody knows who wrote such a file. Its replies are therefore no replies of this site: they have no policy, no
+judgement of them counts, and nothing of the conversation trains (Message.never_train).
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NoReturn
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from chat.conversations import titles
+from chat.conversations.exporting import FORMAT, OF_A_REPLY, VERSION
+from chat.models import Conversation, Message, Reply
+
+MAX_BYTES = 32 * 2**20
+MAX_MESSAGES = 10_000
+MAX_TEXT_CHARS = 200_000
+MAX_PROBLEMS = 10
+MAX_NUMBER = 2**31 - 1
+MAX_PARAMETER_CHARS = 20_000
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Problem:
+    place: str
+    """As in `messages[3].parent`, counted from 0; empty for the file as a whole."""
+    text: str
+
+
+class ImportRefused(Exception):
+    """A file that is not read in, with at most MAX_PROBLEMS reasons."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(f"{problem.place}: {problem.text}" for problem in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Line:
+    """A message of the file, with the place of its parent among them."""
+
+    parent: int | None
+    role: str
+    text: str
+    created_at: datetime
+    is_hidden: bool
+    reply: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A file that was found good."""
+
+    title: str
+    created_at: datetime
+    tip: int | None
+    lines: list[Line]
+
+
+def read(data: bytes) -> Draft:
+    """The conversation in a file. Raises ImportRefused."""
+    document = _document(data)
+    checks = Checks()
+    if document.get("format") != FORMAT:
+        checks.add("format", _("this is not a conversation saved from this site as JSON"))
+        checks.end()
+    if document.get("version") != VERSION:
+        checks.add("version", _("only version %(version)d can be read") % {"version": VERSION})
+        checks.end()
+    return checks.draft(document)
+
+
+def create(person: User, draft: Draft) -> Conversation:
+    """The tree as a new conversation of the person."""
+    now = timezone.now()
+    with transaction.atomic():
+        made = Conversation.objects.create(
+            owner=person, title=draft.title, created_at=draft.created_at, updated_at=now, may_train=False
+        )
+        rows = Message.objects.bulk_create(
+            [
+                Message(
+                    conversation=made,
+                    role=line.role,
+                    text=line.text,
+                    created_at=line.created_at,
+                    hidden_at=now if line.is_hidden else None,
+                    never_train=True,
+                    imported=line.reply or {},
+                )
+                for line in draft.lines
+            ],
+            batch_size=BATCH,
+        )
+        for row, line in zip(rows, draft.lines, strict=True):
+            row.parent = rows[line.parent] if line.parent is not None else None
+        Message.objects.bulk_update([row for row in rows if row.parent], ["parent"], batch_size=BATCH)
+        made.tip = rows[draft.tip] if draft.tip is not None else None
+        made.save(update_fields=["tip"])
+    return made
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    if len(data) > MAX_BYTES:
+        _refuse(_("the file is larger than %(size)d MB") % {"size": MAX_BYTES // 2**20})
+    try:
+        document = json.loads(
+            data.decode("utf-8-sig"), parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_once
+        )
+    except UnicodeDecodeError as error:
+        _refuse(_("this is not UTF-8 text, from byte %(byte)d on") % {"byte": error.start})
+    except json.JSONDecodeError as error:
+        place = {"line": error.lineno, "column": error.colno}
+        _refuse(_("this is not JSON: line %(line)d, column %(column)d") % place)
+    except RecursionError:
+        _refuse(_("it is nested too deeply"))
+    except ValueError as error:  # what the three readers below found, or a number of thousands of digits
+        _refuse(_("this JSON cannot be read: %(error)s") % {"error": str(error)[:200]})
+    if not isinstance(document, dict):
+        _refuse(_("a JSON object is needed, { … }"))
+    return document
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ImportRefused([Problem("", text)])
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:20]} is too large")
+    return number
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(names := dict(pairs)) != len(pairs):
+        twice = next(name for name in names if sum(name == other for other, _value in pairs) > 1)
+        raise ValueError(f"{twice[:40]!r} stands twice in one object")
+    return names
+
+
+@dataclass
+class Checks:
+    """Collects what is wrong with a document until there is too much of it."""
+
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, place: str, text: str) -> None:
+        self.problems.append(Problem(place, text))
+        if len(self.problems) >= MAX_PROBLEMS:
+            self.end()
+
+    def end(self) -> None:
+        """Raises ImportRefused if anything was wrong."""
+        if self.problems:
+            raise ImportRefused(self.problems)
+
+    def draft(self, document: Mapping[str, Any]) -> Draft:
+        title = titles.given(self.text(document, "title", "", titles.LONGEST_GIVEN))
+        created_at = self.moment(document, "")
+        lines = document.get("messages")
+        if not isinstance(lines, list):
+            self.add("messages", _("a list is needed"))
+        elif len(lines) > MAX_MESSAGES:
+            self.add("messages", _("more than %(n)d messages") % {"n": MAX_MESSAGES})
+        self.end()
+        assert isinstance(lines, list)
+        known: dict[int, tuple[int, str]] = {}  # the file's number: (place in the list, role)
+        read = [self.line(line, f"messages[{index}]", index, known) for index, line in enumerate(lines)]
+        tip = document.get("tip")
+        if tip is not None and (not is_number(tip) or tip not in known):
+            self.add("tip", _("no message of the file has this number"))
+        self.end()
+        return Draft(title, created_at, known[tip][0] if tip is not None else None, read)
+
+    def line(self, line: Any, place: str, index: int, known: dict[int, tuple[int, str]]) -> Line:
+        if not isinstance(line, dict):
+            self.add(place, _("a JSON object is needed, { … }"))
+            line = {}
+        role = line.get("role")
+        if role not in (Message.Role.USER, Message.Role.ASSISTANT):
+            self.add(f"{place}.role", _("only “user” and “assistant” can stand here"))
+        parent = self.parent(line, place, role, known)
+        number = line.get("id")
+        if not is_number(number) or number in known:
+            self.add(f"{place}.id", _("a whole number that no other message has is needed"))
+        else:
+            known[number] = (index, str(role))
+        if not isinstance(line.get("hidden", False), bool):
+            self.add(f"{place}.hidden", _("only true and false can stand here"))
+        return Line(
+            parent=parent,
+            role=str(role),
+            text=self.text(line, "text", place, MAX_TEXT_CHARS),
+            created_at=self.moment(line, place),
+            is_hidden=line.get("hidden") is True,
+            reply=self.reply(line.get("reply"), f"{place}.reply") if role == Message.Role.ASSISTANT else None,
+        )
+
+    def parent(
+        self, line: Mapping[str, Any], place: str, role: Any, known: Mapping[int, tuple[int, str]]
+    ) -> int | None:
+        """Its place among the lines: one that stands before, by the other side."""
+        number = line.get("parent")
+        if number is None:
+            if role == Message.Role.ASSISTANT:
+                self.add(f"{place}.parent", _("a reply has to answer a message"))
+            return None
+        if not is_number(number) or number not in known:
+            self.add(f"{place}.parent", _("no message before this one has this number"))
+            return None
+        index, above = known[number]
+        if above == role:
+            self.add(f"{place}.parent", _("a message cannot follow one of the same role"))
+        return index
+
+    def reply(self, made: Any, place: str) -> dict[str, Any] | None:
+        """What the file says of a reply's making, with exactly the names that an export has."""
+        if made is None:
+            return None
+        if not isinstance(made, dict):
+            self.add(place, _("a JSON object is needed, { … }"))
+            return None
+        policy = made.get("policy")
+        told: dict[str, Any] = {"policy": self.text(made, "policy", place, 80) if policy is not None else None}
+        for name in OF_A_REPLY:
+            told[name] = self.of_a_reply(made, name, place)
+        return told
+
+    def of_a_reply(self, made: Mapping[str, Any], name: str, place: str) -> Any:
+        kind = Reply._meta.get_field(name)
+        if name == "state":
+            if made.get(name) not in Reply.State.values:
+                self.add(f"{place}.state", _("no reply ends like that"))
+            return made.get(name)
+        if name == "parameters":
+            return self.parameters(made.get(name, {}), f"{place}.{name}")
+        if kind.get_internal_type() == "PositiveIntegerField":
+            if not is_number(made.get(name, 0)):
+                self.add(f"{place}.{name}", _("a whole number is needed"))
+            return made.get(name, 0)
+        longest = getattr(kind, "max_length", None) or MAX_TEXT_CHARS
+        return self.text(made, name, place, longest) if name in made else ""
+
+    def parameters(self, value: Any, place: str) -> Any:
+        if not isinstance(value, dict):
+            self.add(place, _("a JSON object is needed, { … }"))
+            return {}
+        written = json.dumps(value, ensure_ascii=False)
+        if len(written) > MAX_PARAMETER_CHARS or "\\u0000" in written or not is_text(written):
+            self.add(place, _("too long, or it holds characters that are no text"))
+        return value
+
+    def text(self, line: Mapping[str, Any], name: str, place: str, longest: int) -> str:
+        where, text = f"{place}.{name}".lstrip("."), line.get(name)
+        if not isinstance(text, str):
+            self.add(where, _("a text is needed"))
+        elif len(text) > longest:
+            self.add(where, _("longer than %(n)d characters") % {"n": longest})
+        elif not is_text(text):
+            self.add(where, _("it holds characters that are no text"))
+        else:
+            return text
+        return ""
+
+    def moment(self, line: Mapping[str, Any], place: str) -> datetime:
+        where, text = f"{place}.created_at".lstrip("."), line.get("created_at")
+        try:
+            moment = parse_datetime(text) if isinstance(text, str) else None
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None or not 1970 <= moment.year <= 9000:
+            self.add(where, _("a time such as 2026-01-31T12:00:00+00:00 is needed"))
+            return timezone.now()
+        return moment
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_NUMBER
+
+
+def is_text(text: str) -> bool:
+    """Whether a database can hold it: no zero character, and no half of a surrogate pair."""
+    return "\0" not in text and not any(0xD800 <= ord(character) <= 0xDFFF for character in text)

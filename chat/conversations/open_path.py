@@ -1,0 +1,131 @@
+"""The path of a conversation's tree that its page shows, as turns ready for the template."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django.utils.safestring import SafeString, mark_safe
+
+from chat import guards
+from chat.conversations.tree import Tree, tree_of
+from chat.errors import OF_A_REPLY
+from chat.markdown import render
+from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message as the page shows it. A hidden one carries no text at all."""
+
+    message: Message
+    reply: Reply | None
+    text: str
+    seq: int
+    siblings: Sequence[int] = ()
+    """The message and its alternatives, oldest first."""
+    pair: Pair | None = None
+    """The pair that this reply waits in, while nobody has chosen."""
+    sides: Sequence["Turn"] = field(default=(), compare=False)
+    """The left and the right reply of that pair."""
+
+    @property
+    def is_hidden(self) -> bool:
+        return self.message.hidden_at is not None
+
+    @property
+    def is_live(self) -> bool:
+        return self.reply is not None and self.reply.is_live
+
+    @property
+    def policy(self) -> Policy | None:
+        """Who wrote it, where that may be told."""
+        return None if self.reply is None or self.pair is not None else self.reply.policy
+
+    @property
+    def html(self) -> SafeString:
+        return mark_safe(render(self.text))  # noqa: S308  sanitised there
+
+    @property
+    def error(self) -> str:
+        kind = OF_A_REPLY.get(self.reply.error) if self.reply else None
+        return str(kind.message) if kind else ""
+
+    @property
+    def blocked_by(self) -> str:
+        """The name of the rule or guard that ended it."""
+        return guards.name_of(self.reply.blocked_by) if self.reply and self.reply.blocked_by else ""
+
+    @property
+    def can_retry(self) -> bool:
+        return self.reply is not None and self.reply.state in (Reply.State.INTERRUPTED, Reply.State.FAILED)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it ended because it may not be longer."""
+        reply = self.reply
+        return reply is not None and reply.state == Reply.State.COMPLETE and reply.finish_reason == "length"
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether another reply may begin with its text and go on from there."""
+        if self.reply is None or not self.text.strip():
+            return False
+        return self.is_cut or self.reply.state in (Reply.State.STOPPED, Reply.State.INTERRUPTED)
+
+    # Of several versions of a message: which one this is, and its neighbours.
+
+    @property
+    def number(self) -> int:
+        return self.siblings.index(self.message.pk) + 1
+
+    @property
+    def previous(self) -> int | None:
+        return self.siblings[self.number - 2] if self.number > 1 else None
+
+    @property
+    def next(self) -> int | None:
+        return self.siblings[self.number] if self.number < len(self.siblings) else None
+
+
+def open_branch(conversation: Conversation) -> list[Turn]:
+    """The path that is open: from the first message to the newest one below the conversation's tip."""
+    tree = tree_of(conversation.pk)
+    return _turns(tree, tree.open_path(conversation.tip_id))
+
+
+def branch_to(message: Message) -> list[Turn]:
+    """The path that ends at the message."""
+    tree = tree_of(message.conversation_id)
+    return _turns(tree, tree.path(message.pk))
+
+
+def _turns(tree: Tree, path: Sequence[int]) -> list[Turn]:
+    pairs = Pair.objects.filter(message__in=path, revealed_at=None).select_related("left", "right")
+    undecided = {message: pair for pair in pairs for message in (pair.left.message_id, pair.right.message_id)}
+    of_pairs = [pair for pair in undecided if pair not in path]
+    messages = Message.objects.select_related("reply__policy").in_bulk([*path, *of_pairs])
+    return [turn(messages[pk], tree, undecided.get(pk), messages) for pk in path if pk in messages]
+
+
+def turn(
+    message: Message, tree: Tree | None = None, pair: Pair | None = None, messages: dict[int, Message] | None = None
+) -> Turn:
+    """The message as a turn; `pair` with the `messages` of its two replies where it waits in one."""
+    siblings = tree.siblings(message.pk) if tree else [message.pk]
+    text, seq = _text(message)
+    sides: list[Turn] = []
+    if pair is not None and messages is not None:
+        for side in (pair.left, pair.right):
+            said, number = _text(messages[side.message_id])
+            sides.append(Turn(messages[side.message_id], messages[side.message_id].reply, said, number, (), pair))
+    return Turn(message, getattr(message, "reply", None), text, seq, siblings, pair, sides)
+
+
+def _text(message: Message) -> tuple[str, int]:
+    """What is written so far, and the number of its last chunk."""
+    reply = getattr(message, "reply", None)
+    if message.hidden_at is not None:
+        return "", 0
+    if reply is None or not reply.is_live:
+        return message.text, reply.last_seq if reply else 0
+    chunks = list(Chunk.objects.filter(reply=reply).order_by("seq"))
+    return "".join(chunk.text for chunk in chunks), chunks[-1].seq if chunks else 0

@@ -1,0 +1,74 @@
+"""A person's list of conversations as the page shows it: in sections by pin and day, or as what a search found."""
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from itertools import groupby
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import F, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from chat.conversations import search
+from chat.models import Conversation
+
+LENGTH = 50
+
+
+@dataclass(frozen=True)
+class Item:
+    """A line of the list; with a search also where it was found."""
+
+    conversation: Conversation
+    title: list[search.Part] = field(default_factory=list)
+    hit: search.Hit | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    name: str
+    """Empty where the list is one."""
+    items: list[Item]
+
+
+@dataclass(frozen=True)
+class Listing:
+    page: Page[Any]
+    sections: list[Section]
+    query: str
+    is_archive: bool
+
+
+def listing(own: QuerySet[Conversation], query: str, number: str | None, *, archived: bool = False) -> Listing:
+    """One page of the list. A search looks into the archive, too; without one the archive is a list of its own."""
+    words = search.wanted(query)
+    if words:
+        found = search.find(own, words)
+        pages: Page[Any] = Paginator(list(found), LENGTH).get_page(number)
+        rows, hits = own.in_bulk(list(pages)), search.hits([found[pk] for pk in pages], words)
+        items = [Item(rows[pk], words.mark(rows[pk].title), hits.get(pk)) for pk in pages if pk in rows]
+        return Listing(pages, [Section("", items)] if items else [], query, archived)
+    listed = own.filter(archived_at__isnull=not archived)
+    order = F("archived_at").desc() if archived else F("pinned_at").desc(nulls_last=True)
+    page = Paginator(listed.order_by(order, "-updated_at"), LENGTH).get_page(number)
+    items = [Item(row, [search.Part(row.title, False)] if row.title else []) for row in page]
+    sections = [Section("", items)] if archived and items else in_sections(items, timezone.localdate())
+    return Listing(page, sections, query, archived)
+
+
+def in_sections(items: list[Item], today: date) -> list[Section]:
+    return [Section(name, list(group)) for name, group in groupby(items, key=lambda item: section_of(item, today))]
+
+
+def section_of(item: Item, today: date) -> str:
+    if item.conversation.pinned_at is not None:
+        return _("Pinned")
+    day = timezone.localdate(item.conversation.updated_at)
+    if day >= today:
+        return _("Today")
+    if day == today - timedelta(days=1):
+        return _("Yesterday")
+    if day > today - timedelta(days=7):
+        return _("Last 7 days")
+    return _("Last 30 days") if day > today - timedelta(days=30) else _("Older")

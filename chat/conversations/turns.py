@@ -1,0 +1,153 @@
+"""Taking a turn: a person's message becomes a row and a reply to it is queued, or another reply to the same message.
+
+Whatever is taken opens the path that it lies on (Conversation.tip).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from chat import assistants, guards, model_choice
+from chat.conversations import side_by_side, titles
+from chat.conversations.tree import open_at
+from chat.errors import BadKey, ConversationGone, ReplyUnderWay, UnknownMessage, UnknownParent
+from chat.models import Conversation, Message, Policy, Reply
+from chat.queue import limits, replies
+
+MAX_KEY_CHARS = 64
+
+
+def take_turn(conversation: Conversation, text: str, key: str, parent: int | None) -> tuple[Message, Reply]:
+    """The person's message and the queued reply. The same key again gives the same two, and costs nothing.
+
+    `parent` is the message that this one follows; None starts a branch of its own. An edited message follows the
+    same one as the message that it stands beside. Two replies are queued where they stand side by side
+    (`message.pair`): the left one is given back. Raises a ChatError.
+    """
+    _check_key(key)
+    if taken := _taken(conversation, key):
+        return taken
+    guards.check_message(text, conversation)
+    limits.check_rate(conversation.owner_id)
+    limits.check_budget(conversation.owner_id)
+    with _one_turn_at_a_time(conversation):
+        if taken := _taken(conversation, key):
+            return taken
+        limits.check_room(conversation.owner_id)
+        before = _parent(conversation, parent)
+        if before is not None:
+            side_by_side.lapse(before)
+        message = Message.objects.create(
+            conversation=conversation, parent=before, role=Message.Role.USER, text=text, key=key
+        )
+        titles.name_untitled(conversation, text)
+        reply = side_by_side.replies_to(message, *wishes_of(conversation))[0]
+        _open(conversation, reply)
+        return message, reply
+
+
+def regenerate(conversation: Conversation, message: int, key: str, *, prefix: str = "") -> Reply:
+    """Another reply beside the one that `message` is, or to the person's message that it is.
+
+    `prefix`: text that the reply begins with. The same key again gives the same reply. Raises a ChatError.
+    """
+    _check_key(key)
+    if again := _regenerated(conversation, key):
+        return again
+    question = _question(conversation, message)
+    guards.check_message(question.text, conversation)
+    if prefix.strip():
+        guards.check_message(prefix, conversation)
+    limits.check_rate(conversation.owner_id)
+    limits.check_budget(conversation.owner_id)
+    with _one_turn_at_a_time(conversation):
+        if again := _regenerated(conversation, key):
+            return again
+        if Reply.objects.filter(message__parent=question, state__in=Reply.LIVE).exists():
+            raise ReplyUnderWay
+        limits.check_room(conversation.owner_id)
+        for former in Message.objects.filter(pk=message, role=Message.Role.ASSISTANT):
+            side_by_side.lapse(former)
+        parameters, policy = wishes_of(conversation)
+        reply = replies.queue(question, parameters, key=key, prefix=prefix, policy=policy)
+        _open(conversation, reply)
+        return reply
+
+
+def open_path(conversation: Conversation, message: int) -> int:
+    """Opens the path through the message (chat.tree.open_at); its tip. Raises UnknownMessage."""
+    try:
+        return open_at(conversation, message)
+    except KeyError as error:
+        raise UnknownMessage(str(message)) from error
+
+
+def wishes_of(conversation: Conversation) -> tuple[dict[str, object], Policy | None]:
+    """The parameters of a reply in this conversation, and the policy that has to write it; None: the live one."""
+    assistant = assistants.applied(conversation)
+    return assistants.parameters_of(assistant).to_json(), model_choice.policy_of(conversation, assistant)
+
+
+@contextmanager
+def _one_turn_at_a_time(conversation: Conversation) -> Iterator[None]:
+    """A transaction in which the person takes no other turn: the second of two equal sends finds the first."""
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).values_list("pk").get(pk=conversation.owner_id)
+        yield
+
+
+def _open(conversation: Conversation, reply: Reply) -> None:
+    still_there = Conversation.objects.filter(pk=conversation.pk, deleted_at=None)
+    if still_there.update(tip=reply.message_id, updated_at=timezone.now()) == 0:
+        raise ConversationGone
+
+
+def _check_key(key: str) -> None:
+    if not key or len(key) > MAX_KEY_CHARS or not key.isprintable():
+        raise BadKey
+
+
+def _with_key(conversation: Conversation, key: str, role: Message.Role) -> Message | None:
+    message = Message.objects.filter(conversation=conversation, key=key).first()
+    if message is not None and message.role != role:
+        raise BadKey("the key of a turn of another kind")
+    return message
+
+
+def _taken(conversation: Conversation, key: str) -> tuple[Message, Reply] | None:
+    message = _with_key(conversation, key, Message.Role.USER)
+    if message is None:
+        return None
+    first = Reply.objects.select_related("message").filter(message__parent=message).order_by("pk")[0]
+    pair = getattr(message, "pair", None)
+    return message, pair.left if pair else first
+
+
+def _regenerated(conversation: Conversation, key: str) -> Reply | None:
+    message = _with_key(conversation, key, Message.Role.ASSISTANT)
+    return None if message is None else Reply.objects.select_related("message").get(message=message)
+
+
+def _parent(conversation: Conversation, parent: int | None) -> Message | None:
+    """The message to follow: one of this conversation, and nothing that is still being written."""
+    if parent is None:
+        return None
+    message = Message.objects.filter(conversation=conversation, pk=parent).select_related("reply").first()
+    if message is None or message.role == Message.Role.USER:
+        raise UnknownParent(str(parent))
+    reply = getattr(message, "reply", None)  # what was imported has none
+    if reply is not None and reply.state in Reply.LIVE:
+        raise ReplyUnderWay
+    return message
+
+
+def _question(conversation: Conversation, message: int) -> Message:
+    """The person's message that is to be answered once more; one that moderators hid is not."""
+    found = Message.objects.filter(conversation=conversation, pk=message).select_related("parent").first()
+    question = found.parent if found is not None and found.role == Message.Role.ASSISTANT else found
+    if question is None or question.role != Message.Role.USER or question.hidden_at is not None:
+        raise UnknownMessage(str(message))
+    return question

@@ -1,0 +1,170 @@
+"""What a queued reply waits for: its engine, its place in the line, and about how many seconds by recent ones.
+
+Replies and tickets for one engine stand in one line (chat.line), first come, first served. The estimate plays the
+line forward: each slot of the engine is free once the completion in it has taken as long as both took lately.
+"""
+
+import heapq
+import math
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import accumulate
+from typing import Literal
+
+from django.conf import settings
+from django.db.models import Max, Q, QuerySet
+from django.utils import timezone
+
+from chat.models import EngineProcess, Reply, Ticket
+from chat.queue import line
+from chat.queue.line import Entry, Lane
+
+ENGINE_FRESH = timedelta(seconds=15)
+"""An engine's row with an older heartbeat says nothing any more."""
+RECENTLY = timedelta(minutes=10)
+RECENT = 20
+"""Completions from which is learned how long one takes."""
+TICKETS_WITHIN = timedelta(hours=1)
+LEAST_LEFT = 0.1
+"""Share of the usual time that a completion which already takes longer than usual is still given."""
+
+EngineState = Literal["ready", "starting", "restarting"]
+
+
+@dataclass(frozen=True)
+class Wait:
+    """`seconds` is None while nothing is known: no engine, or nothing written before this one."""
+
+    place: int
+    seconds: int | None
+    engine: EngineState
+
+
+def waits(ids: Collection[int]) -> dict[int, Wait]:
+    """What each of the queued replies waits for; nothing of those that are not queued."""
+    lanes: dict[Lane, list[Entry]] = defaultdict(list)
+    for entry in line.entries():
+        lanes[entry.lane].append(entry)
+    found = {}
+    for lane, entries in lanes.items():
+        if wanted := {entry.reply for entry in entries} & set(ids):
+            engine, served_by = engine_of(lane)
+            seconds = _seconds([entry.slots for entry in entries], served_by) if served_by is not None else None
+            for place, entry in enumerate(entries, start=1):
+                if entry.reply is not None and entry.reply in wanted:
+                    found[entry.reply] = Wait(place, seconds[place - 1] if seconds else None, engine)
+    return found
+
+
+def engine_of(lane: Lane) -> tuple[EngineState, int | None]:
+    """How the lane's engine is, and the policy that it serves if it is ready."""
+    rows = _rows(lane)
+    fresh = timezone.now() - ENGINE_FRESH
+    ready = rows.filter(state=EngineProcess.State.READY, heartbeat_at__gt=fresh)
+    row = (ready if lane is not None else ready.filter(is_default=True)).order_by("-pk").first()
+    if row is not None:
+        return "ready", row.policy_id
+    died = (Q(state=EngineProcess.State.DEAD) & ~Q(error="")) | Q(heartbeat_at__lte=fresh)
+    died_lately = rows.filter(died, heartbeat_at__gt=timezone.now() - RECENTLY).exists()
+    return ("restarting" if died_lately else "starting"), None
+
+
+def is_served(lane: Lane, within: timedelta) -> bool:
+    """Whether an engine answers the lane, did so within that time, or is being started for the policy it names."""
+    if engine_of(lane)[0] == "ready":
+        return True
+    now = timezone.now()
+    known = Q(ready_at__isnull=False, heartbeat_at__gt=now - within)
+    if lane is not None:
+        known |= Q(state=EngineProcess.State.STARTING, heartbeat_at__gt=now - ENGINE_FRESH)
+    return _rows(lane).filter(known).exists()
+
+
+def seconds_to_room(lane: Lane = None) -> float | None:
+    """About how long until the next reply of the lane starts, which is when the queue has room again."""
+    _, policy = engine_of(lane)
+    seconds = _seconds([1], policy) if policy is not None else None
+    return float(seconds[0]) if seconds else None
+
+
+def play_forward(length: int, slots: int, running_s: Sequence[float], usual_s: float) -> list[float]:
+    """When each of `length` waiting replies starts, in seconds from now.
+
+    `running_s`: how long each reply under way has been running.
+    """
+    left = [max(usual_s - ran, LEAST_LEFT * usual_s) for ran in running_s]
+    free = sorted(left, reverse=True)[:slots] + [0.0] * (slots - len(left))
+    heapq.heapify(free)
+    starts = []
+    for _ in range(length):
+        start = heapq.heappop(free)
+        starts.append(start)
+        heapq.heappush(free, start + usual_s)
+    return starts
+
+
+def rounded(seconds: float) -> int:
+    """As precise as an estimate deserves, and never too short: whole seconds, then fives, then half minutes."""
+    step = 1 if seconds <= 10 else 5 if seconds <= 60 else 30
+    return math.ceil(seconds / step) * step
+
+
+def _seconds(slots: Sequence[int], policy: int) -> list[int] | None:
+    """When each of a line starts that wants so many slots; one that wants several starts with its last completion."""
+    usual = usual_seconds(policy)
+    if usual is None:
+        return None
+    starts = play_forward(sum(slots), settings.CHAT_ENGINE_SLOTS, _running_s(policy), usual)
+    return [max(1, rounded(starts[last - 1])) for last in accumulate(slots)]
+
+
+def _running_s(policy: int) -> list[float]:
+    """How long each completion under way has been running on the policy."""
+    now = timezone.now()
+    running = Reply.objects.filter(state=Reply.State.STREAMING, policy=policy).exclude(started_at=None)
+    started = [at for at in running.values_list("started_at", flat=True) if at]
+    granted = Ticket.objects.filter(state=Ticket.State.GRANTED, policy=policy, lease_until__gt=now)
+    for at, slots in granted.values_list("granted_at", "slots"):
+        started += [at or now] * slots
+    return [(now - at).total_seconds() for at in started]
+
+
+def usual_seconds(policy: int) -> float | None:
+    """How long the policy's newest completions took, on average; those of all where it has made none yet."""
+    for which in (Q(policy=policy), Q()):
+        replies = _recent_replies().filter(which).order_by("-pk").values_list("ended_at", "started_at")
+        tickets = _recent_tickets().filter(which).order_by("-queued_at").values_list("ended_at", "granted_at")
+        times = [*replies[:RECENT], *tickets[:RECENT]]
+        newest = heapq.nlargest(RECENT, [(ended, ended - started) for ended, started in times if ended and started])
+        if newest:
+            return sum(took.total_seconds() for _, took in newest) / len(newest)
+    return None
+
+
+def _recent_replies() -> QuerySet[Reply]:
+    newest = Reply.objects.aggregate(newest=Max("pk"))["newest"] or 0
+    # Bounded by the key: a look at the whole table would be a look at the whole history of the site.
+    return Reply.objects.filter(
+        pk__gt=newest - 20 * RECENT,
+        state__in=(Reply.State.COMPLETE, Reply.State.STOPPED, Reply.State.BLOCKED),
+        started_at__isnull=False,
+        ended_at__isnull=False,
+    )
+
+
+def _recent_tickets() -> QuerySet[Ticket]:
+    return Ticket.objects.filter(
+        state=Ticket.State.ENDED,
+        queued_at__gt=timezone.now() - TICKETS_WITHIN,
+        granted_at__isnull=False,
+        ended_at__isnull=False,
+        error="",
+    )
+
+
+def _rows(lane: Lane) -> QuerySet[EngineProcess]:
+    return EngineProcess.objects.filter(
+        Q(policy__is_live=True) | Q(is_default=True) if lane is None else Q(policy=lane)
+    )

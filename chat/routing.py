@@ -1,9 +1,0 @@
-"""Addresses of the websockets."""
-
-from django.urls import URLPattern, path
-
-from chat.consumers import ChatConsumer
-
-websocket_urlpatterns: list[URLPattern] = [
-    path("ws/chat/<uuid:conversation_id>/", ChatConsumer.as_asgi(), name="chat_socket"),  # type: ignore[arg-type]
-]

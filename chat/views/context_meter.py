@@ -1,0 +1,68 @@
+"""How full the context is, for the meter beside the composer: asked anew while somebody writes."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+
+from chat import assistants, model_choice
+from chat.conversations.context_meter import Shares, shares
+from chat.errors import ChatError
+from chat.forms import plain
+from chat.models import Assistant, Policy
+from chat.prompts.history import turns_to
+from chat.prompts.rendering import Turn
+from chat.views.assistants import chosen_by
+from chat.views.model_choice import model_chosen_by
+from chat.views.requests import as_uuid, conversations_of, person
+
+
+@require_POST  # a draft is too long for an address; nothing is written
+def context(request: HttpRequest) -> HttpResponse:
+    """Fields: `text`; `conversation` with `parent`, which the text would follow; or `assistant` and `model`."""
+    draft = plain(request.POST.get("text", ""))
+    try:
+        assistant, named, history = _before(request)
+        return JsonResponse(_frame(shares(assistant, history, draft, named)))
+    except ChatError as error:
+        return JsonResponse({"problem": str(error.message), "code": error.code})
+
+
+def _before(request: HttpRequest) -> tuple[Assistant | None, Policy | None, list[Turn]]:
+    """The assistant that would answer, the model that would have to, and what was said. Raises PolicyRetired."""
+    asked = request.POST.get("conversation", "")
+    if not asked:
+        assistant = chosen_by(request, request.POST.get("assistant", ""))
+        model = model_chosen_by(request, request.POST.get("model", ""))
+        return assistant, model or assistants.named_policy(assistant, person(request)), []
+    conversation = get_object_or_404(conversations_of(request), pk=as_uuid(asked))
+    parent = request.POST.get("parent", "")
+    tip = get_object_or_404(conversation.messages, pk=parent).pk if parent.isdecimal() else None
+    assistant = assistants.applied(conversation)
+    return assistant, model_choice.policy_of(conversation, assistant), turns_to(conversation.pk, tip)
+
+
+def _frame(counted: Shares) -> dict[str, Any]:
+    return {
+        "context": counted.context,
+        "prompt": counted.prompt,
+        "is_exact": counted.is_exact,
+        "parts": {
+            name: getattr(counted, name) for name in ("instructions", "examples", "history", "draft", "form", "reply")
+        },
+        "dropped": counted.dropped,
+        "notice": _notice(counted),
+        "problem": str(counted.problem.message) if counted.problem else "",
+    }
+
+
+def _notice(counted: Shares) -> str:
+    if counted.problem or not counted.dropped:
+        return ""
+    return ngettext(
+        "The oldest message has no room: the model will not see it.",
+        "The oldest %(number)d messages have no room: the model will not see them.",
+        counted.dropped,
+    ) % {"number": counted.dropped}

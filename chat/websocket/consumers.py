@@ -1,0 +1,306 @@
+"""The websocket of a conversation: it takes events from the page and relays what the tail reads. It makes no text."""
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from channels.consumer import get_handler_name
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.layers import get_channel_layer
+from django.db import connection
+from django.utils import translation
+
+from accounts.models import User
+from chat.conversations.turns import open_path, regenerate, take_turn
+from chat.errors import ChatError, ConversationGone, Flood, SignedOut, UnknownEvent, UnknownReply
+from chat.models import Conversation, Reply
+from chat.queue import replies
+from chat.websocket import access, frames
+from chat.websocket.tail import ChunkNews, EndNews, News, Watch, tail
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MAX_FRAME_BYTES = 65_536
+FRAMES, FRAMES_WITHIN_S = 40, 10.0
+"""More frames within that time are a flood."""
+RECHECK_EVERY_S = 60.0
+CLOSE_FLOOD, CLOSE_TOO_BIG, CLOSE_SIGNED_OUT = 1008, 1009, 4401
+THREADS = 1 if connection.vendor == "sqlite" else 4
+"""Turns taken at a time. SQLite has one writer: who waits in line for it comes sooner than who asks again."""
+
+_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sockets")
+
+
+async def with_rows(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Runs what asks the database, past the one thread that all pages of the site share: there a turn would wait for
+    whatever else is asked."""
+    return await database_sync_to_async(function, thread_sensitive=False, executor=_threads)(*args, **kwargs)
+
+
+def group_of(user_id: int) -> str:
+    return f"user.{user_id}"
+
+
+def room_of(conversation_id: UUID) -> str:
+    return f"conversation.{conversation_id}"
+
+
+def close_sockets(user_id: int) -> None:
+    """Closes the sockets of somebody who is signed out, suspended or removed; to be called after the commit.
+
+    A socket whose session still holds (another browser of the same person) stays open.
+    """
+    layer = get_channel_layer()
+    assert layer is not None
+    async_to_sync(layer.group_send)(group_of(user_id), {"type": "user.closed"})
+
+
+def bell(frame: dict[str, Any]) -> dict[str, Any]:
+    """The event by which every open page of a conversation gets the frame; to be sent to its room."""
+    return {"type": "page.changed", "frame": frame}
+
+
+def ring(conversation_id: UUID, frame: dict[str, Any]) -> None:
+    """Sends the frame to every open page of the conversation, from a view; to be called after the commit."""
+    layer = get_channel_layer()
+    assert layer is not None
+    async_to_sync(layer.group_send)(room_of(conversation_id), bell(frame))
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    async def connect(self) -> None:
+        """Accepts the owner of the conversation; whoever else gets 403 before the socket opens."""
+        self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
+        self.room = room_of(self.conversation_id)
+        self.language = access.language_of(self.scope)
+        self.watches: dict[int, Watch] = {}
+        self.arrivals: deque[float] = deque()
+        self.news: deque[News] = deque()
+        self.has_news = asyncio.Event()
+        self.tasks: list[asyncio.Task[None]] = []
+        self.user_id = await self._enter()
+        if self.user_id is None:
+            await self.close()
+            return
+        await self._join(self.user_id)
+        await self.accept()
+        self.tasks = [asyncio.create_task(self._relay()), asyncio.create_task(self._recheck())]
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """As Channels does it, without a visit to the thread of the pages: every event would wait there for whatever
+        else is asked, to close a connection that no socket has."""
+        await getattr(self, get_handler_name(message))(message)
+
+    async def disconnect(self, code: int) -> None:
+        for watch in self.watches.values():
+            tail().forget(watch)
+        for task in self.tasks:
+            task.cancel()
+        if self.user_id is not None:
+            for group in (group_of(self.user_id), self.room):
+                await self.channel_layer.group_discard(group, self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if len(bytes_data or (text_data or "").encode("utf-8", "surrogatepass")) > MAX_FRAME_BYTES:
+            await self.close(CLOSE_TOO_BIG)
+            return
+        key = None
+        try:
+            self._count_frame()
+            event = frames.read(text_data)
+            key = event.get("key")
+            handle = self._handlers.get(event["type"])
+            if handle is None:
+                raise UnknownEvent(event["type"][:40])
+            await handle(self, event)
+        except ChatError as error:
+            await self._say_error(error, key)
+
+    # --- events from the page ---------------------------------------------------------------------------------
+
+    async def _message_send(self, event: dict[str, Any]) -> None:
+        text, key = frames.text(event, "text"), frames.text(event, "key")
+        parent = frames.number(event, "parent")
+        await self._ring(await self._as_writer(_take_turn, self.conversation_id, text, key, parent))
+
+    async def _reply_regenerate(self, event: dict[str, Any]) -> None:
+        """`message`: the reply to make anew, or a person's message. `prefix`: what the new reply begins with."""
+        message, key = frames.needed(event, "message"), frames.text(event, "key")
+        prefix = frames.text(event, "prefix") if event.get("prefix") is not None else ""
+        await self._ring(await self._as_writer(_regenerate, self.conversation_id, message, key, prefix))
+
+    async def _path_open(self, event: dict[str, Any]) -> None:
+        await self._ring(await self._as_writer(_open_path, self.conversation_id, frames.needed(event, "message")))
+
+    async def _reply_stop(self, event: dict[str, Any]) -> None:
+        await self._as_writer(_stop, self.conversation_id, frames.needed(event, "reply"), frames.number(event, "seq"))
+
+    async def _reply_resume(self, event: dict[str, Any]) -> None:
+        reply = frames.needed(event, "reply")
+        await with_rows(_own_reply, self.conversation_id, reply)
+        self._watch(reply, frames.number(event, "after_seq") or 0)
+
+    async def _ping(self, event: dict[str, Any]) -> None:
+        if self.user_id is not None:
+            await self._join(self.user_id)  # a layer forgets a channel after a while
+        await self._send({"type": "pong"})
+
+    _handlers: dict[str, Callable[["ChatConsumer", dict[str, Any]], Awaitable[None]]] = {
+        "message.send": _message_send,
+        "reply.regenerate": _reply_regenerate,
+        "path.open": _path_open,
+        "reply.stop": _reply_stop,
+        "reply.resume": _reply_resume,
+        "ping": _ping,
+    }
+
+    # --- events from elsewhere --------------------------------------------------------------------------------
+
+    async def user_closed(self, event: dict[str, Any]) -> None:
+        """Somebody signed this person out, or suspended them: true if the rows say so, too."""
+        if await self._enter() is None:
+            await self._say_error(SignedOut())
+
+    async def page_changed(self, event: dict[str, Any]) -> None:
+        """What is open changed, by another page or a view. Only a bell: whoever misses it sees it on reload."""
+        if event.get("by") != self.channel_name:
+            await self._show(event["frame"])
+
+    async def _relay(self) -> None:
+        """From the tail to this socket alone: a slow one keeps nobody else waiting, and gets fewer, longer frames."""
+        while True:
+            await self.has_news.wait()
+            self.has_news.clear()
+            while self.news:
+                await self._send(self._next_frame())
+
+    def _hear(self, news: News) -> None:
+        self.news.append(news)
+        self.has_news.set()
+
+    def _next_frame(self) -> dict[str, Any]:
+        news = self.news.popleft()
+        if isinstance(news, ChunkNews):  # no word in it to be translated
+            while self.news and isinstance(after := self.news[0], ChunkNews) and after.reply == news.reply:
+                news = news.joined(after)
+                self.news.popleft()
+            return frames.of(news)
+        if isinstance(news, EndNews):
+            self.watches.pop(news.reply, None)
+        with translation.override(self.language):
+            return frames.of(news)
+
+    # --- the rest ---------------------------------------------------------------------------------------------
+
+    async def _ring(self, frame: dict[str, Any]) -> None:
+        """Tells this page first, then every other one of the conversation."""
+        await self._show(frame)
+        await self.channel_layer.group_send(self.room, {**bell(frame), "by": self.channel_name})
+
+    async def _show(self, frame: dict[str, Any]) -> None:
+        """Sends a frame, and from now on what becomes of the replies that it names."""
+        await self._send(frame)
+        for reply in _replies_in(frame):
+            if reply not in self.watches:  # the same send again, on the same line
+                self._watch(reply, 0)
+
+    async def _join(self, user_id: int) -> None:
+        for group in (group_of(user_id), self.room):
+            await self.channel_layer.group_add(group, self.channel_name)
+
+    def _watch(self, reply: int, after_seq: int) -> None:
+        """A second wish for the same reply replaces the first: nothing is told twice."""
+        if former := self.watches.get(reply):
+            tail().forget(former)
+        self.watches[reply] = tail().watch(reply, after_seq, self._hear)
+
+    def _count_frame(self) -> None:
+        now = time.monotonic()
+        while self.arrivals and self.arrivals[0] < now - FRAMES_WITHIN_S:
+            self.arrivals.popleft()
+        self.arrivals.append(now)
+        if len(self.arrivals) > FRAMES:
+            raise Flood
+
+    async def _enter(self) -> int | None:
+        """The id of the person, if they may be here now."""
+        return await with_rows(_enter, self.scope, self.conversation_id)
+
+    async def _as_writer(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Runs what changes rows, after asking anew whether this person may."""
+        return await with_rows(_guarded, self.scope, function, *args)
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(RECHECK_EVERY_S)
+            if await self._enter() is None:
+                await self._say_error(SignedOut())
+
+    async def _say_error(self, error: ChatError, key: object = None) -> None:
+        with translation.override(self.language):
+            frame = frames.error(error, key)
+        await self._send(frame)
+        if isinstance(error, Flood):
+            await self.close(CLOSE_FLOOD)
+        elif isinstance(error, SignedOut):
+            await self.close(CLOSE_SIGNED_OUT)
+
+    async def _send(self, frame: dict[str, Any]) -> None:
+        await self.send(json.dumps(frame, ensure_ascii=False))
+
+
+def _enter(scope: Any, conversation_id: UUID) -> int | None:
+    user = access.who(scope)
+    return user.pk if user and access.conversation_of(user, conversation_id) else None
+
+
+def _guarded(scope: Any, function: Callable[..., Any], *args: Any) -> Any:
+    user = access.who(scope)
+    if user is None:
+        raise SignedOut
+    return function(user, *args)
+
+
+def _replies_in(frame: dict[str, Any]) -> list[int]:
+    if pair := frame.get("pair"):
+        return [pair["left"]["id"], pair["right"]["id"]]
+    return [frame["reply"]["id"]] if "reply" in frame else []
+
+
+def _take_turn(user: User, conversation_id: UUID, text: str, key: str, parent: int | None) -> dict[str, Any]:
+    message, reply = take_turn(_own(user, conversation_id), text, key, parent)
+    return frames.accepted(message, reply, getattr(message, "pair", None))
+
+
+def _regenerate(user: User, conversation_id: UUID, message: int, key: str, prefix: str) -> dict[str, Any]:
+    return frames.regenerated(regenerate(_own(user, conversation_id), message, key, prefix=prefix))
+
+
+def _open_path(user: User, conversation_id: UUID, message: int) -> dict[str, Any]:
+    return frames.opened(message, open_path(_own(user, conversation_id), message))
+
+
+def _own(user: User, conversation_id: UUID) -> Conversation:
+    conversation = access.conversation_of(user, conversation_id)
+    if conversation is None:
+        raise ConversationGone
+    return conversation
+
+
+def _stop(user: User, conversation_id: UUID, reply: int, seq: int | None) -> None:
+    _own(user, conversation_id)
+    _own_reply(conversation_id, reply)
+    replies.stop(reply, seq)
+
+
+def _own_reply(conversation_id: UUID, reply: int) -> None:
+    if not Reply.objects.filter(pk=reply, message__conversation=conversation_id).exists():
+        raise UnknownReply(str(reply))

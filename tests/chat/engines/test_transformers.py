@@ -1,0 +1,330 @@
+"""The engine for a GPU, on the CPU with a tiny policy: its batch against a plain forward pass, and its small v1."""
+
+import asyncio
+import math
+import random
+import time
+from contextlib import aclosing, asynccontextmanager
+
+import httpx
+import psutil
+import pytest
+from asgiref.sync import sync_to_async
+
+from chat import policies
+from chat.engines.engine import Parameters
+from chat.engines.transformers import TransformersEngine
+from chat.errors import BadPolicy, EngineRefused, TooLong
+from chat.prompts.fitting import Prompt
+from tests.chat.conftest import install
+
+ANY = random.Random(1)
+PROMPTS = [[ANY.randrange(3, 380) for _ in range(length)] for length in (3, 40, 700, 7, 1, 90)]
+
+
+@pytest.fixture(scope="module")
+def batch(tiny_policy):
+    from chat.engines.transformers_batch import Batch
+
+    batch = Batch(tiny_policy, slots=4)
+    batch.ends = frozenset()  # a random model ends anywhere
+    return batch
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_policy):
+    """Log-probabilities of the next token, by the book."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_policy, dtype=torch.float32).eval()
+
+    def logprobs(ids):
+        with torch.no_grad():
+            return torch.log_softmax(model(torch.tensor([ids])).logits[0, -1].double(), -1)
+
+    return logprobs
+
+
+def wish(ids, **changed):
+    from chat.engines.transformers_batch import Wish
+
+    usual = {
+        "n": 1,
+        "max_tokens": 20,
+        "temperature": 0.0,
+        "top_p": 1.0,
+        "top_k": 0,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "seed": 1,
+        "stop": (),
+        "logprobs": None,
+    }
+    return Wish(ids, **{**usual, **changed})
+
+
+def run(batch, *wishes):
+    """(ids, text, finish reason, what was told of tokens) of every completion, in order."""
+    news, rows = {}, []
+    for asked in wishes:
+        first = len(rows)
+        rows += batch.add(asked, lambda w, first=first: news.setdefault(first + w.index, []).append(w))
+    while not batch.is_idle:
+        batch.work()
+    return [
+        (
+            row.ids,
+            "".join(w.text for w in news[i]),
+            news[i][-1].finish_reason,
+            [token for w in news[i] for token in w.tokens],
+        )
+        for i, row in enumerate(rows)
+    ]
+
+
+def greedy(reference, ids, count):
+    ids = list(ids)
+    for _ in range(count):
+        ids.append(int(reference(ids).argmax()))
+    return ids[-count:]
+
+
+def test_rows_that_join_and_leave_write_what_each_would_write_alone(batch, reference):
+    counts = [10 + 7 * i for i in range(len(PROMPTS))]
+    done = run(batch, *[wish(ids, max_tokens=count) for ids, count in zip(PROMPTS, counts, strict=True)])
+    for ids, count, (written, _, reason, _) in zip(PROMPTS, counts, done, strict=True):
+        assert (written, reason) == (greedy(reference, ids, count), "length")
+    assert batch.cache is None
+    assert batch.rows == []
+
+
+def test_told_log_probs_are_those_of_a_plain_forward_pass(batch, reference):
+    done = run(batch, *[wish(ids, temperature=1.0, logprobs=3, max_tokens=8) for ids in PROMPTS])
+    for ids, (written, _, _, told) in zip(PROMPTS, done, strict=True):
+        assert [token["id"] for token in told] == written
+        for place, token in enumerate(told):
+            expected = reference(ids + written[:place])
+            assert token["logprob"] == pytest.approx(expected[token["id"]].item(), abs=1e-3)
+            top = {other["id"]: other["logprob"] for other in token["top_logprobs"]}
+            best = expected.topk(3)
+            assert top == pytest.approx(dict(zip(best.indices.tolist(), best.values.tolist(), strict=True)), abs=1e-3)
+
+
+def test_completions_of_one_prompt_are_those_of_seeds_in_a_row_and_read_it_once(batch, monkeypatch):
+    alone = [run(batch, wish(PROMPTS[1], temperature=1.0, seed=seed))[0][0] for seed in (5, 6, 7)]
+    reads = []
+    join = batch._join
+    monkeypatch.setattr(batch, "_join", lambda reading: reads.append(len(reading.rows)) or join(reading))
+    together = run(batch, wish(PROMPTS[1], temperature=1.0, seed=5, n=3))
+    assert [ids for ids, *_ in together] == alone
+    assert len(set(map(tuple, alone))) == 3
+    assert reads == [3]
+
+
+def test_sampling_follows_the_probabilities(batch, reference):
+    """Eight hundred first tokens against what the model says, at a temperature, within top_k, within top_p."""
+    ids, draws = PROMPTS[0], 800
+    expected = reference(ids)
+    for changed, wanted in (
+        ({"temperature": 0.8}, (expected / 0.8).softmax(-1)),
+        ({"temperature": 1.0, "top_k": 3}, _cut(expected.exp(), expected.topk(3).indices)),
+        ({"temperature": 1.0, "top_p": 0.5}, _cut(expected.exp(), _nucleus(expected.exp(), 0.5))),
+    ):
+        seen = [0] * len(wanted)
+        for start in range(0, draws, 4):
+            for (number,), *_ in run(batch, wish(ids, n=4, seed=start, max_tokens=1, **changed)):
+                seen[number] += 1
+        for number in wanted.topk(3).indices.tolist():
+            share = wanted[number].item()
+            assert abs(seen[number] / draws - share) < 4 * math.sqrt(share * (1 - share) / draws) + 1e-9
+        assert all(wanted[number] > 0 for number, count in enumerate(seen) if count)
+
+
+def _cut(probabilities, kept):
+    """Only the kept ones, which share what there is."""
+    mask = probabilities * 0
+    mask[kept] = probabilities[kept]
+    return mask / mask.sum()
+
+
+def _nucleus(probabilities, top_p):
+    """The fewest most probable ones that reach top_p together."""
+    order = probabilities.argsort(descending=True).tolist()
+    total, kept = 0.0, []
+    for number in order:
+        if total >= top_p:
+            break
+        kept.append(number)
+        total += probabilities[number].item()
+    return kept
+
+
+def test_penalties_count_what_the_completion_holds_and_not_its_prompt(batch, reference):
+    ids = PROMPTS[4]
+    plain = greedy(reference, ids, 20)
+    assert max(map(plain.count, plain)) > 10  # repeats itself
+    (written, *_), (once, *_) = run(
+        batch, wish(ids, frequency_penalty=2.0), wish([*ids, plain[0]], presence_penalty=2.0, max_tokens=1)
+    )
+    assert max(map(written.count, written)) < 10
+    assert once == [int(reference([*ids, plain[0]]).argmax())]
+    counts = {}
+    for place, number in enumerate(written):
+        logits = reference(ids + written[:place])
+        for other, count in counts.items():
+            logits[other] -= 2.0 * count
+        assert number == int(logits.argmax())
+        counts[number] = counts.get(number, 0) + 1
+
+
+def test_a_stop_string_ends_the_text_before_it_wherever_tokens_break(batch):
+    ((_, text, *_),) = run(batch, wish(PROMPTS[4], max_tokens=12))
+    assert text.count("music") > 3
+    for stop in ("c m", "ic music m", " music", "usic"):
+        ((_, cut, reason, _),) = run(batch, wish(PROMPTS[4], max_tokens=12, stop=("never", stop)))
+        assert (cut, reason) == (text[: text.index(stop)], "stop")
+    ((_, kept, reason, _),) = run(batch, wish(PROMPTS[4], max_tokens=2, stop=(text[2:] + "?",)))
+    assert (reason, text.startswith(kept), kept != "") == ("length", True, True)  # held back, then shown
+
+
+def test_the_token_that_ends_a_reply_is_no_text(tiny_policy, reference):
+    from chat.engines.transformers_batch import Batch
+
+    batch = Batch(tiny_policy, slots=1)
+    assert batch.ends == {2}
+    batch.ends = frozenset(greedy(reference, PROMPTS[0], 5)[-1:])
+    ((written, text, reason, _),) = run(batch, wish(PROMPTS[0]))
+    end = written.index(next(iter(batch.ends)))
+    assert (reason, end) == ("stop", len(written) - 1)
+    assert text == batch.tokenizer.decode(written[:-1]).rstrip("\ufffd")
+
+
+def test_text_is_whole_characters(batch):
+    from chat.engines.transformers_batch import Text
+
+    ids = batch.tokenizer.encode("참새 🐦 참 \ufffd!", add_special_tokens=False).ids
+    text = Text(batch.tokenizer, [], ())
+    shown = [text.add(number)[0] for number in ids] + [text.rest()]
+    assert "".join(shown) == "참새 🐦 참 \ufffd!"
+    half = Text(batch.tokenizer, [], ())
+    assert "".join(half.add(number)[0] for number in ids[:2]) + half.rest() == ""
+
+
+def test_a_cancelled_row_leaves_at_the_next_step_and_a_failed_step_ends_all_with_a_word(batch, monkeypatch):
+    told = []
+    (first,), (second,) = (batch.add(wish(ids, max_tokens=500), told.append) for ids in PROMPTS[:2])
+    for _ in range(4):
+        batch.work()
+    assert batch.rows == [first, second]
+    first.is_cancelled = True
+    batch.work()
+    assert batch.rows == [second]
+    monkeypatch.setattr(batch, "_step", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        batch.work()
+    assert "ZeroDivisionError" in told[-1].error
+    monkeypatch.undo()
+    assert batch.is_idle
+    assert run(batch, wish(PROMPTS[0]))[0][2] == "length"
+
+
+# --- the whole engine -------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def started(policy):
+    engine = TransformersEngine(policy)
+    await engine.start("the key")
+    try:
+        yield engine
+    finally:
+        await engine.stop()
+        assert not engine.is_running()
+        assert not psutil.pid_exists(engine.pid)
+
+
+async def read(engine, ids, **parameters):
+    prompt = Prompt([], ids, len(ids))
+    return [piece async for piece in engine.stream(prompt, Parameters(**parameters))]
+
+
+async def read_many(engine, ids, n, **parameters):
+    prompt, texts = Prompt([], ids, len(ids)), [""] * n
+    async for piece in engine.stream_many(prompt, Parameters(**parameters), n):
+        texts[piece.index] += piece.text
+    return texts
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_engine_serves_refuses_and_lets_go(tiny_policy, settings):
+    """One child for all of it: it takes a while to start."""
+    settings.CHAT_CONTEXT_TOKENS, settings.CHAT_ENGINE_SLOTS = 512, 2
+    policy = await sync_to_async(install)(tiny_policy, "tiny-transformers")
+    async with started(policy) as engine:
+        assert await engine.is_healthy()
+        await _strangers_get_nothing(engine)
+        await _poison_costs_no_other_stream(engine)
+        seeded = [await read(engine, PROMPTS[1], temperature=1.0, seed=s, max_completion_tokens=16) for s in (3, 4)]
+        texts = ["".join(piece.text for piece in pieces) for pieces in seeded]
+        assert await read_many(engine, PROMPTS[1], 2, temperature=1.0, seed=3, max_completion_tokens=16) == texts
+        tokens = [
+            token
+            for piece in await read(engine, PROMPTS[0], max_completion_tokens=6, top_logprobs=2)
+            for token in piece.tokens
+        ]
+        assert [len(token.top) for token in tokens] == [2] * len(tokens)
+        assert len(tokens) >= 1
+        await _a_closed_stream_frees_its_slot(engine)
+        full = (await read(engine, [5] * 500, max_completion_tokens=500, temperature=0))[-1]
+        assert full.finish_reason == "stop" or full.completion_tokens == 12  # the context is full
+
+
+async def _strangers_get_nothing(engine):
+    async with httpx.AsyncClient(trust_env=False) as anybody:
+        for key in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer 참새".encode()}):
+            asked = await anybody.post(f"{engine.url}/completions", json={"prompt": [5]}, headers=key)
+            assert asked.status_code == 401
+        known = {"Authorization": "Bearer the key"}
+        assert (await anybody.get(f"{engine.url}/models", headers=known)).status_code == 404
+        for body in (b"", b"[]", b"{", b'{"prompt": [5]}', b'{"prompt": "text", "stream": true}'):
+            asked = await anybody.post(f"{engine.url}/completions", content=body, headers=known)
+            assert (asked.status_code, asked.json()["error"]["type"]) == (400, "invalid_request_error")
+        shown = psutil.Process(engine.pid)
+        assert "the key" not in " ".join([*shown.cmdline(), *shown.environ().values()])
+
+
+async def _poison_costs_no_other_stream(engine):
+    steady = asyncio.create_task(read(engine, PROMPTS[0], max_completion_tokens=150, temperature=1.0, seed=1))
+    for ids, error in (([], EngineRefused), ([999_999], EngineRefused), ([-5], EngineRefused), ([5] * 512, TooLong)):
+        with pytest.raises(error):
+            await read(engine, ids, max_completion_tokens=4)
+    last = (await steady)[-1]
+    assert last.finish_reason == "stop" or last.completion_tokens == 150
+
+
+async def _a_closed_stream_frees_its_slot(engine):
+    for seed in range(6):  # more than there are slots
+        stream = engine.stream(Prompt([], PROMPTS[1], 40), Parameters(seed=seed, max_completion_tokens=400))
+        async with aclosing(stream) as pieces:
+            async for _ in pieces:
+                break
+    await read(engine, PROMPTS[0], max_completion_tokens=2)
+    process = psutil.Process(engine.pid)
+    async with asyncio.timeout(20):
+        while _works(process):
+            await asyncio.sleep(0.2)
+
+
+def _works(process):
+    before = sum(process.cpu_times()[:2])
+    time.sleep(0.5)
+    return sum(process.cpu_times()[:2]) - before > 0.1
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_policy_without_safetensors_does_not_start(tiny_policy):
+    policy = await sync_to_async(install)(tiny_policy, "tiny-nosafetensors")
+    (policies.directory(policy) / "model.safetensors").unlink()
+    with pytest.raises(BadPolicy):
+        await TransformersEngine(policy).start("k")

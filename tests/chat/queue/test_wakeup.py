@@ -1,0 +1,83 @@
+"""Readers sleep until what they read is committed, and are told which reply changed."""
+
+import asyncio
+import time
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import OperationalError, connection, transaction
+
+from chat.database import DatabaseThread
+from chat.queue import wakeup
+
+pytestmark = [
+    pytest.mark.skipif(not wakeup.IS_POSSIBLE, reason="needs PostgreSQL"),
+    pytest.mark.django_db(transaction=True),
+]
+LONG_S = 20.0
+
+
+@pytest.fixture
+async def thread():
+    thread = DatabaseThread("sleeper")
+    yield thread
+    await thread.close()
+
+
+def call_in_a_transaction(reply):
+    with transaction.atomic():
+        wakeup.call(reply)
+        time.sleep(0.2)
+        return time.monotonic()
+
+
+async def test_a_sleeper_wakes_when_the_call_is_committed_and_hears_of_which_reply(thread):
+    sleeper = wakeup.Sleeper()
+    assert await thread(sleeper.sleep, 0.0) == set()
+    sleeping = asyncio.create_task(thread(lambda: (sleeper.sleep(LONG_S), time.monotonic())))
+    before_the_commit = await sync_to_async(call_in_a_transaction)(7)
+    async with asyncio.timeout(LONG_S / 2):
+        heard, woke_at = await sleeping
+    assert heard == {7}
+    assert woke_at >= before_the_commit
+    await thread(sleeper.leave)
+
+
+async def test_calls_that_came_while_it_was_awake_are_heard_at_once(thread):
+    sleeper = wakeup.Sleeper()
+    await thread(sleeper.sleep, 0.0)
+    for reply in (7, 8):
+        await sync_to_async(wakeup.call)(reply)
+    heard = set()
+    async with asyncio.timeout(LONG_S / 2):
+        while heard != {7, 8}:
+            heard |= await thread(sleeper.sleep, LONG_S)
+    assert await thread(listening_to) == [wakeup.CHANNEL]
+    await thread(sleeper.leave)
+    assert await thread(listening_to) == []
+
+
+async def test_a_sleeper_whose_database_goes_away_says_so_and_sleeps_again(thread):
+    sleeper = wakeup.Sleeper()
+    await thread(sleeper.sleep, 0.0)
+    pid = await thread(lambda: connection.connection.info.backend_pid)
+    sleeping = asyncio.create_task(thread(sleeper.sleep, LONG_S))
+    await asyncio.sleep(0.1)
+    await sync_to_async(end_backend)(pid)
+    with pytest.raises(OperationalError):
+        await sleeping
+    assert await thread(sleeper.sleep, 0.0) == set()
+    await sync_to_async(wakeup.call)(7)
+    assert await thread(sleeper.sleep, LONG_S) == {7}
+    await thread(sleeper.leave)
+
+
+def listening_to():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_listening_channels()")
+        return [channel for (channel,) in cursor.fetchall()]
+
+
+def end_backend(pid):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
