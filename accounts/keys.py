@@ -11,9 +11,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import audit, shared_cache
+from accounts import audit
 from accounts.models import ApiKey, User
 from accounts.roles import Role
+from base import shared_cache
 
 SCOPES = ("models", "completions", "files", "fine_tuning", "admin")
 PREFIX = "sk-"

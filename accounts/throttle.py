@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from accounts.shared_cache import in_cache
+from base.shared_cache import in_cache
 
 FAILURES = 10
 WINDOW_S = 3600

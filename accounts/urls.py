@@ -1,6 +1,7 @@
 from django.urls import path
 
-from accounts import health, key_pages, own_account, views
+from accounts import key_pages, own_account, views
+from base import health
 
 urlpatterns = [
     path("sign-in/", views.SignIn.as_view(), name="sign_in"),

@@ -15,8 +15,8 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from accounts.demo import ACCOUNTS
-from accounts.health import database
 from accounts.models import User
+from base.health import database
 from chat import policies
 from chat.errors import BadPolicy, NoLivePolicy
 from chat.models import EngineProcess

@@ -176,11 +176,11 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "sign_in"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "sign_in"
-CSRF_FAILURE_VIEW = "accounts.errors.csrf_failure"
-READY_CHECKS = ["accounts.health.database"]
+CSRF_FAILURE_VIEW = "base.error_pages.csrf_failure"
+READY_CHECKS = ["base.health.database"]
 """Dotted paths of what /readyz asks: each returns what is wrong, or nothing."""
-FSCK = ["tuning.fsck"]
-"""Modules of apps above rlhf whose CHECKS `fsck` runs, too."""
+FSCK = ["accounts.fsck", "chat.fsck", "feedback.fsck", "rlhf.fsck", "tuning.fsck"]
+"""Modules whose CHECKS `manage.py fsck` runs: each app's own promises."""
 PERSONAL_DATA = [
     "api.personal_data",
     "tuning.personal_data",

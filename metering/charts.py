@@ -7,7 +7,7 @@ from datetime import date
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from metering import scale
+from base import axis
 from metering.bill import Sums
 from metering.prices import shown
 
@@ -73,7 +73,7 @@ def chart(
     say: Callable[[int], str],
 ) -> Chart:
     sums = [sum(count(of_day) for count in parts.values()) for _day, of_day in days]
-    heights = scale.ticks(0, max(*sums, 1), least=1)
+    heights = axis.ticks(0, max(*sums, 1), least=1)
     high = heights[-1]
     step, room = (WIDTH - LEFT - RIGHT) / len(days), HEIGHT - TOP - BOTTOM
     bars = []

@@ -8,7 +8,7 @@ from typing import TypeVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from metering import scale
+from base import axis
 
 WIDTH, HEIGHT = 320, 150
 LEFT, RIGHT, TOP, BOTTOM = 54, 8, 8, 20
@@ -82,7 +82,7 @@ def chart(name: str, series: Sequence[tuple[int, float | None]]) -> Chart | None
     numbers = [(step, float(value)) for step, value in series if value is not None and is_finite(value)]
     if not numbers:
         return None
-    heights = scale.ticks(*ends([value for _step, value in numbers]))
+    heights = axis.ticks(*ends([value for _step, value in numbers]))
     low, high = heights[0], heights[-1]
     first, last = series[0][0], max(series[-1][0], series[0][0] + 1)
 
@@ -98,7 +98,7 @@ def chart(name: str, series: Sequence[tuple[int, float | None]]) -> Chart | None
         lines=[" ".join(f"{x},{y}" for x, y in piece) for piece in pieces if len(piece) > 1],
         dots=[piece[0] for piece in pieces if len(piece) == 1],
         x_ticks=[Tick(place((step, low))[0], str(step)) for step in dict.fromkeys((first, series[-1][0]))],
-        y_ticks=[Tick(place((first, value))[1], scale.label(value, heights)) for value in heights],
+        y_ticks=[Tick(place((first, value))[1], axis.label(value, heights)) for value in heights],
         rows=every(numbers, ROWS),
         latest=numbers[-1][1],
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from accounts.commands import ChamsaeCommand, Exit, Meter
 from accounts.models import User
+from base.commands import ChamsaeCommand, Exit, Meter
 from chat.errors import BadPolicy, NoLivePolicy
 from chat.models import Policy
 from rlhf import cycle, leases, snapshots

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from django.core.management.base import CommandError
 
-from accounts.commands import Exit
 from accounts.models import User
+from base.commands import Exit
 from chat.models import Policy
 from tuning import bases, receiving
 from tuning.models import DataFile

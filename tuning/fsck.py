@@ -1,12 +1,13 @@
 """What the site promises of own data and jobs, held against the database and the disk (settings.FSCK)."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
 from django.db.models import Count, F, Max
 
+from base.fsck import Check
 from metering.models import Usage
 from tuning.models import DataFile, FineTune
 
@@ -53,7 +54,7 @@ def trainings_are_billed() -> Iterator[str]:
             yield f"{job.id} trained {job.trained_tokens} tokens, its bill says {billed.get(f'fine_tune:{job.id}')}"
 
 
-CHECKS: tuple[tuple[int, Callable[[], Iterator[str]]], ...] = (
+CHECKS: tuple[Check, ...] = (
     (9, files_have_rows),
     (10, events_are_whole),
     (10, jobs_are_where_their_runs_are),

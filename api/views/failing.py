@@ -3,9 +3,9 @@
 from django.http import HttpRequest, HttpResponse
 from django.views import defaults
 
-from accounts import errors
 from api.errors import ApiError, answer, bad, unknown
 from api.middleware import PATH
+from base import error_pages
 
 
 def is_program(request: HttpRequest) -> bool:
@@ -15,7 +15,7 @@ def is_program(request: HttpRequest) -> bool:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if is_program(request):
         return answer(bad("The request is malformed, or its host is not one of this site's."))
-    return errors.bad_request(request, exception)
+    return error_pages.bad_request(request, exception)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

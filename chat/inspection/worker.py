@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from django.db.utils import InterfaceError, OperationalError
 
-from chat.database import DatabaseThread
+from base.database_thread import DatabaseThread
 from chat.errors import ChatError, InspectorDown
 from chat.inspection import scoring, token_views
 from chat.inspection.client import Inspector

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from accounts import shared_cache
+from base import shared_cache
 from chat.errors import BudgetHeld, BudgetUsedUp, QueueFull, RateLimited, TooManyReplies
 from chat.models import Reply, Ticket
 from chat.queue import waiting

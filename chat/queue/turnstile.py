@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.utils import InterfaceError, OperationalError
 
-from chat.database import DatabaseThread
+from base.database_thread import DatabaseThread
 from chat.errors import OF_A_REPLY, EngineDown, TalkerGone
 from chat.models import Ticket
 from chat.queue import tickets

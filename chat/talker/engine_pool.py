@@ -22,8 +22,8 @@ from django.db.models import Q
 from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
 
+from base.database_thread import DatabaseThread
 from chat import policies
-from chat.database import DatabaseThread
 from chat.engines.engine import Engine
 from chat.engines.loading import HEARTBEAT_LIMIT, engine_for, key_of
 from chat.errors import BadPolicy, ChatError, EngineDown, PolicyUnavailable

@@ -19,8 +19,8 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db.utils import InterfaceError, OperationalError
 
+from base.database_thread import DatabaseThread
 from chat import guards
-from chat.database import DatabaseThread
 from chat.engines.engine import Parameters
 from chat.errors import Blocked, ChatError, EngineBroken, TalkerGone
 from chat.inspection import token_views

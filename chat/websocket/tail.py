@@ -16,9 +16,9 @@ from typing import NamedTuple
 from django.db.models import Max
 from django.db.utils import InterfaceError, OperationalError
 
+from base.database_thread import DatabaseThread
 from chat import guards, markdown
 from chat.conversations import side_by_side
-from chat.database import DatabaseThread
 from chat.errors import Text
 from chat.models import Chunk, Reply
 from chat.queue import replies, wakeup

@@ -7,9 +7,10 @@ from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from accounts import keys, shared_cache
+from accounts import keys
 from accounts.models import ApiKey, AuditEntry
 from accounts.roles import Role
+from base import shared_cache
 
 pytestmark = pytest.mark.django_db
 

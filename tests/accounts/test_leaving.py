@@ -17,13 +17,13 @@ from django.utils import timezone
 from accounts import audit, erasure, keys, sockets
 from accounts.models import AuditEntry, User
 from accounts.tasks import erase_due_accounts
+from base.fsck import problems
 from chat.conversations import removal
 from chat.models import Assistant, Chunk, Conversation, Message, Pair, Reply, SharedLink, TokenView
 from feedback import trainable
 from feedback.models import Comparison, Completion, Prompt, Ranking, RankingTask, Report, Skip, Thumb, Violation
 from metering import ledger
 from metering.models import Budget, Usage
-from rlhf.fsck import problems
 from rlhf.models import Evaluation, Run, Snapshot, Source
 from tests.rlhf import feedback_rows
 from tuning import events, receiving, workplace

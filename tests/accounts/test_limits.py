@@ -4,9 +4,9 @@ import pytest
 from django.core.cache import cache
 from redis.exceptions import ConnectionError as RedisAway
 
-from accounts import shared_cache
 from accounts.models import User
 from accounts.throttle import SignUps
+from base import shared_cache
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a long enough one 7"

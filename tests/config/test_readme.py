@@ -9,7 +9,7 @@ from django.core.management import get_commands
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.ko.md")
-APPS = ("accounts", "api", "metering", "chat", "config", "feedback", "rlhf", "tuning")
+APPS = ("base", "accounts", "api", "metering", "chat", "config", "feedback", "rlhf", "tuning")
 PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:py|toml|md))`")
 ELSEWHERE = ("var/", "screenshots/", ".venv/", "Asia/")
 TYPED = re.compile(r"^    \S.*$", re.MULTILINE)
@@ -90,7 +90,7 @@ def test_every_path_that_is_named_exists(readme):
 
 def tree_of(readme):
     """Paths of the tree: lines of `    name   phrase` under lines of `folder/   phrase`, by indentation."""
-    block = re.search(r"```text\n(accounts/.*?)```", readme, re.DOTALL).group(1)
+    block = re.search(r"```text\n(\w+/.*?)```", readme, re.DOTALL).group(1)
     found, folders = {}, {}
     for line in filter(str.strip, block.splitlines()):
         depth = (len(line) - len(line.lstrip())) // 2

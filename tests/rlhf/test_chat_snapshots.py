@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from base.fsck import problems
 from chat.models import Conversation, Message, Policy, Reply
 from feedback import comparisons, seed, trainable
 from feedback.models import Comparison, Prompt, RuleVersion, SimulatedAnnotator, Thumb, Violation
@@ -229,7 +230,7 @@ def test_one_hidden_preference_behind_all_choices_is_the_judge(choose, two):
 
 def test_a_choice_whose_pair_is_still_blind_is_found(choose):
     made = choose("left")
-    assert [problem for problem in fsck.problems() if "comparison" in problem.text] == []
+    assert [problem for problem in problems() if "comparison" in problem.text] == []
     made.pair.revealed_at = None
     made.pair.save()
-    assert [problem.promise for problem in fsck.problems() if "comparison" in problem.text] == [1]
+    assert [problem.promise for problem in problems() if "comparison" in problem.text] == [1]

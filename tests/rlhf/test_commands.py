@@ -10,9 +10,10 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from accounts.models import AuditEntry
+from base import fsck
 from chat import policies
 from chat.models import Policy
-from rlhf import cycle, fsck
+from rlhf import cycle
 from rlhf.models import Promotion, Run
 from tests.rlhf import feedback_rows
 from tests.rlhf.policy_directories import write_policy

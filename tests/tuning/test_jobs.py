@@ -11,6 +11,7 @@ import pytest
 from django.db import connections
 
 from accounts import keys
+from base import fsck
 from chat import policies
 from chat.errors import BudgetHeld, BudgetUsedUp
 from chat.models import Policy
@@ -18,7 +19,7 @@ from chat.queue import limits
 from metering import budgets
 from metering.budgets import Standing
 from metering.models import Budget, Price, Usage
-from rlhf import cycle, fsck
+from rlhf import cycle
 from rlhf.models import Run
 from rlhf.supervision import Supervisor
 from tests.chat.prompts.test_rendering import STRICT, write_tokenizer

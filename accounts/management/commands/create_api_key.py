@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from accounts import keys
-from accounts.commands import ChamsaeCommand, Exit
 from accounts.models import User
+from base.commands import ChamsaeCommand, Exit
 
 
 class Command(ChamsaeCommand):

@@ -10,8 +10,8 @@ from typing import Any
 import uvloop
 from django.core.management import CommandParser
 
-from accounts.commands import ChamsaeCommand
-from chat.settled import settle
+from base.commands import ChamsaeCommand
+from base.garbage_collection import settle
 from chat.talker.talker import Talker
 
 

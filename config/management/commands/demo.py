@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management import CommandParser
 
 from accounts import demo
-from accounts.commands import Exit
+from base.commands import Exit
 from chat import policies
 from chat.errors import ChatError
 from chat.models import Policy

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management import CommandError
 
-from accounts.commands import ChamsaeCommand, Exit
+from base.commands import ChamsaeCommand, Exit
 from config.doctor import Finding, examine
 
 SIGNS = {"ok": "ok", "note": "note", "warning": "warning", "missing": "MISSING"}

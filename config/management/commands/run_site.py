@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from accounts import demo
-from accounts.commands import ChamsaeCommand
+from base.commands import ChamsaeCommand
 from chat.models import EngineProcess, Policy
 from chat.websocket.consumers import MAX_FRAME_BYTES
 from config.celery import app

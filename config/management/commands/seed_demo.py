@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management import CommandError
 
 from accounts import demo
-from accounts.commands import ChamsaeCommand, Exit
 from accounts.models import User
+from base.commands import ChamsaeCommand, Exit
 from feedback import seed
 from feedback.models import Prompt, Rule
 

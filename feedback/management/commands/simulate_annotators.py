@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from accounts.commands import ChamsaeCommand, Exit
+from base.commands import ChamsaeCommand, Exit
 from chat.errors import ChatError
 from feedback.cases import Plan
 from feedback.preferences import DEFAULT_FLAGS, DEFAULT_PREFERENCE, PREFERENCES, BadFunction, dotted

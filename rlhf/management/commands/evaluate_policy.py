@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from accounts.commands import Exit
+from base.commands import Exit
 from chat import policies
 from chat.models import Policy
 from rlhf import cycle, verdict

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 )
 
 from accounts.models import User
+from chat import fsck
 from chat.conversations.turns import take_turn
 from chat.errors import BadPolicy
 from chat.models import Chunk, Conversation, EngineProcess, Message, Policy, Reply, Ticket
@@ -32,7 +33,6 @@ from chat.queue.replies import Ending, Written
 from chat.queue.tickets import Used
 from chat.websocket.tail import ChunkNews, EndNews, StateNews, Tail, Watch, look
 from metering.models import Usage
-from rlhf import fsck
 
 PAST = timezone.now() - timedelta(days=1)
 BEGUN = "It began "

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from chat import fsck
 from chat.errors import BadPolicy
 from chat.models import Conversation, EngineProcess, Message, Policy, Reply, Ticket
 from chat.queue import claims, replies, tickets, waiting
 from chat.queue.tickets import Used
 from metering.models import Usage
-from rlhf import fsck
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()

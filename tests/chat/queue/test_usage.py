@@ -6,6 +6,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
+from chat import fsck
 from chat.conversations.turns import regenerate, take_turn
 from chat.errors import BudgetUsedUp
 from chat.models import Conversation, Message, Policy, Reply
@@ -13,7 +14,6 @@ from chat.queue import claims, limits, replies, usage
 from chat.queue.replies import Ending, Written
 from chat.websocket import frames
 from metering.models import Budget, Price, Usage
-from rlhf import fsck
 from tests.chat.conftest import install, opened, talking
 
 TEXT = "A rainbow is 무지개 — light! "

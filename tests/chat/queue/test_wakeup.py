@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection, transaction
 
-from chat.database import DatabaseThread
+from base.database_thread import DatabaseThread
 from chat.queue import wakeup
 
 pytestmark = [

@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db.utils import OperationalError
 
-from chat.database import DatabaseThread
+from base.database_thread import DatabaseThread
 from chat.models import Chunk, Conversation, Message, Reply
 from chat.queue import claims, replies, wakeup
 from chat.talker import talker as talker_module

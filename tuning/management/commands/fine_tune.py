@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from accounts.commands import ChamsaeCommand, Exit
+from base.commands import ChamsaeCommand, Exit
 from chat.errors import BadPolicy, BudgetUsedUp
 from rlhf import cycle
 from rlhf.models import Run

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from accounts.commands import ChamsaeCommand, Exit
+from base.commands import ChamsaeCommand, Exit
 from tuning import rewriting
 from tuning.errors import TuningError
 from tuning.formats import Row

@@ -3,12 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from accounts.commands import Exit
-from rlhf import fsck
-from rlhf.commands import RlhfCommand
+from base import fsck
+from base.commands import ChamsaeCommand, Exit
 
 
-class Command(RlhfCommand):
+class Command(ChamsaeCommand):
     help = "Checks the promises of the site on the database, the models and the processes. Changes nothing."
     examples = """
         manage.py fsck

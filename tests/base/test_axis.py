@@ -2,7 +2,7 @@
 
 import pytest
 
-from metering import scale
+from base import axis
 
 
 @pytest.mark.parametrize(
@@ -17,11 +17,11 @@ from metering import scale
     ],
 )
 def test_ticks_are_round_and_hold_what_is_drawn(low, high, labels):
-    ticks = scale.ticks(low, high)
+    ticks = axis.ticks(low, high)
     assert ticks[0] <= low <= high <= ticks[-1]
-    assert [scale.label(tick, ticks) for tick in ticks] == [word.replace("0.00", "0") for word in labels]
+    assert [axis.label(tick, ticks) for tick in ticks] == [word.replace("0.00", "0") for word in labels]
 
 
 def test_counts_have_whole_ticks():
-    assert scale.ticks(0, 1, least=1) == [0.0, 1.0]
-    assert scale.ticks(0, 3, least=1) == [0.0, 1.0, 2.0, 3.0]
+    assert axis.ticks(0, 1, least=1) == [0.0, 1.0]
+    assert axis.ticks(0, 3, least=1) == [0.0, 1.0, 2.0, 3.0]

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command, get_commands, load_command_class
 from django.db.migrations.recorder import MigrationRecorder
 
-from accounts.commands import sentence
+from base.commands import sentence
 from chat.errors import BadPolicy, NoLivePolicy
 
 OURS = [name for name, app in get_commands().items() if (settings.BASE_DIR / str(app)).is_dir()]

@@ -1,0 +1,84 @@
+"""The chat's promises: replies end, texts are their chunks, trees are whole, errors say something, usage is billed."""
+
+from collections.abc import Iterator
+
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Count, Exists, F, Max, OuterRef, Q
+from django.utils import timezone
+
+from base.fsck import LEASE_GRACE, Check
+from chat.errors import OF_A_REPLY
+from chat.models import Chunk, Conversation, Message, Pair, Reply, Ticket
+from metering.models import Usage
+
+
+def replies_end() -> Iterator[str]:
+    streaming = Reply.objects.filter(state=Reply.State.STREAMING, lease_until__lt=timezone.now() - LEASE_GRACE)
+    for pk in streaming.values_list("pk", flat=True):
+        yield f"reply {pk} is still open, minutes after its talker fell silent"
+    for pk in Reply.objects.exclude(state__in=Reply.LIVE).filter(ended_at=None).values_list("pk", flat=True):
+        yield f"reply {pk} has ended without a time"
+
+
+def tickets_end() -> Iterator[str]:
+    open_still = Ticket.objects.exclude(state=Ticket.State.ENDED).filter(lease_until__lt=timezone.now() - LEASE_GRACE)
+    for pk in open_still.values_list("pk", flat=True):
+        yield f"ticket {pk} is still open, minutes after whoever waited for it has gone"
+
+
+def text_is_its_chunks() -> Iterator[str]:
+    for chunk in Chunk.objects.filter(~Exists(Reply.objects.filter(pk=OuterRef("reply_id")))).order_by("pk"):
+        yield f"chunk {chunk.pk} is left of reply {chunk.reply_id}, which is gone"
+    counted = Reply.objects.annotate(chunk_count=Count("chunks"), newest=Max("chunks__seq"))
+    for reply in counted.exclude(state__in=Reply.LIVE).select_related("message").iterator(chunk_size=500):
+        if reply.chunk_count != (reply.newest or 0) or reply.last_seq != (reply.newest or 0):
+            yield f"reply {reply.pk}: {reply.chunk_count} chunks, the last is {reply.newest}, noted {reply.last_seq}"
+        elif "".join(reply.chunks.values_list("text", flat=True)) != reply.message.text:
+            yield f"reply {reply.pk}: its text is not what its chunks say"
+        elif reply.state == Reply.State.COMPLETE and not reply.message.text.startswith(reply.prefix):
+            yield f"reply {reply.pk} does not begin as it was asked to"
+
+
+def trees_are_whole() -> Iterator[str]:
+    strange = Message.objects.exclude(parent=None).exclude(parent__conversation=F("conversation"))
+    for pk in strange.values_list("pk", flat=True):
+        yield f"message {pk} follows one of another conversation"
+    strays = Conversation.objects.exclude(tip=None).exclude(tip__conversation=F("pk"))
+    for conversation in strays.values_list("pk", flat=True):
+        yield f"conversation {conversation}: its open path ends in another one"
+    for pair in Pair.objects.select_related("left__message", "right__message"):
+        answered = {pair.left.message.parent_id, pair.right.message.parent_id}
+        if answered != {pair.message_id} or pair.left_id == pair.right_id:
+            yield f"pair {pair.pk} is not of two replies to its message"
+
+
+def errors_say_something() -> Iterator[str]:
+    bad = (Reply.State.INTERRUPTED, Reply.State.FAILED)
+    for reply in Reply.objects.filter(state__in=bad).exclude(error__in=OF_A_REPLY):
+        yield f"reply {reply.pk} ended badly, and its error {reply.error!r} says nothing to people"
+    blocked = Q(state=Reply.State.BLOCKED)
+    for reply in Reply.objects.filter((blocked & Q(blocked_by="")) | (~blocked & ~Q(blocked_by=""))):
+        yield f"reply {reply.pk} is {reply.state}, and {reply.blocked_by or 'nothing'!r} is said to have blocked it"
+
+
+def usage_is_written_down() -> Iterator[str]:
+    """Of every reply and every ticket that an engine worked for, since there is a ledger."""
+    since = MigrationRecorder.Migration.objects.get(app="metering", name="0001_initial").applied
+    ended = Reply.objects.exclude(state__in=Reply.LIVE).filter(ended_at__gt=since).exclude(policy=None)
+    replies = ended.exclude(started_at=None).values_list("pk", flat=True)
+    granted = Ticket.objects.filter(state=Ticket.State.ENDED).exclude(granted_at=None)
+    told = set(Usage.objects.filter(kind__in=(Usage.Kind.CHAT, Usage.Kind.API)).values_list("ref", flat=True))
+    wanted = [f"reply:{pk}" for pk in replies] + [f"ticket:{pk}" for pk in granted.values_list("pk", flat=True)]
+    for ref in wanted:
+        if ref not in told:
+            yield f"{ref} has ended, and what it used is not written down"
+
+
+CHECKS: tuple[Check, ...] = (
+    (2, replies_end),
+    (2, tickets_end),
+    (3, text_is_its_chunks),
+    (3, trees_are_whole),
+    (10, errors_say_something),
+    (11, usage_is_written_down),
+)

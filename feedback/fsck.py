@@ -1,0 +1,25 @@
+"""Feedback's promise: no acknowledged judgement is lost, doubled or torn."""
+
+from collections.abc import Iterator
+
+from django.db.models import Count
+
+from base.fsck import Check
+from feedback.models import Comparison, Ranking, RankingTask
+
+
+def feedback_is_whole() -> Iterator[str]:
+    for ranking in Ranking.objects.prefetch_related("task__completions").iterator(chunk_size=500):
+        completions = {str(completion.pk) for completion in ranking.task.completions.all()}
+        if set(ranking.ranks) != completions:
+            yield f"ranking {ranking.pk} does not rank each completion of its task once"
+    doubled = Ranking.objects.values("task", "annotator").annotate(times=Count("pk")).filter(times__gt=1)
+    for row in doubled:
+        yield f"task {row['task']} was ranked {row['times']} times by user {row['annotator']}"
+    for pk in RankingTask.objects.filter(state="done", rankings=None).values_list("pk", flat=True):
+        yield f"task {pk} is done, but no ranking of it is there"
+    for pk in Comparison.objects.filter(pair__revealed_at=None).values_list("pk", flat=True):
+        yield f"comparison {pk} was made, but its pair still hides who wrote what"
+
+
+CHECKS: tuple[Check, ...] = ((1, feedback_is_whole),)
