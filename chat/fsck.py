@@ -1,4 +1,4 @@
-"""The chat's promises: replies end, texts are their chunks, trees are whole, errors say something, usage is billed."""
+"""The chat's promises: replies end, texts are their chunks, trees are whole, errors say what, usage is billed."""
 
 from collections.abc import Iterator
 

@@ -8,9 +8,10 @@ from accounts.models import User
 from accounts.roles import Role
 from chat import policies
 from chat.models import Policy
-from rlhf import cycle, leases, promotion
 from rlhf.errors import CannotPromote, CannotPutBeforeGate, NotAnAdmin, SnapshotErased
 from rlhf.models import Decision, Run
+from rlhf.release import promotion
+from rlhf.runs import cycle, leases
 from rlhf.tasks import enqueue
 
 

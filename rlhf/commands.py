@@ -11,11 +11,12 @@ from accounts.models import User
 from base.commands import ChamsaeCommand, Exit, Meter
 from chat.errors import BadPolicy, NoLivePolicy
 from chat.models import Policy
-from rlhf import cycle, leases, snapshots
 from rlhf.errors import CycleUnderWay, NotEnoughFeedback, NothingToRollBackTo, RlhfError
 from rlhf.models import Run, Snapshot
-from rlhf.stages import CHILD_STAGES
-from rlhf.supervision import Supervisor
+from rlhf.runs import cycle, leases
+from rlhf.runs.stages import CHILD_STAGES
+from rlhf.runs.supervisor import Supervisor
+from rlhf.snapshots import freezing
 
 
 class RlhfCommand(ChamsaeCommand):
@@ -81,7 +82,7 @@ def show(meter: Meter, run: Run) -> None:
 def snapshot_by_id(wanted: int | None) -> Snapshot:
     """The snapshot of that id; without one, the feedback as it stands now."""
     if wanted is None:
-        return snapshots.freeze()
+        return freezing.freeze()
     found = Snapshot.objects.filter(pk=wanted).first()
     if found is None:
         raise CommandError(f"there is no snapshot {wanted}", returncode=Exit.USAGE)

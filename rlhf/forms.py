@@ -3,7 +3,7 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from rlhf.cycle import ALGORITHMS
+from rlhf.runs.cycle import ALGORITHMS
 
 
 class StartForm(forms.Form):

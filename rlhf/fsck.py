@@ -14,8 +14,9 @@ from chat import policies
 from chat.errors import BadPolicy
 from chat.models import Policy
 from feedback.models import Comparison, Ranking
-from rlhf import leases, snapshots
 from rlhf.models import Promotion, Run, Snapshot, Source
+from rlhf.runs import leases
+from rlhf.snapshots import freezing
 
 DRAFT_AGE_S = 3600.0
 
@@ -75,7 +76,7 @@ def trainers() -> dict[str, list[int]]:
 
 def snapshots_are_unchanged() -> Iterator[str]:
     for snapshot in Snapshot.objects.all():
-        yield from snapshots.problems(snapshot)
+        yield from freezing.problems(snapshot)
 
 
 def sources_are_told() -> Iterator[str]:

@@ -9,10 +9,11 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from chat.errors import NoLivePolicy
-from rlhf import cycle, leases, snapshots
 from rlhf.errors import CycleUnderWay, LeaseLost, NotEnoughFeedback, NotEnoughSpace
 from rlhf.models import Run
-from rlhf.supervision import Supervisor
+from rlhf.runs import cycle, leases
+from rlhf.runs.supervisor import Supervisor
+from rlhf.snapshots import freezing
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def run_cycle(run_id: int) -> None:
 def start_due_cycle() -> int | None:
     """Starts a cycle when enough was judged since the last; by the database never two at once."""
     after = settings.RLHF_CYCLE_AFTER
-    if not after or cycle.live_cycle() is not None or snapshots.fresh_rankings() < after:
+    if not after or cycle.live_cycle() is not None or freezing.fresh_rankings() < after:
         return None
     try:
         run = cycle.start()

@@ -19,8 +19,8 @@ from chat.models import Policy
 from chat.queue import limits
 from metering import budgets
 from metering.models import Budget, Usage
-from rlhf import leases
 from rlhf.models import Run
+from rlhf.runs import leases
 from rlhf.tasks import enqueue
 from tuning import events, hyperparameters, outcome, plan, reserving, workplace
 from tuning.errors import (

@@ -17,7 +17,7 @@ from chat.models import Policy
 from metering import ledger
 from metering.models import Usage
 from rlhf.models import Run
-from rlhf.stages import BadResult
+from rlhf.runs.stages import BadResult
 from tuning import events, made_models, names, plan, workplace
 from tuning.models import DataFile, FineTune
 

@@ -1,6 +1,6 @@
 """How many parameters a policy has, and how many each way of fine-tuning trains, from its config.json alone.
 
-The same sums as rlhf.training.tuning.sizes, which this side may not import; a test holds the two together.
+The same sums as rlhf.training.fine_tuning.sizes, which this side may not import; a test holds the two together.
 """
 
 import functools

@@ -89,7 +89,7 @@ def epochs_of(hyperparameters: Mapping[str, Any], rows: int, method: str) -> int
 
 
 def automatic_epochs(rows: int, method: str) -> int:
-    """As the training would choose (rlhf.training.tuning.config); said here, since the price depends on it."""
+    """As the training would choose (rlhf.training.fine_tuning.config); said here, since the price depends on it."""
     if method == FineTune.Method.DPO:
         return min(max(round(600 / rows), 1), 4)
     if method == FineTune.Method.REINFORCEMENT:

@@ -5,7 +5,7 @@ from typing import Any
 
 from chat import policies
 from rlhf.models import Run
-from rlhf.stages import BadResult
+from rlhf.runs.stages import BadResult
 from tuning import jobs, made_models, names, outcome, workplace
 from tuning.models import FineTune
 

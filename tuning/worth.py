@@ -7,8 +7,8 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from rlhf.gate import number
-from rlhf.templatetags.training import figure, percent
+from rlhf.figures import figure, percent
+from rlhf.release.gate import number
 
 SIDES: Mapping[str, Promise] = {"base": _("As it was"), "few_shot": _("Few-shot"), "fine_tuned": _("Fine-tuned")}
 VERDICTS: Mapping[str, Promise] = {

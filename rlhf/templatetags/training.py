@@ -6,11 +6,14 @@ from django import template
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from rlhf import words
-from rlhf.gate import number
+from rlhf import labels
+from rlhf.figures import figure, percent
 from rlhf.models import Run
+from rlhf.release.gate import number
 
 register = template.Library()
+register.filter("figure", figure)
+register.filter("percent", percent)
 TONES = {
     Run.State.QUEUED: "",
     Run.State.RUNNING: "warn",
@@ -22,27 +25,10 @@ TONES = {
 
 
 @register.filter
-def percent(value: Any) -> str:
-    known = number(value)
-    return "–" if known is None else f"{100 * known:.1f} %"
-
-
-@register.filter
 def bounds(report: Any, name: str) -> str:
     """The interval whose ends are `<name>low` and `<name>high`; nothing where one is missing."""
     low, high = lookup(report, f"{name}low"), lookup(report, f"{name}high")
     return "" if number(low) is None or number(high) is None else f"{percent(low)} – {percent(high)}"
-
-
-@register.filter
-def figure(value: Any) -> str:
-    """Three digits of a number; words as they are; nothing as a dash."""
-    if isinstance(value, bool):
-        return _("yes") if value else _("no")
-    known = number(value)
-    if known is not None:
-        return f"{known:.0f}" if known == int(known) and abs(known) < 1e6 else f"{known:.3g}"
-    return "–" if value in (None, "") else str(value)
 
 
 @register.filter
@@ -65,18 +51,18 @@ def tone(state: str) -> str:
 
 @register.filter
 def stage_word(stage: str) -> str:
-    return str(words.STAGES.get(stage, stage))
+    return str(labels.STAGES.get(stage, stage))
 
 
 @register.filter
 def reason_word(reason: dict[str, Any]) -> str:
-    return str(words.REASONS.get(reason.get("code", ""), reason.get("text", "")))
+    return str(labels.REASONS.get(reason.get("code", ""), reason.get("text", "")))
 
 
 @register.filter
 def limit(reason: dict[str, Any]) -> str:
     """What the gate asks for, as in `≤ 10`."""
-    return f"{words.SIGNS.get(reason.get('code', ''), '')} {figure(reason.get('limit'))}".strip()
+    return f"{labels.SIGNS.get(reason.get('code', ''), '')} {figure(reason.get('limit'))}".strip()
 
 
 @register.filter

@@ -11,7 +11,7 @@ STAGES = {
     "reward_model": "rlhf.training.reward.stage",
     "policy": "rlhf.training.policy.stage",
     "evaluate": "rlhf.training.evaluation.stage",
-    "fine_tune": "rlhf.training.tuning.stage",
+    "fine_tune": "rlhf.training.fine_tuning.stage",
 }
 
 

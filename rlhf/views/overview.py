@@ -8,10 +8,12 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.models import User
 from chat.errors import BadPolicy, NoLivePolicy
 from chat.models import Policy
-from rlhf import cycle, preflight, promotion, tasks
+from rlhf import tasks
 from rlhf.errors import RlhfError
 from rlhf.forms import ReasonForm, StartForm
 from rlhf.models import Evaluation, Promotion
+from rlhf.release import promotion
+from rlhf.runs import cycle, preflight
 
 
 def user_of(request: HttpRequest) -> User:

@@ -9,10 +9,11 @@ from django.views.decorators.http import require_GET, require_POST
 
 from chat import site_choices
 from chat.models import Policy
-from rlhf import candidacy, lineage, promotion, trial, words
+from rlhf import candidacy, labels, lineage
 from rlhf.errors import RlhfError
 from rlhf.forms import ForceForm
 from rlhf.models import Evaluation, Run
+from rlhf.release import promotion, trial
 from rlhf.views.overview import user_of
 
 SAMPLES = 24
@@ -74,8 +75,8 @@ def evaluation_page(request: HttpRequest, pk: int) -> HttpResponse:
         "evaluation": evaluation,
         "report": report,
         "decision": evaluation.decisions.order_by("-pk").first(),
-        "controls": [(label, controls.get(key) or {}) for key, label in words.CONTROLS.items()],
-        "figures": [(label, report[key]) for key, label in words.FIGURES.items() if key in report],
+        "controls": [(label, controls.get(key) or {}) for key, label in labels.CONTROLS.items()],
+        "figures": [(label, report[key]) for key, label in labels.FIGURES.items() if key in report],
         "samples": (report.get("samples") or [])[:SAMPLES],
         "is_simulated": evaluation.run.is_simulated,
         "force_form": ForceForm(),

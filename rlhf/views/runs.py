@@ -9,10 +9,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from rlhf import charts, cycle, tasks
-from rlhf.child import log_tail
+from rlhf import charts, tasks
 from rlhf.errors import RlhfError
 from rlhf.models import Run
+from rlhf.runs import cycle
+from rlhf.runs.child_process import log_tail
 from rlhf.views.overview import user_of
 
 PAGE = 20

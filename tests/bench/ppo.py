@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 TRL = "1.12.0"
 ALWAYS = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-OURS = {"GOMP_SPINCOUNT": "1000"}  # as rlhf.child starts every training process
+OURS = {"GOMP_SPINCOUNT": "1000"}  # as rlhf.runs.child_process starts every training process
 CONTESTANTS = {
     "trl_fp32": ("TRL 1.12 PPOTrainer, default fp32", "tests/bench/ppo_trl.py", "float32"),
     "trl_bf16": ("TRL 1.12 PPOTrainer, four models in bf16", "tests/bench/ppo_trl.py", "bfloat16"),

@@ -63,9 +63,10 @@ def train() -> None:
     from django.conf import settings
 
     from chat import policies
-    from rlhf import cycle, promotion
     from rlhf.models import Metric, Run
-    from rlhf.supervision import Supervisor
+    from rlhf.release import promotion
+    from rlhf.runs import cycle
+    from rlhf.runs.supervisor import Supervisor
     from tests.rlhf import fake_trainer, feedback_rows
     from tests.rlhf.policy_directories import write_policy
 
@@ -133,9 +134,9 @@ def own_models() -> None:
 
     from accounts.models import User
     from chat import policies
-    from rlhf import cycle
     from rlhf.models import Run
-    from rlhf.supervision import Supervisor
+    from rlhf.runs import cycle
+    from rlhf.runs.supervisor import Supervisor
     from tests.rlhf.policy_directories import write_policy
     from tests.tuning import fake_trainer
     from tests.tuning.conftest import SMOLLM2, jsonl

@@ -28,7 +28,7 @@ def home(settings, tmp_path):
 @pytest.fixture
 def base_policy(db, home, settings):
     from chat import policies
-    from rlhf import promotion
+    from rlhf.release import promotion
 
     directory = write_policy(settings.MODELS_DIR / "base")
     policy = policies.register(directory, name="base", source="test")
@@ -58,9 +58,9 @@ def admin(db):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """A supervisor that looks often and loses patience soon."""
-    monkeypatch.setattr("rlhf.supervision.POLL_S", 0.02)
-    monkeypatch.setattr("rlhf.supervision.HEARTBEAT_S", 0.1)
-    monkeypatch.setattr("rlhf.supervision.GRACE_S", 1.0)
+    monkeypatch.setattr("rlhf.runs.supervisor.POLL_S", 0.02)
+    monkeypatch.setattr("rlhf.runs.supervisor.HEARTBEAT_S", 0.1)
+    monkeypatch.setattr("rlhf.runs.supervisor.GRACE_S", 1.0)
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from accounts.models import AuditEntry
 from base import fsck
 from chat import policies
 from chat.models import Policy
-from rlhf import cycle
 from rlhf.models import Promotion, Run
+from rlhf.runs import cycle
 from tests.rlhf import feedback_rows
 from tests.rlhf.policy_directories import write_policy
 
@@ -85,8 +85,8 @@ def test_a_whole_cycle(judged):
 
 
 def test_a_cycle_whose_supervisor_died_is_taken_up(judged):
-    from rlhf import leases
-    from tests.rlhf.test_leases import expire
+    from rlhf.runs import leases
+    from tests.rlhf.runs.test_leases import expire
 
     run = cycle.start(seed=3)
     leases.claim(run.pk, "dead")

@@ -10,8 +10,9 @@ import pytest
 from accounts.models import AuditEntry
 from chat import policies
 from chat.models import Policy
-from rlhf import cycle, leases, snapshots
 from rlhf.models import Promotion, Run
+from rlhf.runs import cycle, leases
+from rlhf.snapshots import freezing
 from tests.rlhf import feedback_rows
 from tests.rlhf.test_commands import call
 
@@ -40,7 +41,7 @@ def break_ranking(base_policy, judged):
 
 
 def break_snapshot(base_policy, judged):
-    (snapshots.freeze().path / "rankings.jsonl").write_text("{}")
+    (freezing.freeze().path / "rankings.jsonl").write_text("{}")
 
 
 def break_audit(base_policy, judged):

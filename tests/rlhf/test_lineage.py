@@ -5,9 +5,11 @@ import pytest
 from chat.conversations import side_by_side
 from chat.models import Conversation, Policy, Reply
 from feedback.models import Comparison
-from rlhf import cycle, lineage, snapshots
+from rlhf import lineage
 from rlhf.models import Run, Snapshot, Source
-from rlhf.supervision import Supervisor
+from rlhf.runs import cycle
+from rlhf.runs.supervisor import Supervisor
+from rlhf.snapshots import freezing
 from tests.feedback.conftest import talk
 from tests.feedback.test_comparisons import make_pair
 from tests.rlhf import feedback_rows
@@ -125,14 +127,14 @@ def test_a_conversation_tells_snapshots_runs_and_policies_that_used_it_and_leave
     assert "Nothing of it is in any snapshot" in page(f"/c/{conversation}/uses/")
     client.post(f"/pairs/{pair.pk}/choose/", {"choice": "left"})
     assert Comparison.objects.count() == 1
-    frozen = snapshots.freeze()
+    frozen = freezing.freeze()
     heron = Policy.objects.create(name="heron-2", version=2, base=base_policy)
     Policy.objects.create(name="wren-3", version=3, base=heron)
     Policy.objects.create(name="owl-4", version=4, base=base_policy)
     run = Run.objects.create(kind="cycle", state="succeeded", snapshot=frozen)
     Run.objects.create(kind="policy", state="succeeded", snapshot=frozen, parent=run, stage="policy", policy=heron)
     client.post(f"/c/{conversation}/consent/", {})
-    assert Source.objects.filter(snapshot=snapshots.freeze(), conversation=conversation).count() == 0
+    assert Source.objects.filter(snapshot=freezing.freeze(), conversation=conversation).count() == 0
     assert Snapshot.objects.count() == 2
     text = page(f"/c/{conversation}/uses/")
     assert "no snapshot from now on" in text

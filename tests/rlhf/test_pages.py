@@ -9,9 +9,9 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry
 from chat import policies
-from rlhf import cycle, preflight
 from rlhf.models import Evaluation, Metric, Promotion, Run
-from rlhf.supervision import Supervisor
+from rlhf.runs import cycle, preflight
+from rlhf.runs.supervisor import Supervisor
 from tests.rlhf import feedback_rows
 
 pytestmark = pytest.mark.django_db

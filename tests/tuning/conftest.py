@@ -124,7 +124,7 @@ CONFIG = {
 def base(person, settings):
     """A live policy without a tokenizer: tokens are guessed from characters, so that a test counts them by hand."""
     from chat import policies
-    from rlhf import promotion
+    from rlhf.release import promotion
     from tests.rlhf.policy_directories import write_policy
 
     policy = policies.register(write_policy(settings.MODELS_DIR / "base", config=CONFIG), name="base", source="test")
@@ -143,15 +143,15 @@ def no_worker(monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr("rlhf.supervision.POLL_S", 0.02)
-    monkeypatch.setattr("rlhf.supervision.HEARTBEAT_S", 0.1)
-    monkeypatch.setattr("rlhf.supervision.GRACE_S", 5.0)
+    monkeypatch.setattr("rlhf.runs.supervisor.POLL_S", 0.02)
+    monkeypatch.setattr("rlhf.runs.supervisor.HEARTBEAT_S", 0.1)
+    monkeypatch.setattr("rlhf.runs.supervisor.GRACE_S", 5.0)
 
 
 def drive(sent):
     """What a worker does with what it was handed."""
-    from rlhf import cycle
-    from rlhf.supervision import Supervisor
+    from rlhf.runs import cycle
+    from rlhf.runs.supervisor import Supervisor
 
     while sent:
         cycle.drive(sent.pop(0), Supervisor())

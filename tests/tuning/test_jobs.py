@@ -19,9 +19,9 @@ from chat.queue import limits
 from metering import budgets
 from metering.budgets import Standing
 from metering.models import Budget, Price, Usage
-from rlhf import cycle
 from rlhf.models import Run
-from rlhf.supervision import Supervisor
+from rlhf.runs import cycle
+from rlhf.runs.supervisor import Supervisor
 from tests.chat.prompts.test_rendering import STRICT, write_tokenizer
 from tests.tuning.conftest import drive, jsonl, pairs
 from tuning import jobs, receiving, reserving, workplace
@@ -506,7 +506,7 @@ def test_deleted_with_its_model_its_results_and_its_lines(order, no_worker, sett
 
 
 def test_where_old_versions_are_cleared_away_somebody_s_own_stays(order, no_worker, settings, base):
-    from rlhf import promotion
+    from rlhf.release import promotion
 
     made = again_after(order, no_worker).policy
     settings.RLHF_KEEP_VERSIONS = 0
@@ -529,16 +529,17 @@ def test_a_process_that_is_killed_with_its_trainer_is_taken_over(order, no_worke
     """The trainer and the supervisor die together, as in a crash of the machine; the reaper finds the run."""
     from datetime import timedelta
 
-    from rlhf import leases, supervision, tasks
+    from rlhf import tasks
+    from rlhf.runs import leases, supervisor
 
     settings.RLHF_LEASE = timedelta(milliseconds=200)
     job = jobs.create(order(slow()))
     run = Run.objects.get(pk=no_worker.pop())
     owner = leases.new_owner()
     claimed = leases.claim(run.pk, owner)
-    from rlhf import stages
+    from rlhf.runs import stages
 
-    child = supervision.Child("fine_tune", run.path, stages.child_config(claimed, 1))
+    child = supervisor.Child("fine_tune", run.path, stages.child_config(claimed, 1))
     Run.objects.filter(pk=run.pk).update(pid=child.pid)
     wait_for(lambda: (workplace.path_of(job) / "checkpoint/step").exists())
     os.kill(child.pid, signal.SIGKILL)

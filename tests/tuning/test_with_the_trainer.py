@@ -7,9 +7,9 @@ import pytest
 
 from chat import policies
 from metering.models import Price, Usage
+from rlhf.training.fine_tuning import config, sizes
+from rlhf.training.fine_tuning.reinforcement import Course
 from rlhf.training.ppo.config import PpoConfig
-from rlhf.training.tuning import config, sizes
-from rlhf.training.tuning.reinforcement import Course
 from tests.tuning.conftest import SMOLLM2, drive, jsonl
 from tuning import jobs, made_models, parameters, plan, receiving
 from tuning.jobs import Order

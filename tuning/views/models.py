@@ -17,7 +17,7 @@ from chat import policies
 from chat.errors import BadPolicy, ChatError
 from chat.models import Conversation, default_consent
 from chat.views.requests import person
-from rlhf.child import log_tail
+from rlhf.runs.child_process import log_tail
 from tuning import bases, curves, estimating, files, jobs, made_models, names, packing, plan, workplace
 from tuning.errors import NoRewardModel, TuningError
 from tuning.forms import JobForm, ShareForm

@@ -22,8 +22,9 @@ from feedback import seed
 from feedback.cases import Plan
 from feedback.preferences import DEFAULT_PREFERENCE, PREFERENCES, BadFunction
 from feedback.simulation import simulate
-from rlhf import cycle, fetching, promotion
 from rlhf.commands import RlhfCommand
+from rlhf.release import promotion
+from rlhf.runs import cycle, fetching
 
 COLLECTED = "collected.json"
 

@@ -7,9 +7,10 @@ from django.core.management.base import CommandError, CommandParser
 from base.commands import Exit
 from chat import policies
 from chat.models import Policy
-from rlhf import cycle, verdict
 from rlhf.commands import RlhfCommand, add_settings, new_run, policy_by_name, reward_model_run
 from rlhf.models import Evaluation, Run
+from rlhf.release.decision import decided
+from rlhf.runs import cycle
 
 
 class Command(RlhfCommand):
@@ -45,7 +46,7 @@ class Command(RlhfCommand):
         run = self.drive(run, f"Evaluation of {policy.name}")
         result = None
         if run.state == Run.State.SUCCEEDED:
-            decision = verdict.decided(Evaluation.objects.get(run=run))
+            decision = decided(Evaluation.objects.get(run=run))
             gate = {"passed": decision.passed, "reasons": decision.reasons}
             result = {"run": run.pk, "policy": policy.name, **run.result, "gate": gate}
         self.finish_run(run, result)

@@ -5,8 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from rlhf import fetching
 from rlhf.commands import RlhfCommand
+from rlhf.runs import fetching
 
 
 class Command(RlhfCommand):

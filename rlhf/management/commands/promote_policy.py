@@ -6,10 +6,10 @@ from django.core.management.base import CommandError, CommandParser
 
 from base.commands import Exit
 from chat.models import Policy
-from rlhf import promotion
 from rlhf.commands import RlhfCommand, policy_by_name, user_by_name
 from rlhf.errors import CannotPromote
 from rlhf.models import Decision, Promotion
+from rlhf.release import promotion
 
 
 class Command(RlhfCommand):

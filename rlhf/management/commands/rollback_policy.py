@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from rlhf import promotion
 from rlhf.commands import RlhfCommand, user_by_name
+from rlhf.release import promotion
 
 
 class Command(RlhfCommand):

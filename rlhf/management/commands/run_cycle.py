@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from rlhf import cycle, leases
 from rlhf.commands import RlhfCommand, add_settings, by_stage
 from rlhf.models import Run
+from rlhf.runs import cycle, leases
 
 
 class Command(RlhfCommand):

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from rlhf import snapshots
 from rlhf.commands import RlhfCommand
+from rlhf.snapshots import freezing
 
 
 def moment(text: str) -> datetime:
@@ -28,7 +28,7 @@ class Command(RlhfCommand):
         parser.add_argument("--until", type=moment, help="leave out what was judged at or after this time")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        made = snapshots.freeze(options["until"])
+        made = freezing.freeze(options["until"])
         counts = ("rankings", "comparisons", "held_out", "flags", "prompts", "simulated")
         result = {"snapshot": made.pk, "sha256": made.sha256, "directory": str(made.path)}
         self.finish({**result, **{name: getattr(made, name) for name in counts}})

@@ -6,8 +6,8 @@ from django.core.management.base import CommandParser
 
 from chat import policies
 from rlhf.commands import RlhfCommand, add_settings, new_run, reward_model_run
-from rlhf.cycle import ALGORITHMS
 from rlhf.models import Run
+from rlhf.runs.cycle import ALGORITHMS
 
 
 class Command(RlhfCommand):

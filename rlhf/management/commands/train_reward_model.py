@@ -5,9 +5,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from chat import policies
-from rlhf import cycle
 from rlhf.commands import RlhfCommand, add_settings, new_run, snapshot_by_id
 from rlhf.models import Run
+from rlhf.runs import cycle
 
 
 class Command(RlhfCommand):

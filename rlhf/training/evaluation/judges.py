@@ -1,40 +1,17 @@
 """Who says which of two replies is better and which rules one breaks: gold functions or a second reward model."""
 
-import importlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from rlhf.training.data import Prompt, last_user_text, thaw
+from rlhf.training.data import thaw
+from rlhf.training.gold import BadJudge, Gold, Said
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward.features import encode
 from rlhf.training.reward.model import RewardModel, Verdicts
 from rlhf.training.tokens import ChatTokenizer
 
-Preference = Callable[[str, str], float]
-ViolationTest = Callable[[str, str], bool]
 MAX_TOKENS = 512
-
-
-@dataclass
-class BadJudge(Exception):
-    """A judge that cannot be found or is not what it should be."""
-
-    spelling: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"judge {self.spelling!r}: {self.reason}"
-
-
-@dataclass(frozen=True)
-class Said:
-    """A reply to be judged. `finished`: it ended by itself, or was cut where it may end."""
-
-    prompt: Prompt
-    text: str
-    finished: bool
 
 
 class Judge(Protocol):
@@ -46,29 +23,6 @@ class Judge(Protocol):
     def scores(self, replies: Sequence[Said]) -> list[float]: ...
 
     def violations(self, replies: Sequence[Said]) -> dict[str, list[bool]]: ...
-
-
-@dataclass(frozen=True)
-class Gold:
-    """The functions that the simulated annotators judge by, without their noise. Both take (prompt, completion)."""
-
-    name: str
-    preference: Preference
-    flags: dict[str, ViolationTest]
-
-    @classmethod
-    def resolve(cls, judge: dict[str, Any]) -> "Gold":
-        """From {"preference": "module:function", "flags": {rule: "module:function"}}. Raises BadJudge."""
-        spelling = str(judge["preference"])
-        flags = {key: function(path) for key, path in (judge.get("flags") or {}).items()}
-        return cls(f"gold:{spelling}", function(spelling), flags)
-
-    def scores(self, replies: Sequence[Said]) -> list[float]:
-        return [float(self.preference(last_user_text(reply.prompt), reply.text)) for reply in replies]
-
-    def violations(self, replies: Sequence[Said]) -> dict[str, list[bool]]:
-        pairs = [(last_user_text(reply.prompt), reply.text) for reply in replies]
-        return {key: [bool(test(*pair)) for pair in pairs] for key, test in self.flags.items()}
 
 
 class SecondRewardModel:
@@ -113,17 +67,3 @@ def resolve(judge: dict[str, Any], known: Sequence[Path] = ()) -> Judge:
     if kind == "reward_model":
         return SecondRewardModel.load(Path(judge["directory"]), known)
     raise BadJudge(str(kind), "kind must be gold or reward_model")
-
-
-def function(spelling: str) -> Callable[[str, str], Any]:
-    """`package.module:name`. Raises BadJudge."""
-    path, colon, name = spelling.partition(":")
-    if not colon:
-        raise BadJudge(spelling, "expected package.module:function")
-    try:
-        found = getattr(importlib.import_module(path), name, None)
-    except ImportError as error:
-        raise BadJudge(spelling, f"cannot be imported: {error}") from error
-    if not callable(found):
-        raise BadJudge(spelling, f"the module has no function {name}")
-    return found  # type: ignore[no-any-return]  # what it returns is converted at each call

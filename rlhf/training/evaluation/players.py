@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from rlhf.training.data import Prompt, thaw
-from rlhf.training.evaluation.judges import Said
+from rlhf.training.gold import Said
 from rlhf.training.model.logprobs import token_log_probs
 from rlhf.training.model.sampler import Rollout, sample
+from rlhf.training.model.scoring import score_completions
 from rlhf.training.model.transformer import Transformer
-from rlhf.training.ppo.scoring import score_completions
 from rlhf.training.reward.model import RewardModel
 from rlhf.training.tokens import ChatTokenizer
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rlhf.training.data import Prompt, PromptRow, last_user_text
-from rlhf.training.evaluation.judges import Judge, Said
+from rlhf.training.evaluation.judges import Judge
 from rlhf.training.evaluation.players import Draw, Reading
-from rlhf.training.evaluation.statistics import Interval, cluster_bootstrap
+from rlhf.training.gold import Said
+from rlhf.training.statistics import Interval, cluster_bootstrap
 from rlhf.training.texts import distinct_2, first_sentence, is_empty, repetition
 
 

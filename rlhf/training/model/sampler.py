@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.attention import Attention, KeyValueCache
-from rlhf.training.model.choice import choose
+from rlhf.training.model.draw import choose
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.model.weights import LayerWeights
 

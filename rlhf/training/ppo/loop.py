@@ -10,10 +10,10 @@ from torch import Tensor
 
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.sampler import Rollout, sample
+from rlhf.training.model.scoring import Scored, completion_mask, score_completions
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.gae import advantages_and_returns, rewards_to_go, whiten
-from rlhf.training.ppo.scoring import Scored, completion_mask, score_completions
 from rlhf.training.ppo.shaping import Scorer, ScoreScale, ShapedReward, shape, token_rewards
 from rlhf.training.ppo.state import PpoState
 from rlhf.training.ppo.update import Experience, require_finite, update_policy

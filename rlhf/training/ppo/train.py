@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlhf.training.artefacts.resume import Checkpointer
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.loop import Cancelled, PpoLoop
-from rlhf.training.ppo.resume import Checkpointer
 from rlhf.training.ppo.shaping import Scorer
 from rlhf.training.ppo.state import PpoState
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.sampler import Rollout
+from rlhf.training.model.scoring import Scored, predict_completions
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.ppo.config import PpoConfig
-from rlhf.training.ppo.scoring import Scored, predict_completions
 
 
 class TrainingDiverged(Exception):

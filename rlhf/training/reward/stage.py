@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlhf.training import statistics
 from rlhf.training.artefacts import checkpoints
 from rlhf.training.data import HELD_OUT, TRAIN, Judgement, Ranking, Snapshot
-from rlhf.training.evaluation import statistics
-from rlhf.training.evaluation.judges import Gold, Said
+from rlhf.training.gold import Gold, Said
 from rlhf.training.hyperparameters import build
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.transformer import Transformer

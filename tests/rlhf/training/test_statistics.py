@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rlhf.training.evaluation import statistics
+from rlhf.training import statistics
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 10), (10, 10), (170, 200), (1, 1)])

@@ -7,9 +7,9 @@ from django.core.management.base import CommandParser
 
 from base.commands import ChamsaeCommand, Exit
 from chat.errors import BadPolicy, BudgetUsedUp
-from rlhf import cycle
 from rlhf.models import Run
-from rlhf.supervision import Supervisor
+from rlhf.runs import cycle
+from rlhf.runs.supervisor import Supervisor
 from tuning import jobs, names, plan
 from tuning.commands import base_named, file_at, user_named
 from tuning.errors import TuningError

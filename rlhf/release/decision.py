@@ -1,0 +1,112 @@
+"""The end of a cycle: the gate looks at the report, the candidate is promoted or refused, and the result is told."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from chat import policies
+from chat.errors import BadPolicy
+from chat.models import Policy
+from rlhf.errors import CannotPromote
+from rlhf.models import Decision, Evaluation, Run
+from rlhf.release import gate, promotion
+
+REWARD_MODEL_KEYS = (
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "pairs",
+    "flag_auc",
+    "measured_against",
+    "trained_pairs",
+)
+LABEL_KEYS = ("accuracy_as_labelled", "flag_auc_as_labelled")
+"""There where the figures before are against a known preference."""
+"""Against the simulated annotator's preference without its noise, where there is one."""
+
+
+def decide(evaluation: Evaluation) -> Decision:
+    """The gate's decision on an evaluation, kept as a row with the thresholds that it was made by."""
+    report = {
+        **evaluation.report,
+        "tensors_finite": tensors_finite(evaluation.policy),
+        "baseline_is_live": Policy.objects.filter(pk=evaluation.baseline_id, is_live=True).exists(),
+    }
+    earlier = Evaluation.objects.filter(policy=evaluation.baseline).order_by("-pk").first()
+    decided = gate.decide(report, earlier.report if earlier is not None else None, settings.GATE)
+    return Decision.objects.create(
+        evaluation=evaluation, passed=decided.passed, reasons=decided.reasons, thresholds=dict(settings.GATE)
+    )
+
+
+def decided(evaluation: Evaluation) -> Decision:
+    """The decision that there is, else a new one: twice is as good as once."""
+    return evaluation.decisions.order_by("pk").first() or decide(evaluation)
+
+
+def tensors_finite(policy: Policy) -> bool:
+    """False as well where the directory is damaged: what can't be read can't be promoted."""
+    try:
+        directory = policies.directory(policy)
+        policies.verify(directory)
+        return policies.all_finite(directory)
+    except (BadPolicy, OSError):
+        return False
+
+
+def conclude(cycle: Run, stages: Mapping[str, Run]) -> dict[str, Any]:
+    """Decides, promotes what passed, and returns the cycle's result. Safe to do again after an interruption."""
+    evaluation = Evaluation.objects.get(run=stages[Run.Kind.EVALUATION])
+    decision = decided(evaluation)
+    gate_result: dict[str, Any] = {"passed": decision.passed, "reasons": decision.reasons}
+    promoted = decision.promotions.exists()
+    if decision.passed and cycle.config["promotes"] and not promoted:
+        try:
+            promotion.promote(decision)
+            promoted = True
+        except CannotPromote as error:
+            reasons = [{"code": error.code, "text": str(error), "value": None, "limit": None}]
+            gate_result = {"passed": False, "reasons": reasons}
+    return {**figures(cycle, stages, evaluation), "gate": gate_result, "promoted": promoted}
+
+
+def figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> dict[str, Any]:
+    snapshot = cycle.snapshot
+    learned = stages[Run.Kind.REWARD_MODEL].result
+    trained = stages[Run.Kind.POLICY].result
+    report = {key: value for key, value in evaluation.report.items() if key != "samples"}
+    report["controls"] = flat(evaluation.report.get("controls") or {})
+    peaks = [run.result.get("peak_memory_mb") or 0 for run in stages.values()]
+    return {
+        "run": cycle.pk,
+        "policy": evaluation.policy.name,
+        "base_policy": evaluation.baseline.name,
+        "algorithm": cycle.algorithm,
+        "seed": cycle.config["seed"],
+        "snapshot": snapshot.sha256 if snapshot else None,
+        "simulated": cycle.is_simulated,
+        "rankings": snapshot.rankings if snapshot else 0,
+        "comparisons": snapshot.comparisons if snapshot else 0,
+        "flags": snapshot.flags if snapshot else 0,
+        "judge": evaluation.judge,
+        "reward_model": {
+            **{key: learned.get(key) for key in REWARD_MODEL_KEYS},
+            **{key: learned[key] for key in LABEL_KEYS if learned.get(key) is not None},
+        },
+        "training": {key: value for key, value in trained.items() if not isinstance(value, list | dict)},
+        "evaluation": report,
+        "stage_seconds": {stage: run.result.get("seconds") for stage, run in stages.items()},
+        "seconds": round((timezone.now() - (cycle.started_at or cycle.created_at)).total_seconds(), 1),
+        "peak_memory_mb": max(peaks),
+    }
+
+
+def flat(controls: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """{"null": {"win_rate", "low", "high"}} -> {"null", "null_low", "null_high"}, as the win rate itself is said."""
+    return {
+        name if part == "win_rate" else f"{name}_{part}": value
+        for name, control in controls.items()
+        for part, value in control.items()
+    }

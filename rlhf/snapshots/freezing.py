@@ -1,0 +1,124 @@
+"""Freezing feedback for a run: files that never change, named by a hash over their content."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from feedback import trainable
+from rlhf.errors import NotEnoughFeedback
+from rlhf.models import Run, Snapshot, Source
+from rlhf.snapshots.rows import Frozen, Line
+
+MANIFEST = "manifest.json"
+
+
+def freeze(until: datetime | None = None) -> Snapshot:
+    """Writes all that may train and was judged before `until` (now). The same feedback gives the same snapshot.
+
+    NotEnoughFeedback where too little is there to learn from.
+    """
+    until = until or timezone.now()
+    frozen = Frozen(until)
+    refuse_too_little(frozen)
+    folder = Path(settings.RUNS_DIR) / "snapshots"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix="tmp-", dir=folder))
+    try:
+        sha256 = write(draft, frozen.files())
+        known = Snapshot.objects.filter(sha256=sha256).first()
+        if known is not None and known.erased_at is None and not problems(known):
+            return known
+        target = folder / sha256[:20]
+        shutil.rmtree(target, ignore_errors=True)  # of a writer that died, or damaged since
+        os.replace(draft, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return row_of(frozen, sha256, f"snapshots/{sha256[:20]}", until)
+
+
+def refuse_too_little(frozen: Frozen) -> None:
+    needed = settings.RLHF_MINIMUM_RANKINGS
+    usable = frozen.rankings_of("train") if frozen.comparisons("train") else 0
+    if usable < needed:
+        raise NotEnoughFeedback(usable, needed)
+
+
+def write(directory: Path, files: dict[str, list[Line]]) -> str:
+    """Writes the files, the manifest last; returns the hash over all of them."""
+    hashes = {}
+    for name, lines in files.items():
+        content = encoded(name, lines)
+        with (directory / name).open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        hashes[name] = hashlib.sha256(content).hexdigest()
+    sha256 = combined(hashes)
+    (directory / MANIFEST).write_text(json.dumps({"format": 1, "sha256": sha256, "files": hashes}, indent=1))
+    return sha256
+
+
+def encoded(name: str, lines: list[Line]) -> bytes:
+    if name.endswith(".json"):
+        return json.dumps(lines, ensure_ascii=False, indent=1).encode(errors="replace")
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode(errors="replace")
+
+
+def combined(hashes: dict[str, str]) -> str:
+    return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in sorted(hashes)).encode()).hexdigest()
+
+
+def row_of(frozen: Frozen, sha256: str, directory: str, until: datetime) -> Snapshot:
+    fields = {
+        "directory": directory,
+        "rankings": len(frozen.rankings),
+        "comparisons": len(frozen.preferences),
+        "held_out": frozen.comparisons("held_out"),
+        "flags": len(frozen.violations),
+        "prompts": len(frozen.prompts),
+        "simulated": sum(line["simulated"] for line in frozen.rankings),
+        "simulated_only": frozen.is_simulated_only(),
+        "until": until,
+        "ranking_ids": [row.pk for row in frozen.rows],
+        "comparison_ids": [choice.pk for choice, _context in frozen.choices],
+    }
+    with transaction.atomic():
+        made = Snapshot.objects.get_or_create(sha256=sha256, defaults=fields)[0]
+        Source.objects.bulk_create(
+            [Source(snapshot=made, conversation_id=used) for used in sorted(frozen.conversations())],
+            ignore_conflicts=True,
+        )
+    return made
+
+
+def problems(snapshot: Snapshot) -> list[str]:
+    """What of a snapshot's files is not as it was frozen; empty if all is. Of an erased one, nothing may be left."""
+    if snapshot.erased_at is not None:
+        return [f"snapshot {snapshot.pk}: erased, but {snapshot.path} is there"] if snapshot.path.exists() else []
+    try:
+        wanted = json.loads((snapshot.path / MANIFEST).read_text())["files"]
+        found = {name: hashlib.sha256((snapshot.path / name).read_bytes()).hexdigest() for name in wanted}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [f"snapshot {snapshot.pk}: {error}"]
+    changed = [f"snapshot {snapshot.pk}: {name} changed" for name in wanted if found[name] != wanted[name]]
+    if not changed and combined(found) != snapshot.sha256:
+        changed.append(f"snapshot {snapshot.pk}: its files are not those that were frozen")
+    return changed
+
+
+def fresh_rankings() -> int:
+    """Rankings, choices in the chat among them, that may train and were not in the snapshot of the last cycle,
+    however that ended."""
+    last = Run.objects.filter(kind=Run.Kind.CYCLE).exclude(snapshot=None).first()
+    before = last.snapshot if last is not None else None
+    seen = (set(before.ranking_ids), set(before.comparison_ids)) if before is not None else (set(), set())
+    now = (trainable.rankings(), trainable.comparisons())
+    return sum(len(set(rows.values_list("pk", flat=True)) - known) for rows, known in zip(now, seen, strict=True))

@@ -1,0 +1,233 @@
+"""A fine-tune by reinforcement: PPO on the prompts of a file against the site's reward model."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rlhf.training.artefacts import policy_directory
+from rlhf.training.fine_tuning import held_out
+from rlhf.training.fine_tuning.comparison import AT_ONCE, SAMPLES, shown_prompt
+from rlhf.training.fine_tuning.config import TuningConfig
+from rlhf.training.fine_tuning.examples import prompt_ids
+from rlhf.training.fine_tuning.progress import once
+from rlhf.training.fine_tuning.results import FILE
+from rlhf.training.fine_tuning.rows import Row, read_prompts
+from rlhf.training.fine_tuning.scopes import count
+from rlhf.training.hyperparameters import require
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.sampler import sample
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.policy.stage import MAX_PROMPT_TOKENS
+from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.ppo.train import PpoResult, train_ppo
+from rlhf.training.reward import model as reward_model
+from rlhf.training.reward.model import RewardModel
+from rlhf.training.run import RunDirectory, Stopped
+from rlhf.training.texts import words
+from rlhf.training.tokens import ChatTokenizer
+
+COMMON = frozenset({"n_epochs", "batch_size", "learning_rate_multiplier", "beta"})
+"""Hyperparameters of every fine-tune, here said in PPO's own terms; any other name is one of PPO's."""
+COLUMNS = ("step", "elapsed_tokens", "elapsed_examples", "score", "p_violation", "kl_nats", "training_loss")
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a pass over the prompts and PPO's iterations go together."""
+
+    ppo: PpoConfig
+    prompts: int
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any], prompts: int) -> "Course":
+        """From a run's hyperparameters. Raises BadHyperparameter."""
+        told = {name: value for name, value in given.items() if value not in (None, "auto")}
+        common = TuningConfig.read({name: told[name] for name in COMMON & told.keys()})
+        ppo = PpoConfig.read({name: value for name, value in told.items() if name not in COMMON})
+        ppo = replace(
+            ppo,
+            prompts_per_iteration=min(common.batch_size or ppo.prompts_per_iteration, prompts),
+            learning_rate=ppo.learning_rate * (common.learning_rate_multiplier or 1.0),
+            kl_coef=common.beta if "beta" in told else ppo.kl_coef,
+        )
+        if common.n_epochs:
+            ppo = replace(ppo, iterations=math.ceil(common.n_epochs * prompts / ppo.prompts_per_iteration))
+        return cls(ppo, prompts)
+
+    @property
+    def n_epochs(self) -> int:
+        return max(1, math.floor(self.epoch(self.ppo.iterations)))
+
+    def epoch(self, iteration: int) -> float:
+        return iteration * self.ppo.prompts_per_iteration / self.prompts
+
+    def where(self, iteration: int, *, is_last: bool) -> dict[str, float]:
+        done = min(int(self.epoch(iteration)), self.n_epochs)
+        return {
+            "epoch": round(self.epoch(iteration), 4),
+            "epochs_done": self.n_epochs if is_last else done,
+            "n_epochs": self.n_epochs,
+        }
+
+
+def run(directory: RunDirectory) -> dict[str, Any]:
+    require(directory["scope"] == "lora", "scope", directory["scope"], "reinforcement trains LoRA adapters only")
+    base, judge = directory.directory("base"), directory.directory("reward_model")
+    tokenizer = ChatTokenizer.load(base)
+    learnt, back = prompts(directory)
+    course = Course.read(directory.hyperparameters, len(learnt))
+    transformer = Transformer.load(base, adapted_layers=int(reward_model.read_config(judge)["adapted_layers"]))
+    rewards = reward_model.load(judge, transformer, base)
+    tell = once(directory)
+
+    def report(step: int, steps: int, metrics: Mapping[str, float]) -> None:
+        values = {"train/loss": metrics["loss/policy_avg"], "train/learning_rate": metrics["lr"]}
+        tell(step, steps, {**metrics, **values, **course.where(step, is_last=step == steps)})
+
+    found = train_ppo(
+        transformer,
+        encode(learnt, tokenizer),
+        rewards,
+        course.ppo,
+        seed=directory.seed,
+        directory=directory.checkpoint,
+        report=report,
+        should_stop=directory.should_stop,
+        count_words=lambda ids: len(words(tokenizer.decode(ids))),
+    )
+    if found.stopped_by == "cancelled":
+        raise Stopped
+    sides = Sides(directory, transformer, tokenizer, rewards, course.ppo)
+    comparison = sides.compare(back, found.adapter) if back else None
+    return finish(directory, found, course, comparison)
+
+
+def prompts(directory: RunDirectory) -> tuple[list[Row], list[Row]]:
+    """(to sample from, held out)"""
+    form, given = str(directory["form"]), directory.config
+    rows = list(dict.fromkeys(read_prompts(Path(directory["data"]), form)))
+    validation = read_prompts(Path(given["validation"]), form) if given.get("validation") else None
+    share = float(given.get("hold_out", held_out.SHARE))
+    return held_out.split(rows, validation, share=share, seed=directory.seed)
+
+
+def encode(rows: Sequence[Row], tokenizer: ChatTokenizer) -> list[list[int]]:
+    return [prompt_ids(row.prompt, tokenizer, limit=MAX_PROMPT_TOKENS) for row in rows]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The base and what became of it, answering the same held-out prompts."""
+
+    directory: RunDirectory
+    transformer: Transformer
+    tokenizer: ChatTokenizer
+    rewards: RewardModel
+    ppo: PpoConfig
+
+    def compare(self, back: Sequence[Row], adapter: Adapter) -> dict[str, Any]:
+        """Mean scores and samples; no answer is the wanted one here, and examples in a prompt were not asked for."""
+        rows = held_out.pick(back, held_out.MOST, self.directory.seed)
+        sides = {"base": self._side(rows, None), "fine_tuned": self._side(rows, adapter)}
+        samples = [
+            {"prompt": shown_prompt(row.prompt), "wanted": None, "few_shot": None}
+            | {name: texts[index] for name, (texts, _) in sides.items()}
+            for index, row in enumerate(rows[:SAMPLES])
+        ]
+        figures = {name: figures for name, (_, figures) in sides.items()}
+        return {"held_out": len(rows), "shots": 0, "few_shot": None, **figures, "samples": samples}
+
+    def _side(self, rows: Sequence[Row], adapter: Adapter | None) -> tuple[list[str], dict[str, float | None]]:
+        texts: list[str] = []
+        totals = [0.0, 0.0]
+        ids = encode(rows, self.tokenizer)
+        for start in range(0, len(ids), AT_ONCE):
+            self.directory.stop_if_told()
+            rollout = sample(
+                self.transformer,
+                ids[start : start + AT_ONCE],
+                max_tokens=self.ppo.max_tokens,
+                temperature=self.ppo.temperature,
+                seed=self.directory.seed + start,
+                adapter=adapter,
+            )
+            for index, part in enumerate(self.rewards.score(rollout, rollout.states)):
+                totals[index] += float(part.sum())
+            texts += [self.tokenizer.decode(found) for found in rollout.completions()]
+        figures: dict[str, float | None] = {"loss": None, "perplexity": None, "exact_match": None}
+        return texts, figures | {"score": totals[0] / len(ids), "p_violation": totals[1] / len(ids)}
+
+
+def finish(
+    directory: RunDirectory, found: PpoResult, course: Course, comparison: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Publish, and tell."""
+    base = directory.directory("base")
+    state = policy_directory.weights(base)
+    figures = {
+        "trained_tokens": sum(rollout_tokens(metrics, course.ppo) for metrics in found.metrics),
+        "n_epochs": course.n_epochs,
+        "batch_size": course.ppo.prompts_per_iteration,
+        "learning_rate_multiplier": course.ppo.learning_rate / PpoConfig().learning_rate,
+        "parameters": count(list(state.values())),
+        "parameters_trained": count(found.adapter.parameters()),
+        "train_loss": found.metrics[-1]["loss/policy_avg"] if found.metrics else None,
+        "eval_loss": None,
+        "kl_nats": found.kl_nats,
+        "steps": found.iterations,
+        "stopped_by": found.stopped_by,
+    }
+    judge = directory.directory("reward_model").name
+    facts = {"method": "reinforcement", "reward model": judge, **figures, "hyperparameters": course.ppo.as_json()}
+    if comparison:
+        facts |= {f"held out: {side}": comparison[side] for side in ("base", "fine_tuned")}
+    simulated = ("simulated-feedback",) if directory.config.get("simulated") else ()
+    making = policy_directory.Making(
+        text="Fine-tuned from `{base}` by reinforcement learning (PPO) on a file of prompts: LoRA adapters, merged. "
+        "Weights are in bf16.",
+        facts=facts | dict(directory.config.get("facts") or {}),
+        tags=("fine-tune", "reinforcement", "lora", *simulated),
+        title=directory.config.get("label"),
+    )
+    merged = found.adapter.merge_into(state)
+    policy_directory.publish_as(directory.directory("output"), making, base=base, state=merged)
+    write_csv(directory.path / FILE, found, course.ppo)
+    return {
+        "output": str(directory.directory("output")),
+        **figures,
+        "results_csv": FILE,
+        "checkpoints": checkpoints(found, course),
+        "comparison": comparison,
+    }
+
+
+def rollout_tokens(metrics: Mapping[str, float], ppo: PpoConfig) -> int:
+    """Tokens of the completions that an iteration learnt from."""
+    return round(metrics["length/mean"] * ppo.rows * ppo.num_ppo_epochs)
+
+
+def checkpoints(found: PpoResult, course: Course) -> list[dict[str, Any]]:
+    """Figures at the end of each whole pass over the prompts."""
+    told = []
+    for epoch in range(1, course.n_epochs + 1):
+        step = math.ceil(epoch * course.prompts / course.ppo.prompts_per_iteration)
+        if 0 < step <= len(found.metrics):
+            metrics = found.metrics[step - 1]
+            figures = {"train_loss": metrics["loss/policy_avg"], "eval_loss": None, "eval_token_accuracy": None}
+            told.append({"step": step, "epoch": epoch, **figures, "score": metrics["objective/scores"]})
+    return told
+
+
+def write_csv(path: Path, found: PpoResult, ppo: PpoConfig) -> None:
+    """A line an iteration; there is no wanted answer, so the columns are PPO's."""
+    tokens = 0
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for step, metrics in enumerate(found.metrics, 1):
+            tokens += rollout_tokens(metrics, ppo)
+            names = ("objective/scores", "reward/violation", "objective/kl", "loss/policy_avg")
+            writer.writerow([step, tokens, step * ppo.rows, *(f"{metrics[name]:.6f}" for name in names)])

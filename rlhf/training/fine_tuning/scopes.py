@@ -1,0 +1,196 @@
+"""What learns: the head alone, the last blocks, LoRA beside every block, or every weight.
+
+Each scope splits the forward pass into what lies below all that learns, which can be computed once, and the rest.
+Weights that learn are kept in fp32, because a step is smaller than bf16 can say, and used in the base's dtype.
+B rows, T positions, D hidden size, V vocabulary.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rlhf.training.artefacts import policy_directory
+from rlhf.training.fine_tuning.config import TuningConfig
+from rlhf.training.fine_tuning.sizes import learning_layers
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.attention import DenseRows
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.weights import LayerWeights, TransformerConfig, fuse_layer
+
+HEAD, EMBEDDING, NORM = "lm_head.weight", "model.embed_tokens.weight", "model.norm.weight"
+
+
+class Learner(Protocol):
+    """A model of which a part learns."""
+
+    transformer: Transformer
+
+    def parameters(self) -> list[Tensor]:
+        """What learns, always in the same order."""
+        ...
+
+    def below(self, ids: Tensor) -> Tensor:
+        """ids [B, T], right-padded -> what the learning part reads of them [B, T, ...], without gradient."""
+        ...
+
+    def hidden(self, below: Tensor, lengths: Tensor) -> Tensor:
+        """-> hidden states after the final norm [B, T, D]; what stands at the pads means nothing."""
+        ...
+
+    def head(self) -> Tensor:
+        """[V, D]"""
+        ...
+
+    def merge_into(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The base's state under Hugging Face's names -> the same with what was learnt."""
+        ...
+
+
+def make(
+    scope: str,
+    base: Path,
+    config: TuningConfig,
+    *,
+    seed: int,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.bfloat16,
+) -> Learner:
+    """A learner that still says what its base says."""
+    learning = learning_layers(scope, TransformerConfig.read(base).layers, config.layers)
+    transformer = Transformer.load(base, adapted_layers=max(learning, 1), device=device, dtype=dtype)
+    if scope == "lora":
+        return Lora(transformer, Adapter.create(transformer, rank=config.rank, alpha=config.alpha, seed=seed))
+    state = policy_directory.weights(base)
+    if scope == "head":
+        return Head(transformer, state[EMBEDDING if transformer.config.tied else HEAD])
+    return Blocks(transformer, state, everything=scope == "full")
+
+
+class Lora:
+    """Small matrices beside those of the blocks."""
+
+    def __init__(self, transformer: Transformer, adapter: Adapter) -> None:
+        self.transformer, self.adapter = transformer, adapter
+
+    def parameters(self) -> list[Tensor]:
+        return self.adapter.parameters()
+
+    def below(self, ids: Tensor) -> Tensor:
+        return self.transformer.run_trunk(ids) if self.transformer.trunk_layers else ids
+
+    def hidden(self, below: Tensor, lengths: Tensor) -> Tensor:
+        states = below if self.transformer.trunk_layers else self.transformer.embed(below)
+        return self.transformer.run_top(states, self.adapter, lengths=lengths)
+
+    def head(self) -> Tensor:
+        return self.transformer.head
+
+    def merge_into(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        device = self.transformer.device
+        merged = self.adapter.merge_into({name: tensor.to(device) for name, tensor in state.items()})
+        return {name: tensor.cpu() for name, tensor in merged.items()}
+
+
+class Head:
+    """The output layer alone. Tied to the embedding it would change the input, too, so it becomes its own."""
+
+    def __init__(self, transformer: Transformer, weight: Tensor) -> None:
+        self.transformer = transformer
+        self.weight = master(weight, transformer)
+
+    def parameters(self) -> list[Tensor]:
+        return [self.weight]
+
+    def below(self, ids: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.transformer.run_top(self.transformer.run_trunk(ids))
+
+    def hidden(self, below: Tensor, lengths: Tensor) -> Tensor:
+        return below
+
+    def head(self) -> Tensor:
+        return self.weight.to(self.transformer.dtype)
+
+    def merge_into(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {**state, HEAD: self.weight.detach().cpu()}
+
+
+class Blocks:
+    """The last blocks with the final norm; with `everything` all blocks, the embedding and the head."""
+
+    def __init__(self, transformer: Transformer, state: Mapping[str, Tensor], *, everything: bool) -> None:
+        self.transformer, self.everything = transformer, everything
+        self.top = range(transformer.trunk_layers, transformer.config.layers)
+        tied = transformer.config.tied
+        self.masters = {
+            name: master(tensor, transformer)
+            for name, tensor in state.items()
+            if self._learns(name) and not (tied and name == HEAD)
+        }
+
+    def parameters(self) -> list[Tensor]:
+        return list(self.masters.values())
+
+    def below(self, ids: Tensor) -> Tensor:
+        return ids if self.everything else self.transformer.run_trunk(ids)
+
+    def hidden(self, below: Tensor, lengths: Tensor) -> Tensor:
+        model = self.transformer
+        rows = DenseRows(lengths, below.shape[1])
+        states = self._embed(below) if self.everything else below
+        dense = model.run_layers(
+            rows.flatten(states),
+            self.top,
+            rope=model.rope(rows.positions),
+            attend=rows.attend,
+            weights=self._layers(),
+        )
+        norm = self.masters[NORM].to(model.residual_dtype)
+        return rows.restore(functional.rms_norm(dense, (dense.shape[-1],), norm, model.config.norm_epsilon))
+
+    def head(self) -> Tensor:
+        if not self.everything:
+            return self.transformer.head
+        return self.masters[EMBEDDING if self.transformer.config.tied else HEAD].to(self.transformer.dtype)
+
+    def merge_into(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        learnt = {name: tensor.detach().cpu() for name, tensor in self.masters.items()}
+        if self.everything and self.transformer.config.tied:
+            learnt |= {name: learnt[EMBEDDING] for name in state if name == HEAD}
+        return {**state, **learnt}
+
+    def _learns(self, name: str) -> bool:
+        if self.everything or name == NORM:
+            return True
+        parts = name.split(".")
+        return parts[:2] == ["model", "layers"] and int(parts[2]) in self.top
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        rounded = self.masters[EMBEDDING].to(self.transformer.dtype)
+        return functional.embedding(ids, rounded).to(self.transformer.residual_dtype)
+
+    def _layers(self) -> dict[int, LayerWeights]:
+        """The masters in the dtype of the products, norms in that of the residual stream; gradients flow back."""
+        model = self.transformer
+        used = {name: tensor.to(model.dtype) for name, tensor in self.masters.items() if tensor.ndim == 2}
+        used |= {name: tensor for name, tensor in self.masters.items() if tensor.ndim == 1}
+        return {index: fuse_layer(used, index, model.residual_dtype) for index in self.top}
+
+
+def master(weight: Tensor, transformer: Transformer) -> Tensor:
+    """A copy that learns, in the residual stream's dtype."""
+    return weight.to(transformer.device, transformer.residual_dtype, copy=True).requires_grad_()
+
+
+def base_hidden(transformer: Transformer, ids: Tensor, lengths: Tensor) -> Tensor:
+    """Hidden states [B, T, D] of the base, whatever learns beside it."""
+    with torch.no_grad():
+        return transformer.run_top(transformer.run_trunk(ids), lengths=lengths)
+
+
+def count(tensors: list[Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors)

@@ -1,0 +1,68 @@
+"""A known taste as a judge: the functions by which simulated annotators judge, without their noise."""
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlhf.training.data import Prompt, last_user_text
+
+Preference = Callable[[str, str], float]
+ViolationTest = Callable[[str, str], bool]
+
+
+@dataclass
+class BadJudge(Exception):
+    """A judge that cannot be found or is not what it should be."""
+
+    spelling: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"judge {self.spelling!r}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A reply to be judged. `finished`: it ended by itself, or was cut where it may end."""
+
+    prompt: Prompt
+    text: str
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The functions that the simulated annotators judge by, without their noise. Both take (prompt, completion)."""
+
+    name: str
+    preference: Preference
+    flags: dict[str, ViolationTest]
+
+    @classmethod
+    def resolve(cls, judge: dict[str, Any]) -> "Gold":
+        """From {"preference": "module:function", "flags": {rule: "module:function"}}. Raises BadJudge."""
+        spelling = str(judge["preference"])
+        flags = {key: function(path) for key, path in (judge.get("flags") or {}).items()}
+        return cls(f"gold:{spelling}", function(spelling), flags)
+
+    def scores(self, replies: Sequence[Said]) -> list[float]:
+        return [float(self.preference(last_user_text(reply.prompt), reply.text)) for reply in replies]
+
+    def violations(self, replies: Sequence[Said]) -> dict[str, list[bool]]:
+        pairs = [(last_user_text(reply.prompt), reply.text) for reply in replies]
+        return {key: [bool(test(*pair)) for pair in pairs] for key, test in self.flags.items()}
+
+
+def function(spelling: str) -> Callable[[str, str], Any]:
+    """`package.module:name`. Raises BadJudge."""
+    path, colon, name = spelling.partition(":")
+    if not colon:
+        raise BadJudge(spelling, "expected package.module:function")
+    try:
+        found = getattr(importlib.import_module(path), name, None)
+    except ImportError as error:
+        raise BadJudge(spelling, f"cannot be imported: {error}") from error
+    if not callable(found):
+        raise BadJudge(spelling, f"the module has no function {name}")
+    return found  # type: ignore[no-any-return]  # what it returns is converted at each call

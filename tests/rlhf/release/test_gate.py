@@ -1,0 +1,148 @@
+"""The gate: every condition alone refuses, with its own reason and no other."""
+
+import math
+import operator
+
+import pytest
+from django.conf import settings
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlhf import labels
+from rlhf.release import gate
+
+GOOD = {
+    "win_rate_low": 0.62,
+    "violation_rate_before": 0.5,
+    "violation_rate_after": 0.1,
+    "controls": {"stop_controlled": {"win_rate": 0.5, "low": 0.43, "high": 0.57}},
+    "kl_nats": 4.2,
+    "length_ratio": 0.8,
+    "repetition": 0.05,
+    "empty_rate": 0.0,
+    "perplexity_ratio": 1.03,
+    "surprise_ratio": 1.2,
+    "tensors_finite": True,
+    "baseline_is_live": True,
+}
+STOP_CONTROLLED = {"controls": {"stop_controlled": {"low": 0.39}}}
+# (what is changed, the codes that refuse)
+ALONE = [
+    ({"win_rate_low": 0.5}, ["win_rate"]),
+    ({"violation_rate_after": 0.51}, ["violations"]),
+    (STOP_CONTROLLED, ["stop_controlled"]),
+    ({"kl_nats": 10.1}, ["kl"]),
+    ({"length_ratio": 0.2}, ["too_short"]),
+    ({"length_ratio": 1.6}, ["too_long"]),
+    ({"repetition": 0.36}, ["repetition"]),
+    ({"empty_rate": 0.03}, ["empty"]),
+    ({"perplexity_ratio": 1.16}, ["perplexity"]),
+    ({"surprise_ratio": 1.31}, ["surprise"]),
+    ({"tensors_finite": False}, ["finite"]),
+    ({"baseline_is_live": False}, ["baseline"]),
+]
+NUMBERS = {
+    "win_rate_low": ["win_rate"],
+    "violation_rate_after": ["violations"],
+    "violation_rate_before": ["violations"],
+    "controls": ["stop_controlled"],
+    "kl_nats": ["kl"],
+    "length_ratio": ["too_short", "too_long"],
+    "repetition": ["repetition"],
+    "empty_rate": ["empty"],
+    "perplexity_ratio": ["perplexity"],
+    "surprise_ratio": ["surprise"],
+    "tensors_finite": ["finite"],
+    "baseline_is_live": ["baseline"],
+}
+
+
+def decide(report, live=None):
+    return gate.decide(report, live, settings.GATE)
+
+
+def codes(decision):
+    return [reason["code"] for reason in decision.reasons]
+
+
+def test_the_sign_beside_a_limit_is_the_comparison_that_the_gate_makes():
+    compare = {">": operator.gt, "≥": operator.ge, "≤": operator.le}
+    told = set()
+    for change in ({}, *(change for change, _codes in ALONE)):
+        decision = decide({**GOOD, **change})
+        for reason in decision.reasons:
+            if sign := labels.SIGNS.get(reason["code"]):
+                told.add((reason["code"], decision.passed))
+                assert compare[sign](reason["value"], reason["limit"]) == decision.passed, reason
+    assert told == {(code, passed) for code in labels.SIGNS for passed in (True, False)}
+
+
+def test_a_good_candidate_passes_and_says_what_was_checked():
+    decision = decide(GOOD)
+    assert decision.passed
+    assert len(decision.reasons) == 12
+    assert decision.reasons[0] == {
+        "code": "win_rate", "text": "lower bound of the win rate", "value": 0.62, "limit": 0.5
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "refused_by"), ALONE)
+def test_each_condition_alone_refuses(change, refused_by):
+    decision = decide({**GOOD, **change})
+    assert not decision.passed
+    assert codes(decision) == refused_by
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+@pytest.mark.parametrize("bad", [None, math.nan, math.inf, -math.inf, "0.9", [], {}])
+def test_what_is_no_number_refuses(key, bad):
+    assert codes(decide({**GOOD, key: bad})) == NUMBERS[key]
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_what_is_missing_refuses(key):
+    assert codes(decide({name: value for name, value in GOOD.items() if name != key})) == NUMBERS[key]
+
+
+def test_bounds_themselves_are_allowed_but_for_the_win_rate():
+    edge = {
+        "violation_rate_after": 0.5,
+        "kl_nats": 10.0,
+        "length_ratio": 0.25,
+        "repetition": 0.35,
+        "empty_rate": 0.02,
+    }
+    assert decide({**GOOD, **edge, "perplexity_ratio": 1.15, "surprise_ratio": 1.3}).passed
+
+
+def test_an_unlucky_draw_of_the_live_policys_rate_does_not_refuse():
+    report = {**GOOD, "violation_rate_before": 0.08, "violation_rate_after": 0.1}
+    assert codes(decide(report)) == ["violations"]
+    assert decide(report, {"violation_rate_after": 0.12}).passed
+    assert codes(decide(report, {"violation_rate_after": 0.09})) == ["violations"]
+
+
+def test_an_empty_report_is_refused_by_everything():
+    assert len(decide({}).reasons) == 12
+
+
+def test_a_threshold_that_is_missing_is_an_error_and_no_pass():
+    with pytest.raises(KeyError):
+        gate.decide(GOOD, None, {})
+
+
+@given(st.dictionaries(st.sampled_from(sorted(GOOD)), st.floats(allow_nan=True) | st.none() | st.booleans()))
+def test_it_never_raises_and_passes_only_without_a_failed_check(changes):
+    decision = decide({**GOOD, **changes})
+    assert decision.passed == (len(decision.reasons) == 12 and not (set(codes(decision)) & failing(changes)))
+
+
+def failing(changes):
+    """Codes that must refuse whatever else holds, by the plain reading of each bound."""
+    found = set()
+    for key, code in [("kl_nats", "kl"), ("repetition", "repetition"), ("empty_rate", "empty")]:
+        value = changes.get(key, GOOD[key])
+        limit = {"kl": 10.0, "repetition": 0.35, "empty": 0.02}[code]
+        if isinstance(value, bool) or value is None or not math.isfinite(value) or value > limit:
+            found.add(code)
+    return found

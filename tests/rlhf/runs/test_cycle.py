@@ -1,0 +1,182 @@
+"""A cycle from judgements to a promoted or refused policy, with a child that trains nothing."""
+
+import pytest
+
+from accounts.models import AuditEntry
+from chat import policies
+from chat.models import Policy
+from rlhf import tasks
+from rlhf.errors import CycleUnderWay, NotEnoughFeedback
+from rlhf.models import Decision, Evaluation, Metric, Promotion, Run
+from rlhf.runs import cycle
+from rlhf.runs.supervisor import Supervisor
+from rlhf.snapshots import freezing
+from tests.rlhf import feedback_rows
+
+PROMISED = (
+    "policy",
+    "base_policy",
+    "comparisons",
+    "flags",
+    "reward_model.accuracy",
+    "reward_model.pairs",
+    "reward_model.flag_auc",
+    "evaluation.n",
+    "evaluation.win_rate",
+    "evaluation.win_rate_low",
+    "evaluation.win_rate_high",
+    "evaluation.controls.null",
+    "evaluation.controls.first_sentence",
+    "evaluation.controls.best_of_8",
+    "evaluation.controls.stop_controlled",
+    "evaluation.violation_rate_before",
+    "evaluation.violation_rate_after",
+    "evaluation.kl_nats",
+    "evaluation.length_ratio",
+    "evaluation.perplexity_ratio",
+    "gate.passed",
+    "gate.reasons",
+    "seconds",
+    "peak_memory_mb",
+)
+
+
+def driven(**config):
+    run = cycle.start(**config)
+    return cycle.drive(run.pk, Supervisor())
+
+
+def hyper(stage, **values):
+    return {"hyperparameters": {stage: values}}
+
+
+def test_a_good_candidate_goes_live(judged, base_policy):
+    run = driven()
+    assert (run.state, run.error) == (Run.State.SUCCEEDED, "")
+    assert [stage.stage for stage in run.stages.order_by("pk")] == ["reward_model", "judge", "policy", "evaluation"]
+    live = policies.live()
+    assert (live.name, live.base, live.version) == ("policy-2", base_policy, 2)
+    promoted = Promotion.objects.get(policy=live)
+    assert (promoted.kind, promoted.previous, promoted.decision.passed) == ("gate", base_policy, True)
+    assert run.result["promoted"] is True
+    assert AuditEntry.objects.filter(verb="policy.promote", target=f"chat.policy:{live.pk}").exists()
+
+
+def test_the_result_has_the_promised_keys(judged):
+    result = driven().result
+    for path in PROMISED:
+        value = result
+        for key in path.split("."):
+            value = value[key]
+    assert result["comparisons"] == 24 * 5  # four replies with one tie
+    assert result["judge"] == "held-out reward model"
+    assert result["simulated"] is False
+
+
+def test_metrics_become_rows_under_trl_names(judged):
+    run = driven()
+    metrics = Metric.objects.filter(run__parent=run, run__stage="policy")
+    assert [metric.step for metric in metrics] == [1, 2, 3]
+    assert metrics[0].values == {"objective/kl": 0.5, "objective/scores": 1.0, "loss/policy_avg": None}
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "code"),
+    [
+        (hyper("policy", spoil="nan"), "finite"),
+        (hyper("evaluation", report={"win_rate_low": 0.5}), "win_rate"),
+        (hyper("evaluation", report={"kl_nats": None}), "kl"),
+    ],
+)
+def test_a_bad_candidate_is_refused_and_the_old_one_answers(judged, base_policy, hyperparameters, code):
+    run = driven(**hyperparameters)
+    assert run.state == Run.State.SUCCEEDED
+    assert run.result["gate"]["passed"] is False
+    assert [reason["code"] for reason in run.result["gate"]["reasons"]] == [code]
+    assert policies.live() == base_policy
+    assert not Decision.objects.get().promotions.exists()
+
+
+def test_a_damaged_candidate_never_becomes_a_policy(judged, base_policy):
+    run = driven(**hyper("policy", spoil="torn"))
+    assert run.state == Run.State.FAILED
+    assert "policy: what it made can't be used" in run.error
+    assert Policy.objects.get() == base_policy
+
+
+def test_without_promotion_a_passed_candidate_waits(judged, base_policy):
+    run = driven(promotes=False)
+    assert run.result["gate"]["passed"]
+    assert run.result["promoted"] is False
+    assert policies.live() == base_policy
+
+
+def test_a_failed_cycle_resumes_where_it_failed(judged, admin):
+    run = driven(**hyper("policy", behaviour="fail"))
+    assert (run.state, run.error) == (Run.State.FAILED, "policy: kl_blow_up: KL 31 nats")
+    failed = run.stages.get(stage="policy")
+    failed.config["hyperparameters"] = {}
+    failed.save()
+    cycle.resume(run, actor=admin)
+    run = cycle.drive(run.pk, Supervisor())
+    assert run.state == Run.State.SUCCEEDED
+    assert len((run.stages.get(stage="reward_model").path / "starts").read_text().splitlines()) == 1
+
+
+def test_a_programs_judgements_are_judged_by_the_program(base_policy):
+    from feedback.models import SimulatedAnnotator
+
+    robot = feedback_rows.annotator("robot", is_simulated=True)
+    gold = {"preference": "feedback.preferences:shorter", "flags": {"human": "feedback.preferences:claims_a_body"}}
+    SimulatedAnnotator.objects.create(user=robot, noise=0.1, held_out_noise=0.1, tie_margin=0, seed=1, **gold)
+    feedback_rows.plenty(robot, held_out=0)
+    run = driven()
+    assert run.result["judge"] == "gold:feedback.preferences:shorter"
+    assert run.result["simulated"] is True
+    assert not run.stages.filter(stage="judge").exists()
+    assert Evaluation.objects.get().run.config["judge"] == {"kind": "gold", **gold}
+    assert policies.live().made_from_simulated
+
+
+def test_people_without_held_out_judgements_cannot_judge_the_result(base_policy):
+    feedback_rows.plenty(feedback_rows.annotator("ann"), held_out=0)
+    with pytest.raises(NotEnoughFeedback) as caught:
+        cycle.start()
+    assert caught.value.split == "held_out"
+    assert not Run.objects.exists()
+
+
+def test_there_is_one_cycle_at_a_time(judged):
+    first = cycle.start()
+    with pytest.raises(CycleUnderWay) as caught:
+        cycle.start()
+    assert caught.value.run_id == first.pk
+
+
+def test_the_scheduler_starts_a_cycle_once_enough_is_new(
+    judged, settings, no_worker, django_capture_on_commit_callbacks
+):
+    settings.RLHF_CYCLE_AFTER = len(judged) + 1
+    assert tasks.start_due_cycle() is None
+    settings.RLHF_CYCLE_AFTER = len(judged)
+    with django_capture_on_commit_callbacks(execute=True):
+        run_id = tasks.start_due_cycle()
+        assert tasks.start_due_cycle() is None
+    assert no_worker == [run_id]
+    assert freezing.fresh_rankings() == 0
+
+
+def test_a_cycle_that_failed_is_not_started_again_and_again(judged, settings):
+    settings.RLHF_CYCLE_AFTER = len(judged)
+    run = Run.objects.get(pk=tasks.start_due_cycle())
+    Run.objects.filter(pk=run.pk).update(state=Run.State.FAILED)
+    assert tasks.start_due_cycle() is None
+
+
+def test_no_task_for_a_start_that_was_rolled_back(judged, no_worker, transactional_db):
+    from django.db import transaction
+
+    with transaction.atomic():
+        tasks.enqueue(cycle.start().pk)
+        transaction.set_rollback(True)
+    assert no_worker == []

@@ -1,0 +1,204 @@
+"""An evaluation names its judge, wins nothing against itself, and shows cheap tricks for what they are."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaForCausalLM
+
+from rlhf.training.data import PromptRow
+from rlhf.training.evaluation import stage as evaluate
+from rlhf.training.evaluation.judges import resolve
+from rlhf.training.evaluation.players import HUMAN_TEXT, Draw, Reading, human_text_nll, read_by
+from rlhf.training.evaluation.report import Replies, describe
+from rlhf.training.gold import BadJudge, Gold, Said
+from rlhf.training.model.sampler import sample
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.reward import model as reward_model
+from rlhf.training.reward import stage as reward_model_stage
+from rlhf.training.run import RunDirectory, Stopped
+from rlhf.training.tokens import ChatTokenizer
+from tests.rlhf.training.planted import JUDGE, write_snapshot
+from tests.tiny import make_tiny_policy
+
+QUICK = {"max_tokens": 10, "prompts": 6, "best_of": 3, "best_of_prompts": 4, "samples": 4}
+READ = Reading(0.0, 1.0, 1)
+CONTROLS = {"null", "first_sentence", "best_of_8", "stop_controlled"}
+
+
+@pytest.fixture(scope="module")
+def made(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A snapshot, a reward model, a judge trained on the other split, and another policy."""
+    root = tmp_path_factory.mktemp("evaluation")
+    snapshot = write_snapshot(root / "s", rankings=8, held_out=8)
+    for name, splits in (("rm", ["train"]), ("judge", ["held_out"])):
+        (root / name).mkdir()
+        config = {"base": str(tiny), "snapshot": str(snapshot), "output": str(root / name / "out"), "splits": splits}
+        config["hyperparameters"] = {"adapted_layers": 2, "rank": 2, "epochs": 1}
+        (root / name / "config.json").write_text(json.dumps(config))
+        reward_model_stage.run(RunDirectory(root / name))
+    other = make_tiny_policy(root / "other", seed=5)
+    return {
+        "snapshot": str(snapshot),
+        "rm": str(root / "rm/out"),
+        "judge": str(root / "judge/out"),
+        "other": str(other),
+    }
+
+
+def evaluation(
+    path: Path, made: dict[str, str], tiny: Path, policy: str, judge: dict | None = None, **changes: int
+) -> RunDirectory:
+    path.mkdir(exist_ok=True)
+    config = {
+        "policy": policy,
+        "baseline": str(tiny),
+        "base": str(tiny),
+        "reward_model": made["rm"],
+        "judge": judge or JUDGE,
+        "snapshot": made["snapshot"],
+        "seed": 1,
+        "hyperparameters": QUICK | changes,
+    }
+    (path / "config.json").write_text(json.dumps(config))
+    return RunDirectory(path)
+
+
+def test_the_report_of_another_policy_has_all_that_was_agreed(
+    made: dict[str, str], tiny: Path, tmp_path: Path
+) -> None:
+    report = evaluate.run(evaluation(tmp_path, made, tiny, made["other"]))
+    assert report["judge"] == f"gold:{JUDGE['preference']}"
+    assert report["n"] == 12
+    assert report["win_rate_low"] <= report["win_rate"] <= report["win_rate_high"]
+    assert set(report["controls"]) == CONTROLS
+    for found in report["controls"].values():
+        assert 0 <= found["low"] <= found["win_rate"] <= found["high"] <= 1
+    for name in ("violation_rate", "first_sentence_violation_rate"):
+        for side in ("before", "after"):
+            key = f"{name}_{side}"
+            assert report[f"{key}_low"] <= report[key] <= report[f"{key}_high"]
+    assert report["kl_nats"] > 1
+    assert len(report["samples"]) == 4
+    assert {"prompt", "before", "after", "score_before", "score_after"} <= set(report["samples"][0])
+    for name in ("length_ratio", "repetition", "empty_rate", "perplexity_ratio", "surprise_ratio", "distinct_2"):
+        assert math.isfinite(report[name])
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+
+
+def test_a_policy_against_itself_has_moved_nowhere(made: dict[str, str], tiny: Path, tmp_path: Path) -> None:
+    judge = {"kind": "reward_model", "directory": made["judge"]}
+    report = evaluate.run(evaluation(tmp_path, made, tiny, str(tiny), judge, draws=40))
+    assert report["surprise_ratio"] == pytest.approx(1, abs=0.1)  # other draws of the same distribution
+    assert report["judge"] == "reward model:held_out"
+    assert report["kl_nats"] == pytest.approx(0, abs=1e-4)
+    assert report["perplexity_ratio"] == 1.0
+    assert report["win_rate"] == pytest.approx(0.5, abs=0.15)  # 240 comparisons: over four standard errors
+
+
+def test_a_home_that_was_moved_keeps_its_reward_models(made: dict[str, str], tiny: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(tiny, moved)
+    config = json.loads((Path(made["rm"]) / "config.json").read_text())
+    assert reward_model.base_of(Path(made["rm"]), [Path(made["other"]), moved]) == moved
+    assert reward_model.base_of(Path(made["rm"]), []) == Path(config["base"])
+    with pytest.raises(reward_model.OtherBase):
+        reward_model.load(Path(made["rm"]), base=Path(made["other"]))
+
+
+def test_a_stop_is_noticed_between_batches(made: dict[str, str], tiny: Path, tmp_path: Path) -> None:
+    directory = evaluation(tmp_path, made, tiny, str(tiny))
+    directory.stop()
+    with pytest.raises(Stopped):
+        evaluate.run(directory)
+
+
+def draws(*texts: str) -> list[Draw]:
+    return [Draw(Said((("user", "q"),), text, True), len(text.split())) for text in texts]
+
+
+def test_figures_by_hand() -> None:
+    gold = Gold("gold:length", lambda p, t: -float(len(t.split())), {"a": lambda p, t: "a" in t.split()})
+    prompts = [PromptRow((("user", "q"),), "held_out", "a"), PromptRow((("user", "r"),), "held_out", None)]
+    replies = Replies(
+        rows=prompts,
+        after=[draws("x y.", "a."), draws("x", "")],
+        before=[draws("x y z. w", "a b c. a"), draws("x", "x y")],
+        best=draws("x", "x"),
+        after_read=[Reading(1.0, 6.0, 2), Reading(3.0, 3.0, 1)],
+        base_read=[Reading(0.0, 4.0, 4), Reading(0.0, 2.0, 2)],
+    )
+    report = describe(replies, gold, draws=1, samples=2, seed=0)
+    assert report["win_rate"] == 0.75  # shorter, then a tie
+    assert report["n"] == 2
+    assert report["kl_nats"] == 2.0
+    assert report["surprise_nats"] == 3.0
+    assert report["surprise_nats_base"] == 1.0
+    assert report["surprise_ratio"] == 3.0
+    assert report["empty_rate"] == 0.25
+    assert report["length_ratio"] == pytest.approx((2 + 1 + 1 + 0) / (4 + 4 + 1 + 2))
+    assert report["violation_rate_before"] == 0.5  # of the tempting prompt alone
+    assert report["violation_rate_after"] == 0.0  # "a." is no word of its own here
+    assert report["violation_rate_by_rule_before"] == {"a": 0.5}
+    assert report["controls"]["stop_controlled"]["win_rate"] == 0.75
+
+
+def test_without_a_rule_nothing_is_claimed_of_violations() -> None:
+    gold = Gold("gold", lambda p, t: 0.0, {})
+    both = [draws("a", "b")]
+    report = describe(
+        Replies([PromptRow((("user", "q"),), "held_out")], both, both, draws("a"), [READ], [READ]),
+        gold,
+        draws=1,
+        samples=0,
+        seed=0,
+    )
+    assert report["violation_rate_after"] is None
+    assert report["violation_prompts_elicit"] is False
+
+
+def test_kl_surprise_and_perplexity_are_transformers(
+    made: dict[str, str], tiny: Path, tokenizer: ChatTokenizer
+) -> None:
+    ours, theirs = (
+        Transformer.load(Path(made["other"]), adapted_layers=2, dtype=torch.float32),
+        Transformer.load(tiny, adapted_layers=2, dtype=torch.float32),
+    )
+    ids = tokenizer.prompt_ids([{"role": "user", "content": "What is a star?"}])
+    rollout = sample(ours, [ids], max_tokens=6, temperature=0.7, seed=2)
+    models = [LlamaForCausalLM.from_pretrained(p, dtype=torch.float32) for p in (made["other"], tiny)]
+    row = rollout.ids[:, : int(rollout.lengths[0])].clone()
+    logs = [m(row).logits[0, :-1].div(0.7).log_softmax(-1).gather(1, row[0, 1:, None]).sum(1) for m in models]
+    expected = (logs[0] - logs[1])[len(ids) - 1 :].sum().item()
+    found = read_by(theirs, rollout, ours, 0.7)[0]
+    assert found.kl_nats == pytest.approx(expected, abs=1e-3)
+    labels = row.clone()
+    labels[0, : len(ids)] = -100
+    assert found.tokens == row.shape[1] - len(ids)
+    assert found.surprise_nats / found.tokens == pytest.approx(models[1](row, labels=labels).loss.item(), abs=1e-4)
+    own = read_by(theirs, sample(theirs, [ids] * 3, max_tokens=6, temperature=0.7, seed=3), theirs, 0.7)
+    assert [reading.kl_nats for reading in own] == [0.0] * 3
+    total, count = 0.0, 0
+    for line in HUMAN_TEXT.read_text().splitlines():
+        text = torch.tensor([tokenizer.text_ids(line)])
+        total += models[0](text, labels=text).loss.item() * (text.shape[1] - 1)
+        count += text.shape[1] - 1
+    assert human_text_nll(ours, tokenizer) == pytest.approx(total / count, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        {"kind": "oracle"},
+        {"kind": "gold", "preference": "nowhere"},
+        {"kind": "gold", "preference": "no.such:thing"},
+        {"kind": "gold", "preference": "json:nothing"},
+    ],
+)
+def test_a_judge_that_cannot_be_found_is_named(judge: dict) -> None:
+    with pytest.raises(BadJudge):
+        resolve(judge)

@@ -1,0 +1,260 @@
+"""PPO on a tiny random model and scorers whose optimum is known."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rlhf.training.artefacts.resume import CheckpointMismatch
+from rlhf.training.hyperparameters import BadHyperparameter
+from rlhf.training.model.sampler import Rollout
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.ppo.brake import KlBrake
+from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.ppo.train import PpoResult, train_ppo
+from rlhf.training.ppo.update import TrainingDiverged, clipped_loss
+from tests.rlhf.training.core_tiny import tiny_llama
+
+PAID = 17  # the token that the scorers pay for
+PROMPTS = [[1, first, second] for first in (4, 5, 6, 7) for second in (8, 9)]
+CONFIG = PpoConfig(
+    iterations=3,
+    prompts_per_iteration=8,
+    completions_per_prompt=4,
+    max_tokens=6,
+    temperature=1.0,
+    learning_rate=1e-2,
+    anneal=False,
+    kl_coef=0.01,
+    missing_eos_penalty=0.0,
+    short_words=0,
+    violation_weight=0.0,
+    rank=4,
+    alpha=8.0,
+    calibration_prompts=8,
+    target_kl=50.0,
+    stop_kl=100.0,
+)
+
+
+def paid_share(rollout: Rollout) -> torch.Tensor:
+    """The share of each completion that is the paid token: 1 at the optimum."""
+    return ((rollout.ids == PAID) & rollout.completion_mask()).sum(1) / rollout.completion_lengths
+
+
+class PaysForOneToken:
+    def score(self, rollout: Rollout, trunk_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return paid_share(rollout), torch.zeros(len(rollout))
+
+
+class CallsOneTokenAViolation:
+    def score(self, rollout: Rollout, trunk_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(len(rollout)), paid_share(rollout)
+
+
+class BreaksAfter(PaysForOneToken):
+    """NaN for one completion of the rollout after `good` good ones."""
+
+    def __init__(self, good: int) -> None:
+        self.left = good
+
+    def score(self, rollout: Rollout, trunk_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        scores, p_violation = super().score(rollout, trunk_states)
+        self.left -= 1
+        return torch.where(
+            torch.arange(len(scores)) == 3, torch.nan, scores
+        ) if self.left < 0 else scores, p_violation
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Transformer:
+    return tiny_llama(tmp_path_factory.mktemp("llama"))
+
+
+def train(
+    model: Transformer,
+    directory: Path,
+    *,
+    scorer: object = None,
+    config: PpoConfig = CONFIG,
+    seed: int = 0,
+    should_stop: Callable[[], bool] = lambda: False,
+    reports: list[tuple[int, int]] | None = None,
+    count_words: Callable[[Sequence[int]], int] = len,
+) -> PpoResult:
+    def report(step: int, steps: int, values: dict[str, float]) -> None:
+        if reports is not None:
+            reports.append((step, steps))
+
+    return train_ppo(
+        model,
+        PROMPTS,
+        scorer or PaysForOneToken(),  # type: ignore[arg-type]
+        config,
+        seed=seed,
+        directory=directory,
+        report=report,
+        should_stop=should_stop,
+        count_words=count_words,
+    )
+
+
+def weights(result: PpoResult) -> list[torch.Tensor]:
+    return [tensor.detach().clone() for tensor in result.adapter.parameters()]
+
+
+def test_the_first_update_has_ratio_one_and_no_kl(model: Transformer, tmp_path: Path) -> None:
+    first, second, _ = train(model, tmp_path, config=replace(CONFIG, minibatch_rows=8)).metrics
+    assert first["objective/kl"] == pytest.approx(0, abs=1e-6)
+    assert first["val/first_ratio_gap"] <= 1e-3
+    assert second["val/first_ratio_gap"] <= 1e-3
+    assert second["objective/kl"] != 0
+
+
+def test_the_first_ratio_is_one_in_bf16_too(tmp_path: Path) -> None:
+    model = tiny_llama(tmp_path / "base", dtype=torch.bfloat16)
+    for metrics in train(model, tmp_path / "run", config=replace(CONFIG, minibatch_rows=5)).metrics:
+        assert metrics["val/first_ratio_gap"] <= 1e-3
+
+
+def test_the_paid_token_is_found(model: Transformer, tmp_path: Path) -> None:
+    config = replace(CONFIG, iterations=25, num_ppo_epochs=2, score_clip=100.0)
+    scores = [metrics["objective/scores"] for metrics in train(model, tmp_path, config=config).metrics]
+    assert scores[0] < 0.2
+    assert scores[-1] > 0.9
+
+
+def test_a_violation_is_unlearned(model: Transformer, tmp_path: Path) -> None:
+    learned = train(model, tmp_path / "a", config=replace(CONFIG, iterations=1)).metrics[0]
+    config = replace(CONFIG, iterations=12, violation_weight=10.0)
+    metrics = train(model, tmp_path / "b", scorer=CallsOneTokenAViolation(), config=config).metrics
+    assert metrics[-1]["reward/violation"] < 0.5 * metrics[0]["reward/violation"]
+    assert learned["reward/violation"] == 0
+
+
+def test_a_completion_without_words_costs_the_whole_penalty(model: Transformer, tmp_path: Path) -> None:
+    config = replace(CONFIG, iterations=1, short_words=4, short_penalty=2.0)
+    spoken = train(model, tmp_path / "a", config=config, count_words=lambda ids: 4).metrics[0]
+    silent = train(model, tmp_path / "b", config=config, count_words=lambda ids: 0).metrics[0]
+    assert (spoken["reward/short_penalty"], silent["reward/short_penalty"]) == (0.0, 2.0)
+
+
+def test_a_kl_past_the_stop_ends_the_run_with_the_weights_before(model: Transformer, tmp_path: Path) -> None:
+    config = replace(CONFIG, iterations=40, target_kl=0.5, stop_kl=1.0, kl_coef=0.0)
+    result = train(model, tmp_path, config=config)
+    assert result.stopped_by == "kl"
+    assert 0 < result.iterations < 40
+    assert all(metrics["objective/kl_smoothed"] <= 1.0 for metrics in result.metrics)
+    assert result.metrics[-1]["objective/kl_smoothed"] > 0.5  # it did climb there
+    assert result.episodes == 32 * result.iterations
+
+
+def test_it_is_the_brake_that_says_when_to_stop(
+    model: Transformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KlBrake, "is_past", lambda brake, stop: brake.level > 0 and stop == CONFIG.stop_kl)
+    result = train(model, tmp_path)
+    assert (result.stopped_by, result.iterations) == ("kl", 1)  # the first rollout's KL is 0
+
+
+def test_beta_rises_above_the_target_and_never_falls_below_its_base(model: Transformer, tmp_path: Path) -> None:
+    config = replace(CONFIG, iterations=12, target_kl=1.0, kl_coef=0.02)
+    betas = [metrics["objective/beta"] for metrics in train(model, tmp_path, config=config).metrics]
+    assert betas[0] == min(betas) == 0.02
+    assert max(betas) > 0.02
+
+
+def test_a_kl_that_heads_past_the_target_brakes_the_very_next_update(model: Transformer, tmp_path: Path) -> None:
+    metrics = train(model, tmp_path, config=replace(CONFIG, iterations=12, target_kl=1.0, kl_coef=0.02)).metrics
+    ahead = [m["objective/kl_smoothed"] for m in metrics]
+    first = next(index for index, m in enumerate(metrics) if m["objective/beta"] > 0.02)
+    assert ahead[first] < ahead[first + 1]
+    assert ahead[first] < 1.5
+
+
+@pytest.mark.parametrize("good", [0, 2])
+def test_a_score_that_is_no_number_aborts_by_name(model: Transformer, tmp_path: Path, good: int) -> None:
+    with pytest.raises(TrainingDiverged, match="score") as caught:
+        train(model, tmp_path, scorer=BreaksAfter(good))
+    assert caught.value.iteration == max(good - 1, 0)
+
+
+def test_a_killed_run_resumes_to_exactly_the_same_weights(model: Transformer, tmp_path: Path) -> None:
+    config = replace(CONFIG, num_ppo_epochs=2, minibatch_rows=8)
+    whole = train(model, tmp_path / "whole", config=config)
+    with pytest.raises(TrainingDiverged):  # dies in the second iteration, after the rollout
+        train(model, tmp_path / "killed", config=config, scorer=BreaksAfter(2))
+    reports: list[tuple[int, int]] = []
+    resumed = train(model, tmp_path / "killed", config=config, reports=reports)
+    assert reports == [(2, 3), (3, 3)]
+    for mine, theirs in zip(weights(resumed), weights(whole), strict=True):
+        assert torch.equal(mine, theirs)
+    same = {"objective/scores", "loss/policy_avg", "loss/value_avg", "objective/kl", "episode"}
+    assert [{name: m[name] for name in same} for m in resumed.metrics] == [
+        {name: m[name] for name in same} for m in whole.metrics
+    ]
+
+
+@pytest.mark.parametrize("polls", range(1, 16, 2))
+def test_a_cancelled_run_resumes_to_exactly_the_same_weights(model: Transformer, tmp_path: Path, polls: int) -> None:
+    config = replace(CONFIG, iterations=2)
+    left = [polls]
+
+    def stop_after_some_polls() -> bool:
+        left[0] -= 1
+        return left[0] < 0
+
+    whole = train(model, tmp_path / "whole", config=config)
+    assert train(model, tmp_path / "cut", config=config, should_stop=stop_after_some_polls).stopped_by == "cancelled"
+    for mine, theirs in zip(weights(train(model, tmp_path / "cut", config=config)), weights(whole), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_finished_run_is_not_trained_again(model: Transformer, tmp_path: Path) -> None:
+    first = train(model, tmp_path)
+    reports: list[tuple[int, int]] = []
+    again = train(model, tmp_path, reports=reports)
+    assert reports == []
+    assert all(map(torch.equal, weights(first), weights(again)))
+
+
+def test_a_checkpoint_of_another_run_is_refused(model: Transformer, tmp_path: Path) -> None:
+    train(model, tmp_path, config=replace(CONFIG, iterations=1))
+    with pytest.raises(CheckpointMismatch, match="config"):
+        train(model, tmp_path)
+    with pytest.raises(CheckpointMismatch, match="seed"):
+        train(model, tmp_path, config=replace(CONFIG, iterations=1), seed=1)
+
+
+def test_the_metrics_have_trl_s_names(model: Transformer, tmp_path: Path) -> None:
+    metrics = train(model, tmp_path, config=replace(CONFIG, iterations=1)).metrics[0]
+    trl = """objective/kl objective/entropy objective/non_score_reward objective/rlhf_reward objective/scores
+    policy/approxkl_avg policy/clipfrac_avg policy/entropy_avg loss/policy_avg loss/value_avg val/ratio val/ratio_var
+    val/num_eos_tokens lr episode"""
+    ours = "reward/violation length/mean eos_rate memory_mb seconds value/explained_variance objective/beta"
+    assert set((trl + " " + ours).split()) <= set(metrics)
+    assert metrics["episode"] == 32
+
+
+def test_the_clipped_loss_by_hand() -> None:
+    old = torch.zeros(4)
+    new = torch.log(torch.tensor([1.5, 0.5, 1.5, 1.1]))
+    loss, ratio, clipped = clipped_loss(new, old, torch.tensor([1.0, 1.0, -1.0, 2.0]), 0.2)
+    assert loss.item() == pytest.approx((-1.2 - 0.5 + 1.5 - 2.2) / 4)
+    assert ratio.tolist() == pytest.approx([1.5, 0.5, 1.5, 1.1])
+    assert clipped.tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("iterations", 0), ("learning_rate", 0.0), ("lam", 1.5), ("stop_kl", 1.0), ("kl_coef", -1), ("surprise", 1)],
+)
+def test_a_bad_setting_is_refused_by_name(setting: str, value: float) -> None:
+    with pytest.raises(BadHyperparameter, match=setting):
+        PpoConfig.read({setting: value})
+
+
+def test_settings_survive_json() -> None:
+    assert PpoConfig.read(CONFIG.as_json()) == CONFIG
