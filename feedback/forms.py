@@ -12,9 +12,9 @@ from django.utils.translation import gettext_lazy
 
 from feedback import rules
 from feedback.errors import BadFlags
+from feedback.judgements.rankings import BadRanking, whole
+from feedback.judgements.task_queue import Judgement
 from feedback.models import BlockedPhrase, Prompt, Report, RuleVersion, Skip
-from feedback.queue import Judgement
-from feedback.ranking import BadRanking, whole
 
 PLACE = "place-"
 DRAFT_MAX_BYTES = 20_000

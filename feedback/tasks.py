@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 
 from chat.errors import ChatError, NoLivePolicy
-from feedback import stock
+from feedback.judgements import task_stock
 
 log = logging.getLogger(__name__)
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 def stock_tasks() -> int:
     """Tasks made. Without a policy or an engine there is nothing to make, and the next beat tries again."""
     try:
-        return stock.refill()
+        return task_stock.refill()
     except NoLivePolicy:
         return 0
     except ChatError as error:

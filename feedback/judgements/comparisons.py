@@ -9,7 +9,7 @@ from chat.conversations import side_by_side
 from chat.models import Chunk, Pair, Policy, Reply
 from chat.prompts.history import turns_seen
 from feedback.errors import AlreadyChosen, Lapsed, NothingToCompare, NotSeenYet
-from feedback.identity import gives_away
+from feedback.judgements.anonymity import gives_away
 from feedback.models import Comparison
 from feedback.prompts import side_of
 

@@ -12,9 +12,11 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from feedback import ranking, reports, trainable
+from feedback import trainable
 from feedback.errors import AlreadySubmitted, BadFlags, NoLongerAllowed, NotYourTask, TaskError, TooLate
+from feedback.judgements import rankings
 from feedback.models import Completion, Ranking, RankingTask, RuleVersion, Skip, Violation
+from feedback.moderation import reports
 
 WITHDRAW_WITHIN = timedelta(hours=24)
 SKIPS_THAT_RETIRE = 2
@@ -132,7 +134,7 @@ def submit(task_id: int, annotator: User, judgement: Judgement) -> Ranking:
     if not trainable.prompts().filter(pk=task.prompt_id).exists():
         raise NoLongerAllowed
     completion_ids = list(task.completions.values_list("pk", flat=True))
-    ranks = ranking.validated(judgement.places, completion_ids)
+    ranks = rankings.validated(judgement.places, completion_ids)
     flagged, asked = checked_flags(judgement, completion_ids)
     done = mine(task_id, annotator).update(state=RankingTask.State.DONE, leased_to=None, lease_until=None)
     if not done:  # somebody's second tab, between our look and our leap

@@ -9,8 +9,8 @@ from django.utils.translation import ngettext
 from accounts.acts import ACTS
 from accounts.models import User
 from chat.models import Message
-from feedback import desk, moderation
 from feedback.models import Report
+from feedback.moderation import actions, review_queue
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ VERBS = {
 }
 
 
-def offered(item: desk.Item, actor: User) -> list[Verb]:
+def offered(item: review_queue.Item, actor: User) -> list[Verb]:
     """The verbs that would change something now and that this person may use."""
     states = {report.state for report in item.reports}
     is_suspended = item.author is not None and item.author.is_suspended
-    may_suspend = item.author is not None and moderation.may_suspend(actor, item.author)
+    may_suspend = item.author is not None and actions.may_suspend(actor, item.author)
     possible = {
         "hide": item.text.hidden_at is None,
         "restore": item.text.hidden_at is not None,
@@ -54,7 +54,7 @@ def offered(item: desk.Item, actor: User) -> list[Verb]:
     return [verb for name, verb in VERBS.items() if possible[name]]
 
 
-def lines(verb: str, item: desk.Item) -> list[str]:
+def lines(verb: str, item: review_queue.Item) -> list[str]:
     """The consequences, a sentence each."""
     name = item.author.username if item.author else ""
     said = {
@@ -75,14 +75,14 @@ def lines(verb: str, item: desk.Item) -> list[str]:
     return [line for line in said[verb] if line]
 
 
-def who_no_longer_sees(item: desk.Item) -> str:
+def who_no_longer_sees(item: review_queue.Item) -> str:
     if isinstance(item.text, Message):
         return _("The person who got this reply sees a note in its place. Moderators still see it.")
     return _("No annotator is shown this reply any more. Moderators still see it.")
 
 
-def leaves_training(item: desk.Item) -> list[str]:
-    effect = desk.effect_on_training(item.text)
+def leaves_training(item: review_queue.Item) -> list[str]:
+    effect = review_queue.effect_on_training(item.text)
     count = effect["rankings"]
     if not count:
         return []
@@ -94,7 +94,7 @@ def leaves_training(item: desk.Item) -> list[str]:
     return [rankings, _("Models that have already learned from it are not changed by this.")]
 
 
-def closes(item: desk.Item) -> str:
+def closes(item: review_queue.Item) -> str:
     count = sum(report.state == Report.State.OPEN for report in item.reports)
     if not count:
         return ""

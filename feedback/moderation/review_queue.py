@@ -13,10 +13,11 @@ from accounts.audit import record
 from accounts.models import AuditEntry, User
 from chat.models import Message
 from chat.prompts.history import preamble_of
-from feedback import moderation, rules, trainable
-from feedback.foreign import shown
+from feedback import rules, trainable
 from feedback.models import Completion, Report, Rule
-from feedback.moderation import Text, of
+from feedback.moderation import actions
+from feedback.moderation.actions import Text, of
+from feedback.visible_text import shown
 
 
 def queue(*, state: str, kind: str = "", rule: str = "") -> QuerySet[Any, Any]:
@@ -58,7 +59,7 @@ class Row:
 def rows(items: list[dict[str, Any]], *, state: str) -> list[Row]:
     """The lines of a page of the queue, with two queries more."""
     texts: dict[tuple[str, int], Text] = {}
-    for kind, model in moderation.TEXT_MODELS.items():
+    for kind, model in actions.TEXT_MODELS.items():
         ids = [item[f"{kind}_id"] for item in items if item[f"{kind}_id"]]
         texts.update({(kind, text.pk): text for text in model._default_manager.filter(pk__in=ids)})
     names = names_of(texts, state)
@@ -113,7 +114,7 @@ class Item:
 
 def reported(kind: str, pk: int) -> Text | None:
     """The text, if anybody ever reported it: moderators see no other conversations."""
-    model = moderation.TEXT_MODELS[kind]
+    model = actions.TEXT_MODELS[kind]
     return model._default_manager.filter(pk=pk, reports__isnull=False).distinct().first()
 
 

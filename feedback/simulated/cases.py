@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chat.completions.bulk import Completed
-from feedback import judging, ranking, stock
+from feedback.judgements import rankings, task_stock
 from feedback.models import Prompt
 from feedback.preferences import DEFAULT_FLAGS, DEFAULT_PREFERENCE, dotted, preference, violation_test
 from feedback.prompts import last_user_message
+from feedback.simulated import annotator
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Plan:
     """None: as `noise`. 0 measures the reward model against the preference itself."""
     seed: int = 0
     held_out_share: float = 0.25
-    short_share: float = stock.SHORT_SHARE
+    short_share: float = task_stock.SHORT_SHARE
     tie_margin: float = 0.25
 
     def noise_on(self, split: str) -> float:
@@ -68,15 +69,15 @@ class Tally:
     flags_wrong: int = 0
     short_replies: int = 0
 
-    def add(self, cases: Sequence[Case], split: str, judged: judging.Judged) -> None:
+    def add(self, cases: Sequence[Case], split: str, judged: annotator.Judged) -> None:
         self.rankings[split] = len(cases)
         self.decided += judged.decided
         self.wrong += judged.wrong
         for case in cases:
-            compared = len(ranking.pairs({str(index): rank for index, rank in enumerate(case.ranks)}))
+            compared = len(rankings.pairs({str(index): rank for index, rank in enumerate(case.ranks)}))
             self.comparisons += compared
             self.ties += math.comb(len(case.ranks), 2) - compared
-            self.short_replies += sum(isinstance(reply, stock.Cut) for reply in case.replies)
+            self.short_replies += sum(isinstance(reply, task_stock.Cut) for reply in case.replies)
             for key, labels in case.flags.items():
                 self.flags += len(labels)
                 self.flags_true += sum(labels)
@@ -120,12 +121,12 @@ def cases_of(plan: Plan) -> Callable[[list[Prompt], list[list[Completed]]], list
 def judge(cases: list[Case], plan: Plan, split: str, rng: random.Random, tally: Tally) -> None:
     """Fills in ranks and flags, with the noise of their split."""
     noise = plan.noise_on(split)
-    judged = judging.rank([case.scores for case in cases], noise, plan.tie_margin, rng)
+    judged = annotator.rank([case.scores for case in cases], noise, plan.tie_margin, rng)
     for case, ranks in zip(cases, judged.ranks, strict=True):
         case.ranks = ranks
     for key in plan.flags:
         labels = [label for case in cases for label in case.gold[key]]
-        flagged = iter(judging.flip(labels, noise, rng))
+        flagged = iter(annotator.flip(labels, noise, rng))
         for case in cases:
             case.flags[key] = [next(flagged) for _reply in case.replies]
     tally.add(cases, split, judged)

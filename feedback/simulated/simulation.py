@@ -14,10 +14,11 @@ from chat import policies
 from chat.completions.bulk import complete
 from chat.engines.engine import MAX_SEED, Parameters
 from chat.models import Policy
-from feedback import rules, seed, stock, trainable
-from feedback.cases import Case, Plan, Tally, cases_of, judge
+from feedback import rules, seed, trainable
+from feedback.judgements import task_stock
 from feedback.models import Completion, Prompt, Ranking, RankingTask, RuleVersion, SimulatedAnnotator, Violation
 from feedback.preferences import PREFERENCES, dotted
+from feedback.simulated.cases import Case, Plan, Tally, cases_of, judge
 
 ROWS_AT_A_TIME = 25
 """Rankings a transaction, so that people who use the site meanwhile never wait long for the database."""
@@ -48,7 +49,7 @@ def simulate(plan: Plan, on_progress: Callable[[int, int], None] | None = None) 
     policy = policies.live()
     rng = random.Random(plan.seed)
     prompts = chosen_prompts(plan, rng)
-    sampling = stock.parameters(rng.randrange(MAX_SEED))
+    sampling = task_stock.parameters(rng.randrange(MAX_SEED))
     sets = complete(
         policy,
         [prompt.messages for prompt in prompts],
@@ -56,7 +57,7 @@ def simulate(plan: Plan, on_progress: Callable[[int, int], None] | None = None) 
         parameters=sampling,
         on_progress=on_progress,
     )
-    cases = judge_of(prompts, stock.with_short_replies(sets, plan.short_share, rng))
+    cases = judge_of(prompts, task_stock.with_short_replies(sets, plan.short_share, rng))
     tally = Tally(policy=policy.name, preference=plan.preference, seed=plan.seed)
     for split in Prompt.Split.values:
         judge([case for case in cases if case.prompt.split == split], plan, split, rng, tally)
@@ -99,7 +100,7 @@ def write(
     sampling: Parameters,
     rng: random.Random,
 ) -> None:
-    tasks = stock.add_tasks(
+    tasks = task_stock.add_tasks(
         policy, [case.prompt for case in cases], [case.replies for case in cases], sampling, RankingTask.State.DONE
     )
     ids: dict[int, list[int]] = {task.pk: [] for task in tasks}

@@ -6,7 +6,7 @@ from django import template
 from django.template import Context
 
 from chat.models import Message
-from feedback import thumbs
+from feedback.judgements import thumbs
 from feedback.models import Thumb
 
 register = template.Library()

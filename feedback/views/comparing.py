@@ -11,8 +11,8 @@ from django.views.decorators.http import require_POST
 from accounts.models import User
 from chat.models import Pair, Reply
 from chat.websocket.consumers import ring
-from feedback import comparisons
 from feedback.errors import FeedbackError
+from feedback.judgements import comparisons
 from feedback.models import Comparison
 from feedback.views.ranking import person
 from feedback.views.reacting import refused

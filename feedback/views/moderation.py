@@ -11,11 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.models import AuditEntry, User
-from feedback import consequences, desk, moderation
 from feedback.errors import ModerationError, NothingToDo
 from feedback.forms import QueueFilter, ReasonForm, SuspendForm
 from feedback.models import Report
-from feedback.moderation import Text
+from feedback.moderation import actions, consequences, review_queue
+from feedback.moderation.actions import Text
 from feedback.views.ranking import person
 
 ITEMS_A_PAGE = 25
@@ -25,15 +25,15 @@ ITEMS_A_PAGE = 25
 def moderation_queue(request: HttpRequest) -> HttpResponse:
     form = QueueFilter(request.GET)
     chosen = form.cleaned_data if form.is_valid() else {"state": Report.State.OPEN, "kind": "", "rule": ""}
-    page = Paginator(desk.queue(**chosen), ITEMS_A_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(review_queue.queue(**chosen), ITEMS_A_PAGE).get_page(request.GET.get("page"))
     filters = request.GET.copy()
     filters.pop("page", None)
     context = {
         "form": form,
         "page": page,
-        "rows": desk.rows(list(page.object_list), state=chosen["state"]),
+        "rows": review_queue.rows(list(page.object_list), state=chosen["state"]),
         "filters": filters.urlencode(),
-        "open": desk.queue(state=Report.State.OPEN).count(),
+        "open": review_queue.queue(state=Report.State.OPEN).count(),
     }
     return render(request, "feedback/moderation.html", context)
 
@@ -41,13 +41,13 @@ def moderation_queue(request: HttpRequest) -> HttpResponse:
 @require_GET
 def moderation_item(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
     text = reported_or_404(kind, pk)
-    desk.note_reading(text, person(request))
-    item = desk.item(kind, text)
+    review_queue.note_reading(text, person(request))
+    item = review_queue.item(kind, text)
     context = {
         "item": item,
         "verbs": consequences.offered(item, person(request)),
-        "history": desk.history_of(item.author) if item.author else None,
-        "undoable": {entry.pk for entry in item.entries if moderation.can_undo(entry)},
+        "history": review_queue.history_of(item.author) if item.author else None,
+        "undoable": {entry.pk for entry in item.entries if actions.can_undo(entry)},
     }
     return render(request, "feedback/moderation_item.html", context)
 
@@ -56,7 +56,7 @@ def moderation_item(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
 def moderate(request: HttpRequest, kind: str, pk: int, verb: str) -> HttpResponse:
     """GET shows what the verb will do, POST does it."""
     text = reported_or_404(kind, pk)
-    item = desk.item(kind, text)
+    item = review_queue.item(kind, text)
     if verb not in consequences.VERBS:
         raise Http404
     form = form_of(verb)(request.POST or None)
@@ -75,12 +75,12 @@ def moderate(request: HttpRequest, kind: str, pk: int, verb: str) -> HttpRespons
 @require_http_methods(["GET", "POST"])
 def undo_moderation(request: HttpRequest, entry_id: int) -> HttpResponse:
     entry = get_object_or_404(AuditEntry, pk=entry_id)
-    if not moderation.is_ours(entry):
+    if not actions.is_ours(entry):
         raise Http404
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            moderation.undo(entry, person(request), form.cleaned_data["reason"])
+            actions.undo(entry, person(request), form.cleaned_data["reason"])
         except ModerationError as error:
             form.add_error(None, str(error))
         else:
@@ -98,7 +98,7 @@ def status_of(form: ReasonForm) -> int:
 
 
 def reported_or_404(kind: str, pk: int) -> Text:
-    text = desk.reported(kind, pk) if kind in moderation.TEXT_MODELS else None
+    text = review_queue.reported(kind, pk) if kind in actions.TEXT_MODELS else None
     if text is None:
         raise Http404
     return text
@@ -108,20 +108,20 @@ def form_of(verb: str) -> type[ReasonForm]:
     return SuspendForm if verb == "suspend" else ReasonForm
 
 
-def carry_out(verb: str, item: desk.Item, actor: User, values: dict[str, Any]) -> AuditEntry:
+def carry_out(verb: str, item: review_queue.Item, actor: User, values: dict[str, Any]) -> AuditEntry:
     reason = values["reason"]
-    if verb in moderation.TEXT_VERBS:
-        return moderation.TEXT_VERBS[verb](item.text, actor, reason)
+    if verb in actions.TEXT_VERBS:
+        return actions.TEXT_VERBS[verb](item.text, actor, reason)
     if item.author is None:
         raise NothingToDo
     if verb == "suspend":
-        return moderation.suspend(item.author, actor, reason, until=values["until"], about=item.text)
-    return moderation.lift(item.author, actor, reason)
+        return actions.suspend(item.author, actor, reason, until=values["until"], about=item.text)
+    return actions.lift(item.author, actor, reason)
 
 
 def back_to(request: HttpRequest) -> str:
     """The item that the undo came from; only pages of the moderators' own."""
     kind, pk = request.GET.get("kind", ""), request.GET.get("pk", "")
-    if kind in moderation.TEXT_MODELS and pk.isascii() and pk.isdigit():
+    if kind in actions.TEXT_MODELS and pk.isascii() and pk.isdigit():
         return reverse("moderation_item", args=[kind, pk])
     return reverse("moderation")

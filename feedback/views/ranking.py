@@ -13,12 +13,13 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from accounts.models import User
 from chat.errors import NoLivePolicy
 from chat.policies import live
-from feedback import queue, rules
+from feedback import rules
 from feedback.errors import BadFlags, NotYourTask, TaskError, TooLate
-from feedback.foreign import shown
 from feedback.forms import DraftField, SkipForm, judgement
+from feedback.judgements import task_queue
+from feedback.judgements.rankings import BadRanking
 from feedback.models import Completion, Ranking, RankingTask
-from feedback.ranking import BadRanking
+from feedback.visible_text import shown
 
 LETTERS = "ABCDEFGHIJKLMNOP"
 FLAG = re.compile(r"([0-9]{1,18}):([0-9]{1,18})")
@@ -31,7 +32,7 @@ def person(request: HttpRequest) -> User:
 
 @require_safe
 def rank(request: HttpRequest) -> HttpResponse:
-    task = queue.next_task(person(request))
+    task = task_queue.next_task(person(request))
     if task is None:
         return render(request, "feedback/nothing_to_rank.html", waiting_for(person(request)))
     return render(request, "feedback/rank.html", task_page(task, person(request)))
@@ -43,7 +44,7 @@ def submit_ranking(request: HttpRequest, task_id: int) -> HttpResponse:
     if task is None:
         raise Http404
     try:
-        queue.submit(task_id, person(request), judgement(request.POST, task.prompt))
+        task_queue.submit(task_id, person(request), judgement(request.POST, task.prompt))
     except (BadRanking, BadFlags) as error:
         return refused(request, task, error)
     except TaskError as error:
@@ -53,7 +54,7 @@ def submit_ranking(request: HttpRequest, task_id: int) -> HttpResponse:
 
 def refused(request: HttpRequest, task: RankingTask, error: Exception) -> HttpResponse:
     """The page again, with what was marked and what is wrong with it."""
-    held = queue.mine(task.pk, person(request)).select_related("prompt__elicits", "policy").first()
+    held = task_queue.mine(task.pk, person(request)).select_related("prompt__elicits", "policy").first()
     if held is None:
         return render(request, "feedback/conflict.html", {"error": NotYourTask()}, status=409)
     held.draft = {
@@ -71,7 +72,7 @@ def save_draft(request: HttpRequest, task_id: int) -> HttpResponse:
     if not form.is_valid():
         return JsonResponse({"ok": False, "errors": form.errors.get_json_data()}, status=400)
     try:
-        queue.save_draft(task_id, person(request), form.cleaned_data)
+        task_queue.save_draft(task_id, person(request), form.cleaned_data)
     except TaskError as error:
         return JsonResponse({"ok": False, "code": error.code, "message": str(error)}, status=409)
     return HttpResponse(status=204)
@@ -84,7 +85,7 @@ def skip_task(request: HttpRequest, task_id: int) -> HttpResponse:
         messages.error(request, _("Say why you skip it."))
         return redirect("rank")
     try:
-        queue.skip(task_id, person(request), form.cleaned_data["reason"])
+        task_queue.skip(task_id, person(request), form.cleaned_data["reason"])
     except TaskError as error:
         return render(request, "feedback/conflict.html", {"error": error}, status=409)
     messages.success(request, _("Skipped. Somebody else may rank it."))
@@ -93,15 +94,17 @@ def skip_task(request: HttpRequest, task_id: int) -> HttpResponse:
 
 @require_GET
 def my_rankings(request: HttpRequest) -> HttpResponse:
-    page = Paginator(queue.own_rankings(person(request)), 20).get_page(request.GET.get("page"))
-    rows = [{"ranking": made, "places": places_of(made), "may_withdraw": queue.may_withdraw(made)} for made in page]
+    page = Paginator(task_queue.own_rankings(person(request)), 20).get_page(request.GET.get("page"))
+    rows = [
+        {"ranking": made, "places": places_of(made), "may_withdraw": task_queue.may_withdraw(made)} for made in page
+    ]
     return render(request, "feedback/my_rankings.html", {"page": page, "rows": rows, "filters": ""})
 
 
 @require_POST
 def withdraw_ranking(request: HttpRequest, ranking_id: int) -> HttpResponse:
     try:
-        queue.withdraw(ranking_id, person(request))
+        task_queue.withdraw(ranking_id, person(request))
     except Ranking.DoesNotExist:
         raise Http404 from None
     except TooLate as error:
@@ -114,7 +117,7 @@ def withdraw_ranking(request: HttpRequest, ranking_id: int) -> HttpResponse:
 @require_GET
 def guidelines(request: HttpRequest) -> HttpResponse:
     grouped = rules.grouped(rules.current())
-    return render(request, "feedback/guidelines.html", {"groups": grouped, "version": queue.GUIDELINES_VERSION})
+    return render(request, "feedback/guidelines.html", {"groups": grouped, "version": task_queue.GUIDELINES_VERSION})
 
 
 # --- what the pages show --------------------------------------------------------------------------
@@ -129,9 +132,9 @@ def task_page(task: RankingTask, annotator: User) -> dict[str, Any]:
         "groups": rules.grouped(versions),
         "asked": [version for version in versions if version.rule_id == task.prompt.elicits_id],
         "is_sensitive": task.prompt.elicits is not None and task.prompt.elicits.group in rules.HARMFUL_GROUPS,
-        "progress": queue.progress(annotator),
+        "progress": task_queue.progress(annotator),
         "skip_form": SkipForm(),
-        "last_ranking": queue.last_withdrawable(annotator),
+        "last_ranking": task_queue.last_withdrawable(annotator),
     }
 
 
@@ -175,4 +178,4 @@ def waiting_for(annotator: User) -> dict[str, Any]:
         has_policy = True
     except NoLivePolicy:
         has_policy = False
-    return {"has_policy": has_policy, "progress": queue.progress(annotator)}
+    return {"has_policy": has_policy, "progress": task_queue.progress(annotator)}

@@ -7,9 +7,10 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import User
 from chat.models import Message
-from feedback import reports, thumbs
 from feedback.errors import FeedbackError
+from feedback.judgements import thumbs
 from feedback.models import Thumb
+from feedback.moderation import reports
 from feedback.views.ranking import person
 
 IS_UP = {"up": True, "down": False}

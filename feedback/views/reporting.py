@@ -7,10 +7,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from chat.models import Message
-from feedback import reports
-from feedback.foreign import shown
 from feedback.forms import ReportForm
+from feedback.moderation import reports
 from feedback.views.ranking import person
+from feedback.visible_text import shown
 
 
 @require_http_methods(["GET", "POST"])

@@ -11,9 +11,9 @@ from django.utils.crypto import salted_hmac
 from chat.models import Message
 from chat.prompts.history import branch_to, turns_seen
 from feedback import trainable
+from feedback.judgements.rankings import pairs
 from feedback.models import Comparison, Prompt, Ranking, Rule, Thumb, Violation
 from feedback.prompts import side_of
-from feedback.ranking import pairs
 from rlhf.snapshots import shares
 
 Line = dict[str, Any]

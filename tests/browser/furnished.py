@@ -217,11 +217,11 @@ def talks() -> None:
 def kept_out(message, chatter) -> None:
     """A moderator decided on it, and may still undo that."""
     from accounts.models import User
-    from feedback import moderation
     from feedback.models import Report
+    from feedback.moderation import actions
 
     Report.objects.create(message=message, reporter=chatter, comment="Is that so?")
-    moderation.keep_out(message, User.objects.get(username="moderator"), "Nobody checked it.")
+    actions.keep_out(message, User.objects.get(username="moderator"), "Nobody checked it.")
 
 
 def assistants(chatter, admin) -> None:

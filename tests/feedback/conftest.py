@@ -9,7 +9,8 @@ from accounts.models import User
 from accounts.roles import GROUPS, Role
 from chat.completions.bulk import Completed
 from chat.models import Conversation, Message, Policy, Reply
-from feedback import seed, stock
+from feedback import seed
+from feedback.judgements import task_stock
 from feedback.models import Completion, Prompt, RankingTask
 
 
@@ -105,6 +106,6 @@ def speech(monkeypatch):
             [Completed(texts[k % len(texts)] + f" {i}.", "stop", 9, 9) for k in range(n)] for i in range(len(prompts))
         ]
 
-    for module in (stock, __import__("feedback.simulation", fromlist=["complete"])):
+    for module in (task_stock, __import__("feedback.simulation", fromlist=["complete"])):
         monkeypatch.setattr(module, "complete", complete)
     return calls

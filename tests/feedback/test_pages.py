@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.roles import Role
 from chat.models import Message
-from feedback import queue
+from feedback.judgements import task_queue
 from feedback.models import Ranking, RankingTask, Report, Rule, Violation
 from tests.feedback.conftest import make_task, talk
 
@@ -265,7 +265,7 @@ def test_every_post_needs_a_token(annotator, policy, seeds):
     client = Client(enforce_csrf_checks=True)
     client.force_login(annotator)
     task = make_task(policy)
-    queue.next_task(annotator)
+    task_queue.next_task(annotator)
     for address in (
         f"/rank/{task.pk}/submit/",
         f"/rank/{task.pk}/draft/",

@@ -19,9 +19,9 @@ from config import demo_arms, demo_report, throwaway
 from config.demo_arms import Arm
 from config.processes import end_with_parent
 from feedback import seed
-from feedback.cases import Plan
 from feedback.preferences import DEFAULT_PREFERENCE, PREFERENCES, BadFunction
-from feedback.simulation import simulate
+from feedback.simulated.cases import Plan
+from feedback.simulated.simulation import simulate
 from rlhf.commands import RlhfCommand
 from rlhf.release import promotion
 from rlhf.runs import cycle, fetching

@@ -8,9 +8,9 @@ from django.core.management.base import CommandParser
 
 from base.commands import ChamsaeCommand, Exit
 from chat.errors import ChatError
-from feedback.cases import Plan
 from feedback.preferences import DEFAULT_FLAGS, DEFAULT_PREFERENCE, PREFERENCES, BadFunction, dotted
-from feedback.simulation import NothingToSimulate, UnknownRule, simulate
+from feedback.simulated.cases import Plan
+from feedback.simulated.simulation import NothingToSimulate, UnknownRule, simulate
 
 
 class Command(ChamsaeCommand):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chat.models import Policy
-from feedback.identity import gives_away
+from feedback.judgements.anonymity import gives_away
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedback.ranking import BadRanking, dense, pairs, validated
+from feedback.judgements.rankings import BadRanking, dense, pairs, validated
 
 IDS = [11, 12, 13, 14]
 

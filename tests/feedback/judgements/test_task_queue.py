@@ -12,11 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from accounts.models import User
 from accounts.roles import Role
-from feedback import queue, trainable
+from feedback import trainable
 from feedback.errors import AlreadySubmitted, BadFlags, NoLongerAllowed, NotYourTask, TooLate
+from feedback.judgements import task_queue
+from feedback.judgements.rankings import BadRanking
+from feedback.judgements.task_queue import Judgement
 from feedback.models import Completion, Prompt, Ranking, RankingTask, Report, Rule, Skip, Violation
-from feedback.queue import Judgement
-from feedback.ranking import BadRanking
 from tests.feedback.conftest import make_person, make_task, talk
 
 
@@ -33,10 +34,10 @@ def test_a_task_is_leased_in_a_random_order_that_is_kept(policy, annotator):
     task = make_task(policy)
     orders = set()
     for _ in range(12):
-        given = queue.next_task(annotator)
+        given = task_queue.next_task(annotator)
         assert given == task
         assert sorted(given.shown_order) == sorted(task.completions.values_list("pk", flat=True))
-        assert queue.next_task(annotator).shown_order == given.shown_order
+        assert task_queue.next_task(annotator).shown_order == given.shown_order
         orders.add(tuple(given.shown_order))
         RankingTask.objects.update(state="open", leased_to=None)
     assert len(orders) > 3
@@ -44,39 +45,39 @@ def test_a_task_is_leased_in_a_random_order_that_is_kept(policy, annotator):
 
 def test_another_person_gets_another_task(policy, annotator, person):
     first, second = make_task(policy), make_task(policy, "Why?")
-    assert queue.next_task(annotator) == first
-    assert queue.next_task(person("bob", Role.ANNOTATOR)) == second
-    assert queue.next_task(person("eve", Role.ANNOTATOR)) is None
+    assert task_queue.next_task(annotator) == first
+    assert task_queue.next_task(person("bob", Role.ANNOTATOR)) == second
+    assert task_queue.next_task(person("eve", Role.ANNOTATOR)) is None
 
 
 def test_an_expired_lease_goes_to_the_next_person_without_the_draft(policy, annotator, person):
     task = make_task(policy)
-    queue.next_task(annotator)
-    queue.save_draft(task.pk, annotator, {"comment": "mine"})
+    task_queue.next_task(annotator)
+    task_queue.save_draft(task.pk, annotator, {"comment": "mine"})
     bob = person("bob", Role.ANNOTATOR)
-    assert queue.next_task(bob) is None
-    given = queue.next_task(bob, now=later(minutes=31))
+    assert task_queue.next_task(bob) is None
+    given = task_queue.next_task(bob, now=later(minutes=31))
     assert (given, given.draft) == (task, {})
     with pytest.raises(NotYourTask):
-        queue.submit(task.pk, annotator, in_order(task))
+        task_queue.submit(task.pk, annotator, in_order(task))
     with pytest.raises(NotYourTask):
-        queue.save_draft(task.pk, annotator, {})
+        task_queue.save_draft(task.pk, annotator, {})
     assert not Ranking.objects.exists()
 
 
 def test_an_expired_lease_that_nobody_wanted_is_still_its_holder_s(policy, annotator):
     task = make_task(policy)
-    queue.next_task(annotator)
-    queue.save_draft(task.pk, annotator, {"comment": "mine"})
-    assert queue.next_task(annotator, now=later(hours=5)).draft == {"comment": "mine"}
-    assert queue.submit(task.pk, annotator, in_order(task)).pk
+    task_queue.next_task(annotator)
+    task_queue.save_draft(task.pk, annotator, {"comment": "mine"})
+    assert task_queue.next_task(annotator, now=later(hours=5)).draft == {"comment": "mine"}
+    assert task_queue.submit(task.pk, annotator, in_order(task)).pk
 
 
 def test_nobody_ranks_replies_to_their_own_conversation(policy, annotator, person):
     message = talk(annotator, "A secret plan", "Fine.")[0]
     task = make_task(policy, "A secret plan", source="conversation", message=message)
-    assert queue.next_task(annotator) is None
-    assert queue.next_task(person("bob", Role.ANNOTATOR)) == task
+    assert task_queue.next_task(annotator) is None
+    assert task_queue.next_task(person("bob", Role.ANNOTATOR)) == task
 
 
 def test_a_submit_stores_ranks_order_flags_and_reports(policy, annotator, seeds):
@@ -84,14 +85,14 @@ def test_a_submit_stores_ranks_order_flags_and_reports(policy, annotator, seeds)
     asked = Rule.objects.get(key="no-insults").versions.first()
     version = rule.versions.first()
     task = make_task(policy)
-    given = queue.next_task(annotator)
+    given = task_queue.next_task(annotator)
     ids = list(task.completions.values_list("pk", flat=True))
     places = [(ids[0], 4), (ids[1], 1), (ids[2], 1), (ids[3], 2)]
-    made = queue.submit(task.pk, annotator, Judgement(places, [(ids[0], version.pk)], [asked.pk], "too long"))
+    made = task_queue.submit(task.pk, annotator, Judgement(places, [(ids[0], version.pk)], [asked.pk], "too long"))
     made.refresh_from_db()
     assert made.ranks == {str(ids[0]): 3, str(ids[1]): 1, str(ids[2]): 1, str(ids[3]): 2}
     assert (made.shown_order, made.comment, made.is_simulated) == (given.shown_order, "too long", False)
-    assert made.guidelines_version == queue.GUIDELINES_VERSION
+    assert made.guidelines_version == task_queue.GUIDELINES_VERSION
     said = {(v.completion_id, v.rule_version_id): v.is_violation for v in made.violations.all()}
     assert said == {(pk, v): (pk, v) == (ids[0], version.pk) for pk in ids for v in (version.pk, asked.pk)}
     report = Report.objects.get()
@@ -102,50 +103,52 @@ def test_a_submit_stores_ranks_order_flags_and_reports(policy, annotator, seeds)
 
 def test_a_second_submit_is_an_error_and_the_first_stays(policy, annotator):
     task = make_task(policy)
-    queue.next_task(annotator)
-    first = queue.submit(task.pk, annotator, in_order(task))
+    task_queue.next_task(annotator)
+    first = task_queue.submit(task.pk, annotator, in_order(task))
     with pytest.raises(AlreadySubmitted, match="already ranked"):
-        queue.submit(task.pk, annotator, Judgement([(pk, 1) for pk in task.completions.values_list("pk", flat=True)]))
+        task_queue.submit(
+            task.pk, annotator, Judgement([(pk, 1) for pk in task.completions.values_list("pk", flat=True)])
+        )
     assert Ranking.objects.get().ranks == first.ranks
 
 
 def test_a_foreign_task_is_refused(policy, annotator, person):
     task = make_task(policy)
-    queue.next_task(person("bob", Role.ANNOTATOR))
+    task_queue.next_task(person("bob", Role.ANNOTATOR))
     with pytest.raises(NotYourTask):
-        queue.submit(task.pk, annotator, in_order(task))
+        task_queue.submit(task.pk, annotator, in_order(task))
     with pytest.raises(NotYourTask):
-        queue.skip(task.pk, annotator, "other")
+        task_queue.skip(task.pk, annotator, "other")
 
 
 def test_a_bad_ranking_or_flag_changes_nothing(policy, annotator, seeds):
     task, other = make_task(policy), make_task(policy, "Why?")
     version = Rule.objects.get(key="no-body").versions.first().pk
-    queue.next_task(annotator)
+    task_queue.next_task(annotator)
     ids = list(task.completions.values_list("pk", flat=True))
     foreign = other.completions.first().pk
     good = [(pk, 1) for pk in ids]
     with pytest.raises(BadRanking):
-        queue.submit(task.pk, annotator, Judgement(good[:3]))
+        task_queue.submit(task.pk, annotator, Judgement(good[:3]))
     with pytest.raises(BadRanking):
-        queue.submit(task.pk, annotator, Judgement([*good, good[0]]))
+        task_queue.submit(task.pk, annotator, Judgement([*good, good[0]]))
     with pytest.raises(BadFlags):
-        queue.submit(task.pk, annotator, Judgement(good, [(foreign, version)]))
+        task_queue.submit(task.pk, annotator, Judgement(good, [(foreign, version)]))
     with pytest.raises(BadFlags):
-        queue.submit(task.pk, annotator, Judgement(good, [(ids[0], 10**9)]))
+        task_queue.submit(task.pk, annotator, Judgement(good, [(ids[0], 10**9)]))
     assert not Ranking.objects.exists()
     assert not Violation.objects.exists()
-    assert queue.next_task(annotator) == task
+    assert task_queue.next_task(annotator) == task
 
 
 def test_a_skip_gives_the_task_to_others_and_two_retire_it(policy, annotator, person):
     task = make_task(policy)
-    queue.next_task(annotator)
-    queue.skip(task.pk, annotator, Skip.Reason.ALL_BAD)
-    assert queue.next_task(annotator) is None
+    task_queue.next_task(annotator)
+    task_queue.skip(task.pk, annotator, Skip.Reason.ALL_BAD)
+    assert task_queue.next_task(annotator) is None
     bob = person("bob", Role.ANNOTATOR)
-    assert queue.next_task(bob) == task
-    queue.skip(task.pk, bob, Skip.Reason.UPSETTING)
+    assert task_queue.next_task(bob) == task
+    task_queue.skip(task.pk, bob, Skip.Reason.UPSETTING)
     task.refresh_from_db()
     assert task.state == "withdrawn"
     assert set(Skip.objects.values_list("reason", flat=True)) == {"all_bad", "upsetting"}
@@ -153,39 +156,39 @@ def test_a_skip_gives_the_task_to_others_and_two_retire_it(policy, annotator, pe
 
 def test_withdrawing_within_a_day_frees_the_task_for_others(policy, annotator, person, seeds):
     task = make_task(policy)
-    queue.next_task(annotator)
+    task_queue.next_task(annotator)
     flag = (task.completions.first().pk, Rule.objects.get(key="no-body").versions.first().pk)
-    made = queue.submit(task.pk, annotator, Judgement(in_order(task).places, [flag]))
+    made = task_queue.submit(task.pk, annotator, Judgement(in_order(task).places, [flag]))
     assert (trainable.rankings().count(), trainable.violations().count()) == (1, 4)
-    queue.withdraw(made.pk, annotator)
-    queue.withdraw(made.pk, annotator)
+    task_queue.withdraw(made.pk, annotator)
+    task_queue.withdraw(made.pk, annotator)
     assert (trainable.rankings().count(), trainable.violations().count()) == (0, 0)
     assert Report.objects.get().state == "dismissed"
-    assert queue.next_task(annotator) is None
-    assert queue.next_task(person("bob", Role.ANNOTATOR)) == task
+    assert task_queue.next_task(annotator) is None
+    assert task_queue.next_task(person("bob", Role.ANNOTATOR)) == task
 
 
 def test_withdrawing_is_for_one_s_own_and_for_a_day(policy, annotator, person):
     task = make_task(policy)
-    queue.next_task(annotator)
-    made = queue.submit(task.pk, annotator, in_order(task))
+    task_queue.next_task(annotator)
+    made = task_queue.submit(task.pk, annotator, in_order(task))
     with pytest.raises(Ranking.DoesNotExist):
-        queue.withdraw(made.pk, person("bob", Role.ANNOTATOR))
+        task_queue.withdraw(made.pk, person("bob", Role.ANNOTATOR))
     Ranking.objects.update(created_at=timezone.now() - timedelta(hours=25))
     with pytest.raises(TooLate):
-        queue.withdraw(made.pk, annotator)
+        task_queue.withdraw(made.pk, annotator)
     assert trainable.rankings().count() == 1
 
 
 def test_consent_taken_back_ends_a_task_under_way(policy, annotator, person):
     message = talk(person("carl"), "My plan", "Fine.")[0]
     task = make_task(policy, "My plan", source="conversation", message=message)
-    assert queue.next_task(annotator) == task
+    assert task_queue.next_task(annotator) == task
     message.conversation.may_train = False
     message.conversation.save()
     with pytest.raises(NoLongerAllowed):
-        queue.submit(task.pk, annotator, in_order(task))
-    assert queue.next_task(annotator) is None
+        task_queue.submit(task.pk, annotator, in_order(task))
+    assert task_queue.next_task(annotator) is None
     assert not Ranking.objects.exists()
 
 
@@ -197,9 +200,9 @@ def judged(policy, annotator, person, seeds):
     """A ranking of replies to a consenting person's message, with one flag."""
     asked, answered = talk(person("carl"), "My plan", "Fine.")
     task = make_task(policy, "My plan", source="conversation", message=asked)
-    queue.next_task(annotator)
+    task_queue.next_task(annotator)
     flag = (task.completions.first().pk, Rule.objects.get(key="no-body").versions.first().pk)
-    queue.submit(task.pk, annotator, Judgement(in_order(task).places, [flag]))
+    task_queue.submit(task.pk, annotator, Judgement(in_order(task).places, [flag]))
     return asked, answered, task
 
 
@@ -282,7 +285,7 @@ def test_two_people_never_hold_the_same_task():
     policy = Policy.objects.create(name="scripted", version=1, is_live=True, is_scripted=True)
     people = [make_person(f"annotator-{number}", Role.ANNOTATOR) for number in range(8)]
     tasks = [make_task(policy, f"Question {number}?") for number in range(5)]
-    given = at_once(*[lambda who=who: queue.next_task(who) for who in people])
+    given = at_once(*[lambda who=who: task_queue.next_task(who) for who in people])
     held = [task.pk for task in given if task is not None]
     assert sorted(held) == sorted(task.pk for task in tasks)
     assert RankingTask.objects.filter(state="leased").values("leased_to").distinct().count() == 5
@@ -296,7 +299,7 @@ def test_one_person_in_many_tabs_holds_one_task():
     for number in range(6):
         make_task(policy, f"Question {number}?")
     ann = make_person("ann", Role.ANNOTATOR)
-    given = at_once(*[lambda: queue.next_task(ann) for _ in range(6)])
+    given = at_once(*[lambda: task_queue.next_task(ann) for _ in range(6)])
     assert len({task.pk for task in given}) == 1
     assert RankingTask.objects.filter(state="leased").count() == 1
 
@@ -307,10 +310,10 @@ def test_one_task_submitted_many_times_at_once_counts_once():
 
     policy = Policy.objects.create(name="scripted", version=1, is_live=True, is_scripted=True)
     task, ann = make_task(policy), make_person("ann", Role.ANNOTATOR)
-    queue.next_task(ann)
+    task_queue.next_task(ann)
     judgement = in_order(task)
     judgement = Judgement(list(judgement.places))
-    results = at_once(*[lambda: queue.submit(task.pk, ann, judgement) for _ in range(6)])
+    results = at_once(*[lambda: task_queue.submit(task.pk, ann, judgement) for _ in range(6)])
     assert sum(isinstance(result, Ranking) for result in results) == 1
     assert sum(isinstance(result, AlreadySubmitted) for result in results) == 5
     assert Ranking.objects.count() == 1
@@ -348,7 +351,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, 5), hours=st.sampled_from([0, 0, 1]))
     def take(self, who, hours):
-        task = queue.next_task(self.who(who), now=later(hours=hours))
+        task = task_queue.next_task(self.who(who), now=later(hours=hours))
         assert task is None or task.leased_to == self.who(who)
 
     @rule(who=st.integers(0, 5), which=st.integers(0, 5))
@@ -357,7 +360,7 @@ class Life(RuleBasedStateMachine):
         is_theirs = RankingTask.objects.filter(pk=task.pk, state="leased", leased_to=person).exists()
         has_ranked = Ranking.objects.filter(task=task, annotator=person).exists()
         try:
-            self.acknowledged.add(queue.submit(task.pk, person, in_order(task)).pk)
+            self.acknowledged.add(task_queue.submit(task.pk, person, in_order(task)).pk)
             assert is_theirs
         except AlreadySubmitted:
             assert has_ranked
@@ -368,7 +371,7 @@ class Life(RuleBasedStateMachine):
     @rule(who=st.integers(0, 5), which=st.integers(0, 5))
     def skip(self, who, which):
         try:
-            queue.skip(self.which(which).pk, self.who(who), "other")
+            task_queue.skip(self.which(which).pk, self.who(who), "other")
         except NotYourTask:
             assert not RankingTask.objects.filter(pk=self.which(which).pk, leased_to=self.who(who)).exists()
 
@@ -376,7 +379,7 @@ class Life(RuleBasedStateMachine):
     @rule(number=st.integers(0, 20))
     def withdraw(self, number):
         pk = sorted(self.acknowledged)[number % len(self.acknowledged)]
-        queue.withdraw(pk, Ranking.objects.get(pk=pk).annotator)
+        task_queue.withdraw(pk, Ranking.objects.get(pk=pk).annotator)
         self.taken_back.add(pk)
 
     @invariant()

@@ -8,7 +8,8 @@ from accounts.roles import Role
 from chat.completions.bulk import Completed
 from chat.errors import EngineDown
 from chat.models import Message, Policy, Reply
-from feedback import prompts, queue, stock
+from feedback import prompts
+from feedback.judgements import task_queue, task_stock
 from feedback.models import Prompt, RankingTask, Skip
 from feedback.tasks import stock_tasks
 from tests.feedback.conftest import make_task, talk
@@ -34,11 +35,11 @@ def test_the_stock_is_filled_once(seeds, policy, speech, settings):
 def test_what_is_leased_or_skipped_is_replaced(seeds, policy, speech, settings, annotator):
     settings.FEEDBACK_TASK_STOCK = 2
     stock_tasks()
-    task = queue.next_task(annotator)
+    task = task_queue.next_task(annotator)
     assert stock_tasks() == 1
-    queue.skip(task.pk, annotator, Skip.Reason.OTHER)
+    task_queue.skip(task.pk, annotator, Skip.Reason.OTHER)
     assert stock_tasks() == 0
-    queue.next_task(annotator)
+    task_queue.next_task(annotator)
     assert stock_tasks() == 1
 
 
@@ -49,7 +50,7 @@ def test_without_a_policy_or_engine_nothing_is_made(seeds, settings, monkeypatch
     def down(*args, **kwargs):
         raise EngineDown("gone")
 
-    monkeypatch.setattr(stock, "complete", down)
+    monkeypatch.setattr(task_stock, "complete", down)
     assert stock_tasks() == 0
     assert "no ranking tasks made" in caplog.text
     assert not RankingTask.objects.exists()
@@ -58,7 +59,7 @@ def test_without_a_policy_or_engine_nothing_is_made(seeds, settings, monkeypatch
 def test_open_tasks_of_a_former_policy_are_withdrawn(seeds, policy, speech, settings, annotator):
     settings.FEEDBACK_TASK_STOCK = 2
     stock_tasks()
-    held = queue.next_task(annotator)
+    held = task_queue.next_task(annotator)
     Policy.objects.update(is_live=False)
     Policy.objects.create(name="newer", version=2, is_live=True, is_scripted=True)
     assert stock_tasks() == 2
@@ -140,13 +141,13 @@ def test_consent_taken_back_withdraws_waiting_tasks(seeds, policy, speech, setti
     settings.FEEDBACK_TASK_STOCK = 1
     asked = talk(person("carl"), "May I?", "Yes.")[0]
     stock_tasks()
-    assert queue.next_task(annotator).prompt.message == asked
+    assert task_queue.next_task(annotator).prompt.message == asked
     asked.conversation.may_train = False
     asked.conversation.save()
-    assert queue.next_task(annotator) is None
+    assert task_queue.next_task(annotator) is None
     stock_tasks()
     assert states() == ["open", "withdrawn"]
-    assert queue.next_task(person("bob", Role.ANNOTATOR)).prompt.source == "seed"
+    assert task_queue.next_task(person("bob", Role.ANNOTATOR)).prompt.source == "seed"
 
 
 def test_a_prompt_keeps_its_side_and_a_fifth_is_held_out():
@@ -156,29 +157,29 @@ def test_a_prompt_keeps_its_side_and_a_fifth_is_held_out():
 
 
 def test_only_languages_of_the_site_are_asked(seeds, policy, settings):
-    assert {prompt.language for prompt in stock.next_prompts(500)} == {"en"}
+    assert {prompt.language for prompt in task_stock.next_prompts(500)} == {"en"}
     settings.FEEDBACK_LANGUAGES = ["ko"]
-    assert {prompt.language for prompt in stock.next_prompts(500)} == {"ko"}
+    assert {prompt.language for prompt in task_stock.next_prompts(500)} == {"ko"}
 
 
 def test_prompts_that_were_judged_less_come_first(seeds, policy):
     judged = Prompt.objects.filter(language="en").first()
     make_task(policy, judged.messages[-1]["content"], state="done")
     total = Prompt.objects.filter(language="en").count()
-    assert stock.next_prompts(total)[-1] == judged
+    assert task_stock.next_prompts(total)[-1] == judged
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 1])
 def test_a_share_of_tasks_has_one_reply_cut_short(share):
     whole = Completed("one two three four five six seven", "length", 5, 7)
-    sets = stock.with_short_replies([[whole] * 4 for _ in range(50)], share, random.Random(1))
-    cut = [[reply for reply in replies if isinstance(reply, stock.Cut)] for replies in sets]
+    sets = task_stock.with_short_replies([[whole] * 4 for _ in range(50)], share, random.Random(1))
+    cut = [[reply for reply in replies if isinstance(reply, task_stock.Cut)] for replies in sets]
     assert sum(map(bool, cut)) == share * 50
     assert all(len(of_set) <= 1 for of_set in cut)
     shortened = [reply for of_set in cut for reply in of_set]
     for reply in shortened:
         assert reply.finish_reason == "stop"
         assert whole.text.startswith(reply.text)
-        assert len(reply.text.split()) <= stock.MOST_WORDS_OF_A_CUT
+        assert len(reply.text.split()) <= task_stock.MOST_WORDS_OF_A_CUT
     if share == 1:
         assert {len(reply.text.split()) for reply in shortened} == {0, 1, 2, 3, 4}

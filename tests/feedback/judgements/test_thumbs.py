@@ -5,8 +5,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from chat.models import Reply
-from feedback import moderation, trainable
+from feedback import trainable
 from feedback.models import Report, Thumb, Violation
+from feedback.moderation import actions
 from tests.feedback.conftest import talk
 
 JSON = {"Accept": "application/json"}
@@ -113,9 +114,9 @@ def test_nobody_takes_back_a_stranger_s_flag(signed_in, person, client, reply, s
 def test_a_flag_that_a_moderator_found_unfounded_does_not_train(client, reply, moderator, seeds):
     client.post(f"/messages/{reply.pk}/report/", {"rule": "no-insults"}, headers=JSON)
     assert trainable.violations().count() == 1
-    entry = moderation.dismiss(reply, moderator, "No insult in it.")
+    entry = actions.dismiss(reply, moderator, "No insult in it.")
     assert trainable.violations().count() == 0
-    moderation.undo(entry, moderator, "It was one.")
+    actions.undo(entry, moderator, "It was one.")
     assert trainable.violations().count() == 1
 
 

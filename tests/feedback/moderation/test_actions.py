@@ -10,11 +10,13 @@ from accounts.audit import broken_links
 from accounts.models import AuditEntry, User
 from accounts.roles import Role
 from chat.models import Message, Reply
-from feedback import consequences, desk, moderation, queue, reports, trainable
+from feedback import trainable
 from feedback.errors import BadEnd, NotAllowed, NothingToDo, NotTheirAccount, ReasonNeeded, StaleUndo
+from feedback.judgements import task_queue
+from feedback.judgements.task_queue import Judgement
 from feedback.models import Report, Rule
-from feedback.queue import Judgement
-from feedback.reports import TooManyReports
+from feedback.moderation import actions, consequences, reports, review_queue
+from feedback.moderation.reports import TooManyReports
 from tests.feedback.conftest import make_task, talk
 
 
@@ -42,10 +44,10 @@ def reply(carl, policy, seeds):
 def completion(policy, annotator, seeds):
     """A completion that an annotator flagged."""
     task = make_task(policy)
-    queue.next_task(annotator)
+    task_queue.next_task(annotator)
     ids = list(task.completions.values_list("pk", flat=True))
     version = Rule.objects.get(key="minors").versions.first().pk
-    queue.submit(task.pk, annotator, Judgement([(pk, 1) for pk in ids], [(ids[0], version)]))
+    task_queue.submit(task.pk, annotator, Judgement([(pk, 1) for pk in ids], [(ids[0], version)]))
     return task.completions.get(pk=ids[0])
 
 
@@ -73,26 +75,26 @@ BACK = {"restore": "hide", "let_in": "keep_out", "reopen": "dismiss"}
 def test_a_verb_changes_logs_and_is_undone(request, kind, verb, moderator):
     text = request.getfixturevalue(kind)
     before = state(text)
-    entry = moderation.TEXT_VERBS[verb](text, moderator, "because")
+    entry = actions.TEXT_VERBS[verb](text, moderator, "because")
     assert state(text) != before
     assert state(text)[1] == [FORWARD[verb][1]]
     assert (entry.verb, entry.actor, entry.reason) == (FORWARD[verb][0], moderator, "because")
-    assert entry.target == desk.label(text)
-    undone = moderation.undo(entry, moderator, "mistake")
+    assert entry.target == review_queue.label(text)
+    undone = actions.undo(entry, moderator, "mistake")
     assert state(text) == before
     assert undone.undoes == entry
-    moderation.undo(undone, moderator, "no mistake")
+    actions.undo(undone, moderator, "no mistake")
     assert state(text)[1] == [FORWARD[verb][1]]
     assert broken_links() == []
 
 
 @pytest.mark.parametrize("verb", BACK)
 def test_a_verb_back_is_undone_too(reply, moderator, verb):
-    moderation.TEXT_VERBS[BACK[verb]](reply, moderator, "because")
+    actions.TEXT_VERBS[BACK[verb]](reply, moderator, "because")
     before = state(reply)
-    entry = moderation.TEXT_VERBS[verb](reply, moderator, "after all not")
+    entry = actions.TEXT_VERBS[verb](reply, moderator, "after all not")
     assert state(reply) != before
-    moderation.undo(entry, moderator, "yes")
+    actions.undo(entry, moderator, "yes")
     assert state(reply) == before
 
 
@@ -100,13 +102,13 @@ def test_suspending_shuts_out_closes_sockets_and_is_undone(
     reply, carl, moderator, closed, django_capture_on_commit_callbacks
 ):
     with django_capture_on_commit_callbacks(execute=True):
-        entry = moderation.suspend(carl, moderator, "rude", until=tomorrow(), about=reply)
+        entry = actions.suspend(carl, moderator, "rude", until=tomorrow(), about=reply)
     carl.refresh_from_db()
     assert carl.is_suspended
     assert carl.roles() == frozenset()
     assert closed == [carl]
     assert Report.objects.get().state == "decided"
-    moderation.undo(entry, moderator, "too hard")
+    actions.undo(entry, moderator, "too hard")
     carl.refresh_from_db()
     assert not carl.is_suspended
     assert Report.objects.get().state == "open"
@@ -114,12 +116,12 @@ def test_suspending_shuts_out_closes_sockets_and_is_undone(
 
 def test_a_suspension_is_lifted_and_the_lifting_undone(carl, moderator, closed, django_capture_on_commit_callbacks):
     until = tomorrow()
-    moderation.suspend(carl, moderator, "rude", until=until)
-    entry = moderation.lift(carl, moderator, "sorry")
+    actions.suspend(carl, moderator, "rude", until=until)
+    entry = actions.lift(carl, moderator, "sorry")
     carl.refresh_from_db()
     assert (carl.is_suspended, carl.suspended_reason) == (False, "")
     with django_capture_on_commit_callbacks(execute=True):
-        moderation.undo(entry, moderator, "not so")
+        actions.undo(entry, moderator, "not so")
     carl.refresh_from_db()
     assert (carl.suspended_until, carl.suspended_reason, closed) == (until, "rude", [carl])
 
@@ -128,17 +130,17 @@ ROLES = [Role.CHATTER, Role.ANNOTATOR, Role.MODERATOR, Role.ADMIN]
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("verb", moderation.TEXT_VERBS)
+@pytest.mark.parametrize("verb", actions.TEXT_VERBS)
 def test_only_moderators_and_above_act_on_texts(reply, moderator, person, role, verb):
     if verb in BACK:
-        moderation.TEXT_VERBS[BACK[verb]](reply, moderator, "so that there is something to do")
+        actions.TEXT_VERBS[BACK[verb]](reply, moderator, "so that there is something to do")
     actor, entries = person("actor", role), AuditEntry.objects.count()
     if role in (Role.MODERATOR, Role.ADMIN):
-        moderation.TEXT_VERBS[verb](reply, actor, "because")
+        actions.TEXT_VERBS[verb](reply, actor, "because")
         return
     before = state(reply)
     with pytest.raises(NotAllowed):
-        moderation.TEXT_VERBS[verb](reply, actor, "because")
+        actions.TEXT_VERBS[verb](reply, actor, "because")
     assert (state(reply), AuditEntry.objects.count()) == (before, entries)
 
 
@@ -148,10 +150,10 @@ def test_who_may_suspend_whom(person, actor, target):
     acting, other = person("acting", actor), person("other", target)
     is_staff = target in (Role.MODERATOR, Role.ADMIN)
     if actor is Role.ADMIN or (actor is Role.MODERATOR and not is_staff):
-        moderation.suspend(other, acting, "because", until=tomorrow())
+        actions.suspend(other, acting, "because", until=tomorrow())
         return
     with pytest.raises(NotAllowed):
-        moderation.suspend(other, acting, "because", until=tomorrow())
+        actions.suspend(other, acting, "because", until=tomorrow())
     other.refresh_from_db()
     assert not other.is_suspended
     assert not AuditEntry.objects.exists()
@@ -159,40 +161,40 @@ def test_who_may_suspend_whom(person, actor, target):
 
 def test_nobody_suspends_themselves(admin):
     with pytest.raises(NotTheirAccount):
-        moderation.suspend(admin, admin, "because", until=tomorrow())
+        actions.suspend(admin, admin, "because", until=tomorrow())
 
 
 @pytest.mark.parametrize("reason", ["", "   "])
 def test_without_a_reason_nothing_happens(reply, moderator, reason):
     with pytest.raises(ReasonNeeded):
-        moderation.hide(reply, moderator, reason)
+        actions.hide(reply, moderator, reason)
     assert state(reply)[0]["hidden_at"] is None
 
 
 def test_what_is_so_already_is_said(reply, carl, moderator):
-    moderation.hide(reply, moderator, "because")
-    for again in (moderation.hide, moderation.let_in, moderation.dismiss):
+    actions.hide(reply, moderator, "because")
+    for again in (actions.hide, actions.let_in, actions.dismiss):
         with pytest.raises(NothingToDo):
             again(reply, moderator, "again")
     with pytest.raises(NothingToDo):
-        moderation.lift(carl, moderator, "nothing")
+        actions.lift(carl, moderator, "nothing")
     with pytest.raises(BadEnd):
-        moderation.suspend(carl, moderator, "late", until=timezone.now())
+        actions.suspend(carl, moderator, "late", until=timezone.now())
     assert AuditEntry.objects.count() == 1
 
 
 def test_an_undo_of_what_changed_since_is_refused(reply, moderator):
-    first = moderation.hide(reply, moderator, "because")
-    moderation.restore(reply, moderator, "mistake")
-    moderation.hide(reply, moderator, "no mistake")
+    first = actions.hide(reply, moderator, "because")
+    actions.restore(reply, moderator, "mistake")
+    actions.hide(reply, moderator, "no mistake")
     before = state(reply)
     with pytest.raises(StaleUndo):
-        moderation.undo(first, moderator, "undo the first")
+        actions.undo(first, moderator, "undo the first")
     assert state(reply) == before
-    second = moderation.keep_out(reply, moderator, "because")
-    moderation.undo(second, moderator, "once")
+    second = actions.keep_out(reply, moderator, "because")
+    actions.undo(second, moderator, "once")
     with pytest.raises(StaleUndo):
-        moderation.undo(second, moderator, "twice")
+        actions.undo(second, moderator, "twice")
 
 
 def test_entries_of_others_are_not_undone_here(seeds, admin):
@@ -205,32 +207,32 @@ def test_entries_of_others_are_not_undone_here(seeds, admin):
             admin, "policy.promote", Rule.objects.first(), before={"is_live": False}, after={"is_live": True}
         )
     with pytest.raises(StaleUndo):
-        moderation.undo(entry, admin, "because")
+        actions.undo(entry, admin, "because")
 
 
 def test_an_entry_that_cannot_be_written_takes_the_change_back(reply, moderator, monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(moderation, "record", broken)
+    monkeypatch.setattr(actions, "record", broken)
     with pytest.raises(RuntimeError):
-        moderation.hide(reply, moderator, "because")
+        actions.hide(reply, moderator, "because")
     assert state(reply) == ({"hidden_at": None, "never_train": False}, ["open"])
 
 
 @pytest.mark.parametrize("verb", ["hide", "keep_out"])
 def test_what_is_hidden_or_kept_out_does_not_train_until_undone(completion, moderator, verb):
-    assert desk.effect_on_training(completion) == {"rankings": 1, "flags": 1}
-    entry = moderation.TEXT_VERBS[verb](completion, moderator, "because")
+    assert review_queue.effect_on_training(completion) == {"rankings": 1, "flags": 1}
+    entry = actions.TEXT_VERBS[verb](completion, moderator, "because")
     assert (trainable.rankings().count(), trainable.violations().count()) == (0, 3)
-    moderation.undo(entry, moderator, "mistake")
+    actions.undo(entry, moderator, "mistake")
     assert (trainable.rankings().count(), trainable.violations().count()) == (1, 4)
 
 
 def test_a_suspended_annotator_s_judgements_do_not_train(completion, annotator, moderator):
-    entry = moderation.suspend(annotator, moderator, "random clicks", until=tomorrow())
+    entry = actions.suspend(annotator, moderator, "random clicks", until=tomorrow())
     assert trainable.rankings().count() == 0
-    moderation.undo(entry, moderator, "they were not random")
+    actions.undo(entry, moderator, "they were not random")
     assert trainable.rankings().count() == 1
 
 
@@ -242,12 +244,12 @@ def test_the_queue_puts_grave_and_much_reported_texts_first(reply, completion, c
     reports.report_message(carl, mild, None, "dull")
     for number in range(6):
         Report.objects.create(reporter=person(f"r{number}"), message=mild)
-    order = [(row["message_id"], row["completion_id"]) for row in desk.queue(state="open")]
+    order = [(row["message_id"], row["completion_id"]) for row in review_queue.queue(state="open")]
     assert order == [(mild.pk, None), (None, completion.pk), (reply.pk, None)]
-    assert [row["reporters"] for row in desk.queue(state="open")] == [7, 1, 1]
-    assert [row["completion_id"] for row in desk.queue(state="open", kind="completion")] == [completion.pk]
-    assert [row["message_id"] for row in desk.queue(state="open", rule="no-insults")] == [reply.pk]
-    assert not desk.queue(state="dismissed")
+    assert [row["reporters"] for row in review_queue.queue(state="open")] == [7, 1, 1]
+    assert [row["completion_id"] for row in review_queue.queue(state="open", kind="completion")] == [completion.pk]
+    assert [row["message_id"] for row in review_queue.queue(state="open", rule="no-insults")] == [reply.pk]
+    assert not review_queue.queue(state="dismissed")
 
 
 def test_a_report_again_is_the_same_report_and_too_many_are_refused(reply, carl, policy):
@@ -264,7 +266,7 @@ def test_a_report_again_is_the_same_report_and_too_many_are_refused(reply, carl,
 @pytest.mark.parametrize("verb", consequences.VERBS)
 def test_every_verb_says_what_it_will_do(reply, completion, verb):
     for kind, text in (("message", reply), ("completion", completion)):
-        lines = consequences.lines(verb, desk.item(kind, text))
+        lines = consequences.lines(verb, review_queue.item(kind, text))
         assert lines
         assert all(line.endswith(".") for line in lines)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feedback.judging import flip, rank, tied_ranks
+from feedback.simulated.annotator import flip, rank, tied_ranks
 
 
 def gaussian_scores(tasks=300, seed=1):

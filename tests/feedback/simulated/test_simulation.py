@@ -10,12 +10,13 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from accounts.models import User
-from feedback import simulation, trainable
-from feedback.cases import Plan
+from feedback import trainable
+from feedback.judgements.rankings import pairs
 from feedback.models import Completion, Prompt, Ranking, RankingTask, Report, SimulatedAnnotator, Violation
 from feedback.preferences import claims_to_be_human, finished_and_modest
-from feedback.ranking import pairs
-from feedback.simulation import simulate
+from feedback.simulated import simulation
+from feedback.simulated.cases import Plan
+from feedback.simulated.simulation import simulate
 
 
 def run(*arguments):

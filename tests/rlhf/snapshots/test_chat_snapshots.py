@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from base.fsck import problems
 from chat.models import Conversation, Message, Policy, Reply
-from feedback import comparisons, seed, trainable
+from feedback import seed, trainable
+from feedback.judgements import comparisons
 from feedback.models import Comparison, Prompt, RuleVersion, SimulatedAnnotator, Thumb, Violation
 from feedback.prompts import digest, side
 from rlhf import fsck
@@ -17,7 +18,7 @@ from rlhf.models import Run, Source
 from rlhf.runs import cycle, preflight
 from rlhf.snapshots import freezing
 from rlhf.training.data import Snapshot as Loaded
-from tests.feedback.test_comparisons import make_pair
+from tests.feedback.judgements.test_comparisons import make_pair
 from tests.rlhf import feedback_rows
 
 pytestmark = pytest.mark.django_db

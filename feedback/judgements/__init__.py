@@ -1,0 +1,1 @@
+"""Rankings, comparisons and thumbs, and the tasks in which annotators make them."""

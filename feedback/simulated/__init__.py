@@ -1,0 +1,1 @@
+"""Annotators that are programs: a known taste with a stated share of mistakes."""
