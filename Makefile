@@ -66,7 +66,7 @@ doctor: setup  ## what is missing, and the command that mends it
 lint: setup  ## style, types, who may import whom, migrations
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy accounts api base chat config feedback metering rlhf tuning
+	$(VENV)/bin/mypy accounts api base chat config feedback metering rlhf fine_tuning
 	$(VENV)/bin/lint-imports
 	$(PY) manage.py makemigrations --check --dry-run
 

@@ -111,7 +111,7 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "ask_gate": ADMINS,
     "promote_policy": ADMINS,
     "put_on_trial": ADMINS,
-    # tuning
+    # fine_tuning
     "data_files": SIGNED_IN,
     "data_file": SIGNED_IN,
     "prepare_file": SIGNED_IN,

@@ -11,9 +11,11 @@ from api.errors import bad
 from api.http import key_of, person_of
 from api.names import named
 from chat import policies
-from tuning import files, jobs, names
-from tuning.jobs import Order
-from tuning.models import DataFile, FineTune
+from fine_tuning import names
+from fine_tuning.data import files
+from fine_tuning.jobs import lifecycle
+from fine_tuning.jobs.lifecycle import Order
+from fine_tuning.models import DataFile, FineTune
 
 RETRIES = "x-stainless-retry-count"
 """How often a client of today has asked for the same already."""
@@ -58,5 +60,5 @@ def file_of(person: User, file_id: str, param: str) -> DataFile:
 def job_for(request: HttpRequest, order: Order) -> FineTune:
     """A new job, or where a client asks again because it heard no answer, the one it made. Raises TuningError."""
     is_again = request.headers.get(RETRIES, "0") not in ("", "0")
-    known = jobs.repeated(order) if is_again else None
-    return known if known is not None else jobs.create(order)
+    known = lifecycle.repeated(order) if is_again else None
+    return known if known is not None else lifecycle.create(order)

@@ -53,7 +53,7 @@ INSTALLED_APPS = [
     "chat",
     "feedback",
     "rlhf",
-    "tuning",
+    "fine_tuning",
     "api",
 ]
 
@@ -154,8 +154,8 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "start a cycle when enough was judged": {"task": "rlhf.tasks.start_due_cycle", "schedule": 60.0},
     "take over runs whose supervisor died": {"task": "rlhf.tasks.reap_runs", "schedule": 30.0},
-    "follow fine-tunes": {"task": "tuning.tasks.follow_jobs", "schedule": 10.0, "options": {"expires": 10.0}},
-    "remove files whose time is over": {"task": "tuning.tasks.remove_old_files", "schedule": 3600.0},
+    "follow fine-tunes": {"task": "fine_tuning.tasks.follow_jobs", "schedule": 10.0, "options": {"expires": 10.0}},
+    "remove files whose time is over": {"task": "fine_tuning.tasks.remove_old_files", "schedule": 3600.0},
     "keep ranking tasks in stock": {"task": "feedback.tasks.stock_tasks", "schedule": 30.0},
     "erase accounts whose days are over": {"task": "accounts.tasks.erase_due_accounts", "schedule": 600.0},
     "remove what was deleted weeks ago": {"task": "chat.tasks.remove_deleted_conversations", "schedule": 3600.0},
@@ -179,11 +179,11 @@ LOGOUT_REDIRECT_URL = "sign_in"
 CSRF_FAILURE_VIEW = "base.error_pages.csrf_failure"
 READY_CHECKS = ["base.health.database"]
 """Dotted paths of what /readyz asks: each returns what is wrong, or nothing."""
-FSCK = ["accounts.fsck", "chat.fsck", "feedback.fsck", "rlhf.fsck", "tuning.fsck"]
+FSCK = ["accounts.fsck", "chat.fsck", "feedback.fsck", "rlhf.fsck", "fine_tuning.fsck"]
 """Modules whose CHECKS `manage.py fsck` runs: each app's own promises."""
 PERSONAL_DATA = [
     "api.personal_data",
-    "tuning.personal_data",
+    "fine_tuning.personal_data",
     "rlhf.personal_data",
     "feedback.personal_data",
     "chat.personal_data",
@@ -289,7 +289,7 @@ RLHF_MINIMUM_RANKINGS = env.whole("CHAMSAE_MINIMUM_RANKINGS", 20, minimum=1)
 """Rankings below which nothing is trained."""
 RLHF_LEASE = timedelta(seconds=60)
 """A run whose supervisor has not renewed its lease for this long is taken over."""
-RLHF_RUN_KINDS = {"fine_tune": "tuning.stage"}
+RLHF_RUN_KINDS = {"fine_tune": "fine_tuning.jobs.run_kind"}
 """Modules that know the runs of a kind which other apps order (rlhf.stages.Handler)."""
 RLHF_KEEP_VERSIONS = env.whole("CHAMSAE_KEEP_VERSIONS", 5, minimum=2)
 GATE = {
@@ -312,9 +312,9 @@ UPLOAD_MB = env.whole("CHAMSAE_UPLOAD_MB", 100, minimum=1)
 UPLOAD_LINES = env.whole("CHAMSAE_UPLOAD_LINES", 100_000, minimum=1)
 """Examples that a file may hold."""
 TUNING_MODELS = "api.bases"
-"""Module that knows the models by every name that they have, aliases included (tuning.bases)."""
+"""Module that knows the models by every name that they have, aliases included (fine_tuning.bases)."""
 
-METERING_HELD = ["tuning.reserving"]
+METERING_HELD = ["fine_tuning.jobs.reserving"]
 """Modules that know what is under way and will be billed at its end (metering.budgets)."""
 API_REQUESTS_PER_MINUTE = env.whole("CHAMSAE_API_REQUESTS_PER_MINUTE", 120, minimum=1)
 """Of a key that has no limit of its own."""

@@ -9,7 +9,7 @@ urlpatterns = [
     path("", include("chat.urls")),
     path("", include("feedback.urls")),
     path("", include("rlhf.urls")),
-    path("", include("tuning.urls")),
+    path("", include("fine_tuning.urls")),
     path("", include("api.urls")),
     path("admin/", admin.site.urls),
 ]

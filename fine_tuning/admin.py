@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from chat.admin import ReadOnly
-from tuning.models import DataFile, FineTune
+from fine_tuning.models import DataFile, FineTune
 
 
 @admin.register(DataFile)

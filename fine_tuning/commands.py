@@ -7,8 +7,9 @@ from django.core.management.base import CommandError
 from accounts.models import User
 from base.commands import Exit
 from chat.models import Policy
-from tuning import bases, receiving
-from tuning.models import DataFile
+from fine_tuning import bases
+from fine_tuning.data import receiving
+from fine_tuning.models import DataFile
 
 BLOCK = 2**20
 

@@ -9,8 +9,10 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models import User
 from chat.models import Policy
-from tuning import bases, files, jobs, made_models, plan
-from tuning.models import DataFile, FineTune
+from fine_tuning import bases, made_models
+from fine_tuning.data import files
+from fine_tuning.jobs import lifecycle, plan
+from fine_tuning.models import DataFile, FineTune
 
 
 class FileField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
@@ -68,7 +70,7 @@ class JobForm(forms.Form):
         cleaned = super().clean() or self.cleaned_data
         for name in ("training", "validation"):
             file = cleaned.get(name)
-            if file is not None and "method" in cleaned and file.form not in jobs.FORMS[cleaned["method"]]:
+            if file is not None and "method" in cleaned and file.form not in lifecycle.FORMS[cleaned["method"]]:
                 self.add_error(name, _("This method can't learn from lines of that form."))
         if "scope" in cleaned and "method" in cleaned and cleaned["scope"] not in plan.SCOPES[cleaned["method"]]:
             self.add_error("scope", _("Reinforcement learns in LoRA adapters alone."))

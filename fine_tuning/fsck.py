@@ -8,8 +8,8 @@ from django.conf import settings
 from django.db.models import Count, F, Max
 
 from base.fsck import Check
+from fine_tuning.models import DataFile, FineTune
 from metering.models import Usage
-from tuning.models import DataFile, FineTune
 
 FRESH_S = 3600.0
 

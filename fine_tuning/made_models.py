@@ -15,9 +15,9 @@ from accounts import audit
 from accounts.models import User
 from chat import policies
 from chat.models import Policy
+from fine_tuning.errors import TuningError
+from fine_tuning.models import FineTune
 from rlhf.models import Run
-from tuning.errors import TuningError
-from tuning.models import FineTune
 
 
 class CannotRetire(TuningError):

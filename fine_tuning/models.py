@@ -48,7 +48,7 @@ class DataFile(models.Model):
     purpose = models.CharField(max_length=20, choices=Purpose, default=Purpose.FINE_TUNE)
     state = models.CharField(max_length=10, choices=State, default=State.UPLOADED)
     form = models.CharField(max_length=20, blank=True)
-    """What its lines are (tuning.formats): prompt_completion, messages, preference."""
+    """What its lines are (fine_tuning.data.formats): prompt_completion, messages, preference."""
     bytes = models.PositiveBigIntegerField(default=0)
     sha256 = models.CharField(max_length=64, blank=True)
     lines = models.PositiveIntegerField(default=0)

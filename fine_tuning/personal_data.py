@@ -14,9 +14,9 @@ from accounts.models import User
 from accounts.personal import NotYet, Table
 from chat import policies
 from chat.models import Policy
+from fine_tuning.jobs import job_directory, lifecycle
+from fine_tuning.models import DataFile, FineTune
 from rlhf.models import Run
-from tuning import jobs, workplace
-from tuning.models import DataFile, FineTune
 
 MOST_BYTES = 8 * 2**20
 EXPORT: tuple[Table, ...] = (Table("tuning.DataFile", "owner"), Table("tuning.FineTune", "owner"))
@@ -53,12 +53,12 @@ def forget_person(person: User) -> None:
     its maker. NotYet while one of their jobs is being trained."""
     unfinished = person.fine_tunes.exclude(state__in=FineTune.OVER)
     for job in unfinished:
-        jobs.cancel(job)
+        lifecycle.cancel(job)
     runs = Run.objects.filter(fine_tune__owner=person)
     if any(run.is_live for run in runs):
         raise NotYet("a model of theirs is being trained")
     paths: list[Path] = [file.path for file in person.data_files.all()]
-    folders = [workplace.path_of(job) for job in person.fine_tunes.all()]
+    folders = [job_directory.path_of(job) for job in person.fine_tunes.all()]
     made = Policy.objects.filter(owner=person, group=None, is_live=False, retired_at=None)
     folders += [policies.directory(policy) for policy in made]
     made.update(retired_at=timezone.now(), is_on_trial=False)

@@ -2,16 +2,17 @@
 
 from celery import shared_task
 
-from tuning import files, jobs, receiving
+from fine_tuning.data import files, receiving
+from fine_tuning.jobs import lifecycle
 
 
-@shared_task(name="tuning.tasks.follow_jobs")
+@shared_task(name="fine_tuning.tasks.follow_jobs")
 def follow_jobs() -> None:
     """Brings every job to where its run is, and the trainer to whose turn it is."""
-    jobs.follow_all()
+    lifecycle.follow_all()
 
 
-@shared_task(name="tuning.tasks.remove_old_files")
+@shared_task(name="fine_tuning.tasks.remove_old_files")
 def remove_old_files() -> int:
     """Files whose time is over, and bytes that no row names. How many."""
     return files.expire() + len(receiving.sweep())

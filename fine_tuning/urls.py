@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from tuning.views import data, models
+from fine_tuning.views import data, models
 
 urlpatterns = [
     path("data/", data.file_list, name="data_files"),

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_noop as _
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from api.schemas.fields import Request, wrong
-from tuning.models import FineTune
+from fine_tuning.models import FineTune
 
 Auto = Literal["auto"]
 Epochs = Auto | Annotated[int, Field(ge=1, le=50)]

@@ -17,9 +17,9 @@ from api.errors import ApiError, bad, kind_of, unknown
 from api.http import number_in, page_of, person_of
 from api.operations import PAGE, Query, operation
 from api.schemas.files import UPLOAD, Deleted, FileList, FileObject
-from tuning import files, receiving
-from tuning.errors import BadFileName, FileTooLarge, NoRoom, TuningError
-from tuning.models import DataFile
+from fine_tuning.data import files, receiving
+from fine_tuning.errors import BadFileName, FileTooLarge, NoRoom, TuningError
+from fine_tuning.models import DataFile
 
 SLACK_BYTES = 2**16
 """Of a form around its file."""

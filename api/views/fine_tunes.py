@@ -18,8 +18,8 @@ from api.schemas.files import Deleted
 from api.schemas.fine_tuning import LegacyEvents, LegacyJob, LegacyList, LegacyRequest
 from api.views import files
 from api.views.fine_tuning import ORGANISATION, TAG, fresh, jobs_of, own
-from tuning import jobs
-from tuning.models import Event, FineTune
+from fine_tuning.jobs import lifecycle
+from fine_tuning.models import Event, FineTune
 
 State = FineTune.State
 STATUS = {State.VALIDATING: "pending", State.QUEUED: "pending", State.PAUSED: "pending"}
@@ -97,7 +97,7 @@ def retrieve(request: HttpRequest, job_id: str) -> JsonResponse:
 )
 def cancel(request: HttpRequest, job_id: str) -> JsonResponse:
     with files.told():
-        return JsonResponse(shown(fresh(jobs.cancel(own(request, job_id))), with_events=True))
+        return JsonResponse(shown(fresh(lifecycle.cancel(own(request, job_id))), with_events=True))
 
 
 @operation(
@@ -111,7 +111,7 @@ def cancel(request: HttpRequest, job_id: str) -> JsonResponse:
 )
 def delete(request: HttpRequest, job_id: str) -> JsonResponse:
     with files.told():
-        jobs.delete(own(request, job_id))
+        lifecycle.delete(own(request, job_id))
     return JsonResponse({"id": job_id, "object": "fine-tune", "deleted": True})
 
 
@@ -174,7 +174,7 @@ def still_training(job: FineTune) -> dict[str, Any]:
     progress = run.progress if run is not None else {}
     step, steps = progress.get("step"), progress.get("steps")
     message = (
-        f"Still training: step {step}/{steps}" if steps else f"Still waiting. Queue number: {jobs.ahead_of(job)}"
+        f"Still training: step {step}/{steps}" if steps else f"Still waiting. Queue number: {lifecycle.ahead_of(job)}"
     )
     return {"object": "fine-tune-event", "created_at": int(time.time()), "level": "info", "message": message}
 

@@ -13,8 +13,9 @@ from api.operations import PAGE, Query, operation
 from api.ordering import job_for, order_of
 from api.schemas.fine_tuning import GRADER, Checkpoint, CheckpointList, EventList, Job, JobList, JobRequest
 from api.views.files import told
-from tuning import jobs, names
-from tuning.models import Event, FineTune
+from fine_tuning import names
+from fine_tuning.jobs import lifecycle
+from fine_tuning.models import Event, FineTune
 
 TAG = _("Fine-tuning")
 ORGANISATION = f"org-{names.ORGANISATION}"
@@ -115,9 +116,9 @@ def verb(summary: str, act: Callable[[FineTune], FineTune]) -> Callable[..., Jso
     return view
 
 
-cancel = verb(_("Cancel a job"), jobs.cancel)
-pause = verb(_("Pause a job with a checkpoint"), jobs.pause)
-resume = verb(_("Let a paused job go on from its checkpoint"), jobs.resume)
+cancel = verb(_("Cancel a job"), lifecycle.cancel)
+pause = verb(_("Pause a job with a checkpoint"), lifecycle.pause)
+resume = verb(_("Let a paused job go on from its checkpoint"), lifecycle.resume)
 
 
 @operation(

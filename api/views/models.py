@@ -8,7 +8,7 @@ from api.errors import ApiError
 from api.http import person_of
 from api.operations import operation
 from api.schemas.models import Deleted, Engine, EngineList, Model, ModelList
-from tuning.made_models import CannotRetire, retire
+from fine_tuning.made_models import CannotRetire, retire
 
 TAG = "Models"
 NAMES = {"model": _("As the list tells it; a colon may be percent-encoded.")}

@@ -4,8 +4,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from tuning import receiving
-from tuning.models import DataFile
+from fine_tuning.data import receiving
+from fine_tuning.models import DataFile
 
 
 def of(person: User) -> QuerySet[DataFile]:

@@ -15,9 +15,9 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from chat.prompts.rendering import ROLES
-from tuning import sheets
-from tuning.errors import Problem
-from tuning.tables import named_rows
+from fine_tuning.data import sheets
+from fine_tuning.data.tables import named_rows
+from fine_tuning.errors import Problem
 
 PROMPT_COMPLETION, MESSAGES, PREFERENCE = "prompt_completion", "messages", "preference"
 FORMS = (PROMPT_COMPLETION, MESSAGES, PREFERENCE)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from tuning.formats import PROMPT_COMPLETION, Row
-from tuning.survey import canonical, emptiness
+from fine_tuning.data.formats import PROMPT_COMPLETION, Row
+from fine_tuning.data.survey import canonical, emptiness
 
 PROMPT_ENDS = (" ->", "\n\n###\n\n", "\n\n===\n\n", "\n\n---\n\n", "\n\n===>\n\n", "\n\n--->\n\n")
 LAST_PROMPT_END = "\n\n### =>\n\n"

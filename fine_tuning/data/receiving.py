@@ -13,9 +13,9 @@ from django.db import transaction
 from django.db.models import Sum
 
 from accounts.models import User
-from tuning.errors import BadFileName, FileTooLarge, NoRoom
-from tuning.models import DataFile, new_file_id
-from tuning.survey import Survey, stored, survey
+from fine_tuning.data.survey import Survey, stored, survey
+from fine_tuning.errors import BadFileName, FileTooLarge, NoRoom
+from fine_tuning.models import DataFile, new_file_id
 
 QUOTA_FILES = 5
 """Sizes of the largest file that one person's files may have together."""

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from accounts.models import User
-from tuning import formats, receiving
-from tuning.errors import NothingThere
-from tuning.formats import Row
-from tuning.models import DataFile
-from tuning.preparing import CLASSIFICATION, Prepared, prepare
+from fine_tuning.data import formats, receiving
+from fine_tuning.data.formats import Row
+from fine_tuning.data.preparing import CLASSIFICATION, Prepared, prepare
+from fine_tuning.errors import NothingThere
+from fine_tuning.models import DataFile
 
 TRAIN_SHARE, MOST_VALIDATION = 0.8, 1000
 """Of data for classification, as the tool of 2023 parts them."""

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
-from tuning.errors import Problem
-from tuning.tables import named_rows
+from fine_tuning.data.tables import named_rows
+from fine_tuning.errors import Problem
 
 UNPACKED_FACTOR = 2
 """An XLSX may unpack to so many times what a file may have (settings.UPLOAD_MB)."""
@@ -39,7 +39,7 @@ BROKEN = (
 
 
 def rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """(number, row as an object or a Problem), as tuning.formats has them."""
+    """(number, row as an object or a Problem), as fine_tuning.data.formats has them."""
     problem = refusal(path)
     if problem is not None:
         yield 1, problem

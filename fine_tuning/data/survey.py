@@ -9,9 +9,9 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from tuning import formats
-from tuning.errors import SHOWN, BadFile, NothingThere, Problem
-from tuning.formats import MESSAGES, PROMPT_COMPLETION, Line, Row
+from fine_tuning.data import formats
+from fine_tuning.data.formats import MESSAGES, PROMPT_COMPLETION, Line, Row
+from fine_tuning.errors import SHOWN, BadFile, NothingThere, Problem
 
 EMPTY, UNANSWERED, DUPLICATE = "empty", "unanswered", "duplicate"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from tuning.errors import Problem
+from fine_tuning.errors import Problem
 
 PAIRS, PREFERENCES = ("prompt", "completion"), ("prompt", "chosen", "rejected")
 

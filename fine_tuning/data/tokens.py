@@ -9,7 +9,7 @@ from chat.models import Policy
 from chat.prompts import rendering
 from chat.prompts.fitting import CHARACTERS_A_TOKEN
 from chat.prompts.rendering import Renderer, Turn
-from tuning.formats import MESSAGES, PROMPT_COMPLETION, Row
+from fine_tuning.data.formats import MESSAGES, PROMPT_COMPLETION, Row
 
 Counter = Callable[[str, Row], int]
 MAX_ROW_TOKENS = 1024

@@ -5,8 +5,8 @@ from dataclasses import replace
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from fine_tuning.models import FineTune
 from rlhf.charts import Chart, chart
-from tuning.models import FineTune
 
 TITLES: dict[str, Promise] = {
     "train/loss": _("Training loss"),

@@ -8,11 +8,12 @@ from typing import Any
 from django.utils.translation import get_language
 
 from chat.models import Policy
-from tuning import formats, parameters, plan, tokens
-from tuning.errors import SHOWN, Problem
-from tuning.models import DataFile, FineTune
-from tuning.survey import emptiness, words
-from tuning.workplace import measured
+from fine_tuning.data import formats, tokens
+from fine_tuning.data.survey import emptiness, words
+from fine_tuning.errors import SHOWN, Problem
+from fine_tuning.jobs import parameter_counts, plan
+from fine_tuning.jobs.job_directory import measured
+from fine_tuning.models import DataFile, FineTune
 
 MOST_BYTES = 4 * 2**20
 """Of a larger file only the first lines are read, and the rest is guessed from them."""
@@ -104,7 +105,7 @@ def estimate(
     found = counted(file, policy)
     aside = plan.held_out(found.rows, has_validation=has_validation, holds_out=True)
     rows = max(1, found.rows - aside)
-    size, sizes = found.tokens * rows // max(1, found.rows), parameters.counts(policy, method)
+    size, sizes = found.tokens * rows // max(1, found.rows), parameter_counts.counts(policy, method)
 
     def course(scope: str) -> plan.Course:
         return plan.Course(

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
-from tuning.models import Event, FineTune
+from fine_tuning.models import Event, FineTune
 
 
 def tell(job: FineTune, mark: str, message: str, **fields: Any) -> Event | None:

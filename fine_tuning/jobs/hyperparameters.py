@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tuning.errors import BadHyperparameter
+from fine_tuning.errors import BadHyperparameter
 
 AUTO = "auto"
 

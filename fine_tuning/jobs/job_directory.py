@@ -14,11 +14,12 @@ from django.utils.translation import gettext as _
 
 from chat.errors import TurnsRefused
 from chat.models import Policy
-from tuning import formats, plan, tokens
-from tuning.errors import SHOWN, NothingThere, Problem, UnfitLines
-from tuning.formats import Row
-from tuning.models import DataFile, FineTune
-from tuning.survey import canonical, digest, emptiness, words
+from fine_tuning.data import formats, tokens
+from fine_tuning.data.formats import Row
+from fine_tuning.data.survey import canonical, digest, emptiness, words
+from fine_tuning.errors import SHOWN, NothingThere, Problem, UnfitLines
+from fine_tuning.jobs import plan
+from fine_tuning.models import DataFile, FineTune
 
 TRAINING, VALIDATION = "training", "validation"
 DATA, HELD_OUT = "data.jsonl", "validation.jsonl"

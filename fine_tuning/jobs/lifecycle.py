@@ -17,13 +17,8 @@ from chat import policies
 from chat.errors import BadPolicy
 from chat.models import Policy
 from chat.queue import limits
-from metering import budgets
-from metering.models import Budget, Usage
-from rlhf.models import Run
-from rlhf.runs import leases
-from rlhf.tasks import enqueue
-from tuning import events, hyperparameters, outcome, plan, reserving, workplace
-from tuning.errors import (
+from fine_tuning.data.formats import MESSAGES, PREFERENCE, PROMPT_COMPLETION
+from fine_tuning.errors import (
     BadHyperparameter,
     DiskFull,
     NoRewardModel,
@@ -35,8 +30,13 @@ from tuning.errors import (
     WrongForm,
     WrongState,
 )
-from tuning.formats import MESSAGES, PREFERENCE, PROMPT_COMPLETION
-from tuning.models import DataFile, FineTune
+from fine_tuning.jobs import events, hyperparameters, job_directory, outcome, plan, reserving
+from fine_tuning.models import DataFile, FineTune
+from metering import budgets
+from metering.models import Budget, Usage
+from rlhf.models import Run
+from rlhf.runs import leases
+from rlhf.tasks import enqueue
 
 State, Method, Scope = FineTune.State, FineTune.Method, FineTune.Scope
 MOST_UNFINISHED = 8
@@ -90,17 +90,17 @@ def create(order: Order) -> FineTune:
         seed=order.seed,
         metadata=dict(order.metadata) if order.metadata is not None else None,
         is_legacy=order.is_legacy,
-        training_file=workplace.described(order.training),
-        validation_file=workplace.described(order.validation) if order.validation else None,
+        training_file=job_directory.described(order.training),
+        validation_file=job_directory.described(order.validation) if order.validation else None,
     )
     job.updated_at = job.created_at
     try:
-        workplace.copy(job, order.training, order.validation)
+        job_directory.copy(job, order.training, order.validation)
         if order.training.bytes <= AT_ONCE_BYTES:
             count(job)
         admit_new(job)
     except BaseException:
-        workplace.remove(job)
+        job_directory.remove(job)
         raise
     advance()
     job.refresh_from_db()
@@ -150,7 +150,7 @@ def reward_model(policy: Policy) -> Run:
 
 def count(job: FineTune) -> None:
     """Writes what is trained on, and knows then what it costs. Raises UnfitLines, NothingThere, BadPolicy."""
-    counted, held_out = workplace.prepare(job)
+    counted, held_out = job_directory.prepare(job)
     job.tokens = counted.tokens
     job.chosen = {
         "n_epochs": plan.epochs_of(job.hyperparameters, counted.rows, job.method),
@@ -275,7 +275,7 @@ def begin(job: FineTune) -> Run:
         kind=Run.Kind.FINE_TUNE,
         algorithm=ALGORITHMS[job.method],
         base_policy=job.base_policy,
-        directory=workplace.directory_name(job),
+        directory=job_directory.directory_name(job),
         config={"seed": job.seed, "hyperparameters": job.hyperparameters},
         started_by=job.owner,
         lease_until=leases.later(leases.NUDGE_AFTER),
@@ -339,7 +339,7 @@ def resume(job: FineTune) -> FineTune:
 def can_resume(job: FineTune) -> bool:
     """Not one whose lines were never counted: it has nothing to go on from, and nobody knows what it costs."""
     is_left = job.state in (State.PAUSED, State.FAILED) and bool(job.chosen)
-    return is_left and (workplace.path_of(job) / workplace.DATA).exists()
+    return is_left and (job_directory.path_of(job) / job_directory.DATA).exists()
 
 
 def delete(job: FineTune) -> None:
@@ -352,7 +352,7 @@ def delete(job: FineTune) -> None:
         job.delete()
         if run is not None:  # what it measured quotes people's lines
             Run.objects.filter(pk=run.pk).update(result={}, progress={})
-        transaction.on_commit(partial(workplace.remove, job))
+        transaction.on_commit(partial(job_directory.remove, job))
 
 
 def locked(job: FineTune) -> FineTune:

@@ -14,12 +14,13 @@ from django.utils import timezone
 
 from chat import policies
 from chat.models import Policy
+from fine_tuning import made_models, names
+from fine_tuning.jobs import events, job_directory, plan
+from fine_tuning.models import DataFile, FineTune
 from metering import ledger
 from metering.models import Usage
 from rlhf.models import Run
 from rlhf.runs.stages import BadResult
-from tuning import events, made_models, names, plan, workplace
-from tuning.models import DataFile, FineTune
 
 State = FineTune.State
 MOST_METRIC_EVENTS = 100
@@ -162,7 +163,7 @@ def conclude(job: FineTune, run: Run) -> None:
         if job.result_file is not None:
             events.tell(job, "uploaded_results", f"Uploaded result file: {job.result_file.id}")
         events.tell(job, "succeeded", "Fine-tune succeeded")
-        transaction.on_commit(partial(workplace.tidy, job))
+        transaction.on_commit(partial(job_directory.tidy, job))
 
 
 def bill_ref(job: FineTune) -> str:
@@ -203,7 +204,7 @@ def stopped(job: FineTune) -> None:
 def after_the_end(job: FineTune) -> None:
     """What only the training needed goes once nobody trains any more."""
     if job.state == State.CANCELLED and (job.run is None or not Run.objects.get(pk=job.run.pk).is_live):
-        workplace.tidy(job)
+        job_directory.tidy(job)
 
 
 def discard(job: FineTune) -> None:

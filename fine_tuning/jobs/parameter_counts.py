@@ -12,7 +12,7 @@ from typing import Any
 from chat import policies
 from chat.errors import BadPolicy
 from chat.models import Policy
-from tuning.models import FineTune
+from fine_tuning.models import FineTune
 
 Scope = FineTune.Scope
 BLOCKS_SHARE = 6

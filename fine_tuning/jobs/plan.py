@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.models import Policy
+from fine_tuning import names
+from fine_tuning.jobs import parameter_counts
+from fine_tuning.models import FineTune
 from metering import prices
 from rlhf.models import Run
-from tuning import names, parameters
-from tuning.models import FineTune
 
 Scope = FineTune.Scope
 RATE = 2.5e10
@@ -136,7 +137,7 @@ def seconds(policy: Policy, course: Course) -> float:
     rate = measured_rate(policy, course.method, course.scope)
     if rate is None:
         share = WRITTEN_SHARE if course.replies else SHARE[Scope(course.scope)]
-        rate = RATE / (parameters.counts(policy)[Scope.FULL] * share)
+        rate = RATE / (parameter_counts.counts(policy)[Scope.FULL] * share)
     return OVERHEAD_S + course.trained_tokens / rate
 
 

@@ -2,9 +2,9 @@
 
 from django.db.models import Q
 
+from fine_tuning.jobs import plan
+from fine_tuning.models import FineTune
 from metering.models import Budget
-from tuning import plan
-from tuning.models import FineTune
 
 State = FineTune.State
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from chat import policies
+from fine_tuning import made_models, names
+from fine_tuning.jobs import job_directory, lifecycle, outcome
+from fine_tuning.models import FineTune
 from rlhf.models import Run
 from rlhf.runs.stages import BadResult
-from tuning import jobs, made_models, names, outcome, workplace
-from tuning.models import FineTune
 
 
 def job_of(run: Run) -> FineTune | None:
@@ -24,13 +25,13 @@ def child_config(run: Run, threads: int) -> dict[str, Any]:
     if not job.fine_tuned_model:
         job.fine_tuned_model = called(job)
         job.save(update_fields=["fine_tuned_model"])
-    directory = workplace.path_of(job)
-    held_out = directory / workplace.HELD_OUT
-    judge = jobs.reward_model(job.base_policy).path / "reward_model" if needs_reward(job) else None
+    directory = job_directory.path_of(job)
+    held_out = directory / job_directory.HELD_OUT
+    judge = lifecycle.reward_model(job.base_policy).path / "reward_model" if needs_reward(job) else None
     return {
         "base": str(policies.directory(job.base_policy)),
         "output": str(made_models.directory_of(run)),
-        "data": str(directory / workplace.DATA),
+        "data": str(directory / job_directory.DATA),
         "validation": str(held_out) if held_out.exists() else None,
         "hold_out": 0,
         "method": job.method,
@@ -83,7 +84,7 @@ def moved(run: Run) -> None:
     """Called whenever a run has started, got on or ended."""
     job = job_of(run)
     if job is not None:
-        jobs.follow(job)
+        lifecycle.follow(job)
 
 
 def cancel(run: Run) -> bool:
@@ -91,5 +92,5 @@ def cancel(run: Run) -> bool:
     job = job_of(run)
     if job is None or job.is_over:
         return False
-    jobs.cancel(job)
+    lifecycle.cancel(job)
     return True

@@ -2,7 +2,7 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import tuning.models
+import fine_tuning.models
 from django.conf import settings
 from django.db import migrations, models
 
@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='DataFile',
             fields=[
-                ('id', models.CharField(default=tuning.models.new_file_id, editable=False, max_length=40, primary_key=True, serialize=False)),
+                ('id', models.CharField(default=fine_tuning.models.new_file_id, editable=False, max_length=40, primary_key=True, serialize=False)),
                 ('filename', models.CharField(max_length=255, verbose_name='file name')),
                 ('purpose', models.CharField(choices=[('fine-tune', 'training data'), ('fine-tune-results', 'results')], default='fine-tune', max_length=20)),
                 ('state', models.CharField(choices=[('uploaded', 'uploaded'), ('processed', 'processed'), ('error', 'not usable')], default='uploaded', max_length=10)),
@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='FineTune',
             fields=[
-                ('id', models.CharField(default=tuning.models.new_job_id, editable=False, max_length=40, primary_key=True, serialize=False)),
+                ('id', models.CharField(default=fine_tuning.models.new_job_id, editable=False, max_length=40, primary_key=True, serialize=False)),
                 ('state', models.CharField(choices=[('validating_files', 'validating files'), ('queued', 'queued'), ('running', 'running'), ('paused', 'paused'), ('succeeded', 'succeeded'), ('failed', 'failed'), ('cancelled', 'cancelled')], db_index=True, default='validating_files', max_length=20)),
                 ('model', models.CharField(max_length=120)),
                 ('method', models.CharField(choices=[('supervised', 'supervised'), ('dpo', 'direct preference optimisation'), ('reinforcement', 'reinforcement (PPO)')], default='supervised', max_length=20)),
@@ -85,7 +85,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('seq', models.PositiveIntegerField()),
-                ('id_shown', models.CharField(default=tuning.models.new_event_id, max_length=40, unique=True)),
+                ('id_shown', models.CharField(default=fine_tuning.models.new_event_id, max_length=40, unique=True)),
                 ('mark', models.CharField(max_length=60)),
                 ('level', models.CharField(default='info', max_length=10)),
                 ('kind', models.CharField(default='message', max_length=10)),

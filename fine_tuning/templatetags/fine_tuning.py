@@ -5,8 +5,8 @@ from typing import Any
 from django import template
 
 from chat.prompts.rendering import ROLES
-from tuning.models import FineTune
-from tuning.preparing import quoted
+from fine_tuning.data.preparing import quoted
+from fine_tuning.models import FineTune
 
 register = template.Library()
 SPACE = "␣"

@@ -13,10 +13,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from chat.errors import BadPolicy, TurnsRefused
 from chat.models import Policy
 from chat.views.requests import person
-from tuning import bases, estimating, files, formats, receiving, rewriting, tokens
-from tuning.errors import BadFile, TuningError
-from tuning.models import DataFile
-from tuning.survey import words
+from fine_tuning import bases
+from fine_tuning.data import files, formats, receiving, rewriting, tokens
+from fine_tuning.data.survey import words
+from fine_tuning.errors import BadFile, TuningError
+from fine_tuning.jobs import estimates
+from fine_tuning.models import DataFile
 
 LINES = 50
 PAGE = 20
@@ -47,7 +49,7 @@ def file_list(request: HttpRequest) -> HttpResponse:
 def listed(request: HttpRequest, problems: list[str] | None = None, status: int = 200) -> HttpResponse:
     page = Paginator(files.of(person(request)), PAGE).get_page(request.GET.get("page"))
     context = {"page": page, "problems": problems or [], "megabytes": receiving.most_bytes() >> 20}
-    return render(request, "tuning/files.html", context, status=status)
+    return render(request, "fine_tuning/files.html", context, status=status)
 
 
 @require_GET
@@ -71,10 +73,10 @@ def file_page(request: HttpRequest, file_id: str) -> HttpResponse:
     }
     if model:
         try:
-            context["counted"] = estimating.counted(file, known[model])
+            context["counted"] = estimates.counted(file, known[model])
         except BadPolicy as error:
             context["trouble"] = error.message
-    return render(request, "tuning/file.html", context)
+    return render(request, "fine_tuning/file.html", context)
 
 
 def page_number(request: HttpRequest, file: DataFile) -> int:
@@ -121,7 +123,7 @@ def prepare(request: HttpRequest, file_id: str) -> HttpResponse:
         "is_split": rewriting.is_to_be_split(looked),
         "first": looked.rows[:3],
     }
-    return render(request, "tuning/prepare.html", context)
+    return render(request, "fine_tuning/prepare.html", context)
 
 
 def prepared(request: HttpRequest, file: DataFile) -> HttpResponse:

@@ -17,13 +17,15 @@ from chat import policies
 from chat.errors import BadPolicy, ChatError
 from chat.models import Conversation, default_consent
 from chat.views.requests import person
+from fine_tuning import bases, made_models, names, packing
+from fine_tuning.data import files
+from fine_tuning.errors import NoRewardModel, TuningError
+from fine_tuning.forms import JobForm, ShareForm
+from fine_tuning.jobs import curves, estimates, job_directory, lifecycle, plan
+from fine_tuning.jobs.comparison import worth
+from fine_tuning.jobs.lifecycle import Order
+from fine_tuning.models import FineTune
 from rlhf.runs.child_process import log_tail
-from tuning import bases, curves, estimating, files, jobs, made_models, names, packing, plan, workplace
-from tuning.errors import NoRewardModel, TuningError
-from tuning.forms import JobForm, ShareForm
-from tuning.jobs import Order
-from tuning.models import FineTune
-from tuning.worth import worth
 
 PAGE = 20
 State = FineTune.State
@@ -49,7 +51,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
         "is_live": is_live,
         "has_files": files.to_learn_from(who).exists(),
     }
-    name = "tuning/job_rows.html" if "fragment" in request.GET else "tuning/jobs.html"
+    name = "fine_tuning/job_rows.html" if "fragment" in request.GET else "fine_tuning/jobs.html"
     response = render(request, name, context)
     response["X-Live"] = "1" if is_live else "0"
     return response
@@ -63,15 +65,15 @@ def create(request: HttpRequest) -> HttpResponse:
         form = JobForm(who, request.POST)
         if form.is_valid():
             try:
-                job = jobs.create(order_of(who, form))
+                job = lifecycle.create(order_of(who, form))
             except (TuningError, ChatError) as error:
                 form.add_error(None, str(getattr(error, "message", "")) or str(error))
             else:
                 return redirect("own_model", job.id)
-        return render(request, "tuning/new.html", form_context(form, form), status=400)
+        return render(request, "fine_tuning/new.html", form_context(form, form), status=400)
     filled = first_choices(request, who)
     form, figured = JobForm(who, initial=filled), JobForm(who, filled)
-    return render(request, "tuning/new.html", form_context(form, figured))
+    return render(request, "fine_tuning/new.html", form_context(form, figured))
 
 
 def first_choices(request: HttpRequest, who: User) -> dict[str, Any]:
@@ -106,8 +108,8 @@ def figures(form: JobForm) -> dict[str, Any]:
         return {}
     try:
         if cleaned.get("method") == FineTune.Method.REINFORCEMENT:
-            jobs.reward_model(form.policy())
-        estimate = estimating.estimate(
+            lifecycle.reward_model(form.policy())
+        estimate = estimates.estimate(
             cleaned["model"],
             form.policy(),
             cleaned["training"],
@@ -124,7 +126,7 @@ def figures(form: JobForm) -> dict[str, Any]:
 def estimate_part(request: HttpRequest) -> HttpResponse:
     """The figures alone, for a form that is being filled in."""
     form = JobForm(person(request), request.GET)
-    return render(request, "tuning/estimate.html", figures(form))
+    return render(request, "fine_tuning/estimate.html", figures(form))
 
 
 def order_of(who: User, form: JobForm) -> Order:
@@ -152,13 +154,13 @@ def job_page(request: HttpRequest, job_id: str) -> HttpResponse:
     context = job_context(job, person(request)) | {
         "share_form": ShareForm(person(request), initial={"group": job.group})
     }
-    return render(request, "tuning/job.html", context)
+    return render(request, "fine_tuning/job.html", context)
 
 
 @require_GET
 def job_part(request: HttpRequest, job_id: str) -> HttpResponse:
     context = job_context(seen(request, job_id), person(request))
-    response = render(request, "tuning/job_live.html", context)
+    response = render(request, "fine_tuning/job_live.html", context)
     response["X-Live"] = "1" if context["is_live"] else "0"
     return response
 
@@ -174,25 +176,25 @@ def job_context(job: FineTune, who: User) -> dict[str, Any]:
         "events": job.events.filter(kind="message"),
         "charts": curves.charts(job),
         **cost_context(job),
-        "ahead": jobs.ahead_of(job),
+        "ahead": lifecycle.ahead_of(job),
         "result": result,
         "comparison": comparison,
         "worth": worth(comparison) if comparison else None,
         "lineage": made_models.lineage(job.policy) if job.policy else [],
-        "log": log_tail(workplace.path_of(job)) if job.state == State.FAILED else "",
-        "can_resume": jobs.can_resume(job),
+        "log": log_tail(job_directory.path_of(job)) if job.state == State.FAILED else "",
+        "can_resume": lifecycle.can_resume(job),
         "is_usable": job.policy is not None and job.policy.retired_at is None,
     }
 
 
 def cost_context(job: FineTune) -> dict[str, Any]:
     """What was billed, else what will be, as far as that can still be said."""
-    billed = jobs.billed(job)
+    billed = lifecycle.billed(job)
     if billed is not None:
         return {"cost": plan.dollars(billed)}
     if not job.tokens or job.base_policy.retired_at is not None:
         return {}
-    planned = jobs.plan_of(job)
+    planned = lifecycle.plan_of(job)
     return {"cost": plan.dollars(planned.cost), "is_most": bool(planned.course.replies)}
 
 
@@ -208,23 +210,23 @@ def acted(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpRespons
 
 @require_POST
 def cancel(request: HttpRequest, job_id: str) -> HttpResponse:
-    return acted(request, job_id, jobs.cancel, _("The job is cancelled."))
+    return acted(request, job_id, lifecycle.cancel, _("The job is cancelled."))
 
 
 @require_POST
 def pause(request: HttpRequest, job_id: str) -> HttpResponse:
-    return acted(request, job_id, jobs.pause, _("The job is paused. It keeps what it has learnt so far."))
+    return acted(request, job_id, lifecycle.pause, _("The job is paused. It keeps what it has learnt so far."))
 
 
 @require_POST
 def resume(request: HttpRequest, job_id: str) -> HttpResponse:
-    return acted(request, job_id, jobs.resume, _("The job goes on from its checkpoint."))
+    return acted(request, job_id, lifecycle.resume, _("The job goes on from its checkpoint."))
 
 
 @require_POST
 def delete(request: HttpRequest, job_id: str) -> HttpResponse:
     try:
-        jobs.delete(own(request, job_id))
+        lifecycle.delete(own(request, job_id))
     except TuningError as error:
         messages.error(request, str(error))
         return redirect("own_model", job_id)

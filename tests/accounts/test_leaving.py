@@ -22,12 +22,13 @@ from chat.conversations import removal
 from chat.models import Assistant, Chunk, Conversation, Message, Pair, Reply, SharedLink, TokenView
 from feedback import trainable
 from feedback.models import Comparison, Completion, Prompt, Ranking, RankingTask, Report, Skip, Thumb, Violation
+from fine_tuning.data import receiving
+from fine_tuning.jobs import events, job_directory
+from fine_tuning.models import FineTune
 from metering import ledger
 from metering.models import Budget, Usage
 from rlhf.models import Evaluation, Run, Snapshot, Source
 from tests.rlhf import feedback_rows
-from tuning import events, receiving, workplace
-from tuning.models import FineTune
 
 CANARY = "cAnAry-무지개-7f3a"
 PASSWORD = "a long enough password"
@@ -197,7 +198,7 @@ def learn_from(person, policy):
         model="davinci",
         base_policy=policy,
         suffix=CANARY[:40],
-        training_file=workplace.described(file),
+        training_file=job_directory.described(file),
         metadata={"about": CANARY},
         state=FineTune.State.FAILED,
         error={"code": "diverged", "message": CANARY, "param": None},

@@ -134,14 +134,15 @@ def own_models() -> None:
 
     from accounts.models import User
     from chat import policies
+    from fine_tuning.data import receiving
+    from fine_tuning.jobs import lifecycle
+    from fine_tuning.models import FineTune
     from rlhf.models import Run
     from rlhf.runs import cycle
     from rlhf.runs.supervisor import Supervisor
+    from tests.fine_tuning import fake_trainer
+    from tests.fine_tuning.conftest import SMOLLM2, jsonl
     from tests.rlhf.policy_directories import write_policy
-    from tests.tuning import fake_trainer
-    from tests.tuning.conftest import SMOLLM2, jsonl
-    from tuning import jobs, receiving
-    from tuning.models import FineTune
 
     settings.RLHF_TRAINER = [sys.executable, str(Path(fake_trainer.__file__))]
     directory = write_policy(settings.MODELS_DIR / "smollm2-raw", config=SMOLLM2)
@@ -152,16 +153,15 @@ def own_models() -> None:
     )
     guide = receiving.take(chatter, "island.jsonl", [jsonl(*island, {"prompt": "Who?", "completion": ""}).encode()])
     ready = receiving.take(chatter, "island_prepared.jsonl", [b"".join(ready_lines())])
-    order = jobs.Order(person=chatter, model="davinci", policy=base, training=ready, suffix="island", seed=11)
-    jobs.create(order)
+    order = lifecycle.Order(person=chatter, model="davinci", policy=base, training=ready, suffix="island", seed=11)
+    lifecycle.create(order)
     while run := Run.objects.filter(kind=Run.Kind.FINE_TUNE, state=Run.State.QUEUED).first():
         cycle.drive(run.pk, Supervisor())
     made = FineTune.objects.get()
     assert made.state == FineTune.State.SUCCEEDED, made.error
     policies.Policy.objects.filter(pk=made.policy_id).update(is_scripted=True)
-    jobs.pause(
-        jobs.create(jobs.Order(person=chatter, model="smollm2-raw", policy=base, training=ready, scope="full"))
-    )
+    order = lifecycle.Order(person=chatter, model="smollm2-raw", policy=base, training=ready, scope="full")
+    lifecycle.pause(lifecycle.create(order))
     assert guide.problems
 
 

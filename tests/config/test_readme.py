@@ -9,7 +9,7 @@ from django.core.management import get_commands
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.ko.md")
-APPS = ("base", "accounts", "api", "metering", "chat", "config", "feedback", "rlhf", "tuning")
+APPS = ("base", "accounts", "api", "metering", "chat", "config", "feedback", "rlhf", "fine_tuning")
 PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:py|toml|md))`")
 ELSEWHERE = ("var/", "screenshots/", ".venv/", "Asia/")
 TYPED = re.compile(r"^    \S.*$", re.MULTILINE)

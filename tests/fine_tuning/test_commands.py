@@ -6,9 +6,9 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from fine_tuning.models import FineTune
 from metering.models import Price
-from tests.tuning.conftest import jsonl, pairs
-from tuning.models import FineTune
+from tests.fine_tuning.conftest import jsonl, pairs
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "no_worker")]
 

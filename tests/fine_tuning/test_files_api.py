@@ -11,9 +11,10 @@ from django.test import RequestFactory
 from django.utils import timezone
 
 from api.views.files import upload
-from tests.tuning.conftest import BOUNDARY, jsonl, multipart, pairs
-from tuning import files, fsck
-from tuning.models import DataFile
+from fine_tuning import fsck
+from fine_tuning.data import files
+from fine_tuning.models import DataFile
+from tests.fine_tuning.conftest import BOUNDARY, jsonl, multipart, pairs
 
 pytestmark = pytest.mark.django_db
 
@@ -260,6 +261,6 @@ def test_fsck_tells_bytes_without_a_row_and_a_row_without_bytes(api, settings):
 
 
 def test_a_key_without_the_scope_may_not(person):
-    from tests.tuning.conftest import Api
+    from tests.fine_tuning.conftest import Api
 
     assert Api(person, scopes=["models"]).get("files").status_code == 403

@@ -9,11 +9,11 @@ from django.test import AsyncClient
 
 from accounts import keys
 from api.schemas.fine_tuning import Checkpoint, Job, JobEvent, LegacyJob
+from fine_tuning.jobs import lifecycle
+from fine_tuning.models import FineTune
 from metering.models import Price
 from rlhf.models import Run
-from tests.tuning.conftest import drive, jsonl, pairs
-from tuning import jobs
-from tuning.models import FineTune
+from tests.fine_tuning.conftest import drive, jsonl, pairs
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "base")]
 
@@ -291,5 +291,5 @@ async def test_a_stream_that_is_silent_for_long_says_something(api, file, no_wor
     frames = aiter(response.streaming_content)
     told = [message_of(await anext(frames)) for _ in range(4)]
     assert told[-1] == "Still waiting. Queue number: 0"
-    await sync_to_async(jobs.cancel)(await sync_to_async(FineTune.objects.get)())
+    await sync_to_async(lifecycle.cancel)(await sync_to_async(FineTune.objects.get)())
     assert [frame async for frame in frames][-1] == b"data: [DONE]\n\n"

@@ -10,11 +10,13 @@ from django.contrib.auth.models import Group
 from accounts import takeout
 from accounts.personal import NotYet
 from chat.models import Policy
+from fine_tuning import fsck, personal_data
+from fine_tuning.data import receiving
+from fine_tuning.jobs import job_directory, lifecycle
+from fine_tuning.jobs.lifecycle import Order
+from fine_tuning.models import DataFile, FineTune
 from rlhf.models import Run
-from tests.tuning.conftest import drive, pairs
-from tuning import fsck, jobs, personal_data, receiving, workplace
-from tuning.jobs import Order
-from tuning.models import DataFile, FineTune
+from tests.fine_tuning.conftest import drive, pairs
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
 
@@ -24,7 +26,7 @@ def made(person, base, no_worker):
     def make(group=None, *, finish=True):
         file = receiving.take(person, "a.jsonl", [pairs(20).encode()])
         order = Order(person=person, model="base", policy=base, training=file, hyperparameters={"n_epochs": 1})
-        job = jobs.create(order)
+        job = lifecycle.create(order)
         FineTune.objects.filter(pk=job.pk).update(group=group)
         if finish:
             drive(no_worker)
@@ -39,7 +41,7 @@ def test_nothing_is_left(person, made, left_behind, settings):
     assert not FineTune.objects.exists()
     assert not DataFile.objects.exists()
     assert left_behind() == []
-    assert not workplace.path_of(job).exists()
+    assert not job_directory.path_of(job).exists()
     assert not (settings.MODELS_DIR / job.policy.directory).exists()
     assert Policy.objects.get(pk=job.policy.pk).retired_at is not None
     assert Run.objects.get(pk=job.run.pk).result == {}

@@ -11,11 +11,11 @@ from django.test import Client
 
 from accounts.models import User
 from chat.models import Conversation, Policy
+from fine_tuning.data import receiving
+from fine_tuning.models import DataFile, FineTune
 from metering.models import Price
 from rlhf.models import Run
-from tests.tuning.conftest import drive, jsonl, pairs
-from tuning import receiving
-from tuning.models import DataFile, FineTune
+from tests.fine_tuning.conftest import drive, jsonl, pairs
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "base")]
 

@@ -6,14 +6,16 @@ import sys
 import pytest
 
 from chat import policies
+from fine_tuning import made_models
+from fine_tuning.data import receiving
+from fine_tuning.jobs import lifecycle, parameter_counts, plan
+from fine_tuning.jobs.lifecycle import Order
+from fine_tuning.models import FineTune
 from metering.models import Price, Usage
 from rlhf.training.fine_tuning import config, sizes
 from rlhf.training.fine_tuning.reinforcement import Course
 from rlhf.training.ppo.config import PpoConfig
-from tests.tuning.conftest import SMOLLM2, drive, jsonl
-from tuning import jobs, made_models, parameters, plan, receiving
-from tuning.jobs import Order
-from tuning.models import FineTune
+from tests.fine_tuning.conftest import SMOLLM2, drive, jsonl
 
 UNTIED = {
     "hidden_size": 64,
@@ -46,20 +48,20 @@ def test_reinforcement_writes_as_many_replies_as_were_announced(rows, given):
 
 
 def test_reinforcement_trains_the_layers_that_the_reward_model_reads_with():
-    counted = parameters.counted(SMOLLM2, "reinforcement")
+    counted = parameter_counts.counted(SMOLLM2, "reinforcement")
     assert counted["lora"] == sizes.trained_parameters(SMOLLM2, "lora", layers=10)[1] == 1_628_160  # as measured
-    assert counted["full"] == parameters.counted(SMOLLM2)["full"]
+    assert counted["full"] == parameter_counts.counted(SMOLLM2)["full"]
 
 
 @pytest.mark.parametrize("model", [SMOLLM2, UNTIED])
 @pytest.mark.parametrize("scope", config.SCOPES)
 def test_parameters_are_counted_alike(model, scope):
     every, trained = sizes.trained_parameters(model, scope)
-    assert (parameters.counted(model)["full"], parameters.counted(model)[scope]) == (every, trained)
+    assert (parameter_counts.counted(model)["full"], parameter_counts.counted(model)[scope]) == (every, trained)
 
 
 def test_the_body_of_smollm2_has_the_known_number_of_parameters():
-    assert parameters.counted(SMOLLM2)["full"] == 134_515_008
+    assert parameter_counts.counted(SMOLLM2)["full"] == 134_515_008
 
 
 ROWS = {
@@ -92,13 +94,13 @@ def test_a_tiny_model_learns_and_the_bill_is_what_was_announced(
     file = receiving.take(person, "a.jsonl", [jsonl(*ROWS[form]).encode()])
     order = Order(person=person, model="tiny", policy=base, training=file, method=method, scope=scope,
                   hyperparameters={"n_epochs": 2}, seed=3)  # fmt: skip
-    job = jobs.create(order)
+    job = lifecycle.create(order)
     drive(no_worker)
     job = FineTune.objects.select_related("policy", "run").get(pk=job.pk)
     assert job.state == "succeeded", job.error
     assert job.trained_tokens == job.tokens * 2
     assert Usage.objects.get().cost == job.tokens * 2 * 1_000_000
-    assert job.result["parameters_trained"] == parameters.counts(base)[scope]
+    assert job.result["parameters_trained"] == parameter_counts.counts(base)[scope]
     assert job.result["comparison"]["held_out"] == 1 if form != "preference" else True
     card = (made_models.directory_of(job.run) / "README.md").read_text()
     assert job.fine_tuned_model in card

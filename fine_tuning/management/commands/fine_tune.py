@@ -7,14 +7,15 @@ from django.core.management.base import CommandParser
 
 from base.commands import ChamsaeCommand, Exit
 from chat.errors import BadPolicy, BudgetUsedUp
+from fine_tuning import names
+from fine_tuning.commands import base_named, file_at, user_named
+from fine_tuning.errors import TuningError
+from fine_tuning.jobs import lifecycle, plan
+from fine_tuning.jobs.lifecycle import Order
+from fine_tuning.models import FineTune
 from rlhf.models import Run
 from rlhf.runs import cycle
 from rlhf.runs.supervisor import Supervisor
-from tuning import jobs, names, plan
-from tuning.commands import base_named, file_at, user_named
-from tuning.errors import TuningError
-from tuning.jobs import Order
-from tuning.models import FineTune
 
 
 class Command(ChamsaeCommand):
@@ -45,7 +46,7 @@ class Command(ChamsaeCommand):
         policy = base_named(person, options["model"])
         validation = file_at(person, options["validation"]) if options["validation"] else None
         given = {name: options[name] for name in ("batch_size", "learning_rate_multiplier")}
-        job = jobs.create(
+        job = lifecycle.create(
             Order(
                 person=person,
                 model=options["model"],
@@ -71,7 +72,7 @@ class Command(ChamsaeCommand):
                 self.note(event.message)
                 seen = event.seq
 
-        jobs.follow_all()  # a large file is counted now
+        lifecycle.follow_all()  # a large file is counted now
         while True:
             job = FineTune.objects.select_related("run", "policy", "result_file").get(pk=job.pk)
             waiting = Run.objects.filter(kind=Run.Kind.FINE_TUNE, state=Run.State.QUEUED).first()
@@ -86,7 +87,7 @@ class Command(ChamsaeCommand):
             "model": job.fine_tuned_model if job.state == FineTune.State.SUCCEEDED else None,
             "policy": job.policy.name if job.policy else None,
             "trained_tokens": job.trained_tokens,
-            "cost": None if (cost := jobs.billed(job)) is None else plan.dollars(cost),
+            "cost": None if (cost := lifecycle.billed(job)) is None else plan.dollars(cost),
             "result_file": job.result_file.id if job.result_file else None,
             "comparison": without_samples(job.result.get("comparison")),
         }

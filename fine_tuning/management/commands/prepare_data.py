@@ -8,11 +8,11 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from base.commands import ChamsaeCommand, Exit
-from tuning import rewriting
-from tuning.errors import TuningError
-from tuning.formats import Row
-from tuning.preparing import Change, Prepared, prepare
-from tuning.survey import survey
+from fine_tuning.data import rewriting
+from fine_tuning.data.formats import Row
+from fine_tuning.data.preparing import Change, Prepared, prepare
+from fine_tuning.data.survey import survey
+from fine_tuning.errors import TuningError
 
 WIDTH = 200
 

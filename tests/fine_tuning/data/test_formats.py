@@ -7,9 +7,9 @@ import json
 import pytest
 from openpyxl import Workbook
 
-from tuning import formats
-from tuning.errors import BadFile, NothingThere
-from tuning.survey import survey
+from fine_tuning.data import formats
+from fine_tuning.data.survey import survey
+from fine_tuning.errors import BadFile, NothingThere
 
 
 def write(folder, name, content):

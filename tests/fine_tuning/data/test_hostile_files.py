@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
-from tuning import formats
+from fine_tuning.data import formats
 
 KINDS = ("a.jsonl", "a.csv", "a.tsv", "a.xlsx", "a.txt")
 LIKELY = st.lists(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tuning.preparing import CLASSIFICATION, kind_of, prepare
+from fine_tuning.data.preparing import CLASSIFICATION, kind_of, prepare
 
 REFERENCE = json.loads(Path(__file__).with_name("prepared_in_2023.json").read_text())
 """{case: {"given": rows, "made": rows}}"""

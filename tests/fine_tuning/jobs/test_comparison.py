@@ -3,7 +3,7 @@
 import pytest
 from django.utils import translation
 
-from tuning.worth import VERDICTS, worth
+from fine_tuning.jobs.comparison import VERDICTS, worth
 
 SUPERVISED = {
     "base": {"loss": 3.0, "perplexity": 20.1, "exact_match": 0.0},

@@ -16,16 +16,8 @@ from chat import policies
 from chat.errors import BudgetHeld, BudgetUsedUp
 from chat.models import Policy
 from chat.queue import limits
-from metering import budgets
-from metering.budgets import Standing
-from metering.models import Budget, Price, Usage
-from rlhf.models import Run
-from rlhf.runs import cycle
-from rlhf.runs.supervisor import Supervisor
-from tests.chat.prompts.test_rendering import STRICT, write_tokenizer
-from tests.tuning.conftest import drive, jsonl, pairs
-from tuning import jobs, receiving, reserving, workplace
-from tuning.errors import (
+from fine_tuning.data import receiving
+from fine_tuning.errors import (
     BadHyperparameter,
     NoRewardModel,
     StillStopping,
@@ -35,8 +27,17 @@ from tuning.errors import (
     WrongForm,
     WrongState,
 )
-from tuning.jobs import Order
-from tuning.models import DataFile, FineTune
+from fine_tuning.jobs import job_directory, lifecycle, reserving
+from fine_tuning.jobs.lifecycle import Order
+from fine_tuning.models import DataFile, FineTune
+from metering import budgets
+from metering.budgets import Standing
+from metering.models import Budget, Price, Usage
+from rlhf.models import Run
+from rlhf.runs import cycle
+from rlhf.runs.supervisor import Supervisor
+from tests.chat.prompts.test_rendering import STRICT, write_tokenizer
+from tests.fine_tuning.conftest import drive, jsonl, pairs
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
 State = FineTune.State
@@ -68,7 +69,7 @@ def problems():
 
 
 def test_the_events_of_the_lecture_in_its_order_and_each_once(order, no_worker):
-    job = jobs.create(order(is_legacy=True))
+    job = lifecycle.create(order(is_legacy=True))
     assert job.state == State.QUEUED
     drive(no_worker)
     job = again(job)
@@ -86,8 +87,8 @@ def test_the_events_of_the_lecture_in_its_order_and_each_once(order, no_worker):
         f"Uploaded result file: {job.result_file.id}",
         "Fine-tune succeeded",
     ]
-    jobs.follow(job)
-    jobs.follow_all()
+    lifecycle.follow(job)
+    lifecycle.follow_all()
     assert len(told(job)) == 9
     assert list(job.events.values_list("seq", flat=True)) == list(range(1, job.events.count() + 1))
     assert job.fine_tuned_model.startswith("davinci:ft-personal-20")
@@ -95,7 +96,7 @@ def test_the_events_of_the_lecture_in_its_order_and_each_once(order, no_worker):
 
 
 def test_the_model_belongs_to_its_maker_and_the_bill_says_what_was_trained(order, no_worker, person, base):
-    job = jobs.create(order(suffix="island"))
+    job = lifecycle.create(order(suffix="island"))
     drive(no_worker)
     job = again(job)
     made = job.policy
@@ -129,24 +130,24 @@ def written(job, name):
 @pytest.fixture(autouse=True)
 def _keep_what_is_written(monkeypatch):
     """The lines are removed when a job has ended; a test wants to see them."""
-    real = workplace.prepare
+    real = job_directory.prepare
 
     def prepare(job):
         found = real(job)
-        folder = workplace.path_of(job)
+        folder = job_directory.path_of(job)
         KEPT[job.pk] = {
-            "data": (folder / workplace.DATA).read_text().splitlines(),
-            "held_out": (folder / workplace.HELD_OUT).read_text().splitlines()
-            if (folder / workplace.HELD_OUT).exists()
+            "data": (folder / job_directory.DATA).read_text().splitlines(),
+            "held_out": (folder / job_directory.HELD_OUT).read_text().splitlines()
+            if (folder / job_directory.HELD_OUT).exists()
             else [],
         }
         return found
 
-    monkeypatch.setattr("tuning.workplace.prepare", prepare)
+    monkeypatch.setattr("fine_tuning.jobs.job_directory.prepare", prepare)
 
 
 def test_a_tenth_is_held_out_by_the_seed_and_never_trained_on(order, no_worker):
-    first, second, other = (jobs.create(order(pairs(40), seed=seed)) for seed in (1, 1, 2))
+    first, second, other = (lifecycle.create(order(pairs(40), seed=seed)) for seed in (1, 1, 2))
     assert len(written(first, "held_out")) == 4
     assert len(written(first, "data")) == 36
     assert not set(written(first, "held_out")) & set(written(first, "data"))
@@ -154,27 +155,27 @@ def test_a_tenth_is_held_out_by_the_seed_and_never_trained_on(order, no_worker):
 
 
 def test_lines_that_say_the_same_stay_on_one_side(order, no_worker):
-    job = jobs.create(order(pairs(20) * 2))
+    job = lifecycle.create(order(pairs(20) * 2))
     assert len(written(job, "held_out")) == 2
     assert not set(written(job, "held_out")) & set(written(job, "data"))
 
 
 def test_the_api_of_2023_trains_on_every_line(order, no_worker):
-    job = jobs.create(order(pairs(40), is_legacy=True))
+    job = lifecycle.create(order(pairs(40), is_legacy=True))
     assert (len(written(job, "data")), written(job, "held_out")) == (40, [])
 
 
 def test_with_a_file_to_validate_on_nothing_is_held_out(order, no_worker, person):
     validation = receiving.take(person, "v.jsonl", [jsonl({"prompt": "x", "completion": "y"}).encode()])
-    job = jobs.create(order(pairs(40), validation=validation))
+    job = lifecycle.create(order(pairs(40), validation=validation))
     assert len(written(job, "data")) == 40
     assert [json.loads(line) for line in written(job, "held_out")] == [{"prompt": "x", "completion": "y"}]
 
 
 def test_nothing_of_people_s_lines_stays_after_the_end(order, no_worker, settings):
-    job = jobs.create(order())
+    job = lifecycle.create(order())
     drive(no_worker)
-    folder = workplace.path_of(job)
+    folder = job_directory.path_of(job)
     assert folder.exists()
     assert [path.name for path in folder.rglob("*") if "Question" in read(path)] == []
     assert "samples" not in json.dumps(Run.objects.get(fine_tune=job).result)
@@ -187,20 +188,20 @@ def read(path):
 
 def test_the_file_may_be_deleted_while_its_job_waits(order, no_worker):
     asked = order()
-    job = jobs.create(asked)
+    job = lifecycle.create(asked)
     receiving.remove(asked.training)
     drive(no_worker)
     assert again(job).state == State.SUCCEEDED, again(job).error
 
 
 def test_one_trains_at_a_time_and_the_queue_number_is_honest(order, no_worker):
-    first, second, third = (jobs.create(order()) for _ in range(3))
+    first, second, third = (lifecycle.create(order()) for _ in range(3))
     assert [one for job in (first, second, third) for one in told(job) if "enqueued" in one] == [
         f"Fine-tune enqueued. Queue number: {number}" for number in (0, 1, 2)
     ]
     assert len(no_worker) == 1
     assert (again(second).run, again(third).run) == (None, None)
-    jobs.cancel(second)
+    lifecycle.cancel(second)
     drive(no_worker)
     assert [again(job).state for job in (first, second, third)] == [State.SUCCEEDED, State.CANCELLED, State.SUCCEEDED]
     runs = [again(job).run for job in (first, third)]
@@ -209,7 +210,7 @@ def test_one_trains_at_a_time_and_the_queue_number_is_honest(order, no_worker):
 
 
 def test_a_failure_is_told_in_the_trainer_s_words_and_the_next_has_its_turn(order, no_worker):
-    bad, good = jobs.create(order(jsonl({"prompt": "fail", "completion": "b"}))), jobs.create(order())
+    bad, good = lifecycle.create(order(jsonl({"prompt": "fail", "completion": "b"}))), lifecycle.create(order())
     drive(no_worker)
     bad = again(bad)
     assert bad.state == State.FAILED
@@ -220,12 +221,12 @@ def test_a_failure_is_told_in_the_trainer_s_words_and_the_next_has_its_turn(orde
 
 
 def test_what_failed_may_be_tried_again_from_its_checkpoint(order, no_worker):
-    job = jobs.create(order(jsonl({"prompt": "fail", "completion": "b"})))
+    job = lifecycle.create(order(jsonl({"prompt": "fail", "completion": "b"})))
     drive(no_worker)
-    assert jobs.resume(again(job)).state == State.QUEUED
+    assert lifecycle.resume(again(job)).state == State.QUEUED
     drive(no_worker)
     assert again(job).state == State.FAILED
-    starts = (workplace.path_of(job) / "starts").read_text().splitlines()
+    starts = (job_directory.path_of(job) / "starts").read_text().splitlines()
     assert [int(line.split()[1]) for line in starts] == [0, 1]
     assert len([one for one in told(job) if one.startswith("Fine-tune failed")]) == 2
     assert len([one for one in told(job) if one == "Fine-tune started"]) == 1
@@ -233,10 +234,13 @@ def test_what_failed_may_be_tried_again_from_its_checkpoint(order, no_worker):
 
 
 def test_a_trainer_that_is_killed_goes_on_from_its_checkpoint_without_a_repeat(order, no_worker):
-    job = jobs.create(order(jsonl({"prompt": "crash", "completion": "b"})))
+    job = lifecycle.create(order(jsonl({"prompt": "crash", "completion": "b"})))
     drive(no_worker)
     job = again(job)
-    assert [int(line.split()[1]) for line in (workplace.path_of(job) / "starts").read_text().splitlines()] == [0, 7]
+    assert [int(line.split()[1]) for line in (job_directory.path_of(job) / "starts").read_text().splitlines()] == [
+        0,
+        7,
+    ]
     assert job.state == State.SUCCEEDED
     assert len(told(job)) == len(set(told(job))) == 9
     assert problems() == []
@@ -272,53 +276,53 @@ def slow():
 
 
 def test_paused_it_waits_with_its_checkpoint_and_goes_on_from_there(order, no_worker):
-    job = jobs.create(order(slow()))
+    job = lifecycle.create(order(slow()))
     worker = Aside(no_worker.pop())
-    wait_for(lambda: (workplace.path_of(job) / "checkpoint/step").exists())
-    assert jobs.pause(again(job)).state == State.PAUSED
+    wait_for(lambda: (job_directory.path_of(job) / "checkpoint/step").exists())
+    assert lifecycle.pause(again(job)).state == State.PAUSED
     with pytest.raises(StillStopping):
-        jobs.resume(again(job))
+        lifecycle.resume(again(job))
     worker.end()
     assert (again(job).state, again(job).run.state) == (State.PAUSED, Run.State.CANCELLED)
-    jobs.resume(again(job))
+    lifecycle.resume(again(job))
     drive(no_worker)
     job = again(job)
-    starts = [int(line.split()[1]) for line in (workplace.path_of(job) / "starts").read_text().splitlines()]
+    starts = [int(line.split()[1]) for line in (job_directory.path_of(job) / "starts").read_text().splitlines()]
     assert (job.state, len(starts), starts[1] > 0) == (State.SUCCEEDED, 2, True)
     assert len([one for one in told(job) if one.startswith("Completed")]) == 2
     assert "Fine-tune paused" in told(job)
 
 
 def test_cancelled_it_is_over_at_once_and_its_trainer_ends(order, no_worker):
-    job = jobs.create(order(slow()))
+    job = lifecycle.create(order(slow()))
     worker = Aside(no_worker.pop())
-    wait_for(lambda: (workplace.path_of(job) / "checkpoint/step").exists())
-    assert jobs.cancel(again(job)).state == State.CANCELLED
+    wait_for(lambda: (job_directory.path_of(job) / "checkpoint/step").exists())
+    assert lifecycle.cancel(again(job)).state == State.CANCELLED
     worker.end()
     job = again(job)
     assert (job.state, job.run.state, told(job)[-1]) == (State.CANCELLED, Run.State.CANCELLED, "Fine-tune cancelled")
-    assert not (workplace.path_of(job) / workplace.DATA).exists()
-    for act in (jobs.cancel, jobs.pause, jobs.resume):
+    assert not (job_directory.path_of(job) / job_directory.DATA).exists()
+    for act in (lifecycle.cancel, lifecycle.pause, lifecycle.resume):
         with pytest.raises(WrongState):
             act(job)
     assert problems() == []
 
 
 def test_an_admin_who_cancels_the_run_cancels_the_job(order, no_worker, person):
-    job = jobs.create(order())
+    job = lifecycle.create(order())
     assert cycle.cancel(again(job).run, actor=None)
     assert again(job).state == State.CANCELLED
     assert not again(job).run.is_resumable
 
 
 def test_a_supervisor_that_dies_after_the_run_s_end_leaves_nothing_undone(order, no_worker, monkeypatch):
-    job = jobs.create(order())
+    job = lifecycle.create(order())
     with monkeypatch.context() as patch:
-        patch.setattr("tuning.outcome.conclude", die)
+        patch.setattr("fine_tuning.jobs.outcome.conclude", die)
         with pytest.raises(Died):
             drive(no_worker)
     assert (again(job).run.state, again(job).state) == (Run.State.SUCCEEDED, State.RUNNING)
-    jobs.follow_all()
+    lifecycle.follow_all()
     assert again(job).state == State.SUCCEEDED, again(job).error
     assert len(told(job)) == 9
     assert problems() == []
@@ -333,23 +337,23 @@ def die(*_):
 
 
 def test_a_large_file_is_counted_by_the_worker(order, no_worker, monkeypatch):
-    monkeypatch.setattr(jobs, "AT_ONCE_BYTES", 10)
-    job = jobs.create(order())
+    monkeypatch.setattr(lifecycle, "AT_ONCE_BYTES", 10)
+    job = lifecycle.create(order())
     assert (job.state, told(job)) == (State.VALIDATING, [f"Created fine-tune: {job.id}"])
-    jobs.follow_all()
+    lifecycle.follow_all()
     assert again(job).state == State.QUEUED
     drive(no_worker)
     assert again(job).state == State.SUCCEEDED, again(job).error
 
 
 def test_a_large_file_that_can_not_be_used_fails_its_job_for_good(order, no_worker, monkeypatch):
-    monkeypatch.setattr(jobs, "AT_ONCE_BYTES", 10)
-    job = jobs.create(order(jsonl({"prompt": "a", "completion": " "})))
-    jobs.follow_all()
+    monkeypatch.setattr(lifecycle, "AT_ONCE_BYTES", 10)
+    job = lifecycle.create(order(jsonl({"prompt": "a", "completion": " "})))
+    lifecycle.follow_all()
     job = again(job)
-    assert (job.state, job.error["code"], jobs.can_resume(job)) == (State.FAILED, "unfit_lines", False)
+    assert (job.state, job.error["code"], lifecycle.can_resume(job)) == (State.FAILED, "unfit_lines", False)
     with pytest.raises(WrongState):
-        jobs.resume(job)
+        lifecycle.resume(job)
 
 
 def test_lines_that_teach_nothing_are_refused_by_their_numbers(order):
@@ -359,61 +363,61 @@ def test_lines_that_teach_nothing_are_refused_by_their_numbers(order):
         {"prompt": "x" * 9000, "completion": "y"},
     ]
     with pytest.raises(UnfitLines) as caught:
-        jobs.create(order(jsonl(*rows)))
+        lifecycle.create(order(jsonl(*rows)))
     assert [(problem.line, problem.code) for problem in caught.value.problems] == [(2, "empty"), (3, "over_long")]
     assert not FineTune.objects.exists()
-    assert not [path for path in workplace.Path(workplace.settings.RUNS_DIR).iterdir()]
+    assert not [path for path in job_directory.Path(job_directory.settings.RUNS_DIR).iterdir()]
 
 
 def test_lines_whose_turns_the_template_forbids_are_refused_by_their_numbers(order, base):
     write_tokenizer(policies.directory(base), STRICT)
     said = [{"role": role, "content": "x"} for role in ("user", "assistant", "user", "user", "assistant")]
     with pytest.raises(UnfitLines, match=r"line 2: .*Roles must alternate") as caught:
-        jobs.create(order(jsonl({"messages": said[:2]}, {"messages": said})))
+        lifecycle.create(order(jsonl({"messages": said[:2]}, {"messages": said})))
     assert [(problem.line, problem.code) for problem in caught.value.problems] == [(2, "turns_refused")]
 
 
 def test_a_method_needs_its_form(order):
     with pytest.raises(WrongForm):
-        jobs.create(order(method="dpo"))
+        lifecycle.create(order(method="dpo"))
     preference = jsonl({"prompt": "a", "chosen": "b", "rejected": "c"})
     with pytest.raises(WrongForm):
-        jobs.create(order(preference))
+        lifecycle.create(order(preference))
 
 
 def test_a_spent_budget_stops_a_job_before_it_begins(order, no_worker, person):
     Budget.objects.create(user=person, limit=0, period="total")
     with pytest.raises(BudgetUsedUp):
-        jobs.create(order())
+        lifecycle.create(order())
     assert not FineTune.objects.exists()
 
 
 def test_what_is_left_of_a_budget_has_to_pay_for_the_whole_job(order, no_worker, person):
-    cost = jobs.plan_of(jobs.create(order())).cost
+    cost = lifecycle.plan_of(lifecycle.create(order())).cost
     budget = Budget.objects.create(user=person, limit=2 * cost, period="total")
-    jobs.create(order())
+    lifecycle.create(order())
     Budget.objects.filter(pk=budget.pk).update(limit=3 * cost - 1)
     with pytest.raises(TooExpensive):
-        jobs.create(order())
+        lifecycle.create(order())
     assert FineTune.objects.count() == 2
 
 
 def test_jobs_that_wait_are_counted_against_the_budget_until_they_are_billed_or_cancelled(order, no_worker, person):
-    first = jobs.create(order())
+    first = lifecycle.create(order())
     cost = reserving.cost_of(first)
     budget = Budget.objects.create(user=person, limit=2 * cost, period="total")
-    second = jobs.create(order())
+    second = lifecycle.create(order())
     with pytest.raises(BudgetHeld, match=f"0 spent and {2 * cost} held of {2 * cost}"):
-        jobs.create(order())
+        lifecycle.create(order())
     with pytest.raises(BudgetHeld):
         limits.check_budget(person.pk)
-    jobs.pause(second)
+    lifecycle.pause(second)
     assert budgets.standing(budget) == Standing(budget, spent=0, held=cost)
-    third = jobs.create(order())
+    third = lifecycle.create(order())
     with pytest.raises(BudgetHeld):
-        jobs.resume(second)
-    jobs.cancel(third)
-    jobs.resume(second)
+        lifecycle.resume(second)
+    lifecycle.cancel(third)
+    lifecycle.resume(second)
     drive(no_worker)
     assert {again(job).state for job in (first, second)} == {State.SUCCEEDED}
     billed = sum(Usage.objects.values_list("cost", flat=True))
@@ -423,23 +427,23 @@ def test_jobs_that_wait_are_counted_against_the_budget_until_they_are_billed_or_
 
 def test_a_key_s_budget_keeps_what_its_own_jobs_will_cost(order, no_worker, person):
     key, other = (keys.make(person, name)[0] for name in ("notebook", "robot"))
-    cost = reserving.cost_of(jobs.create(order(key=key)))
+    cost = reserving.cost_of(lifecycle.create(order(key=key)))
     budget = Budget.objects.create(key=key, limit=2 * cost - 1, period="total")
-    jobs.create(order(key=other))
+    lifecycle.create(order(key=other))
     assert budgets.standing(budget).held == cost
     with pytest.raises(TooExpensive):
-        jobs.create(order(key=key))
+        lifecycle.create(order(key=key))
 
 
 def test_of_two_jobs_at_once_the_budget_pays_for_one(order, no_worker, person):
     asked = [order(), order(), order()]
-    cost = reserving.cost_of(jobs.create(asked[0]))
+    cost = reserving.cost_of(lifecycle.create(asked[0]))
     Budget.objects.create(user=person, limit=2 * cost + cost // 2, period="total")
     told = []
 
     def create(which):
         try:
-            told.append(jobs.create(which).state)
+            told.append(lifecycle.create(which).state)
         except TooExpensive:
             told.append("refused")
         finally:
@@ -457,48 +461,48 @@ def test_what_is_measured_on_has_the_form_of_what_is_learnt(order, person):
     chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     validation = receiving.take(person, "v.jsonl", [jsonl({"messages": chat}).encode()])
     with pytest.raises(WrongForm) as caught:
-        jobs.create(order(validation=validation))
+        lifecycle.create(order(validation=validation))
     assert caught.value.param == "validation_file"
 
 
 def test_reinforcement_needs_a_reward_model_over_the_same_policy(order, no_worker, base):
     asked = order(method="reinforcement")
     with pytest.raises(NoRewardModel):
-        jobs.create(asked)
+        lifecycle.create(asked)
     judge = Run.objects.create(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED, base_policy=base)
     (judge.path / "reward_model").mkdir(parents=True)
     with pytest.raises(BadHyperparameter):
-        jobs.create(order(method="reinforcement", scope="full"))
-    job = jobs.create(asked)
+        lifecycle.create(order(method="reinforcement", scope="full"))
+    job = lifecycle.create(asked)
     assert told(job)[1].startswith("Fine-tune costs at most $")
     drive(no_worker)
     assert again(job).state == State.SUCCEEDED, again(job).error
-    config = json.loads((workplace.path_of(job) / "config.json").read_text())
+    config = json.loads((job_directory.path_of(job) / "config.json").read_text())
     assert config["reward_model"] == str(judge.path / "reward_model")
 
 
 def test_one_person_has_so_many_jobs_at_a_time(order, no_worker, monkeypatch):
-    monkeypatch.setattr(jobs, "MOST_UNFINISHED", 1)
-    job = jobs.create(order())
+    monkeypatch.setattr(lifecycle, "MOST_UNFINISHED", 1)
+    job = lifecycle.create(order())
     with pytest.raises(TooManyJobs):
-        jobs.create(order())
+        lifecycle.create(order())
     drive(no_worker)
     assert again(job).is_over
-    jobs.create(order())
+    lifecycle.create(order())
 
 
 def test_deleted_with_its_model_its_results_and_its_lines(order, no_worker, settings, base):
-    job = jobs.create(order())
+    job = lifecycle.create(order())
     with pytest.raises(WrongState):
-        jobs.delete(job)
+        lifecycle.delete(job)
     drive(no_worker)
     job = again(job)
     made = job.policy
-    jobs.delete(job)
+    lifecycle.delete(job)
     made.refresh_from_db()
     assert made.retired_at is not None
     assert not (settings.MODELS_DIR / made.directory).exists()
-    assert not workplace.path_of(job).exists()
+    assert not job_directory.path_of(job).exists()
     assert [file.purpose for file in DataFile.objects.all()] == ["fine-tune"]
     assert Usage.objects.count() == 1
     assert Policy.objects.get(pk=base.pk).retired_at is None
@@ -520,7 +524,7 @@ def test_where_old_versions_are_cleared_away_somebody_s_own_stays(order, no_work
 
 
 def again_after(order, no_worker):
-    job = jobs.create(order())
+    job = lifecycle.create(order())
     drive(no_worker)
     return again(job)
 
@@ -533,7 +537,7 @@ def test_a_process_that_is_killed_with_its_trainer_is_taken_over(order, no_worke
     from rlhf.runs import leases, supervisor
 
     settings.RLHF_LEASE = timedelta(milliseconds=200)
-    job = jobs.create(order(slow()))
+    job = lifecycle.create(order(slow()))
     run = Run.objects.get(pk=no_worker.pop())
     owner = leases.new_owner()
     claimed = leases.claim(run.pk, owner)
@@ -541,7 +545,7 @@ def test_a_process_that_is_killed_with_its_trainer_is_taken_over(order, no_worke
 
     child = supervisor.Child("fine_tune", run.path, stages.child_config(claimed, 1))
     Run.objects.filter(pk=run.pk).update(pid=child.pid)
-    wait_for(lambda: (workplace.path_of(job) / "checkpoint/step").exists())
+    wait_for(lambda: (job_directory.path_of(job) / "checkpoint/step").exists())
     os.kill(child.pid, signal.SIGKILL)
     child.close()
     child.process.wait()

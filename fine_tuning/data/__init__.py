@@ -1,0 +1,1 @@
+"""Files of examples: read in any form, checked, prepared, counted in tokens."""
