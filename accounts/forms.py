@@ -11,7 +11,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import acts
+from accounts import audit_labels
 from accounts.models import AuditEntry, User
 from accounts.throttle import Attempts
 
@@ -103,7 +103,7 @@ class AuditFilter(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         verbs = AuditEntry.objects.order_by("verb").values_list("verb", flat=True).distinct()
-        choices = [("", gettext("all")), *((verb, acts.name_of(verb)) for verb in verbs)]
+        choices = [("", gettext("all")), *((verb, audit_labels.name_of(verb)) for verb in verbs)]
         self.fields["verb"] = forms.ChoiceField(label=_("Act"), required=False, choices=choices)
 
     def lookups(self) -> dict[str, Any]:

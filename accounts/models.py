@@ -5,7 +5,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import acts
+from accounts import audit_labels
 from accounts.roles import ABOVE, GROUPS, Role
 
 
@@ -66,11 +66,11 @@ class AuditEntry(models.Model):
 
     @property
     def act(self) -> str:
-        return acts.name_of(self.verb)
+        return audit_labels.name_of(self.verb)
 
     @property
     def target_name(self) -> str:
-        return acts.target_name(self.target)
+        return audit_labels.target_name(self.target)
 
 
 class ApiKey(models.Model):

@@ -311,7 +311,7 @@ UPLOAD_MB = env.whole("CHAMSAE_UPLOAD_MB", 100, minimum=1)
 """The largest file of a person's own data."""
 UPLOAD_LINES = env.whole("CHAMSAE_UPLOAD_LINES", 100_000, minimum=1)
 """Examples that a file may hold."""
-TUNING_MODELS = "api.bases"
+TUNING_MODELS = "api.base_models"
 """Module that knows the models by every name that they have, aliases included (fine_tuning.bases)."""
 
 METERING_HELD = ["fine_tuning.jobs.reserving"]

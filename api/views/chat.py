@@ -5,9 +5,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils.translation import gettext_noop as _
 
-from api import chatting, names, sse
+from api import names
+from api.completions import chat, sse
+from api.description.operations import operation
 from api.http import key_of, person_of, read
-from api.operations import operation
 from api.schemas.chat import ChatCompletion, ChatRequest
 from chat.completions.streaming import Question
 
@@ -46,5 +47,5 @@ async def chat_completions(request: HttpRequest) -> HttpResponseBase:
         shrinks=asked.max_completion_tokens is None and asked.max_tokens is None,
     )
     if asked.stream:
-        return await sse.stream(chatting.chunks(asked, question))
-    return JsonResponse(await chatting.whole(asked, question))
+        return await sse.stream(chat.chunks(asked, question))
+    return JsonResponse(await chat.whole(asked, question))

@@ -4,10 +4,11 @@ from channels.db import database_sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils.translation import gettext_noop as _
 
-from api import continuing, names, sse
+from api import names
+from api.completions import plain, sse
+from api.completions.prompts import Asker
+from api.description.operations import operation
 from api.http import key_of, person_of, read
-from api.operations import operation
-from api.prompts import Asker
 from api.schemas.completions import Completion, CompletionRequest, EngineRequest
 
 EXAMPLE = {"model": "live", "prompt": "Once upon a time", "max_tokens": 16}
@@ -54,5 +55,5 @@ async def answered(request: HttpRequest, asked: CompletionRequest, model: str) -
     named = await database_sync_to_async(names.named)(person_of(request), model)
     asker = Asker(person_of(request), key_of(request), named)
     if asked.stream:
-        return await sse.stream(continuing.chunks(asked, asker))
-    return JsonResponse(await continuing.whole(asked, asker))
+        return await sse.stream(plain.chunks(asked, asker))
+    return JsonResponse(await plain.whole(asked, asker))

@@ -2,7 +2,7 @@
 
 from django.http import HttpRequest, JsonResponse
 
-from api import openapi
+from api.description import openapi
 
 
 def document(request: HttpRequest) -> JsonResponse:

@@ -13,9 +13,9 @@ from django.utils import timezone
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext_noop as _
 
+from api.description.operations import PAGE, Query, operation
 from api.errors import ApiError, bad, kind_of, unknown
 from api.http import number_in, page_of, person_of
-from api.operations import PAGE, Query, operation
 from api.schemas.files import UPLOAD, Deleted, FileList, FileObject
 from fine_tuning.data import files, receiving
 from fine_tuning.errors import BadFileName, FileTooLarge, NoRoom, TuningError

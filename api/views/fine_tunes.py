@@ -9,11 +9,11 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils.translation import gettext_noop as _
 
-from api import sse
+from api.completions import sse
+from api.description.operations import Query, operation
 from api.errors import bad
 from api.http import read
-from api.operations import Query, operation
-from api.ordering import job_for, order_of
+from api.job_orders import job_for, order_of
 from api.schemas.files import Deleted
 from api.schemas.fine_tuning import LegacyEvents, LegacyJob, LegacyList, LegacyRequest
 from api.views import files

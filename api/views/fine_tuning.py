@@ -7,10 +7,10 @@ from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
+from api.description.operations import PAGE, Query, operation
 from api.errors import unknown
 from api.http import page_of, person_of, read
-from api.operations import PAGE, Query, operation
-from api.ordering import job_for, order_of
+from api.job_orders import job_for, order_of
 from api.schemas.fine_tuning import GRADER, Checkpoint, CheckpointList, EventList, Job, JobList, JobRequest
 from api.views.files import told
 from fine_tuning import names

@@ -4,9 +4,9 @@ from django.http import HttpRequest, JsonResponse
 from django.utils.translation import gettext_noop as _
 
 from api import names
+from api.description.operations import operation
 from api.errors import ApiError
 from api.http import person_of
-from api.operations import operation
 from api.schemas.models import Deleted, Engine, EngineList, Model, ModelList
 from fine_tuning.made_models import CannotRetire, retire
 

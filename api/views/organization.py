@@ -8,9 +8,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, JsonResponse
 from django.utils.translation import gettext_noop as _
 
+from api.description.operations import Query, operation
 from api.errors import bad
 from api.http import limit_of
-from api.operations import Query, operation
 from metering import buckets
 from metering.buckets import Row, Window
 from metering.models import Usage

@@ -5,15 +5,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from api import reading
-from api.openapi import ROOT
+from api.description import page
+from api.description.openapi import ROOT
 
 
 @require_safe
 def api_page(request: HttpRequest) -> HttpResponse:
     root = f"{address_of(request)}{ROOT}"
     return render(
-        request, "api/page.html", {"root": root, "subjects": reading.subjects(root), "meanings": reading.meanings()}
+        request, "api/page.html", {"root": root, "subjects": page.subjects(root), "meanings": page.meanings()}
     )
 
 

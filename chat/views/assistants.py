@@ -11,10 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.models import User
+from accounts.requests import person
 from chat import assistants
 from chat.forms import AssistantForm, Example
 from chat.models import Assistant, Conversation
-from chat.views.requests import as_uuid, own_conversation, person, wants_json
+from chat.views.requests import as_uuid, own_conversation, wants_json
 
 
 @require_GET

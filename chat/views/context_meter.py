@@ -7,6 +7,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
+from accounts.requests import person
 from chat import assistants, model_choice
 from chat.conversations.context_meter import Shares, shares
 from chat.errors import ChatError
@@ -16,7 +17,7 @@ from chat.prompts.history import turns_to
 from chat.prompts.rendering import Turn
 from chat.views.assistants import chosen_by
 from chat.views.model_choice import model_chosen_by
-from chat.views.requests import as_uuid, conversations_of, person
+from chat.views.requests import as_uuid, conversations_of
 
 
 @require_POST  # a draft is too long for an address; nothing is written

@@ -7,9 +7,10 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
+from accounts.requests import person
 from chat import model_choice, policies
 from chat.models import Conversation, Policy
-from chat.views.requests import own_conversation, person, wants_json
+from chat.views.requests import own_conversation, wants_json
 
 
 @require_POST

@@ -6,14 +6,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
-from accounts.models import User
+from accounts.requests import person
 from chat.models import Conversation
-
-
-def person(request: HttpRequest) -> User:
-    """Who asks. Views that call this stand behind the permission table, which lets nobody anonymous in."""
-    assert isinstance(request.user, User)
-    return request.user
 
 
 def conversations_of(request: HttpRequest) -> QuerySet[Conversation]:

@@ -11,10 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts.requests import person
 from chat.conversations import sharing
 from chat.conversations.open_path import turn
 from chat.models import Conversation, SharedLink
-from chat.views.requests import own_conversation, person
+from chat.views.requests import own_conversation
 
 
 @never_cache

@@ -7,9 +7,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import AuditEntry
+from accounts.requests import person
 from chat import site_choices
 from chat.forms import ChoicesForm
-from chat.views.requests import person
 
 SHOWN_CHANGES = 10
 

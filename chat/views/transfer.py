@@ -10,9 +10,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts.requests import person
 from chat.conversations import exporting, importing
 from chat.models import Conversation
-from chat.views.requests import own_conversation, person
+from chat.views.requests import own_conversation
 
 KINDS = {"json": "application/json", "md": "text/markdown; charset=utf-8"}
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from accounts.acts import ACTS
+from accounts.audit_labels import ACTS
 from accounts.models import User
 from chat.models import Message
 from feedback.models import Report

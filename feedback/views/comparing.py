@@ -9,12 +9,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from accounts.models import User
+from accounts.requests import person
 from chat.models import Pair, Reply
 from chat.websocket.consumers import ring
 from feedback.errors import FeedbackError
 from feedback.judgements import comparisons
 from feedback.models import Comparison
-from feedback.views.ranking import person
 from feedback.views.reacting import refused
 
 LONGEST_S = 86_400.0

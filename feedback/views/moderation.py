@@ -11,12 +11,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.models import AuditEntry, User
+from accounts.requests import person
 from feedback.errors import ModerationError, NothingToDo
 from feedback.forms import QueueFilter, ReasonForm, SuspendForm
 from feedback.models import Report
 from feedback.moderation import actions, consequences, review_queue
 from feedback.moderation.actions import Text
-from feedback.views.ranking import person
 
 ITEMS_A_PAGE = 25
 

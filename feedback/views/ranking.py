@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from accounts.models import User
+from accounts.requests import person
 from chat.errors import NoLivePolicy
 from chat.policies import live
 from feedback import rules
@@ -23,11 +24,6 @@ from feedback.visible_text import shown
 
 LETTERS = "ABCDEFGHIJKLMNOP"
 FLAG = re.compile(r"([0-9]{1,18}):([0-9]{1,18})")
-
-
-def person(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # the permission table lets nobody else in
-    return request.user
 
 
 @require_safe

@@ -6,12 +6,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from accounts.models import User
+from accounts.requests import person
 from chat.models import Message
 from feedback.errors import FeedbackError
 from feedback.judgements import thumbs
 from feedback.models import Thumb
 from feedback.moderation import reports
-from feedback.views.ranking import person
 
 IS_UP = {"up": True, "down": False}
 

@@ -6,10 +6,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from accounts.requests import person
 from chat.models import Message
 from feedback.forms import ReportForm
 from feedback.moderation import reports
-from feedback.views.ranking import person
 from feedback.visible_text import shown
 
 

@@ -7,10 +7,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts.requests import person
 from feedback import phrases, rules
 from feedback.forms import PHRASE_REFUSALS, PhraseForm, RuleForm
 from feedback.models import BlockedPhrase, Rule
-from feedback.views.ranking import person
 
 
 @require_GET

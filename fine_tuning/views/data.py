@@ -10,9 +10,9 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts.requests import person
 from chat.errors import BadPolicy, TurnsRefused
 from chat.models import Policy
-from chat.views.requests import person
 from fine_tuning import bases
 from fine_tuning.data import files, formats, receiving, rewriting, tokens
 from fine_tuning.data.survey import words

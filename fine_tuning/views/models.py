@@ -12,11 +12,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.models import User
+from accounts.requests import person
 from accounts.roles import Role
 from chat import policies
 from chat.errors import BadPolicy, ChatError
 from chat.models import Conversation, default_consent
-from chat.views.requests import person
 from fine_tuning import bases, made_models, names, packing
 from fine_tuning.data import files
 from fine_tuning.errors import NoRewardModel, TuningError

@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.own_account import person
+from accounts.requests import person
 from metering import price_table
 from metering.forms import NewPriceForm, PriceForm
 from metering.models import Price

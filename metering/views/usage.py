@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.models import ApiKey, User
-from accounts.own_account import person
+from accounts.requests import person
 from accounts.roles import Role
 from metering import bill, budgets, charts
 from metering.bill import Line

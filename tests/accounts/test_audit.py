@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import translation
 
-from accounts import acts
+from accounts import audit_labels
 from accounts.audit import broken_links, record
 from accounts.models import AuditEntry
 from accounts.roles import Role
@@ -111,16 +111,16 @@ def test_what_an_admin_does_to_an_account_is_written_down(person, browser_of):
 
 
 def test_every_act_has_words_and_every_word_an_act():
-    kinds = {verb.partition(".")[0] for verb in acts.ACTS}
+    kinds = {verb.partition(".")[0] for verb in audit_labels.ACTS}
     ours = [Path(app.path) for app in apps.get_app_configs() if Path(app.path).parent == settings.BASE_DIR]
-    files = {path for app in ours for path in app.rglob("*.py")} - {Path(acts.__file__)}
+    files = {path for app in ours for path in app.rglob("*.py")} - {Path(audit_labels.__file__)}
     nodes = [
         node for path in files for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
     ]
     texts = {str(node.value) for node in nodes}
     written = {text for text in texts if re.fullmatch(r"([a-z]+)\.[a-z_]+", text) and text.partition(".")[0] in kinds}
     no_acts = {"user.closed", "policy.gguf"}  # an event of sockets, a file
-    assert written - no_acts == set(acts.ACTS)
+    assert written - no_acts == set(audit_labels.ACTS)
 
 
 def test_an_entry_is_told_in_words_and_one_of_a_former_site_as_it_was_written(person):

@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.module_loading import import_string
 
-from api import openapi, reading
-from api.operations import MEANINGS
+from api.description import openapi, page
+from api.description.operations import MEANINGS
 from tests.api.conftest import in_database
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -119,10 +119,10 @@ async def test_the_examples_of_the_document_work(program, answering):
 
 def test_the_page_speaks_korean_wherever_it_speaks_of_addresses():
     with translation.override("ko"):
-        shown = [address for subject in reading.subjects("http://x/v1") for address in subject.addresses]
+        shown = [address for subject in page.subjects("http://x/v1") for address in subject.addresses]
         words = [address.summary for address in shown] + [address.description for address in shown]
         words += [parameter.description for address in shown for parameter in address.parameters]
-        words += [meaning for _, meaning in reading.meanings()]
+        words += [meaning for _, meaning in page.meanings()]
     plain = {re.sub("<code>.*?</code>|<[^>]+>", "", text).strip() for text in words}
     in_english = {text for text in plain if text and not re.search("[가-힣]", text)}
     assert {text for text in in_english if not text.startswith("Any of ")} == set()

@@ -7,8 +7,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from config import demo_report, throwaway
-from config.demo_arms import EVERYTHING, RULE_ONLY
+from config.demo import report, throwaway
+from config.demo.arms import EVERYTHING, RULE_ONLY
 
 REPORT = {
     "judge": {"kind": "gold", "preference": "feedback.preferences:finished_and_modest"},
@@ -81,7 +81,7 @@ RESULT["floors"] = list(EVERYTHING.told(RESULT))
 
 
 def test_the_table_shows_each_figure_with_its_interval_controls_and_judge():
-    shown = demo_report.render(RESULT)
+    shown = report.render(RESULT)
     assert "SIMULATED annotators, seed 3, learnt from rankings and flags" in shown
     for words in (
         "0.840 [0.790, 0.885]",
@@ -107,7 +107,7 @@ def test_the_table_shows_each_figure_with_its_interval_controls_and_judge():
 
 def test_a_figure_that_is_missing_is_a_dash():
     result = {**RESULT, "evaluation": {**REPORT, "kl_nats": None, "violation_rate_after": None}}
-    shown = demo_report.render({**result, "floors": list(EVERYTHING.told(result))})
+    shown = report.render({**result, "floors": list(EVERYTHING.told(result))})
     assert "- nats" in shown
     assert "floor: SHORT: KL -, at most 8.000" in shown
 

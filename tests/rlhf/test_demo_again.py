@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chat import policies
-from config.demo_arms import RULE_ONLY
+from config.demo.arms import RULE_ONLY
 from feedback import seed
 from rlhf.models import Promotion, Run
 from rlhf.runs import cycle

@@ -15,8 +15,8 @@ from base.commands import Exit
 from chat import policies
 from chat.errors import ChatError
 from chat.models import Policy
-from config import demo_arms, demo_report, throwaway
-from config.demo_arms import Arm
+from config.demo import arms, report, throwaway
+from config.demo.arms import Arm
 from config.processes import end_with_parent
 from feedback import seed
 from feedback.preferences import DEFAULT_PREFERENCE, PREFERENCES, BadFunction
@@ -80,7 +80,7 @@ class Command(RlhfCommand):
                 seed=options["seed"],
                 held_out_noise=0.0,
             )
-            arm = demo_arms.RULE_ONLY if options["rule_only"] else demo_arms.EVERYTHING
+            arm = arms.RULE_ONLY if options["rule_only"] else arms.EVERYTHING
             self.demonstrate(arm, plan, again=options["again"])
         else:
             self.elsewhere(options["seed"], again=options["again"])
@@ -124,7 +124,7 @@ class Command(RlhfCommand):
             "seconds": round(time.monotonic() - started, 1),
             "home": str(Path(settings.HOME)),
         }
-        self.finish_run(run, result) if self.as_json else self.finish(result, text=demo_report.render(result))
+        self.finish_run(run, result) if self.as_json else self.finish(result, text=report.render(result))
 
     def fetch(self) -> Policy:
         with self.progress(f"Model {settings.CHAT_MODEL}") as meter:

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts import erasure, takeout
 from accounts.forms import too_many_attempts
-from accounts.models import User
+from accounts.requests import person
 from accounts.throttle import Attempts
 
 SPOOLED_BYTES = 16 * 2**20
@@ -108,9 +108,3 @@ def keep_account(request: HttpRequest) -> HttpResponse:
         erasure.stay(staying)
         messages.success(request, _("Your account stays as it is."))
     return redirect("account")
-
-
-def person(request: HttpRequest) -> User:
-    """Who asks; the permission table lets nobody anonymous in."""
-    assert isinstance(request.user, User)
-    return request.user

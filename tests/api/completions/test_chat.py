@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from api.chatting import logprobs
+from api.completions.chat import logprobs
 from api.schemas.chat import ChatRequest
 from chat.engines.engine import Choice, Token
 from chat.errors import Blocked

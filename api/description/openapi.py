@@ -10,8 +10,8 @@ from django.urls import URLPattern, get_resolver
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.description.operations import MEANINGS, UNASKED, Operation, Query, operation_of
 from api.middleware import OPEN
-from api.operations import MEANINGS, UNASKED, Operation, Query, operation_of
 
 VERSION = "1"
 ROOT = "/v1"
@@ -82,7 +82,7 @@ def _described() -> Iterator[Described]:
         for method in METHODS:
             if view := views.get(method):
                 told = operation_of(view)
-                assert told is not None, f"{method} {path} tells nothing of itself: api.operations.operation"
+                assert told is not None, f"{method} {path} has no description: api.description.operations"
                 yield Described(path, method, pattern.name or "", pattern.callback.scope, told)  # type: ignore[attr-defined]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from asgiref.sync import sync_to_async
 
 from accounts.models import ApiKey, User
-from api.alternatives import First
+from api.completions.choices import First
 from api.names import Named
 from api.schemas.completions import CompletionRequest
 from chat.completions.streaming import Answer, Question, score

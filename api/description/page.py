@@ -10,8 +10,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 
-from api.openapi import Described, described, document
-from api.operations import MEANINGS
+from api.description.openapi import Described, described, document
+from api.description.operations import MEANINGS
 
 KEY = "$OPENAI_API_KEY"
 Json = dict[str, Any]

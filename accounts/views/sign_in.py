@@ -1,4 +1,4 @@
-"""Sign-in, sign-up, sign-out, the password, the language, and the audit log."""
+"""Sign-in, sign-up, sign-out, the password, and the language."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.contrib.auth.views import LoginView, PasswordChangeView
-from django.core.paginator import Paginator
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -19,14 +18,11 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from accounts import demo, sockets
-from accounts.audit import broken_links
-from accounts.forms import AuditFilter, SignInForm, SignUpForm, too_many_sign_ups
+from accounts.forms import SignInForm, SignUpForm, too_many_sign_ups
 from accounts.middleware import LANGUAGE_COOKIE
-from accounts.models import AuditEntry
 from accounts.throttle import SignUps
 
 YEAR_S = 365 * 24 * 3600
-ENTRIES_PER_PAGE = 50
 
 
 class SignIn(LoginView):
@@ -125,16 +121,3 @@ def with_language(response: HttpResponse, language: str) -> HttpResponse:
             secure=settings.SESSION_COOKIE_SECURE,
         )
     return response
-
-
-def audit_log(request: HttpRequest) -> HttpResponse:
-    form = AuditFilter(request.GET or None)
-    entries = AuditEntry.objects.select_related("actor").filter(**form.lookups())
-    page = Paginator(entries, ENTRIES_PER_PAGE).get_page(request.GET.get("page"))
-    filters = request.GET.copy()
-    filters.pop("page", None)
-    return render(
-        request,
-        "accounts/audit_log.html",
-        {"form": form, "page": page, "filters": filters.urlencode(), "broken": broken_links()},
-    )

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.conf import settings
 
-from api.alternatives import Alternative, First, Head, usage
-from api.prompts import Asker
+from api.completions.choices import Alternative, First, Head, usage
+from api.completions.merging import merged
+from api.completions.prompts import Asker
 from api.schemas.completions import CompletionRequest
-from api.together import merged
 from chat.completions.streaming import asking, reading
 from chat.engines.engine import Token
 from chat.models import Policy

@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.alternatives import First
-from api.continuing import logprobs
+from api.completions.choices import First
+from api.completions.plain import logprobs
 from chat.engines.engine import Choice, Piece, Token
 from chat.engines.scripted import ScriptedEngine
 from metering.models import Usage

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import keys
 from accounts.models import ApiKey, User
-from accounts.own_account import person
+from accounts.requests import person
 from accounts.roles import Role
 
 KEYS_PER_PERSON = 50

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from api.alternatives import Alternative, Head, collected, usage
+from api.completions.choices import Alternative, Head, collected, usage
 from api.schemas.chat import ChatRequest
 from chat.completions.streaming import Question, asking
 from chat.engines.engine import Choice, Token
