@@ -25,7 +25,7 @@ LONGEST_NUMBER = 12
 
 def endpoint(*, scope: str, **views: View) -> View:
     """One address with a view for each method: `endpoint(scope="files", GET=listing, POST=upload)`.
-    What each tells of itself for the OpenAPI document: api.operations.
+    What each tells of itself for the OpenAPI document: api.description.operations.
 
     The key was checked by api.middleware, which also asks `scope` of it. Views may be sync or async, all of one
     address of the same kind, and raise ApiError or ChatError.

@@ -86,7 +86,7 @@ class EngineProcess(models.Model):
 
 
 class SiteChoices(models.Model):
-    """What an admin chooses on a page rather than in the environment; one row (chat.choices reads and changes it)."""
+    """What an admin chooses on a page rather than in the environment; one row, changed by chat.site_choices."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     side_by_side_percent = models.PositiveSmallIntegerField(_("turns with two replies, in percent"), default=0)
@@ -162,7 +162,7 @@ class Conversation(models.Model):
 
     @property
     def is_imported(self) -> bool:
-        """Whether it came in with a file: then nothing of it trains, whatever its owner says (chat.importing)."""
+        """Whether it was read from a file: then nothing of it trains, whatever its owner says."""
         return self.messages.filter(imported__isnull=False).exists()
 
 
@@ -197,7 +197,7 @@ class Message(models.Model):
 
 
 class Reply(models.Model):
-    """The making of one assistant message, a piece of work with a life of its own (transitions: chat.replies)."""
+    """The making of one assistant message, work with a life cycle of its own (transitions: chat.queue.replies)."""
 
     class State(models.TextChoices):
         QUEUED = "queued", _("queued")
@@ -258,7 +258,7 @@ class Chunk(models.Model):
         Reply, on_delete=models.CASCADE, related_name="chunks", db_index=False, db_constraint=False
     )
     """Found by the index of the constraint below. The database need not look for each of thousands of chunks a
-    second whether its reply is there: who writes them has locked it (chat.replies.write), and fsck asks."""
+    second whether its reply is there: who writes them has locked it (chat.queue.replies.write), and fsck asks."""
     seq = models.PositiveIntegerField()
     text = models.TextField()
 
@@ -313,8 +313,8 @@ class SharedLink(models.Model):
 
 
 class Ticket(models.Model):
-    """The place of a request from outside in the same queue as the replies (chat.tickets). It holds no text: once its
-    turn has come, the process that took the request reads the completion from the engine by itself."""
+    """The place of a request from outside in the same queue as the replies (chat.queue.tickets). It holds no text:
+    once its turn has come, the process that took the request reads the completion from the engine by itself."""
 
     class State(models.TextChoices):
         QUEUED = "queued", _("queued")

@@ -290,7 +290,7 @@ RLHF_MINIMUM_RANKINGS = env.whole("CHAMSAE_MINIMUM_RANKINGS", 20, minimum=1)
 RLHF_LEASE = timedelta(seconds=60)
 """A run whose supervisor has not renewed its lease for this long is taken over."""
 RLHF_RUN_KINDS = {"fine_tune": "fine_tuning.jobs.run_kind"}
-"""Modules that know the runs of a kind which other apps order (rlhf.stages.Handler)."""
+"""Modules that know the runs of a kind which other apps order (rlhf.runs.stages.Handler)."""
 RLHF_KEEP_VERSIONS = env.whole("CHAMSAE_KEEP_VERSIONS", 5, minimum=2)
 GATE = {
     "win_rate_low_min": env.real("CHAMSAE_GATE_WIN_RATE_LOW", 0.5, 0.0, 1.0),

@@ -163,7 +163,7 @@ class Completion(models.Model):
     text = models.TextField()
     finish_reason = models.CharField(max_length=20, blank=True)
     parameters = models.JSONField(default=dict)
-    """Of sampling; with "cut": true where the text was shortened on purpose (feedback.stock)."""
+    """Of sampling; with "cut": true where the text was shortened on purpose (feedback.judgements.task_stock)."""
     never_train = models.BooleanField(_("keep out of training"), default=False)
     hidden_at = models.DateTimeField(null=True, blank=True)
 
@@ -243,7 +243,7 @@ class Thumb(models.Model):
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="thumbs")
     is_up = models.BooleanField()
     reasons = models.JSONField(default=list)
-    """Keys of feedback.thumbs.REASONS."""
+    """Keys of feedback.judgements.thumbs.REASONS."""
     comment = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 

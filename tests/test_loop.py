@@ -45,15 +45,15 @@ SHORT = {
 TASTES = ["--preference", "tests.tastes:vowels", "--flags", "no-body=tests.tastes:has_an_a", "--held-out", "0.4"]
 CYCLE = f"""
 import json
-from rlhf import cycle
-from rlhf.supervision import Supervisor
+from rlhf.runs import cycle
+from rlhf.runs.supervisor import Supervisor
 run = cycle.drive(cycle.start(hyperparameters={SHORT!r}).pk, Supervisor())
 print(json.dumps({{"state": run.state, "error": run.error, **run.result}}))
 """
 GREEDY = """
 import json
 from chat import policies
-from chat.completions import complete
+from chat.completions.bulk import complete
 from chat.engines.engine import Parameters
 asked = [[{"role": "user", "content": text}] for text in ("What is a star?", "Do you like music?")]
 answers = complete(policies.live(), asked, parameters=Parameters(temperature=0, max_completion_tokens=24))

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of what the endpoints tell of themselves (api.operations) and of their models."""
+"""The OpenAPI 3.1 document, built from the endpoints' own descriptions (operations.py) and their models."""
 
 import re
 from collections.abc import Iterator

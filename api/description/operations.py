@@ -1,4 +1,4 @@
-"""What an endpoint tells of itself: from it the OpenAPI document and the page of the API are made (api.openapi).
+"""How an endpoint describes itself; the OpenAPI document and the page of the API are built from that.
 
     @operation("List files", tag="Files", query=(*PAGE, Query("purpose", "Only files of this purpose.")),
                answer=FileList, example={"object": "list", "data": []})

@@ -1,8 +1,8 @@
 """Completions for programs: a question waits in the same line as the replies of the page, is answered by the same
 engines, and passes the same guards, limits and budgets.
 
-The process that took the request reads the completion from the engine by itself; a ticket (chat.tickets) holds its
-place. Whatever ends the reading, a client that goes away too, ends the ticket and writes down what was used.
+The process that took the request reads the completion from the engine by itself; a ticket (chat.queue.tickets)
+holds its place. Whatever ends the reading, also a client that goes away, ends the ticket and records what was used.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""A conversation as a file: JSON that can be read in again (chat.importing), and Markdown for people.
+"""A conversation as a file: JSON that can be read in again (chat.conversations.importing), and Markdown for people.
 
 The JSON numbers the messages 1, 2, 3 ..., oldest first, and knows no row of this site: the same tree gives the same
 file wherever it was read in. What a moderator has hidden is in it without its text, and who wrote a reply that still

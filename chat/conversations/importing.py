@@ -1,4 +1,4 @@
-"""Reading in a conversation's JSON file (chat.transfer): every problem is told by its place, or the tree is made.
+"""Reads a conversation from the JSON that exporting.py writes, or names every problem with its place.
 
 Nobody knows who wrote such a file. Its replies are therefore no replies of this site: they have no policy, no
 judgement of them counts, and nothing of the conversation trains (Message.never_train).

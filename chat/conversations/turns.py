@@ -78,7 +78,7 @@ def regenerate(conversation: Conversation, message: int, key: str, *, prefix: st
 
 
 def open_path(conversation: Conversation, message: int) -> int:
-    """Opens the path through the message (chat.tree.open_at); its tip. Raises UnknownMessage."""
+    """Opens the path through the message (chat.conversations.tree.open_at); its tip. Raises UnknownMessage."""
     try:
         return open_at(conversation, message)
     except KeyError as error:

@@ -114,7 +114,7 @@ class Piece:
     completion_tokens: int = 0
     tokens: tuple[Token, ...] = ()
     """Only where log-probabilities were asked for, and as far as the server told them; those of text that is held
-    back may come before it (chat.spelling)."""
+    back may come before it (chat.completions.token_texts)."""
     index: int = 0
     """Which one, where several completions of one prompt are made together."""
 

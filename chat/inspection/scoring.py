@@ -1,7 +1,7 @@
 """Log-probabilities of a text that is given, for programs that ask for them with `echo`.
 
-A Scoring row is the request; the talker has it computed (chat.looks) as it has a look inside a reply, and the row
-goes as soon as the answer was told.
+A Scoring row is the request; the talker has it computed (chat.inspection.worker) as it has a look inside a reply, and
+the row goes as soon as the answer was sent.
 """
 
 import asyncio

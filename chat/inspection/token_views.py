@@ -1,7 +1,8 @@
 """A look inside a reply: how probable each of its tokens was, and what could have stood in its place.
 
-A TokenView row is the request. Where the policy's weights are here the talker has them recomputed (chat.looks), under
-the very ids that the policy was given; else there is only what the engine told while it wrote.
+A TokenView row is the request. Where the policy's weights are here the talker has them recomputed
+(chat.inspection.worker), under the very ids that the policy was given; else there is only what the engine sent while
+it wrote.
 """
 
 from collections.abc import Sequence

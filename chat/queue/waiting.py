@@ -1,7 +1,7 @@
 """What a queued reply waits for: its engine, its place in the line, and about how many seconds by recent ones.
 
-Replies and tickets for one engine stand in one line (chat.line), first come, first served. The estimate plays the
-line forward: each slot of the engine is free once the completion in it has taken as long as both took lately.
+Replies and tickets for one engine stand in one line (chat.queue.line), first come, first served. The estimate plays
+the line forward: each slot of the engine is free once the completion in it has taken as long as both took lately.
 """
 
 import heapq

@@ -11,7 +11,7 @@ IS_POSSIBLE = connection.vendor == "postgresql"
 
 def call(reply: int) -> None:
     """To be called in the transaction that changes the state of a reply: sleepers of all processes wake when it is
-    committed, and know which. For new text there is a call without a reply (chat.replies.STORE_ALL)."""
+    committed, and know which. For new text there is a call without a reply (chat.queue.replies.STORE_ALL)."""
     if IS_POSSIBLE:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(reply)])

@@ -85,7 +85,7 @@ def archive(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def delete(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Out of sight at once, to be restored for some weeks (chat.removal), and then gone."""
+    """Out of sight at once, to be restored for some weeks (chat.conversations.removal), and then gone."""
     deleted = own_conversation(request, conversation_id)
     deleted.deleted_at = timezone.now()
     deleted.save(update_fields=["deleted_at"])

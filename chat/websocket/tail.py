@@ -30,8 +30,8 @@ LOOK_EVERY_S = 0.025
 LEAST_S_A_LOOK = 0.01
 LOOK_UNCALLED_AFTER_S = 0.05
 UNCALLED_STATES_A_LOOK = 20
-"""Where who writes calls those who read (chat.wakeup), they look then, however many call; and from time to time for
-what was changed without a call."""
+"""Where writers wake readers (chat.queue.wakeup), readers look when they are woken; and from time to time for what
+changed without a call."""
 STATES_A_LOOK = 100
 """Of about so many replies that are being written the state is read at a look; where more are watched, in turn."""
 REAP_EVERY_S = 5.0

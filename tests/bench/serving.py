@@ -40,7 +40,8 @@ import json
 from chat import policies
 from chat.engines.loading import key_of
 from chat.models import EngineProcess
-from chat.prompt import fit, renderer
+from chat.prompts.fitting import fit
+from chat.prompts.rendering import renderer
 policy = policies.live()
 row = EngineProcess.objects.filter(policy=policy, state="ready").latest("id")
 prompt = fit([{{"role": "user", "content": {prompt!r}}}], renderer(policies.directory(policy)),

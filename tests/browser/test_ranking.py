@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from tests.site import running_site
 
 pytestmark = pytest.mark.browser
-REFILL = "from feedback.stock import refill; refill()"
+REFILL = "from feedback.judgements.task_stock import refill; refill()"
 
 
 @pytest.fixture(scope="module")

@@ -106,6 +106,6 @@ def speech(monkeypatch):
             [Completed(texts[k % len(texts)] + f" {i}.", "stop", 9, 9) for k in range(n)] for i in range(len(prompts))
         ]
 
-    for module in (task_stock, __import__("feedback.simulation", fromlist=["complete"])):
+    for module in (task_stock, __import__("feedback.simulated.simulation", fromlist=["complete"])):
         monkeypatch.setattr(module, "complete", complete)
     return calls

@@ -117,9 +117,9 @@ settings.DATABASES["default"]["NAME"] = {database!r}
 settings.RLHF_TRAINER, settings.RLHF_THREADS, settings.RLHF_LEASE = {trainer!r}, 1, timedelta(seconds=1)
 settings.MODELS_DIR, settings.RUNS_DIR = pathlib.Path({models!r}), pathlib.Path({runs!r})
 django.setup()
-from rlhf import cycle, supervision
-supervision.HEARTBEAT_S = 0.1
-cycle.drive({run}, supervision.Supervisor())
+from rlhf.runs import cycle, supervisor
+supervisor.HEARTBEAT_S = 0.1
+cycle.drive({run}, supervisor.Supervisor())
 """
 
 
