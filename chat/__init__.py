@@ -1,0 +1,1 @@
+"""Talking: conversations, replies in the making, the engines that write them, and the policies that answer."""

@@ -1,0 +1,1 @@
+"""Judging: rules, rankings, flags, thumbs, reports, and what moderators decide."""

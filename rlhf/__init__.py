@@ -1,0 +1,1 @@
+"""Learning: snapshots, training runs, evaluation, the gate, promotion and rollback."""

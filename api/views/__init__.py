@@ -1,0 +1,1 @@
+"""Endpoints of the API, and the pages that describe it."""

@@ -1,0 +1,1 @@
+"""Pages of judging: for annotators, for moderators, and the reactions in the chat."""

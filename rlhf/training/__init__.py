@@ -1,0 +1,1 @@
+"""The numeric core, without Django: paths and plain data in, a directory and metrics out."""

@@ -1,0 +1,1 @@
+"""Pages about the site, and the programs that write some of them from the code."""
