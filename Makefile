@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test pages faults clients sites demo doctor lint bench bench-ppo screenshots messages clean
+.PHONY: help setup run test pages faults clients sites demo doctor lint tree docs bench bench-ppo screenshots messages clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -66,9 +66,22 @@ doctor: setup  ## what is missing, and the command that mends it
 lint: setup  ## style, types, who may import whom, migrations
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy accounts api base chat config feedback metering rlhf fine_tuning
+	$(VENV)/bin/mypy accounts api base chat config docs feedback fine_tuning metering rlhf
 	$(VENV)/bin/lint-imports
 	$(PY) manage.py makemigrations --check --dry-run
+
+tree: setup  ## docs/tree.md from the docstrings, and the picture of the loop from docs/loop.toml
+	$(PY) -m docs.tree
+	$(PY) -m docs.loop
+
+docs: $(VENV)/docs tree  ## the pages of docs/ as a site in build/docs/, which loads nothing from other hosts
+	$(PY) -m sphinx -q -W --keep-going -E -b html docs build/docs
+	$(PY) -m docs.offline build/docs
+	@echo "open build/docs/index.html"
+
+$(VENV)/docs: $(VENV)/ready
+	@$(PY) -m pip install $(PIP_FLAGS) -e ".[docs]"
+	@touch $@
 
 bench: setup  ## tokens a second and latencies through the whole site, beside the bare engine; ARGS=load: many streams
 	$(PY) -m tests.bench $(ARGS)
