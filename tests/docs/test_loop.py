@@ -18,7 +18,7 @@ WIDEST = 40
 def test_each_picture_is_fresh_and_well_formed(path):
     drawn = loop.pictures()[path]
     assert path.read_text(encoding="utf-8") == drawn, f"{path.name} is old: make tree"
-    ElementTree.fromstring(drawn)  # noqa: S314: drawn by ourselves
+    ElementTree.fromstring(drawn)  # noqa: S314  (drawn by ourselves)
 
 
 def test_there_is_one_for_each_language_and_scheme():

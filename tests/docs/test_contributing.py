@@ -1,0 +1,38 @@
+"""The contributors' guide and the changelog against pyproject.toml."""
+
+import re
+import tomllib
+
+from tests.docs.pages import read, rows
+
+PROJECT = tomllib.loads(read("pyproject.toml"))
+LAYERS = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
+"""The uppermost first; each may import those after it."""
+
+
+def table():
+    """{from: {to: may}} of the import table."""
+    cells = rows(read("CONTRIBUTING.md"))
+    start = next(index for index, row in enumerate(cells) if row[0].startswith("from"))
+    head = cells[start][1:]
+    return {row[0]: dict(zip(head, row[1:], strict=True)) for row in cells[start + 1 :] if len(row) == len(head) + 1}
+
+
+def test_the_import_table_is_the_one_that_import_linter_holds():
+    wanted = {
+        app: {
+            other: "-" if other == app else "yes" if LAYERS.index(other) > LAYERS.index(app) else "no"
+            for other in LAYERS
+            if other != "config"
+        }
+        for app in LAYERS
+        if app != "config"
+    }
+    shown = {app: {k: v for k, v in row.items() if k != "torch"} for app, row in table().items() if app in wanted}
+    assert shown == wanted
+
+
+def test_the_newest_entry_of_the_changelog_is_this_version():
+    versions = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$", read("CHANGELOG.md"), re.MULTILINE)
+    assert versions[0] == PROJECT["project"]["version"]
+    assert versions == sorted(versions, key=lambda version: [*map(int, version.split("."))], reverse=True)
