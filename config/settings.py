@@ -1,4 +1,4 @@
-"""All settings, read from the environment once; the README's table is held against this file by a test."""
+"""All settings, read from the environment once; a test holds docs/settings.md against this file."""
 
 import sys
 from datetime import timedelta

@@ -15,6 +15,9 @@ SAFE = {
     "jinja2": "3.1.6",  # sandbox escapes before it
 }
 
+ON_DEMAND = {"docs"}
+"""Installed by the one make target that needs them."""
+
 
 def every():
     return {floor.name: floor for group in project() for floor in floors(group)}
@@ -25,7 +28,7 @@ def test_the_lowest_version_asked_for_is_safe(name):
     assert numbers(every()[name].lowest) >= numbers(SAFE[name])
 
 
-@pytest.mark.parametrize("group", project())
+@pytest.mark.parametrize("group", [group for group in project() if group not in ON_DEMAND])
 def test_what_is_installed_is_what_was_asked_for(group):
     assert [f"{floor.name} {floor.installed} < {floor.lowest}" for floor in floors(group) if not floor.is_met] == []
 

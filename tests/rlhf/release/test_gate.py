@@ -77,6 +77,10 @@ def test_the_sign_beside_a_limit_is_the_comparison_that_the_gate_makes():
     assert told == {(code, passed) for code in labels.SIGNS for passed in (True, False)}
 
 
+def test_every_reason_has_words_on_the_pages():
+    assert set(codes(decide(GOOD))) - set(labels.REASONS) == set()
+
+
 def test_a_good_candidate_passes_and_says_what_was_checked():
     decision = decide(GOOD)
     assert decision.passed
