@@ -33,7 +33,7 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # generic in the stubs
         with transaction.atomic():
             super().save_model(request, obj, form, change)
             after = {name: getattr(obj, name) for name in WATCHED}
-            record(acting(request), verb_of(change), obj, before=as_json(before), after=as_json(after))
+            record(_acting(request), _verb_of(change), obj, before=_as_json(before), after=_as_json(after))
         if obj.is_suspended or not obj.is_active:
             transaction.on_commit(lambda: sockets.close(obj))
 
@@ -44,21 +44,21 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # generic in the stubs
         after = sorted(user.groups.values_list("name", flat=True))
         if before != after:
             with transaction.atomic():
-                record(acting(request), "user.roles", user, before={"groups": before}, after={"groups": after})
+                record(_acting(request), "user.roles", user, before={"groups": before}, after={"groups": after})
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return False  # what a person judged must stay traceable: accounts are closed, not deleted
 
 
-def verb_of(change: bool) -> str:
+def _verb_of(change: bool) -> str:
     return "user.change" if change else "user.create"
 
 
-def acting(request: HttpRequest) -> User | None:
+def _acting(request: HttpRequest) -> User | None:
     return request.user if isinstance(request.user, User) else None
 
 
-def as_json(values: dict[str, Any]) -> dict[str, Any]:
+def _as_json(values: dict[str, Any]) -> dict[str, Any]:
     """Names of people are told apart and not told: the log is never rewritten, and somebody may leave."""
     told = {name: value if isinstance(value, bool | None) else str(value) for name, value in values.items()}
     if "username" in told:

@@ -37,12 +37,12 @@ def record(
         undoes=undoes,
         previous_hash=newest.hash if newest else "",
     )
-    entry.hash = digest(entry)
+    entry.hash = _digest(entry)
     entry.save(force_insert=True)
     return entry
 
 
-def digest(entry: AuditEntry) -> str:
+def _digest(entry: AuditEntry) -> str:
     """sha256 over the entry's fields and the hash of the entry before it."""
     fields = [
         entry.at.isoformat(),
@@ -67,7 +67,7 @@ def broken_links() -> list[int]:
     """Ids of entries whose hash or chain does not hold: rows changed, removed or put in by other hands."""
     broken, previous = [], ""
     for entry in AuditEntry.objects.order_by("id").iterator():
-        if entry.previous_hash != previous or entry.hash != digest(entry):
+        if entry.previous_hash != previous or entry.hash != _digest(entry):
             broken.append(entry.pk)
         previous = entry.hash
     return broken

@@ -47,10 +47,10 @@ def create_accounts() -> list[User]:
     if not settings.DEMO:
         raise DemoRefused
     groups = {role: Group.objects.get_or_create(name=role.value)[0] for role in GROUPS}
-    return [create_account(account.role, groups) for account in ACCOUNTS]
+    return [_create_account(account.role, groups) for account in ACCOUNTS]
 
 
-def create_account(role: Role, groups: dict[Role, Group]) -> User:
+def _create_account(role: Role, groups: dict[Role, Group]) -> User:
     user, is_new = User.objects.get_or_create(username=role.value)
     if is_new:
         user.set_password(settings.DEMO_PASSWORD)

@@ -58,7 +58,7 @@ def make(
         key = ApiKey.objects.create(
             owner=owner,
             name=name,
-            sha256=digest(secret),
+            sha256=_digest(secret),
             shown=f"{secret[:6]}…{secret[-4:]}",
             scopes=sorted(scopes),
             requests_per_minute=requests_per_minute,
@@ -70,11 +70,11 @@ def make(
 
 def find(secret: str) -> ApiKey | None:
     """The key of that secret, if it may be used now."""
-    key = ApiKey.objects.filter(sha256=digest(secret), revoked_at=None).select_related("owner").first()
-    return key if key is not None and may_come_in(key.owner) else None
+    key = ApiKey.objects.filter(sha256=_digest(secret), revoked_at=None).select_related("owner").first()
+    return key if key is not None and _may_come_in(key.owner) else None
 
 
-def may_come_in(owner: User) -> bool:
+def _may_come_in(owner: User) -> bool:
     """Not who is suspended, nor who closed the account and has not taken that back."""
     return owner.is_active and not owner.is_suspended and owner.deletion_due_at is None
 
@@ -107,5 +107,5 @@ def revoke(key: ApiKey, *, actor: User | None) -> None:
             audit.record(actor, "key.revoke", key)
 
 
-def digest(secret: str) -> str:
+def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -21,23 +21,23 @@ def write(person: User, target: IO[bytes]) -> None:
             excluded |= app.EXCLUDED
             for table in app.EXPORT:
                 with archive.open(f"tables/{table.label}.json", "w") as file:
-                    counts[table.label] = write_rows(table, person, file)
+                    counts[table.label] = _write_rows(table, person, file)
             for name, document in getattr(app, "files", lambda _: ())(person):
-                archive.writestr(name, encoded(document))
-        archive.writestr("about.json", encoded(about | {"rows": counts, "left_out": excluded}))
+                archive.writestr(name, _encoded(document))
+        archive.writestr("about.json", _encoded(about | {"rows": counts, "left_out": excluded}))
 
 
-def write_rows(table: personal.Table, person: User, file: IO[bytes]) -> int:
+def _write_rows(table: personal.Table, person: User, file: IO[bytes]) -> int:
     """A JSON list; its length."""
     count = 0
     file.write(b"[")
     for row in table.rows(person):
         file.write(b",\n" if count else b"\n")
-        file.write(encoded(row))
+        file.write(_encoded(row))
         count += 1
     file.write(b"\n]\n")
     return count
 
 
-def encoded(value: object) -> bytes:
+def _encoded(value: object) -> bytes:
     return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False).encode()

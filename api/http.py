@@ -78,10 +78,10 @@ def person_of(request: HttpRequest) -> User:
 
 def read(request: HttpRequest, model: type[M]) -> M:
     """The body as the model; nulls count as left out. Raises ApiError that names the field."""
-    return checked(json_body(request), model)
+    return _checked(_json_body(request), model)
 
 
-def json_body(request: HttpRequest) -> dict[str, Any]:
+def _json_body(request: HttpRequest) -> dict[str, Any]:
     """An object; an empty body is an empty one. Raises ApiError."""
     try:
         raw = request.body
@@ -104,23 +104,23 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
 
 
-def checked(values: dict[str, Any], model: type[M]) -> M:
+def _checked(values: dict[str, Any], model: type[M]) -> M:
     given = {name: value for name, value in values.items() if value is not None}
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        first = most_telling(error.errors(include_url=False))
-        where = first.get("ctx", {}).get("param") or place_of(first, given)
+        first = _most_telling(error.errors(include_url=False))
+        where = first.get("ctx", {}).get("param") or _place_of(first, given)
         raise bad(f"{where}: {first['msg']}" if where else str(first["msg"]), where or None) from error
 
 
-def most_telling(errors: list[Any]) -> Any:
+def _most_telling(errors: list[Any]) -> Any:
     """Of the first thing that is wrong; where it may be one of several kinds, of the one that it came closest to."""
     of_the_first = [error for error in errors if error["loc"][:1] == errors[0]["loc"][:1]]
     return max(of_the_first, key=lambda error: len(error["loc"]))
 
 
-def place_of(error: Any, values: Any) -> str:
+def _place_of(error: Any, values: Any) -> str:
     """Of an error, as in `messages.0.role`: without the names that pydantic gives to the members of a union."""
     found: list[str] = []
     path, is_missing = error["loc"], error["type"] == "missing"

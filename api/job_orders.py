@@ -39,8 +39,8 @@ def order_of(
         key=key_of(request),
         model=model,
         policy=named(person, model).policy or policies.live(),
-        training=file_of(person, training_file, "training_file"),
-        validation=file_of(person, validation_file, "validation_file") if validation_file else None,
+        training=_file_of(person, training_file, "training_file"),
+        validation=_file_of(person, validation_file, "validation_file") if validation_file else None,
         suffix=names.suffix_of(suffix or ""),
         hyperparameters=hyperparameters,
         seed=secrets.randbelow(2**31) if seed is None else seed,
@@ -48,7 +48,7 @@ def order_of(
     )
 
 
-def file_of(person: User, file_id: str, param: str) -> DataFile:
+def _file_of(person: User, file_id: str, param: str) -> DataFile:
     found = None if "\0" in file_id else files.of(person).filter(pk=file_id).first()
     if found is None:
         raise bad(f"{param}: there is no file {file_id[:100]!r}", param, "invalid_file")

@@ -53,10 +53,10 @@ class ApiMiddleware(EitherWay):
         if scope == OPEN:
             return None
         try:
-            key = key_in(request)
+            key = _key_in(request)
             keys.note_use(key)  # whether it opens anything or not: its owner wonders who tries it
             keys.check_rate(key)
-            check_reach(request, key, scope)
+            _check_reach(request, key, scope)
         except keys.KeyRateLimited as error:
             return answer(too_many_requests(error))
         except ApiError as error:
@@ -92,7 +92,7 @@ def _marked(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBas
     return response
 
 
-def key_in(request: HttpRequest) -> ApiKey:
+def _key_in(request: HttpRequest) -> ApiKey:
     """Raises ApiError (401)."""
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not secret.strip():
@@ -103,7 +103,7 @@ def key_in(request: HttpRequest) -> ApiKey:
     return key
 
 
-def check_reach(request: HttpRequest, key: ApiKey, scope: str) -> None:
+def _check_reach(request: HttpRequest, key: ApiKey, scope: str) -> None:
     """Raises ApiError (403) where the key's scopes or its owner's roles do not reach the address."""
     match = request.resolver_match
     allowed = roles_for(match.view_name if match else "") - {Role.ANONYMOUS}

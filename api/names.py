@@ -49,24 +49,24 @@ def listed(person: User) -> list[dict[str, Any]]:
     places = {policy.pk for policy in seen}
     live = next((policy for policy in seen if policy.is_live), None)
     aliases = [alias for alias in Alias.objects.all() if alias.policy_id is None or alias.policy_id in places]
-    told = {policy.label or policy.name: shown(policy.label or policy.name, policy) for policy in seen}
-    told |= {alias.name: alias_shown(alias) for alias in aliases}
-    return [*([shown(LIVE, live)] if live else []), *told.values()]
+    told = {policy.label or policy.name: _shown(policy.label or policy.name, policy) for policy in seen}
+    told |= {alias.name: _alias_shown(alias) for alias in aliases}
+    return [*([_shown(LIVE, live)] if live else []), *told.values()]
 
 
 def model(person: User, name: str) -> dict[str, Any]:
     """Raises ApiError."""
     meant = named(person, name)
     alias = Alias.objects.filter(name=name).first()
-    return alias_shown(alias) if alias else shown(name, meant.policy or policies.live())
+    return _alias_shown(alias) if alias else _shown(name, meant.policy or policies.live())
 
 
-def shown(name: str, policy: Policy) -> dict[str, Any]:
+def _shown(name: str, policy: Policy) -> dict[str, Any]:
     owner = policy.owner.get_username() if policy.owner else OURS
     return {"id": name, "object": "model", "created": int(policy.created_at.timestamp()), "owned_by": owner}
 
 
-def alias_shown(alias: Alias) -> dict[str, Any]:
+def _alias_shown(alias: Alias) -> dict[str, Any]:
     created = int(alias.created_at.timestamp())
     return {"id": alias.name, "object": "model", "created": created, "owned_by": OURS}
 

@@ -48,7 +48,7 @@ class ChamsaeCommand(BaseCommand):
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         kwargs.setdefault("formatter_class", RawDescriptionHelpFormatter)
         if self.examples:
-            kwargs.setdefault("epilog", "examples:\n" + indented(self.examples))
+            kwargs.setdefault("epilog", "examples:\n" + _indented(self.examples))
         return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -58,7 +58,7 @@ class ChamsaeCommand(BaseCommand):
         self.as_json = bool(options.get("json"))
         try:
             if self.needs_tables:
-                prepare_database()
+                _prepare_database()
             return super().execute(*args, **options)
         except MigrationsPending as error:
             self.fail(error, Exit.FAILED)
@@ -74,7 +74,7 @@ class ChamsaeCommand(BaseCommand):
         if self.as_json:
             self.stdout.write(json.dumps(result, ensure_ascii=False, default=str))
         else:
-            self.stdout.write(text or "\n".join(lines_of(result)))
+            self.stdout.write(text or "\n".join(_lines_of(result)))
         if code:
             raise CommandError(text or str(result.get("error", "failed")), returncode=int(code))
 
@@ -93,10 +93,10 @@ class ChamsaeCommand(BaseCommand):
     def progress(self, title: str) -> Iterator[Meter]:
         """A bar where a terminal shows one, else a plain line every few seconds."""
         if sys.stderr.isatty():
-            with bar(title) as meter:
+            with _bar(title) as meter:
                 yield meter
         else:
-            yield plain_lines(title, self.note)
+            yield _plain_lines(title, self.note)
 
 
 class MigrationsPending(Exception):
@@ -108,7 +108,7 @@ class MigrationsPending(Exception):
         return "the database is of another version: run manage.py migrate"
 
 
-def prepare_database() -> None:
+def _prepare_database() -> None:
     """Makes the tables of a home that is used for the first time; later changes wait for a person's word."""
     executor = MigrationExecutor(connection)
     if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
@@ -126,21 +126,21 @@ def sentence(error: Exception) -> str:
     return message if detail == getattr(error, "code", "") else f"{message} ({detail})"
 
 
-def indented(text: str) -> str:
+def _indented(text: str) -> str:
     return "\n".join("  " + line.strip() for line in text.strip().splitlines())
 
 
-def lines_of(result: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _lines_of(result: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """`a.b: value` for each leaf, in order."""
     for key, value in result.items():
         if isinstance(value, Mapping):
-            yield from lines_of(value, f"{prefix}{key}.")
+            yield from _lines_of(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}: {value}"
 
 
 @contextmanager
-def bar(title: str) -> Iterator[Meter]:
+def _bar(title: str) -> Iterator[Meter]:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as shown:
         task = shown.add_task(title, total=None)
@@ -151,7 +151,7 @@ def bar(title: str) -> Iterator[Meter]:
         yield move
 
 
-def plain_lines(title: str, write: Any) -> Meter:
+def _plain_lines(title: str, write: Any) -> Meter:
     told_at = float("-inf")
 
     def move(step: float, steps: float, note: str = "") -> None:

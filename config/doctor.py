@@ -58,26 +58,26 @@ def packages() -> Iterator[Finding]:
     wanted: dict[str, tuple[Level, str]] = {
         "run": ("missing", 'pip install -e "."'),
         "train": ("missing", 'pip install -e ".[train]"'),
-        "services": ("missing" if uses_services() else "note", 'pip install -e ".[services]"'),
+        "services": ("missing" if _uses_services() else "note", 'pip install -e ".[services]"'),
         "dev": ("note", 'pip install -e ".[dev]"'),
     }
     for group, (level, fix) in wanted.items():
         unmet = [floor for floor in floors(group) if not floor.is_met]
         if unmet:
-            yield Finding(f"packages ({group})", level, ", ".join(map(lacks, unmet)), f"{sys.executable} -m {fix}")
+            yield Finding(f"packages ({group})", level, ", ".join(map(_lacks, unmet)), f"{sys.executable} -m {fix}")
         else:
             yield Finding(f"packages ({group})", "ok", "all there, none below its lowest version")
 
 
-def lacks(floor: Floor) -> str:
+def _lacks(floor: Floor) -> str:
     return f"{floor.name} {floor.installed or 'absent'} (needs >= {floor.lowest})"
 
 
-def uses_services() -> bool:
+def _uses_services() -> bool:
     return bool(settings.REDIS_URL) or connection.vendor != "sqlite" or "filesystem" not in settings.CELERY_BROKER_URL
 
 
-def sqlite() -> Iterator[Finding]:
+def _sqlite() -> Iterator[Finding]:
     if connection.vendor != "sqlite":
         return
     if has_wal_race(sqlite3.sqlite_version_info):
@@ -92,21 +92,21 @@ def has_wal_race(version: tuple[int, ...]) -> bool:
     return not any(version >= fixed and (fixed[1] == 51 or version[1] == fixed[1]) for fixed in WAL_RACE_FIXED)
 
 
-def disk() -> Iterator[Finding]:
+def _disk() -> Iterator[Finding]:
     free = shutil.disk_usage(settings.HOME).free
     level: Level = "missing" if free < GIB else "warning" if free < 5 * GIB else "ok"
     fix = "" if level == "ok" else f"free some space, or move CHAMSAE_HOME (now {settings.HOME})"
     yield Finding("disk", level, f"{free / GIB:.1f} GiB free", fix)
 
 
-def tables() -> Iterator[Finding]:
+def _tables() -> Iterator[Finding]:
     problem = database()
     yield Finding(
         "database", "missing" if problem else "ok", problem or connection.vendor, "manage.py migrate" * bool(problem)
     )
 
 
-def catalogues() -> Iterator[Finding]:
+def _catalogues() -> Iterator[Finding]:
     stale = [path.parent.parent.name for path in stale_catalogues()]
     if stale:
         yield Finding("translations", "missing", f"not compiled: {', '.join(stale)}", "python -m config.translations")
@@ -135,24 +135,24 @@ def services() -> Iterator[Finding]:
     for name, url in (("redis", settings.REDIS_URL), ("broker", settings.CELERY_BROKER_URL)):
         if not url or url.startswith("filesystem"):
             yield Finding(name, "ok", "not used: the embedded one serves a single machine")
-        elif answers(url):
-            yield Finding(name, "ok", place(url))
+        elif _answers(url):
+            yield Finding(name, "ok", _place(url))
         else:
-            yield Finding(name, "missing", f"no answer at {place(url)}", f"start it, or correct {VARIABLES[name]}")
+            yield Finding(name, "missing", f"no answer at {_place(url)}", f"start it, or correct {VARIABLES[name]}")
 
 
 VARIABLES = {"redis": "REDIS_URL", "broker": "CELERY_BROKER_URL"}
 PORTS = {"redis": 6379, "amqp": 5672}
 
 
-def place(url: str) -> str:
+def _place(url: str) -> str:
     """Host and port alone: an address may hold a password."""
     parts = urlsplit(url)
     return f"{parts.hostname}:{parts.port or PORTS.get(parts.scheme, 0)}"
 
 
-def answers(url: str) -> bool:
-    host, port = place(url).rsplit(":", 1)
+def _answers(url: str) -> bool:
+    host, port = _place(url).rsplit(":", 1)
     try:
         with socket.create_connection((host, int(port)), timeout=2):
             return True
@@ -160,25 +160,25 @@ def answers(url: str) -> bool:
         return False
 
 
-def chromium() -> Iterator[Finding]:
+def _chromium() -> Iterator[Finding]:
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     fix = "" if found else "apt-get install chromium (only the browser tests need it)"
     yield Finding("chromium", "ok" if found else "note", found or "absent: browser tests will skip", fix)
 
 
-def heartbeats() -> Iterator[Finding]:
+def _heartbeats() -> Iterator[Finding]:
     try:
         ready = EngineProcess.objects.filter(state="ready", heartbeat_at__gte=timezone.now() - HEARTBEAT)
         is_talking = ready.exists()
     except DatabaseError:
         is_talking = False
-    for name, is_up in (("talker", is_talking), ("worker", worker_answers())):
+    for name, is_up in (("talker", is_talking), ("worker", _worker_answers())):
         yield Finding(
             name, "ok" if is_up else "note", "running" if is_up else "not running", "" if is_up else "make run"
         )
 
 
-def worker_answers() -> bool:
+def _worker_answers() -> bool:
     try:
         return bool(app.control.ping(timeout=1.0))
     except OSError:  # the broker is away, which has its own finding
@@ -201,13 +201,13 @@ def demo_accounts() -> Iterator[Finding]:
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     python,
     packages,
-    sqlite,
-    disk,
-    tables,
-    catalogues,
+    _sqlite,
+    _disk,
+    _tables,
+    _catalogues,
     live_policy,
     services,
-    chromium,
-    heartbeats,
+    _chromium,
+    _heartbeats,
     demo_accounts,
 )

@@ -70,9 +70,9 @@ def only_site_of(home: Path, port: int) -> Iterator[str]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = read_holder(lock.read())
+            holder = _read_holder(lock.read())
             raise SiteRunning(home, int(holder.get("pid", 0)), int(holder.get("port", 0))) from None
-        former = str(read_holder(lock.read()).get("marker", ""))
+        former = str(_read_holder(lock.read()).get("marker", ""))
         if former:
             reaper.end(former)
         marker = uuid.uuid4().hex
@@ -83,7 +83,7 @@ def only_site_of(home: Path, port: int) -> Iterator[str]:
         lock.truncate(0)  # the lock itself goes with the file's closing, or with the process
 
 
-def read_holder(text: str) -> dict[str, Any]:
+def _read_holder(text: str) -> dict[str, Any]:
     try:
         return dict(json.loads(text))
     except ValueError:  # empty, or caught while its owner writes it

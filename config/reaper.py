@@ -25,7 +25,7 @@ def marked(marker: str) -> list[psutil.Process]:
     return found
 
 
-def tell(processes: list[psutil.Process], number: signal.Signals) -> None:
+def _tell(processes: list[psutil.Process], number: signal.Signals) -> None:
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.send_signal(number)
@@ -33,13 +33,13 @@ def tell(processes: list[psutil.Process], number: signal.Signals) -> None:
 
 def end(marker: str, grace_s: float = GRACE_S) -> int:
     """SIGTERM to all that carry the marker, SIGKILL to the rest after the grace; returns how many were killed."""
-    tell(marked(marker), signal.SIGTERM)
+    _tell(marked(marker), signal.SIGTERM)
     deadline = time.monotonic() + grace_s
     while (left := marked(marker)) and time.monotonic() < deadline:
         time.sleep(0.1)
     killed = len(left)
     while left:  # again, for a process may have forked between the look and the signal
-        tell(left, signal.SIGKILL)
+        _tell(left, signal.SIGKILL)
         time.sleep(0.05)
         left = marked(marker)
     return killed

@@ -10,10 +10,10 @@ LOCALE = Path(__file__).resolve().parent.parent / "locale"
 
 def stale_catalogues(locale: Path = LOCALE) -> list[Path]:
     """Each .po whose .mo is absent or older."""
-    return [source for source in sorted(locale.glob("*/LC_MESSAGES/*.po")) if is_stale(source)]
+    return [source for source in sorted(locale.glob("*/LC_MESSAGES/*.po")) if _is_stale(source)]
 
 
-def is_stale(source: Path) -> bool:
+def _is_stale(source: Path) -> bool:
     target = source.with_suffix(".mo")
     return not target.exists() or target.stat().st_mtime < source.stat().st_mtime
 

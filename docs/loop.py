@@ -34,97 +34,97 @@ def pictures() -> dict[Path, str]:
     """Each file with what belongs into it."""
     said = tomllib.loads((DOCS / "loop.toml").read_text(encoding="utf-8"))
     return {
-        path_of(language, scheme): picture(words, colours)
+        _path_of(language, scheme): _picture(words, colours)
         for language, words in said["languages"].items()
         for scheme, colours in said["schemes"].items()
     }
 
 
-def path_of(language: str, scheme: str) -> Path:
+def _path_of(language: str, scheme: str) -> Path:
     """`loop.svg` is English and light; `loop-dark.ko.svg` is Korean and dark."""
     return DOCS / f"loop{'-dark' if scheme == 'dark' else ''}{'' if language == 'en' else '.' + language}.svg"
 
 
-def picture(words: Words, colours: Colours) -> str:
+def _picture(words: Words, colours: Colours) -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
             f"<title>{escape(words['title'])}</title>",
             f"<style>{STYLE.format(fonts=FONTS, mono=MONO, **colours)}</style>",
             f'<rect width="{WIDTH}" height="{HEIGHT}" rx="16" fill="{colours["paper"]}"/>',
-            *cards(words, colours),
-            *arrows(words),
-            *refusal(words),
-            *middle(words),
+            *_cards(words, colours),
+            *_arrows(words),
+            *_refusal(words),
+            *_middle(words),
             "</svg>\n",
         ]
     )
 
 
-def cards(words: Words, colours: Colours) -> Iterator[str]:
+def _cards(words: Words, colours: Colours) -> Iterator[str]:
     for number, (step, corner) in enumerate(zip(words["steps"], CORNERS, strict=True), start=1):
-        yield from card(number, step, corner, colours)
+        yield from _card(number, step, corner, colours)
 
 
-def card(number: int, step: Words, corner: tuple[int, int], colours: Colours) -> Iterator[str]:
+def _card(number: int, step: Words, corner: tuple[int, int], colours: Colours) -> Iterator[str]:
     x, y = corner
     yield (
         f'<rect x="{x}" y="{y}" width="{CARD_WIDTH}" height="{CARD_HEIGHT}" rx="14" '
         f'fill="{colours["card"]}" stroke="{colours["line"]}" stroke-width="1.5"/>'
     )
     yield f'<circle cx="{x + 33}" cy="{y + 34}" r="14" fill="{colours["accent"]}"/>'
-    yield written(x + 33, y + 39, str(number), "number", "middle")
-    yield written(x + 58, y + 41, step["name"], "name")
-    yield written(x + CARD_WIDTH - 20, y + 40, step["folder"], "folder", "end")
+    yield _written(x + 33, y + 39, str(number), "number", "middle")
+    yield _written(x + 58, y + 41, step["name"], "name")
+    yield _written(x + CARD_WIDTH - 20, y + 40, step["folder"], "folder", "end")
     for line, says in enumerate(step["says"]):
-        yield written(x + 20, y + 81 + 24 * line, says)
+        yield _written(x + 20, y + 81 + 24 * line, says)
 
 
-def arrows(words: Words) -> Iterator[str]:
+def _arrows(words: Words) -> Iterator[str]:
     """Between the cards: along the top, down on the right, back along the bottom, up on the left."""
     left, right = CORNERS[0][0] + CARD_WIDTH, CORNERS[1][0]
     upper, lower = CORNERS[0][1] + CARD_HEIGHT, CORNERS[2][1]
     top, bottom = CORNERS[0][1] + CARD_HEIGHT // 2, lower + CARD_HEIGHT // 2
     west, east = CORNERS[0][0] + 60, CORNERS[1][0] + CARD_WIDTH - 60
-    yield arrow(left + 10, top, right - 10, top)
-    yield arrow(east, upper + 10, east, lower - 10)
-    yield arrow(right - 10, bottom, left + 10, bottom)
-    yield arrow(west, lower - 10, west, upper + 10)
+    yield _arrow(left + 10, top, right - 10, top)
+    yield _arrow(east, upper + 10, east, lower - 10)
+    yield _arrow(right - 10, bottom, left + 10, bottom)
+    yield _arrow(west, lower - 10, west, upper + 10)
     centre, height = (left + right) // 2, (upper + lower) // 2
     along_top, on_right, along_bottom, on_left = words["arrows"]
-    yield from block(centre, top - 14, along_top, "label", "middle")
-    yield from block(east - 18, height + 5, on_right, "label", "end")
-    yield from block(centre, bottom - 14, along_bottom, "label", "middle")
-    yield from block(west + 18, height + 5, on_left, "label")
+    yield from _block(centre, top - 14, along_top, "label", "middle")
+    yield from _block(east - 18, height + 5, on_right, "label", "end")
+    yield from _block(centre, bottom - 14, along_bottom, "label", "middle")
+    yield from _block(west + 18, height + 5, on_left, "label")
 
 
-def refusal(words: Words) -> Iterator[str]:
+def _refusal(words: Words) -> Iterator[str]:
     """A candidate that does not pass leaves the loop below the last card."""
     x, y = CORNERS[3][0] + 60, CORNERS[3][1] + CARD_HEIGHT
-    yield arrow(x, y + 10, x, y + 44, "arrow refusal")
-    yield written(x + 18, y + 34, words["refused"], "refused")
+    yield _arrow(x, y + 10, x, y + 44, "arrow refusal")
+    yield _written(x + 18, y + 34, words["refused"], "refused")
 
 
-def middle(words: Words) -> Iterator[str]:
+def _middle(words: Words) -> Iterator[str]:
     x, y = WIDTH // 2, (CORNERS[0][1] + CARD_HEIGHT + CORNERS[2][1]) // 2
     strokes = re.sub(r"</?svg[^>]*>", "", SPARROW.read_text(encoding="utf-8")).strip()
     yield f'<g transform="translate({x - 32} {y - 60})">{strokes}</g>'
-    yield from block(x, y + 34, words["middle"], "", "middle")
+    yield from _block(x, y + 34, words["middle"], "", "middle")
 
 
-def block(x: int, y: int, lines: list[str], kind: str = "", anchor: str = "start") -> Iterator[str]:
+def _block(x: int, y: int, lines: list[str], kind: str = "", anchor: str = "start") -> Iterator[str]:
     """Lines of text around the height y."""
     first = y - 11 * (len(lines) - 1)
     for number, line in enumerate(lines):
-        yield written(x, first + 22 * number, line, kind, anchor)
+        yield _written(x, first + 22 * number, line, kind, anchor)
 
 
-def written(x: int, y: int, words: str, kind: str = "", anchor: str = "start") -> str:
+def _written(x: int, y: int, words: str, kind: str = "", anchor: str = "start") -> str:
     attributes = (f' class="{kind}"' if kind else "") + (f' text-anchor="{anchor}"' if anchor != "start" else "")
     return f'<text x="{x}" y="{y}"{attributes}>{escape(words)}</text>'
 
 
-def arrow(x1: int, y1: int, x2: int, y2: int, kind: str = "arrow") -> str:
+def _arrow(x1: int, y1: int, x2: int, y2: int, kind: str = "arrow") -> str:
     """A line with an open head."""
     dx, dy = (x2 > x1) - (x2 < x1), (y2 > y1) - (y2 < y1)
     one = f"{x2 - 9 * dx + 6 * dy} {y2 - 9 * dy + 6 * dx}"

@@ -27,7 +27,7 @@ class Loads(HTMLParser):
                 self.found.append(value)
 
 
-def loaded_by(path: Path) -> list[str]:
+def _loaded_by(path: Path) -> list[str]:
     """Addresses on other hosts that one file of the site loads."""
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix == ".html":
@@ -41,7 +41,7 @@ def loads(site: Path) -> Iterator[tuple[Path, str]]:
     """Each file that loads something from another host, with the address."""
     for path in sorted(site.rglob("*")):
         if path.suffix in {".html", ".css", ".js", ".svg"}:
-            for address in loaded_by(path):
+            for address in _loaded_by(path):
                 yield path.relative_to(site), address
 
 

@@ -25,7 +25,7 @@ def packages(root: Path = ROOT) -> list[str]:
     return sorted(path.parent.name for path in root.glob("*/__init__.py") if path.parent.name not in LEFT_OUT)
 
 
-def modules(root: Path = ROOT) -> Iterator[Path]:
+def _modules(root: Path = ROOT) -> Iterator[Path]:
     """Each module of those packages, relative to the root, folder by folder."""
     for package in packages(root):
         for path in sorted((root / package).rglob("*.py"), key=lambda path: (path.parent.parts, path.name)):
@@ -43,10 +43,10 @@ def sentence(path: Path) -> str:
 
 def without_sentence(root: Path = ROOT) -> list[Path]:
     """Modules and packages that should say what they are for, and do not."""
-    return [path for path in modules(root) if needs_sentence(path) and not sentence(root / path)]
+    return [path for path in _modules(root) if _needs_sentence(path) and not sentence(root / path)]
 
 
-def needs_sentence(path: Path) -> bool:
+def _needs_sentence(path: Path) -> bool:
     if path.name == "__init__.py":
         return not PRESCRIBED.intersection(path.parts)
     return path.name not in CONVENTIONAL
@@ -54,12 +54,12 @@ def needs_sentence(path: Path) -> bool:
 
 def page(root: Path = ROOT) -> str:
     """The whole of docs/tree.md."""
-    folders = groupby(modules(root), key=lambda path: path.parent)
-    parts = [HEAD, *(part for folder, paths in folders for part in part_of(folder, paths, root))]
+    folders = groupby(_modules(root), key=lambda path: path.parent)
+    parts = [HEAD, *(part for folder, paths in folders for part in _part_of(folder, paths, root))]
     return "\n".join(parts).rstrip() + "\n"
 
 
-def part_of(folder: Path, paths: Iterator[Path], root: Path) -> Iterator[str]:
+def _part_of(folder: Path, paths: Iterator[Path], root: Path) -> Iterator[str]:
     """Heading, sentence and list of one folder; nothing where nothing in it says anything."""
     says = {path.name: sentence(root / path) for path in paths}
     intro = says.pop("__init__.py", "")

@@ -49,12 +49,12 @@ class DraftField(forms.Form):
             draft = json.loads(self.body)
         except (ValueError, RecursionError):
             raise forms.ValidationError(_("The draft cannot be read."), code="not_json") from None
-        if not is_draft(draft):
+        if not _is_draft(draft):
             raise forms.ValidationError(_("The draft cannot be read."), code="not_a_draft")
         return dict(draft)
 
 
-def is_draft(draft: Any) -> bool:
+def _is_draft(draft: Any) -> bool:
     if not isinstance(draft, dict) or not set(draft) <= DRAFT_KEYS:
         return False
     places, flags = draft.get("places", {}), draft.get("flags", [])

@@ -39,11 +39,11 @@ _kept: dict[Place, tuple[float, tuple[tuple[str, str], ...]]] = {}
 
 class PhraseGuard(Guard):
     def check_message(self, text: str, conversation: Conversation) -> None:
-        if key := first_broken(text, Place.MESSAGES):
+        if key := _first_broken(text, Place.MESSAGES):
             raise Blocked(key, "a phrase in a message", self._words(key))
 
     def check_reply(self, text: str, conversation: Conversation) -> None:
-        if key := first_broken(text, Place.REPLIES):
+        if key := _first_broken(text, Place.REPLIES):
             raise Blocked(key, "a phrase in a reply")
 
     def name_of(self, key: str) -> Text | None:
@@ -56,17 +56,17 @@ class PhraseGuard(Guard):
         return lazy(lambda: str(words) % {"name": name}, str)()
 
 
-def first_broken(text: str, place: Place) -> str:
+def _first_broken(text: str, place: Place) -> str:
     """Key of the first rule that has one of the phrases in force there in the text; empty if there is none."""
-    phrases = in_force(place)
+    phrases = _in_force(place)
     normal = normalised(text) if phrases else ""
-    for key, pattern in patterns(phrases):
+    for key, pattern in _patterns(phrases):
         if pattern.search(normal):
             return key
     return ""
 
 
-def in_force(place: Place) -> tuple[tuple[str, str], ...]:
+def _in_force(place: Place) -> tuple[tuple[str, str], ...]:
     """Keys of rules with their phrases, read at most every KEPT_FOR_S: many replies are checked many times a second.
 
     So a change is in force within that time in every process.
@@ -87,15 +87,15 @@ def normalised(text: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def patterns(phrases: tuple[tuple[str, str], ...]) -> list[tuple[str, re.Pattern[str]]]:
+def _patterns(phrases: tuple[tuple[str, str], ...]) -> list[tuple[str, re.Pattern[str]]]:
     """One pattern a rule, in the order of the phrases; kept, since the phrases change seldom."""
     by_rule: dict[str, list[str]] = {}
     for key, phrase in phrases:
-        by_rule.setdefault(key, []).append(pattern_of(phrase))
+        by_rule.setdefault(key, []).append(_pattern_of(phrase))
     return [(key, re.compile("|".join(alternatives))) for key, alternatives in by_rule.items()]
 
 
-def pattern_of(phrase: str) -> str:
+def _pattern_of(phrase: str) -> str:
     words = normalised(phrase).split()
     pattern = re.escape(words[0])
     for before, word in pairwise(words):

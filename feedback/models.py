@@ -8,7 +8,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 
-def is_korean() -> bool:
+def _is_korean() -> bool:
     return (get_language() or "").startswith("ko")
 
 
@@ -56,19 +56,19 @@ class RuleVersion(models.Model):
     @property
     def name(self) -> str:
         """In the reader's language."""
-        return self.name_ko if is_korean() else self.name_en
+        return self.name_ko if _is_korean() else self.name_en
 
     @property
     def text(self) -> str:
-        return self.text_ko if is_korean() else self.text_en
+        return self.text_ko if _is_korean() else self.text_en
 
     @property
     def allowed(self) -> list[str]:
-        return [example["ko" if is_korean() else "en"] for example in self.allowed_examples]
+        return [example["ko" if _is_korean() else "en"] for example in self.allowed_examples]
 
     @property
     def violating(self) -> list[str]:
-        return [example["ko" if is_korean() else "en"] for example in self.violating_examples]
+        return [example["ko" if _is_korean() else "en"] for example in self.violating_examples]
 
 
 class Prompt(models.Model):

@@ -43,7 +43,7 @@ def last_user_message(prompt: Prompt) -> str:
     return str(prompt.messages[-1]["content"])
 
 
-def askable(limit: int) -> QuerySet[Message]:
+def _askable(limit: int) -> QuerySet[Message]:
     """Newest user messages of consenting conversations that were answered and are not prompts yet."""
     answered = Message.objects.filter(parent=OuterRef("pk"), reply__state=Reply.State.COMPLETE)
     taken = Prompt.objects.filter(message=OuterRef("pk"))
@@ -64,9 +64,9 @@ def take_from_conversations(limit: int, policy: Policy) -> int:
     A prompt is stored as it fits the policy's context, so that annotators read what the policy reads.
     """
     made = 0
-    for message in askable(limit).select_related("conversation"):
-        turns = thread(message)
-        if turns is None or (turns := fitted(policy, before(message), turns)) is None:
+    for message in _askable(limit).select_related("conversation"):
+        turns = _thread(message)
+        if turns is None or (turns := _fitted(policy, _before(message), turns)) is None:
             continue
         sha256 = digest(turns)
         _prompt, is_new = Prompt.objects.get_or_create(
@@ -75,7 +75,7 @@ def take_from_conversations(limit: int, policy: Policy) -> int:
                 "messages": turns,
                 "source": Prompt.Source.CONVERSATION,
                 "split": side(sha256),
-                "language": language_of(message.text),
+                "language": _language_of(message.text),
                 "message": message,
             },
         )
@@ -83,7 +83,7 @@ def take_from_conversations(limit: int, policy: Policy) -> int:
     return made
 
 
-def thread(message: Message) -> list[Turn] | None:
+def _thread(message: Message) -> list[Turn] | None:
     """The turns that led to a message, itself last; None where one of them is hidden or kept out of training."""
     turns: list[Turn] = []
     at: Message | None = message
@@ -99,26 +99,26 @@ def thread(message: Message) -> list[Turn] | None:
     return turns
 
 
-def before(message: Message) -> list[Turn]:
+def _before(message: Message) -> list[Turn]:
     """Instructions and examples that stood before the conversation when the message was answered last."""
     answered = message.children.filter(reply__state=Reply.State.COMPLETE).select_related("reply").order_by("-pk")
     newest = answered.first()
-    return plain(preamble_of(newest)) if newest is not None else []
+    return _plain(preamble_of(newest)) if newest is not None else []
 
 
-def fitted(policy: Policy, preamble: list[Turn], turns: list[Turn]) -> list[Turn] | None:
+def _fitted(policy: Policy, preamble: list[Turn], turns: list[Turn]) -> list[Turn] | None:
     """With the preamble, and without the oldest turns that have no room; None where the rest has none either."""
     whole = [ChatTurn(role=turn["role"], content=turn["content"]) for turn in (*preamble, *turns)]
     try:
-        return plain(prompt_for(policy, whole, settings.FEEDBACK_COMPLETION_TOKENS, len(preamble)).messages)
+        return _plain(prompt_for(policy, whole, settings.FEEDBACK_COMPLETION_TOKENS, len(preamble)).messages)
     except TooLong:
         return None
 
 
-def plain(turns: Sequence[ChatTurn]) -> list[Turn]:
+def _plain(turns: Sequence[ChatTurn]) -> list[Turn]:
     return [{"role": turn["role"], "content": turn["content"]} for turn in turns]
 
 
-def language_of(text: str) -> str:
+def _language_of(text: str) -> str:
     """ "ko" where Hangul is written, else "en"."""
     return "ko" if any("가" <= letter <= "힣" for letter in text) else "en"

@@ -46,10 +46,10 @@ def grouped(versions: Sequence[RuleVersion]) -> list[tuple[str, list[RuleVersion
     for version in versions:
         by_group[version.rule.group].append(version)
     known = [group for group in GROUPS if group in by_group]
-    return [(group_name(group), by_group[group]) for group in known + sorted(set(by_group) - set(GROUPS))]
+    return [(_group_name(group), by_group[group]) for group in known + sorted(set(by_group) - set(GROUPS))]
 
 
-def group_name(group: str) -> str:
+def _group_name(group: str) -> str:
     return str(GROUPS.get(group, group))
 
 

@@ -15,14 +15,14 @@ class Names(Protocol):
     def bases(self, person: User) -> dict[str, Policy]: ...
 
 
-def names() -> Names:
+def _names() -> Names:
     return cast(Names, import_module(settings.TUNING_MODELS))
 
 
 def named(person: User, name: str) -> Policy | None:
     """None for what is not there as for what the person may not see."""
-    return names().base_of(person, name)
+    return _names().base_of(person, name)
 
 
 def of(person: User) -> dict[str, Policy]:
-    return names().bases(person)
+    return _names().bases(person)

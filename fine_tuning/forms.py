@@ -62,7 +62,7 @@ class JobForm(forms.Form):
             field.queryset = files.to_learn_from(person)
         choices = self.fields["model"]
         assert isinstance(choices, forms.ChoiceField)
-        choices.choices = [(name, named(name, policy)) for name, policy in self.known.items()]
+        choices.choices = [(name, _named(name, policy)) for name, policy in self.known.items()]
         for name in self.HYPERPARAMETERS:
             self.fields[name].widget.attrs["placeholder"] = _("chosen by the data")
 
@@ -83,7 +83,7 @@ class JobForm(forms.Form):
         return {name: self.cleaned_data.get(name) for name in self.HYPERPARAMETERS}
 
 
-def named(name: str, policy: Policy) -> str:
+def _named(name: str, policy: Policy) -> str:
     meant = policy.label or policy.name
     return name if name == meant else f"{name} → {meant}"
 

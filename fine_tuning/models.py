@@ -12,21 +12,21 @@ from django.utils.translation import gettext_lazy as _
 ALPHABET = string.ascii_letters + string.digits
 
 
-def new_id(prefix: str) -> str:
+def _new_id(prefix: str) -> str:
     """As in `file-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M`."""
     return prefix + "".join(secrets.choice(ALPHABET) for _ in range(24))
 
 
 def new_file_id() -> str:
-    return new_id("file-")
+    return _new_id("file-")
 
 
 def new_job_id() -> str:
-    return new_id("ftjob-")
+    return _new_id("ftjob-")
 
 
 def new_event_id() -> str:
-    return new_id("ftevent-")
+    return _new_id("ftevent-")
 
 
 class DataFile(models.Model):

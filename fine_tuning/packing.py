@@ -34,16 +34,16 @@ class Pipe(RawIOBase):
 
 async def zipped(directory: Path, name: str) -> AsyncGenerator[bytes, None]:
     """The folder under its name."""
-    pieces = blocks(directory, name)
-    while (piece := await sync_to_async(following)(pieces)) is not None:
+    pieces = _blocks(directory, name)
+    while (piece := await sync_to_async(_following)(pieces)) is not None:
         yield piece
 
 
-def following(pieces: Iterator[bytes]) -> bytes | None:
+def _following(pieces: Iterator[bytes]) -> bytes | None:
     return next(pieces, None)
 
 
-def blocks(directory: Path, name: str) -> Iterator[bytes]:
+def _blocks(directory: Path, name: str) -> Iterator[bytes]:
     pipe = Pipe()
     with ZipFile(pipe, "w", ZIP_STORED) as archive:
         for file in sorted(directory.iterdir()):

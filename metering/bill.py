@@ -38,26 +38,26 @@ class Line:
 
 
 def total(rows: QuerySet[Usage]) -> Sums:
-    return sums_in(rows.aggregate(**SUMS))
+    return _sums_in(rows.aggregate(**SUMS))
 
 
 def by(rows: QuerySet[Usage], *columns: str) -> list[Line]:
     """A line for each value of the columns, the dearest first."""
     found = rows.order_by().values(*columns).annotate(**SUMS)
-    lines = [Line({column: row[column] for column in columns}, sums_in(row)) for row in found]
+    lines = [Line({column: row[column] for column in columns}, _sums_in(row)) for row in found]
     return sorted(lines, key=lambda line: (-line.sums.cost, -line.sums.tokens, str(line.of)))
 
 
 def by_day(rows: QuerySet[Usage], month: date) -> list[tuple[date, Sums]]:
     """Every day of the month in the site's time zone, also those without usage."""
     found = rows.order_by().annotate(day=TruncDate("at")).values("day").annotate(**SUMS)
-    known = {row["day"]: sums_in(row) for row in found}
+    known = {row["day"]: _sums_in(row) for row in found}
     days = (next_month(month) - month).days
     return [(day, known.get(day, Sums())) for day in (month + timedelta(days=number) for number in range(days))]
 
 
 def in_month(rows: QuerySet[Usage], month: date) -> QuerySet[Usage]:
-    return rows.filter(at__gte=midnight(month), at__lt=midnight(next_month(month)))
+    return rows.filter(at__gte=_midnight(month), at__lt=_midnight(next_month(month)))
 
 
 def next_month(month: date) -> date:
@@ -68,10 +68,10 @@ def former_month(month: date) -> date:
     return (month.replace(day=1) - timedelta(days=1)).replace(day=1)
 
 
-def midnight(day: date) -> datetime:
+def _midnight(day: date) -> datetime:
     """At which the day begins in the site's time zone."""
     return datetime(day.year, day.month, day.day, tzinfo=timezone.get_default_timezone())
 
 
-def sums_in(row: Mapping[str, Any]) -> Sums:
+def _sums_in(row: Mapping[str, Any]) -> Sums:
     return Sums(**{name: row[f"sum_{name}"] or 0 for name in COUNTED})

@@ -56,26 +56,26 @@ class Window:
 
 def usage(rows: QuerySet[Usage], window: Window, by: Sequence[str]) -> dict[int, list[Row]]:
     """By the start of each bucket: a row of sums for each value of the columns; none where nothing was used."""
-    return collected(rows, window, by, SUMS)
+    return _collected(rows, window, by, SUMS)
 
 
 def costs(rows: QuerySet[Usage], window: Window, by: Sequence[str]) -> dict[int, list[Row]]:
     """As `usage`: nano-dollars as `nano`."""
-    return collected(rows, window, by, {"nano": Sum("cost")})
+    return _collected(rows, window, by, {"nano": Sum("cost")})
 
 
 def costs_by_line(
     rows: QuerySet[Usage], window: Window, by: Sequence[str], wanted: Collection[str] = ()
 ) -> dict[int, list[Row]]:
     """As `costs`, by model and part of the cost: named as `line`, `count` tokens each; only the wanted, if any."""
-    found = collected(rows, window, ("model", *by), LINE_SUMS)
+    found = _collected(rows, window, ("model", *by), LINE_SUMS)
     return {
-        start: [line for row in rows_of for line in lines(row) if not wanted or line["line"] in wanted]
+        start: [line for row in rows_of for line in _lines(row) if not wanted or line["line"] in wanted]
         for start, rows_of in found.items()
     }
 
 
-def lines(row: Row) -> list[Row]:
+def _lines(row: Row) -> list[Row]:
     """The parts of a cost that are not nothing, each named as in `davinci, input_tokens`."""
     return [
         {**row, "nano": row[f"nano_{part}"], "count": row[f"count_{part}"], "line": f"{row['model']}, {part}"}
@@ -84,13 +84,13 @@ def lines(row: Row) -> list[Row]:
     ]
 
 
-def collected(
+def _collected(
     rows: QuerySet[Usage], window: Window, by: Sequence[str], sums: Mapping[str, Sum]
 ) -> dict[int, list[Row]]:
     starts = window.starts
     if not starts:
         return {}
-    found = rows.filter(at__gte=moment(starts[0]), at__lt=moment(starts[-1] + window.width_s)).order_by()
+    found = rows.filter(at__gte=_moment(starts[0]), at__lt=_moment(starts[-1] + window.width_s)).order_by()
     found_rows = (
         found.annotate(bucket=Trunc("at", UNITS[window.width][0], tzinfo=UTC))
         .values("bucket", *by)
@@ -103,5 +103,5 @@ def collected(
     return buckets
 
 
-def moment(seconds: int) -> datetime:
+def _moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)

@@ -51,7 +51,7 @@ def check(user: int, key: int | None = None) -> None:
     owned = Q(user=user) | Q(key=key) if key is not None else Q(user=user)
     for found in standings(Budget.objects.filter(owned)):
         if found.is_spent:
-            raise BudgetSpent(found.budget.limit, found.spent, found.held, end_of(Period(found.budget.period)))
+            raise BudgetSpent(found.budget.limit, found.spent, found.held, _end_of(Period(found.budget.period)))
 
 
 def put(owner: User | ApiKey, period: Budget.Period, limit: int, *, actor: User) -> Budget:
@@ -77,10 +77,10 @@ def standings(budgets: QuerySet[Budget]) -> list[Standing]:
 
 
 def standing(budget: Budget) -> Standing:
-    return Standing(budget, spent_of(budget), held_of(budget))
+    return Standing(budget, spent_of(budget), _held_of(budget))
 
 
-def held_of(budget: Budget) -> int:
+def _held_of(budget: Budget) -> int:
     holders = (cast(Holder, import_module(name)) for name in settings.METERING_HELD)
     return sum(holder.held(budget) for holder in holders)
 
@@ -93,13 +93,13 @@ def of_person(person: User) -> QuerySet[Budget]:
 def spent_of(budget: Budget) -> int:
     """Nano-dollars of the period under way."""
     rows: QuerySet[Usage] = Usage.objects.filter(Q(key=budget.key_id) if budget.key_id else Q(user=budget.user_id))
-    start = start_of(Period(budget.period))
+    start = _start_of(Period(budget.period))
     if start is not None:
         rows = rows.filter(at__gte=start)
     return rows.aggregate(spent=Sum("cost"))["spent"] or 0
 
 
-def start_of(period: Budget.Period) -> datetime | None:
+def _start_of(period: Budget.Period) -> datetime | None:
     """Of the day or month under way, in the site's time zone."""
     today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     if period == Period.TOTAL:
@@ -107,8 +107,8 @@ def start_of(period: Budget.Period) -> datetime | None:
     return today if period == Period.DAY else today.replace(day=1)
 
 
-def end_of(period: Budget.Period) -> datetime | None:
-    start = start_of(period)
+def _end_of(period: Budget.Period) -> datetime | None:
+    start = _start_of(period)
     if start is None:
         return None
     if period == Period.DAY:

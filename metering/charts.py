@@ -59,13 +59,13 @@ class Chart:
 def charts(days: Sequence[tuple[date, Sums]]) -> list[Chart]:
     """Costs, tokens and requests of each day."""
     return [
-        chart("cost", _("Cost"), days, {"cost": lambda sums: sums.cost}, shown),
-        chart("tokens", _("Tokens"), days, {kind: count for kind, (_word, count) in PARTS.items()}, thousands),
-        chart("requests", _("Requests"), days, {"requests": lambda sums: sums.requests}, thousands),
+        _chart("cost", _("Cost"), days, {"cost": lambda sums: sums.cost}, shown),
+        _chart("tokens", _("Tokens"), days, {kind: count for kind, (_word, count) in PARTS.items()}, _thousands),
+        _chart("requests", _("Requests"), days, {"requests": lambda sums: sums.requests}, _thousands),
     ]
 
 
-def chart(
+def _chart(
     name: str,
     title: str | Promise,
     days: Sequence[tuple[date, Sums]],
@@ -96,19 +96,19 @@ def chart(
     )
 
 
-def thousands(number: int) -> str:
+def _thousands(number: int) -> str:
     return f"{number:,}"
 
 
 def brief(text: str) -> str:
     """Short enough to stand beside a plot: 12M for 12,345,678, $0.000012 for $0.000012345."""
     if text.startswith("$"):
-        return text if len(text) <= 8 else cut(text)
+        return text if len(text) <= 8 else _cut(text)
     groups = text.split(",")
     return text if len(groups) < 3 else f"{','.join(groups[:-2])}M"
 
 
-def cut(cost: str) -> str:
+def _cut(cost: str) -> str:
     """Two digits that mean something after the zeros, or none after the point of a large sum."""
     whole, _point, rest = cost.partition(".")
     if whole != "$0":

@@ -34,7 +34,7 @@ class DollarsField(forms.DecimalField):
         return None if given is None else int(Decimal(given) * self.units)
 
 
-def priced(label: Any) -> DollarsField:
+def _priced(label: Any) -> DollarsField:
     """A field in dollars per 1,000 tokens; its widget takes as many decimals as there are."""
     widget = forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"})
     return DollarsField(MICRO, most_digits=4, label=label, widget=widget)
@@ -43,9 +43,9 @@ def priced(label: Any) -> DollarsField:
 class PriceForm(forms.Form):
     """The three prices of a row."""
 
-    training = priced(gettext_lazy("Training"))
-    prompt = priced(gettext_lazy("Prompt"))
-    completion = priced(gettext_lazy("Completion"))
+    training = _priced(gettext_lazy("Training"))
+    prompt = _priced(gettext_lazy("Prompt"))
+    completion = _priced(gettext_lazy("Completion"))
 
     def __init__(self, data: Any = None, *, price: Price | None = None) -> None:
         initial = {column: per_thousand(getattr(price, column)) for column in COLUMNS} if price else {}
@@ -111,7 +111,7 @@ class BudgetForm(LimitForm):
         self.fields["limit"].help_text = _("Whatever costs is refused once so much is spent.")
 
     def clean_user(self) -> User | None:
-        return user_named(self.cleaned_data["user"])
+        return _user_named(self.cleaned_data["user"])
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -133,7 +133,7 @@ class UsageFilter(forms.Form):
     model = forms.ChoiceField(label=gettext_lazy("Model"), required=False)
 
     def __init__(self, person: User, data: Any) -> None:
-        super().__init__({"month": f"{this_month():%Y-%m}", **data.dict()})
+        super().__init__({"month": f"{_this_month():%Y-%m}", **data.dict()})
         self.label_suffix = ""
         self.visible: QuerySet[Usage] = Usage.objects.all()
         keys = ApiKey.objects.select_related("owner").order_by("owner__username", "name")
@@ -153,7 +153,7 @@ class UsageFilter(forms.Form):
     def clean_month(self) -> date:
         given = self.cleaned_data["month"]
         try:
-            month = datetime.strptime(given, "%Y-%m").date() if given else this_month()
+            month = datetime.strptime(given, "%Y-%m").date() if given else _this_month()
         except ValueError:
             raise ValidationError(_("Write the month as in 2026-11."), code="month") from None
         if not FIRST_YEAR <= month.year <= LAST_YEAR:
@@ -161,12 +161,12 @@ class UsageFilter(forms.Form):
         return month
 
     def clean_user(self) -> User | None:
-        return user_named(self.cleaned_data["user"])
+        return _user_named(self.cleaned_data["user"])
 
     @property
     def month_shown(self) -> date:
         """The chosen month, else the present one."""
-        return self.cleaned_data.get("month") or this_month() if self.is_valid() else this_month()
+        return self.cleaned_data.get("month") or _this_month() if self.is_valid() else _this_month()
 
     def rows(self) -> QuerySet[Usage]:
         """What fits; nothing where the filters cannot be read, lest a typing error shows everybody's."""
@@ -177,7 +177,7 @@ class UsageFilter(forms.Form):
         return bill.in_month(rows, self.month_shown)
 
 
-def user_named(name: str) -> User | None:
+def _user_named(name: str) -> User | None:
     """None for no name. Raises ValidationError for a name that nobody has."""
     if not name:
         return None
@@ -187,5 +187,5 @@ def user_named(name: str) -> User | None:
     return found
 
 
-def this_month() -> date:
+def _this_month() -> date:
     return timezone.localdate(timezone=timezone.get_default_timezone()).replace(day=1)

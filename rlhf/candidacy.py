@@ -22,9 +22,9 @@ def put_before_gate(policy: Policy, *, actor: User) -> Run:
     """
     if not actor.has_role(Role.ADMIN):
         raise NotAnAdmin(actor.username)
-    check(policy)
-    judge = reward_model_over(policy)
-    config = {"seed": 0, "judge": judge_beside(judge, policy)}
+    _check(policy)
+    judge = _reward_model_over(policy)
+    config = {"seed": 0, "judge": _judge_beside(judge, policy)}
     with transaction.atomic():
         live = promotion.lock_and_get_live()
         if live is None or live.pk == policy.pk:
@@ -47,7 +47,7 @@ def put_before_gate(policy: Policy, *, actor: User) -> Run:
     return run
 
 
-def check(policy: Policy) -> None:
+def _check(policy: Policy) -> None:
     if policies.live().is_scripted or policy.is_scripted:
         raise CannotPutBeforeGate(policy.name, _("a scripted policy has no weights"))
     try:
@@ -56,7 +56,7 @@ def check(policy: Policy) -> None:
         raise CannotPutBeforeGate(policy.name, "; ".join(error.reasons)) from error
 
 
-def reward_model_over(policy: Policy) -> Run:
+def _reward_model_over(policy: Policy) -> Run:
     """What it was tuned against, else the newest over the policy that it was made from."""
     done = Run.objects.filter(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED).exclude(stage=cycle.JUDGE)
     made = Run.objects.filter(kind=Run.Kind.POLICY, policy=policy).exclude(reward_model=None).first()
@@ -72,7 +72,7 @@ def reward_model_over(policy: Policy) -> Run:
     return found
 
 
-def judge_beside(reward_model: Run, policy: Policy) -> dict[str, object]:
+def _judge_beside(reward_model: Run, policy: Policy) -> dict[str, object]:
     """As in a cycle: the hidden preference where one alone judged, else the reward model of held-out judgements."""
     assert reward_model.snapshot is not None
     judge = cycle.judge_of(reward_model.snapshot)

@@ -79,10 +79,10 @@ def charts(metrics: Iterable[tuple[int, dict[str, float | None]]]) -> list[Chart
 
 
 def chart(name: str, series: Sequence[tuple[int, float | None]]) -> Chart | None:
-    numbers = [(step, float(value)) for step, value in series if value is not None and is_finite(value)]
+    numbers = [(step, float(value)) for step, value in series if value is not None and _is_finite(value)]
     if not numbers:
         return None
-    heights = axis.ticks(*ends([value for _step, value in numbers]))
+    heights = axis.ticks(*_ends([value for _step, value in numbers]))
     low, high = heights[0], heights[-1]
     first, last = series[0][0], max(series[-1][0], series[0][0] + 1)
 
@@ -91,7 +91,7 @@ def chart(name: str, series: Sequence[tuple[int, float | None]]) -> Chart | None
         y = HEIGHT - BOTTOM - (point[1] - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
         return round(x, 1), round(y, 1)
 
-    pieces = [[place(point) for point in piece] for piece in unbroken(thinned(series))]
+    pieces = [[place(point) for point in piece] for piece in _unbroken(_thinned(series))]
     return Chart(
         name=name,
         title=TITLES.get(name, name),
@@ -99,37 +99,37 @@ def chart(name: str, series: Sequence[tuple[int, float | None]]) -> Chart | None
         dots=[piece[0] for piece in pieces if len(piece) == 1],
         x_ticks=[Tick(place((step, low))[0], str(step)) for step in dict.fromkeys((first, series[-1][0]))],
         y_ticks=[Tick(place((first, value))[1], axis.label(value, heights)) for value in heights],
-        rows=every(numbers, ROWS),
+        rows=_every(numbers, ROWS),
         latest=numbers[-1][1],
     )
 
 
-def is_finite(value: float | None) -> bool:
+def _is_finite(value: float | None) -> bool:
     return value is not None and not isinstance(value, bool) and math.isfinite(value)
 
 
-def ends(values: Sequence[float]) -> tuple[float, float]:
+def _ends(values: Sequence[float]) -> tuple[float, float]:
     """Least and greatest; of a constant, with room around it."""
     low, high = min(values), max(values)
     room = 0.0 if high > low else abs(high) * 0.1 or 1.0
     return low - room, high + room
 
 
-def thinned(series: Sequence[tuple[int, float | None]]) -> list[tuple[int, float | None]]:
-    return every(list(series), MOST_POINTS)
+def _thinned(series: Sequence[tuple[int, float | None]]) -> list[tuple[int, float | None]]:
+    return _every(list(series), MOST_POINTS)
 
 
-def every(items: list[T], most: int) -> list[T]:
+def _every(items: list[T], most: int) -> list[T]:
     """At most `most` of the items, evenly, the last always among them."""
     if len(items) <= most:
         return items
     return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]
 
 
-def unbroken(series: Iterable[tuple[int, float | None]]) -> list[list[Point]]:
+def _unbroken(series: Iterable[tuple[int, float | None]]) -> list[list[Point]]:
     pieces: list[list[Point]] = [[]]
     for step, value in series:
-        if value is not None and is_finite(value):
+        if value is not None and _is_finite(value):
             pieces[-1].append((step, value))
         elif pieces[-1]:
             pieces.append([])

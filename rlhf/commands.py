@@ -26,7 +26,7 @@ class RlhfCommand(ChamsaeCommand):
     def drive(self, run: Run, title: str) -> Run:
         """Drives a run here and now; what the worker would do, without one."""
         with self.progress(title) as meter:
-            return cycle.drive(run.pk, Supervisor(lambda moved: show(meter, moved)))
+            return cycle.drive(run.pk, Supervisor(lambda moved: _show(meter, moved)))
 
     def finish_run(self, run: Run, result: Mapping[str, Any] | None = None) -> None:
         """Ends with the run's result, or with its error and code 1."""
@@ -42,13 +42,13 @@ def add_settings(parser: CommandParser, example: str) -> None:
         "--set",
         action="append",
         default=[],
-        type=setting,
+        type=_setting,
         metavar="NAME=VALUE",
         help=f"a hyperparameter of its own, as in {example}; may be given several times",
     )
 
 
-def setting(text: str) -> tuple[str, Any]:
+def _setting(text: str) -> tuple[str, Any]:
     """`NAME=VALUE` with a value in JSON, or a bare word."""
     name, equals, value = text.partition("=")
     if not name or not equals:
@@ -71,7 +71,7 @@ def by_stage(settings: Sequence[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
     return stages
 
 
-def show(meter: Meter, run: Run) -> None:
+def _show(meter: Meter, run: Run) -> None:
     progress = run.progress
     values = progress.get("values") or {}
     shown = [f"{name.split('/')[-1]} {value:.3g}" for name, value in values.items() if isinstance(value, int | float)]

@@ -65,19 +65,19 @@ class Use:
 
 def uses_of(conversation: Conversation) -> list[Use]:
     sources = Source.objects.filter(conversation=conversation).select_related("snapshot").order_by("-snapshot")
-    return [use(source.snapshot) for source in sources]
+    return [_use(source.snapshot) for source in sources]
 
 
-def use(snapshot: Snapshot) -> Use:
+def _use(snapshot: Snapshot) -> Use:
     trained = Policy.objects.filter(runs__snapshot=snapshot, runs__kind=Run.Kind.POLICY)
     return Use(
         snapshot=snapshot,
         runs=list(snapshot.runs.filter(parent=None).order_by("pk")),
-        policies=with_descendants(trained),
+        policies=_with_descendants(trained),
     )
 
 
-def with_descendants(policies: Iterable[Policy]) -> list[Policy]:
+def _with_descendants(policies: Iterable[Policy]) -> list[Policy]:
     """By version, each once."""
     found: dict[int, Policy] = {}
     waiting = list(policies)

@@ -91,7 +91,7 @@ def own_keys(request: HttpRequest) -> HttpResponse:
     if form.is_bound and form.is_valid():
         context["made"], context["secret"] = keys.make(owner, **form.cleaned_data, actor=owner)
         form, status = KeyForm(owner), 201
-    owned = worded(list(owner.api_keys.order_by("revoked_at", "-id")))
+    owned = _worded(list(owner.api_keys.order_by("revoked_at", "-id")))
     return render(request, "accounts/keys.html", {**context, "form": form, "keys": owned}, status=status)
 
 
@@ -106,7 +106,7 @@ def all_keys(request: HttpRequest) -> HttpResponse:
     page = Paginator(found, KEYS_PER_PAGE).get_page(request.GET.get("page"))
     filters = request.GET.copy()
     filters.pop("page", None)
-    context = {"form": form, "page": page, "keys": worded(list(page)), "filters": filters.urlencode()}
+    context = {"form": form, "page": page, "keys": _worded(list(page)), "filters": filters.urlencode()}
     return render(request, "accounts/all_keys.html", context)
 
 
@@ -126,6 +126,6 @@ def revoke_key(request: HttpRequest, key_id: int) -> HttpResponse:
     return render(request, "accounts/revoke_key.html", {"key": key, "back": back})
 
 
-def worded(found: list[ApiKey]) -> list[tuple[ApiKey, list[str | Promise]]]:
+def _worded(found: list[ApiKey]) -> list[tuple[ApiKey, list[str | Promise]]]:
     """Each key with words for its scopes; none where it has no list of its own."""
     return [(key, [SCOPE_WORDS.get(scope, scope) for scope in key.scopes]) for key in found]

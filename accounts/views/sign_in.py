@@ -38,7 +38,7 @@ class SignIn(LoginView):
 
     def form_valid(self, form: SignInForm) -> HttpResponse:  # type: ignore[override]
         response = super().form_valid(form)
-        return with_language(response, form.get_user().language)
+        return _with_language(response, form.get_user().language)
 
     def form_invalid(self, form: SignInForm) -> HttpResponse:  # type: ignore[override]
         response = super().form_invalid(form)
@@ -107,10 +107,10 @@ def set_language(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated:
         request.user.language = chosen
         request.user.save(update_fields=["language"])
-    return with_language(redirect(address), chosen)
+    return _with_language(redirect(address), chosen)
 
 
-def with_language(response: HttpResponse, language: str) -> HttpResponse:
+def _with_language(response: HttpResponse, language: str) -> HttpResponse:
     if language:
         response.set_cookie(
             LANGUAGE_COOKIE,

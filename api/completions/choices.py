@@ -81,13 +81,13 @@ class Head:
             "object": self.kind,
             "created": self.created,
             "model": self.model,
-            "system_fingerprint": fingerprint(policy),
+            "system_fingerprint": _fingerprint(policy),
             "choices": choices,
             **more,
         }
 
 
-def fingerprint(policy: Policy) -> str:
+def _fingerprint(policy: Policy) -> str:
     """Of the weights: the same seed gives the same completion as long as it stays."""
     return f"fp_{policy.manifest_sha256[:12] or policy.name}"
 

@@ -40,7 +40,7 @@ async def whole(asked: CompletionRequest, asker: Asker) -> Json:
     """Raises ChatError."""
     head = Head.new(PREFIX, OBJECT, asker.named.name)
     choices: list[list[Part]] = [[] for _ in range(len(asked.prompts) * asked.n)]
-    async with aclosing(parts(asked, asker)) as made:
+    async with aclosing(_parts(asked, asker)) as made:
         every = [part async for part in made]
     for part in every:
         choices[part.index].append(part)
@@ -68,7 +68,7 @@ async def chunks(asked: CompletionRequest, asker: Asker) -> AsyncGenerator[Json,
     no_usage = {"usage": None} if asked.tells_usage else {}
     lengths = [0] * (len(asked.prompts) * asked.n)
     every: list[Part] = []
-    async with aclosing(parts(asked, asker)) as made:
+    async with aclosing(_parts(asked, asker)) as made:
         async for part in made:
             every.append(part)
             if part.text or part.tokens or part.finish_reason:
@@ -83,7 +83,7 @@ def _chunk(asked: CompletionRequest, part: Part, start: int) -> Json:
     return {"text": part.text, "index": part.index, "logprobs": told, "finish_reason": part.finish_reason or None}
 
 
-async def parts(asked: CompletionRequest, asker: Asker) -> AsyncGenerator[Part, None]:
+async def _parts(asked: CompletionRequest, asker: Asker) -> AsyncGenerator[Part, None]:
     """Of all choices of all prompts: the choices of prompt number k are k * n, k * n + 1, ..."""
     streams = [_parts_of(asked, asker, prompt, k * asked.n) for k, prompt in enumerate(asked.prompts)]
     at_once = min(AT_ONCE, settings.API_CONCURRENCY)

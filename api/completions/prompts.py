@@ -53,7 +53,7 @@ class Asker:
             return text, (First(text),)
 
     async def _scored(self, prompt: str | list[int], answer: Answer, top: int) -> Shown:
-        start, texts = await sync_to_async(spelled, thread_sensitive=False)(answer.policy, prompt)
+        start, texts = await sync_to_async(_spelled, thread_sensitive=False)(answer.policy, prompt)
         if not texts:
             return ()
         tokens = (await score(self.person, answer.policy, answer.ids, top))[start:]
@@ -66,7 +66,7 @@ def _top(asked: CompletionRequest) -> int | None:
     return 0 if asked.logprobs is None and asked.made > asked.n else asked.logprobs
 
 
-def spelled(policy: Policy, prompt: str | list[int]) -> tuple[int, list[str]]:
+def _spelled(policy: Policy, prompt: str | list[int]) -> tuple[int, list[str]]:
     """How many ids of a prompt only begin a document, and what each of the others adds to the text. Raises NoLook."""
     renderer = room_of(policy)[1]
     if renderer is None:

@@ -32,15 +32,15 @@ async def _written(first: Mapping[str, Any] | None, events: Events) -> AsyncGene
     async with aclosing(events):
         try:
             if first is not None:
-                yield event(first)
+                yield _event(first)
             async for following in events:
-                yield event(following)
+                yield _event(following)
         except (ApiError, ChatError) as error:  # too late for a status
             with translation.override("en"):
-                yield event(body(from_chat(error) if isinstance(error, ChatError) else error))
+                yield _event(body(from_chat(error) if isinstance(error, ChatError) else error))
             return
     yield DONE
 
 
-def event(values: Mapping[str, Any]) -> bytes:
+def _event(values: Mapping[str, Any]) -> bytes:
     return b"data: " + json.dumps(values).encode() + b"\n\n"

@@ -59,10 +59,10 @@ def subjects(root: str) -> list[Subject]:
 
 
 def meanings() -> list[tuple[str, SafeString]]:
-    return [(named(status), worded(meaning)) for status, meaning in MEANINGS.items()]
+    return [(_named(status), _worded(meaning)) for status, meaning in MEANINGS.items()]
 
 
-def worded(text: str) -> SafeString:
+def _worded(text: str) -> SafeString:
     """In the language of the page, with what stands in backticks as code."""
     pieces = gettext(text).split("`") if text else []
     tags = ("<span>{}</span>", "<code>{}</code>")
@@ -70,7 +70,7 @@ def worded(text: str) -> SafeString:
     return mark_safe("".join(format_html(tag, piece) for tag, piece in shown))  # noqa: S308  each piece is escaped
 
 
-def named(status: int) -> str:
+def _named(status: int) -> str:
     return f"{status} {HTTPStatus(status).phrase}"
 
 
@@ -81,10 +81,10 @@ def _address(each: Described, root: str) -> Address:
         method=each.method,
         path=f"/v1{each.path}",
         summary=gettext(told.summary),
-        description=worded(told.description),
+        description=_worded(told.description),
         is_legacy=told.is_legacy,
         parameters=list(_parameters(shown)),
-        statuses=[named(status) for status in each.statuses],
+        statuses=[_named(status) for status in each.statuses],
         curl=_curl(each, root),
         answer=json.dumps(told.example, indent=2, ensure_ascii=False) if told.example is not None else "",
     )
@@ -94,7 +94,7 @@ def _parameters(shown: Json) -> Iterator[Parameter]:
     for each in shown["parameters"]:
         yield _parameter(each["name"], each["in"], each["schema"], each["required"], each.get("description", ""))
     for media in shown.get("requestBody", {}).get("content", {}).values():
-        schema = resolved(media["schema"])
+        schema = _resolved(media["schema"])
         for name, part in schema.get("properties", {}).items():
             yield _parameter(name, "body", part, name in schema.get("required", ()), part.get("description", ""))
 
@@ -102,14 +102,14 @@ def _parameters(shown: Json) -> Iterator[Parameter]:
 def _parameter(name: str, place: str, schema: Json, is_required: bool, description: str) -> Parameter:
     usual = schema.get("default")
     usually = "" if usual is None or is_required else json.dumps(usual, ensure_ascii=False)
-    return Parameter(name, place, kind_of(schema), worded(description), is_required, usually)
+    return Parameter(name, place, _kind_of(schema), _worded(description), is_required, usually)
 
 
-def kind_of(schema: Json) -> str:
+def _kind_of(schema: Json) -> str:
     """In a few words, as in `number, 0 to 2`."""
-    schema = resolved(schema)
+    schema = _resolved(schema)
     if several := schema.get("anyOf"):
-        words = [kind_of(each) for each in several if each.get("type") != "null"]
+        words = [_kind_of(each) for each in several if each.get("type") != "null"]
         return " | ".join(dict.fromkeys(words))
     if "const" in schema:
         return json.dumps(schema["const"])
@@ -117,7 +117,7 @@ def kind_of(schema: Json) -> str:
         return " | ".join(map(json.dumps, schema["enum"]))
     kind: Any = schema.get("type", "any")
     if kind == "array":
-        return f"[{kind_of(schema.get('items', {}))}]"
+        return f"[{_kind_of(schema.get('items', {}))}]"
     if isinstance(kind, list):
         kind = " | ".join(each for each in kind if each != "null")
     return f"{kind}{_range(schema)}"
@@ -130,7 +130,7 @@ def _range(schema: Json) -> str:
     return f" {least:g}–{most:g}"
 
 
-def resolved(schema: Json) -> Json:
+def _resolved(schema: Json) -> Json:
     place = schema.get("$ref")
     found: Json = document()["components"]["schemas"][place.rsplit("/", 1)[1]] if place else schema
     return found

@@ -26,7 +26,7 @@ def alias_list(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, _("Programs may ask for “%(name)s” from now on.") % {"name": name})
             return redirect("aliases")
-    return table(request, new=form)
+    return _table(request, new=form)
 
 
 @require_POST
@@ -34,7 +34,7 @@ def change_alias(request: HttpRequest, alias_id: int) -> HttpResponse:
     alias, who = get_object_or_404(Alias, pk=alias_id), person(request)
     form = AliasForm(who, request.POST, alias=alias)
     if not form.is_valid():
-        return table(request, bound=form)
+        return _table(request, bound=form)
     aliases.change(alias, form.cleaned_data["policy"], actor=who)
     messages.success(request, _("“%(name)s” means another model from the next request on.") % {"name": alias.name})
     return redirect("aliases")
@@ -48,7 +48,7 @@ def remove_alias(request: HttpRequest, alias_id: int) -> HttpResponse:
     return redirect("aliases")
 
 
-def table(request: HttpRequest, new: NewAliasForm | None = None, bound: AliasForm | None = None) -> HttpResponse:
+def _table(request: HttpRequest, new: NewAliasForm | None = None, bound: AliasForm | None = None) -> HttpResponse:
     who = person(request)
     rows = [
         bound if bound and bound.alias == alias else AliasForm(who, alias=alias)

@@ -31,7 +31,7 @@ DESCRIPTION = _(
 )
 async def completions(request: HttpRequest) -> HttpResponseBase:
     asked = read(request, CompletionRequest)
-    return await answered(request, asked, asked.model)
+    return await _answered(request, asked, asked.model)
 
 
 @operation(
@@ -48,10 +48,10 @@ async def completions(request: HttpRequest) -> HttpResponseBase:
     is_legacy=True,
 )
 async def engine_completions(request: HttpRequest, model: str) -> HttpResponseBase:
-    return await answered(request, read(request, EngineRequest), model)
+    return await _answered(request, read(request, EngineRequest), model)
 
 
-async def answered(request: HttpRequest, asked: CompletionRequest, model: str) -> HttpResponseBase:
+async def _answered(request: HttpRequest, asked: CompletionRequest, model: str) -> HttpResponseBase:
     named = await database_sync_to_async(names.named)(person_of(request), model)
     asker = Asker(person_of(request), key_of(request), named)
     if asked.stream:

@@ -76,14 +76,14 @@ def listing(request: HttpRequest) -> JsonResponse:
 )
 def upload(request: HttpRequest) -> JsonResponse:
     with told():
-        return JsonResponse(shown(taken(request)))
+        return JsonResponse(shown(_taken(request)))
 
 
 @operation(
     _("A file"), tag=_("Files"), names=ID, name_examples=ID_EXAMPLE, answer=FileObject, example=EXAMPLE, fails=(404,)
 )
 def retrieve(request: HttpRequest, file_id: str) -> JsonResponse:
-    return JsonResponse(shown(own(request, file_id)))
+    return JsonResponse(shown(_own(request, file_id)))
 
 
 @operation(
@@ -95,7 +95,7 @@ def retrieve(request: HttpRequest, file_id: str) -> JsonResponse:
     fails=(404,),
 )
 def content(request: HttpRequest, file_id: str) -> FileResponse:
-    file = own(request, file_id)
+    file = _own(request, file_id)
     try:
         opened = file.path.open("rb")
     except FileNotFoundError as error:
@@ -107,12 +107,12 @@ def content(request: HttpRequest, file_id: str) -> FileResponse:
 
 @operation(_("Delete a file"), tag=_("Files"), names=ID, answer=Deleted, fails=(404,))
 def delete(request: HttpRequest, file_id: str) -> JsonResponse:
-    file = own(request, file_id)
+    file = _own(request, file_id)
     receiving.remove(file)
     return JsonResponse({"id": file_id, "object": "file", "deleted": True})
 
 
-def own(request: HttpRequest, file_id: str) -> DataFile:
+def _own(request: HttpRequest, file_id: str) -> DataFile:
     """404 for a stranger's as for one that never was, and for whatever is no id at all."""
     if "\0" in file_id:
         raise unknown("file", file_id.replace("\0", ""), param="id")
@@ -142,10 +142,10 @@ def told() -> Iterator[None]:
     try:
         yield
     except TuningError as error:
-        raise refused(error) from error
+        raise _refused(error) from error
 
 
-def refused(error: TuningError) -> ApiError:
+def _refused(error: TuningError) -> ApiError:
     return ApiError(
         str(error),
         error.status,
@@ -196,16 +196,16 @@ class Form(MultiPartParser):
         return super().sanitize_file_name(file_name) or "unnamed"
 
 
-def taken(request: HttpRequest) -> DataFile:
+def _taken(request: HttpRequest) -> DataFile:
     """Raises TuningError, ApiError."""
     if not (request.content_type or "").startswith("multipart/form-data"):
         raise ApiError("An upload is sent as multipart/form-data.", 415, code="unsupported_media_type")
     person = person_of(request)
     with receiving.Draft(receiving.room_of(person)) as draft:
         handler = ToDisk(request, draft)
-        if content_length(request) > receiving.most_bytes() + SLACK_BYTES:
+        if _content_length(request) > receiving.most_bytes() + SLACK_BYTES:
             handler.refusal = FileTooLarge(receiving.most_bytes() >> 20)
-        form, fields = parsed(request, handler)
+        form, fields = _parsed(request, handler)
         if handler.refusal is not None:
             raise handler.refusal
         if not handler.is_there:
@@ -214,10 +214,10 @@ def taken(request: HttpRequest) -> DataFile:
             raise BadFileName
         if fields.get("purpose") != DataFile.Purpose.FINE_TUNE:
             raise bad("purpose: expected fine-tune", "purpose")
-        return receiving.keep(person, form.named, draft, expires_at=expiry(fields))
+        return receiving.keep(person, form.named, draft, expires_at=_expiry(fields))
 
 
-def parsed(request: HttpRequest, handler: ToDisk) -> tuple[Form, Any]:
+def _parsed(request: HttpRequest, handler: ToDisk) -> tuple[Form, Any]:
     """A body in chunks tells no length beforehand, and to Django's parser that is an empty one."""
     length = request.META.get("CONTENT_LENGTH") or receiving.most_bytes()
     try:
@@ -228,12 +228,12 @@ def parsed(request: HttpRequest, handler: ToDisk) -> tuple[Form, Any]:
     return form, fields
 
 
-def content_length(request: HttpRequest) -> int:
+def _content_length(request: HttpRequest) -> int:
     text = str(request.META.get("CONTENT_LENGTH") or "0")
     return int(text) if text.isdecimal() else 0
 
 
-def expiry(fields: Any) -> Any:
+def _expiry(fields: Any) -> Any:
     """The moment that `expires_after` means; None without it."""
     anchor, seconds = fields.get("expires_after[anchor]"), fields.get("expires_after[seconds]")
     if anchor in (None, "") and seconds in (None, ""):

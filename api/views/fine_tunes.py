@@ -68,13 +68,13 @@ def create(request: HttpRequest) -> JsonResponse:
             hyperparameters=asked.hyperparameters_given(),
             is_legacy=True,
         )
-        return JsonResponse(shown(job_for(request, order), with_events=True))
+        return JsonResponse(_shown(job_for(request, order), with_events=True))
 
 
 @operation(_("List jobs"), tag=TAG, answer=LegacyList, example={"object": "list", "data": [EXAMPLE]}, is_legacy=True)
 def listing(request: HttpRequest) -> JsonResponse:
     """The oldest first, as it was then."""
-    return JsonResponse({"object": "list", "data": [shown(job) for job in reversed(jobs_of(request))]})
+    return JsonResponse({"object": "list", "data": [_shown(job) for job in reversed(jobs_of(request))]})
 
 
 @operation(
@@ -82,7 +82,7 @@ def listing(request: HttpRequest) -> JsonResponse:
     is_legacy=True,
 )  # fmt: skip
 def retrieve(request: HttpRequest, job_id: str) -> JsonResponse:
-    return JsonResponse(shown(own(request, job_id), with_events=True))
+    return JsonResponse(_shown(own(request, job_id), with_events=True))
 
 
 @operation(
@@ -97,7 +97,7 @@ def retrieve(request: HttpRequest, job_id: str) -> JsonResponse:
 )
 def cancel(request: HttpRequest, job_id: str) -> JsonResponse:
     with files.told():
-        return JsonResponse(shown(fresh(lifecycle.cancel(own(request, job_id))), with_events=True))
+        return JsonResponse(_shown(fresh(lifecycle.cancel(own(request, job_id))), with_events=True))
 
 
 @operation(
@@ -134,42 +134,42 @@ async def events(request: HttpRequest, job_id: str) -> HttpResponseBase:
     if stream not in ("true", "false", "1", "0", ""):
         raise bad("stream: expected true or false", "stream")
     if stream in ("true", "1"):
-        return await sse.stream(followed(job))
-    return JsonResponse({"object": "list", "data": [event_shown(row) for row in await said_since(job, 0)]})
+        return await sse.stream(_followed(job))
+    return JsonResponse({"object": "list", "data": [_event_shown(row) for row in await _said_since(job, 0)]})
 
 
-async def followed(job: FineTune) -> AsyncGenerator[dict[str, Any], None]:
+async def _followed(job: FineTune) -> AsyncGenerator[dict[str, Any], None]:
     """Every event from the first on; it ends when the job is over and all was told."""
     seen, told_at = 0, time.monotonic()
     while True:
         # In this order: what a job says last is there as soon as its state says that it is over.
-        is_over = await is_over_now(job)
-        for row in await said_since(job, seen):
-            yield event_shown(row)
+        is_over = await _is_over_now(job)
+        for row in await _said_since(job, seen):
+            yield _event_shown(row)
             seen, told_at = row.seq, time.monotonic()
         if is_over:
             return
         if time.monotonic() - told_at > SILENT_S:
-            yield await still_training(job)
+            yield await _still_training(job)
             told_at = time.monotonic()
         await asyncio.sleep(POLL_S)
 
 
 @sync_to_async
-def is_over_now(job: FineTune) -> bool:
+def _is_over_now(job: FineTune) -> bool:
     """A job that was deleted meanwhile is over, too."""
     state = FineTune.objects.filter(pk=job.pk).values_list("state", flat=True).first()
     return state is None or state in FineTune.OVER
 
 
 @sync_to_async
-def said_since(job: FineTune, seq: int) -> list[Event]:
+def _said_since(job: FineTune, seq: int) -> list[Event]:
     """Messages alone: the client of 2023 prints whatever comes."""
     return list(Event.objects.filter(fine_tune=job.pk, seq__gt=seq, kind="message").order_by("seq"))
 
 
 @sync_to_async
-def still_training(job: FineTune) -> dict[str, Any]:
+def _still_training(job: FineTune) -> dict[str, Any]:
     run = fresh(job).run
     progress = run.progress if run is not None else {}
     step, steps = progress.get("step"), progress.get("steps")
@@ -182,7 +182,7 @@ def still_training(job: FineTune) -> dict[str, Any]:
 # --- how they are told --------------------------------------------------------------------------------------------
 
 
-def shown(job: FineTune, *, with_events: bool = False) -> dict[str, Any]:
+def _shown(job: FineTune, *, with_events: bool = False) -> dict[str, Any]:
     succeeded = job.state == State.SUCCEEDED
     told = {
         "id": job.legacy_id,
@@ -193,29 +193,29 @@ def shown(job: FineTune, *, with_events: bool = False) -> dict[str, Any]:
         "status": STATUS.get(State(job.state), job.state),
         "fine_tuned_model": job.fine_tuned_model if succeeded else None,
         "organization_id": ORGANISATION,
-        "hyperparams": hyperparams_shown(job),
-        "training_files": [file_shown(job.training_file)],
-        "validation_files": [file_shown(job.validation_file)] if job.validation_file else [],
+        "hyperparams": _hyperparams_shown(job),
+        "training_files": [_file_shown(job.training_file)],
+        "validation_files": [_file_shown(job.validation_file)] if job.validation_file else [],
         "result_files": [files.shown(job.result_file)] if succeeded and job.result_file else [],
     }
     if with_events:
         rows = job.events.filter(kind="message").order_by("seq")
-        told["events"] = [event_shown(row) for row in rows]
+        told["events"] = [_event_shown(row) for row in rows]
     return told
 
 
-def hyperparams_shown(job: FineTune) -> dict[str, Any]:
+def _hyperparams_shown(job: FineTune) -> dict[str, Any]:
     names = ("n_epochs", "batch_size", "learning_rate_multiplier")
     found = {name: job.chosen.get(name, job.hyperparameters.get(name)) for name in names}
     return found | {"prompt_loss_weight": job.hyperparameters.get("prompt_loss_weight", 0.0)}
 
 
-def file_shown(kept: dict[str, Any]) -> dict[str, Any]:
+def _file_shown(kept: dict[str, Any]) -> dict[str, Any]:
     names = ("id", "bytes", "created_at", "filename", "purpose")
     return {**{name: kept[name] for name in names}, "object": "file", "status": "processed", "status_details": None}
 
 
-def event_shown(event: Event) -> dict[str, Any]:
+def _event_shown(event: Event) -> dict[str, Any]:
     return {
         "object": "fine-tune-event",
         "created_at": int(event.created_at.timestamp()),

@@ -81,7 +81,7 @@ def create(request: HttpRequest) -> JsonResponse:
             method=asked.method_name(),
             scope=asked.scope or FineTune.Scope.LORA.value,
         )
-        return JsonResponse(shown(job_for(request, order)))
+        return JsonResponse(_shown(job_for(request, order)))
 
 
 @operation(
@@ -93,32 +93,32 @@ def create(request: HttpRequest) -> JsonResponse:
 )
 def listing(request: HttpRequest) -> JsonResponse:
     wanted = {name[9:-1]: str(value) for name, value in request.GET.items() if name.startswith("metadata[")}
-    rows = [job for job in jobs_of(request) if has(job, wanted)]
+    rows = [job for job in jobs_of(request) if _has(job, wanted)]
     if request.GET.get("metadata") == "null":
         rows = [job for job in rows if job.metadata is None]
-    return page_of(request, rows, shown)
+    return page_of(request, rows, _shown)
 
 
 @operation(_("A job"), tag=TAG, names=NAMES, name_examples=NAME_EXAMPLES, answer=Job, example=EXAMPLE, fails=(404,))
 def retrieve(request: HttpRequest, job_id: str) -> JsonResponse:
-    return JsonResponse(shown(own(request, job_id)))
+    return JsonResponse(_shown(own(request, job_id)))
 
 
-def verb(summary: str, act: Callable[[FineTune], FineTune]) -> Callable[..., JsonResponse]:
+def _verb(summary: str, act: Callable[[FineTune], FineTune]) -> Callable[..., JsonResponse]:
     @operation(
         summary, tag=TAG, names=NAMES, name_examples=NAME_EXAMPLES, answer=Job, example=EXAMPLE, fails=(400, 404, 409)
     )
     def view(request: HttpRequest, job_id: str) -> JsonResponse:
         with told():
-            return JsonResponse(shown(fresh(act(own(request, job_id)))))
+            return JsonResponse(_shown(fresh(act(own(request, job_id)))))
 
     view.__doc__ = summary
     return view
 
 
-cancel = verb(_("Cancel a job"), lifecycle.cancel)
-pause = verb(_("Pause a job with a checkpoint"), lifecycle.pause)
-resume = verb(_("Let a paused job go on from its checkpoint"), lifecycle.resume)
+cancel = _verb(_("Cancel a job"), lifecycle.cancel)
+pause = _verb(_("Pause a job with a checkpoint"), lifecycle.pause)
+resume = _verb(_("Let a paused job go on from its checkpoint"), lifecycle.resume)
 
 
 @operation(
@@ -134,10 +134,10 @@ resume = verb(_("Let a paused job go on from its checkpoint"), lifecycle.resume)
 )
 def events(request: HttpRequest, job_id: str) -> JsonResponse:
     rows = list(own(request, job_id).events.order_by("-seq"))
-    if asks_without_end(request):
-        data = [event_shown(row) for row in rows]
-        return JsonResponse({"object": "list", "data": data, "has_more": False, **ends(data)})
-    return page_of(request, rows, event_shown)
+    if _asks_without_end(request):
+        data = [_event_shown(row) for row in rows]
+        return JsonResponse({"object": "list", "data": data, "has_more": False, **_ends(data)})
+    return page_of(request, rows, _event_shown)
 
 
 @operation(
@@ -153,7 +153,7 @@ def events(request: HttpRequest, job_id: str) -> JsonResponse:
 def checkpoints(request: HttpRequest, job_id: str) -> JsonResponse:
     job = own(request, job_id)
     kept = (job.result.get("checkpoints") or [])[-1:] if job.state == FineTune.State.SUCCEEDED else []
-    return page_of(request, kept, lambda one: checkpoint_shown(job, one))
+    return page_of(request, kept, lambda one: _checkpoint_shown(job, one))
 
 
 # --- how they are told --------------------------------------------------------------------------------------------
@@ -179,11 +179,11 @@ def fresh(job: FineTune) -> FineTune:
     return FineTune.objects.select_related("run", "result_file").get(pk=job.pk)
 
 
-def has(job: FineTune, wanted: dict[str, str]) -> bool:
+def _has(job: FineTune, wanted: dict[str, str]) -> bool:
     return all((job.metadata or {}).get(name) == value for name, value in wanted.items())
 
 
-def shown(job: FineTune) -> dict[str, Any]:
+def _shown(job: FineTune) -> dict[str, Any]:
     succeeded = job.state == FineTune.State.SUCCEEDED
     return {
         "id": job.id,
@@ -192,7 +192,7 @@ def shown(job: FineTune) -> dict[str, Any]:
         "error": job.error if job.state == FineTune.State.FAILED else None,
         "fine_tuned_model": job.fine_tuned_model if succeeded else None,
         "finished_at": int(job.finished_at.timestamp()) if job.finished_at else None,
-        "hyperparameters": hyperparameters_shown(job),
+        "hyperparameters": _hyperparameters_shown(job),
         "model": job.model,
         "organization_id": ORGANISATION,
         "result_files": [job.result_file.id] if succeeded and job.result_file else [],
@@ -202,21 +202,21 @@ def shown(job: FineTune) -> dict[str, Any]:
         "trained_tokens": job.trained_tokens,
         "training_file": job.training_file["id"],
         "validation_file": job.validation_file["id"] if job.validation_file else None,
-        "estimated_finish": estimated_finish(job),
+        "estimated_finish": _estimated_finish(job),
         "integrations": [],
         "metadata": job.metadata,
-        "method": method_shown(job),
+        "method": _method_shown(job),
         "scope": job.scope,
     }
 
 
-def hyperparameters_shown(job: FineTune) -> dict[str, Any]:
+def _hyperparameters_shown(job: FineTune) -> dict[str, Any]:
     names_shown = ("n_epochs", "batch_size", "learning_rate_multiplier")
     return {name: job.chosen.get(name, job.hyperparameters.get(name, "auto")) for name in names_shown}
 
 
-def method_shown(job: FineTune) -> dict[str, Any]:
-    settings: dict[str, Any] = {"hyperparameters": hyperparameters_shown(job)}
+def _method_shown(job: FineTune) -> dict[str, Any]:
+    settings: dict[str, Any] = {"hyperparameters": _hyperparameters_shown(job)}
     if job.method == FineTune.Method.DPO:
         settings["hyperparameters"]["beta"] = job.hyperparameters.get("beta", "auto")
     if job.method == FineTune.Method.REINFORCEMENT:
@@ -224,14 +224,14 @@ def method_shown(job: FineTune) -> dict[str, Any]:
     return {"type": job.method, job.method: settings}
 
 
-def estimated_finish(job: FineTune) -> int | None:
+def _estimated_finish(job: FineTune) -> int | None:
     left = job.run.progress.get("seconds_left") if job.run is not None else None
     if job.state != FineTune.State.RUNNING or not isinstance(left, int | float):
         return None
     return int(timezone.now().timestamp() + left)
 
 
-def event_shown(event: Event) -> dict[str, Any]:
+def _event_shown(event: Event) -> dict[str, Any]:
     return {
         "id": event.id_shown,
         "object": "fine_tuning.job.event",
@@ -243,7 +243,7 @@ def event_shown(event: Event) -> dict[str, Any]:
     }
 
 
-def checkpoint_shown(job: FineTune, one: dict[str, Any]) -> dict[str, Any]:
+def _checkpoint_shown(job: FineTune, one: dict[str, Any]) -> dict[str, Any]:
     names_of = {
         "train_loss": "train_loss",
         "eval_loss": "valid_loss",
@@ -262,11 +262,11 @@ def checkpoint_shown(job: FineTune, one: dict[str, Any]) -> dict[str, Any]:
     return shown_one.model_dump()
 
 
-def asks_without_end(request: HttpRequest) -> bool:
+def _asks_without_end(request: HttpRequest) -> bool:
     """The Python client of 2023 asks for page after page without saying from where: it is given all at once."""
     is_old = "PythonBindings" in request.headers.get("User-Agent", "")
     return is_old and "limit" not in request.GET and "after" not in request.GET
 
 
-def ends(data: list[dict[str, Any]]) -> dict[str, Any]:
+def _ends(data: list[dict[str, Any]]) -> dict[str, Any]:
     return {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}

@@ -70,7 +70,7 @@ def delete(request: HttpRequest, model: str) -> JsonResponse:
     is_legacy=True,
 )
 def engines(request: HttpRequest) -> JsonResponse:
-    told = [as_engine(model) for model in names.listed(person_of(request))]
+    told = [_as_engine(model) for model in names.listed(person_of(request))]
     return JsonResponse({"object": "list", "data": told})
 
 
@@ -85,9 +85,9 @@ def engines(request: HttpRequest) -> JsonResponse:
     is_legacy=True,
 )
 def engine(request: HttpRequest, model: str) -> JsonResponse:
-    return JsonResponse(as_engine(names.model(person_of(request), model)))
+    return JsonResponse(_as_engine(names.model(person_of(request), model)))
 
 
-def as_engine(model: dict[str, object]) -> dict[str, object]:
+def _as_engine(model: dict[str, object]) -> dict[str, object]:
     """What models were called in 2023. Each is loaded when it is asked for, so each is ready."""
     return {"id": model["id"], "object": "engine", "owner": model["owned_by"], "ready": True}

@@ -31,7 +31,7 @@ TIME = {"type": "integer", "minimum": 0, "maximum": LATEST}
 TEXTS = {"type": "array", "items": {"type": "string"}}
 
 
-def limited(usual: int, most: int) -> Mapping[str, Any]:
+def _limited(usual: int, most: int) -> Mapping[str, Any]:
     return {"type": "integer", "minimum": 1, "maximum": most, "default": usual}
 
 
@@ -46,7 +46,7 @@ NOTHING = {"type": "null"}
 TEXT_OR_NULL = {"type": ["string", "null"]}
 
 
-def page_schema(result: Mapping[str, Any]) -> dict[str, Any]:
+def _page_schema(result: Mapping[str, Any]) -> dict[str, Any]:
     bucket = {
         "type": "object",
         "required": ["object", "start_time", "end_time", "results"],
@@ -69,12 +69,12 @@ def page_schema(result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def result_schema(name: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
+def _result_schema(name: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
     named = {"object": {"const": name}, **properties}
     return {"type": "object", "required": list(named), "properties": named}
 
 
-USAGE_RESULT = result_schema(
+USAGE_RESULT = _result_schema(
     "organization.usage.completions.result",
     input_tokens=NUMBER,
     output_tokens=NUMBER,
@@ -93,7 +93,7 @@ AMOUNT = {
     "required": ["value", "currency"],
     "properties": {"value": {"type": "number", "minimum": 0}, "currency": {"const": "usd"}},
 }
-COSTS_RESULT = result_schema(
+COSTS_RESULT = _result_schema(
     "organization.costs.result",
     amount=AMOUNT,
     line_item=TEXT_OR_NULL,
@@ -125,17 +125,17 @@ COSTS_RESULT = result_schema(
         Query("api_key_ids[]", _("Only usage with these keys, as in `key_1`."), TEXTS),
         Query("models[]", _("Only usage of these models, by the names of their policies."), TEXTS),
     ),
-    answer=page_schema(USAGE_RESULT),
+    answer=_page_schema(USAGE_RESULT),
 )
 def usage(request: HttpRequest) -> JsonResponse:
     width = request.GET.get("bucket_width") or "1d"
     if width not in LIMITS:
         raise bad(f"bucket_width: expected one of {', '.join(LIMITS)}", "bucket_width")
-    window = window_of(request, width, *LIMITS[width])
-    groups = groups_of(request, (*USAGE_COLUMNS, *ALWAYS_NULL))
+    window = _window_of(request, width, *LIMITS[width])
+    groups = _groups_of(request, (*USAGE_COLUMNS, *ALWAYS_NULL))
     columns = [column for name, column in USAGE_COLUMNS.items() if name in groups]
-    rows = chosen(request, Usage.objects.exclude(kind=Usage.Kind.TRAINING))
-    return page(window, buckets.usage(rows, window, columns), usage_result)
+    rows = _chosen(request, Usage.objects.exclude(kind=Usage.Kind.TRAINING))
+    return _page(window, buckets.usage(rows, window, columns), _usage_result)
 
 
 @operation(
@@ -147,27 +147,27 @@ def usage(request: HttpRequest) -> JsonResponse:
     query=(
         *SPAN,
         Query("bucket_width", _("A day."), {"type": "string", "enum": ["1d"], "default": "1d"}),
-        Query("limit", _("Days on a page."), limited(*COSTS_LIMIT)),
+        Query("limit", _("Days on a page."), _limited(*COSTS_LIMIT)),
         Query("group_by[]", _("Any of line_item, api_key_id, project_id."), TEXTS, example=["line_item"]),
         Query("user_ids[]", _("Only costs of these people, as in `user-1`."), TEXTS),
         Query("api_key_ids[]", _("Only costs of these keys, as in `key_1`."), TEXTS),
         Query("models[]", _("Only costs of these models, by the names of their policies."), TEXTS),
     ),
-    answer=page_schema(COSTS_RESULT),
+    answer=_page_schema(COSTS_RESULT),
 )
 def costs(request: HttpRequest) -> JsonResponse:
     if request.GET.get("bucket_width") not in (None, "", "1d"):
         raise bad("bucket_width: costs are told by the day: 1d", "bucket_width")
-    window = window_of(request, "1d", *COSTS_LIMIT)
-    groups, items = groups_of(request, ("line_item", *COSTS_COLUMNS, *ALWAYS_NULL)), several(request, "line_items")
+    window = _window_of(request, "1d", *COSTS_LIMIT)
+    groups, items = _groups_of(request, ("line_item", *COSTS_COLUMNS, *ALWAYS_NULL)), _several(request, "line_items")
     columns = [column for name, column in COSTS_COLUMNS.items() if name in groups]
-    rows = chosen(request, Usage.objects.all())
+    rows = _chosen(request, Usage.objects.all())
     if items or "line_item" in groups:
-        return page(window, buckets.costs_by_line(rows, window, columns, items), costs_result)
-    return page(window, buckets.costs(rows, window, columns), costs_result)
+        return _page(window, buckets.costs_by_line(rows, window, columns, items), _costs_result)
+    return _page(window, buckets.costs(rows, window, columns), _costs_result)
 
 
-def page(window: Window, found: Mapping[int, list[Row]], show: Callable[[Row], dict[str, Any]]) -> JsonResponse:
+def _page(window: Window, found: Mapping[int, list[Row]], show: Callable[[Row], dict[str, Any]]) -> JsonResponse:
     data = [
         {
             "object": "bucket",
@@ -182,7 +182,7 @@ def page(window: Window, found: Mapping[int, list[Row]], show: Callable[[Row], d
     return JsonResponse({"object": "page", "data": data, "has_more": next_page is not None, "next_page": next_page})
 
 
-def usage_result(row: Row) -> dict[str, Any]:
+def _usage_result(row: Row) -> dict[str, Any]:
     return {
         "object": "organization.usage.completions.result",
         "input_tokens": row["sum_prompt_tokens"],
@@ -199,7 +199,7 @@ def usage_result(row: Row) -> dict[str, Any]:
     }
 
 
-def costs_result(row: Row) -> dict[str, Any]:
+def _costs_result(row: Row) -> dict[str, Any]:
     return {
         "object": "organization.costs.result",
         "amount": {"value": float(dollars(row["nano"])), "currency": "usd"},
@@ -216,25 +216,25 @@ def named(prefix: str, number: int | None) -> str | None:
     return None if number is None else f"{prefix}{number}"
 
 
-def window_of(request: HttpRequest, width: str, usual: int, most: int) -> Window:
+def _window_of(request: HttpRequest, width: str, usual: int, most: int) -> Window:
     """Raises ApiError that names what cannot be read."""
-    start, end = time_in(request, "start_time"), time_in(request, "end_time")
+    start, end = _time_in(request, "start_time"), _time_in(request, "end_time")
     if start is None:
         raise bad("start_time: missing", "start_time")
     if end is not None and end <= start:
         raise bad("end_time: has to be later than start_time", "end_time")
     end = int(time.time()) + 1 if end is None else end
     if request.GET.get("page"):
-        start = max(start, number_of(request.GET["page"], PAGE, "page"))
+        start = max(start, _number_of(request.GET["page"], PAGE, "page"))
     return Window(start, end, width, limit_of(request, usual, most))
 
 
-def time_in(request: HttpRequest, name: str) -> int | None:
+def _time_in(request: HttpRequest, name: str) -> int | None:
     given = request.GET.get(name)
-    return None if given in (None, "") else number_of(str(given), "", name)
+    return None if given in (None, "") else _number_of(str(given), "", name)
 
 
-def number_of(text: str, prefix: str, param: str) -> int:
+def _number_of(text: str, prefix: str, param: str) -> int:
     """Raises ApiError unless it is the prefix and a number that can be a time or an id."""
     digits = text.removeprefix(prefix)
     if not text.startswith(prefix) or not (digits.isascii() and digits.isdecimal()) or len(digits) > len(str(LATEST)):
@@ -244,27 +244,27 @@ def number_of(text: str, prefix: str, param: str) -> int:
     return int(digits)
 
 
-def several(request: HttpRequest, name: str) -> list[str]:
+def _several(request: HttpRequest, name: str) -> list[str]:
     """Values of a parameter that may be given several times, with brackets after its name or without."""
     return [value for value in (*request.GET.getlist(f"{name}[]"), *request.GET.getlist(name)) if value]
 
 
-def groups_of(request: HttpRequest, known: Sequence[str]) -> set[str]:
-    groups = several(request, "group_by")
+def _groups_of(request: HttpRequest, known: Sequence[str]) -> set[str]:
+    groups = _several(request, "group_by")
     for group in groups:
         if group not in known:
             raise bad(f"group_by: expected any of {', '.join(known)}", "group_by")
     return set(groups)
 
 
-def chosen(request: HttpRequest, rows: QuerySet[Usage]) -> QuerySet[Usage]:
+def _chosen(request: HttpRequest, rows: QuerySet[Usage]) -> QuerySet[Usage]:
     """The rows that the filters leave: none of a project or a batch, for there are none."""
-    if several(request, "project_ids") or request.GET.get("batch") == "true":
+    if _several(request, "project_ids") or request.GET.get("batch") == "true":
         return rows.none()
-    if users := several(request, "user_ids"):
-        rows = rows.filter(user__in=[number_of(user, USER, "user_ids") for user in users])
-    if keys := several(request, "api_key_ids"):
-        rows = rows.filter(key__in=[number_of(key, KEY, "api_key_ids") for key in keys])
-    if models := several(request, "models"):
+    if users := _several(request, "user_ids"):
+        rows = rows.filter(user__in=[_number_of(user, USER, "user_ids") for user in users])
+    if keys := _several(request, "api_key_ids"):
+        rows = rows.filter(key__in=[_number_of(key, KEY, "api_key_ids") for key in keys])
+    if models := _several(request, "models"):
         rows = rows.filter(model__in=[model for model in models if "\0" not in model])  # PostgreSQL knows no NUL
     return rows

@@ -11,13 +11,13 @@ from api.description.openapi import ROOT
 
 @require_safe
 def api_page(request: HttpRequest) -> HttpResponse:
-    root = f"{address_of(request)}{ROOT}"
+    root = f"{_address_of(request)}{ROOT}"
     return render(
         request, "api/page.html", {"root": root, "subjects": page.subjects(root), "meanings": page.meanings()}
     )
 
 
-def address_of(request: HttpRequest) -> str:
+def _address_of(request: HttpRequest) -> str:
     """Of the site, as the browser reached it, if that is one of its own."""
     asked = f"{request.scheme}://{request.get_host()}"
     return asked if asked in settings.ORIGINS or not settings.ORIGINS else str(settings.ORIGINS[0])

@@ -51,11 +51,11 @@ def as_markdown(conversation: Conversation) -> str:
     blind = side_by_side.blind([message.reply.pk for message in shown if hasattr(message, "reply")])
     parts = [f"# {conversation.title or _('New conversation')}"]
     for message in shown:
-        parts += [f"## {_author(message, blind)}", text_of(message) or f"*{_('no text')}*"]
+        parts += [f"## {_author(message, blind)}", _text_of(message) or f"*{_('no text')}*"]
     return "\n\n".join(parts) + "\n"
 
 
-def text_of(message: Message) -> str:
+def _text_of(message: Message) -> str:
     """What may be shown of the message; of a reply that is being written, what there is of it."""
     if message.hidden_at is not None:
         return ""
@@ -75,7 +75,7 @@ def _message(message: Message, numbers: Mapping[int, int], blind: set[int]) -> d
         "id": numbers[message.pk],
         "parent": numbers.get(message.parent_id or 0),
         "role": message.role,
-        "text": text_of(message),
+        "text": _text_of(message),
         "created_at": message.created_at.astimezone(UTC).isoformat(),
     }
     if message.hidden_at is not None:

@@ -181,7 +181,7 @@ class Checks:
         known: dict[int, tuple[int, str]] = {}  # the file's number: (place in the list, role)
         read = [self.line(line, f"messages[{index}]", index, known) for index, line in enumerate(lines)]
         tip = document.get("tip")
-        if tip is not None and (not is_number(tip) or tip not in known):
+        if tip is not None and (not _is_number(tip) or tip not in known):
             self.add("tip", _("no message of the file has this number"))
         self.end()
         return Draft(title, created_at, known[tip][0] if tip is not None else None, read)
@@ -195,7 +195,7 @@ class Checks:
             self.add(f"{place}.role", _("only “user” and “assistant” can stand here"))
         parent = self.parent(line, place, role, known)
         number = line.get("id")
-        if not is_number(number) or number in known:
+        if not _is_number(number) or number in known:
             self.add(f"{place}.id", _("a whole number that no other message has is needed"))
         else:
             known[number] = (index, str(role))
@@ -219,7 +219,7 @@ class Checks:
             if role == Message.Role.ASSISTANT:
                 self.add(f"{place}.parent", _("a reply has to answer a message"))
             return None
-        if not is_number(number) or number not in known:
+        if not _is_number(number) or number not in known:
             self.add(f"{place}.parent", _("no message before this one has this number"))
             return None
         index, above = known[number]
@@ -249,7 +249,7 @@ class Checks:
         if name == "parameters":
             return self.parameters(made.get(name, {}), f"{place}.{name}")
         if kind.get_internal_type() == "PositiveIntegerField":
-            if not is_number(made.get(name, 0)):
+            if not _is_number(made.get(name, 0)):
                 self.add(f"{place}.{name}", _("a whole number is needed"))
             return made.get(name, 0)
         longest = getattr(kind, "max_length", None) or MAX_TEXT_CHARS
@@ -260,7 +260,7 @@ class Checks:
             self.add(place, _("a JSON object is needed, { … }"))
             return {}
         written = json.dumps(value, ensure_ascii=False)
-        if len(written) > MAX_PARAMETER_CHARS or "\\u0000" in written or not is_text(written):
+        if len(written) > MAX_PARAMETER_CHARS or "\\u0000" in written or not _is_text(written):
             self.add(place, _("too long, or it holds characters that are no text"))
         return value
 
@@ -270,7 +270,7 @@ class Checks:
             self.add(where, _("a text is needed"))
         elif len(text) > longest:
             self.add(where, _("longer than %(n)d characters") % {"n": longest})
-        elif not is_text(text):
+        elif not _is_text(text):
             self.add(where, _("it holds characters that are no text"))
         else:
             return text
@@ -288,10 +288,10 @@ class Checks:
         return moment
 
 
-def is_number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_NUMBER
 
 
-def is_text(text: str) -> bool:
+def _is_text(text: str) -> bool:
     """Whether a database can hold it: no zero character, and no half of a surrogate pair."""
     return "\0" not in text and not any(0xD800 <= ord(character) <= 0xDFFF for character in text)

@@ -21,14 +21,14 @@ def remove_deleted() -> int:
     removed = 0
     for pk in list(old.values_list("pk", flat=True)[:AT_A_TIME]):
         try:
-            remove([pk])
+            _remove([pk])
         except personal.NotYet:
             continue
         removed += 1
     return removed
 
 
-def remove(ids: Collection[UUID]) -> None:
+def _remove(ids: Collection[UUID]) -> None:
     """All or nothing. Raises personal.NotYet while something works on one of them."""
     with transaction.atomic():
         for app in personal.of_the_apps():

@@ -54,7 +54,7 @@ def blind(ids: Collection[int]) -> set[int]:
     return {reply for pair in undecided.values_list("left", "right") for reply in pair}
 
 
-def undecided_at(message: Message) -> Pair | None:
+def _undecided_at(message: Message) -> Pair | None:
     """The pair that the message, one of its two replies, waits in."""
     pairs = Pair.objects.filter(Q(left__message=message) | Q(right__message=message), revealed_at=None)
     return pairs.select_related("left__message", "right__message", "message").first()
@@ -63,7 +63,7 @@ def undecided_at(message: Message) -> Pair | None:
 def lapse(message: Message) -> None:
     """Reveals the pair that the message is one of, without a choice; does nothing if there is none."""
     reply = getattr(message, "reply", None)  # what was imported has none
-    if reply is not None and is_blind(reply) and (pair := undecided_at(message)):
+    if reply is not None and is_blind(reply) and (pair := _undecided_at(message)):
         reveal(pair, reply)
 
 

@@ -53,15 +53,15 @@ def listing(own: QuerySet[Conversation], query: str, number: str | None, *, arch
     order = F("archived_at").desc() if archived else F("pinned_at").desc(nulls_last=True)
     page = Paginator(listed.order_by(order, "-updated_at"), LENGTH).get_page(number)
     items = [Item(row, [search.Part(row.title, False)] if row.title else []) for row in page]
-    sections = [Section("", items)] if archived and items else in_sections(items, timezone.localdate())
+    sections = [Section("", items)] if archived and items else _in_sections(items, timezone.localdate())
     return Listing(page, sections, query, archived)
 
 
-def in_sections(items: list[Item], today: date) -> list[Section]:
-    return [Section(name, list(group)) for name, group in groupby(items, key=lambda item: section_of(item, today))]
+def _in_sections(items: list[Item], today: date) -> list[Section]:
+    return [Section(name, list(group)) for name, group in groupby(items, key=lambda item: _section_of(item, today))]
 
 
-def section_of(item: Item, today: date) -> str:
+def _section_of(item: Item, today: date) -> str:
     if item.conversation.pinned_at is not None:
         return _("Pinned")
     day = timezone.localdate(item.conversation.updated_at)

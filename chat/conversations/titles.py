@@ -20,12 +20,12 @@ def title_from(text: str) -> str:
     """What a text begins with, as a title: its first sentence, without markup, code and long addresses."""
     prose = ADDRESS.sub(r"\1", CODE.sub(" ", text))
     line = on_one_line(EMPHASIS.sub(r"\2", LINE_MARK.sub("", prose))) or on_one_line(text)
-    return shortened(first_sentence(line), TITLE_CHARS)
+    return _shortened(_first_sentence(line), TITLE_CHARS)
 
 
 def given(text: str) -> str:
     """A title that a person typed, as it is kept; empty if it holds nothing."""
-    return shortened(on_one_line(text), LONGEST_GIVEN)
+    return _shortened(on_one_line(text), LONGEST_GIVEN)
 
 
 def name_untitled(conversation: Conversation, text: str = "") -> str:
@@ -45,7 +45,7 @@ def on_one_line(text: str) -> str:
     return " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
 
 
-def first_sentence(line: str) -> str:
+def _first_sentence(line: str) -> str:
     """Up to the end of the first sentence that says something."""
     for end in SENTENCE_END.finditer(line):
         if end.start() >= SHORTEST_SENTENCE:
@@ -53,7 +53,7 @@ def first_sentence(line: str) -> str:
     return line
 
 
-def shortened(line: str, chars: int) -> str:
+def _shortened(line: str, chars: int) -> str:
     """At most so many characters, cut between words where one ends in the second half."""
     if len(line) <= chars:
         return line

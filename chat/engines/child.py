@@ -100,7 +100,7 @@ class ChildEngine(Engine):
             raise EngineDown("not started")
         if not prompt.ids:
             raise EngineRefused("an empty prompt")
-        body = request(prompt.ids, parameters, n)
+        body = _request(prompt.ids, parameters, n)
         async with aclosing(self._client.stream("completions", body, n)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -132,7 +132,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def request(ids: list[int], parameters: Parameters, n: int = 1) -> dict[str, Any]:
+def _request(ids: list[int], parameters: Parameters, n: int = 1) -> dict[str, Any]:
     """Every sampling parameter is said, so that llama.cpp's own defaults (top_k 40, min_p 0.05) play no part."""
     is_greedy = parameters.temperature == 0
     body: dict[str, Any] = {

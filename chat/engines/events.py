@@ -56,7 +56,7 @@ class EventReader:
         alternative.finish_reason = choice.get("finish_reason") or alternative.finish_reason
         text = choice["delta"].get("content") if "delta" in choice else choice["text"]
         alternative.pieces += bool(text)
-        return Piece(storable(text or ""), tokens=_tokens(choice.get("logprobs")), index=index)
+        return Piece(_storable(text or ""), tokens=_tokens(choice.get("logprobs")), index=index)
 
     def _read_usage(self, event: dict[str, Any]) -> None:
         """A chunk that ends one completion counts its tokens; one without choices counts those of all together."""
@@ -86,7 +86,7 @@ class EventReader:
         ]
 
 
-def storable(text: object) -> str:
+def _storable(text: object) -> str:
     if not isinstance(text, str):
         raise TypeError("text is no string")
     return UNSTORABLE.sub(lambda found: "" if found[0] == "\0" else "\ufffd", text)
@@ -103,14 +103,16 @@ def _tokens(logprobs: Any) -> tuple[Token, ...]:
         )
     tops = logprobs.get("top_logprobs") or [{}] * len(logprobs["tokens"])
     return tuple(
-        Token(storable(text), _logprob(logprob), top=tuple(Choice(storable(t), _logprob(p)) for t, p in top.items()))
+        Token(
+            _storable(text), _logprob(logprob), top=tuple(Choice(_storable(t), _logprob(p)) for t, p in top.items())
+        )
         for text, logprob, top in zip(logprobs["tokens"], logprobs["token_logprobs"], tops, strict=True)
     )
 
 
 def _choice(entry: dict[str, Any]) -> dict[str, Any]:
     number = entry.get("id")
-    return {"text": storable(entry["token"]), "logprob": _logprob(entry["logprob"]), "id": number}
+    return {"text": _storable(entry["token"]), "logprob": _logprob(entry["logprob"]), "id": number}
 
 
 def _logprob(value: Any) -> float:

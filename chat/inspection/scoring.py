@@ -52,23 +52,23 @@ async def score(person: User, policy: Policy, ids: Sequence[int], top: int) -> l
     """
     if len(ids) < 2:
         return []
-    row = await database_sync_to_async(queue)(person, policy, ids, top)
+    row = await database_sync_to_async(_queue)(person, policy, ids, top)
     try:
         give_up_at = time.monotonic() + PATIENCE_S
         while time.monotonic() < give_up_at:
-            tokens = await database_sync_to_async(answer_of)(row)
+            tokens = await database_sync_to_async(_answer_of)(row)
             if tokens is not None:
                 return tokens
             await asyncio.sleep(LOOK_EVERY_S)
         raise InspectorDown("no answer in time")
     finally:
-        await database_sync_to_async(remove)(row)
+        await database_sync_to_async(_remove)(row)
 
 
 # --- asked for ----------------------------------------------------------------------------------------------------
 
 
-def queue(person: User, policy: Policy, ids: Sequence[int], top: int) -> UUID:
+def _queue(person: User, policy: Policy, ids: Sequence[int], top: int) -> UUID:
     if not token_views.has_weights(policy):
         raise NoLook(policy.name)
     with transaction.atomic():
@@ -79,7 +79,7 @@ def queue(person: User, policy: Policy, ids: Sequence[int], top: int) -> UUID:
         return Scoring.objects.create(user=person, policy=policy, ids=list(ids), top=top).pk
 
 
-def answer_of(scoring: UUID) -> list[Token] | None:
+def _answer_of(scoring: UUID) -> list[Token] | None:
     """None while it is not there. Raises the ChatError that it failed with."""
     row = Scoring.objects.filter(pk=scoring).first()
     if row is None or row.state == State.FAILED:
@@ -87,7 +87,7 @@ def answer_of(scoring: UUID) -> list[Token] | None:
     return [_token(told) for told in row.tokens] if row.state == State.READY else None
 
 
-def remove(scoring: UUID) -> None:
+def _remove(scoring: UUID) -> None:
     Scoring.objects.filter(pk=scoring).delete()
 
 

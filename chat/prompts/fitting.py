@@ -50,7 +50,7 @@ def fit(
     def prompt(start: int) -> Prompt:
         turns = head + rest[start:]
         ids = renderer.ids(turns) + begun if renderer else None
-        tokens = len(ids) if ids is not None else guess_tokens(turns) + len(prefix) // CHARACTERS_A_TOKEN
+        tokens = len(ids) if ids is not None else _guess_tokens(turns) + len(prefix) // CHARACTERS_A_TOKEN
         return Prompt(turns, ids, tokens, dropped=start, prefix=prefix)
 
     whole = prompt(0)
@@ -80,8 +80,8 @@ def reserve(completion_tokens: int, context_tokens: int) -> int:
 
 def count(messages: Sequence[Turn], renderer: Renderer | None) -> int:
     """Tokens of the messages as a prompt; a guess without a renderer."""
-    return len(renderer.ids(messages)) if renderer else guess_tokens(messages)
+    return len(renderer.ids(messages)) if renderer else _guess_tokens(messages)
 
 
-def guess_tokens(messages: Sequence[Turn]) -> int:
+def _guess_tokens(messages: Sequence[Turn]) -> int:
     return sum(len(turn["content"]) // CHARACTERS_A_TOKEN + 8 for turn in messages)

@@ -54,7 +54,7 @@ class Renderer:
             """What a document begins with by the tokenizer's own convention; often nothing."""
             self.tokenizer.post_processor = None  # it would take the spaces out of tokens' places in the text
             self.template = (directory / "chat_template.jinja").read_text(encoding="utf-8")
-            self._compiled = compile_template(self.template)
+            self._compiled = _compile_template(self.template)
         except Exception as error:  # `tokenizers` raises bare Exception
             raise BadPolicy(f"{directory}: {error}") from error
         self.added_tokens: dict[str, int] = {
@@ -200,7 +200,7 @@ def renderer(directory: Path) -> Renderer | None:
     return Renderer(directory) if (directory / "tokenizer.json").is_file() else None
 
 
-def compile_template(source: str) -> jinja2.Template:
+def _compile_template(source: str) -> jinja2.Template:
     """In Jinja's sandbox, with the options and the functions that transformers gives to chat templates."""
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, jinja2.ext.loopcontrols]

@@ -79,7 +79,7 @@ def completion_tokens(policy: Policy, text: str, finish_reason: str, told: int) 
     counted = exact_tokens(policy, text)
     if told and (counted is None or finish_reason == "length"):
         return told
-    return guessed_tokens(text) if counted is None else counted
+    return _guessed_tokens(text) if counted is None else counted
 
 
 def exact_tokens(policy: Policy, text: str) -> int | None:
@@ -93,5 +93,5 @@ def exact_tokens(policy: Policy, text: str) -> int | None:
     return None if renderer is None else len(renderer.continuation(text))
 
 
-def guessed_tokens(text: str) -> int:
+def _guessed_tokens(text: str) -> int:
     return -(-len(text) // CHARACTERS_A_TOKEN)

@@ -50,7 +50,7 @@ PAUSE_AFTER_ERROR_S = 0.5
 
 
 @asynccontextmanager
-async def patience() -> AsyncIterator[None]:
+async def _patience() -> AsyncIterator[None]:
     """A database that is away for a moment costs nothing but time: what was not done is tried again."""
     try:
         yield
@@ -107,7 +107,7 @@ class Talker:
     async def _write_on(self) -> None:
         while True:
             next_write = time.monotonic() + FLUSH_EVERY_S
-            async with patience():
+            async with _patience():
                 await self._flush()
             await asyncio.sleep(max(LEAST_PAUSE_S, next_write - time.monotonic()))
 
@@ -117,7 +117,7 @@ class Talker:
         while True:
             for work in due:
                 if time.monotonic() >= due[work]:
-                    async with patience():
+                    async with _patience():
                         due[work] = time.monotonic() + await work()
             await asyncio.sleep(max(LEAST_PAUSE_S, min(due.values()) - time.monotonic()))
 
@@ -261,7 +261,7 @@ class Talker:
     async def _end(self, endings: list[Ending]) -> None:
         """One by one, each in a moment of its own. One that the database does not confirm is tried again."""
         for ending in endings:
-            async with patience():
+            async with _patience():
                 await self.ending(replies.end, self.owner, ending)
                 self.active.pop(ending.reply, None)
 

@@ -22,7 +22,7 @@ from chat.views.requests import as_uuid, own_conversation, wants_json
 def assistant_list(request: HttpRequest) -> HttpResponse:
     asked = as_uuid(request.GET.get("deleted", ""))
     undo = assistants.deleted_of(person(request)).filter(pk=asked).first() if asked else None
-    return render(request, "chat/assistants/list.html", grouped(person(request)) | {"undo": undo})
+    return render(request, "chat/assistants/list.html", _grouped(person(request)) | {"undo": undo})
 
 
 @require_http_methods(["GET", "POST"])
@@ -34,7 +34,7 @@ def create(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def assistant(request: HttpRequest, assistant_id: uuid.UUID) -> HttpResponse:
     """To edit for who may change it, to read for who may use it."""
-    shown = usable(request, assistant_id)
+    shown = _usable(request, assistant_id)
     if assistants.may_change(person(request), shown):
         return _edit(request, shown)
     return render(request, "chat/assistants/read.html", {"assistant": shown}, status=_refused(request))
@@ -42,7 +42,7 @@ def assistant(request: HttpRequest, assistant_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def duplicate(request: HttpRequest, assistant_id: uuid.UUID) -> HttpResponse:
-    original = usable(request, assistant_id)
+    original = _usable(request, assistant_id)
     if not assistants.has_room(person(request)):
         return _full(request)
     longest = Assistant._meta.get_field("name").max_length or 0
@@ -54,7 +54,7 @@ def duplicate(request: HttpRequest, assistant_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def delete(request: HttpRequest, assistant_id: uuid.UUID) -> HttpResponse:
-    deleted = usable(request, assistant_id)
+    deleted = _usable(request, assistant_id)
     if not assistants.may_change(person(request), deleted):
         return render(request, "chat/assistants/read.html", {"assistant": deleted}, status=403)
     assistants.delete(person(request), deleted)
@@ -82,14 +82,14 @@ def choose(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 
 def chosen_by(request: HttpRequest, text: str) -> Assistant | None:
     """The assistant of that id; None where no id is given, 404 where the person may not use it."""
-    return usable(request, as_uuid(text) or uuid.UUID(int=0)) if text else None
+    return _usable(request, as_uuid(text) or uuid.UUID(int=0)) if text else None
 
 
-def usable(request: HttpRequest, assistant_id: uuid.UUID) -> Assistant:
+def _usable(request: HttpRequest, assistant_id: uuid.UUID) -> Assistant:
     return get_object_or_404(assistants.usable_by(person(request)), pk=assistant_id)
 
 
-def grouped(who: User) -> dict[str, list[Assistant]]:
+def _grouped(who: User) -> dict[str, list[Assistant]]:
     """What the person may use: their own, and those for everybody."""
     rows = list(assistants.usable_by(who))
     return {
@@ -107,7 +107,7 @@ def picker(request: HttpRequest, shown: Conversation | None = None) -> dict[str,
         asked = as_uuid(request.GET.get("assistant", ""))
         chosen = assistants.usable_by(person(request)).filter(pk=asked).first() if asked else None
         lost = None
-    return grouped(person(request)) | {"chosen_assistant": chosen, "lost_assistant": lost}
+    return _grouped(person(request)) | {"chosen_assistant": chosen, "lost_assistant": lost}
 
 
 def _edit(request: HttpRequest, edited: Assistant) -> HttpResponse:

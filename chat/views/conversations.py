@@ -59,28 +59,28 @@ def rename(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     renamed.title = titles.given(request.POST.get("title", ""))
     renamed.save(update_fields=["title"])
     titles.name_untitled(renamed)
-    return answer(request, renamed)
+    return _answer(request, renamed)
 
 
 @require_POST
 def pin(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Keeps a conversation at the head of the list, where an archived one cannot be."""
     pinned = own_conversation(request, conversation_id)
-    pinned.pinned_at = timezone.now() if is_on(request) else None
-    if is_on(request):
+    pinned.pinned_at = timezone.now() if _is_on(request) else None
+    if _is_on(request):
         pinned.archived_at = None
     pinned.save(update_fields=["pinned_at", "archived_at"])
-    return answer(request, pinned)
+    return _answer(request, pinned)
 
 
 @require_POST
 def archive(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     archived = own_conversation(request, conversation_id)
-    archived.archived_at = timezone.now() if is_on(request) else None
-    if is_on(request):
+    archived.archived_at = timezone.now() if _is_on(request) else None
+    if _is_on(request):
         archived.pinned_at = None
     archived.save(update_fields=["pinned_at", "archived_at"])
-    return answer(request, archived)
+    return _answer(request, archived)
 
 
 @require_POST
@@ -92,7 +92,7 @@ def delete(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     # Nobody will read what is still being written.
     Reply.objects.filter(message__conversation=deleted, state__in=Reply.LIVE).update(stop_requested=True)
     if wants_json(request):
-        return JsonResponse(state_of(deleted) | {"undo": reverse("conversation_restore", args=[deleted.pk])})
+        return JsonResponse(_state_of(deleted) | {"undo": reverse("conversation_restore", args=[deleted.pk])})
     response = redirect("home")
     response["Location"] += f"?deleted={deleted.pk}"
     return response
@@ -105,7 +105,7 @@ def restore(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     restored.save(update_fields=["deleted_at"])
     if not wants_json(request):
         messages.success(request, _("The conversation is back."))
-    return answer(request, restored)
+    return _answer(request, restored)
 
 
 @require_POST
@@ -119,16 +119,16 @@ def consent(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     return redirect("conversation", changed.pk)
 
 
-def is_on(request: HttpRequest) -> bool:
+def _is_on(request: HttpRequest) -> bool:
     return request.POST.get("is_on") == "on"
 
 
-def answer(request: HttpRequest, changed: Conversation) -> HttpResponse:
+def _answer(request: HttpRequest, changed: Conversation) -> HttpResponse:
     """The new state to a script, the conversation's page to a form."""
-    return JsonResponse(state_of(changed)) if wants_json(request) else redirect("conversation", changed.pk)
+    return JsonResponse(_state_of(changed)) if wants_json(request) else redirect("conversation", changed.pk)
 
 
-def state_of(conversation: Conversation) -> dict[str, Any]:
+def _state_of(conversation: Conversation) -> dict[str, Any]:
     return {
         "id": str(conversation.pk),
         "title": conversation.title,

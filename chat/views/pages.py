@@ -27,14 +27,14 @@ def home(request: HttpRequest) -> HttpResponse:
     asked = as_uuid(request.GET.get("deleted", ""))
     undo = deleted_of(request).filter(pk=asked).first() if asked else None
     context = {"may_train": default_consent(), "turns": [], "undo": undo}
-    return render(request, "chat/conversation.html", context | around(request) | pickers(request))
+    return render(request, "chat/conversation.html", context | around(request) | _pickers(request))
 
 
 @require_safe
 def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     shown = own_conversation(request, conversation_id)
     context = {"conversation": shown, "may_train": shown.may_train, "turns": open_branch(shown)}
-    return render(request, "chat/conversation.html", context | around(request, shown) | pickers(request, shown))
+    return render(request, "chat/conversation.html", context | around(request, shown) | _pickers(request, shown))
 
 
 @require_safe
@@ -58,7 +58,7 @@ def deleted(request: HttpRequest) -> HttpResponse:
     return render(request, "chat/deleted.html", {"page": page, "rows": rows, "days": KEPT.days})
 
 
-def pickers(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:
+def _pickers(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:
     """Who answers: the assistant and the model."""
     return picker(request, shown) | model_picker(request, shown)
 

@@ -24,20 +24,20 @@ def share(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """The links of a conversation; a POST makes one."""
     shown = own_conversation(request, conversation_id)
     if request.method != "POST":
-        return links(request, shown)
+        return _links(request, shown)
     try:
         made = sharing.share(shown)
     except sharing.NothingToShare:
-        return links(request, shown, problem=_("There is no message to share yet. Write one first."), status=409)
-    return links(request, shown, made=made.pk, status=201)
+        return _links(request, shown, problem=_("There is no message to share yet. Write one first."), status=409)
+    return _links(request, shown, made=made.pk, status=201)
 
 
 @require_POST
 def revoke(request: HttpRequest, link_id: int) -> HttpResponse:
     link = get_object_or_404(sharing.links_of(person(request)), pk=link_id)
     sharing.revoke(link)
-    if is_part(request):
-        return links(request, link.conversation)
+    if _is_part(request):
+        return _links(request, link.conversation)
     messages.success(request, _("The link is revoked: whoever opens it finds nothing."))
     if request.POST.get("back") == "shared_links":
         return redirect("shared_links")
@@ -47,7 +47,7 @@ def revoke(request: HttpRequest, link_id: int) -> HttpResponse:
 @require_safe
 def shared_links(request: HttpRequest) -> HttpResponse:
     """Every link of the person that works."""
-    mine = with_addresses(request, sharing.links_of(person(request)))
+    mine = _with_addresses(request, sharing.links_of(person(request)))
     return render(request, "chat/shared_links.html", {"links": mine})
 
 
@@ -65,24 +65,24 @@ def shared(request: HttpRequest, token: str) -> HttpResponse:
     return response
 
 
-def links(
+def _links(
     request: HttpRequest, shown: Conversation, *, made: int | None = None, problem: str = "", status: int = 200
 ) -> HttpResponse:
     """The links of a conversation, as a page or as the part of one that a dialog shows."""
     context = {
         "conversation": shown,
-        "links": with_addresses(request, sharing.active_links(shown)),
+        "links": _with_addresses(request, sharing.active_links(shown)),
         "made": made,
         "problem": problem,
     }
-    template = "chat/share_links.html" if is_part(request) else "chat/share.html"
+    template = "chat/share_links.html" if _is_part(request) else "chat/share.html"
     return render(request, template, context, status=status)
 
 
-def with_addresses(request: HttpRequest, active: QuerySet[SharedLink]) -> list[tuple[SharedLink, str]]:
+def _with_addresses(request: HttpRequest, active: QuerySet[SharedLink]) -> list[tuple[SharedLink, str]]:
     """Each with the address to be given away."""
     return [(link, request.build_absolute_uri(reverse("shared", args=[link.token]))) for link in active]
 
 
-def is_part(request: HttpRequest) -> bool:
+def _is_part(request: HttpRequest) -> bool:
     return "part" in request.GET

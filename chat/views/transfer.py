@@ -29,7 +29,7 @@ def export(request: HttpRequest, conversation_id: uuid.UUID, kind: str) -> HttpR
         if kind == "json"
         else exporting.as_markdown(shown)
     )
-    name = f"{file_name(shown)}.{kind}"
+    name = f"{_file_name(shown)}.{kind}"
     disposition = content_disposition_header(True, name) or "attachment"
     return HttpResponse(text, content_type=KINDS[kind], headers={"Content-Disposition": disposition})
 
@@ -38,26 +38,26 @@ def export(request: HttpRequest, conversation_id: uuid.UUID, kind: str) -> HttpR
 def import_file(request: HttpRequest) -> HttpResponse:
     """Reads a file in and opens the conversation; what is wrong with the file is said by its place."""
     if request.method != "POST":
-        return form(request)
+        return _form(request)
     file = request.FILES.get("file")
     if file is None:
-        return form(request, [importing.Problem("", _("no file was chosen"))], 400)
+        return _form(request, [importing.Problem("", _("no file was chosen"))], 400)
     if (file.size or 0) > importing.MAX_BYTES:
         size = {"size": importing.MAX_BYTES // 2**20}
-        return form(request, [importing.Problem("", _("the file is larger than %(size)d MB") % size)], 413)
+        return _form(request, [importing.Problem("", _("the file is larger than %(size)d MB") % size)], 413)
     try:
         draft = importing.read(file.read())
     except importing.ImportRefused as refused:
-        return form(request, refused.problems, 400)
+        return _form(request, refused.problems, 400)
     return redirect("conversation", importing.create(person(request), draft).pk)
 
 
-def form(request: HttpRequest, problems: list[importing.Problem] | None = None, status: int = 200) -> HttpResponse:
+def _form(request: HttpRequest, problems: list[importing.Problem] | None = None, status: int = 200) -> HttpResponse:
     context = {"problems": problems or [], "megabytes": importing.MAX_BYTES // 2**20}
     return render(request, "chat/import.html", context, status=status)
 
 
-def file_name(conversation: Conversation) -> str:
+def _file_name(conversation: Conversation) -> str:
     """The title without what file systems refuse."""
     kept = "".join(c if c.isalnum() or c in " -_." else " " for c in conversation.title)
     return " ".join(kept.split())[:80].strip(". ") or "conversation"

@@ -39,17 +39,17 @@ THREADS = 1 if connection.vendor == "sqlite" else 4
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sockets")
 
 
-async def with_rows(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+async def _with_rows(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Runs what asks the database, past the one thread that all pages of the site share: there a turn would wait for
     whatever else is asked."""
     return await database_sync_to_async(function, thread_sensitive=False, executor=_threads)(*args, **kwargs)
 
 
-def group_of(user_id: int) -> str:
+def _group_of(user_id: int) -> str:
     return f"user.{user_id}"
 
 
-def room_of(conversation_id: UUID) -> str:
+def _room_of(conversation_id: UUID) -> str:
     return f"conversation.{conversation_id}"
 
 
@@ -60,10 +60,10 @@ def close_sockets(user_id: int) -> None:
     """
     layer = get_channel_layer()
     assert layer is not None
-    async_to_sync(layer.group_send)(group_of(user_id), {"type": "user.closed"})
+    async_to_sync(layer.group_send)(_group_of(user_id), {"type": "user.closed"})
 
 
-def bell(frame: dict[str, Any]) -> dict[str, Any]:
+def _bell(frame: dict[str, Any]) -> dict[str, Any]:
     """The event by which every open page of a conversation gets the frame; to be sent to its room."""
     return {"type": "page.changed", "frame": frame}
 
@@ -72,14 +72,14 @@ def ring(conversation_id: UUID, frame: dict[str, Any]) -> None:
     """Sends the frame to every open page of the conversation, from a view; to be called after the commit."""
     layer = get_channel_layer()
     assert layer is not None
-    async_to_sync(layer.group_send)(room_of(conversation_id), bell(frame))
+    async_to_sync(layer.group_send)(_room_of(conversation_id), _bell(frame))
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         """Accepts the owner of the conversation; whoever else gets 403 before the socket opens."""
         self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
-        self.room = room_of(self.conversation_id)
+        self.room = _room_of(self.conversation_id)
         self.language = access.language_of(self.scope)
         self.watches: dict[int, Watch] = {}
         self.arrivals: deque[float] = deque()
@@ -105,7 +105,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         for task in self.tasks:
             task.cancel()
         if self.user_id is not None:
-            for group in (group_of(self.user_id), self.room):
+            for group in (_group_of(self.user_id), self.room):
                 await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -145,7 +145,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _reply_resume(self, event: dict[str, Any]) -> None:
         reply = frames.needed(event, "reply")
-        await with_rows(_own_reply, self.conversation_id, reply)
+        await _with_rows(_own_reply, self.conversation_id, reply)
         self._watch(reply, frames.number(event, "after_seq") or 0)
 
     async def _ping(self, event: dict[str, Any]) -> None:
@@ -203,7 +203,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _ring(self, frame: dict[str, Any]) -> None:
         """Tells this page first, then every other one of the conversation."""
         await self._show(frame)
-        await self.channel_layer.group_send(self.room, {**bell(frame), "by": self.channel_name})
+        await self.channel_layer.group_send(self.room, {**_bell(frame), "by": self.channel_name})
 
     async def _show(self, frame: dict[str, Any]) -> None:
         """Sends a frame, and from now on what becomes of the replies that it names."""
@@ -213,7 +213,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 self._watch(reply, 0)
 
     async def _join(self, user_id: int) -> None:
-        for group in (group_of(user_id), self.room):
+        for group in (_group_of(user_id), self.room):
             await self.channel_layer.group_add(group, self.channel_name)
 
     def _watch(self, reply: int, after_seq: int) -> None:
@@ -232,11 +232,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _enter(self) -> int | None:
         """The id of the person, if they may be here now."""
-        return await with_rows(_enter, self.scope, self.conversation_id)
+        return await _with_rows(_enter, self.scope, self.conversation_id)
 
     async def _as_writer(self, function: Callable[..., Any], *args: Any) -> Any:
         """Runs what changes rows, after asking anew whether this person may."""
-        return await with_rows(_guarded, self.scope, function, *args)
+        return await _with_rows(_guarded, self.scope, function, *args)
 
     async def _recheck(self) -> None:
         while True:

@@ -48,7 +48,7 @@ class Arm:
         return (floor.told(result) for floor in self.floors)
 
 
-def figure(*path: str) -> Callable[[Report], Value]:
+def _figure(*path: str) -> Callable[[Report], Value]:
     def found(result: Report) -> Value:
         value: Any = result
         for key in path:
@@ -58,7 +58,7 @@ def figure(*path: str) -> Callable[[Report], Value]:
     return found
 
 
-def cut(name: str) -> Callable[[Report], Value]:
+def _cut(name: str) -> Callable[[Report], Value]:
     """How many times rarer; as many as there were replies that could show it where none is left."""
 
     def found(result: Report) -> Value:
@@ -71,7 +71,7 @@ def cut(name: str) -> Callable[[Report], Value]:
     return found
 
 
-def apart(name: str) -> Callable[[Report], bool]:
+def _apart(name: str) -> Callable[[Report], bool]:
     """Whether the 95 % interval after lies wholly below that before."""
 
     def found(result: Report) -> bool:
@@ -83,19 +83,19 @@ def apart(name: str) -> Callable[[Report], bool]:
 
 
 WHOLE, FIRST = "violation_rate", "first_sentence_violation_rate"
-FLAG_AUC = Floor("flag AUC", figure("reward_model", "flag_auc"), 0.85)
-EMPTY = Floor("empty replies", figure("evaluation", "empty_rate"), 0.02, is_least=False)
+FLAG_AUC = Floor("flag AUC", _figure("reward_model", "flag_auc"), 0.85)
+EMPTY = Floor("empty replies", _figure("evaluation", "empty_rate"), 0.02, is_least=False)
 """A row of one emoji breaks no rule and is no surprise to the base: a rule's flags alone were seen to teach that."""
 EVERYTHING = Arm(
     "rankings and flags",
     (
-        Floor("reward model accuracy", figure("reward_model", "accuracy"), 0.60),
+        Floor("reward model accuracy", _figure("reward_model", "accuracy"), 0.60),
         FLAG_AUC,
-        Floor("violations cut", cut(WHOLE), 2.5, is_apart=apart(WHOLE)),
-        Floor("win rate", figure("evaluation", "win_rate"), 0.80),
-        Floor("stop-controlled lower bound", figure("evaluation", "controls", "stop_controlled_low"), 0.42),
-        Floor("KL", figure("evaluation", "kl_nats"), 8.0, is_least=False),
-        Floor("perplexity", figure("evaluation", "perplexity_ratio"), 1.10, is_least=False),
+        Floor("violations cut", _cut(WHOLE), 2.5, is_apart=_apart(WHOLE)),
+        Floor("win rate", _figure("evaluation", "win_rate"), 0.80),
+        Floor("stop-controlled lower bound", _figure("evaluation", "controls", "stop_controlled_low"), 0.42),
+        Floor("KL", _figure("evaluation", "kl_nats"), 8.0, is_least=False),
+        Floor("perplexity", _figure("evaluation", "perplexity_ratio"), 1.10, is_least=False),
         EMPTY,
     ),
 )
@@ -103,10 +103,10 @@ RULE_ONLY = Arm(
     "the rule's flags alone",
     (
         FLAG_AUC,
-        Floor("violations cut", cut(WHOLE), 3.0, is_apart=apart(WHOLE)),
-        Floor("violations cut, first sentence", cut(FIRST), 2.0, is_apart=apart(FIRST)),
-        Floor("KL", figure("evaluation", "kl_nats"), 4.0, is_least=False),
-        Floor("perplexity", figure("evaluation", "perplexity_ratio"), 1.03, is_least=False),
+        Floor("violations cut", _cut(WHOLE), 3.0, is_apart=_apart(WHOLE)),
+        Floor("violations cut, first sentence", _cut(FIRST), 2.0, is_apart=_apart(FIRST)),
+        Floor("KL", _figure("evaluation", "kl_nats"), 4.0, is_least=False),
+        Floor("perplexity", _figure("evaluation", "perplexity_ratio"), 1.03, is_least=False),
         EMPTY,
     ),
     {

@@ -30,34 +30,34 @@ def render(result: Report) -> str:
     table.add_column("measured", no_wrap=True)
     table.add_column("value", no_wrap=True)
     table.add_column("said of", style="dim")
-    for row in rows(result):
+    for row in _rows(result):
         table.add_row(*row)
     printed = Console(file=StringIO(), width=WIDTH, highlight=False)
     printed.print(table)
     for floor in result["floors"]:
-        printed.print(f"  floor: {floor_line(floor)}", markup=False)
-    printed.print(f"  judge: {judge_name(result['evaluation']['judge'])}", markup=False)
+        printed.print(f"  floor: {_floor_line(floor)}", markup=False)
+    printed.print(f"  judge: {_judge_name(result['evaluation']['judge'])}", markup=False)
     for reason in result["gate"]["reasons"]:
-        printed.print(f"  gate: {reason_line(reason)}", markup=False)
+        printed.print(f"  gate: {_reason_line(reason)}", markup=False)
     printed.print(f"\nThe whole state lies in {result['home']}", soft_wrap=True, markup=False)
     printed.print(f"To look at it: CHAMSAE_HOME={result['home']} make run", soft_wrap=True, markup=False)
     assert isinstance(printed.file, StringIO)
     return printed.file.getvalue()
 
 
-def rows(result: Report) -> Iterator[tuple[str, str, str]]:
-    yield from judged(result)
-    yield from compared(result["evaluation"])
-    yield from bounded(result["evaluation"])
+def _rows(result: Report) -> Iterator[tuple[str, str, str]]:
+    yield from _judged(result)
+    yield from _compared(result["evaluation"])
+    yield from _bounded(result["evaluation"])
     seconds = result["stage_seconds"]
-    stages = ", ".join(f"{name.replace('_', ' ')} {minutes(value)}" for name, value in seconds.items())
-    yield "minutes", minutes(result["seconds"]), f"collecting {minutes(result['collecting_seconds'])}, {stages}"
+    stages = ", ".join(f"{name.replace('_', ' ')} {_minutes(value)}" for name, value in seconds.items())
+    yield "minutes", _minutes(result["seconds"]), f"collecting {_minutes(result['collecting_seconds'])}, {stages}"
     yield "peak memory", f"{result['peak_memory_mb']:.0f} MB", "of the training process"
     verdict = "passed" if result["gate"]["passed"] else "refused"
     yield "gate", verdict, f"{result['policy']} against {result['base_policy']}"
 
 
-def judged(result: Report) -> Iterator[tuple[str, str, str]]:
+def _judged(result: Report) -> Iterator[tuple[str, str, str]]:
     collected = result["collected"]
     learned = result["reward_model"]
     noise = f"{collected['noise_pairs']:.0%} of pairs, {collected['noise_flags']:.0%} of flags wrong"
@@ -67,30 +67,34 @@ def judged(result: Report) -> Iterator[tuple[str, str, str]]:
     yield "flags", str(result["flags"]), f"preference: {collected['preference']}"
     low = learned.get("accuracy_low")
     against = f"measured against {learned['measured_against']}"
-    yield "reward model accuracy", with_low(learned["accuracy"], low), f"{learned['pairs']} held-out pairs; {against}"
-    yield "flag AUC", number(learned["flag_auc"]), f"held-out flags; {against}"
+    yield (
+        "reward model accuracy",
+        _with_low(learned["accuracy"], low),
+        f"{learned['pairs']} held-out pairs; {against}",
+    )
+    yield "flag AUC", _number(learned["flag_auc"]), f"held-out flags; {against}"
 
 
-def compared(report: Report) -> Iterator[tuple[str, str, str]]:
-    yield "win rate", interval(report, "win_rate"), f"{report['n']} pairs of replies to held-out prompts"
+def _compared(report: Report) -> Iterator[tuple[str, str, str]]:
+    yield "win rate", _interval(report, "win_rate"), f"{report['n']} pairs of replies to held-out prompts"
     for name, meaning in CONTROLS.items():
-        yield f"  {name.replace('_', ' ')}", interval(report["controls"], name), meaning
+        yield f"  {name.replace('_', ' ')}", _interval(report["controls"], name), meaning
     for name, (said, where) in VIOLATIONS.items():
-        yield f"{said} before", interval(report, f"{name}_before"), where
-        yield f"{said} after", interval(report, f"{name}_after"), cut(report, name)
+        yield f"{said} before", _interval(report, f"{name}_before"), where
+        yield f"{said} after", _interval(report, f"{name}_after"), _cut(report, name)
 
 
-def bounded(report: Report) -> Iterator[tuple[str, str, str]]:
-    yield "KL", f"{number(report['kl_nats'])} nats", "a reply, from the policy that training started with"
-    surprise = f"times that at its own replies, {number(report['surprise_nats_base'])} nats a token"
-    yield "base's surprise", number(report["surprise_ratio"]), surprise
-    yield "length", number(report["length_ratio"]), "times the base's"
-    yield "perplexity", number(report["perplexity_ratio"]), "times the base's, on human text"
+def _bounded(report: Report) -> Iterator[tuple[str, str, str]]:
+    yield "KL", f"{_number(report['kl_nats'])} nats", "a reply, from the policy that training started with"
+    surprise = f"times that at its own replies, {_number(report['surprise_nats_base'])} nats a token"
+    yield "base's surprise", _number(report["surprise_ratio"]), surprise
+    yield "length", _number(report["length_ratio"]), "times the base's"
+    yield "perplexity", _number(report["perplexity_ratio"]), "times the base's, on human text"
 
 
-def reason_line(reason: Mapping[str, Any]) -> str:
+def _reason_line(reason: Mapping[str, Any]) -> str:
     value, limit = (
-        number(reason.get(name)) if not isinstance(reason.get(name), bool) else "" for name in ("value", "limit")
+        _number(reason.get(name)) if not isinstance(reason.get(name), bool) else "" for name in ("value", "limit")
     )
     figures = ", ".join(
         f"{name} {figure}" for name, figure in (("value", value), ("limit", limit)) if figure not in ("", "-")
@@ -98,38 +102,38 @@ def reason_line(reason: Mapping[str, Any]) -> str:
     return f"{reason['text']} ({figures})" if figures else str(reason["text"])
 
 
-def judge_name(judge: Any) -> str:
+def _judge_name(judge: Any) -> str:
     return f"{judge.get('kind')} {judge.get('preference', '')}".strip() if isinstance(judge, Mapping) else str(judge)
 
 
-def floor_line(floor: Mapping[str, Any]) -> str:
+def _floor_line(floor: Mapping[str, Any]) -> str:
     told = "holds" if floor["holds"] else "SHORT"
     apart = ", intervals apart" if floor["is_apart"] is not None else ""
-    return f"{told}: {floor['name']} {number(floor['value'])}, {floor['bound']} {number(floor['limit'])}{apart}"
+    return f"{told}: {floor['name']} {_number(floor['value'])}, {floor['bound']} {_number(floor['limit'])}{apart}"
 
 
-def cut(report: Report, name: str) -> str:
+def _cut(report: Report, name: str) -> str:
     before, after = report[f"{name}_before"], report[f"{name}_after"]
     if not before or after is None:
         return ""
     return f"cut by {before / after:.1f}" if after else "none left"
 
 
-def interval(report: Report, name: str) -> str:
-    return span(report[name], report.get(f"{name}_low"), report.get(f"{name}_high"))
+def _interval(report: Report, name: str) -> str:
+    return _span(report[name], report.get(f"{name}_low"), report.get(f"{name}_high"))
 
 
-def span(value: float | None, low: float | None, high: float | None) -> str:
-    return f"{number(value)} [{number(low)}, {number(high)}]"
+def _span(value: float | None, low: float | None, high: float | None) -> str:
+    return f"{_number(value)} [{_number(low)}, {_number(high)}]"
 
 
-def with_low(value: float | None, low: float | None) -> str:
-    return f"{number(value)} (at least {number(low)})" if low is not None else number(value)
+def _with_low(value: float | None, low: float | None) -> str:
+    return f"{_number(value)} (at least {_number(low)})" if low is not None else _number(value)
 
 
-def number(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def minutes(seconds: float | None) -> str:
+def _minutes(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds / 60:.1f}"

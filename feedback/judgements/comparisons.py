@@ -59,7 +59,7 @@ def give_up(pair: Pair, keep: Reply) -> None:
         raise Lapsed
 
 
-def is_comparable(pair: Pair) -> bool:
+def _is_comparable(pair: Pair) -> bool:
     """Whether both replies are, or may still become, answers that can be judged."""
     fit = (*COMPARABLE, State.QUEUED)
     return all(side.state in fit and side.message.hidden_at is None for side in (pair.left, pair.right))

@@ -44,10 +44,10 @@ class Judgement:
 def next_task(annotator: User, *, now: datetime | None = None) -> RankingTask | None:
     """The task that the annotator holds, else one that is free, leased to them from now on; None: nothing to do."""
     now = now or timezone.now()
-    return held(annotator, now) or claimed(annotator, now)
+    return _held(annotator, now) or _claimed(annotator, now)
 
 
-def held(annotator: User, now: datetime) -> RankingTask | None:
+def _held(annotator: User, now: datetime) -> RankingTask | None:
     mine = RankingTask.objects.filter(leased_to=annotator, state=RankingTask.State.LEASED)
     task = mine.select_related("prompt__elicits", "policy").first()
     if task is None:
@@ -59,13 +59,13 @@ def held(annotator: User, now: datetime) -> RankingTask | None:
     return None
 
 
-def claimed(annotator: User, now: datetime) -> RankingTask | None:
-    for pk in candidates(annotator, now).values_list("pk", flat=True)[:20]:
+def _claimed(annotator: User, now: datetime) -> RankingTask | None:
+    for pk in _candidates(annotator, now).values_list("pk", flat=True)[:20]:
         order = list(Completion.objects.filter(task=pk).values_list("pk", flat=True))
         random.SystemRandom().shuffle(order)
         try:
             with transaction.atomic():
-                won = RankingTask.objects.filter(free(now), pk=pk).update(
+                won = RankingTask.objects.filter(_free(now), pk=pk).update(
                     state=RankingTask.State.LEASED,
                     leased_to=annotator,
                     leased_at=now,
@@ -74,25 +74,25 @@ def claimed(annotator: User, now: datetime) -> RankingTask | None:
                     draft={},
                 )
         except IntegrityError:  # the same person in another tab was quicker: one lease an annotator
-            return held(annotator, now)
+            return _held(annotator, now)
         if won:
             return RankingTask.objects.select_related("prompt__elicits", "policy").get(pk=pk)
     return None
 
 
-def free(now: datetime) -> Q:
+def _free(now: datetime) -> Q:
     expired = Q(state=RankingTask.State.LEASED, lease_until__lt=now)
     return Q(state=RankingTask.State.OPEN) | expired
 
 
-def candidates(annotator: User, now: datetime) -> QuerySet[RankingTask]:
+def _candidates(annotator: User, now: datetime) -> QuerySet[RankingTask]:
     """Free tasks that this person may judge: not skipped or ranked by them, not from their own conversation."""
     hidden = Completion.objects.filter(task=OuterRef("pk"), hidden_at__isnull=False)
     passed = Skip.objects.filter(task=OuterRef("pk"), annotator=annotator)
     ranked = Ranking.objects.filter(task=OuterRef("pk"), annotator=annotator)
     own = Q(prompt__message__conversation__owner=annotator)
     return (
-        RankingTask.objects.filter(free(now), ~Exists(hidden), ~Exists(passed), ~Exists(ranked))
+        RankingTask.objects.filter(_free(now), ~Exists(hidden), ~Exists(passed), ~Exists(ranked))
         .filter(Q(prompt__message__isnull=True) | ~own, prompt__in=trainable.prompts())
         .order_by("id")
     )
@@ -130,15 +130,15 @@ def submit(task_id: int, annotator: User, judgement: Judgement) -> Ranking:
     NoLongerAllowed; after any of these nothing has changed and the draft is kept."""
     task = mine(task_id, annotator).first()
     if task is None:
-        raise refusal(task_id, annotator)
+        raise _refusal(task_id, annotator)
     if not trainable.prompts().filter(pk=task.prompt_id).exists():
         raise NoLongerAllowed
     completion_ids = list(task.completions.values_list("pk", flat=True))
     ranks = rankings.validated(judgement.places, completion_ids)
-    flagged, asked = checked_flags(judgement, completion_ids)
+    flagged, asked = _checked_flags(judgement, completion_ids)
     done = mine(task_id, annotator).update(state=RankingTask.State.DONE, leased_to=None, lease_until=None)
     if not done:  # somebody's second tab, between our look and our leap
-        raise refusal(task_id, annotator)
+        raise _refusal(task_id, annotator)
     now = timezone.now()
     made = Ranking.objects.create(
         task_id=task_id,
@@ -150,17 +150,17 @@ def submit(task_id: int, annotator: User, judgement: Judgement) -> Ranking:
         guidelines_version=GUIDELINES_VERSION,
         created_at=now,
     )
-    Violation.objects.bulk_create(answers(made, completion_ids, flagged, asked))
+    Violation.objects.bulk_create(_answers(made, completion_ids, flagged, asked))
     reports.open_for_flags(annotator, flagged)
     return made
 
 
-def refusal(task_id: int, annotator: User) -> TaskError:
+def _refusal(task_id: int, annotator: User) -> TaskError:
     is_ranked = Ranking.objects.filter(task=task_id, annotator=annotator).exists()
     return AlreadySubmitted() if is_ranked else NotYourTask()
 
 
-def checked_flags(judgement: Judgement, completion_ids: list[int]) -> tuple[set[tuple[int, int]], set[int]]:
+def _checked_flags(judgement: Judgement, completion_ids: list[int]) -> tuple[set[tuple[int, int]], set[int]]:
     """The flags, and every rule that was flagged or asked about. Raises BadFlags."""
     flagged = set(judgement.flags)
     asked = set(judgement.asked) | {version for _completion, version in flagged}
@@ -170,7 +170,7 @@ def checked_flags(judgement: Judgement, completion_ids: list[int]) -> tuple[set[
     return flagged, asked
 
 
-def answers(
+def _answers(
     made: Ranking, completion_ids: list[int], flagged: set[tuple[int, int]], asked: set[int]
 ) -> list[Violation]:
     """A row for each reply and rule: true where flagged; false where the rule was on the annotator's mind, since

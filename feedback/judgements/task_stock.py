@@ -31,10 +31,10 @@ def parameters(seed: int | None = None) -> Parameters:
 
 def refill() -> int:
     """Makes the tasks that are missing; returns how many. Raises NoLivePolicy, EngineError."""
-    retire_forbidden()
+    _retire_forbidden()
     policy = policies.live()
-    retire_outdated(policy)
-    missing = settings.FEEDBACK_TASK_STOCK - ready(policy)
+    _retire_outdated(policy)
+    missing = settings.FEEDBACK_TASK_STOCK - _ready(policy)
     if missing <= 0:
         return 0
     prompt_rows.take_from_conversations(missing, policy)
@@ -51,12 +51,12 @@ def refill() -> int:
         return len(add_tasks(policy, prompts, completed, sampling, RankingTask.State.OPEN))
 
 
-def ready(policy: Policy) -> int:
+def _ready(policy: Policy) -> int:
     """Open tasks that nobody passed by: what one person skipped may still suit another, but is no stock."""
     return RankingTask.objects.filter(policy=policy, state=RankingTask.State.OPEN, skips__isnull=True).count()
 
 
-def retire_forbidden() -> int:
+def _retire_forbidden() -> int:
     """Withdraws tasks whose prompt lost its consent or was hidden, or whose completion was."""
     live = RankingTask.objects.filter(state__in=(RankingTask.State.OPEN, RankingTask.State.LEASED))
     return live.filter(~Q(prompt__in=trainable.prompts()) | Q(completions__hidden_at__isnull=False)).update(
@@ -64,7 +64,7 @@ def retire_forbidden() -> int:
     )
 
 
-def retire_outdated(policy: Policy) -> int:
+def _retire_outdated(policy: Policy) -> int:
     """Withdraws open tasks of policies that answer nobody any more: judgements should follow the policy."""
     return (
         RankingTask.objects.filter(state=RankingTask.State.OPEN)
@@ -92,7 +92,7 @@ def with_short_replies(
     result = [list(replies) for replies in completed]
     for replies in rng.sample(result, round(share * len(result))):
         index = rng.randrange(len(replies))
-        replies[index] = cut(replies[index], rng)
+        replies[index] = _cut(replies[index], rng)
     return result
 
 
@@ -100,7 +100,7 @@ class Cut(Completed):
     """A completion that was shortened on purpose; it counts as ended."""
 
 
-def cut(reply: Completed, rng: random.Random) -> Cut:
+def _cut(reply: Completed, rng: random.Random) -> Cut:
     words = reply.text.split()[: rng.randint(0, MOST_WORDS_OF_A_CUT)]
     return Cut(" ".join(words), "stop", reply.prompt_tokens, len(words))
 

@@ -31,7 +31,7 @@ REASONS = UP_REASONS | DOWN_REASONS
 MAX_COMMENT_CHARS = 2000
 
 
-def of(message: Message, person: User) -> QuerySet[Thumb]:
+def _of(message: Message, person: User) -> QuerySet[Thumb]:
     return Thumb.objects.filter(message=message, person=person)
 
 
@@ -49,4 +49,4 @@ def give(message: Message, person: User, is_up: bool, reasons: Sequence[str] = (
 
 
 def take_back(message: Message, person: User) -> None:
-    of(message, person).delete()
+    _of(message, person).delete()

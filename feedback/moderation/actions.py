@@ -27,20 +27,20 @@ CLOSING = {"text.hide", "text.keep_out", "user.suspend"}
 
 def hide(text: Text, actor: User, reason: str) -> AuditEntry:
     """Nobody but moderators sees it any more, and it leaves the training data."""
-    return act("text.hide", text, {"hidden_at": timezone.now()}, actor, reason, about=text, unless=is_hidden)
+    return _act("text.hide", text, {"hidden_at": timezone.now()}, actor, reason, about=text, unless=_is_hidden)
 
 
 def restore(text: Text, actor: User, reason: str) -> AuditEntry:
-    return act("text.restore", text, {"hidden_at": None}, actor, reason)
+    return _act("text.restore", text, {"hidden_at": None}, actor, reason)
 
 
 def keep_out(text: Text, actor: User, reason: str) -> AuditEntry:
     """It stays visible but leaves the training data."""
-    return act("text.keep_out", text, {"never_train": True}, actor, reason, about=text)
+    return _act("text.keep_out", text, {"never_train": True}, actor, reason, about=text)
 
 
 def let_in(text: Text, actor: User, reason: str) -> AuditEntry:
-    return act("text.let_in", text, {"never_train": False}, actor, reason)
+    return _act("text.let_in", text, {"never_train": False}, actor, reason)
 
 
 def suspend(user: User, actor: User, reason: str, *, until: datetime, about: Text | None = None) -> AuditEntry:
@@ -48,20 +48,20 @@ def suspend(user: User, actor: User, reason: str, *, until: datetime, about: Tex
     if until <= timezone.now():
         raise BadEnd
     changes = {"suspended_until": until, "suspended_reason": reason[:500]}
-    return act("user.suspend", user, changes, actor, reason, about=about)
+    return _act("user.suspend", user, changes, actor, reason, about=about)
 
 
 def lift(user: User, actor: User, reason: str) -> AuditEntry:
-    return act("user.lift", user, {"suspended_until": None, "suspended_reason": ""}, actor, reason)
+    return _act("user.lift", user, {"suspended_until": None, "suspended_reason": ""}, actor, reason)
 
 
 def dismiss(text: Text, actor: User, reason: str) -> AuditEntry:
     """Its open reports need nothing done."""
-    return act("reports.dismiss", text, {}, actor, reason, about=text)
+    return _act("reports.dismiss", text, {}, actor, reason, about=text)
 
 
-def reopen(text: Text, actor: User, reason: str) -> AuditEntry:
-    return act("reports.reopen", text, {}, actor, reason, about=text)
+def _reopen(text: Text, actor: User, reason: str) -> AuditEntry:
+    return _act("reports.reopen", text, {}, actor, reason, about=text)
 
 
 TEXT_VERBS = {
@@ -70,25 +70,25 @@ TEXT_VERBS = {
     "keep_out": keep_out,
     "let_in": let_in,
     "dismiss": dismiss,
-    "reopen": reopen,
+    "reopen": _reopen,
 }
 
 
 @transaction.atomic
 def undo(entry: AuditEntry, actor: User, reason: str) -> AuditEntry:
     """Puts back what an entry changed, unless something changed it again since (StaleUndo)."""
-    target = target_of(entry)
-    check(target, actor, reason)
+    target = _target_of(entry)
+    _check(target, actor, reason)
     if AuditEntry.objects.filter(undoes=entry).exists():
         raise StaleUndo
-    locked = lock(target)
+    locked = _lock(target)
     before, after = dict(entry.before), dict(entry.after)
     reports_before, reports_after = before.pop("reports", {}), after.pop("reports", {})
-    if snapshot(locked, after) != after or report_states(reports_after) != reports_after:
+    if _snapshot(locked, after) != after or _report_states(reports_after) != reports_after:
         raise StaleUndo
-    write(locked, before)
+    _write(locked, before)
     for pk, state in reports_before.items():
-        close(Report.objects.filter(pk=pk), state)
+        _close(Report.objects.filter(pk=pk), state)
     return record(
         actor, "moderation.undo", locked, reason=reason, before=entry.after, after=entry.before, undoes=entry
     )
@@ -110,12 +110,12 @@ LABELS = {model._meta.label_lower: model for model in (Message, Completion, User
 # --- how --------------------------------------------------------------------------------------------
 
 
-def is_hidden(target: models.Model) -> bool:
+def _is_hidden(target: models.Model) -> bool:
     return getattr(target, "hidden_at", None) is not None
 
 
 @transaction.atomic
-def act(
+def _act(
     verb: str,
     target: Text | User,
     changes: Mapping[str, Any],
@@ -125,25 +125,25 @@ def act(
     about: Text | None = None,
     unless: Any = None,
 ) -> AuditEntry:
-    check(target, actor, reason)
-    locked = lock(target)
+    _check(target, actor, reason)
+    locked = _lock(target)
     if unless is not None and unless(locked):
         raise NothingToDo
-    before: dict[str, Any] = snapshot(locked, changes)
-    after: dict[str, Any] = {name: as_json(value) for name, value in changes.items()}
-    state = new_state(verb)
-    moved = movable(about, state) if about is not None else Report.objects.none()
+    before: dict[str, Any] = _snapshot(locked, changes)
+    after: dict[str, Any] = {name: _as_json(value) for name, value in changes.items()}
+    state = _new_state(verb)
+    moved = _movable(about, state) if about is not None else Report.objects.none()
     states = {str(report.pk): report.state for report in moved}
     if before == after and not states:
         raise NothingToDo
-    write(locked, after)
+    _write(locked, after)
     if states:
-        close(Report.objects.filter(pk__in=states), state)
+        _close(Report.objects.filter(pk__in=states), state)
         before, after = {**before, "reports": states}, {**after, "reports": dict.fromkeys(states, state)}
     return record(actor, verb, locked, reason=reason, before=before, after=after)
 
 
-def check(target: models.Model, actor: User, reason: str) -> None:
+def _check(target: models.Model, actor: User, reason: str) -> None:
     if not reason.strip():
         raise ReasonNeeded
     if not actor.has_role(Role.MODERATOR):
@@ -161,13 +161,13 @@ def may_suspend(actor: User, target: User) -> bool:
     return actor.has_role(Role.ADMIN) if is_staff else actor.has_role(Role.MODERATOR)
 
 
-def new_state(verb: str) -> str:
+def _new_state(verb: str) -> str:
     if verb in CLOSING:
         return Report.State.DECIDED
     return Report.State.OPEN if verb == "reports.reopen" else Report.State.DISMISSED
 
 
-def movable(text: Text, state: str) -> models.QuerySet[Report]:
+def _movable(text: Text, state: str) -> models.QuerySet[Report]:
     """Reports of the text that a verb with this outcome moves: the closed ones to open, else the open ones."""
     reports = Report.objects.filter(**of(text))
     return (
@@ -181,20 +181,20 @@ def of(text: Text) -> dict[str, Any]:
     return {"message": text} if isinstance(text, Message) else {"completion": text}
 
 
-def close(reports: models.QuerySet[Report], state: str) -> None:
+def _close(reports: models.QuerySet[Report], state: str) -> None:
     reports.update(state=state, closed_at=None if state == Report.State.OPEN else timezone.now())
 
 
-def report_states(wanted: Mapping[str, str]) -> dict[str, str]:
+def _report_states(wanted: Mapping[str, str]) -> dict[str, str]:
     found = Report.objects.filter(pk__in=wanted).values_list("pk", "state")
     return {str(pk): state for pk, state in found}
 
 
-def lock(target: models.Model) -> models.Model:
+def _lock(target: models.Model) -> models.Model:
     return type(target)._default_manager.select_for_update().get(pk=target.pk)
 
 
-def target_of(entry: AuditEntry) -> models.Model:
+def _target_of(entry: AuditEntry) -> models.Model:
     label, _colon, pk = entry.target.partition(":")
     model = LABELS.get(label)
     if model is None or not can_undo(entry):
@@ -202,11 +202,11 @@ def target_of(entry: AuditEntry) -> models.Model:
     return model._default_manager.get(pk=pk)
 
 
-def snapshot(target: models.Model, names: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: as_json(getattr(target, name)) for name in names}
+def _snapshot(target: models.Model, names: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _as_json(getattr(target, name)) for name in names}
 
 
-def write(target: models.Model, values: Mapping[str, Any]) -> None:
+def _write(target: models.Model, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         setattr(target, name, parse_datetime(value) if value and name in DATES else value)
     if values:
@@ -218,5 +218,5 @@ def write(target: models.Model, values: Mapping[str, Any]) -> None:
 DATES = {"hidden_at", "suspended_until"}
 
 
-def as_json(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value

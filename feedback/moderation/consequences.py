@@ -58,15 +58,15 @@ def lines(verb: str, item: review_queue.Item) -> list[str]:
     """The consequences, a sentence each."""
     name = item.author.username if item.author else ""
     said = {
-        "hide": [who_no_longer_sees(item), *leaves_training(item), closes(item)],
+        "hide": [_who_no_longer_sees(item), *_leaves_training(item), _closes(item)],
         "restore": [_("People see the reply again, and what was judged of it may train again.")],
-        "keep_out": [_("Everybody goes on seeing the reply."), *leaves_training(item), closes(item)],
+        "keep_out": [_("Everybody goes on seeing the reply."), *_leaves_training(item), _closes(item)],
         "let_in": [_("What was judged of this reply may train again from the next snapshot on.")],
         "suspend": [
             _("%(name)s is signed out everywhere at once and cannot sign in until the day you choose.")
             % {"name": name},
             _("Nothing that they wrote is deleted. Rankings and flags that they made train nothing meanwhile."),
-            closes(item),
+            _closes(item),
         ],
         "lift": [_("%(name)s can sign in again, and their judgements may train again.") % {"name": name}],
         "dismiss": [_("The reply stays as it is, and its open reports leave the queue.")],
@@ -75,13 +75,13 @@ def lines(verb: str, item: review_queue.Item) -> list[str]:
     return [line for line in said[verb] if line]
 
 
-def who_no_longer_sees(item: review_queue.Item) -> str:
+def _who_no_longer_sees(item: review_queue.Item) -> str:
     if isinstance(item.text, Message):
         return _("The person who got this reply sees a note in its place. Moderators still see it.")
     return _("No annotator is shown this reply any more. Moderators still see it.")
 
 
-def leaves_training(item: review_queue.Item) -> list[str]:
+def _leaves_training(item: review_queue.Item) -> list[str]:
     effect = review_queue.effect_on_training(item.text)
     count = effect["rankings"]
     if not count:
@@ -94,7 +94,7 @@ def leaves_training(item: review_queue.Item) -> list[str]:
     return [rankings, _("Models that have already learned from it are not changed by this.")]
 
 
-def closes(item: review_queue.Item) -> str:
+def _closes(item: review_queue.Item) -> str:
     count = sum(report.state == Report.State.OPEN for report in item.reports)
     if not count:
         return ""

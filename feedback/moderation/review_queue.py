@@ -62,7 +62,7 @@ def rows(items: list[dict[str, Any]], *, state: str) -> list[Row]:
     for kind, model in actions.TEXT_MODELS.items():
         ids = [item[f"{kind}_id"] for item in items if item[f"{kind}_id"]]
         texts.update({(kind, text.pk): text for text in model._default_manager.filter(pk__in=ids)})
-    names = names_of(texts, state)
+    names = _names_of(texts, state)
     found = []
     for item in items:
         kind = "message" if item["message_id"] else "completion"
@@ -82,7 +82,7 @@ def rows(items: list[dict[str, Any]], *, state: str) -> list[Row]:
     return found
 
 
-def names_of(texts: Mapping[tuple[str, int], Text], state: str) -> dict[tuple[str, int], list[str]]:
+def _names_of(texts: Mapping[tuple[str, int], Text], state: str) -> dict[tuple[str, int], list[str]]:
     names: dict[tuple[str, int], list[str]] = {}
     messages = [pk for kind, pk in texts if kind == "message"]
     completions = [pk for kind, pk in texts if kind == "completion"]
@@ -119,12 +119,12 @@ def reported(kind: str, pk: int) -> Text | None:
 
 
 def item(kind: str, text: Text) -> Item:
-    author = author_of(text)
+    author = _author_of(text)
     targets = [label(text)] + ([label(author)] if author else [])
     return Item(
         kind=kind,
         text=text,
-        turns=turns_of(text),
+        turns=_turns_of(text),
         author=author,
         reports=list(
             Report.objects.filter(**of(text)).select_related("reporter", "rule_version__rule").order_by("-created_at")
@@ -137,28 +137,28 @@ def label(target: Text | User) -> str:
     return f"{target._meta.label_lower}:{target.pk}"
 
 
-def author_of(text: Text) -> User | None:
+def _author_of(text: Text) -> User | None:
     message = text if isinstance(text, Message) else text.task.prompt.message
     return message.conversation.owner if message else None
 
 
-def turns_of(text: Text) -> list[dict[str, Any]]:
+def _turns_of(text: Text) -> list[dict[str, Any]]:
     if isinstance(text, Message):
         messages = text.conversation.messages.select_related("reply__policy").order_by("id")
         before = [
             {"role": said["role"], "text": shown(said["content"]), "is_example": said["role"] != "system"}
             for said in preamble_of(text)
         ]
-        return before + [turn(message.role, message, message.pk == text.pk) for message in messages]
+        return before + [_turn(message.role, message, message.pk == text.pk) for message in messages]
     asked = [
         {"role": said["role"], "text": shown(said["content"]), "is_subject": False}
         for said in text.task.prompt.messages
     ]
     replies = text.task.completions.order_by("index")
-    return asked + [turn("assistant", reply, reply.pk == text.pk) for reply in replies]
+    return asked + [_turn("assistant", reply, reply.pk == text.pk) for reply in replies]
 
 
-def turn(role: str, text: Text, is_subject: bool) -> dict[str, Any]:
+def _turn(role: str, text: Text, is_subject: bool) -> dict[str, Any]:
     return {"role": role, "text": shown(text.text), "is_subject": is_subject, "row": text}
 
 
@@ -194,7 +194,7 @@ def effect_on_training(text: Text) -> dict[str, int]:
 
 def note_reading(text: Text, reader: User) -> None:
     """Reading somebody's conversation is a privileged act: one entry a moderator, conversation and day."""
-    author = author_of(text)
+    author = _author_of(text)
     if author is None or author == reader:
         return
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)

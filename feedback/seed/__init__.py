@@ -16,10 +16,10 @@ EVERYDAY = "everyday"
 @transaction.atomic
 def load() -> dict[str, int]:
     """How many rules and prompts are new."""
-    return {"rules": load_rules(), "prompts": load_prompts()}
+    return {"rules": _load_rules(), "prompts": _load_prompts()}
 
 
-def load_rules() -> int:
+def _load_rules() -> int:
     known = set(Rule.objects.values_list("key", flat=True))
     made = 0
     for position, seed in enumerate(read("rules.json"), start=1):
@@ -42,11 +42,11 @@ def load_rules() -> int:
     return made
 
 
-def load_prompts() -> int:
+def _load_prompts() -> int:
     rules = {rule.key: rule for rule in Rule.objects.all()}
     known = set(Prompt.objects.values_list("sha256", flat=True))
     rows = []
-    for split, key, language, text in seed_prompts():
+    for split, key, language, text in _seed_prompts():
         messages = [{"role": "user", "content": text}]
         sha256 = digest(messages)
         if sha256 not in known:
@@ -64,7 +64,7 @@ def load_prompts() -> int:
     return len(rows)
 
 
-def seed_prompts() -> list[tuple[str, str, str, str]]:
+def _seed_prompts() -> list[tuple[str, str, str, str]]:
     """(split, key of the rule that it tempts to break or `everyday`, language, text)."""
     seeds = read("prompts.json")
     english = [

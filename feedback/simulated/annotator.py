@@ -36,12 +36,12 @@ def rank(scores: Scores, noise: float, tie_margin: float, rng: random.Random) ->
     margin = tie_margin * spread
 
     def at(scale: float) -> Judged:
-        return judged(scores, errors, scale, margin)
+        return _judged(scores, errors, scale, margin)
 
-    return at(scale_for(noise, lambda scale: at(scale).share_wrong, spread or 1.0))
+    return at(_scale_for(noise, lambda scale: at(scale).share_wrong, spread or 1.0))
 
 
-def scale_for(wanted: float, share_at: Callable[[float], float], unit: float) -> float:
+def _scale_for(wanted: float, share_at: Callable[[float], float], unit: float) -> float:
     """The scale at which the share of mistakes first reaches `wanted`, by bisection."""
     if wanted <= 0:
         return 0.0
@@ -56,7 +56,7 @@ def scale_for(wanted: float, share_at: Callable[[float], float], unit: float) ->
     return high
 
 
-def judged(scores: Scores, errors: Scores, scale: float, margin: float) -> Judged:
+def _judged(scores: Scores, errors: Scores, scale: float, margin: float) -> Judged:
     ranks, wrong, decided = [], 0, 0
     for of_task, errors_of_task in zip(scores, errors, strict=True):
         seen = [score + scale * error for score, error in zip(of_task, errors_of_task, strict=True)]

@@ -44,11 +44,11 @@ def simulate(plan: Plan, on_progress: Callable[[int, int], None] | None = None) 
     """Raises NothingToSimulate, BadFunction, UnknownRule, NoLivePolicy, EngineError. Writes nothing but seeds until
     all completions are there; stopped while it writes, it leaves whole rankings."""
     seed.load()
-    versions = rule_versions(plan.flags)
+    versions = _rule_versions(plan.flags)
     judge_of = cases_of(plan)  # a bad path is found before the long part
     policy = policies.live()
     rng = random.Random(plan.seed)
-    prompts = chosen_prompts(plan, rng)
+    prompts = _chosen_prompts(plan, rng)
     sampling = task_stock.parameters(rng.randrange(MAX_SEED))
     sets = complete(
         policy,
@@ -61,13 +61,13 @@ def simulate(plan: Plan, on_progress: Callable[[int, int], None] | None = None) 
     tally = Tally(policy=policy.name, preference=plan.preference, seed=plan.seed)
     for split in Prompt.Split.values:
         judge([case for case in cases if case.prompt.split == split], plan, split, rng, tally)
-    annotator = annotator_of(plan)
+    annotator = _annotator_of(plan)
     for start in range(0, len(cases), ROWS_AT_A_TIME):
-        write(cases[start : start + ROWS_AT_A_TIME], policy, annotator, versions, sampling, rng)
+        _write(cases[start : start + ROWS_AT_A_TIME], policy, annotator, versions, sampling, rng)
     return {"annotator": annotator.username, **tally.as_json()}
 
 
-def rule_versions(flags: Mapping[str, str]) -> dict[str, RuleVersion]:
+def _rule_versions(flags: Mapping[str, str]) -> dict[str, RuleVersion]:
     current = {version.rule.key: version for version in rules.current(only_on=False)}
     for key in flags:
         if key not in current:
@@ -75,7 +75,7 @@ def rule_versions(flags: Mapping[str, str]) -> dict[str, RuleVersion]:
     return {key: current[key] for key in flags}
 
 
-def chosen_prompts(plan: Plan, rng: random.Random) -> list[Prompt]:
+def _chosen_prompts(plan: Plan, rng: random.Random) -> list[Prompt]:
     """`plan.rankings` prompts, the held-out share of them held out; each side is used up before one comes again."""
     if plan.rankings <= 0:
         raise NothingToSimulate("no ranking was asked for: --rankings must be at least 1")
@@ -92,7 +92,7 @@ def chosen_prompts(plan: Plan, rng: random.Random) -> list[Prompt]:
 
 
 @transaction.atomic
-def write(
+def _write(
     cases: Sequence[Case],
     policy: Policy,
     annotator: User,
@@ -132,10 +132,10 @@ def write(
 
 
 @transaction.atomic
-def annotator_of(plan: Plan) -> User:
+def _annotator_of(plan: Plan) -> User:
     """The account of this preference, flags, noise and seed: the one that is there, else a new one."""
     identity = {
-        "preference": dotted_preference(plan.preference),
+        "preference": _dotted_preference(plan.preference),
         "flags": dict(plan.flags),
         "noise": plan.noise,
         "held_out_noise": plan.noise_on(Prompt.Split.HELD_OUT),
@@ -153,5 +153,5 @@ def annotator_of(plan: Plan) -> User:
     return user
 
 
-def dotted_preference(spelling: str) -> str:
+def _dotted_preference(spelling: str) -> str:
     return dotted(PREFERENCES[spelling]) if spelling in PREFERENCES else spelling

@@ -20,7 +20,7 @@ from feedback.views.reacting import refused
 LONGEST_S = 86_400.0
 
 
-def own_pair(user: User, pair_id: int) -> Pair:
+def _own_pair(user: User, pair_id: int) -> Pair:
     """404 for a stranger's as for one that never was."""
     return get_object_or_404(
         Pair.objects.select_related("message", "left__message", "right__message", "left__policy", "right__policy"),
@@ -32,23 +32,23 @@ def own_pair(user: User, pair_id: int) -> Pair:
 
 @require_POST
 def choose(request: HttpRequest, pair_id: int) -> HttpResponse:
-    """`choice`: left, right, tie or both_bad; `seconds` that it took."""
+    """`choice`: left, right, tie or both_bad; `_seconds` that it took."""
     user = person(request)
-    pair = own_pair(user, pair_id)
+    pair = _own_pair(user, pair_id)
     choice = request.POST.get("choice", "")
     if choice not in Comparison.Choice.values:
         return refused("bad_choice", _("Choose left, right, tie or both bad."), 400)
     try:
-        made = comparisons.compare(pair, user, choice, seconds(request.POST.get("seconds", "")))
+        made = comparisons.compare(pair, user, choice, _seconds(request.POST.get("seconds", "")))
     except FeedbackError as error:
         return refused(error.code, str(error), 409)
-    return told(pair, pair.right if choice == Comparison.Choice.RIGHT else pair.left, made)
+    return _told(pair, pair.right if choice == Comparison.Choice.RIGHT else pair.left, made)
 
 
 @require_POST
 def give_up(request: HttpRequest, pair_id: int) -> HttpResponse:
     """`side`: left or right, whichever the conversation goes on with."""
-    pair = own_pair(person(request), pair_id)
+    pair = _own_pair(person(request), pair_id)
     side = request.POST.get("side", "")
     if side not in ("left", "right"):
         return refused("bad_choice", _("Choose left or right."), 400)
@@ -57,7 +57,7 @@ def give_up(request: HttpRequest, pair_id: int) -> HttpResponse:
         comparisons.give_up(pair, kept)
     except FeedbackError as error:
         return refused(error.code, str(error), 409)
-    return told(pair, kept, None)
+    return _told(pair, kept, None)
 
 
 @require_POST
@@ -72,7 +72,7 @@ def side_by_side(request: HttpRequest) -> HttpResponse:
     return redirect("account")
 
 
-def told(pair: Pair, winner: Reply, made: Comparison | None) -> JsonResponse:
+def _told(pair: Pair, winner: Reply, made: Comparison | None) -> JsonResponse:
     """Tells this page and every other one of the conversation."""
     frame: dict[str, Any] = {
         "type": "pair.revealed",
@@ -80,20 +80,20 @@ def told(pair: Pair, winner: Reply, made: Comparison | None) -> JsonResponse:
         "choice": made.choice if made else None,
         "discounted": made.discounted if made else "",
         "winner": winner.message_id,
-        "left": of_side(pair, "left"),
-        "right": of_side(pair, "right"),
+        "left": _of_side(pair, "left"),
+        "right": _of_side(pair, "right"),
     }
     ring(pair.message.conversation_id, frame)
     return JsonResponse(frame)
 
 
-def of_side(pair: Pair, side: str) -> dict[str, Any]:
+def _of_side(pair: Pair, side: str) -> dict[str, Any]:
     reply = getattr(pair, side)
     policy = {"name": reply.policy.name, "version": reply.policy.version} if reply.policy else None
     return {"reply": reply.pk, "message": reply.message_id, "policy": policy}
 
 
-def seconds(text: str) -> float:
+def _seconds(text: str) -> float:
     """How long the person says that it took; 0 where that is no time."""
     try:
         found = float(text)

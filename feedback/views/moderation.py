@@ -40,7 +40,7 @@ def moderation_queue(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def moderation_item(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
-    text = reported_or_404(kind, pk)
+    text = _reported_or_404(kind, pk)
     review_queue.note_reading(text, person(request))
     item = review_queue.item(kind, text)
     context = {
@@ -55,21 +55,21 @@ def moderation_item(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def moderate(request: HttpRequest, kind: str, pk: int, verb: str) -> HttpResponse:
     """GET shows what the verb will do, POST does it."""
-    text = reported_or_404(kind, pk)
+    text = _reported_or_404(kind, pk)
     item = review_queue.item(kind, text)
     if verb not in consequences.VERBS:
         raise Http404
-    form = form_of(verb)(request.POST or None)
+    form = _form_of(verb)(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            carry_out(verb, item, person(request), form.cleaned_data)
+            _carry_out(verb, item, person(request), form.cleaned_data)
         except ModerationError as error:
             form.add_error(None, str(error))
         else:
             messages.success(request, _("Done: %(act)s.") % {"act": consequences.VERBS[verb].title})
             return redirect("moderation_item", kind, pk)
     context = {"item": item, "verb": consequences.VERBS[verb], "form": form, "lines": consequences.lines(verb, item)}
-    return render(request, "feedback/moderate.html", context, status=status_of(form))
+    return render(request, "feedback/moderate.html", context, status=_status_of(form))
 
 
 @require_http_methods(["GET", "POST"])
@@ -85,30 +85,30 @@ def undo_moderation(request: HttpRequest, entry_id: int) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             messages.success(request, _("Undone."))
-            return redirect(back_to(request))
-    context = {"entry": entry, "form": form, "next": back_to(request)}
-    return render(request, "feedback/undo.html", context, status=status_of(form))
+            return redirect(_back_to(request))
+    context = {"entry": entry, "form": form, "next": _back_to(request)}
+    return render(request, "feedback/undo.html", context, status=_status_of(form))
 
 
-def status_of(form: ReasonForm) -> int:
+def _status_of(form: ReasonForm) -> int:
     """409 where the form was fine and the verb was refused, 400 where a field was wrong."""
     if form.non_field_errors():
         return 409
     return 400 if form.errors else 200
 
 
-def reported_or_404(kind: str, pk: int) -> Text:
+def _reported_or_404(kind: str, pk: int) -> Text:
     text = review_queue.reported(kind, pk) if kind in actions.TEXT_MODELS else None
     if text is None:
         raise Http404
     return text
 
 
-def form_of(verb: str) -> type[ReasonForm]:
+def _form_of(verb: str) -> type[ReasonForm]:
     return SuspendForm if verb == "suspend" else ReasonForm
 
 
-def carry_out(verb: str, item: review_queue.Item, actor: User, values: dict[str, Any]) -> AuditEntry:
+def _carry_out(verb: str, item: review_queue.Item, actor: User, values: dict[str, Any]) -> AuditEntry:
     reason = values["reason"]
     if verb in actions.TEXT_VERBS:
         return actions.TEXT_VERBS[verb](item.text, actor, reason)
@@ -119,7 +119,7 @@ def carry_out(verb: str, item: review_queue.Item, actor: User, values: dict[str,
     return actions.lift(item.author, actor, reason)
 
 
-def back_to(request: HttpRequest) -> str:
+def _back_to(request: HttpRequest) -> str:
     """The item that the undo came from; only pages of the moderators' own."""
     kind, pk = request.GET.get("kind", ""), request.GET.get("pk", "")
     if kind in actions.TEXT_MODELS and pk.isascii() and pk.isdigit():

@@ -30,8 +30,8 @@ FLAG = re.compile(r"([0-9]{1,18}):([0-9]{1,18})")
 def rank(request: HttpRequest) -> HttpResponse:
     task = task_queue.next_task(person(request))
     if task is None:
-        return render(request, "feedback/nothing_to_rank.html", waiting_for(person(request)))
-    return render(request, "feedback/rank.html", task_page(task, person(request)))
+        return render(request, "feedback/nothing_to_rank.html", _waiting_for(person(request)))
+    return render(request, "feedback/rank.html", _task_page(task, person(request)))
 
 
 @require_POST
@@ -42,13 +42,13 @@ def submit_ranking(request: HttpRequest, task_id: int) -> HttpResponse:
     try:
         task_queue.submit(task_id, person(request), judgement(request.POST, task.prompt))
     except (BadRanking, BadFlags) as error:
-        return refused(request, task, error)
+        return _refused(request, task, error)
     except TaskError as error:
         return render(request, "feedback/conflict.html", {"error": error}, status=409)
     return redirect("rank")
 
 
-def refused(request: HttpRequest, task: RankingTask, error: Exception) -> HttpResponse:
+def _refused(request: HttpRequest, task: RankingTask, error: Exception) -> HttpResponse:
     """The page again, with what was marked and what is wrong with it."""
     held = task_queue.mine(task.pk, person(request)).select_related("prompt__elicits", "policy").first()
     if held is None:
@@ -58,7 +58,7 @@ def refused(request: HttpRequest, task: RankingTask, error: Exception) -> HttpRe
         "flags": request.POST.getlist("flag"),
         "comment": request.POST.get("comment", ""),
     }
-    page = {**task_page(held, person(request)), "error": error}
+    page = {**_task_page(held, person(request)), "error": error}
     return render(request, "feedback/rank.html", page, status=400)
 
 
@@ -92,7 +92,7 @@ def skip_task(request: HttpRequest, task_id: int) -> HttpResponse:
 def my_rankings(request: HttpRequest) -> HttpResponse:
     page = Paginator(task_queue.own_rankings(person(request)), 20).get_page(request.GET.get("page"))
     rows = [
-        {"ranking": made, "places": places_of(made), "may_withdraw": task_queue.may_withdraw(made)} for made in page
+        {"ranking": made, "places": _places_of(made), "may_withdraw": task_queue.may_withdraw(made)} for made in page
     ]
     return render(request, "feedback/my_rankings.html", {"page": page, "rows": rows, "filters": ""})
 
@@ -119,12 +119,12 @@ def guidelines(request: HttpRequest) -> HttpResponse:
 # --- what the pages show --------------------------------------------------------------------------
 
 
-def task_page(task: RankingTask, annotator: User) -> dict[str, Any]:
+def _task_page(task: RankingTask, annotator: User) -> dict[str, Any]:
     versions = rules.current()
     return {
         "task": task,
         "turns": [{"role": turn["role"], "text": shown(turn["content"])} for turn in task.prompt.messages],
-        "cards": cards(task),
+        "cards": _cards(task),
         "groups": rules.grouped(versions),
         "asked": [version for version in versions if version.rule_id == task.prompt.elicits_id],
         "is_sensitive": task.prompt.elicits is not None and task.prompt.elicits.group in rules.HARMFUL_GROUPS,
@@ -134,7 +134,7 @@ def task_page(task: RankingTask, annotator: User) -> dict[str, Any]:
     }
 
 
-def cards(task: RankingTask) -> list[dict[str, Any]]:
+def _cards(task: RankingTask) -> list[dict[str, Any]]:
     """The replies in the order drawn for this person; nothing on them says where they come from."""
     by_id = {completion.pk: completion for completion in Completion.objects.filter(task=task)}
     places = task.draft.get("places", {})
@@ -154,7 +154,7 @@ def cards(task: RankingTask) -> list[dict[str, Any]]:
     ]
 
 
-def places_of(made: Ranking) -> list[dict[str, Any]]:
+def _places_of(made: Ranking) -> list[dict[str, Any]]:
     """The completions of a ranking, best first."""
     flagged: dict[int | None, list[str]] = {}
     for violation in made.violations.all():
@@ -167,7 +167,7 @@ def places_of(made: Ranking) -> list[dict[str, Any]]:
     return sorted(places, key=lambda place: place["rank"])
 
 
-def waiting_for(annotator: User) -> dict[str, Any]:
+def _waiting_for(annotator: User) -> dict[str, Any]:
     """Why there is nothing to rank just now."""
     try:
         live()

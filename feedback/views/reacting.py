@@ -16,7 +16,7 @@ from feedback.moderation import reports
 IS_UP = {"up": True, "down": False}
 
 
-def own_reply(user: User, message_id: int) -> Message:
+def _own_reply(user: User, message_id: int) -> Message:
     """404 for a stranger's reply as for one that never was, or that a moderator has hidden."""
     return get_object_or_404(
         Message.objects.select_related("conversation"),
@@ -32,11 +32,11 @@ def own_reply(user: User, message_id: int) -> Message:
 def thumb(request: HttpRequest, message_id: int) -> HttpResponse:
     """`thumb`: up, down or none; with `reason` (several) and `comment`."""
     user = person(request)
-    message = own_reply(user, message_id)
+    message = _own_reply(user, message_id)
     wanted = request.POST.get("thumb", "")
     if wanted == "none":
         thumbs.take_back(message, user)
-        return JsonResponse(as_json(None))
+        return JsonResponse(_as_json(None))
     if wanted not in IS_UP:
         return refused("bad_thumb", _("A thumb is up, down or none."), 400)
     try:
@@ -44,20 +44,20 @@ def thumb(request: HttpRequest, message_id: int) -> HttpResponse:
         given = thumbs.give(message, user, IS_UP[wanted], reasons, comment)
     except FeedbackError as error:
         return refused(error.code, str(error), 400)
-    return JsonResponse(as_json(given))
+    return JsonResponse(_as_json(given))
 
 
 @require_POST
 def take_back_flag(request: HttpRequest, message_id: int, version_id: int) -> HttpResponse:
     user = person(request)
-    message = own_reply(user, message_id)
+    message = _own_reply(user, message_id)
     reports.take_back_flag(user, message, version_id)
     if "application/json" in request.headers.get("Accept", ""):
         return JsonResponse({"ok": True})
     return redirect("report_message", message_id)
 
 
-def as_json(given: Thumb | None) -> dict[str, object]:
+def _as_json(given: Thumb | None) -> dict[str, object]:
     if given is None:
         return {"thumb": "none", "reasons": [], "comment": ""}
     return {"thumb": "up" if given.is_up else "down", "reasons": given.reasons, "comment": given.comment}

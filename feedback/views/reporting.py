@@ -25,35 +25,35 @@ def report_message(request: HttpRequest, message_id: int) -> HttpResponse:
     )
     form = ReportForm(request.POST or None)
     if request.method != "POST":
-        return page(request, form, message)
+        return _page(request, form, message)
     if not form.is_valid():
-        return failed(request, form, message, 400)
+        return _failed(request, form, message, 400)
     try:
         reports.report_message(person(request), message, form.version(), form.cleaned_data["comment"])
     except reports.TooManyReports as error:
         form.add_error(None, str(error))
-        response = failed(request, form, message, 429)
+        response = _failed(request, form, message, 429)
         response["Retry-After"] = str(error.retry_after_s)
         return response
     thanks = _("Thank you. A moderator will look at this reply.")
-    if wants_json(request):
+    if _wants_json(request):
         return JsonResponse({"ok": True, "message": thanks}, status=201)
     messages.success(request, thanks)
     return redirect("conversation", message.conversation_id)
 
 
-def page(request: HttpRequest, form: ReportForm, message: Message, status: int = 200) -> HttpResponse:
+def _page(request: HttpRequest, form: ReportForm, message: Message, status: int = 200) -> HttpResponse:
     flags = reports.flags_of(person(request), message)
     context = {"form": form, "message": message, "text": shown(message.text), "flags": flags}
     template = "feedback/report_form.html" if "part" in request.GET else "feedback/report.html"
     return render(request, template, context, status=status)
 
 
-def failed(request: HttpRequest, form: ReportForm, message: Message, status: int) -> HttpResponse:
-    if wants_json(request):
+def _failed(request: HttpRequest, form: ReportForm, message: Message, status: int) -> HttpResponse:
+    if _wants_json(request):
         return JsonResponse({"ok": False, "errors": form.errors.get_json_data()}, status=status)
-    return page(request, form, message, status)
+    return _page(request, form, message, status)
 
 
-def wants_json(request: HttpRequest) -> bool:
+def _wants_json(request: HttpRequest) -> bool:
     return "application/json" in request.headers.get("Accept", "")

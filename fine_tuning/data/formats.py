@@ -45,7 +45,7 @@ class BadLine(Exception):
         self.code, self.text = code, text
 
 
-def kind_of(filename: str) -> str:
+def _kind_of(filename: str) -> str:
     """jsonl, csv, tsv, xlsx or txt, by the name's end; a name that says nothing is taken for JSONL."""
     return KINDS.get(Path(filename).suffix.lower(), "jsonl")
 
@@ -53,22 +53,22 @@ def kind_of(filename: str) -> str:
 def lines(path: Path, filename: str) -> Iterator[Line]:
     """Every line of the file, in order; of more than the site takes one problem, and no further line."""
     count, limit = 0, settings.UPLOAD_LINES
-    for number, raw in raw_lines(path, kind_of(filename)):
+    for number, raw in _raw_lines(path, _kind_of(filename)):
         if isinstance(raw, Problem):
             yield Line(number, problem=raw)
             continue
         count += 1
         if count > limit:
-            yield Line(number, problem=too_many(number, limit))
+            yield Line(number, problem=_too_many(number, limit))
             return
-        yield checked(number, raw)
+        yield _checked(number, raw)
 
 
-def too_many(number: int, limit: int) -> Problem:
+def _too_many(number: int, limit: int) -> Problem:
     return Problem(number, "too_many_lines", _("more than %(limit)d lines; split the file") % {"limit": limit})
 
 
-def raw_lines(path: Path, kind: str) -> Iterator[tuple[int, Any]]:
+def _raw_lines(path: Path, kind: str) -> Iterator[tuple[int, Any]]:
     """(number, what stands there or a Problem)."""
     with path.open("rb") as file:
         start = file.read(8)
@@ -78,14 +78,14 @@ def raw_lines(path: Path, kind: str) -> Iterator[tuple[int, Any]]:
         elif start.startswith(PACKED):
             yield 1, Problem(1, "packed", _("this is a packed file; unpack it first"))
         elif kind == "jsonl":
-            yield from json_lines(file)
+            yield from _json_lines(file)
         elif kind == "txt":
-            yield from text_lines(file)
+            yield from _text_lines(file)
         else:
-            yield from table_lines(file, "\t" if kind == "tsv" else ",")
+            yield from _table_lines(file, "\t" if kind == "tsv" else ",")
 
 
-def checked(number: int, raw: Any) -> Line:
+def _checked(number: int, raw: Any) -> Line:
     try:
         form, row = row_of(raw)
     except BadLine as error:
@@ -96,7 +96,7 @@ def checked(number: int, raw: Any) -> Line:
 # --- kinds of files -----------------------------------------------------------------------------------------------
 
 
-def text_of(number: int, raw: bytes) -> str | Problem:
+def _text_of(number: int, raw: bytes) -> str | Problem:
     if len(raw) > MAX_LINE_BYTES:
         return Problem(number, "line_too_long", _("longer than %(size)d KB") % {"size": MAX_LINE_BYTES // 1024})
     try:
@@ -106,7 +106,7 @@ def text_of(number: int, raw: bytes) -> str | Problem:
     return text.removeprefix("\ufeff") if number == 1 else text
 
 
-def bounded(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+def _bounded(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """Lines of the file; of one that is too long only so much that this can be seen."""
     number = 0
     while raw := file.readline(MAX_LINE_BYTES + 2):
@@ -116,46 +116,46 @@ def bounded(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
             raw = file.readline(MAX_LINE_BYTES + 2)
 
 
-def json_lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
-    for number, raw in bounded(file):
+def _json_lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
+    for number, raw in _bounded(file):
         if not raw.strip():
             continue
-        text = text_of(number, raw)
+        text = _text_of(number, raw)
         if isinstance(text, Problem):
             yield number, text
             continue
         try:
-            yield number, json.loads(text, parse_constant=refuse_constant)
+            yield number, json.loads(text, parse_constant=_refuse_constant)
         except RecursionError:
             yield number, Problem(number, "too_deep", _("nested too deeply"))
         except ValueError as error:
             code = "truncated" if not raw.endswith(b"\n") else "not_json"
-            yield number, Problem(number, code, broken(code, error))
+            yield number, Problem(number, code, _broken(code, error))
 
 
-def broken(code: str, error: ValueError) -> str:
+def _broken(code: str, error: ValueError) -> str:
     if code == "truncated":
         return _("not valid JSON; the file seems to be cut off here")
     return _("not valid JSON: %(why)s") % {"why": str(error)[:120]}
 
 
-def refuse_constant(name: str) -> float:
+def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
 
 
-def text_lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
+def _text_lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
     """One example a line, without a prompt."""
-    for number, raw in bounded(file):
-        text = text_of(number, raw)
+    for number, raw in _bounded(file):
+        text = _text_of(number, raw)
         if isinstance(text, Problem):
             yield number, text
         elif text.strip():
             yield number, {"prompt": "", "completion": text.rstrip("\r\n")}
 
 
-def table_lines(file: IO[bytes], delimiter: str) -> Iterator[tuple[int, Any]]:
+def _table_lines(file: IO[bytes], delimiter: str) -> Iterator[tuple[int, Any]]:
     failed: list[Problem] = []
-    reader = csv.reader(decoded(file, failed), delimiter=delimiter, strict=True)
+    reader = csv.reader(_decoded(file, failed), delimiter=delimiter, strict=True)
     try:
         yield from named_rows((reader.line_num, cells) for cells in reader)
     except csv.Error as error:
@@ -164,10 +164,10 @@ def table_lines(file: IO[bytes], delimiter: str) -> Iterator[tuple[int, Any]]:
     yield from ((problem.line, problem) for problem in failed)
 
 
-def decoded(file: IO[bytes], failed: list[Problem]) -> Iterator[str]:
+def _decoded(file: IO[bytes], failed: list[Problem]) -> Iterator[str]:
     """Text up to the first line that is none; what is wrong with that goes into `failed`."""
-    for number, raw in bounded(file):
-        text = text_of(number, raw)
+    for number, raw in _bounded(file):
+        text = _text_of(number, raw)
         if isinstance(text, Problem):
             failed.append(text)
             return
@@ -182,11 +182,11 @@ def row_of(raw: Any) -> tuple[str, Row]:
     if not isinstance(raw, dict):
         raise BadLine("not_an_object", _("not a JSON object"))
     if "messages" in raw:
-        return MESSAGES, {"messages": conversation(raw["messages"])}
+        return MESSAGES, {"messages": _conversation(raw["messages"])}
     if "preferred_output" in raw or "non_preferred_output" in raw:
-        return PREFERENCE, openai_preference(raw)
+        return PREFERENCE, _openai_preference(raw)
     if "chosen" in raw or "rejected" in raw:
-        return PREFERENCE, preference(raw)
+        return PREFERENCE, _preference(raw)
     if "completion" in raw:
         return PROMPT_COMPLETION, {
             "prompt": text(raw.get("prompt", ""), "prompt"),
@@ -195,18 +195,18 @@ def row_of(raw: Any) -> tuple[str, Row]:
     raise BadLine("missing_key", _("there is neither completion, messages nor chosen and rejected in it"))
 
 
-def preference(raw: Mapping[str, Any]) -> Row:
+def _preference(raw: Mapping[str, Any]) -> Row:
     prompt = raw.get("prompt", "")
-    given = turns(prompt, "prompt") if isinstance(prompt, list) else text(prompt, "prompt")
-    chosen, rejected = said(raw.get("chosen"), "chosen"), said(raw.get("rejected"), "rejected")
+    given = _turns(prompt, "prompt") if isinstance(prompt, list) else text(prompt, "prompt")
+    chosen, rejected = _said(raw.get("chosen"), "chosen"), _said(raw.get("rejected"), "rejected")
     if chosen == rejected:
         raise BadLine("no_preference", _("chosen and rejected are the same"))
     return {"prompt": given, "chosen": chosen, "rejected": rejected}
 
 
-def openai_preference(raw: Mapping[str, Any]) -> Row:
+def _openai_preference(raw: Mapping[str, Any]) -> Row:
     given = raw.get("input")
-    return preference(
+    return _preference(
         {
             "prompt": given.get("messages") if isinstance(given, dict) else None,
             "chosen": raw.get("preferred_output"),
@@ -215,10 +215,10 @@ def openai_preference(raw: Mapping[str, Any]) -> Row:
     )
 
 
-def said(value: Any, name: str) -> str:
+def _said(value: Any, name: str) -> str:
     """A reply, as text or as the one turn of the assistant that it is."""
     if isinstance(value, list):
-        given = turns(value, name)
+        given = _turns(value, name)
         if len(given) != 1 or given[0]["role"] != "assistant":
             raise BadLine("wrong_turns", _("%(name)s has to be one turn of the assistant") % {"name": name})
         value = given[0]["content"]
@@ -228,15 +228,15 @@ def said(value: Any, name: str) -> str:
     return words
 
 
-def turns(value: Any, name: str) -> list[Row]:
+def _turns(value: Any, name: str) -> list[Row]:
     if not isinstance(value, list) or not value:
         raise BadLine("wrong_turns", _("%(name)s has to be a list of turns") % {"name": name})
     return [turn(one, f"{name}.{index}") for index, one in enumerate(value)]
 
 
-def conversation(value: Any) -> list[Row]:
+def _conversation(value: Any) -> list[Row]:
     """Turns, those of the assistant with the weight that they may have: 0 is not learnt."""
-    given = turns(value, "messages")
+    given = _turns(value, "messages")
     if [turn["role"] for turn in given[:1]] == ["assistant"] and sum(t["role"] == "assistant" for t in given) == 1:
         raise BadLine("wrong_turns", _("nothing stands before the answer"))
     for index, (said_turn, raw) in enumerate(zip(given, value, strict=True)):
@@ -254,11 +254,11 @@ def turn(value: Any, name: str) -> Row:
         raise BadLine("wrong_role", _("%(name)s needs a role of %(roles)s") % {"name": name, "roles": roles})
     content = value.get("content")
     if isinstance(content, list):
-        content = "".join(part_text(part, name) for part in content)
+        content = "".join(_part_text(part, name) for part in content)
     return {"role": value["role"], "content": text(content, f"{name}.content")}
 
 
-def part_text(part: Any, name: str) -> str:
+def _part_text(part: Any, name: str) -> str:
     if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
         raise BadLine("not_text", _("%(name)s.content holds something else than text") % {"name": name})
     return str(part["text"])
@@ -269,12 +269,12 @@ def text(value: Any, name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise BadLine("not_text", _("%(name)s is not text") % {"name": name})
-    if "\0" in value or not is_encodable(value):
+    if "\0" in value or not _is_encodable(value):
         raise BadLine("not_text", _("%(name)s holds characters that are not text") % {"name": name})
     return value
 
 
-def is_encodable(text: str) -> bool:
+def _is_encodable(text: str) -> bool:
     """Half of a pair of surrogates, which JSON can spell, is no character."""
     try:
         text.encode()

@@ -84,29 +84,29 @@ def prepare(form: str, rows: Sequence[tuple[int, Row]], chosen: Collection[str] 
     """
     prepared = Prepared(form, list(rows))
     drafts: list[Draft] = []
-    if (empty := without_empty(prepared)) is not None:
-        apply(empty, prepared, is_chosen=True)
+    if (empty := _without_empty(prepared)) is not None:
+        _apply(empty, prepared, is_chosen=True)
     if len(prepared.rows) < FEW:
-        prepared.hints.append(few(len(prepared.rows)))
+        prepared.hints.append(_few(len(prepared.rows)))
     for step in STEPS if form == PROMPT_COMPLETION else STEPS_OF_ALL:
         if prepared.rows and (draft := step(prepared)) is not None:
             drafts.append(draft)
     for draft in drafts:
-        apply(draft, prepared, is_chosen=chosen is None or draft.code in chosen)
+        _apply(draft, prepared, is_chosen=chosen is None or draft.code in chosen)
     if form == PROMPT_COMPLETION and prepared.rows:
-        prepared.kind = kind_of(plain(prepared))
+        prepared.kind = kind_of(_plain(prepared))
     return prepared
 
 
-def apply(draft: Draft, prepared: Prepared, *, is_chosen: bool) -> None:
+def _apply(draft: Draft, prepared: Prepared, *, is_chosen: bool) -> None:
     """Tells the change by what it would do to the rows as they are now; makes it if it is wanted."""
     after = draft.make(prepared.rows)
-    prepared.changes.append(change_of(draft, prepared.rows, after))
+    prepared.changes.append(_change_of(draft, prepared.rows, after))
     if is_chosen:
         prepared.rows = after
 
 
-def few(count: int) -> str:
+def _few(count: int) -> str:
     return ngettext(
         "There is %(n)d line. A few hundred teach more; double them, and it gets better each time.",
         "There are %(n)d lines. A few hundred teach more; double them, and it gets better each time.",
@@ -114,11 +114,11 @@ def few(count: int) -> str:
     ) % {"n": count}
 
 
-def plain(prepared: Prepared) -> list[Row]:
+def _plain(prepared: Prepared) -> list[Row]:
     return [row for _number, row in prepared.rows]
 
 
-def change_of(draft: Draft, before: Rows, rows: Rows) -> Change:
+def _change_of(draft: Draft, before: Rows, rows: Rows) -> Change:
     after = dict(rows)
     changed = [Sample(number, row, after.get(number)) for number, row in before if after.get(number) != row]
     return Change(draft.code, draft.title, len(changed), changed[:SHOWN], draft.is_needed)
@@ -134,15 +134,15 @@ def kind_of(rows: Sequence[Row]) -> Kind:
 # --- lines that go ------------------------------------------------------------------------------------------------
 
 
-def without_empty(prepared: Prepared) -> Draft | None:
+def _without_empty(prepared: Prepared) -> Draft | None:
     def kept(rows: Rows) -> Rows:
         return [(number, row) for number, row in rows if emptiness(prepared.form, row) is None]
 
-    return gone(prepared, kept, "empty", _("Take out lines with an empty completion"))
+    return _gone(prepared, kept, "empty", _("Take out lines with an empty completion"))
 
 
-def without_duplicates(prepared: Prepared) -> Draft | None:
-    return gone(prepared, distinct, "duplicates", _("Take out lines that say the same as one before"))
+def _without_duplicates(prepared: Prepared) -> Draft | None:
+    return _gone(prepared, distinct, "duplicates", _("Take out lines that say the same as one before"))
 
 
 def distinct(rows: Rows) -> Rows:
@@ -152,24 +152,24 @@ def distinct(rows: Rows) -> Rows:
     return list(seen.values())
 
 
-def without_long(prepared: Prepared) -> Draft | None:
-    if prepared.form == PROMPT_COMPLETION and kind_of(plain(prepared)) == OPEN:
+def _without_long(prepared: Prepared) -> Draft | None:
+    if prepared.form == PROMPT_COMPLETION and kind_of(_plain(prepared)) == OPEN:
         return None
     title = _("Take out lines of more than %(n)d characters") % {"n": LONG_CHARS}
-    return gone(prepared, short, "long", title, is_needed=False)
+    return _gone(prepared, _short, "long", title, is_needed=False)
 
 
-def short(rows: Rows) -> Rows:
-    return [(number, row) for number, row in rows if characters(row) <= LONG_CHARS]
+def _short(rows: Rows) -> Rows:
+    return [(number, row) for number, row in rows if _characters(row) <= LONG_CHARS]
 
 
-def gone(
+def _gone(
     prepared: Prepared, make: Callable[[Rows], Rows], code: str, title: str, *, is_needed: bool = True
 ) -> Draft | None:
     return Draft(code, title, make, is_needed) if len(make(prepared.rows)) < len(prepared.rows) else None
 
 
-def characters(row: Row) -> int:
+def _characters(row: Row) -> int:
     texts = (
         value if isinstance(value, str) else "".join(turn["content"] for turn in value) for value in row.values()
     )
@@ -186,7 +186,7 @@ def changed(name: str, code: str, title: str, change: Callable[[str], str], *, i
     return Draft(code, title, make, is_needed)
 
 
-def lower_case(name: str) -> Step:
+def _lower_case(name: str) -> Step:
     def step(prepared: Prepared) -> Draft | None:
         letters = "".join(texts(prepared, name))
         upper = sum(char.isupper() for char in letters if char.isalpha())
@@ -199,11 +199,11 @@ def lower_case(name: str) -> Step:
     return step
 
 
-def prompt_end(prepared: Prepared) -> Draft | None:
+def _prompt_end(prepared: Prepared) -> Draft | None:
     prompts = texts(prepared, "prompt")
-    if kind_of(plain(prepared)) == OPEN:
+    if kind_of(_plain(prepared)) == OPEN:
         return None
-    end = common_end(prompts)
+    end = _common_end(prompts)
     if end and all(prompt == end for prompt in prompts):
         prepared.hints.append(_("All prompts are the same. Leave them empty if the model is to write freely."))
         return None
@@ -216,14 +216,14 @@ def prompt_end(prepared: Prepared) -> Draft | None:
         if len(end) > LONGEST_END:
             prepared.hints.append(_("That end is long; a shorter one costs fewer tokens."))
         return None
-    chosen = new_prompt_end(prompts)
+    chosen = _new_prompt_end(prompts)
     title = _("Add %(end)s to the end of every prompt, so that the model sees where it ends") % {
         "end": quoted(chosen)
     }
     return changed("prompt", "prompt_end", title, lambda text: text + chosen)
 
 
-def new_prompt_end(prompts: Sequence[str]) -> str:
+def _new_prompt_end(prompts: Sequence[str]) -> str:
     has_lines = any("\n" in prompt for prompt in prompts)
     for end in PROMPT_ENDS:
         if not (end == " ->" and has_lines) and not any(end in prompt for prompt in prompts):
@@ -231,9 +231,9 @@ def new_prompt_end(prompts: Sequence[str]) -> str:
     return LAST_PROMPT_END
 
 
-def prompt_start(prepared: Prepared) -> Draft | None:
+def _prompt_start(prepared: Prepared) -> Draft | None:
     prompts = texts(prepared, "prompt")
-    start = common_start(prompts)
+    start = _common_start(prompts)
     if len(start) <= LONGEST_PROMPT_START or all(prompt == start for prompt in prompts):
         return None
     title = _("Take %(start)s away from the start of every prompt: what is the same everywhere teaches nothing")
@@ -241,9 +241,9 @@ def prompt_start(prepared: Prepared) -> Draft | None:
     return changed("prompt", "prompt_start", cut, lambda text: text[len(start) :], is_needed=False)
 
 
-def completion_start(prepared: Prepared) -> Draft | None:
+def _completion_start(prepared: Prepared) -> Draft | None:
     completions = texts(prepared, "completion")
-    start = common_start(completions)
+    start = _common_start(completions)
     is_spaced = start.startswith(" ")
     if len(start) < LONGEST_COMPLETION_START or all(text == start for text in completions):
         return None
@@ -253,11 +253,11 @@ def completion_start(prepared: Prepared) -> Draft | None:
     return changed("completion", "completion_start", cut, lambda text: space + text[len(start) :], is_needed=False)
 
 
-def completion_end(prepared: Prepared) -> Draft | None:
+def _completion_end(prepared: Prepared) -> Draft | None:
     completions = texts(prepared, "completion")
-    if kind_of(plain(prepared)) in (OPEN, CLASSIFICATION):
+    if kind_of(_plain(prepared)) in (OPEN, CLASSIFICATION):
         return None
-    end = common_end(completions)
+    end = _common_end(completions)
     if end and all(text == end for text in completions):
         prepared.hints.append(_("All completions are the same: there is nothing to learn."))
         return None
@@ -274,7 +274,7 @@ def completion_end(prepared: Prepared) -> Draft | None:
     return changed("completion", "completion_end", title, lambda text: text + chosen)
 
 
-def completion_space(prepared: Prepared) -> Draft | None:
+def _completion_space(prepared: Prepared) -> Draft | None:
     if all(text.startswith(" ") for text in texts(prepared, "completion")):
         return None
     title = _("Begin every completion with a space: most words are one token with the space before them")
@@ -285,11 +285,11 @@ def texts(prepared: Prepared, name: str) -> list[str]:
     return [row[name] for _number, row in prepared.rows]
 
 
-def common_end(given: Sequence[str]) -> str:
-    return common_start([text[::-1] for text in given])[::-1]
+def _common_end(given: Sequence[str]) -> str:
+    return _common_start([text[::-1] for text in given])[::-1]
 
 
-def common_start(given: Sequence[str]) -> str:
+def _common_start(given: Sequence[str]) -> str:
     """Of the first and the last in order, since all others stand between them."""
     first, last = min(given), max(given)
     length = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
@@ -301,14 +301,14 @@ def quoted(text: str) -> str:
     return "“" + text.replace("\n", "\\n") + "”"
 
 
-STEPS_OF_ALL: tuple[Step, ...] = (without_duplicates, without_long)
+STEPS_OF_ALL: tuple[Step, ...] = (_without_duplicates, _without_long)
 STEPS: tuple[Step, ...] = (
     *STEPS_OF_ALL,
-    lower_case("prompt"),
-    lower_case("completion"),
-    prompt_end,
-    prompt_start,
-    completion_start,
-    completion_end,
-    completion_space,
+    _lower_case("prompt"),
+    _lower_case("completion"),
+    _prompt_end,
+    _prompt_start,
+    _completion_start,
+    _completion_end,
+    _completion_space,
 )

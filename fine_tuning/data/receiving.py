@@ -86,7 +86,7 @@ def keep(
     expires_at: datetime | None = None,
 ) -> DataFile:
     """Reads a complete draft and makes it a file of the person's. Raises BadFile, NothingThere, BadFileName."""
-    name = plain_name(filename)
+    name = _plain_name(filename)
     draft.close()
     found = survey(draft.path, name) if purpose == DataFile.Purpose.FINE_TUNE else Survey()
     file = DataFile(
@@ -108,7 +108,7 @@ def keep(
     return file
 
 
-def plain_name(filename: str) -> str:
+def _plain_name(filename: str) -> str:
     """The base name of what somebody calls a file; BadFileName where it leads somewhere else."""
     parts = PurePosixPath(filename).parts
     if not parts or ".." in parts or "\\" in filename or any(ord(char) < 32 or ord(char) == 127 for char in filename):

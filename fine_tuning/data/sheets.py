@@ -40,13 +40,13 @@ BROKEN = (
 
 def rows(path: Path) -> Iterator[tuple[int, Any]]:
     """(number, row as an object or a Problem), as fine_tuning.data.formats has them."""
-    problem = refusal(path)
+    problem = _refusal(path)
     if problem is not None:
         yield 1, problem
         return
     reached, is_empty = 1, True
     try:
-        for reached, row in named_rows(cells_of(path)):
+        for reached, row in named_rows(_cells_of(path)):
             is_empty = False
             yield reached, row
         if is_empty:
@@ -55,7 +55,7 @@ def rows(path: Path) -> Iterator[tuple[int, Any]]:
         yield reached, Problem(reached, "not_a_table", _("not an Excel file that can be read"))
 
 
-def refusal(path: Path) -> Problem | None:
+def _refusal(path: Path) -> Problem | None:
     """Sizes as the archive itself declares them: Python's unpacking never gives more than that."""
     most = settings.UPLOAD_MB * UNPACKED_FACTOR * 2**20
     try:
@@ -70,7 +70,7 @@ def refusal(path: Path) -> Problem | None:
     return None
 
 
-def cells_of(path: Path) -> Iterator[tuple[int, list[Any]]]:
+def _cells_of(path: Path) -> Iterator[tuple[int, list[Any]]]:
     """As many rows and columns as are ever wanted: a sheet may claim to have a million of each."""
     with path.open("rb") as file:  # by its name openpyxl would refuse it: what was uploaded lies under an id
         book = load_workbook(file, read_only=True, data_only=True, keep_links=False)

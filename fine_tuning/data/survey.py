@@ -30,7 +30,7 @@ class Survey:
 def survey(path: Path, filename: str) -> Survey:
     """Raises BadFile, which tells the first bad lines, and NothingThere."""
     found, bad, bad_count = Survey(), list[Problem](), 0
-    for line in whole(formats.lines(path, filename), found):
+    for line in _whole(formats.lines(path, filename), found):
         if line.problem is not None:
             bad_count += 1
             bad += [line.problem] if len(bad) < SHOWN else []
@@ -41,7 +41,7 @@ def survey(path: Path, filename: str) -> Survey:
     return found
 
 
-def whole(lines: Iterable[Line], found: Survey) -> Iterator[Line]:
+def _whole(lines: Iterable[Line], found: Survey) -> Iterator[Line]:
     """The lines; those of another form than the first become problems. `found` is filled on the way."""
     seen: dict[bytes, int] = {}
     for line in lines:
@@ -55,13 +55,13 @@ def whole(lines: Iterable[Line], found: Survey) -> Iterator[Line]:
             yield Line(line.number, problem=Problem(line.number, "other_form", text))
             continue
         found.lines += 1
-        for note in notes_of(line, seen):
+        for note in _notes_of(line, seen):
             found.noted += 1
             found.notes += [note] if len(found.notes) < SHOWN else []
         yield line
 
 
-def notes_of(line: Line, seen: dict[bytes, int]) -> Iterator[Problem]:
+def _notes_of(line: Line, seen: dict[bytes, int]) -> Iterator[Problem]:
     """What a person should know of a line; `seen` grows with it."""
     assert line.row is not None
     if (code := emptiness(line.form, line.row)) is not None:

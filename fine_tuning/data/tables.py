@@ -17,22 +17,22 @@ def named_rows(rows: Iterable[tuple[int, list[Any]]]) -> Iterator[tuple[int, Any
     for number, cells in rows:
         if names is None:
             names = [str(cell if cell is not None else "").strip().lower() for cell in cells]
-            if not wanted(names):
+            if not _wanted(names):
                 text = _(
                     "the first row has to name the columns prompt and completion, or prompt, chosen and rejected"
                 )
                 yield number, Problem(number, "no_columns", text)
                 return
         elif any(cell not in (None, "") for cell in cells):
-            found = {name: text_of(cell) for name, cell in zip(names, cells, strict=False)}
-            yield number, {name: found.get(name, "") for name in wanted(names)}
+            found = {name: _text_of(cell) for name, cell in zip(names, cells, strict=False)}
+            yield number, {name: found.get(name, "") for name in _wanted(names)}
 
 
-def wanted(names: list[str]) -> tuple[str, ...]:
+def _wanted(names: list[str]) -> tuple[str, ...]:
     return next((columns for columns in (PREFERENCES, PAIRS) if set(columns) <= set(names)), ())
 
 
-def text_of(cell: Any) -> str:
+def _text_of(cell: Any) -> str:
     """As a person reads it in the table: a date has no time of day."""
     if isinstance(cell, datetime) and cell.time() == time.min:
         return cell.date().isoformat()

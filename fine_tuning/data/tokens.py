@@ -21,31 +21,31 @@ END = 1
 def counter(policy: Policy) -> Counter:
     """Counts exactly where the policy's tokenizer is here, else by a cautious guess. Raises BadPolicy."""
     renderer = None if policy.is_scripted else rendering.renderer(policies.directory(policy))
-    return (lambda form, row: exact(renderer, form, row)) if renderer is not None else guessed
+    return (lambda form, row: _exact(renderer, form, row)) if renderer is not None else _guessed
 
 
-def exact(renderer: Renderer, form: str, row: Row) -> int:
+def _exact(renderer: Renderer, form: str, row: Row) -> int:
     if form == PROMPT_COMPLETION:
         return len(renderer.continuation(row["prompt"])) + len(renderer.continuation(row["completion"])) + END
     if form == MESSAGES:
-        before, answer = parted(row["messages"])
-        return len(renderer.ids(turns(before))) + len(renderer.continuation(answer)) + END
+        before, answer = _parted(row["messages"])
+        return len(renderer.ids(_turns(before))) + len(renderer.continuation(answer)) + END
     begun = row["prompt"]
-    asked = len(renderer.ids(turns(begun)) if isinstance(begun, list) else renderer.continuation(begun))
+    asked = len(renderer.ids(_turns(begun)) if isinstance(begun, list) else renderer.continuation(begun))
     return sum(asked + len(renderer.continuation(row[side])) + END for side in ("chosen", "rejected"))
 
 
-def parted(messages: list[Row]) -> tuple[list[Row], str]:
+def _parted(messages: list[Row]) -> tuple[list[Row], str]:
     """What stands before the last answer, and that answer; without one all of it is asked."""
     last = max((place for place, turn in enumerate(messages) if turn["role"] == "assistant"), default=len(messages))
     return messages[:last], "".join(turn["content"] for turn in messages[last : last + 1])
 
 
-def guessed(form: str, row: Row) -> int:
-    return sum(map(len, texts(row))) // CHARACTERS_A_TOKEN + END
+def _guessed(form: str, row: Row) -> int:
+    return sum(map(len, _texts(row))) // CHARACTERS_A_TOKEN + END
 
 
-def texts(row: Row) -> Iterable[str]:
+def _texts(row: Row) -> Iterable[str]:
     for value in row.values():
         if isinstance(value, str):
             yield value
@@ -53,7 +53,7 @@ def texts(row: Row) -> Iterable[str]:
             yield from (turn["content"] for turn in value)
 
 
-def turns(given: Iterable[Row]) -> list[Turn]:
+def _turns(given: Iterable[Row]) -> list[Turn]:
     return [Turn(role=turn["role"], content=turn["content"]) for turn in given]
 
 

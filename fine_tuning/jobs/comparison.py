@@ -72,7 +72,7 @@ def worth(comparison: Mapping[str, Any]) -> Worth:
         values = {name: number(side.get(measure.name)) for name, side in sides.items()}
         if any(value is None for value in values.values()):
             continue
-        ahead = best(measure, {name: value for name, value in values.items() if value is not None})
+        ahead = _best(measure, {name: value for name, value in values.items() if value is not None})
         first = first or ahead
         write = percent if measure.is_share else figure
         rows.append(Row(measure, [Cell(write(value), name in ahead) for name, value in values.items()]))
@@ -80,7 +80,7 @@ def worth(comparison: Mapping[str, Any]) -> Worth:
     return Worth([SIDES[name] for name in sides], rows, verdict)
 
 
-def best(measure: Measure, values: Mapping[str, float]) -> set[str]:
+def _best(measure: Measure, values: Mapping[str, float]) -> set[str]:
     """Nobody where all are the same."""
     if len(set(values.values())) == 1:
         return set()

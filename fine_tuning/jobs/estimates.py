@@ -49,14 +49,14 @@ def _counted(file_id: str, policy_id: int, _language: str | None) -> Counted:
         found.rows, found.tokens, found.longest = found.rows + 1, found.tokens + size, max(found.longest, size)
         if (code := emptiness(line.form, line.row)) is not None:
             problem = Problem(line.number, code, words(code))
-        note(found, problem)
+        _note(found, problem)
     if found.rows < file.lines:
         found.tokens = found.tokens * file.lines // max(1, found.rows)
         found.rows, found.is_exact = file.lines, False
     return found
 
 
-def note(found: Counted, problem: Problem | None) -> None:
+def _note(found: Counted, problem: Problem | None) -> None:
     if problem is not None:
         found.unfit_count += 1
         found.unfit += [problem] if len(found.unfit) < SHOWN else []

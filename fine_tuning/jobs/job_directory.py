@@ -61,14 +61,14 @@ def prepare(job: FineTune) -> tuple[Counted, int]:
     Raises UnfitLines, NothingThere.
     """
     directory, policy = path_of(job), job.base_policy
-    kept_back = chosen(job)
-    with drafts(directory) as (data, held_out):
+    kept_back = _chosen(job)
+    with _drafts(directory) as (data, held_out):
         given = rows(directory / TRAINING, job.training_file["filename"])
-        kept = write(given, policy, job, data, held_out, kept_back)
+        kept = _write(given, policy, job, data, held_out, kept_back)
         count = len(kept_back)
         if job.validation_file is not None:
             given = rows(directory / VALIDATION, job.validation_file["filename"])
-            count = write(given, policy, job, held_out, param="validation_file").rows
+            count = _write(given, policy, job, held_out, param="validation_file").rows
     if not kept.rows:
         raise NothingThere
     if not count:
@@ -76,7 +76,7 @@ def prepare(job: FineTune) -> tuple[Counted, int]:
     return kept, count
 
 
-def chosen(job: FineTune) -> frozenset[bytes]:
+def _chosen(job: FineTune) -> frozenset[bytes]:
     """Digests of the rows that are kept from training. Lines that say the same stay on one side."""
     digests: dict[bytes, None] = {}
     for _number, _form, row in rows(path_of(job) / TRAINING, job.training_file["filename"]):
@@ -86,7 +86,7 @@ def chosen(job: FineTune) -> frozenset[bytes]:
 
 
 @contextlib.contextmanager
-def drafts(directory: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+def _drafts(directory: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     with (directory / DATA).open("wb") as data, (directory / HELD_OUT).open("wb") as held_out:
         yield data, held_out
 
@@ -97,7 +97,7 @@ def rows(path: Path, filename: str) -> Iterator[tuple[int, str, Row]]:
             yield line.number, line.form, line.row
 
 
-def write(
+def _write(
     given: Iterable[tuple[int, str, Row]],
     policy: Policy,
     job: FineTune,
@@ -110,7 +110,7 @@ def write(
     found, count, room, is_aside = Counted(), tokens.counter(policy), tokens.room(policy), set[bytes]()
     for number, form, row in given:
         size, problem = measured(count, number, form, row, room)
-        problem = nothing_in(job, number, form, row) or problem
+        problem = _nothing_in(job, number, form, row) or problem
         if problem is not None:
             found.unfit_count += 1
             found.unfit += [problem] if len(found.unfit) < SHOWN else []
@@ -126,7 +126,7 @@ def write(
     return found
 
 
-def nothing_in(job: FineTune, number: int, form: str, row: Row) -> Problem | None:
+def _nothing_in(job: FineTune, number: int, form: str, row: Row) -> Problem | None:
     """Why a line teaches nothing, if so."""
     code = emptiness(form, row) if job.method != FineTune.Method.REINFORCEMENT else None
     return Problem(number, code, words(code)) if code is not None else None

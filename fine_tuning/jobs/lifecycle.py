@@ -77,7 +77,7 @@ class Order:
 
 def create(order: Order) -> FineTune:
     """A job in the queue. Raises TuningError, BudgetUsedUp, BadPolicy; then nothing is left of it."""
-    check(order)
+    _check(order)
     job = FineTune(
         owner=order.person,
         key=order.key,
@@ -97,21 +97,21 @@ def create(order: Order) -> FineTune:
     try:
         job_directory.copy(job, order.training, order.validation)
         if order.training.bytes <= AT_ONCE_BYTES:
-            count(job)
-        admit_new(job)
+            _count(job)
+        _admit_new(job)
     except BaseException:
         job_directory.remove(job)
         raise
-    advance()
+    _advance()
     job.refresh_from_db()
     return job
 
 
-def check(order: Order) -> None:
+def _check(order: Order) -> None:
     limits.check_budget(order.person.pk, order.key.pk if order.key else None)
     if FineTune.objects.filter(owner=order.person).exclude(state__in=FineTune.OVER).count() >= MOST_UNFINISHED:
         raise TooManyJobs(MOST_UNFINISHED)
-    check_base(order.policy)
+    _check_base(order.policy)
     if order.training.form not in FORMS[order.method]:
         raise WrongForm(order.method, order.training.form)
     if order.validation is not None and order.validation.form != order.training.form:
@@ -122,7 +122,7 @@ def check(order: Order) -> None:
             raise BadHyperparameter("scope", "lora: PPO learns in adapters alone")
 
 
-def check_base(policy: Policy) -> None:
+def _check_base(policy: Policy) -> None:
     """Raises NotTrainable, DiskFull, BadPolicy."""
     if policy.is_scripted or policy.retired_at is not None:
         raise NotTrainable(policy.label or policy.name)
@@ -148,7 +148,7 @@ def reward_model(policy: Policy) -> Run:
     return found
 
 
-def count(job: FineTune) -> None:
+def _count(job: FineTune) -> None:
     """Writes what is trained on, and knows then what it costs. Raises UnfitLines, NothingThere, BadPolicy."""
     counted, held_out = job_directory.prepare(job)
     job.tokens = counted.tokens
@@ -161,7 +161,7 @@ def count(job: FineTune) -> None:
     }
 
 
-def check_affordable(job: FineTune) -> None:
+def _check_affordable(job: FineTune) -> None:
     """Raises TooExpensive where what is left of a budget does not pay for the whole job.
 
     In the transaction that puts it into the queue: one job at a time is counted against what its owner has.
@@ -184,18 +184,18 @@ def billed(job: FineTune) -> int | None:
     return Usage.objects.filter(ref=outcome.bill_ref(job)).values_list("cost", flat=True).first()
 
 
-def admit_new(job: FineTune) -> None:
+def _admit_new(job: FineTune) -> None:
     """Raises TooExpensive."""
     with transaction.atomic():
         job.save(force_insert=True)
-        events.tell(job, "created", f"Created fine-tune: {shown_id(job)}")
+        events.tell(job, "created", f"Created fine-tune: {_shown_id(job)}")
         if job.tokens:
-            admit(job)
+            _admit(job)
 
 
-def admit(job: FineTune) -> None:
+def _admit(job: FineTune) -> None:
     """Into the queue; in the caller's transaction. Raises TooExpensive."""
-    check_affordable(job)
+    _check_affordable(job)
     job.state = State.QUEUED
     job.updated_at = timezone.now()
     job.save()
@@ -203,22 +203,22 @@ def admit(job: FineTune) -> None:
     events.tell(job, "enqueued", f"Fine-tune enqueued. Queue number: {ahead_of(job)}")
 
 
-def count_waiting(job: FineTune) -> None:
+def _count_waiting(job: FineTune) -> None:
     """What `create` left to the worker; a count that died is begun again by another after a while."""
     rows = FineTune.objects.filter(pk=job.pk, state=State.VALIDATING, updated_at=job.updated_at)
     is_mine = job.updated_at <= job.created_at or job.updated_at < timezone.now() - COUNTS_WITHIN
     if not is_mine or not rows.update(updated_at=timezone.now()):
         return
     try:
-        count(job)
+        _count(job)
         with transaction.atomic():
             if FineTune.objects.select_for_update().get(pk=job.pk).state == State.VALIDATING:
-                admit(job)
+                _admit(job)
     except (TuningError, BadPolicy) as error:
         code, param = error.code, getattr(error, "param", None)
         outcome.fail(job, str(getattr(error, "message", "")) or str(error), code=code, param=param)
         return
-    advance()
+    _advance()
 
 
 def ahead_of(job: FineTune) -> int:
@@ -228,7 +228,7 @@ def ahead_of(job: FineTune) -> int:
     return unfinished.filter(earlier | Q(state=State.RUNNING)).count()
 
 
-def shown_id(job: FineTune) -> str:
+def _shown_id(job: FineTune) -> str:
     return job.legacy_id if job.is_legacy else job.id
 
 
@@ -251,7 +251,7 @@ def repeated(order: Order) -> FineTune | None:
 # --- whose turn it is ---------------------------------------------------------------------------------------------
 
 
-def advance() -> FineTune | None:
+def _advance() -> FineTune | None:
     """Gives the one trainer to the job that waits longest, if no other has it. The job whose turn came."""
     try:
         with transaction.atomic():
@@ -260,13 +260,13 @@ def advance() -> FineTune | None:
             job = None if live.exists() else waiting.first()
             if job is None:
                 return None
-            enqueue(begin(job).pk)
+            enqueue(_begin(job).pk)
             return job
     except IntegrityError:  # somebody else gave it away at the same moment
         return None
 
 
-def begin(job: FineTune) -> Run:
+def _begin(job: FineTune) -> Run:
     """The run of a job whose turn has come: a new one, or the one that was paused, from its checkpoint."""
     if job.run is not None:
         leases.requeue(job.run)
@@ -291,29 +291,29 @@ def begin(job: FineTune) -> Run:
 def cancel(job: FineTune) -> FineTune:
     """Ends it for good. Raises WrongState."""
     with transaction.atomic():
-        job = locked(job)
+        job = _locked(job)
         if job.is_over:
-            raise WrongState(shown_id(job), job.state, "cancel")
-        change(job, State.CANCELLED, finished_at=timezone.now())
+            raise WrongState(_shown_id(job), job.state, "cancel")
+        _change(job, State.CANCELLED, finished_at=timezone.now())
         events.tell(job, "cancelled", "Fine-tune cancelled", level="warn")
         if job.run is not None:
             leases.cancel(job.run)
     outcome.after_the_end(job)
-    advance()
+    _advance()
     return job
 
 
 def pause(job: FineTune) -> FineTune:
     """Stops it with a checkpoint, or takes it out of the queue. Raises WrongState."""
     with transaction.atomic():
-        job = locked(job)
+        job = _locked(job)
         if job.state not in (State.QUEUED, State.RUNNING):
-            raise WrongState(shown_id(job), job.state, "pause")
-        change(job, State.PAUSED)
+            raise WrongState(_shown_id(job), job.state, "pause")
+        _change(job, State.PAUSED)
         events.tell_again(job, "paused", "Fine-tune paused")
         if job.run is not None:
             leases.cancel(job.run)
-    advance()
+    _advance()
     return job
 
 
@@ -323,16 +323,16 @@ def resume(job: FineTune) -> FineTune:
     Raises WrongState, StillStopping, BudgetUsedUp, TooExpensive.
     """
     with transaction.atomic():
-        job = locked(job)
+        job = _locked(job)
         if not can_resume(job):
-            raise WrongState(shown_id(job), job.state, "resume")
+            raise WrongState(_shown_id(job), job.state, "resume")
         if job.run is not None and job.run.is_live:
-            raise StillStopping(shown_id(job))
+            raise StillStopping(_shown_id(job))
         limits.check_budget(job.owner_id, job.key_id)
-        check_affordable(job)
-        change(job, State.QUEUED, error=None, finished_at=None)
+        _check_affordable(job)
+        _change(job, State.QUEUED, error=None, finished_at=None)
         events.tell_again(job, "resumed", f"Fine-tune resumed. Queue number: {ahead_of(job)}")
-    advance()
+    _advance()
     return job
 
 
@@ -345,7 +345,7 @@ def can_resume(job: FineTune) -> bool:
 def delete(job: FineTune) -> None:
     """The job, its model and its results. Raises WrongState, and CannotRetire where the model is in use."""
     if not job.is_over or (job.run is not None and job.run.is_live):
-        raise WrongState(shown_id(job), job.state, "delete")
+        raise WrongState(_shown_id(job), job.state, "delete")
     outcome.discard(job)
     with transaction.atomic():
         run = job.run
@@ -355,12 +355,12 @@ def delete(job: FineTune) -> None:
         transaction.on_commit(partial(job_directory.remove, job))
 
 
-def locked(job: FineTune) -> FineTune:
+def _locked(job: FineTune) -> FineTune:
     rows = FineTune.objects.select_for_update(of=("self",)).select_related("run", "base_policy", "owner")
     return rows.get(pk=job.pk)
 
 
-def change(job: FineTune, state: FineTune.State, **fields: Any) -> None:
+def _change(job: FineTune, state: FineTune.State, **fields: Any) -> None:
     job.state, job.updated_at = state, timezone.now()
     for name, value in fields.items():
         setattr(job, name, value)
@@ -377,7 +377,7 @@ def follow(job: FineTune) -> None:
         return
     run.refresh_from_db(fields=["state", "error", "result"])
     if run.state == Run.State.RUNNING:
-        started(job)
+        _started(job)
         outcome.tell_progress(job, run)
     elif run.state == Run.State.SUCCEEDED:
         outcome.conclude(job, run)
@@ -386,10 +386,10 @@ def follow(job: FineTune) -> None:
     elif run.state == Run.State.CANCELLED:
         outcome.stopped(job)
     if not run.is_live:
-        advance()
+        _advance()
 
 
-def started(job: FineTune) -> None:
+def _started(job: FineTune) -> None:
     with transaction.atomic():
         if FineTune.objects.filter(pk=job.pk, state=State.QUEUED).update(
             state=State.RUNNING, updated_at=timezone.now()
@@ -404,5 +404,5 @@ def follow_all() -> None:
     for job in behind.exclude(run__state__in=(Run.State.QUEUED,)):
         follow(job)
     for job in FineTune.objects.filter(state=State.VALIDATING).select_related("base_policy"):
-        count_waiting(job)
-    advance()
+        _count_waiting(job)
+    _advance()

@@ -35,16 +35,16 @@ def tell_progress(job: FineTune, run: Run) -> None:
     values = newest.values if newest is not None else {}
     done, of = values.get("epochs_done"), values.get("n_epochs")
     if isinstance(done, int) and isinstance(of, int):
-        tell_epochs(job, done, of)
-    tell_steps(job, run)
+        _tell_epochs(job, done, of)
+    _tell_steps(job, run)
 
 
-def tell_epochs(job: FineTune, done: int, of: int) -> None:
+def _tell_epochs(job: FineTune, done: int, of: int) -> None:
     for epoch in range(1, min(done, of) + 1):
         events.tell(job, f"epoch:{epoch}", f"Completed epoch {epoch}/{of}")
 
 
-def tell_steps(job: FineTune, run: Run) -> None:
+def _tell_steps(job: FineTune, run: Run) -> None:
     steps = run.progress.get("steps") or 0
     every = max(1, -(-steps // MOST_METRIC_EVENTS))
     told = set(job.events.filter(mark__startswith="step:").values_list("mark", flat=True))
@@ -70,14 +70,14 @@ def collect(job: FineTune, run: Run, result: Mapping[str, Any]) -> dict[str, Any
 
     Raises BadResult, BadPolicy.
     """
-    policy = registered(job, run)
-    file = results_of(job, run, result)
+    policy = _registered(job, run)
+    file = _results_of(job, run, result)
     kept = {name: value for name, value in result.items() if name not in NOT_ON_THE_RUN}
     FineTune.objects.filter(pk=job.pk).update(policy=policy, result_file=file, result=dict(result))
     return {"policy": policy, "result": kept}
 
 
-def registered(job: FineTune, run: Run) -> Policy:
+def _registered(job: FineTune, run: Run) -> Policy:
     source = f"run:{run.pk}"
     with transaction.atomic():
         known = Policy.objects.filter(source=source).first()
@@ -85,7 +85,7 @@ def registered(job: FineTune, run: Run) -> Policy:
             return known
         made = policies.register(
             made_models.directory_of(run),
-            name=policy_name(job),
+            name=_policy_name(job),
             source=source,
             base=job.base_policy,
             made_from_simulated=job.base_policy.made_from_simulated,
@@ -95,14 +95,14 @@ def registered(job: FineTune, run: Run) -> Policy:
     return made
 
 
-def policy_name(job: FineTune) -> str:
+def _policy_name(job: FineTune) -> str:
     """Short, for people's eyes and for addresses; the label says more."""
     short = "".join(char for char in job.id.removeprefix("ftjob-").lower() if char.isalnum())
     name = f"ft-{short[:8]}"
     return name if not Policy.objects.filter(name=name).exists() else f"ft-{short}-{secrets.token_hex(2)}"
 
 
-def results_of(job: FineTune, run: Run, result: Mapping[str, Any]) -> DataFile | None:
+def _results_of(job: FineTune, run: Run, result: Mapping[str, Any]) -> DataFile | None:
     """The figures of each step as a file of the person's; its id follows from the job's, so that there is one."""
     path = run.path / str(result.get("results_csv") or "results.csv")
     if not path.resolve().is_relative_to(run.path.resolve()) or not path.is_file():
@@ -123,11 +123,11 @@ def results_of(job: FineTune, run: Run, result: Mapping[str, Any]) -> DataFile |
     )
     with transaction.atomic():
         file.save(force_insert=True)
-        put(file.path, content)
+        _put(file.path, content)
     return file
 
 
-def put(path: Path, content: bytes) -> None:
+def _put(path: Path, content: bytes) -> None:
     draft = path.with_name(f"tmp-{secrets.token_hex(8)}")
     draft.write_bytes(content)
     os.replace(draft, path)
@@ -136,12 +136,12 @@ def put(path: Path, content: bytes) -> None:
 def conclude(job: FineTune, run: Run) -> None:
     """The state, what it is billed at and its last events are there at once or not at all."""
     with transaction.atomic():
-        job = locked(job)
+        job = _locked(job)
         if job.is_over:
             if job.state == State.CANCELLED:
                 transaction.on_commit(partial(discard, job))
             return
-        trained = whole(run.result.get("trained_tokens"), plan.course_of(job).trained_tokens)
+        trained = _whole(run.result.get("trained_tokens"), plan.course_of(job).trained_tokens)
         assert job.policy is not None
         ledger.record(
             bill_ref(job),
@@ -152,8 +152,8 @@ def conclude(job: FineTune, run: Run) -> None:
             trained_tokens=trained,
         )
         tell_progress(job, run)
-        epochs = whole(run.result.get("n_epochs"), int(job.chosen.get("n_epochs", 1)))
-        tell_epochs(job, epochs, epochs)
+        epochs = _whole(run.result.get("n_epochs"), int(job.chosen.get("n_epochs", 1)))
+        _tell_epochs(job, epochs, epochs)
         chosen = ("n_epochs", "batch_size", "learning_rate_multiplier")
         job.chosen |= {name: run.result[name] for name in chosen if run.result.get(name) is not None}
         job.trained_tokens, job.error = trained, None
@@ -171,7 +171,7 @@ def bill_ref(job: FineTune) -> str:
     return f"fine_tune:{job.id}"
 
 
-def whole(value: Any, default: int) -> int:
+def _whole(value: Any, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else default
 
 
@@ -181,7 +181,7 @@ def whole(value: Any, default: int) -> int:
 def fail(job: FineTune, reason: str, *, code: str = "training_failed", param: str | None = None) -> None:
     """A job that is paused stays so: it may go on from its checkpoint."""
     with transaction.atomic():
-        job = locked(job)
+        job = _locked(job)
         if job.is_over or job.state == State.PAUSED:
             return
         job.error = {"code": code, "message": reason[:1000], "param": param}
@@ -193,7 +193,7 @@ def fail(job: FineTune, reason: str, *, code: str = "training_failed", param: st
 def stopped(job: FineTune) -> None:
     """Its run was cancelled: by a pause, by a cancel, or by whoever ended the process that drove it."""
     with transaction.atomic():
-        job = locked(job)
+        job = _locked(job)
         if job.state == State.RUNNING:
             job.state, job.finished_at, job.updated_at = State.CANCELLED, timezone.now(), timezone.now()
             job.save(update_fields=["state", "finished_at", "updated_at"])
@@ -219,7 +219,7 @@ def discard(job: FineTune) -> None:
         path.unlink(missing_ok=True)
 
 
-def locked(job: FineTune) -> FineTune:
+def _locked(job: FineTune) -> FineTune:
     rows = FineTune.objects.select_for_update(of=("self",)).select_related(
         "policy", "base_policy__base", "result_file"
     )

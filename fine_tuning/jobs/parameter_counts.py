@@ -40,7 +40,7 @@ def counted(config: Mapping[str, Any], method: str = FineTune.Method.SUPERVISED)
     """Of a Llama's configuration."""
     width, layers = config["hidden_size"], config["num_hidden_layers"]
     adapted = min(PPO_LAYERS, layers) if method == FineTune.Method.REINFORCEMENT else layers
-    matrices = matrices_of(config)
+    matrices = _matrices_of(config)
     block = sum(inputs * outputs for inputs, outputs in matrices) + 2 * width
     table = config["vocab_size"] * width
     return {
@@ -51,7 +51,7 @@ def counted(config: Mapping[str, Any], method: str = FineTune.Method.SUPERVISED)
     }
 
 
-def matrices_of(config: Mapping[str, Any]) -> list[tuple[int, int]]:
+def _matrices_of(config: Mapping[str, Any]) -> list[tuple[int, int]]:
     """(inputs, outputs) of each matrix of a block."""
     width, mlp, heads = config["hidden_size"], config["intermediate_size"], config["num_attention_heads"]
     size = config.get("head_dim") or width // heads

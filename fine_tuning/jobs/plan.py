@@ -134,22 +134,22 @@ def cost(model: str, policy: Policy, trained_tokens: int) -> int:
 
 def seconds(policy: Policy, course: Course) -> float:
     """By what this site's own jobs of that kind took, once there are some."""
-    rate = measured_rate(policy, course.method, course.scope)
+    rate = _measured_rate(policy, course.method, course.scope)
     if rate is None:
         share = WRITTEN_SHARE if course.replies else SHARE[Scope(course.scope)]
         rate = RATE / (parameter_counts.counts(policy)[Scope.FULL] * share)
     return OVERHEAD_S + course.trained_tokens / rate
 
 
-def measured_rate(policy: Policy, method: str, scope: str) -> float | None:
+def _measured_rate(policy: Policy, method: str, scope: str) -> float | None:
     """Tokens a second of the newest jobs from this policy; None without any."""
     done = FineTune.objects.filter(state=FineTune.State.SUCCEEDED, run__state=Run.State.SUCCEEDED)
     jobs = done.filter(method=method, scope=scope, base_policy=policy).select_related("run")[:3]
-    rates = [rate for job in jobs if (rate := rate_of(job)) is not None]
+    rates = [rate for job in jobs if (rate := _rate_of(job)) is not None]
     return sum(rates) / len(rates) if rates else None
 
 
-def rate_of(job: FineTune) -> float | None:
+def _rate_of(job: FineTune) -> float | None:
     took = job.run.result.get("seconds") if job.run else None
     if not job.trained_tokens or not isinstance(took, int | float) or took <= OVERHEAD_S:
         return None

@@ -28,25 +28,25 @@ PAGE = 20
 def file_list(request: HttpRequest) -> HttpResponse:
     """A POST brings a file in; what is wrong with it is said by its lines."""
     if request.method != "POST":
-        return listed(request)
+        return _listed(request)
     file = request.FILES.get("file")
     if file is None:
-        return listed(request, [_("No file was chosen.")], 400)
+        return _listed(request, [_("No file was chosen.")], 400)
     try:
         taken = receiving.take(person(request), file.name or "", file.chunks())
     except BadFile as error:
         rest = [_("and %(n)d more lines") % {"n": error.total - len(error.problems)}]
         more = rest if error.total > len(error.problems) else []
-        return listed(request, [*map(str, error.problems), *more], 400)
+        return _listed(request, [*map(str, error.problems), *more], 400)
     except TuningError as error:
-        return listed(request, [str(error)], error.status)
+        return _listed(request, [str(error)], error.status)
     messages.success(
         request, _("“%(name)s” is here. Look at its lines before you use it.") % {"name": taken.filename}
     )
     return redirect("data_file", taken.id)
 
 
-def listed(request: HttpRequest, problems: list[str] | None = None, status: int = 200) -> HttpResponse:
+def _listed(request: HttpRequest, problems: list[str] | None = None, status: int = 200) -> HttpResponse:
     page = Paginator(files.of(person(request)), PAGE).get_page(request.GET.get("page"))
     context = {"page": page, "problems": problems or [], "megabytes": receiving.most_bytes() >> 20}
     return render(request, "fine_tuning/files.html", context, status=status)
@@ -55,18 +55,18 @@ def listed(request: HttpRequest, problems: list[str] | None = None, status: int 
 @require_GET
 def file_page(request: HttpRequest, file_id: str) -> HttpResponse:
     """Its lines with their lengths for a model."""
-    file = own_file(request, file_id)
+    file = _own_file(request, file_id)
     if file.purpose != DataFile.Purpose.FINE_TUNE:
         return redirect("data_content", file.id)
     known = bases.of(person(request))
     model = request.GET.get("model", "")
     model = model if model in known else next(iter(known), "")
-    number = page_number(request, file)
+    number = _page_number(request, file)
     context = {
         "file": file,
         "model": model,
         "models": known,
-        "lines": lines_of(file, number, known.get(model)),
+        "lines": _lines_of(file, number, known.get(model)),
         "page": Paginator(range(file.lines), LINES).get_page(number),
         "filters": f"model={model}",
         "words": [{**note, "said": words(note["code"])} for note in file.problems],
@@ -79,12 +79,12 @@ def file_page(request: HttpRequest, file_id: str) -> HttpResponse:
     return render(request, "fine_tuning/file.html", context)
 
 
-def page_number(request: HttpRequest, file: DataFile) -> int:
+def _page_number(request: HttpRequest, file: DataFile) -> int:
     text = request.GET.get("page", "1")
     return min(int(text[:9]), max(1, -(-file.lines // LINES))) if text.isdecimal() and int(text[:9]) else 1
 
 
-def lines_of(file: DataFile, number: int, policy: Policy | None) -> list[dict[str, object]]:
+def _lines_of(file: DataFile, number: int, policy: Policy | None) -> list[dict[str, object]]:
     try:
         count = tokens.counter(policy) if policy is not None else None
     except BadPolicy:
@@ -92,13 +92,13 @@ def lines_of(file: DataFile, number: int, policy: Policy | None) -> list[dict[st
     found = (line for line in formats.lines(file.path, file.filename) if line.row is not None)
     shown = islice(found, (number - 1) * LINES, number * LINES)
     return [
-        {"number": line.number, "row": line.row, "tokens": tokens_in(count, line.form, line.row)}
+        {"number": line.number, "row": line.row, "tokens": _tokens_in(count, line.form, line.row)}
         for line in shown
         if line.row is not None
     ]
 
 
-def tokens_in(count: tokens.Counter | None, form: str, row: formats.Row) -> int | None:
+def _tokens_in(count: tokens.Counter | None, form: str, row: formats.Row) -> int | None:
     """None where nobody can tell: the line is named among those that cannot be used."""
     try:
         return count(form, row) if count is not None else None
@@ -109,11 +109,11 @@ def tokens_in(count: tokens.Counter | None, form: str, row: formats.Row) -> int 
 @require_http_methods(["GET", "POST"])
 def prepare(request: HttpRequest, file_id: str) -> HttpResponse:
     """Shows each change before it is made; a POST makes those that were chosen, into a new file."""
-    file = own_file(request, file_id)
+    file = _own_file(request, file_id)
     if file.purpose != DataFile.Purpose.FINE_TUNE:
         raise Http404
     if request.method == "POST":
-        return prepared(request, file)
+        return _prepared(request, file)
     chosen = request.GET.getlist("change") if "look" in request.GET else None
     looked = rewriting.look(file, chosen)
     context = {
@@ -126,7 +126,7 @@ def prepare(request: HttpRequest, file_id: str) -> HttpResponse:
     return render(request, "fine_tuning/prepare.html", context)
 
 
-def prepared(request: HttpRequest, file: DataFile) -> HttpResponse:
+def _prepared(request: HttpRequest, file: DataFile) -> HttpResponse:
     chosen, split = request.POST.getlist("change"), request.POST.get("split") == "on"
     try:
         made = rewriting.save(person(request), file, chosen, split=split)
@@ -140,7 +140,7 @@ def prepared(request: HttpRequest, file: DataFile) -> HttpResponse:
 
 @require_GET
 def content(request: HttpRequest, file_id: str) -> FileResponse:
-    file = own_file(request, file_id)
+    file = _own_file(request, file_id)
     try:
         opened = file.path.open("rb")
     except FileNotFoundError as error:
@@ -152,11 +152,11 @@ def content(request: HttpRequest, file_id: str) -> FileResponse:
 
 @require_POST
 def delete(request: HttpRequest, file_id: str) -> HttpResponse:
-    file = own_file(request, file_id)
+    file = _own_file(request, file_id)
     receiving.remove(file)
     messages.success(request, _("“%(name)s” is deleted.") % {"name": file.filename})
     return redirect("data_files")
 
 
-def own_file(request: HttpRequest, file_id: str) -> DataFile:
+def _own_file(request: HttpRequest, file_id: str) -> DataFile:
     return get_object_or_404(files.of(person(request)), pk=file_id)

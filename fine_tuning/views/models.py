@@ -31,7 +31,7 @@ PAGE = 20
 State = FineTune.State
 
 
-def jobs_of(who: User) -> QuerySet[FineTune]:
+def _jobs_of(who: User) -> QuerySet[FineTune]:
     rows = FineTune.objects.select_related("run", "policy", "base_policy", "result_file", "group")
     return rows.filter(owner=who).order_by("-created_at", "-id")
 
@@ -39,7 +39,7 @@ def jobs_of(who: User) -> QuerySet[FineTune]:
 @require_GET
 def job_list(request: HttpRequest) -> HttpResponse:
     who = person(request)
-    rows = jobs_of(who)
+    rows = _jobs_of(who)
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     shared = FineTune.objects.filter(
         ~Q(owner=who), group__in=who.groups.all(), state=State.SUCCEEDED, policy__retired_at=None
@@ -65,18 +65,18 @@ def create(request: HttpRequest) -> HttpResponse:
         form = JobForm(who, request.POST)
         if form.is_valid():
             try:
-                job = lifecycle.create(order_of(who, form))
+                job = lifecycle.create(_order_of(who, form))
             except (TuningError, ChatError) as error:
                 form.add_error(None, str(getattr(error, "message", "")) or str(error))
             else:
                 return redirect("own_model", job.id)
-        return render(request, "fine_tuning/new.html", form_context(form, form), status=400)
-    filled = first_choices(request, who)
+        return render(request, "fine_tuning/new.html", _form_context(form, form), status=400)
+    filled = _first_choices(request, who)
     form, figured = JobForm(who, initial=filled), JobForm(who, filled)
-    return render(request, "fine_tuning/new.html", form_context(form, figured))
+    return render(request, "fine_tuning/new.html", _form_context(form, figured))
 
 
-def first_choices(request: HttpRequest, who: User) -> dict[str, Any]:
+def _first_choices(request: HttpRequest, who: User) -> dict[str, Any]:
     """What the form says at first: what its address asks for, else the newest file and the first model."""
     newest = files.to_learn_from(who).first()
     first = {
@@ -88,16 +88,16 @@ def first_choices(request: HttpRequest, who: User) -> dict[str, Any]:
     return first | request.GET.dict()
 
 
-def form_context(form: JobForm, figured: JobForm) -> dict[str, Any]:
-    return {"form": form, **figures(figured), "scopes": scopes(form)}
+def _form_context(form: JobForm, figured: JobForm) -> dict[str, Any]:
+    return {"form": form, **_figures(figured), "scopes": _scopes(form)}
 
 
-def scopes(form: JobForm) -> list[dict[str, Any]]:
+def _scopes(form: JobForm) -> list[dict[str, Any]]:
     chosen = form["scope"].value()
     return [{"value": value, "label": label, "is_chosen": value == chosen} for value, label in FineTune.Scope.choices]
 
 
-def figures(form: JobForm) -> dict[str, Any]:
+def _figures(form: JobForm) -> dict[str, Any]:
     """What the page says of the job as it is filled in so far; nothing where it cannot be said."""
     form.is_valid()
     cleaned = getattr(form, "cleaned_data", {})
@@ -126,10 +126,10 @@ def figures(form: JobForm) -> dict[str, Any]:
 def estimate_part(request: HttpRequest) -> HttpResponse:
     """The figures alone, for a form that is being filled in."""
     form = JobForm(person(request), request.GET)
-    return render(request, "fine_tuning/estimate.html", figures(form))
+    return render(request, "fine_tuning/estimate.html", _figures(form))
 
 
-def order_of(who: User, form: JobForm) -> Order:
+def _order_of(who: User, form: JobForm) -> Order:
     cleaned = form.cleaned_data
     return Order(
         person=who,
@@ -150,8 +150,8 @@ def order_of(who: User, form: JobForm) -> Order:
 
 @require_GET
 def job_page(request: HttpRequest, job_id: str) -> HttpResponse:
-    job = seen(request, job_id)
-    context = job_context(job, person(request)) | {
+    job = _seen(request, job_id)
+    context = _job_context(job, person(request)) | {
         "share_form": ShareForm(person(request), initial={"group": job.group})
     }
     return render(request, "fine_tuning/job.html", context)
@@ -159,13 +159,13 @@ def job_page(request: HttpRequest, job_id: str) -> HttpResponse:
 
 @require_GET
 def job_part(request: HttpRequest, job_id: str) -> HttpResponse:
-    context = job_context(seen(request, job_id), person(request))
+    context = _job_context(_seen(request, job_id), person(request))
     response = render(request, "fine_tuning/job_live.html", context)
     response["X-Live"] = "1" if context["is_live"] else "0"
     return response
 
 
-def job_context(job: FineTune, who: User) -> dict[str, Any]:
+def _job_context(job: FineTune, who: User) -> dict[str, Any]:
     result = job.result if job.state == State.SUCCEEDED else {}
     comparison, is_own = result.get("comparison"), job.owner_id == who.pk
     return {
@@ -175,7 +175,7 @@ def job_context(job: FineTune, who: User) -> dict[str, Any]:
         "is_live": not job.is_over and job.state != State.PAUSED,
         "events": job.events.filter(kind="message"),
         "charts": curves.charts(job),
-        **cost_context(job),
+        **_cost_context(job),
         "ahead": lifecycle.ahead_of(job),
         "result": result,
         "comparison": comparison,
@@ -187,7 +187,7 @@ def job_context(job: FineTune, who: User) -> dict[str, Any]:
     }
 
 
-def cost_context(job: FineTune) -> dict[str, Any]:
+def _cost_context(job: FineTune) -> dict[str, Any]:
     """What was billed, else what will be, as far as that can still be said."""
     billed = lifecycle.billed(job)
     if billed is not None:
@@ -198,9 +198,9 @@ def cost_context(job: FineTune) -> dict[str, Any]:
     return {"cost": plan.dollars(planned.cost), "is_most": bool(planned.course.replies)}
 
 
-def acted(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpResponse:
+def _acted(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpResponse:
     try:
-        act(own(request, job_id))
+        act(_own(request, job_id))
     except (TuningError, ChatError) as error:
         messages.error(request, str(getattr(error, "message", "")) or str(error))
     else:
@@ -210,23 +210,23 @@ def acted(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpRespons
 
 @require_POST
 def cancel(request: HttpRequest, job_id: str) -> HttpResponse:
-    return acted(request, job_id, lifecycle.cancel, _("The job is cancelled."))
+    return _acted(request, job_id, lifecycle.cancel, _("The job is cancelled."))
 
 
 @require_POST
 def pause(request: HttpRequest, job_id: str) -> HttpResponse:
-    return acted(request, job_id, lifecycle.pause, _("The job is paused. It keeps what it has learnt so far."))
+    return _acted(request, job_id, lifecycle.pause, _("The job is paused. It keeps what it has learnt so far."))
 
 
 @require_POST
 def resume(request: HttpRequest, job_id: str) -> HttpResponse:
-    return acted(request, job_id, lifecycle.resume, _("The job goes on from its checkpoint."))
+    return _acted(request, job_id, lifecycle.resume, _("The job goes on from its checkpoint."))
 
 
 @require_POST
 def delete(request: HttpRequest, job_id: str) -> HttpResponse:
     try:
-        lifecycle.delete(own(request, job_id))
+        lifecycle.delete(_own(request, job_id))
     except TuningError as error:
         messages.error(request, str(error))
         return redirect("own_model", job_id)
@@ -236,7 +236,7 @@ def delete(request: HttpRequest, job_id: str) -> HttpResponse:
 
 @require_POST
 def share(request: HttpRequest, job_id: str) -> HttpResponse:
-    job = own(request, job_id)
+    job = _own(request, job_id)
     form = ShareForm(person(request), request.POST)
     if form.is_valid():
         group = form.cleaned_data["group"]
@@ -252,7 +252,7 @@ def share(request: HttpRequest, job_id: str) -> HttpResponse:
 def talk(request: HttpRequest, job_id: str) -> HttpResponse:
     """A conversation with the model."""
     who = person(request)
-    job = usable(who, job_id)
+    job = _usable(who, job_id)
     if job.policy is None or job.policy.retired_at is not None:
         messages.error(request, _("This model is not there."))
         return redirect("own_models")
@@ -263,7 +263,7 @@ def talk(request: HttpRequest, job_id: str) -> HttpResponse:
 @require_GET
 def download(request: HttpRequest, job_id: str) -> HttpResponse | StreamingHttpResponse:
     """The model as a folder that `from_pretrained` reads, in a zip that is made while it is sent."""
-    job = usable(person(request), job_id)
+    job = _usable(person(request), job_id)
     if job.policy is None or job.policy.retired_at is not None:
         messages.error(request, _("This model is not there."))
         return redirect("own_models")
@@ -275,19 +275,19 @@ def download(request: HttpRequest, job_id: str) -> HttpResponse | StreamingHttpR
     return response
 
 
-def own(request: HttpRequest, job_id: str) -> FineTune:
+def _own(request: HttpRequest, job_id: str) -> FineTune:
     """404 for a stranger's as for one that never was."""
     return get_object_or_404(FineTune.objects.select_related("run", "policy"), pk=job_id, owner=person(request))
 
 
-def seen(request: HttpRequest, job_id: str) -> FineTune:
+def _seen(request: HttpRequest, job_id: str) -> FineTune:
     """An admin sees what is the matter with anybody's, but not what stands in their lines."""
     who = person(request)
     rows = FineTune.objects.select_related("run", "policy__base", "base_policy", "result_file", "group", "owner")
     return get_object_or_404(rows if who.has_role(Role.ADMIN) else rows.filter(owner=who), pk=job_id)
 
 
-def usable(who: User, job_id: str) -> FineTune:
+def _usable(who: User, job_id: str) -> FineTune:
     """The person's own, or one that is shared with a group of theirs."""
     rows = FineTune.objects.select_related("policy")
     return get_object_or_404(rows.filter(Q(owner=who) | Q(group__in=who.groups.all())).distinct(), pk=job_id)

@@ -23,15 +23,15 @@ def budget_list(request: HttpRequest) -> HttpResponse:
         budgets.put(owner, Budget.Period(given["period"]), given["limit"], actor=person(request))
         messages.success(request, _("Saved. It counts from now on."))
         return redirect("budgets")
-    return page(request, new=form)
+    return _page(request, new=form)
 
 
 @require_POST
 def change_budget(request: HttpRequest, budget_id: int) -> HttpResponse:
-    budget = get_object_or_404(stored(), pk=budget_id)
+    budget = get_object_or_404(_stored(), pk=budget_id)
     form = LimitForm(request.POST, budget=budget)
     if not form.is_valid():
-        return page(request, bound=form)
+        return _page(request, bound=form)
     owner = budget.user or budget.key
     assert owner is not None  # the table holds no other
     budgets.put(owner, Budget.Period(budget.period), form.cleaned_data["limit"], actor=person(request))
@@ -46,16 +46,16 @@ def remove_budget(request: HttpRequest, budget_id: int) -> HttpResponse:
     return redirect("budgets")
 
 
-def stored() -> QuerySet[Budget]:
+def _stored() -> QuerySet[Budget]:
     return Budget.objects.select_related("user", "key__owner").order_by(
         "user__username", "key__owner__username", "pk"
     )
 
 
-def page(request: HttpRequest, new: BudgetForm | None = None, bound: LimitForm | None = None) -> HttpResponse:
+def _page(request: HttpRequest, new: BudgetForm | None = None, bound: LimitForm | None = None) -> HttpResponse:
     rows = [
         (standing, bound if bound and bound.budget == standing.budget else LimitForm(budget=standing.budget))
-        for standing in budgets.standings(stored())
+        for standing in budgets.standings(_stored())
     ]
     is_refused = bound is not None or bool(new and new.is_bound)
     context = {"rows": rows, "new": new or BudgetForm()}

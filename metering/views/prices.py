@@ -19,7 +19,7 @@ def prices(request: HttpRequest) -> HttpResponse:
     """The table; a POST adds a row."""
     form = NewPriceForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
-        model, values = form.cleaned_data["model"], columns(form)
+        model, values = form.cleaned_data["model"], _columns(form)
         try:
             price_table.add(model, values, actor=person(request))
         except price_table.PriceExists:
@@ -27,7 +27,7 @@ def prices(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, _("“%(model)s” has a price from now on.") % {"model": model})
             return redirect("prices")
-    return table(request, new=form)
+    return _table(request, new=form)
 
 
 @require_POST
@@ -35,8 +35,8 @@ def change_price(request: HttpRequest, price_id: int) -> HttpResponse:
     price = get_object_or_404(Price, pk=price_id)
     form = PriceForm(request.POST, price=price)
     if not form.is_valid():
-        return table(request, bound=form)
-    price_table.change(price, columns(form), actor=person(request))
+        return _table(request, bound=form)
+    price_table.change(price, _columns(form), actor=person(request))
     messages.success(request, _("The price of “%(model)s” is changed from now on.") % {"model": price.model})
     return redirect("prices")
 
@@ -49,11 +49,11 @@ def remove_price(request: HttpRequest, price_id: int) -> HttpResponse:
     return redirect("prices")
 
 
-def columns(form: PriceForm) -> dict[str, int]:
+def _columns(form: PriceForm) -> dict[str, int]:
     return {column: form.cleaned_data[column] for column in price_table.COLUMNS}
 
 
-def table(request: HttpRequest, new: NewPriceForm | None = None, bound: PriceForm | None = None) -> HttpResponse:
+def _table(request: HttpRequest, new: NewPriceForm | None = None, bound: PriceForm | None = None) -> HttpResponse:
     rows = [
         bound if bound and bound.price == price else PriceForm(price=price)
         for price in Price.objects.order_by("model")

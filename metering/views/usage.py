@@ -52,15 +52,15 @@ def usage(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "month": month,
-        "former": address(request, bill.former_month(month)),
-        "next": address(request, bill.next_month(month)),
-        "rows_address": address(request, month),
+        "former": _address(request, bill.former_month(month)),
+        "next": _address(request, bill.next_month(month)),
+        "rows_address": _address(request, month),
         "days": [(day, sums) for day, sums in days if sums.requests],
         "charts": charts.charts(days),
         "total": bill.total(rows),
         "models": bill.by(rows, "model"),
-        "keys": with_keys(bill.by(rows, "key")),
-        "users": with_users(bill.by(rows, "user")) if is_admin else [],
+        "keys": _with_keys(bill.by(rows, "key")),
+        "users": _with_users(bill.by(rows, "user")) if is_admin else [],
         "budgets": budgets.standings(budgets.of_person(viewer)),
     }
     return render(request, "metering/usage.html", context, status=200 if form.is_valid() else 400)
@@ -75,51 +75,51 @@ def usage_rows(request: HttpRequest) -> HttpResponse:
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
     rows = form.rows().select_related("user", "key").order_by("id")
-    writer.writerows(cells(row) for row in rows.iterator(chunk_size=2000))
+    writer.writerows(_cells(row) for row in rows.iterator(chunk_size=2000))
     name = f"chamsae-usage-{form.month_shown:%Y-%m}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     status = 200 if form.is_valid() else 400
     return HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8", headers=headers, status=status)
 
 
-def cells(row: Usage) -> list[Any]:
+def _cells(row: Usage) -> list[Any]:
     key = row.key
     return [
         row.at.astimezone(UTC).isoformat(),
-        no_formula(row.user.username),
+        _no_formula(row.user.username),
         key.pk if key else "",
-        no_formula(key.name) if key else "",
+        _no_formula(key.name) if key else "",
         row.kind,
-        no_formula(row.model),
+        _no_formula(row.model),
         row.requests,
         row.prompt_tokens,
         row.completion_tokens,
         row.trained_tokens,
-        no_formula(row.priced_as),
+        _no_formula(row.priced_as),
         *(f"{per_thousand(price):f}" for price in (row.prompt_price, row.completion_price, row.training_price)),
         f"{dollars(row.cost):f}",
         row.ref,
     ]
 
 
-def no_formula(text: str) -> str:
+def _no_formula(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
-def address(request: HttpRequest, month: date) -> str:
+def _address(request: HttpRequest, month: date) -> str:
     """The query of the same choice in a month."""
     query = request.GET.copy()
     query["month"] = f"{month:%Y-%m}"
     return query.urlencode()
 
 
-def with_keys(lines: list[Line]) -> list[tuple[ApiKey | None, Line]]:
+def _with_keys(lines: list[Line]) -> list[tuple[ApiKey | None, Line]]:
     """Each line with its key; None for what was used without one."""
     wanted = [line.of["key"] for line in lines if line.of["key"] is not None]
     keys = ApiKey.objects.select_related("owner").in_bulk(wanted)
     return [(keys.get(line.of["key"]), line) for line in lines]
 
 
-def with_users(lines: list[Line]) -> list[tuple[User, Line]]:
+def _with_users(lines: list[Line]) -> list[tuple[User, Line]]:
     users = User.objects.in_bulk([line.of["user"] for line in lines])
     return [(users[line.of["user"]], line) for line in lines]

@@ -69,15 +69,15 @@ def conclude(cycle: Run, stages: Mapping[str, Run]) -> dict[str, Any]:
         except CannotPromote as error:
             reasons = [{"code": error.code, "text": str(error), "value": None, "limit": None}]
             gate_result = {"passed": False, "reasons": reasons}
-    return {**figures(cycle, stages, evaluation), "gate": gate_result, "promoted": promoted}
+    return {**_figures(cycle, stages, evaluation), "gate": gate_result, "promoted": promoted}
 
 
-def figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> dict[str, Any]:
+def _figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> dict[str, Any]:
     snapshot = cycle.snapshot
     learned = stages[Run.Kind.REWARD_MODEL].result
     trained = stages[Run.Kind.POLICY].result
     report = {key: value for key, value in evaluation.report.items() if key != "samples"}
-    report["controls"] = flat(evaluation.report.get("controls") or {})
+    report["controls"] = _flat(evaluation.report.get("controls") or {})
     peaks = [run.result.get("peak_memory_mb") or 0 for run in stages.values()]
     return {
         "run": cycle.pk,
@@ -103,7 +103,7 @@ def figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> di
     }
 
 
-def flat(controls: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _flat(controls: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """{"null": {"win_rate", "low", "high"}} -> {"null", "null_low", "null_high"}, as the win rate itself is said."""
     return {
         name if part == "win_rate" else f"{name}_{part}": value

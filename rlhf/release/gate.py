@@ -30,7 +30,7 @@ class Decision:
 def decide(candidate: Report, live: Report | None, thresholds: Mapping[str, float]) -> Decision:
     """`candidate` compares the candidate with the live policy on the same held-out prompts; `live` is the report by
     which the live policy was promoted, None for a base policy."""
-    checks = list(all_checks(candidate, live, thresholds))
+    checks = list(_all_checks(candidate, live, thresholds))
     failed = [check for check in checks if not check.holds]
     shown = [asdict(check) for check in failed or checks]
     for reason in shown:
@@ -38,28 +38,28 @@ def decide(candidate: Report, live: Report | None, thresholds: Mapping[str, floa
     return Decision(passed=not failed, reasons=shown)
 
 
-def all_checks(candidate: Report, live: Report | None, thresholds: Mapping[str, float]) -> Iterator[Reason]:
+def _all_checks(candidate: Report, live: Report | None, thresholds: Mapping[str, float]) -> Iterator[Reason]:
     t = thresholds
-    yield above("win_rate", "lower bound of the win rate", candidate.get("win_rate_low"), t["win_rate_low_min"])
-    yield at_most(
+    yield _above("win_rate", "lower bound of the win rate", candidate.get("win_rate_low"), t["win_rate_low_min"])
+    yield _at_most(
         "violations",
         "rule violations, against those of the live policy",
         candidate.get("violation_rate_after"),
-        violation_limit(candidate, live, t["violation_rise_max"]),
+        _violation_limit(candidate, live, t["violation_rise_max"]),
     )
-    yield at_least(
+    yield _at_least(
         "stop_controlled",
         "lower bound of the win rate with both sides cut to the first sentence",
-        inner(candidate, "controls", "stop_controlled", "low"),
+        _inner(candidate, "controls", "stop_controlled", "low"),
         t["stop_controlled_low_min"],
     )
-    yield at_most("kl", "KL from the start, nats a reply", candidate.get("kl_nats"), t["kl_nats_max"])
+    yield _at_most("kl", "KL from the start, nats a reply", candidate.get("kl_nats"), t["kl_nats_max"])
     length = candidate.get("length_ratio")
-    yield at_least("too_short", "length against the live policy", length, t["length_ratio_min"])
-    yield at_most("too_long", "length against the live policy", length, t["length_ratio_max"])
-    yield at_most("repetition", "share of repeated 3-grams", candidate.get("repetition"), t["repetition_max"])
-    yield at_most("empty", "share of empty replies", candidate.get("empty_rate"), t["empty_rate_max"])
-    yield at_most(
+    yield _at_least("too_short", "length against the live policy", length, t["length_ratio_min"])
+    yield _at_most("too_long", "length against the live policy", length, t["length_ratio_max"])
+    yield _at_most("repetition", "share of repeated 3-grams", candidate.get("repetition"), t["repetition_max"])
+    yield _at_most("empty", "share of empty replies", candidate.get("empty_rate"), t["empty_rate_max"])
+    yield _at_most(
         "perplexity",
         "perplexity of human text, against before",
         candidate.get("perplexity_ratio"),
@@ -67,17 +67,17 @@ def all_checks(candidate: Report, live: Report | None, thresholds: Mapping[str, 
     )
     # The default, 1.3, lies between figures seen: 1.0 of the base itself, 1.04 to 1.13 of good ones (KL 4 to 6.6),
     # 1.2 of a change doubled (KL 9: curt, but English), 1.4 of it tripled (KL 11: made-up words).
-    yield at_most(
+    yield _at_most(
         "surprise",
         "the base's surprise at a token of a reply, against its surprise at its own replies",
         candidate.get("surprise_ratio"),
         t["surprise_ratio_max"],
     )
-    yield is_true("finite", "all tensors finite", candidate.get("tensors_finite"))
-    yield is_true("baseline", "compared with the policy that is live now", candidate.get("baseline_is_live"))
+    yield _is_true("finite", "all tensors finite", candidate.get("tensors_finite"))
+    yield _is_true("baseline", "compared with the policy that is live now", candidate.get("baseline_is_live"))
 
 
-def violation_limit(candidate: Report, live: Report | None, rise_max: float) -> float | None:
+def _violation_limit(candidate: Report, live: Report | None, rise_max: float) -> float | None:
     """What the live policy was seen to do: on these prompts, or when it was promoted itself if that was worse,
     since one draw of a rate is as good as another and the candidate shall not fail for the luck of the first."""
     before = number(candidate.get("violation_rate_before"))
@@ -87,22 +87,22 @@ def violation_limit(candidate: Report, live: Report | None, rise_max: float) -> 
     return max(before, earlier if earlier is not None else before) + rise_max
 
 
-def above(code: str, text: str, value: Any, limit: float) -> Reason:
+def _above(code: str, text: str, value: Any, limit: float) -> Reason:
     value = number(value)
     return Reason(code, text, value, limit, value is not None and value > limit)
 
 
-def at_least(code: str, text: str, value: Any, limit: float) -> Reason:
+def _at_least(code: str, text: str, value: Any, limit: float) -> Reason:
     value = number(value)
     return Reason(code, text, value, limit, value is not None and value >= limit)
 
 
-def at_most(code: str, text: str, value: Any, limit: float | None) -> Reason:
+def _at_most(code: str, text: str, value: Any, limit: float | None) -> Reason:
     value = number(value)
     return Reason(code, text, value, limit, value is not None and limit is not None and value <= limit)
 
 
-def is_true(code: str, text: str, value: Any) -> Reason:
+def _is_true(code: str, text: str, value: Any) -> Reason:
     return Reason(code, text, value if isinstance(value, bool) else None, True, value is True)
 
 
@@ -113,7 +113,7 @@ def number(value: Any) -> float | None:
     return float(value)
 
 
-def inner(report: Report, *path: str) -> Any:
+def _inner(report: Report, *path: str) -> Any:
     value: Any = report
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None

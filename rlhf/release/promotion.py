@@ -30,7 +30,7 @@ def promote(decision: Decision, *, actor: User | None = None) -> Promotion:
         live = lock_and_get_live()
         if live is None or live.pk != decision.evaluation.baseline_id:
             raise CannotPromote(policy.name, ["the live policy changed since it was evaluated; evaluate again"])
-        return switch(live, policy, Promotion.Kind.GATE, decision=decision, actor=actor)
+        return _switch(live, policy, Promotion.Kind.GATE, decision=decision, actor=actor)
 
 
 def force(policy: Policy, *, actor: User, reason: str) -> Promotion:
@@ -44,7 +44,7 @@ def force(policy: Policy, *, actor: User, reason: str) -> Promotion:
         live = lock_and_get_live()
         if live is not None and live.pk == policy.pk:
             raise CannotPromote(policy.name, ["it is live already"])
-        return switch(live, policy, Promotion.Kind.FORCED, actor=actor, reason=reason)
+        return _switch(live, policy, Promotion.Kind.FORCED, actor=actor, reason=reason)
 
 
 def rollback(*, actor: User | None, reason: str) -> Promotion:
@@ -52,13 +52,13 @@ def rollback(*, actor: User | None, reason: str) -> Promotion:
     if not reason.strip():
         raise ReasonMissing
     seen = Policy.objects.filter(is_live=True).first()
-    check_directory(former(seen))
+    check_directory(_former(seen))
     with transaction.atomic():
         live = lock_and_get_live()
-        target = former(live)
+        target = _former(live)
         if live != seen:
             raise CannotPromote(target.name, ["the live policy changed just now; look again"])
-        return switch(live, target, Promotion.Kind.ROLLBACK, actor=actor, reason=reason)
+        return _switch(live, target, Promotion.Kind.ROLLBACK, actor=actor, reason=reason)
 
 
 def make_first_live(policy: Policy, *, actor: User | None = None) -> Promotion | None:
@@ -67,10 +67,10 @@ def make_first_live(policy: Policy, *, actor: User | None = None) -> Promotion |
     with transaction.atomic():
         if lock_and_get_live() is not None or Promotion.objects.exists():
             return None
-        return switch(None, policy, Promotion.Kind.BASE, actor=actor)
+        return _switch(None, policy, Promotion.Kind.BASE, actor=actor)
 
 
-def former(live: Policy | None) -> Policy:
+def _former(live: Policy | None) -> Policy:
     """What was live before `live` was promoted. Rollbacks do not count: two of them go two versions back."""
     promoted = Promotion.objects.filter(policy=live).exclude(kind=Promotion.Kind.ROLLBACK).order_by("-id").first()
     if promoted is None or promoted.previous is None or promoted.previous.retired_at is not None:
@@ -80,7 +80,7 @@ def former(live: Policy | None) -> Policy:
 
 def can_roll_back() -> bool:
     try:
-        former(Policy.objects.filter(is_live=True).first())
+        _former(Policy.objects.filter(is_live=True).first())
     except NothingToRollBackTo:
         return False
     return True
@@ -108,7 +108,7 @@ def lock_and_get_live() -> Policy | None:
     return next((policy for policy in locked if policy.is_live), None)
 
 
-def switch(live: Policy | None, policy: Policy, kind: Promotion.Kind, **fields: Any) -> Promotion:
+def _switch(live: Policy | None, policy: Policy, kind: Promotion.Kind, **fields: Any) -> Promotion:
     Policy.objects.filter(is_live=True).update(is_live=False)
     # What is live is on trial no more: the chat has nothing to set beside it.
     Policy.objects.filter(pk=policy.pk).update(is_live=True, is_on_trial=False, retired_at=None)
@@ -140,8 +140,8 @@ def retire_old(live: Policy, previous: Policy | None) -> None:
         if policy.pk in kept or policy.is_on_trial or in_use:
             continue
         Policy.objects.filter(pk=policy.pk).update(retired_at=timezone.now())
-        transaction.on_commit(partial(remove_directory, policies.directory(policy)))
+        transaction.on_commit(partial(_remove_directory, policies.directory(policy)))
 
 
-def remove_directory(directory: Path) -> None:
+def _remove_directory(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)

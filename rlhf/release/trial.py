@@ -62,7 +62,7 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
 
 def begin(policy: Policy, *, actor: User) -> None:
     """Puts the policy on trial in place of whichever was. Raises CannotTry, NotAnAdmin."""
-    check_actor(actor)
+    _check_actor(actor)
     try:
         promotion.check_directory(policy)
     except CannotPromote as error:
@@ -71,19 +71,19 @@ def begin(policy: Policy, *, actor: User) -> None:
         live = promotion.lock_and_get_live()
         if live is not None and live.pk == policy.pk:
             raise CannotTry(policy.name, ["it is live already"])
-        switch(policy, actor)
+        _switch(policy, actor)
 
 
 def end(policy: Policy, *, actor: User) -> None:
     """The policy answers beside the live one no more; nothing is changed if it did not."""
-    check_actor(actor)
+    _check_actor(actor)
     with transaction.atomic():
         promotion.lock_and_get_live()
         if Policy.objects.filter(pk=policy.pk, is_on_trial=True).exists():
-            switch(None, actor)
+            _switch(None, actor)
 
 
-def switch(policy: Policy | None, actor: User) -> None:
+def _switch(policy: Policy | None, actor: User) -> None:
     former = Policy.objects.filter(is_on_trial=True).first()
     if former == policy:
         return
@@ -101,7 +101,7 @@ def switch(policy: Policy | None, actor: User) -> None:
     )
 
 
-def check_actor(actor: User) -> None:
+def _check_actor(actor: User) -> None:
     if not actor.has_role(Role.ADMIN):
         raise NotAnAdmin(actor.username)
 
@@ -113,7 +113,7 @@ def records(policy: Policy) -> list[Record]:
     """The policy beside each other one that it was compared with, the newest first."""
     outcomes: dict[int, Counter[str]] = {}
     against: dict[int, Policy] = {}
-    for row in comparisons_of(policy).select_related("pair__left__policy", "pair__right__policy"):
+    for row in _comparisons_of(policy).select_related("pair__left__policy", "pair__right__policy"):
         left, right = row.pair.left.policy, row.pair.right.policy
         if left is None or right is None or left == right:
             continue
@@ -139,7 +139,7 @@ def records(policy: Policy) -> list[Record]:
     ]
 
 
-def comparisons_of(policy: Policy) -> QuerySet[Comparison]:
+def _comparisons_of(policy: Policy) -> QuerySet[Comparison]:
     """Choices that one of the two replies was the policy's in; not those of people who are shut out."""
     its = Q(pair__left__policy=policy) | Q(pair__right__policy=policy)
     return Comparison.objects.filter(its, ~trainable.suspended(), withdrawn_at=None)

@@ -38,7 +38,7 @@ class Child:
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            write_json(directory / "config.json", config)
+            _write_json(directory / "config.json", config)
             with (directory / "log.txt").open("ab") as log:
                 self.process = subprocess.Popen(
                     [*settings.RLHF_TRAINER, stage, str(directory)],
@@ -104,7 +104,7 @@ class Child:
             text = file.read()
         complete = text[: text.rfind(b"\n") + 1]
         self._read_to += len(complete)
-        return list(metric_lines(complete))
+        return list(_metric_lines(complete))
 
     def result(self) -> dict[str, Any]:
         """What a child that exited with 0 left behind. ChildFailed where it did not."""
@@ -112,13 +112,13 @@ class Child:
         self.close()
         if code == 0:
             try:
-                return dict(finite(json.loads((self.directory / "result.json").read_text())))
+                return dict(_finite(json.loads((self.directory / "result.json").read_text())))
             except (OSError, ValueError) as error:
                 raise ChildFailed(code, f"it ended well but left no result: {error}") from error
-        raise ChildFailed(code, why_it_failed(self.directory, code))
+        raise ChildFailed(code, _why_it_failed(self.directory, code))
 
 
-def why_it_failed(directory: Path, code: int) -> str:
+def _why_it_failed(directory: Path, code: int) -> str:
     try:
         said = json.loads((directory / "error.json").read_text())
         return f"{said['code']}: {said['message']}"
@@ -129,23 +129,23 @@ def why_it_failed(directory: Path, code: int) -> str:
     return f"{end}: {last}" if last else end
 
 
-def metric_lines(text: bytes) -> Iterator[dict[str, Any]]:
+def _metric_lines(text: bytes) -> Iterator[dict[str, Any]]:
     for line in text.splitlines():
         try:
             metric = json.loads(line)
         except ValueError:
             continue
         if isinstance(metric, dict) and isinstance(metric.get("step"), int):
-            yield finite(metric)
+            yield _finite(metric)
 
 
-def finite(value: Any) -> Any:
+def _finite(value: Any) -> Any:
     """JSON columns hold no NaN and no infinity; None stands for them, and the gate refuses None. Nor does PostgreSQL
     hold a zero character, which a model may well write."""
     if isinstance(value, dict):
-        return {key: finite(part) for key, part in value.items()}
+        return {key: _finite(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [finite(part) for part in value]
+        return [_finite(part) for part in value]
     if isinstance(value, str):
         return value.replace("\0", "\ufffd")
     return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -161,7 +161,7 @@ def log_tail(directory: Path, lines: int = 40, limit: int = 32_768) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(value, ensure_ascii=False, indent=1))
     os.replace(temporary, path)
@@ -203,12 +203,12 @@ def end_leftover(pid: int | None, directory: Path, patience_s: float = 20.0) -> 
         process.wait(patience_s)
     except psutil.TimeoutExpired:
         os.killpg(pid, signal.SIGKILL)
-        wait_gone(pid)
+        _wait_gone(pid)
     except psutil.NoSuchProcess:
         return
 
 
-def wait_gone(pid: int, seconds: float = 5.0) -> None:
+def _wait_gone(pid: int, seconds: float = 5.0) -> None:
     until = time.monotonic() + seconds
     while psutil.pid_exists(pid) and time.monotonic() < until:
         time.sleep(0.05)

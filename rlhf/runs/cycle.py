@@ -44,13 +44,13 @@ def start(
     config = {"algorithm": algorithm, "seed": seed, "promotes": promotes, "judge": judge, **config}
     try:
         with transaction.atomic():
-            return create(live, snapshot, started_by, config)
+            return _create(live, snapshot, started_by, config)
     except IntegrityError:  # the row that two starts at once would both have written
         refuse_second()
         raise
 
 
-def create(live: Policy, snapshot: Snapshot, started_by: User | None, config: dict[str, Any]) -> Run:
+def _create(live: Policy, snapshot: Snapshot, started_by: User | None, config: dict[str, Any]) -> Run:
     run = Run.objects.create(
         kind=Run.Kind.CYCLE,
         algorithm=config["algorithm"],
@@ -107,13 +107,13 @@ def drive(run_id: int, supervisor: Supervisor) -> Run:
     if claimed is None:
         leases.fail_if_exhausted(run_id)
     else:
-        go_through(claimed, supervisor)
+        _go_through(claimed, supervisor)
     return Run.objects.get(pk=run_id)
 
 
-def go_through(cycle: Run, supervisor: Supervisor) -> None:
+def _go_through(cycle: Run, supervisor: Supervisor) -> None:
     try:
-        result = {stage: run_stage(cycle, stage, supervisor) for stage in stages_of(cycle)}
+        result = {stage: _run_stage(cycle, stage, supervisor) for stage in stages_of(cycle)}
         leases.renew(cycle, supervisor.owner)
         concluded = decision.conclude(cycle, result)
         leases.end(cycle, supervisor.owner, Run.State.SUCCEEDED, result=concluded, error="")
@@ -132,7 +132,7 @@ def stages_of(cycle: Run) -> list[str]:
     return [Run.Kind.REWARD_MODEL.value, *judge, Run.Kind.POLICY.value, Run.Kind.EVALUATION.value]
 
 
-def run_stage(cycle: Run, stage: str, supervisor: Supervisor) -> Run:
+def _run_stage(cycle: Run, stage: str, supervisor: Supervisor) -> Run:
     """The stage's run when it has succeeded, now or before an interruption. StageFailed."""
     run = stage_row(cycle, stage)
     if run.state != Run.State.SUCCEEDED:

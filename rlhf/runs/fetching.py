@@ -19,15 +19,15 @@ OnStep = Callable[[float, float, str], None]
 
 def base_policy(source: str, on_step: OnStep, *, again: bool = False) -> tuple[Policy, bool]:
     """The base policy of that source, and whether it had to be fetched. ChildFailed, BadPolicy, CannotPromote."""
-    known = None if again else present(source)
+    known = None if again else _present(source)
     fetched = known is None
-    policy = known if known is not None else fetch(source, on_step)
+    policy = known if known is not None else _fetch(source, on_step)
     promotion.make_first_live(policy)
     policy.refresh_from_db()
     return policy, fetched
 
 
-def present(source: str) -> Policy | None:
+def _present(source: str) -> Policy | None:
     """The registered policy, if its files are there with the sizes that they should have. A look, no full check:
     that is made before a policy goes live and by fsck."""
     policy = Policy.objects.filter(source=source, base=None, retired_at=None, is_scripted=False).first()
@@ -42,8 +42,8 @@ def present(source: str) -> Policy | None:
     return policy if whole else None
 
 
-def fetch(source: str, on_step: OnStep) -> Policy:
-    name = name_of(source)
+def _fetch(source: str, on_step: OnStep) -> Policy:
+    name = _name_of(source)
     output = Path(settings.MODELS_DIR) / name
     run_dir = Path(settings.RUNS_DIR) / f"fetch-{name}"
     child = Child("fetch", run_dir, {"source": source, "output": str(output), "threads": free_threads()})
@@ -58,10 +58,10 @@ def fetch(source: str, on_step: OnStep) -> Policy:
         if child.poll() is None:
             child.stop_within(5)
     on_step(1, 1, "")
-    return registered(source, name, output)
+    return _registered(source, name, output)
 
 
-def registered(source: str, name: str, output: Path) -> Policy:
+def _registered(source: str, name: str, output: Path) -> Policy:
     """The row for what was fetched; of one that was there before, with the manifest that it has now."""
     known = Policy.objects.filter(source=source, base=None).first()
     if known is None:
@@ -72,7 +72,7 @@ def registered(source: str, name: str, output: Path) -> Policy:
     return known
 
 
-def name_of(source: str) -> str:
+def _name_of(source: str) -> str:
     """A name for the policy and its directory; another source's policy of that name gets a number behind it."""
     last = source.rstrip("/").split("/")[-1].removesuffix(".gguf").split(":")[-1]
     name = KNOWN_NAMES.get(source) or re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:70] or "base"

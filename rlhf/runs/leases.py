@@ -115,18 +115,18 @@ def take_over_silent() -> list[int]:
     silent = Run.objects.filter(parent=None, lease_until__lt=Now())
     for run_id, state, attempt in list(silent.values_list("pk", "state", "attempt")):
         if state == Run.State.CANCELLING:
-            settle_silent([run_id], Run.State.CANCELLED, "its supervisor died while it was being cancelled")
+            _settle_silent([run_id], Run.State.CANCELLED, "its supervisor died while it was being cancelled")
         elif state == Run.State.RUNNING and attempt >= MAX_ATTEMPTS:
-            settle_silent([run_id], Run.State.FAILED, f"its supervisor died {attempt} times")
+            _settle_silent([run_id], Run.State.FAILED, f"its supervisor died {attempt} times")
         elif state == Run.State.RUNNING:
-            settle_silent([run_id], Run.State.QUEUED, "its supervisor died")
+            _settle_silent([run_id], Run.State.QUEUED, "its supervisor died")
     due = Run.objects.filter(Q(lease_until=None) | Q(lease_until__lt=Now()), parent=None, state=Run.State.QUEUED)
     waiting = list(due.values_list("pk", flat=True))
     Run.objects.filter(pk__in=waiting, state=Run.State.QUEUED).update(lease_until=later(NUDGE_AFTER))
     return waiting
 
 
-def settle_silent(run_ids: Iterable[int], state: Run.State, reason: str) -> None:
+def _settle_silent(run_ids: Iterable[int], state: Run.State, reason: str) -> None:
     """One transaction for a run and its stages; a supervisor that renewed meanwhile keeps both."""
     ended_at = None if state == Run.State.QUEUED else Now()
     new = {"state": state, "owner": "", "lease_until": None, "error": reason, "ended_at": ended_at}

@@ -55,74 +55,74 @@ def moved(run: Run) -> None:
 def child_config(run: Run, threads: int) -> dict[str, Any]:
     if (its := handler(run)) is not None:
         return its.child_config(run, threads)
-    made = {"threads": threads, "seed": run.config.get("seed", 0), "snapshot": str(snapshot_of(run))}
+    made = {"threads": threads, "seed": run.config.get("seed", 0), "snapshot": str(_snapshot_of(run))}
     made["hyperparameters"] = run.config.get("hyperparameters") or {}
     by_kind = {
-        Run.Kind.REWARD_MODEL: reward_model_config,
-        Run.Kind.POLICY: policy_config,
-        Run.Kind.EVALUATION: evaluation_config,
+        Run.Kind.REWARD_MODEL: _reward_model_config,
+        Run.Kind.POLICY: _policy_config,
+        Run.Kind.EVALUATION: _evaluation_config,
     }
     return {**made, **by_kind[Run.Kind(run.kind)](run)}
 
 
-def reward_model_config(run: Run) -> dict[str, Any]:
+def _reward_model_config(run: Run) -> dict[str, Any]:
     gold = {"judge": run.config["judge"]} if run.config.get("judge") else {}
     return {
-        "base": str(directory(run.base_policy)),
-        "output": str(reward_model_directory(run)),
+        "base": str(_directory(run.base_policy)),
+        "output": str(_reward_model_directory(run)),
         "splits": run.config.get("splits") or ["train"],
         **gold,  # the preference without its noise, where it is known: accuracy is told against that as well
     }
 
 
-def policy_config(run: Run) -> dict[str, Any]:
+def _policy_config(run: Run) -> dict[str, Any]:
     return {
         "algorithm": run.algorithm,
-        "base": str(directory(run.base_policy)),
-        "reward_model": str(reward_model_directory(run.reward_model)),
-        "output": str(policy_directory(run)),
+        "base": str(_directory(run.base_policy)),
+        "reward_model": str(_reward_model_directory(run.reward_model)),
+        "output": str(_policy_directory(run)),
     }
 
 
-def evaluation_config(run: Run) -> dict[str, Any]:
+def _evaluation_config(run: Run) -> dict[str, Any]:
     """The run's `base_policy` is what it is compared with; KL counts from the policy that training started from."""
     start = run.policy.base if run.policy is not None and run.policy.base is not None else run.base_policy
     return {
-        "policy": str(directory(run.policy)),
-        "baseline": str(directory(run.base_policy)),
-        "base": str(directory(start)),
-        "reward_model": str(reward_model_directory(run.reward_model)),
-        "judge": judge_config(run.config["judge"]),
+        "policy": str(_directory(run.policy)),
+        "baseline": str(_directory(run.base_policy)),
+        "base": str(_directory(start)),
+        "reward_model": str(_reward_model_directory(run.reward_model)),
+        "judge": _judge_config(run.config["judge"]),
     }
 
 
-def judge_config(judge: Mapping[str, Any]) -> dict[str, Any]:
+def _judge_config(judge: Mapping[str, Any]) -> dict[str, Any]:
     """A judge that is a reward model is kept by its run's id, so that a moved home directory finds it again."""
     if judge["kind"] == "gold":
         return dict(judge)
     run = Run.objects.get(pk=judge["run"])
-    return {"kind": "reward_model", "directory": str(reward_model_directory(run))}
+    return {"kind": "reward_model", "directory": str(_reward_model_directory(run))}
 
 
-def snapshot_of(run: Run) -> Path:
+def _snapshot_of(run: Run) -> Path:
     if run.snapshot is None:
         raise BadResult(f"run {run.pk} has no snapshot")
     return run.snapshot.path
 
 
-def directory(policy: Policy | None) -> Path:
+def _directory(policy: Policy | None) -> Path:
     if policy is None:
         raise BadResult("the run names no policy")
     return policies.directory(policy)
 
 
-def reward_model_directory(run: Run | None) -> Path:
+def _reward_model_directory(run: Run | None) -> Path:
     if run is None:
         raise BadResult("the run names no reward model")
     return run.path / "reward_model"
 
 
-def policy_directory(run: Run) -> Path:
+def _policy_directory(run: Run) -> Path:
     return Path(settings.MODELS_DIR) / f"run-{run.pk}"
 
 
@@ -131,22 +131,22 @@ def collect(run: Run, result: Mapping[str, Any]) -> dict[str, Any]:
     if (its := handler(run)) is not None:
         return its.collect(run, result)
     if run.kind == Run.Kind.POLICY:
-        return {"policy": registered(run)}
+        return {"policy": _registered(run)}
     if run.kind == Run.Kind.EVALUATION:
-        evaluation = keep_report(run, result)
+        evaluation = _keep_report(run, result)
         if run.parent_id is None:  # within a cycle the cycle asks the gate
             decision.decided(evaluation)
     return {}
 
 
-def registered(run: Run) -> Policy:
+def _registered(run: Run) -> Policy:
     source = f"run:{run.pk}"
     known = Policy.objects.filter(source=source).first()
     if known is not None:
         return known
     version = (Policy.objects.aggregate(newest=Max("version"))["newest"] or 0) + 1
     return policies.register(
-        policy_directory(run),
+        _policy_directory(run),
         name=f"policy-{version}",
         source=source,
         base=run.base_policy,
@@ -154,17 +154,17 @@ def registered(run: Run) -> Policy:
     )
 
 
-def keep_report(run: Run, report: Mapping[str, Any]) -> Evaluation:
+def _keep_report(run: Run, report: Mapping[str, Any]) -> Evaluation:
     if run.policy is None or run.base_policy is None:
         raise BadResult("an evaluation needs a policy and a baseline")
     fields = {
         "policy": run.policy,
         "baseline": run.base_policy,
-        "judge": judge_name(run.config["judge"]),
+        "judge": _judge_name(run.config["judge"]),
         "report": dict(report),
     }
     return Evaluation.objects.update_or_create(run=run, defaults=fields)[0]
 
 
-def judge_name(judge: Mapping[str, Any]) -> str:
+def _judge_name(judge: Mapping[str, Any]) -> str:
     return f"gold:{judge['preference']}" if judge["kind"] == "gold" else "held-out reward model"

@@ -59,7 +59,7 @@ class Supervisor:
             stages.moved(run)
             watch = Watch(self, run, child)
             watch.until_it_ends()
-            settle(run, child, self.owner, watch)
+            _settle(run, child, self.owner, watch)
         except (KeyboardInterrupt, SystemExit):
             child.stop_within(GRACE_S)
             leases.end(run, self.owner, Run.State.CANCELLED, error="interrupted")
@@ -99,9 +99,9 @@ class Watch:
         metrics = self.child.new_metrics()
         if not metrics:
             return
-        keep(self.run, metrics)
+        _keep(self.run, metrics)
         self.got_on = self.got_on or metrics[-1]["step"] > self._furthest
-        self.run.progress = progress(self.run, metrics[-1])
+        self.run.progress = _progress(self.run, metrics[-1])
         self.supervisor.on_progress(self.run)
 
     def _heartbeat(self) -> None:
@@ -130,7 +130,7 @@ class Watch:
         return [self.child.directory / "metrics.jsonl", self.child.directory / "log.txt"]
 
 
-def keep(run: Run, metrics: list[dict[str, Any]]) -> None:
+def _keep(run: Run, metrics: list[dict[str, Any]]) -> None:
     """Steps that a resumed child repeats replace those that it had written before."""
     newest = {metric["step"]: metric for metric in metrics}
     rows = [Metric(run=run, step=step, values=metric.get("values") or {}) for step, metric in newest.items()]
@@ -139,12 +139,12 @@ def keep(run: Run, metrics: list[dict[str, Any]]) -> None:
     )
 
 
-def progress(run: Run, metric: dict[str, Any]) -> dict[str, Any]:
+def _progress(run: Run, metric: dict[str, Any]) -> dict[str, Any]:
     named = {key: metric.get(key) for key in ("step", "steps", "seconds", "seconds_left", "values")}
     return {"stage": run.stage or run.kind, **named}
 
 
-def settle(run: Run, child: Child, owner: str, watch: Watch) -> None:
+def _settle(run: Run, child: Child, owner: str, watch: Watch) -> None:
     """Turns the end of a child into a state of its run."""
     try:
         result = child.result()
@@ -152,14 +152,14 @@ def settle(run: Run, child: Child, owner: str, watch: Watch) -> None:
         leases.end(run, owner, Run.State.SUCCEEDED, **{"result": result, "error": "", **made})
         child.remove_checkpoint()
     except ChildFailed as error:
-        settle_failure(run, owner, watch, error)
+        _settle_failure(run, owner, watch, error)
     except (BadPolicy, stages.BadResult) as error:
         leases.end(run, owner, Run.State.FAILED, error=f"what it made can't be used: {error}")
     run.refresh_from_db()
     watch.supervisor.on_progress(run)
 
 
-def settle_failure(run: Run, owner: str, watch: Watch, error: ChildFailed) -> None:
+def _settle_failure(run: Run, owner: str, watch: Watch, error: ChildFailed) -> None:
     if watch.cancelled:
         leases.end(run, owner, Run.State.CANCELLED, error="")
     elif watch.hung:

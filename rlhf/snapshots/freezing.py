@@ -27,12 +27,12 @@ def freeze(until: datetime | None = None) -> Snapshot:
     """
     until = until or timezone.now()
     frozen = Frozen(until)
-    refuse_too_little(frozen)
+    _refuse_too_little(frozen)
     folder = Path(settings.RUNS_DIR) / "snapshots"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix="tmp-", dir=folder))
     try:
-        sha256 = write(draft, frozen.files())
+        sha256 = _write(draft, frozen.files())
         known = Snapshot.objects.filter(sha256=sha256).first()
         if known is not None and known.erased_at is None and not problems(known):
             return known
@@ -41,42 +41,42 @@ def freeze(until: datetime | None = None) -> Snapshot:
         os.replace(draft, target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return row_of(frozen, sha256, f"snapshots/{sha256[:20]}", until)
+    return _row_of(frozen, sha256, f"snapshots/{sha256[:20]}", until)
 
 
-def refuse_too_little(frozen: Frozen) -> None:
+def _refuse_too_little(frozen: Frozen) -> None:
     needed = settings.RLHF_MINIMUM_RANKINGS
     usable = frozen.rankings_of("train") if frozen.comparisons("train") else 0
     if usable < needed:
         raise NotEnoughFeedback(usable, needed)
 
 
-def write(directory: Path, files: dict[str, list[Line]]) -> str:
+def _write(directory: Path, files: dict[str, list[Line]]) -> str:
     """Writes the files, the manifest last; returns the hash over all of them."""
     hashes = {}
     for name, lines in files.items():
-        content = encoded(name, lines)
+        content = _encoded(name, lines)
         with (directory / name).open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         hashes[name] = hashlib.sha256(content).hexdigest()
-    sha256 = combined(hashes)
+    sha256 = _combined(hashes)
     (directory / MANIFEST).write_text(json.dumps({"format": 1, "sha256": sha256, "files": hashes}, indent=1))
     return sha256
 
 
-def encoded(name: str, lines: list[Line]) -> bytes:
+def _encoded(name: str, lines: list[Line]) -> bytes:
     if name.endswith(".json"):
         return json.dumps(lines, ensure_ascii=False, indent=1).encode(errors="replace")
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode(errors="replace")
 
 
-def combined(hashes: dict[str, str]) -> str:
+def _combined(hashes: dict[str, str]) -> str:
     return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in sorted(hashes)).encode()).hexdigest()
 
 
-def row_of(frozen: Frozen, sha256: str, directory: str, until: datetime) -> Snapshot:
+def _row_of(frozen: Frozen, sha256: str, directory: str, until: datetime) -> Snapshot:
     fields = {
         "directory": directory,
         "rankings": len(frozen.rankings),
@@ -109,7 +109,7 @@ def problems(snapshot: Snapshot) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         return [f"snapshot {snapshot.pk}: {error}"]
     changed = [f"snapshot {snapshot.pk}: {name} changed" for name in wanted if found[name] != wanted[name]]
-    if not changed and combined(found) != snapshot.sha256:
+    if not changed and _combined(found) != snapshot.sha256:
         changed.append(f"snapshot {snapshot.pk}: its files are not those that were frozen")
     return changed
 

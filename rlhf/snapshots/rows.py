@@ -19,7 +19,7 @@ from rlhf.snapshots import shares
 Line = dict[str, Any]
 
 
-def pseudonym(user_id: int) -> str:
+def _pseudonym(user_id: int) -> str:
     """Tells annotators apart without telling who they are."""
     return salted_hmac("rlhf.snapshots.annotator", str(user_id), algorithm="sha256").hexdigest()[:16]
 
@@ -30,16 +30,16 @@ class Frozen:
     def __init__(self, until: datetime) -> None:
         rows = trainable.rankings().filter(created_at__lt=until).order_by("pk")
         self.rows = list(rows.select_related("task__prompt__message").prefetch_related("task__completions"))
-        self.choices = choices_with_context(until)
-        weight = weights([*self.rows, *(choice for choice, _context in self.choices)])
-        self.rules = list(rule_lines())
-        self.rankings = [*ranking_lines(self.rows, weight), *comparison_lines(self.choices, weight)]
-        self.flagged = flags_until(until, {rule["key"] for rule in self.rules})
+        self.choices = _choices_with_context(until)
+        weight = _weights([*self.rows, *(choice for choice, _context in self.choices)])
+        self.rules = list(_rule_lines())
+        self.rankings = [*_ranking_lines(self.rows, weight), *_comparison_lines(self.choices, weight)]
+        self.flagged = _flags_until(until, {rule["key"] for rule in self.rules})
         self.violations = [line for _row, line in self.flagged]
-        self.prompt_rows = list(prompts_until(until))
-        self.prompts = list(prompt_lines(self.prompt_rows))
-        self.preferences = [line for ranking in self.rankings for line in preference_lines(ranking)]
-        self.thumbed = thumbs_until(until)
+        self.prompt_rows = list(_prompts_until(until))
+        self.prompts = list(_prompt_lines(self.prompt_rows))
+        self.preferences = [line for ranking in self.rankings for line in _preference_lines(ranking)]
+        self.thumbed = _thumbs_until(until)
         self.unpaired = [line for _row, line in self.thumbed]
 
     def conversations(self) -> set[UUID]:
@@ -48,7 +48,7 @@ class Frozen:
         messages = [
             *(prompt.message for prompt in prompts),
             *(choice.pair.message for choice, _context in self.choices),
-            *(message_of(row) for row, _line in self.flagged),
+            *(_message_of(row) for row, _line in self.flagged),
             *(row.message for row, _line in self.thumbed),
         ]
         return {message.conversation_id for message in messages if message is not None}
@@ -73,13 +73,13 @@ class Frozen:
         }
 
 
-def weights(rows: Iterable[Ranking | Comparison]) -> dict[int, float]:
+def _weights(rows: Iterable[Ranking | Comparison]) -> dict[int, float]:
     """Of each person, what one judgement of theirs weighs. A simulated annotator is a program whose owner chose how
     much it says; the cap is for people."""
     return shares.weights(Counter(row.annotator_id for row in rows if not row.is_simulated))
 
 
-def ranking_lines(rows: Iterable[Ranking], weight: dict[int, float]) -> Iterator[Line]:
+def _ranking_lines(rows: Iterable[Ranking], weight: dict[int, float]) -> Iterator[Line]:
     for row in rows:
         completions = list(row.task.completions.all())
         yield {
@@ -89,7 +89,7 @@ def ranking_lines(rows: Iterable[Ranking], weight: dict[int, float]) -> Iterator
             "ranks": [row.ranks[str(c.pk)] for c in completions],
             "split": row.task.prompt.split,
             "weight": 1.0 if row.is_simulated else weight[row.annotator_id],
-            "annotator": pseudonym(row.annotator_id),
+            "annotator": _pseudonym(row.annotator_id),
             "simulated": row.is_simulated,
         }
 
@@ -98,15 +98,15 @@ RANKS: dict[str, list[int]] = {"left": [1, 2], "right": [2, 1], "tie": [1, 1], "
 """Of the left and the right reply. A tie says of neither that it is better, and so does "both bad"."""
 
 
-def choices_with_context(until: datetime) -> list[tuple[Comparison, list[Line]]]:
+def _choices_with_context(until: datetime) -> list[tuple[Comparison, list[Line]]]:
     """Choices in the chat with what both replies answer; without those where a turn of that may not train."""
     rows = trainable.comparisons().filter(created_at__lt=until).order_by("pk")
     related = ("pair__message", "pair__left__message", "pair__right__message")
-    found = [(row, context_of(row.pair.left.message)) for row in rows.select_related(*related)]
+    found = [(row, _context_of(row.pair.left.message)) for row in rows.select_related(*related)]
     return [(row, context) for row, context in found if context is not None]
 
 
-def comparison_lines(rows: Iterable[tuple[Comparison, list[Line]]], weight: dict[int, float]) -> Iterator[Line]:
+def _comparison_lines(rows: Iterable[tuple[Comparison, list[Line]]], weight: dict[int, float]) -> Iterator[Line]:
     """Choices in the chat as rankings of two, in the order in which they stood on the page."""
     for row, context in rows:
         sides = (row.pair.left, row.pair.right)
@@ -117,19 +117,19 @@ def comparison_lines(rows: Iterable[tuple[Comparison, list[Line]]], weight: dict
             "ranks": RANKS[row.choice],
             "split": row.split,
             "weight": 1.0 if row.is_simulated else weight[row.annotator_id],
-            "annotator": pseudonym(row.annotator_id),
+            "annotator": _pseudonym(row.annotator_id),
             "simulated": row.is_simulated,
         }
 
 
-def thumbs_until(until: datetime) -> list[tuple[Thumb, Line]]:
+def _thumbs_until(until: datetime) -> list[tuple[Thumb, Line]]:
     """TRL's conversational unpaired preference format, one line a thumb."""
     rows = trainable.thumbs().filter(created_at__lt=until).order_by("pk").select_related("message__reply")
-    return [(row, line) for row in rows if (line := thumb_line(row)) is not None]
+    return [(row, line) for row in rows if (line := _thumb_line(row)) is not None]
 
 
-def thumb_line(row: Thumb) -> Line | None:
-    context = context_of(row.message)
+def _thumb_line(row: Thumb) -> Line | None:
+    context = _context_of(row.message)
     if context is None:
         return None
     return {
@@ -140,7 +140,7 @@ def thumb_line(row: Thumb) -> Line | None:
     }
 
 
-def preference_lines(ranking: Line) -> Iterator[Line]:
+def _preference_lines(ranking: Line) -> Iterator[Line]:
     """TRL's conversational preference format, one line a pair without a tie."""
     texts = [completion["text"] for completion in ranking["completions"]]
     for better, worse in pairs({str(index): rank for index, rank in enumerate(ranking["ranks"])}):
@@ -152,47 +152,47 @@ def preference_lines(ranking: Line) -> Iterator[Line]:
         }
 
 
-def prompts_until(until: datetime) -> Iterable[Prompt]:
+def _prompts_until(until: datetime) -> Iterable[Prompt]:
     return trainable.prompts().filter(created_at__lt=until).order_by("pk").select_related("elicits", "message")
 
 
-def prompt_lines(rows: Iterable[Prompt]) -> Iterator[Line]:
+def _prompt_lines(rows: Iterable[Prompt]) -> Iterator[Line]:
     for row in rows:
         elicits = row.elicits.key if row.elicits is not None else None
         yield {"prompt": row.messages, "split": row.split, "elicits": elicits, "language": row.language}
 
 
-def rule_lines() -> Iterator[Line]:
+def _rule_lines() -> Iterator[Line]:
     for rule in Rule.objects.filter(is_on=True).order_by("position", "pk").prefetch_related("versions"):
         newest = max(rule.versions.all(), key=lambda version: version.number, default=None)
         if newest is not None:
             yield {"key": rule.key, "name": newest.name_en, "text": newest.text_en}
 
 
-def flags_until(until: datetime, rules: set[str]) -> list[tuple[Violation, Line]]:
+def _flags_until(until: datetime, rules: set[str]) -> list[tuple[Violation, Line]]:
     rows = trainable.violations().filter(created_at__lt=until, rule_version__rule__key__in=rules).order_by("pk")
     related = ("rule_version__rule", "completion__task__prompt__message", "message__conversation")
-    return [(row, line) for row in rows.select_related(*related) if (line := violation_line(row)) is not None]
+    return [(row, line) for row in rows.select_related(*related) if (line := _violation_line(row)) is not None]
 
 
-def message_of(row: Violation) -> Message | None:
+def _message_of(row: Violation) -> Message | None:
     """The message that is flagged, or that the flagged completion answers; None where no conversation gave it."""
     return row.completion.task.prompt.message if row.completion is not None else row.message
 
 
-def violation_line(row: Violation) -> Line | None:
+def _violation_line(row: Violation) -> Line | None:
     if row.completion is not None:
         prompt = row.completion.task.prompt
         text, reason = row.completion.text, row.completion.finish_reason
-        return flag(row, f"{row.pk}", prompt.messages, text, reason, prompt.split)
-    if row.message is None or (context := context_of(row.message)) is None:
+        return _flag(row, f"{row.pk}", prompt.messages, text, reason, prompt.split)
+    if row.message is None or (context := _context_of(row.message)) is None:
         return None
     reply = getattr(row.message, "reply", None)
     reason = reply.finish_reason if reply is not None else ""
-    return flag(row, f"{row.pk}", context, row.message.text, reason, side_of(context))
+    return _flag(row, f"{row.pk}", context, row.message.text, reason, side_of(context))
 
 
-def flag(row: Violation, line_id: str, prompt: list[Line], text: str, reason: str, split: str) -> Line:
+def _flag(row: Violation, line_id: str, prompt: list[Line], text: str, reason: str, split: str) -> Line:
     return {
         "id": line_id,
         "prompt": prompt,
@@ -201,12 +201,12 @@ def flag(row: Violation, line_id: str, prompt: list[Line], text: str, reason: st
         "rule_text": row.rule_version.text_en,
         "label": int(row.is_violation),
         "split": str(split),
-        "annotator": pseudonym(row.annotator_id),
+        "annotator": _pseudonym(row.annotator_id),
         "simulated": row.is_simulated,
     }
 
 
-def context_of(message: Message) -> list[Line] | None:
+def _context_of(message: Message) -> list[Line] | None:
     """What the policy saw before it wrote the message: its assistant's instructions and examples, then the turns that
     fitted. None where a turn above is hidden or kept out of training.
     """

@@ -98,7 +98,7 @@ class Snapshot:
     @classmethod
     def load(cls, directory: Path) -> "Snapshot":
         """Read a snapshot directory and hold it against its manifest. Raises BadSnapshot."""
-        check_manifest(directory)
+        _check_manifest(directory)
         try:
             return cls._read(directory)
         except (KeyError, TypeError, ValueError) as error:
@@ -106,17 +106,17 @@ class Snapshot:
 
     @classmethod
     def _read(cls, directory: Path) -> "Snapshot":
-        rows = list(read_lines(directory / "rankings.jsonl"))
-        judged = list(read_lines(directory / "violations.jsonl"))
+        rows = list(_read_lines(directory / "rankings.jsonl"))
+        judged = list(_read_lines(directory / "violations.jsonl"))
         rankings = [_ranking(row) for row in rows] or [
-            _preference(row) for row in read_lines(directory / "preferences.jsonl")
+            _preference(row) for row in _read_lines(directory / "preferences.jsonl")
         ]
         rules = directory / "rules.json"
         return cls(
             directory=directory,
             rankings=tuple(rankings),
             judgements=tuple(_judgement(row) for row in judged),
-            prompts=tuple(_prompt_row(row) for row in read_lines(directory / "prompts.jsonl")),
+            prompts=tuple(_prompt_row(row) for row in _read_lines(directory / "prompts.jsonl")),
             rules={row["key"]: row["text"] for row in json.loads(rules.read_text())} if rules.exists() else {},
             simulated=any(row.get("simulated") for row in [*rows, *judged]),
         )
@@ -125,7 +125,7 @@ class Snapshot:
         return [row for row in self.prompts if row.split == split]
 
 
-def freeze(messages: Sequence[Message]) -> Prompt:
+def _freeze(messages: Sequence[Message]) -> Prompt:
     return tuple((message["role"], message["content"]) for message in messages)
 
 
@@ -138,7 +138,7 @@ def last_user_text(prompt: Prompt) -> str:
     return next((content for role, content in reversed(prompt) if role == "user"), "")
 
 
-def read_lines(path: Path) -> Iterable[dict[str, Any]]:
+def _read_lines(path: Path) -> Iterable[dict[str, Any]]:
     """Rows of a JSON lines file; none where the file is absent."""
     if not path.exists():
         return
@@ -151,7 +151,7 @@ def read_lines(path: Path) -> Iterable[dict[str, Any]]:
                     raise BadSnapshot(path, f"line {number}: {error}") from error
 
 
-def check_manifest(directory: Path) -> None:
+def _check_manifest(directory: Path) -> None:
     """Compare each listed file with its sha256. Raises BadSnapshot."""
     try:
         manifest = json.loads((directory / "manifest.json").read_text())
@@ -169,7 +169,7 @@ def _reply(prompt: Prompt, row: dict[str, Any]) -> Reply:
 
 
 def _ranking(row: dict[str, Any]) -> Ranking:
-    prompt = freeze(row["prompt"])
+    prompt = _freeze(row["prompt"])
     replies = tuple(_reply(prompt, item) for item in row["completions"])
     if len(replies) != len(row["ranks"]) or len(replies) < 2:
         raise ValueError(f"ranks of ranking {row.get('id')}")
@@ -178,16 +178,16 @@ def _ranking(row: dict[str, Any]) -> Ranking:
 
 def _preference(row: dict[str, Any]) -> Ranking:
     """TRL's conversational preference format, which does not say how a reply ended: take it as whole."""
-    prompt = freeze(row["prompt"])
+    prompt = _freeze(row["prompt"])
     sides = (row["chosen"], row["rejected"])
     replies = tuple(Reply(prompt, side[-1]["content"], True) for side in sides)
     return Ranking(replies, (1, 2), row.get("split", TRAIN), float(row.get("weight", 1.0)))
 
 
 def _judgement(row: dict[str, Any]) -> Judgement:
-    reply = _reply(freeze(row["prompt"]), row["completion"])
+    reply = _reply(_freeze(row["prompt"]), row["completion"])
     return Judgement(reply, row["rule"], row["rule_text"], bool(row["label"]), row["split"])
 
 
 def _prompt_row(row: dict[str, Any]) -> PromptRow:
-    return PromptRow(freeze(row["prompt"]), row["split"], row.get("elicits"), row.get("language", "en"))
+    return PromptRow(_freeze(row["prompt"]), row["split"], row.get("elicits"), row.get("language", "en"))

@@ -43,8 +43,8 @@ class Gold:
     def resolve(cls, judge: dict[str, Any]) -> "Gold":
         """From {"preference": "module:function", "flags": {rule: "module:function"}}. Raises BadJudge."""
         spelling = str(judge["preference"])
-        flags = {key: function(path) for key, path in (judge.get("flags") or {}).items()}
-        return cls(f"gold:{spelling}", function(spelling), flags)
+        flags = {key: _function(path) for key, path in (judge.get("flags") or {}).items()}
+        return cls(f"gold:{spelling}", _function(spelling), flags)
 
     def scores(self, replies: Sequence[Said]) -> list[float]:
         return [float(self.preference(last_user_text(reply.prompt), reply.text)) for reply in replies]
@@ -54,7 +54,7 @@ class Gold:
         return {key: [bool(test(*pair)) for pair in pairs] for key, test in self.flags.items()}
 
 
-def function(spelling: str) -> Callable[[str, str], Any]:
+def _function(spelling: str) -> Callable[[str, str], Any]:
     """`package.module:name`. Raises BadJudge."""
     path, colon, name = spelling.partition(":")
     if not colon:

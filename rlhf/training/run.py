@@ -102,7 +102,7 @@ class RunDirectory:
             "steps": steps,
             "seconds": round(seconds, 2),
             "seconds_left": round(seconds / done * (steps - step), 1) if done > 0 else None,
-            "values": {name: finite(value) for name, value in values.items()},
+            "values": {name: _finite(value) for name, value in values.items()},
         }
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
@@ -110,11 +110,11 @@ class RunDirectory:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json in one step, with the seconds and the memory that it took."""
-        figures = {"seconds": round(time.monotonic() - self.started, 2), "peak_memory_mb": peak_memory_mb()}
-        write_json(self.path / "result.json", {**result, **figures})
+        figures = {"seconds": round(time.monotonic() - self.started, 2), "peak_memory_mb": _peak_memory_mb()}
+        _write_json(self.path / "result.json", {**result, **figures})
 
     def fail(self, code: str, message: str) -> None:
-        write_json(self.path / "error.json", {"code": code, "message": message})
+        _write_json(self.path / "error.json", {"code": code, "message": message})
 
 
 def execute(stage: Callable[[RunDirectory], Mapping[str, Any]], path: Path) -> int:
@@ -124,7 +124,7 @@ def execute(stage: Callable[[RunDirectory], Mapping[str, Any]], path: Path) -> i
     except BadConfig as error:
         log.error("%s", error)
         if path.is_dir():
-            write_json(path / "error.json", {"code": error_code(error), "message": str(error)})
+            _write_json(path / "error.json", {"code": error_code(error), "message": str(error)})
         return FAILED
     for name in ("result.json", "error.json"):
         (path / name).unlink(missing_ok=True)
@@ -144,11 +144,11 @@ def execute(stage: Callable[[RunDirectory], Mapping[str, Any]], path: Path) -> i
     return DONE
 
 
-def write_json(target: Path, value: Mapping[str, Any]) -> None:
+def _write_json(target: Path, value: Mapping[str, Any]) -> None:
     """Put an object at `target` whole or not at all; numbers that are not finite become null."""
     draft = target.with_name(f"{target.name}.tmp")
     with draft.open("w") as file:
-        json.dump(finite(value), file, allow_nan=False)
+        json.dump(_finite(value), file, allow_nan=False)
         file.flush()
         os.fsync(file.fileno())
     os.replace(draft, target)
@@ -160,12 +160,12 @@ def error_code(error: BaseException) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
 
 
-def finite(value: Any) -> Any:
+def _finite(value: Any) -> Any:
     """`value` as JSON can say it: numbers that are not finite become None."""
     if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
+        return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return [_finite(item) for item in value]
     if isinstance(value, bool | int | str | None):
         return value
     if isinstance(value, Path):
@@ -174,7 +174,7 @@ def finite(value: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
-def peak_memory_mb() -> float:
+def _peak_memory_mb() -> float:
     """Highest resident memory of this process; Linux's own mark, since getrusage's outlives an exec."""
     status = Path("/proc/self/status")
     if status.exists():

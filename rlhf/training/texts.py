@@ -24,16 +24,16 @@ def is_empty(text: str) -> bool:
 
 def repetition(text: str) -> float:
     """Share of 3-grams of words that stood before in the same reply; 0 of a reply without any."""
-    found = ngrams(text, 3)
+    found = _ngrams(text, 3)
     return 1 - len(set(found)) / len(found) if found else 0.0
 
 
 def distinct_2(texts: Sequence[str]) -> float:
     """Different 2-grams of words over all of them (Li et al., arXiv:1510.03055); 0 without any."""
-    found = [gram for text in texts for gram in ngrams(text, 2)]
+    found = [gram for text in texts for gram in _ngrams(text, 2)]
     return len(set(found)) / len(found) if found else 0.0
 
 
-def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
+def _ngrams(text: str, n: int) -> list[tuple[str, ...]]:
     found = words(text)
     return list(zip(*(found[start:] for start in range(n)), strict=False))

@@ -39,12 +39,12 @@ def policy_page(request: HttpRequest, name: str) -> HttpResponse:
         "replies": policy.replies.count(),
         "force_form": ForceForm(),
         "passed": candidacy.passed_decision(policy),
-        **beside_others(policy),
+        **_beside_others(policy),
     }
     return render(request, "rlhf/policy.html", context)
 
 
-def beside_others(policy: Policy) -> dict[str, object]:
+def _beside_others(policy: Policy) -> dict[str, object]:
     """What rlhf/trial.html shows: how people in the chat chose between its replies and those of others."""
     return {"records": trial.records(policy), "percent_of_turns": site_choices.get().side_by_side_percent}
 
@@ -80,7 +80,7 @@ def evaluation_page(request: HttpRequest, pk: int) -> HttpResponse:
         "samples": (report.get("samples") or [])[:SAMPLES],
         "is_simulated": evaluation.run.is_simulated,
         "force_form": ForceForm(),
-        **beside_others(evaluation.policy),
+        **_beside_others(evaluation.policy),
     }
     return render(request, "rlhf/evaluation.html", context)
 

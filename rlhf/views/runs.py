@@ -32,13 +32,13 @@ def run_list(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def run_page(request: HttpRequest, pk: int) -> HttpResponse:
-    return render(request, "rlhf/run.html", run_context(pk))
+    return render(request, "rlhf/run.html", _run_context(pk))
 
 
 @require_GET
 def run_part(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of a run's page that is asked for again while it runs."""
-    context = run_context(pk)
+    context = _run_context(pk)
     response = render(request, "rlhf/run_live.html", context)
     response["X-Live"] = "1" if context["run"].is_live else "0"
     return response
@@ -51,7 +51,7 @@ def run_metrics(request: HttpRequest, pk: int) -> JsonResponse:
     return JsonResponse({"run": run.pk, "kind": run.kind, "metrics": rows})
 
 
-def run_context(pk: int) -> dict[str, Any]:
+def _run_context(pk: int) -> dict[str, Any]:
     run = get_object_or_404(Run.objects.select_related("snapshot", "base_policy", "policy", "parent"), pk=pk)
     stages = list(run.stages.order_by("pk").select_related("policy", "evaluation"))
     shown = next((stage for stage in reversed(stages) if stage.metrics.exists()), run)
@@ -59,7 +59,7 @@ def run_context(pk: int) -> dict[str, Any]:
     return {
         "run": run,
         "stages": stages,
-        "planned": planned(run, {stage.stage for stage in stages}),
+        "planned": _planned(run, {stage.stage for stage in stages}),
         "shown": shown,
         "charts": drawn[:6],
         "more_charts": drawn[6:],
@@ -68,7 +68,7 @@ def run_context(pk: int) -> dict[str, Any]:
     }
 
 
-def planned(run: Run, there: set[str]) -> list[str]:
+def _planned(run: Run, there: set[str]) -> list[str]:
     """Stages of a cycle that are still to come."""
     if not run.is_cycle or not run.is_live or "judge" not in run.config:
         return []

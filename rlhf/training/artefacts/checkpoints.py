@@ -82,7 +82,7 @@ def seal(directory: Path, *, base: str | None = None) -> None:
         if path.suffix in REFUSED_SUFFIXES:
             raise RefusedFile(path.name)
         if path.suffix == ".safetensors":
-            tensors += count_finite(path)
+            tensors += _count_finite(path)
         os.chmod(path, 0o600)
         files[path.relative_to(directory).as_posix()] = {
             "sha256": _digest(path),
@@ -122,7 +122,7 @@ def verify(directory: Path) -> dict[str, object]:
     return manifest
 
 
-def count_finite(path: Path) -> int:
+def _count_finite(path: Path) -> int:
     """Number of tensors in a safetensors file. Raises NotFinite."""
     count = 0
     with safe_open(str(path), framework="pt") as file:

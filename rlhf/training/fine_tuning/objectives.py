@@ -96,7 +96,7 @@ class Supervised:
     def loss(self, reader: Reader, items: Sequence[int]) -> tuple[Tensor, Figures]:
         found = reader.read(items)
         loss = -(found.log_probs * found.weights).sum()
-        return loss, foreseen(found, len(items)) + Figures(loss=float(loss.detach()), weight=self.weight(items))
+        return loss, _foreseen(found, len(items)) + Figures(loss=float(loss.detach()), weight=self.weight(items))
 
 
 class Dpo:
@@ -119,7 +119,7 @@ class Dpo:
             batch = Padded([examples[index] for index in chosen], padding_id, learner.transformer.device)
             hidden = base_hidden(learner.transformer, batch.ids, batch.lengths)
             with torch.no_grad():
-                logs[chosen] = answer_log_probs(read(hidden, learner.transformer.head, batch), len(chosen)).float()
+                logs[chosen] = _answer_log_probs(read(hidden, learner.transformer.head, batch), len(chosen)).float()
         return cls(examples, logs, beta=beta)
 
     def __len__(self) -> int:
@@ -134,9 +134,9 @@ class Dpo:
     def loss(self, reader: Reader, items: Sequence[int]) -> tuple[Tensor, Figures]:
         members = self.members(items)
         found = reader.read(members)
-        gains = answer_log_probs(found, len(members)) - self.base[members]
+        gains = _answer_log_probs(found, len(members)) - self.base[members]
         margins = gains[0::2] - gains[1::2]
-        loss = dpo_loss(margins, self.beta).sum()
+        loss = _dpo_loss(margins, self.beta).sum()
         figures = Figures(
             loss=float(loss.detach()),
             weight=self.weight(items),
@@ -144,20 +144,20 @@ class Dpo:
             pairs=len(items),
             margin=self.beta * float(margins.detach().sum()),
         )
-        return loss, figures + foreseen(found, len(members), every=2)
+        return loss, figures + _foreseen(found, len(members), every=2)
 
 
-def dpo_loss(margins: Tensor, beta: float) -> Tensor:
+def _dpo_loss(margins: Tensor, beta: float) -> Tensor:
     """margins [P] in nats, of the chosen's gain over the rejected's -> losses [P]"""
     return -functional.logsigmoid(beta * margins)
 
 
-def answer_log_probs(found: Read, rows: int) -> Tensor:
+def _answer_log_probs(found: Read, rows: int) -> Tensor:
     """log p of each row's answer [B]."""
     return found.per_row(found.log_probs * found.answer, rows)
 
 
-def foreseen(found: Read, rows: int, every: int = 1) -> Figures:
+def _foreseen(found: Read, rows: int, every: int = 1) -> Figures:
     """How many wanted tokens and whole answers are the greedy choice, over each `every`th row."""
     tokens = found.per_row(found.answer.float(), rows)[::every]
     right = found.per_row((found.answer & found.chosen).float(), rows)[::every]

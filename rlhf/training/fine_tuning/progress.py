@@ -12,7 +12,7 @@ Report = Callable[[int, int, Mapping[str, Any]], None]
 
 def once(directory: RunDirectory) -> Report:
     """A report that passes over the steps that metrics.jsonl holds already."""
-    told = last_step(directory.path / "metrics.jsonl")
+    told = _last_step(directory.path / "metrics.jsonl")
 
     def report(step: int, steps: int, values: Mapping[str, Any]) -> None:
         if step > told:
@@ -21,7 +21,7 @@ def once(directory: RunDirectory) -> Report:
     return report
 
 
-def last_step(metrics: Path) -> int:
+def _last_step(metrics: Path) -> int:
     """Of whole lines; -1 where there is none."""
     found = -1
     if metrics.exists():

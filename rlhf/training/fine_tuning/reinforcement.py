@@ -89,7 +89,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
 
     found = train_ppo(
         transformer,
-        encode(learnt, tokenizer),
+        _encode(learnt, tokenizer),
         rewards,
         course.ppo,
         seed=directory.seed,
@@ -102,7 +102,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         raise Stopped
     sides = Sides(directory, transformer, tokenizer, rewards, course.ppo)
     comparison = sides.compare(back, found.adapter) if back else None
-    return finish(directory, found, course, comparison)
+    return _finish(directory, found, course, comparison)
 
 
 def prompts(directory: RunDirectory) -> tuple[list[Row], list[Row]]:
@@ -114,7 +114,7 @@ def prompts(directory: RunDirectory) -> tuple[list[Row], list[Row]]:
     return held_out.split(rows, validation, share=share, seed=directory.seed)
 
 
-def encode(rows: Sequence[Row], tokenizer: ChatTokenizer) -> list[list[int]]:
+def _encode(rows: Sequence[Row], tokenizer: ChatTokenizer) -> list[list[int]]:
     return [prompt_ids(row.prompt, tokenizer, limit=MAX_PROMPT_TOKENS) for row in rows]
 
 
@@ -143,7 +143,7 @@ class Sides:
     def _side(self, rows: Sequence[Row], adapter: Adapter | None) -> tuple[list[str], dict[str, float | None]]:
         texts: list[str] = []
         totals = [0.0, 0.0]
-        ids = encode(rows, self.tokenizer)
+        ids = _encode(rows, self.tokenizer)
         for start in range(0, len(ids), AT_ONCE):
             self.directory.stop_if_told()
             rollout = sample(
@@ -161,14 +161,14 @@ class Sides:
         return texts, figures | {"score": totals[0] / len(ids), "p_violation": totals[1] / len(ids)}
 
 
-def finish(
+def _finish(
     directory: RunDirectory, found: PpoResult, course: Course, comparison: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Publish, and tell."""
     base = directory.directory("base")
     state = policy_directory.weights(base)
     figures = {
-        "trained_tokens": sum(rollout_tokens(metrics, course.ppo) for metrics in found.metrics),
+        "trained_tokens": sum(_rollout_tokens(metrics, course.ppo) for metrics in found.metrics),
         "n_epochs": course.n_epochs,
         "batch_size": course.ppo.prompts_per_iteration,
         "learning_rate_multiplier": course.ppo.learning_rate / PpoConfig().learning_rate,
@@ -194,22 +194,22 @@ def finish(
     )
     merged = found.adapter.merge_into(state)
     policy_directory.publish_as(directory.directory("output"), making, base=base, state=merged)
-    write_csv(directory.path / FILE, found, course.ppo)
+    _write_csv(directory.path / FILE, found, course.ppo)
     return {
         "output": str(directory.directory("output")),
         **figures,
         "results_csv": FILE,
-        "checkpoints": checkpoints(found, course),
+        "checkpoints": _checkpoints(found, course),
         "comparison": comparison,
     }
 
 
-def rollout_tokens(metrics: Mapping[str, float], ppo: PpoConfig) -> int:
+def _rollout_tokens(metrics: Mapping[str, float], ppo: PpoConfig) -> int:
     """Tokens of the completions that an iteration learnt from."""
     return round(metrics["length/mean"] * ppo.rows * ppo.num_ppo_epochs)
 
 
-def checkpoints(found: PpoResult, course: Course) -> list[dict[str, Any]]:
+def _checkpoints(found: PpoResult, course: Course) -> list[dict[str, Any]]:
     """Figures at the end of each whole pass over the prompts."""
     told = []
     for epoch in range(1, course.n_epochs + 1):
@@ -221,13 +221,13 @@ def checkpoints(found: PpoResult, course: Course) -> list[dict[str, Any]]:
     return told
 
 
-def write_csv(path: Path, found: PpoResult, ppo: PpoConfig) -> None:
+def _write_csv(path: Path, found: PpoResult, ppo: PpoConfig) -> None:
     """A line an iteration; there is no wanted answer, so the columns are PPO's."""
     tokens = 0
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for step, metrics in enumerate(found.metrics, 1):
-            tokens += rollout_tokens(metrics, ppo)
+            tokens += _rollout_tokens(metrics, ppo)
             names = ("objective/scores", "reward/violation", "objective/kl", "loss/policy_avg")
             writer.writerow([step, tokens, step * ppo.rows, *(f"{metrics[name]:.6f}" for name in names)])

@@ -100,7 +100,7 @@ class Head:
 
     def __init__(self, transformer: Transformer, weight: Tensor) -> None:
         self.transformer = transformer
-        self.weight = master(weight, transformer)
+        self.weight = _master(weight, transformer)
 
     def parameters(self) -> list[Tensor]:
         return [self.weight]
@@ -127,7 +127,7 @@ class Blocks:
         self.top = range(transformer.trunk_layers, transformer.config.layers)
         tied = transformer.config.tied
         self.masters = {
-            name: master(tensor, transformer)
+            name: _master(tensor, transformer)
             for name, tensor in state.items()
             if self._learns(name) and not (tied and name == HEAD)
         }
@@ -181,7 +181,7 @@ class Blocks:
         return {index: fuse_layer(used, index, model.residual_dtype) for index in self.top}
 
 
-def master(weight: Tensor, transformer: Transformer) -> Tensor:
+def _master(weight: Tensor, transformer: Transformer) -> Tensor:
     """A copy that learns, in the residual stream's dtype."""
     return weight.to(transformer.device, transformer.residual_dtype, copy=True).requires_grad_()
 

@@ -73,7 +73,7 @@ class Adapter:
         generator = torch.Generator().manual_seed(seed)
         layers = {}
         for index in range(transformer.trunk_layers, transformer.config.layers):
-            shapes = fused_shapes(transformer.layers[index], transformer)
+            shapes = _fused_shapes(transformer.layers[index], transformer)
             a, b = {}, {}
             for name, (outputs, inputs) in shapes.items():
                 bound = inputs**-0.5
@@ -88,7 +88,7 @@ class Adapter:
 
     def parameters(self) -> list[Tensor]:
         """The trainable tensors, always in the same order."""
-        return [tensor for layer in self._layers.values() for tensor in layer_tensors(layer)]
+        return [tensor for layer in self._layers.values() for tensor in _layer_tensors(layer)]
 
     def copy_from(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite the parameters in place, in the order of `parameters`."""
@@ -178,7 +178,7 @@ class Adapter:
         return named
 
 
-def fused_shapes(layer: LayerWeights, transformer: Transformer) -> dict[str, tuple[tuple[int, ...], int]]:
+def _fused_shapes(layer: LayerWeights, transformer: Transformer) -> dict[str, tuple[tuple[int, ...], int]]:
     """Fused name -> (outputs of each part, inputs)."""
     config = transformer.config
     key_value = config.key_value_heads * config.head_size
@@ -191,7 +191,7 @@ def fused_shapes(layer: LayerWeights, transformer: Transformer) -> dict[str, tup
     return {name: (parts, getattr(layer, name).shape[1]) for name, parts in outputs.items()}
 
 
-def layer_tensors(layer: LayerLora) -> list[Tensor]:
+def _layer_tensors(layer: LayerLora) -> list[Tensor]:
     """One layer's trainable tensors in a fixed order."""
     return [tensor for name in FUSED for tensor in (layer.a[name], *layer.b[name])]
 

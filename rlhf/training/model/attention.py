@@ -30,10 +30,10 @@ def attend_whole_rows(layer: int, queries: Tensor, keys: Tensor, values: Tensor)
     if queries.device.type != "cpu" or length > SHORT_ROWS:
         return functional.scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=True)
     mask = torch.full((length, length), -torch.inf, dtype=_wide(queries)).triu(1)
-    return attend_grouped(queries, keys, values, mask)
+    return _attend_grouped(queries, keys, values, mask)
 
 
-def attend_grouped(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+def _attend_grouped(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
     """The query heads of one key/value head in one product; `mask` is added, [T or 1, S] or [B, 1, 1, 1, S].
 
     queries [B, H, T, E], keys and values [B, G, S, E] -> [B, H, T, E]. Softmax in fp32 (fp64 for fp64).
@@ -119,7 +119,7 @@ class KeyValueCache:
         """One new token a row: queries [B, H, 1, E], keys and values [B, G, 1, E], written to the open column."""
         self._keys[layer][:, :, self.filled - 1] = keys[:, :, 0]
         self._values[layer][:, :, self.filled - 1] = values[:, :, 0]
-        return attend_grouped(queries, self._keys[layer], self._values[layer], self._mask.to(_wide(queries)))
+        return _attend_grouped(queries, self._keys[layer], self._values[layer], self._mask.to(_wide(queries)))
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""

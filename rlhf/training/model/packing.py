@@ -11,7 +11,7 @@ from torch.nn import functional
 ROWS = 32  # the number of rows that the layout is chosen for; others are computed as well
 
 
-def can_pack(weight: Tensor) -> bool:
+def _can_pack(weight: Tensor) -> bool:
     return (
         weight.dtype == torch.bfloat16
         and weight.device.type == "cpu"
@@ -23,7 +23,7 @@ def can_pack(weight: Tensor) -> bool:
 
 def packed(weight: Tensor) -> Tensor:
     """The same matrix [outputs, inputs], packed where this machine can; good for `linear` only."""
-    if not can_pack(weight):
+    if not _can_pack(weight):
         return weight
     with torch.no_grad():
         laid_out: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)

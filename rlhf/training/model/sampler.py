@@ -84,25 +84,25 @@ def sample(
     if not prompts or not all(prompts):
         raise ValueError("sampling needs at least one prompt, and no prompt may be empty")
     with torch.no_grad():
-        weights = fast_top(transformer, adapter)
-        noise = uniforms(len(prompts) * completions_per_prompt, max_tokens, seed)
+        weights = _fast_top(transformer, adapter)
+        noise = _uniforms(len(prompts) * completions_per_prompt, max_tokens, seed)
         at_once = max(1, batch_rows // completions_per_prompt)
         parts = []
         for start in range(0, len(prompts), at_once):
             rows = slice(start * completions_per_prompt, (start + at_once) * completions_per_prompt)
             batch = _Batch(transformer, weights, prompts[start : start + at_once], completions_per_prompt, max_tokens)
             parts.append(batch.run(noise[rows], temperature, top_p, keep_states=keep_states))
-    return join(parts)
+    return _join(parts)
 
 
-def fast_top(transformer: Transformer, adapter: Adapter | None) -> dict[int, LayerWeights]:
+def _fast_top(transformer: Transformer, adapter: Adapter | None) -> dict[int, LayerWeights]:
     """The top's layers with the adapter merged in, laid out for many small passes."""
     top = range(transformer.trunk_layers, transformer.config.layers)
     merged = adapter.merged(transformer) if adapter is not None else {i: transformer.layers[i] for i in top}
     return {index: layer.packed() for index, layer in merged.items()}
 
 
-def uniforms(rows: int, steps: int, seed: int) -> Tensor:
+def _uniforms(rows: int, steps: int, seed: int) -> Tensor:
     """[rows, steps] numbers in [0, 1), fp64: one decides one token."""
     return torch.rand(rows, steps, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
@@ -207,7 +207,7 @@ class _Batch:
         return Rollout(ids, self.starts, lengths, self.ended, states, index)
 
 
-def join(parts: Sequence[Rollout]) -> Rollout:
+def _join(parts: Sequence[Rollout]) -> Rollout:
     """Rollouts one below the other; the prompts of later parts are counted on."""
     longest = max(part.ids.shape[1] for part in parts)
     counted = 0

@@ -181,11 +181,11 @@ class Transformer:
         config = self.config
         heads = qkv.view(*qkv.shape[:2], -1, config.head_size).transpose(1, 2)
         rotated = config.heads + config.key_value_heads
-        turned = rotate(heads[:, :rotated], *rope).to(self.dtype)
+        turned = _rotate(heads[:, :rotated], *rope).to(self.dtype)
         return turned[:, : config.heads], turned[:, config.heads :], heads[:, rotated:]
 
 
-def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary embedding in the halves layout (RoFormer, arXiv:2104.09864, section 3.4; layout of GPT-NeoX)."""
     first, second = heads.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)

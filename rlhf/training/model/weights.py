@@ -52,11 +52,11 @@ class TransformerConfig:
             max_positions=raw.get("max_position_embeddings", 2048),
             rope=rope,
             tied=bool(raw.get("tie_word_embeddings", False)),
-            eos=end_ids(raw.get("eos_token_id")),
+            eos=_end_ids(raw.get("eos_token_id")),
         )
 
 
-def end_ids(field: int | list[int] | None) -> tuple[int, ...]:
+def _end_ids(field: int | list[int] | None) -> tuple[int, ...]:
     """config.json's eos_token_id is one id, several, or absent."""
     if field is None:
         return ()

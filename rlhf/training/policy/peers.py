@@ -75,7 +75,7 @@ def run(directory: RunDirectory, algorithm: str) -> dict[str, Any]:
     policy_directory.publish(
         directory.directory("output"),
         base=base,
-        state=merged_state(trainer.model, policy_directory.weights(base)),
+        state=_merged_state(trainer.model, policy_directory.weights(base)),
         simulated=snapshot.simulated,
         facts=facts | {"reward model": judge.name, "seed": directory.seed, "hyperparameters": asdict(config)},
     )
@@ -174,7 +174,7 @@ def _watch(directory: RunDirectory, config: PeerConfig) -> Any:
     return Watch()
 
 
-def merged_state(model: Any, base: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _merged_state(model: Any, base: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The trained weights under the base's names; tied copies that the base does not save are left out."""
     state = model.merge_and_unload().state_dict()
     return {name: state[name].detach() for name in base}

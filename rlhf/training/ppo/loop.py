@@ -161,7 +161,7 @@ class PpoLoop:
         values[mask] = state.value.predict(judged.base.hidden, context).to(values.device)
         advantages, _ = advantages_and_returns(rewards, values, mask, gamma=config.gamma, lam=config.lam)
         experience = Experience(judged.rollout, judged.policy, whiten(advantages, mask), mask)
-        metrics = objective_metrics(judged, shaped, state.beta) | {"lr": state.begin_update()}
+        metrics = _objective_metrics(judged, shaped, state.beta) | {"lr": state.begin_update()}
         update = update_policy(
             self.transformer, state.adapter, state.optimizer, experience, epochs, config,
             iteration=state.iteration, poll=self.poll,
@@ -187,7 +187,7 @@ class PpoLoop:
         }
 
 
-def objective_metrics(judged: Judged, shaped: ShapedReward, beta: float) -> dict[str, float]:
+def _objective_metrics(judged: Judged, shaped: ShapedReward, beta: float) -> dict[str, float]:
     """What the rollout was worth, under TRL's names, and the parts of the reward under ours."""
     rollout, mask = judged.rollout, judged.mask
     non_score = -beta * judged.kl.sum(1)

@@ -116,7 +116,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_gradient_norm, error_if_nonfinite=True)
         self.optimizer.step()
         self.step += 1
-        return figures(scores.detach(), pairs) | {
+        return _figures(scores.detach(), pairs) | {
             "loss": float(preference.detach()),
             "flag/loss": float(violation.detach()),
             "flag/accuracy": _agreement(logits.detach(), where, labels),
@@ -175,7 +175,7 @@ class Trainer:
         return True
 
 
-def figures(scores: Tensor, pairs: Tensor) -> dict[str, float]:
+def _figures(scores: Tensor, pairs: Tensor) -> dict[str, float]:
     """RewardTrainer's figures of a batch: accuracy, margin, and the spread of the rewards."""
     spread = {
         "mean_reward": float(scores.mean()),

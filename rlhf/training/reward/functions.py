@@ -40,7 +40,7 @@ class ChamsaeReward:
         shaped = shape(
             verdicts.scores,
             verdicts.any_violation,
-            torch.tensor([len(words(text_of(completion))) for completion in completions]),
+            torch.tensor([len(words(_text_of(completion))) for completion in completions]),
             torch.tensor([row.ids[-1] == self.tokenizer.end_id for row in rows]),
             ScoreScale(0.0, 1.0),
             self.shaping,
@@ -54,13 +54,13 @@ class ChamsaeReward:
         return encode(
             self.tokenizer,
             messages,
-            text_of(completion),
+            _text_of(completion),
             finished=finished,
             max_prompt_tokens=512,
             max_completion_tokens=512,
         )
 
 
-def text_of(completion: Any) -> str:
+def _text_of(completion: Any) -> str:
     """Of a completion in either of TRL's forms, plain or conversational."""
     return completion if isinstance(completion, str) else str(completion[-1]["content"])
