@@ -1,19 +1,26 @@
 """The engine for a GPU, on the CPU with a tiny policy: its batch against a plain forward pass, and its small v1."""
 
 import asyncio
+import json
 import math
+import os
 import random
-import time
+import signal
+import socket
 from contextlib import aclosing, asynccontextmanager
 
 import httpx
 import psutil
 import pytest
+import uvicorn
 from asgiref.sync import sync_to_async
 
 from chat import policies
 from chat.engines.engine import Parameters
+from chat.engines.openai import OpenAIClient
 from chat.engines.transformers import TransformersEngine
+from chat.engines.transformers_server import MAX_BODY_BYTES, Application, options_of
+from chat.engines.transformers_worker import Worker
 from chat.errors import BadPolicy, EngineRefused, TooLong
 from chat.prompts.fitting import Prompt
 from tests.chat.conftest import install
@@ -229,11 +236,37 @@ def test_a_cancelled_row_leaves_at_the_next_step_and_a_failed_step_ends_all_with
     assert run(batch, wish(PROMPTS[0]))[0][2] == "length"
 
 
+# --- its server -------------------------------------------------------------------------------------------------
+
+
+async def test_a_client_that_leaves_frees_its_row(batch):
+    worker = Worker(batch, asyncio.get_running_loop())
+    worker.start()
+    endless = 1 << 20
+    server = uvicorn.Server(
+        options_of(Application({"key": "k", "context_tokens": 2 * endless, "slots": 4}, batch, worker))
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(server.serve([listener]))
+        client = OpenAIClient(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", "k", keep_alive=False)
+        body = {"prompt": PROMPTS[1], "stream": True}
+        async with aclosing(client.stream("completions", body | {"max_tokens": endless, "n": 2}, 2)) as pieces:
+            await anext(pieces)
+        async with asyncio.timeout(20):
+            while not batch.is_idle:  # others are served meanwhile
+                assert [piece async for piece in client.stream("completions", body | {"max_tokens": 2})]
+        assert worker.under_way == 0
+        await client.close()
+        server.should_exit = True
+        await serving
+
+
 # --- the whole engine -------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
-async def started(policy):
+async def started(policy, ends=(0,)):
+    """The engine; `ends`: the exit codes that its child may have."""
     engine = TransformersEngine(policy)
     await engine.start("the key")
     try:
@@ -241,6 +274,7 @@ async def started(policy):
     finally:
         await engine.stop()
         assert not engine.is_running()
+        assert engine._process.returncode in ends
         assert not psutil.pid_exists(engine.pid)
 
 
@@ -264,6 +298,7 @@ async def test_the_engine_serves_refuses_and_lets_go(tiny_policy, settings):
     async with started(policy) as engine:
         assert await engine.is_healthy()
         await _strangers_get_nothing(engine)
+        await _bad_requests_are_refused(engine)
         await _poison_costs_no_other_stream(engine)
         seeded = [await read(engine, PROMPTS[1], temperature=1.0, seed=s, max_completion_tokens=16) for s in (3, 4)]
         texts = ["".join(piece.text for piece in pieces) for pieces in seeded]
@@ -275,7 +310,6 @@ async def test_the_engine_serves_refuses_and_lets_go(tiny_policy, settings):
         ]
         assert [len(token.top) for token in tokens] == [2] * len(tokens)
         assert len(tokens) >= 1
-        await _a_closed_stream_frees_its_slot(engine)
         full = (await read(engine, [5] * 500, max_completion_tokens=500, temperature=0))[-1]
         assert full.finish_reason == "stop" or full.completion_tokens == 12  # the context is full
 
@@ -294,6 +328,29 @@ async def _strangers_get_nothing(engine):
         assert "the key" not in " ".join([*shown.cmdline(), *shown.environ().values()])
 
 
+async def _bad_requests_are_refused(engine):
+    good = {"prompt": [5], "stream": True, "max_tokens": 1}
+    odd = {
+        **{"n": 3, "max_tokens": 0, "temperature": float("nan"), "top_p": 0, "top_k": -1, "presence_penalty": 2.1},
+        **{"frequency_penalty": -2.1, "seed": -2, "stop": [""], "logprobs": 51, "prompt": [True], "stream": False},
+    }
+    key = {"Authorization": "Bearer the key"}
+    async with httpx.AsyncClient(trust_env=False, headers=key) as client:
+        for name, value in odd.items():
+            asked = await client.post(f"{engine.url}/completions", content=json.dumps({**good, name: value}))
+            assert (asked.status_code, name in asked.json()["error"]["message"]) == (400, True), name
+        absent = dict.fromkeys(("n", "temperature", "top_p", "seed", "stop", "logprobs"))
+        asked = await client.post(f"{engine.url}/completions", json=good | absent)
+        assert (asked.status_code, asked.text.endswith("\n\ndata: [DONE]\n\n")) == (200, True)
+        asked = await client.post(f"{engine.url}/completions", content=b" " * (MAX_BODY_BYTES + 1))
+        assert asked.status_code == 413
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(engine.url).port)
+    writer.write(b"SSH-2.0-OpenSSH\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+    assert await engine.is_healthy()
+
+
 async def _poison_costs_no_other_stream(engine):
     steady = asyncio.create_task(read(engine, PROMPTS[0], max_completion_tokens=150, temperature=1.0, seed=1))
     for ids, error in (([], EngineRefused), ([999_999], EngineRefused), ([-5], EngineRefused), ([5] * 512, TooLong)):
@@ -303,23 +360,27 @@ async def _poison_costs_no_other_stream(engine):
     assert last.finish_reason == "stop" or last.completion_tokens == 150
 
 
-async def _a_closed_stream_frees_its_slot(engine):
-    for seed in range(6):  # more than there are slots
-        stream = engine.stream(Prompt([], PROMPTS[1], 40), Parameters(seed=seed, max_completion_tokens=400))
-        async with aclosing(stream) as pieces:
-            async for _ in pieces:
-                break
-    await read(engine, PROMPTS[0], max_completion_tokens=2)
-    process = psutil.Process(engine.pid)
-    async with asyncio.timeout(20):
-        while _works(process):
-            await asyncio.sleep(0.2)
+@pytest.mark.django_db(transaction=True)
+async def test_the_child_ends_on_sigterm_when_its_streams_have_ended_and_leaves_ctrl_c_to_its_parent(
+    tiny_policy, settings
+):
+    settings.CHAT_CONTEXT_TOKENS = 1024
+    policy = await sync_to_async(install)(tiny_policy, "tiny-sigterm")
+    async with started(policy, ends=(-signal.SIGTERM,)) as engine:
+        await _signal_a_stream(engine, signal.SIGINT)
+        assert await engine.is_healthy()
+        await _signal_a_stream(engine, signal.SIGTERM)
+        await engine._process.wait()
 
 
-def _works(process):
-    before = sum(process.cpu_times()[:2])
-    time.sleep(0.5)
-    return sum(process.cpu_times()[:2]) - before > 0.1
+async def _signal_a_stream(engine, number):
+    """The child gets the signal while it writes, and the stream is whole."""
+    stream = engine.stream(Prompt([], PROMPTS[4], 1), Parameters(temperature=0, max_completion_tokens=500))
+    async with aclosing(stream) as pieces:
+        await anext(pieces)
+        os.kill(engine.pid, number)
+        last = [piece async for piece in pieces][-1]
+    assert (last.finish_reason, last.completion_tokens) == ("length", 500)
 
 
 @pytest.mark.django_db(transaction=True)
