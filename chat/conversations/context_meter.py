@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from base.trimming import reserve
 from chat import assistants
 from chat.errors import ChatError, TooLong
 from chat.models import Assistant, Policy
-from chat.prompts.fitting import count, fit, reserve
+from chat.prompts.fitting import count, fit
 from chat.prompts.history import room_of
 from chat.prompts.rendering import Renderer, Turn
 

@@ -1,8 +1,9 @@
-"""The rule by which a long conversation is cut to the context: what stays, and what goes first."""
+"""A conversation as the prompt of a policy, cut to the context by the rule of `base.trimming`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from base.trimming import DoesNotFit, head_of, reserve, trim
 from chat.errors import PreambleTooLong, TooLong
 from chat.prompts.rendering import Renderer, Turn
 
@@ -33,49 +34,27 @@ def fit(
     kept: int = 0,
     prefix: str = "",
 ) -> Prompt:
-    """The prompt within the context, by this rule:
+    """The prompt within the context, by the rule of `base.trimming`, after the completion has reserved its tokens.
 
-    the completion keeps its tokens, but at most half of the context; a system message at the start, the first `kept`
-    messages (instructions and examples) and the last message always stay; of the rest the oldest go first, a question
-    together with its answer. Raises TooLong if what must stay does not fit, PreambleTooLong if that is so whatever
-    the last message says. `prefix`, what the reply begins with, stays too.
+    Raises TooLong if what must stay does not fit, PreambleTooLong if that is so whatever the last message says.
+    `prefix`, what the reply begins with, stays too.
     """
-    room = context_tokens - reserve(completion_tokens, context_tokens)
-    head = list(messages[: max(kept, int(bool(messages) and messages[0]["role"] == "system"))])
-    rest = list(messages[len(head) :])
-    starts = [index for index, turn in enumerate(rest) if turn["role"] == "user"] or [len(rest) - 1]
-
     begun = renderer.continuation(prefix) if renderer else []
 
-    def prompt(start: int) -> Prompt:
-        turns = head + rest[start:]
+    def encode(turns: list[Turn]) -> Prompt:
         ids = renderer.ids(turns) + begun if renderer else None
         tokens = len(ids) if ids is not None else _guess_tokens(turns) + len(prefix) // CHARACTERS_A_TOKEN
-        return Prompt(turns, ids, tokens, dropped=start, prefix=prefix)
+        return Prompt(turns, ids, tokens, prefix=prefix)
 
-    whole = prompt(0)
-    if whole.tokens <= room:
-        return whole
-    low, high = 0, len(starts) - 1
-    shortest = prompt(starts[high])
-    if shortest.tokens > room:
+    room = context_tokens - reserve(completion_tokens, context_tokens)
+    try:
+        found = trim(messages, encode, lambda prompt: prompt.tokens, room=room, kept=kept)
+    except DoesNotFit as error:
+        head = head_of(messages, kept)
         unsaid = [*head, Turn(role="user", content="")]
         kind = PreambleTooLong if head and count(unsaid, renderer) >= room else TooLong
-        raise kind(f"{shortest.tokens} tokens, room for {room}")
-    best = shortest
-    while low < high:  # more turns, more tokens: the first start that fits
-        middle = (low + high) // 2
-        tried = prompt(starts[middle])
-        if tried.tokens <= room:
-            best, high = tried, middle
-        else:
-            low = middle + 1
-    return best
-
-
-def reserve(completion_tokens: int, context_tokens: int) -> int:
-    """Tokens of the context that are kept for the completion."""
-    return min(completion_tokens, context_tokens // 2)
+        raise kind(str(error)) from error
+    return replace(found.encoded, dropped=found.dropped)
 
 
 def count(messages: Sequence[Turn], renderer: Renderer | None) -> int:

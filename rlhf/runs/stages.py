@@ -56,13 +56,21 @@ def child_config(run: Run, threads: int) -> dict[str, Any]:
     if (its := handler(run)) is not None:
         return its.child_config(run, threads)
     made = {"threads": threads, "seed": run.config.get("seed", 0), "snapshot": str(_snapshot_of(run))}
-    made["hyperparameters"] = run.config.get("hyperparameters") or {}
+    made["hyperparameters"] = hyperparameters_of(run)
     by_kind = {
         Run.Kind.REWARD_MODEL: _reward_model_config,
         Run.Kind.POLICY: _policy_config,
         Run.Kind.EVALUATION: _evaluation_config,
     }
     return {**made, **by_kind[Run.Kind(run.kind)](run)}
+
+
+def hyperparameters_of(run: Run) -> dict[str, Any]:
+    """Those of the run. What judges replies reads prompts as they were served, up to the policy's whole context."""
+    given = run.config.get("hyperparameters") or {}
+    if run.kind == Run.Kind.POLICY:
+        return dict(given)
+    return {"max_prompt_tokens": policies.context_tokens(_directory(run.base_policy)), **given}
 
 
 def _reward_model_config(run: Run) -> dict[str, Any]:

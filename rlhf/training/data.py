@@ -125,7 +125,7 @@ class Snapshot:
         return [row for row in self.prompts if row.split == split]
 
 
-def _freeze(messages: Sequence[Message]) -> Prompt:
+def freeze(messages: Sequence[Message]) -> Prompt:
     return tuple((message["role"], message["content"]) for message in messages)
 
 
@@ -169,7 +169,7 @@ def _reply(prompt: Prompt, row: dict[str, Any]) -> Reply:
 
 
 def _ranking(row: dict[str, Any]) -> Ranking:
-    prompt = _freeze(row["prompt"])
+    prompt = freeze(row["prompt"])
     replies = tuple(_reply(prompt, item) for item in row["completions"])
     if len(replies) != len(row["ranks"]) or len(replies) < 2:
         raise ValueError(f"ranks of ranking {row.get('id')}")
@@ -178,16 +178,16 @@ def _ranking(row: dict[str, Any]) -> Ranking:
 
 def _preference(row: dict[str, Any]) -> Ranking:
     """TRL's conversational preference format, which does not say how a reply ended: take it as whole."""
-    prompt = _freeze(row["prompt"])
+    prompt = freeze(row["prompt"])
     sides = (row["chosen"], row["rejected"])
     replies = tuple(Reply(prompt, side[-1]["content"], True) for side in sides)
     return Ranking(replies, (1, 2), row.get("split", TRAIN), float(row.get("weight", 1.0)))
 
 
 def _judgement(row: dict[str, Any]) -> Judgement:
-    reply = _reply(_freeze(row["prompt"]), row["completion"])
+    reply = _reply(freeze(row["prompt"]), row["completion"])
     return Judgement(reply, row["rule"], row["rule_text"], bool(row["label"]), row["split"])
 
 
 def _prompt_row(row: dict[str, Any]) -> PromptRow:
-    return PromptRow(_freeze(row["prompt"]), row["split"], row.get("elicits"), row.get("language", "en"))
+    return PromptRow(freeze(row["prompt"]), row["split"], row.get("elicits"), row.get("language", "en"))

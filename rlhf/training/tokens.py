@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from transformers import AutoTokenizer
 
+from base.trimming import trim
+
 Message = dict[str, str]
 
 
@@ -35,16 +37,10 @@ class ChatTokenizer:
         return cls(tokenizer, directory)
 
     def prompt_ids(self, messages: Sequence[Message], *, limit: int | None = None) -> list[int]:
-        """The rendered prompt. Past `limit` the oldest turns go first, then the start of what remains."""
-        kept = list(messages)
-        ids = self._render(kept)
-        while limit is not None and len(ids) > limit:
-            oldest = 1 if kept[0]["role"] == "system" else 0
-            if len(kept) - oldest <= 1:
-                return ids[-limit:]
-            del kept[oldest]
-            ids = self._render(kept)
-        return ids
+        """The rendered prompt; past `limit` it is cut as a served one is. Raises DoesNotFit."""
+        if limit is None:
+            return self._render(list(messages))
+        return trim(messages, self._render, len, room=limit).encoded
 
     def completion_ids(self, text: str, *, finished: bool, limit: int | None = None) -> list[int]:
         """The reply, with the end token if and only if the model ended it itself."""

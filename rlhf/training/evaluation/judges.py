@@ -51,7 +51,6 @@ class SecondRewardModel:
                 thaw(reply.prompt),
                 reply.text,
                 finished=reply.finished,
-                max_prompt_tokens=MAX_TOKENS,
                 max_completion_tokens=MAX_TOKENS,
             )
             for reply in replies

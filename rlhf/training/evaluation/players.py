@@ -48,7 +48,6 @@ class Player:
     tokenizer: ChatTokenizer
     temperature: float
     max_tokens: int
-    max_prompt_tokens: int
     poll: Callable[[], None]
 
     def rollouts(self, prompts: Sequence[Prompt], draws: int, seed: int) -> Iterator[tuple[list[Prompt], Rollout]]:
@@ -60,7 +59,7 @@ class Player:
                 chosen,
                 sample(
                     self.transformer,
-                    [self.tokenizer.prompt_ids(thaw(p), limit=self.max_prompt_tokens) for p in chosen],
+                    [self.tokenizer.prompt_ids(thaw(p)) for p in chosen],
                     completions_per_prompt=draws,
                     max_tokens=self.max_tokens,
                     temperature=self.temperature,

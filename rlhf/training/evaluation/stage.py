@@ -10,6 +10,7 @@ from rlhf.training.data import HELD_OUT, BadSnapshot, PromptRow, Snapshot
 from rlhf.training.evaluation import judges
 from rlhf.training.evaluation.players import Player, human_text_nll
 from rlhf.training.evaluation.report import Replies, describe
+from rlhf.training.fitting import fit_prompts
 from rlhf.training.hyperparameters import build, require
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward import model as reward_model
@@ -25,7 +26,8 @@ class EvaluationConfig:
 
     temperature: float = 0.7
     max_tokens: int = 48
-    max_prompt_tokens: int = 512
+    max_prompt_tokens: int = 2048
+    """As much as the site's whole context: prompts as they are served."""
     prompts: int = 160
     """At most so many held-out prompts, chosen by the seed."""
     draws: int = 2
@@ -46,8 +48,9 @@ class EvaluationConfig:
 def run(directory: RunDirectory) -> dict[str, Any]:
     config = build(EvaluationConfig, directory.hyperparameters)
     judge = judges.resolve(directory["judge"], policies(directory))
-    snapshot = Snapshot.load(directory.directory("snapshot"))
-    rows = choose(snapshot, config.prompts, directory.seed)
+    tokenizer = ChatTokenizer.load(directory.directory("policy"))
+    fitted = fit_prompts(Snapshot.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
+    rows = choose(fitted.snapshot, config.prompts, directory.seed)
     loaded: dict[str, Transformer] = {}
     layers = int(reward_model.read_config(directory.directory("reward_model"))["adapted_layers"])
 
@@ -61,7 +64,6 @@ def run(directory: RunDirectory) -> dict[str, Any]:
             ChatTokenizer.load(folder),
             config.temperature,
             config.max_tokens,
-            config.max_prompt_tokens,
             directory.stop_if_told,
         )
 
@@ -73,10 +75,11 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         "perplexity": math.exp(nats[id(policy.transformer)]),
         "perplexity_ratio": math.exp(nats[id(policy.transformer)] - nats[id(base.transformer)]),
         "perplexity_ratio_to_baseline": math.exp(nats[id(policy.transformer)] - nats[id(baseline.transformer)]),
-        "simulated": snapshot.simulated,
+        "simulated": fitted.snapshot.simulated,
         "seed": directory.seed,
         "temperature": config.temperature,
         "max_tokens": config.max_tokens,
+        **fitted.counts,
     }
     directory.report(PHASES, PHASES, {"win_rate": report["win_rate"], "objective/kl": report["kl_nats"]})
     return report

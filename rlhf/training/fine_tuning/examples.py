@@ -8,6 +8,7 @@ they do in a chat; control tokens in the data stay text.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from base.trimming import DoesNotFit
 from rlhf.training.fine_tuning.rows import Row, Turns
 from rlhf.training.tokens import ChatTokenizer, Message
 
@@ -51,10 +52,17 @@ def answering(
 
 
 def prompt_ids(prompt: str | Turns, tokenizer: ChatTokenizer, *, limit: int | None = None) -> list[int]:
-    """What the model sees before it answers."""
+    """What the model sees before it answers.
+
+    Turns are cut as those of a chat are. Rows of which even what must stay is too long are refused before, where the
+    policy's tokenizer can count them; one that was only guessed at loses its start, as a raw text does.
+    """
     if isinstance(prompt, str):
         return tokenizer.continuation_ids(prompt, limit=limit)
-    return tokenizer.prompt_ids(_messages(prompt), limit=limit)
+    try:
+        return tokenizer.prompt_ids(_messages(prompt), limit=limit)
+    except DoesNotFit as error:
+        return tokenizer.prompt_ids(_messages(prompt))[-error.room :]
 
 
 def _messages(turns: Turns) -> list[Message]:

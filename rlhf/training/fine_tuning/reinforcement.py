@@ -20,7 +20,6 @@ from rlhf.training.hyperparameters import require
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.sampler import sample
 from rlhf.training.model.transformer import Transformer
-from rlhf.training.policy.stage import MAX_PROMPT_TOKENS
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.train import PpoResult, train_ppo
 from rlhf.training.reward import model as reward_model
@@ -89,7 +88,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
 
     found = train_ppo(
         transformer,
-        _encode(learnt, tokenizer),
+        _encode(learnt, tokenizer, course.ppo.max_prompt_tokens),
         rewards,
         course.ppo,
         seed=directory.seed,
@@ -114,8 +113,8 @@ def prompts(directory: RunDirectory) -> tuple[list[Row], list[Row]]:
     return held_out.split(rows, validation, share=share, seed=directory.seed)
 
 
-def _encode(rows: Sequence[Row], tokenizer: ChatTokenizer) -> list[list[int]]:
-    return [prompt_ids(row.prompt, tokenizer, limit=MAX_PROMPT_TOKENS) for row in rows]
+def _encode(rows: Sequence[Row], tokenizer: ChatTokenizer, max_prompt_tokens: int) -> list[list[int]]:
+    return [prompt_ids(row.prompt, tokenizer, limit=max_prompt_tokens) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ class Sides:
     def _side(self, rows: Sequence[Row], adapter: Adapter | None) -> tuple[list[str], dict[str, float | None]]:
         texts: list[str] = []
         totals = [0.0, 0.0]
-        ids = _encode(rows, self.tokenizer)
+        ids = _encode(rows, self.tokenizer, self.ppo.max_prompt_tokens)
         for start in range(0, len(ids), AT_ONCE):
             self.directory.stop_if_told()
             rollout = sample(

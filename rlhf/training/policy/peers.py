@@ -9,6 +9,7 @@ import torch
 
 from rlhf.training.artefacts import policy_directory
 from rlhf.training.data import TRAIN, PromptRow, Snapshot, thaw
+from rlhf.training.fitting import fit_prompts
 from rlhf.training.hyperparameters import build, require
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.reward import model as reward_model
@@ -26,6 +27,7 @@ class PeerConfig:
     steps: int = 24
     prompts_per_step: int = 4
     num_generations: int = 4
+    max_prompt_tokens: int = 512
     max_completion_length: int = 48
     temperature: float = 0.7
     learning_rate: float = 3e-4
@@ -39,7 +41,7 @@ class PeerConfig:
 
     def validate(self) -> None:
         """Raise BadHyperparameter."""
-        for name in ("steps", "prompts_per_step", "max_completion_length", "rank", "save_steps"):
+        for name in ("steps", "prompts_per_step", "max_prompt_tokens", "max_completion_length", "rank", "save_steps"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         require(self.num_generations >= 2, "num_generations", self.num_generations, "must be at least 2")
         for name in ("temperature", "learning_rate", "alpha", "stop_kl"):
@@ -53,9 +55,10 @@ def run(directory: RunDirectory, algorithm: str) -> dict[str, Any]:
 
     config = build(PeerConfig, directory.hyperparameters)
     base, judge = directory.directory("base"), directory.directory("reward_model")
-    snapshot = Snapshot.load(directory.directory("snapshot"))
     shaping = PpoConfig(violation_weight=config.violation_weight, missing_eos_penalty=config.missing_eos_penalty)
     reward = ChamsaeReward.load(judge, shaping, base)
+    fitted = fit_prompts(Snapshot.load(directory.directory("snapshot")), reward.tokenizer, config.max_prompt_tokens)
+    snapshot = fitted.snapshot
     layers = reward_model.read_config(judge)["adapted_layers"]
     watch = _watch(directory, config)
     trainer = _trainer(algorithm, config, base, reward, snapshot.prompts_of(TRAIN), directory, layers, watch)
@@ -71,6 +74,7 @@ def run(directory: RunDirectory, algorithm: str) -> dict[str, Any]:
         "steps": steps,
         "episodes": steps * config.prompts_per_step * config.num_generations,
         "stopped_by": watch.stopped_by,
+        **fitted.counts,
     }
     policy_directory.publish(
         directory.directory("output"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from rlhf.training.artefacts import policy_directory
 from rlhf.training.data import TRAIN, BadSnapshot, PromptRow, Snapshot, thaw
+from rlhf.training.fitting import fit_prompts
 from rlhf.training.hyperparameters import BadHyperparameter
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.policy import peers
@@ -15,8 +16,6 @@ from rlhf.training.reward import model as reward_model
 from rlhf.training.run import RunDirectory, Stopped
 from rlhf.training.texts import words
 from rlhf.training.tokens import ChatTokenizer
-
-MAX_PROMPT_TOKENS = 512
 
 
 def run(directory: RunDirectory) -> dict[str, Any]:
@@ -31,10 +30,11 @@ def run(directory: RunDirectory) -> dict[str, Any]:
 def run_ppo(directory: RunDirectory) -> dict[str, Any]:
     base, judge = directory.directory("base"), directory.directory("reward_model")
     config = PpoConfig.read(directory.hyperparameters)
-    snapshot = Snapshot.load(directory.directory("snapshot"))
+    tokenizer = ChatTokenizer.load(base)
+    fitted = fit_prompts(Snapshot.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
+    snapshot = fitted.snapshot
     layers = int(reward_model.read_config(judge)["adapted_layers"])
     transformer = Transformer.load(base, adapted_layers=layers)
-    tokenizer = ChatTokenizer.load(base)
     result = train_ppo(
         transformer,
         prompt_ids(tokenizer, training_prompts(snapshot)),
@@ -48,7 +48,7 @@ def run_ppo(directory: RunDirectory) -> dict[str, Any]:
     )
     if result.stopped_by == "cancelled":
         raise Stopped
-    facts = _facts(result)
+    facts = _facts(result) | fitted.counts
     policy_directory.publish(
         directory.directory("output"),
         base=base,
@@ -68,7 +68,7 @@ def training_prompts(snapshot: Snapshot) -> list[PromptRow]:
 
 
 def prompt_ids(tokenizer: ChatTokenizer, rows: Sequence[PromptRow]) -> list[list[int]]:
-    return [tokenizer.prompt_ids(thaw(row.prompt), limit=MAX_PROMPT_TOKENS) for row in rows]
+    return [tokenizer.prompt_ids(thaw(row.prompt)) for row in rows]
 
 
 def lineage(directory: RunDirectory, judge: Path, hyperparameters: dict[str, Any]) -> dict[str, Any]:

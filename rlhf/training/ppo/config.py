@@ -14,6 +14,7 @@ class PpoConfig:
     iterations: int = 18  # rollout-and-update rounds; the KL stop may come first
     prompts_per_iteration: int = 16  # different prompts in one rollout
     completions_per_prompt: int = 4  # sampled from one shared prefill
+    max_prompt_tokens: int = 512  # below the site's context: a rollout holds the caches of all its prompts at once
     max_tokens: int = 48  # length limit of a completion, EOS included
     temperature: float = 0.7  # divides the logits in the sampler and in every scoring pass
     sample_rows: int = 64  # rows that grow together in the sampler
@@ -76,6 +77,7 @@ COUNTS = (
     "iterations",
     "prompts_per_iteration",
     "completions_per_prompt",
+    "max_prompt_tokens",
     "max_tokens",
     "sample_rows",
     "num_ppo_epochs",

@@ -48,7 +48,6 @@ def examples(
     judgements: Sequence[Judgement],
     tokenizer: ChatTokenizer,
     *,
-    max_prompt_tokens: int,
     max_completion_tokens: int,
 ) -> Examples:
     """Encode each distinct reply once and group it."""
@@ -61,7 +60,6 @@ def examples(
             thaw(reply.prompt),
             reply.text,
             finished=reply.finished,
-            max_prompt_tokens=max_prompt_tokens,
             max_completion_tokens=max_completion_tokens,
         )
         for reply in index

@@ -36,11 +36,10 @@ def encode(
     text: str,
     *,
     finished: bool,
-    max_prompt_tokens: int,
     max_completion_tokens: int,
 ) -> Row:
     """The row of one reply; the end token stands at its end if and only if the model put it there."""
-    prompt = tokenizer.prompt_ids(messages, limit=max_prompt_tokens)
+    prompt = tokenizer.prompt_ids(messages)
     completion = tokenizer.completion_ids(text, finished=finished, limit=max_completion_tokens)
     return Row((*prompt, *completion), len(prompt))
 

@@ -38,7 +38,8 @@ class RewardModelConfig:
     """Rank of the product between a reply's features and a rule's embedding."""
     weight_decay: float = 0.0
     max_gradient_norm: float = 1.0
-    max_prompt_tokens: int = 512
+    max_prompt_tokens: int = 2048
+    """As much as the site's whole context: replies are read with the prompt that they were served for."""
     max_completion_tokens: int = 256
     min_labels: int = 5
     """Labels of each kind that a rule needs before its head counts."""

@@ -56,7 +56,6 @@ class ChamsaeReward:
             messages,
             _text_of(completion),
             finished=finished,
-            max_prompt_tokens=512,
             max_completion_tokens=512,
         )
 

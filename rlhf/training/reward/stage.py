@@ -12,6 +12,7 @@ from torch import Tensor
 from rlhf.training import statistics
 from rlhf.training.artefacts import checkpoints
 from rlhf.training.data import HELD_OUT, TRAIN, Judgement, Ranking, Snapshot
+from rlhf.training.fitting import fit_prompts
 from rlhf.training.gold import Gold, Said
 from rlhf.training.hyperparameters import build
 from rlhf.training.model.adapter import Adapter
@@ -30,8 +31,10 @@ SPREAD_FLOOR = 1e-4
 
 def run(directory: RunDirectory) -> dict[str, Any]:
     config = build(RewardModelConfig, directory.hyperparameters)
-    base, snapshot = directory.directory("base"), Snapshot.load(directory.directory("snapshot"))
+    base = directory.directory("base")
     tokenizer = ChatTokenizer.load(base)
+    fitted = fit_prompts(Snapshot.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
+    snapshot = fitted.snapshot
     transformer = Transformer.load(base, adapted_layers=config.adapted_layers)
     learnt, unseen = divide(snapshot, list(directory.config.get("splits") or [TRAIN]))
     data, rest = (
@@ -39,7 +42,6 @@ def run(directory: RunDirectory) -> dict[str, Any]:
             rankings,
             judgements,
             tokenizer,
-            max_prompt_tokens=config.max_prompt_tokens,
             max_completion_tokens=config.max_completion_tokens,
         )
         for rankings, judgements in (learnt, unseen)
@@ -58,7 +60,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         raise Stopped
     result = measure(model, data, rest, tokenizer, directory.config.get("judge"))
     publish(model, directory, config, base, snapshot)
-    return result
+    return result | fitted.counts
 
 
 Part = tuple[Sequence[Ranking], Sequence[Judgement]]

@@ -50,12 +50,3 @@ def test_padding_is_never_the_end_even_where_the_folder_says_so(tiny: Path, tmp_
     (folder / "tokenizer.json").write_text(json.dumps(words))
     with pytest.raises(NoPadding):
         ChatTokenizer.load(folder)
-
-
-def test_a_long_conversation_loses_its_oldest_turns_first(tokenizer: ChatTokenizer) -> None:
-    turns = [{"role": "system", "content": "Be kind."}]
-    turns += [{"role": ("user", "assistant")[i % 2], "content": f"turn {i} " * 5} for i in range(5)]
-    whole = tokenizer.prompt_ids(turns)
-    cut = tokenizer.prompt_ids(turns, limit=len(whole) - 1)
-    assert cut == tokenizer.prompt_ids([turns[0], *turns[2:]])
-    assert tokenizer.prompt_ids(turns, limit=10) == tokenizer.prompt_ids([turns[0], turns[-1]])[-10:]

@@ -22,7 +22,7 @@ from rlhf.training.run import RunDirectory, Stopped
 from rlhf.training.tokens import ChatTokenizer
 from tests.rlhf.training.planted import JUDGE, write_snapshot
 
-LIMITS = {"max_prompt_tokens": 99, "max_completion_tokens": 99}
+LIMITS = {"max_completion_tokens": 99}
 QUICK = {"adapted_layers": 2, "rank": 4, "epochs": 3, "learning_rate": 3e-3, "heads_learning_rate": 1e-2}
 
 
