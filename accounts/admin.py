@@ -86,5 +86,5 @@ class AuditEntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if broken := broken_links():
-            messages.error(request, _("The log's chain is broken at entries %s.") % broken)
+            messages.error(request, _("The audit log's hash chain is broken at entries %s.") % broken)
         return super().changelist_view(request, extra_context)

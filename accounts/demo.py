@@ -24,10 +24,10 @@ class DemoAccount:
 
 
 ACCOUNTS = (
-    DemoAccount(Role.CHATTER, _("talks")),
+    DemoAccount(Role.CHATTER, _("chats")),
     DemoAccount(Role.ANNOTATOR, _("also ranks replies and flags violations")),
-    DemoAccount(Role.MODERATOR, _("also decides on reports")),
-    DemoAccount(Role.ADMIN, _("may do all: rules, training, promotion")),
+    DemoAccount(Role.MODERATOR, _("also handles reports")),
+    DemoAccount(Role.ADMIN, _("can do everything: rules, training, promotion")),
 )
 """One a role; the user name is the role's word."""
 

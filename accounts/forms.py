@@ -23,14 +23,14 @@ class SignInForm(AuthenticationForm):
 
     error_messages = {
         **AuthenticationForm.error_messages,
-        "invalid_login": _("User name and password do not fit together. Mind upper and lower case, and try again."),
-        "inactive": _("This account is closed. Ask an admin of this site."),
+        "invalid_login": _("Wrong username or password. Check capitals and try again."),
+        "inactive": _("This account is closed. Contact an admin of this site."),
     }
 
     def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
         self.label_suffix = ""
-        self.fields["username"].label = _("User name")
+        self.fields["username"].label = _("Username")
 
     def clean(self) -> dict[str, Any]:
         attempts = Attempts(self.cleaned_data.get("username", ""), self.address)
@@ -63,8 +63,8 @@ class SignInForm(AuthenticationForm):
 def too_many_attempts(retry_after_s: int) -> str:
     minutes = -(-retry_after_s // 60)
     return ngettext(
-        "Too many failed sign-ins for this user name. Try again in %(minutes)d minute.",
-        "Too many failed sign-ins for this user name. Try again in %(minutes)d minutes.",
+        "Too many failed sign-ins for this username. Try again in %(minutes)d minute.",
+        "Too many failed sign-ins for this username. Try again in %(minutes)d minutes.",
         minutes,
     ) % {"minutes": minutes}
 
@@ -72,8 +72,8 @@ def too_many_attempts(retry_after_s: int) -> str:
 def too_many_sign_ups(retry_after_s: int) -> str:
     minutes = -(-retry_after_s // 60)
     return ngettext(
-        "Too many accounts were made from your network. Try again in %(minutes)d minute.",
-        "Too many accounts were made from your network. Try again in %(minutes)d minutes.",
+        "Too many accounts were created from your network. Try again in %(minutes)d minute.",
+        "Too many accounts were created from your network. Try again in %(minutes)d minutes.",
         minutes,
     ) % {"minutes": minutes}
 
@@ -82,20 +82,20 @@ class SignUpForm(UserCreationForm):  # type: ignore[type-arg]  # generic in the 
     class Meta:
         model = User
         fields = ("username",)
-        labels = {"username": _("User name")}
-        help_texts = {"username": _("Others do not see it, except moderators. Letters, digits and @ . + - _")}
+        labels = {"username": _("Username")}
+        help_texts = {"username": _("Only moderators can see it. Letters, digits and @ . + - _")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.label_suffix = ""
-        self.fields["password1"].help_text = _("At least 10 characters, not only digits, and no well-known password.")
+        self.fields["password1"].help_text = _("At least 10 characters. Not only digits, and not a common password.")
 
 
 class AuditFilter(forms.Form):
     """Which entries of the audit log to show; nothing chosen shows all."""
 
-    verb = forms.ChoiceField(label=_("Act"), required=False)
-    actor = forms.CharField(label=_("Who"), required=False, max_length=150)
+    verb = forms.ChoiceField(label=_("Action"), required=False)
+    actor = forms.CharField(label=_("User"), required=False, max_length=150)
     target = forms.CharField(label=_("Target"), required=False, max_length=120)
     since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
     until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
@@ -104,7 +104,7 @@ class AuditFilter(forms.Form):
         super().__init__(*args, **kwargs)
         verbs = AuditEntry.objects.order_by("verb").values_list("verb", flat=True).distinct()
         choices = [("", gettext("all")), *((verb, audit_labels.name_of(verb)) for verb in verbs)]
-        self.fields["verb"] = forms.ChoiceField(label=_("Act"), required=False, choices=choices)
+        self.fields["verb"] = forms.ChoiceField(label=_("Action"), required=False, choices=choices)
 
     def lookups(self) -> dict[str, Any]:
         """The chosen filters as the keyword arguments of a queryset's filter."""

@@ -18,7 +18,7 @@ class User(AbstractUser):
     suspended_until = models.DateTimeField(_("suspended until"), null=True, blank=True)
     suspended_reason = models.CharField(_("reason of the suspension"), max_length=500, blank=True)
 
-    sees_side_by_side = models.BooleanField(_("two replies side by side now and then"), default=True)
+    sees_side_by_side = models.BooleanField(_("sometimes show two replies side by side"), default=True)
     deletion_due_at = models.DateTimeField(_("to be deleted at"), null=True, blank=True)
     """The person asked for the removal of the account; until then they may take it back."""
     erased_at = models.DateTimeField(_("erased"), null=True, blank=True, editable=False)
@@ -46,9 +46,9 @@ class AuditEntry(models.Model):
     """One privileged act. Rows are only ever added; each carries the hash of the one before it."""
 
     at = models.DateTimeField(_("time"), default=timezone.now, db_index=True)
-    actor = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+", verbose_name=_("who"))
+    actor = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+", verbose_name=_("user"))
     """None: the system itself, as in a scheduled cycle."""
-    verb = models.CharField(_("act"), max_length=60, db_index=True)
+    verb = models.CharField(_("action"), max_length=60, db_index=True)
     """As in `policy.promote`, `reply.hide`, `user.suspend`."""
     target = models.CharField(_("target"), max_length=120, db_index=True)
     """As in `chat.message:12`."""
@@ -82,9 +82,9 @@ class ApiKey(models.Model):
     """Of the secret: 40 random characters need no salt and no slow hash."""
     shown = models.CharField(max_length=16, editable=False)
     """The secret's first and last characters, by which its owner knows it again."""
-    scopes = models.JSONField(_("scopes"), default=list)
+    scopes = models.JSONField(_("permissions"), default=list)
     """Of accounts.keys.SCOPES; empty: all but `admin`, which has to be named."""
-    requests_per_minute = models.PositiveIntegerField(_("requests a minute"), null=True, blank=True)
+    requests_per_minute = models.PositiveIntegerField(_("requests per minute"), null=True, blank=True)
     """None: what the site gives (settings.API_REQUESTS_PER_MINUTE); 0: none at all, for trying what a client does."""
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 class Role(models.TextChoices):
     ANONYMOUS = "anonymous", _("not signed in")
-    CHATTER = "chatter", _("chatter")
+    CHATTER = "chatter", _("chat user")
     ANNOTATOR = "annotator", _("annotator")
     MODERATOR = "moderator", _("moderator")
     ADMIN = "admin", _("admin")

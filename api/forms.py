@@ -13,7 +13,9 @@ from api.names import LIVE
 from chat import policies
 from chat.models import Policy
 
-NAME = RegexValidator(r"\A[A-Za-z0-9][A-Za-z0-9._:/-]*\Z", gettext_lazy("Letters, digits and . _ : / - only."))
+NAME = RegexValidator(
+    r"\A[A-Za-z0-9][A-Za-z0-9._:/-]*\Z", gettext_lazy("Only letters, digits and . _ : / - are allowed.")
+)
 
 
 class PolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
@@ -28,7 +30,7 @@ class AliasForm(forms.Form):
         queryset=Policy.objects.none(),
         required=False,
         label=gettext_lazy("Model"),
-        empty_label=gettext_lazy("Whichever is live"),
+        empty_label=gettext_lazy("The live model"),
     )
 
     def __init__(self, person: User, data: Any = None, *, alias: Alias | None = None) -> None:
@@ -48,12 +50,12 @@ class NewAliasForm(AliasForm):
         label=gettext_lazy("Name"),
         max_length=80,
         validators=[NAME],
-        help_text=gettext_lazy("What programs write as their model, as in gpt-3.5-turbo."),
+        help_text=gettext_lazy("The model name that programs send, for example gpt-3.5-turbo."),
     )
     field_order = ("name", "policy")
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
         if name == LIVE or Policy.objects.filter(name=name).exists():
-            raise forms.ValidationError(_("This is the name of a model already."), code="taken")
+            raise forms.ValidationError(_("A model already has this name. Choose another one."), code="taken")
         return name

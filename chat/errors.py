@@ -42,7 +42,9 @@ class TooLong(ChatError):
 
 class PreambleTooLong(TooLong):
     code = "preamble_too_long"
-    message = _("The assistant's instructions and examples leave no room for a message in this model. Shorten them.")
+    message = _(
+        "The assistant's instructions and examples leave no room for a message in this model's context. Shorten them."
+    )
 
 
 class ContextExceeded(TooLong):
@@ -53,8 +55,8 @@ class ContextExceeded(TooLong):
         super().__init__(f"{prompt} + {completion} > {context}")
         self.param = param
         words = _(
-            "This model's context holds {context} tokens; there are {prompt} in the prompt, and {completion} are "
-            "wanted for the completion. Shorten one of them."
+            "This model's context is {context} tokens, but the prompt has {prompt} and the "
+            "completion asks for {completion}. Shorten one of them."
         )
         self.message = format_lazy(words, context=context, prompt=prompt, completion=completion)
 
@@ -63,46 +65,48 @@ class TurnsRefused(ChatError):
     """The policy's own template forbids these messages: their roles, or the order in which they stand."""
 
     code = "turns_refused"
-    message = _("This model does not take messages of these roles in this order. Choose another model or assistant.")
+    message = _(
+        "This model does not accept messages of these roles in this order. Choose another model or assistant."
+    )
 
     def __init__(self, reason: str = "") -> None:
         """`reason`: what the template says of it."""
         super().__init__(reason)
         if reason:
-            words = _("This model does not take these messages in this order; its template says: {reason}")
+            words = _("This model does not accept these messages in this order. Its template says: {reason}")
             self.message = format_lazy(words, reason=reason[:300])
 
 
 class BadText(ChatError):
     code = "bad_text"
-    message = _("The message holds characters that are not text. Remove them and send it again.")
+    message = _("The message contains characters that are not text. Remove them and send it again.")
 
 
 class BadKey(ChatError):
     code = "bad_key"
-    message = _("The message came without a proper key. Reload the page and send it again.")
+    message = _("The message has no valid key. Reload the page and send it again.")
 
 
 class UnknownParent(ChatError):
     code = "unknown_parent"
-    message = _("The message that this one answers is not in this conversation. Reload the page.")
+    message = _("The message that you are replying to is not in this conversation. Reload the page.")
 
 
 class UnknownMessage(ChatError):
     code = "unknown_message"
-    message = _("There is no such message in this conversation. Reload the page.")
+    message = _("This message is not in this conversation. Reload the page.")
 
 
 class ReplyUnderWay(ChatError):
     code = "reply_under_way"
-    message = _("A reply is still being written here. Wait for its end, or stop it.")
+    message = _("A reply is still being written here. Wait for it to finish, or stop it.")
     is_retryable = True
     retry_after_s = 2.0
 
 
 class UnknownReply(ChatError):
     code = "unknown_reply"
-    message = _("There is no such reply in this conversation. Reload the page.")
+    message = _("This reply is not in this conversation. Reload the page.")
 
 
 class ConversationGone(ChatError):
@@ -112,22 +116,24 @@ class ConversationGone(ChatError):
 
 class StillBlind(ChatError):
     code = "still_blind"
-    message = _("Choose between the two replies first; then you can see who wrote them.")
+    message = _("Choose one of the two replies first; then you can see which model wrote each.")
 
 
 class NoLook(ChatError):
     code = "no_look"
-    message = _("Nothing is known of the choice of these words: the model runs elsewhere and told no probabilities.")
+    message = _("No probabilities: this reply came from a remote model that returned none.")
 
 
 class WeightsGone(ChatError):
     code = "weights_gone"
-    message = _("The files of the version that wrote this reply are gone: its probabilities can't be computed.")
+    message = _(
+        "The files of the version that wrote this reply have been deleted, so its probabilities can't be computed."
+    )
 
 
 class TooManyLooks(ChatError):
     code = "too_many_looks"
-    message = _("Other replies are being looked into. Try again in a moment.")
+    message = _("The probabilities of other replies are being computed. Try again in a moment.")
     is_retryable = True
     retry_after_s = 10.0
 
@@ -149,7 +155,7 @@ class RateLimited(ChatError):
 
 class TooManyReplies(ChatError):
     code = "too_many_replies"
-    message = _("Other replies of yours are still being written. Wait for one to end, or stop it.")
+    message = _("You have other replies still being written. Wait for one to finish, or stop it.")
     is_retryable = True
     retry_after_s = 5.0
 
@@ -158,13 +164,15 @@ class BudgetUsedUp(ChatError):
     """The person, or the key that they ask with, has spent what an admin lets them spend."""
 
     code = "budget_spent"
-    message = _("Your budget is spent. An admin can raise it.")
+    message = _("Your budget is used up. An admin can raise it.")
 
     def __init__(self, detail: str = "", until: datetime | None = None) -> None:
         """`until`: when it is filled up again; None: never by itself."""
         super().__init__(detail, retry_after_s=(until - timezone.now()).total_seconds() if until else None)
         if until is not None:
-            words = _("Your budget is spent. It is filled up again on {when}; an admin can raise it before.")
+            words = _(
+                "Your budget is used up. The next period begins on {when}; an admin can raise the budget before that."
+            )
             when = lazy(lambda: date_format(timezone.localtime(until), "DATETIME_FORMAT"), str)()
             self.message = format_lazy(words, when=when)
 
@@ -175,8 +183,8 @@ class BudgetHeld(BudgetUsedUp):
     def __init__(self, detail: str = "", until: datetime | None = None) -> None:
         super().__init__(detail, until)
         self.message = _(
-            "What is left of your budget is kept for your fine-tunes that wait or are trained. Cancel one, or ask an "
-            "admin to raise the budget."
+            "The rest of your budget is reserved for your waiting or running fine-tunes. Cancel one, "
+            "or ask an admin to raise the budget."
         )
 
 
@@ -191,7 +199,7 @@ class Blocked(ChatError):
     """A guard said no, or could not say yes."""
 
     code = "blocked"
-    message = _("The message was blocked by a rule of this site. Write it differently.")
+    message = _("The message was blocked by a rule of this site. Rephrase it and send it again.")
 
     def __init__(self, guard: str, detail: str = "", message: Text = "") -> None:
         super().__init__(f"{guard}: {detail}")
@@ -204,12 +212,12 @@ class GuardBroken(Blocked):
     """A guard raised something else than a refusal: nobody knows whether the text may pass, so it does not."""
 
     code = "guard_broken"
-    message = _("A check of this site failed, so the message was not sent. Tell the administrator.")
+    message = _("One of this site's checks failed, so the message was not sent. Tell an admin.")
 
 
 class NoLivePolicy(ChatError):
     code = "no_live_policy"
-    message = _("No model is installed yet. The administrator has to fetch one first: manage.py fetch_model.")
+    message = _("No model is installed yet. An admin has to download one first: manage.py fetch_model.")
     is_retryable = True
     retry_after_s = 30.0
 
@@ -218,16 +226,14 @@ class BadPolicy(ChatError):
     """A policy directory is incomplete, tampered with or holds what it must not."""
 
     code = "bad_policy"
-    message = _("The model on disk is damaged. The administrator has to fetch it again.")
+    message = _("The model on disk is damaged. An admin has to download it again.")
 
 
 class PolicyUnavailable(ChatError):
     """A policy that a reply asked for by name, which no engine could load."""
 
     code = "policy_unavailable"
-    message = _(
-        "The model that this reply was to come from cannot be loaded. Choose another one, or try again later."
-    )
+    message = _("The model chosen for this reply cannot be loaded. Choose another one, or try again later.")
     is_retryable = True
     retry_after_s = 30.0
 
@@ -236,7 +242,9 @@ class EnginesFull(ChatError):
     """More policies are wanted at once than this site loads (settings.CHAT_ENGINES)."""
 
     code = "engines_full"
-    message = _("Other models take all the places on this site. Try again in a minute, or choose the live model.")
+    message = _(
+        "This site is already running as many models as it can. Try again in a minute, or choose the live model."
+    )
     is_retryable = True
     retry_after_s = 60.0
 
@@ -245,7 +253,7 @@ class PolicyRetired(ChatError):
     """The version that an assistant names has no weights any more."""
 
     code = "policy_retired"
-    message = _("The version of the model that this assistant names is gone. Choose another version or assistant.")
+    message = _("The model version that this assistant uses has been deleted. Choose another version or assistant.")
 
 
 # --- an engine that does not answer ---------------------------------------------------------------------------
@@ -259,7 +267,7 @@ class EngineError(ChatError):
 
 class EngineDown(EngineError):
     code = "engine_down"
-    message = _("The engine that writes replies went away. It is being restarted: try again shortly.")
+    message = _("The engine that writes replies stopped and is being restarted. Try again shortly.")
     retry_after_s = 15.0
 
 
@@ -271,7 +279,7 @@ class EngineTimeout(EngineError):
 
 class EngineBusy(EngineError):
     code = "engine_busy"
-    message = _("The engine that writes replies has too much to do. Try again in half a minute.")
+    message = _("The engine that writes replies is overloaded. Try again in 30 seconds.")
     retry_after_s = 30.0
 
 
@@ -284,20 +292,20 @@ class EngineRefused(EngineError):
     """The engine understood the request and would not serve it."""
 
     code = "engine_refused"
-    message = _("The engine refused this request. Write the message differently, or tell the administrator.")
+    message = _("The engine refused this request. Rephrase the message, or tell an admin.")
     is_retryable = False
 
 
 class BadParameters(ChatError):
     code = "bad_parameters"
-    message = _("The settings of this reply are out of range. Choose other ones.")
+    message = _("The settings of this reply are out of range. Choose other values.")
 
 
 class UnknownTokens(BadParameters):
     """A prompt of token ids, some of which the policy's tokenizer does not have, or which it can't be asked about."""
 
     code = "unknown_tokens"
-    message = _("The tokenizer of this model is elsewhere: send text instead of token ids.")
+    message = _("This model's tokenizer is not on this machine. Send text instead of token ids.")
 
     def __init__(self, vocabulary: int = 0) -> None:
         super().__init__(f"vocabulary of {vocabulary}")
@@ -310,7 +318,7 @@ class TalkerGone(ChatError):
     """The process that wrote a reply ended before the reply did."""
 
     code = "talker_gone"
-    message = _("The reply was cut off because the site was restarted. What was written is kept: try again.")
+    message = _("The reply was cut off because the site was restarted. The text so far was saved. Try again.")
     is_retryable = True
 
 
@@ -324,7 +332,7 @@ class BadFrame(ChatError):
 
 class UnknownEvent(ChatError):
     code = "unknown_event"
-    message = _("The page sent an event that this site does not know. Reload it.")
+    message = _("The page sent an unknown event. Reload it.")
 
 
 class Flood(ChatError):
@@ -336,7 +344,7 @@ class Flood(ChatError):
 
 class SignedOut(ChatError):
     code = "signed_out"
-    message = _("You are signed out. Sign in again.")
+    message = _("You have been signed out. Sign in again.")
 
 
 OF_A_REPLY: dict[str, type[ChatError]] = {

@@ -41,7 +41,7 @@ class LinesField(forms.CharField):
     def clean(self, value: Any) -> Any:
         lines = [line for line in plain(super().clean(value)).split("\n") if line]
         if len(lines) > MAX_STOPS:
-            raise forms.ValidationError(_("At most %(number)d of them.") % {"number": MAX_STOPS})
+            raise forms.ValidationError(_("At most %(number)d.") % {"number": MAX_STOPS})
         if any(len(line) > MAX_STOP_CHARS for line in lines):
             raise forms.ValidationError(_("At most %(number)d characters each.") % {"number": MAX_STOP_CHARS})
         return lines
@@ -55,8 +55,8 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         queryset=Policy.objects.none(),
         required=False,
         label=gettext_lazy("Model"),
-        empty_label=gettext_lazy("Whichever is live"),
-        help_text=gettext_lazy("A named version stays the same while the live one goes on learning."),
+        empty_label=gettext_lazy("The live model"),
+        help_text=gettext_lazy("A fixed version stays the same while the live model keeps learning."),
     )
     temperature = forms.FloatField(
         required=False,
@@ -64,8 +64,8 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         max_value=2,
         label=gettext_lazy("Temperature"),
         help_text=gettext_lazy(
-            "How much chance decides. 0 takes the most probable word each time; 1 draws words as often as the model "
-            "finds them probable; above 1 the improbable ones gain."
+            "How random the words are. 0 always takes the most probable word; 1 samples words by "
+            "their probabilities; above 1, improbable words become more likely."
         ),
     )
     top_p = forms.FloatField(
@@ -74,17 +74,17 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         max_value=1,
         label="Top-p",
         help_text=gettext_lazy(
-            "Draws from the most probable words alone, as many as make up this share of the probability. "
-            "1 leaves none out; 0.9 cuts the tail off, where nonsense lives."
+            "Samples only from the most probable words that together reach this share of the "
+            "probability. 1 includes all words; 0.9 leaves out the least probable ones."
         ),
     )
     max_completion_tokens = forms.IntegerField(
         required=False,
         min_value=1,
-        label=gettext_lazy("Longest reply, in tokens"),
+        label=gettext_lazy("Maximum reply length, in tokens"),
         help_text=gettext_lazy(
-            "A token is about three quarters of an English word, and often less than a Korean syllable block. "
-            "What is kept for the reply is not there for the history."
+            "A token is about three quarters of an English word, and often less than one Korean "
+            "syllable. Room reserved for the reply is not available for earlier messages."
         ),
     )
     seed = forms.IntegerField(
@@ -93,22 +93,22 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         max_value=MAX_SEED,
         label=gettext_lazy("Seed"),
         help_text=gettext_lazy(
-            "Where the chance begins. With a number, the same words before it lead to the same reply, also when you "
-            "ask for another one; empty, each reply is drawn anew."
+            "Starting point of the random numbers. With a number, the same text before it gives the "
+            "same reply, even if you ask for another one. If empty, each reply is sampled anew."
         ),
     )
     stop = LinesField(
         required=False,
         strip=False,
-        label=gettext_lazy("Stop strings"),
-        help_text=gettext_lazy("One a line. The reply ends before the first of them that it would write."),
+        label=gettext_lazy("Stop sequences"),
+        help_text=gettext_lazy("One per line. The reply ends before the first of these that it would write."),
     )
     top_k = forms.IntegerField(
         required=False,
         min_value=0,
         max_value=1_000_000,
         label="Top-k",
-        help_text=gettext_lazy("Draws from so many of the most probable words alone; 0 leaves none out."),
+        help_text=gettext_lazy("Samples only from this many of the most probable words; 0 means no limit."),
     )
     presence_penalty = forms.FloatField(
         required=False,
@@ -116,8 +116,8 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         max_value=2,
         label=gettext_lazy("Presence penalty"),
         help_text=gettext_lazy(
-            "Above 0, words that stand in the reply already become less probable, so that it comes to other things; "
-            "below 0, more probable."
+            "Above 0, words already in the reply become less probable, so that it moves on to other "
+            "topics; below 0, more probable."
         ),
     )
     frequency_penalty = forms.FloatField(
@@ -125,7 +125,9 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         min_value=-2,
         max_value=2,
         label=gettext_lazy("Frequency penalty"),
-        help_text=gettext_lazy("The same for each time that a word stands there: against endless repetition."),
+        help_text=gettext_lazy(
+            "The same, multiplied by how often the word has appeared: prevents endless repetition."
+        ),
     )
     SAMPLING = (
         "temperature",
@@ -144,12 +146,12 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         fields = ("name", "description", "system_prompt", "policy", "is_shared")
         labels = {"is_shared": gettext_lazy("For everybody on this site")}
         help_texts = {
-            "description": gettext_lazy("One line for the list, so that one knows what it is good for."),
+            "description": gettext_lazy("One line for the list that says what it is for."),
             "system_prompt": gettext_lazy(
-                "What the model is told before every conversation: who it is to be, how it is to answer."
+                "What the model is told before every conversation: its role and how it should answer."
             ),
             "is_shared": gettext_lazy(
-                "Everybody can talk with it and read its instructions. Changes go into the audit log."
+                "Everybody can chat with it and read its instructions. Changes are recorded in the audit log."
             ),
         }
         widgets = {"system_prompt": forms.Textarea(attrs={"rows": 6})}
@@ -202,13 +204,15 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         cleaned = super().clean() or self.cleaned_data
         policy = cleaned.get("policy")
         if policy and cleaned.get("is_shared") and not policies.for_everybody().filter(pk=policy.pk).exists():
-            self.add_error("policy", _("An assistant for everybody can only use a model that everybody may use."))
+            self.add_error("policy", _("An assistant for everybody can only use a model that everybody can use."))
         for number, example in enumerate(self.examples, start=1):
             if example.is_empty:
                 continue
             if not (example.user and example.assistant):
                 self.add_error(
-                    None, _("Example %(number)d lacks one side. Fill it in or remove it.") % {"number": number}
+                    None,
+                    _("One side of example %(number)d is empty. Fill it in or remove the example.")
+                    % {"number": number},
                 )
             for text in (example.user, example.assistant):
                 try:
@@ -236,12 +240,12 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
     def _short(self, text: str) -> str:
         limit = settings.CHAT_MAX_MESSAGE_CHARS
         if "\0" in text:
-            raise forms.ValidationError(_("There are characters in it that are not text."))
+            raise forms.ValidationError(_("It contains characters that are not text."))
         if len(text) > limit:
             raise forms.ValidationError(
                 ngettext(
-                    "At most %(number)d character; these are %(length)d.",
-                    "At most %(number)d characters; these are %(length)d.",
+                    "At most %(number)d character; this has %(length)d.",
+                    "At most %(number)d characters; this has %(length)d.",
                     limit,
                 )
                 % {"number": limit, "length": len(text)}
@@ -255,8 +259,8 @@ class ChoicesForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
         max_value=100,
         label=gettext_lazy("Turns with two replies, in percent"),
         help_text=gettext_lazy(
-            "That share of turns shows two replies without names, side by side, and asks which is better; 0: none. "
-            "Each person can switch it off for themselves."
+            "This share of turns shows two replies side by side, without names, and asks which one "
+            "is better; 0: none. Each person can switch this off for themselves."
         ),
     )
     may_train_default = forms.TypedChoiceField(
@@ -267,8 +271,7 @@ class ChoicesForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
         widget=forms.RadioSelect,
         label=gettext_lazy("New conversations may be used for training"),
         help_text=gettext_lazy(
-            "What the switch of a new conversation says at first. Each person can change it per conversation, "
-            "at any time."
+            "The initial setting of a new conversation. Each person can change it per conversation, at any time."
         ),
     )
 
@@ -284,9 +287,9 @@ class ChoicesForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
         field = self.fields["may_train_default"]
         assert isinstance(field, forms.TypedChoiceField)
         field.choices = [
-            ("yes", _("Yes, until the person says no")),
-            ("no", _("No, until the person says yes")),
-            ("", _("As the environment says: %(default)s") % {"default": default}),
+            ("yes", _("On unless the person opts out")),
+            ("no", _("Off unless the person opts in")),
+            ("", _("Server default (%(default)s)") % {"default": default}),
         ]
 
 

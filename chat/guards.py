@@ -92,7 +92,7 @@ def name_of(key: str) -> str:
 def lazy_name_of(key: str) -> Text:
     """The same, translated when it is shown, which asks no database any more."""
     if key in (*settings.CHAT_GUARDS, WATCH):
-        return _("a check that failed")
+        return _("a failed check")
     names = (_load(path).name_of(key) for path in settings.CHAT_GUARDS)
     return next((name for name in names if name is not None), key)
 

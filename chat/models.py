@@ -29,7 +29,7 @@ class Policy(models.Model):
     is_scripted = models.BooleanField(default=False)
     """Answers canned text; for tests and load."""
     made_from_simulated = models.BooleanField(_("trained on simulated judgements"), default=False)
-    is_on_trial = models.BooleanField(_("on trial"), default=False)
+    is_on_trial = models.BooleanField(_("in trial"), default=False)
     """Answers beside the live policy where two replies stand side by side; an admin's choice."""
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -94,8 +94,8 @@ class SiteChoices(models.Model):
     """None: what the environment says (CHAMSAE_CONSENT_DEFAULT)."""
 
     class Meta:
-        verbose_name = _("site's choices")
-        verbose_name_plural = _("site's choices")
+        verbose_name = _("site settings")
+        verbose_name_plural = _("site settings")
         constraints = [
             models.CheckConstraint(condition=Q(id=1), name="one_row_of_choices"),
             models.CheckConstraint(condition=Q(side_by_side_percent__lte=100), name="at_most_all_turns_side_by_side"),
@@ -182,7 +182,7 @@ class Message(models.Model):
     """The client's own id of a send: the same send twice is one message."""
     hidden_at = models.DateTimeField(_("hidden"), null=True, blank=True)
     """Hidden by a moderator; shown to nobody but moderators until restored."""
-    never_train = models.BooleanField(_("keep out of training"), default=False)
+    never_train = models.BooleanField(_("exclude from training"), default=False)
     imported = models.JSONField(null=True, blank=True, default=None)
     """Of a message that came in with a file: what the file said of its making. No Reply made it."""
     created_at = models.DateTimeField(default=timezone.now)

@@ -23,22 +23,22 @@ class TaskError(Refusal):
 
 class AlreadySubmitted(TaskError):
     code = "already_submitted"
-    text = _("You have already ranked this task. Your first ranking was kept; nothing was changed.")
+    text = _("You have already ranked this task. Your first ranking stands; nothing was changed.")
 
 
 class NotYourTask(TaskError):
     code = "not_your_task"
-    text = _("This task is not yours: your time for it ran out or it was given to somebody else. Take the next one.")
+    text = _("This task is no longer assigned to you: your time ran out, or somebody else got it. Take the next one.")
 
 
 class NoLongerAllowed(TaskError):
     code = "no_longer_allowed"
-    text = _("This text was withdrawn while you judged it, so its ranking is not needed. Take the next one.")
+    text = _("This text was withdrawn while you were ranking it, so your ranking is not needed. Take the next task.")
 
 
 class BadFlags(TaskError):
     code = "bad_flags"
-    text = _("A flag names a reply or a rule that is not part of this task.")
+    text = _("A flag refers to a reply or a rule that is not part of this task. Reload the page.")
 
 
 class TooLate(TaskError):
@@ -60,27 +60,27 @@ class BadReason(FeedbackError):
 
 class StillWritten(FeedbackError):
     code = "still_written"
-    text = _("The reply is still being written. Wait for its end.")
+    text = _("The reply is still being written. Wait for it to finish.")
 
 
 class AlreadyChosen(FeedbackError):
     code = "already_chosen"
-    text = _("You have already chosen between these two replies. Your first choice was kept.")
+    text = _("You have already chosen between these two replies. Your first choice stands.")
 
 
 class Lapsed(FeedbackError):
     code = "lapsed"
-    text = _("The conversation went on before you chose, so this choice no longer counts.")
+    text = _("The conversation continued before you chose, so this choice no longer counts.")
 
 
 class NotSeenYet(FeedbackError):
     code = "not_seen_yet"
-    text = _("Wait until both replies have begun, then choose.")
+    text = _("Wait until both replies have started, then choose.")
 
 
 class NothingToCompare(FeedbackError):
     code = "nothing_to_compare"
-    text = _("One of the two replies did not come, so there is nothing to compare. Go on with the other one.")
+    text = _("One of the two replies failed, so there is nothing to compare. Continue with the other one.")
 
 
 # --- of moderators --------------------------------------------------------------------------------
@@ -92,21 +92,21 @@ class ModerationError(Refusal):
 
 class ReasonNeeded(ModerationError):
     code = "reason_needed"
-    text = _("Give a reason: it is kept in the audit log.")
+    text = _("Give a reason. It is recorded in the audit log.")
 
 
 class NothingToDo(ModerationError):
     code = "nothing_to_do"
-    text = _("This is so already; nothing was changed.")
+    text = _("This has already been done; nothing was changed.")
 
 
 class NotAllowed(ModerationError):
     code = "not_allowed"
-    text = _("You may not do this.")
+    text = _("You do not have permission to do this.")
 
 
 class NotTheirAccount(NotAllowed):
-    text = _("Nobody suspends their own account, and only an admin suspends a moderator or an admin.")
+    text = _("You cannot suspend your own account, and only an admin can suspend a moderator or an admin.")
 
 
 class BadEnd(ModerationError):
@@ -116,4 +116,6 @@ class BadEnd(ModerationError):
 
 class StaleUndo(ModerationError):
     code = "stale_undo"
-    text = _("This was undone or changed again since, so it cannot be undone. Look at the item as it is now.")
+    text = _(
+        "This was undone or changed again in the meantime, so it cannot be undone. Check the item's current state."
+    )

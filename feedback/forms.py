@@ -68,7 +68,7 @@ def _is_draft(draft: Any) -> bool:
 
 
 class SkipForm(forms.Form):
-    reason = forms.ChoiceField(choices=Skip.Reason.choices, label=gettext_lazy("Why"))
+    reason = forms.ChoiceField(choices=Skip.Reason.choices, label=gettext_lazy("Reason"))
 
 
 class ReportForm(forms.Form):
@@ -87,7 +87,7 @@ class ReportForm(forms.Form):
         field = self.fields["rule"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = [
-            ("", _("None of them, or I am not sure")),
+            ("", _("None of these, or I am not sure")),
             *((group, [(version.rule.key, version.name) for version in versions]) for group, versions in grouped),
         ]
 
@@ -121,14 +121,16 @@ class ExamplesField(forms.CharField):
 
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     allowed_examples = ExamplesField(
-        label=gettext_lazy("Allowed examples"), required=False, help_text=gettext_lazy("One a line: English | Korean")
+        label=gettext_lazy("Allowed examples"),
+        required=False,
+        help_text=gettext_lazy("One per line: English | Korean"),
     )
     violating_examples = ExamplesField(
         label=gettext_lazy("Violating examples"),
         required=False,
-        help_text=gettext_lazy("One a line: English | Korean"),
+        help_text=gettext_lazy("One per line: English | Korean"),
     )
-    reason = forms.CharField(label=gettext_lazy("Why this change"), max_length=500)
+    reason = forms.CharField(label=gettext_lazy("Reason for the change"), max_length=500)
     based_on = forms.IntegerField(widget=forms.HiddenInput)
 
     class Meta:
@@ -149,13 +151,13 @@ class PhraseForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
         fields = ("phrase", "in_messages", "in_replies")
         labels = {
             "phrase": gettext_lazy("Word or phrase"),
-            "in_messages": gettext_lazy("In what people write: the message is not sent"),
-            "in_replies": gettext_lazy("In replies: the reply is cut before the sentence"),
+            "in_messages": gettext_lazy("In messages: the message is not sent"),
+            "in_replies": gettext_lazy("In replies: the reply ends before the sentence"),
         }
         help_texts = {
             "phrase": gettext_lazy(
-                "Found as whole words, in capitals or not. "
-                "Korean, Chinese and Japanese phrases are found inside longer words, too."
+                "Matches whole words, in upper or lower case. Korean, Chinese and Japanese phrases also "
+                "match inside longer words."
             )
         }
 
@@ -166,14 +168,14 @@ class PhraseForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if not (cleaned.get("in_messages") or cleaned.get("in_replies")):
-            raise forms.ValidationError(_("Choose where the phrase is looked for: messages, replies or both."))
+            raise forms.ValidationError(_("Choose where to look for the phrase: messages, replies or both."))
         return cleaned
 
 
 PHRASE_REFUSALS = {
-    "empty": gettext_lazy("A phrase needs a letter or a digit."),
-    "known": gettext_lazy("The rule has this phrase already."),
-    "too_many": gettext_lazy("The rule has as many phrases as fit. Remove one first."),
+    "empty": gettext_lazy("A phrase needs at least one letter or digit."),
+    "known": gettext_lazy("The rule already has this phrase."),
+    "too_many": gettext_lazy("This rule has the maximum number of phrases. Remove one first."),
 }
 
 
@@ -208,7 +210,7 @@ class ReasonForm(forms.Form):
         label=gettext_lazy("Reason"),
         max_length=500,
         widget=forms.Textarea(attrs={"rows": 2}),
-        help_text=gettext_lazy("Kept in the audit log; moderators and admins can read it."),
+        help_text=gettext_lazy("Recorded in the audit log, which moderators and admins can read."),
     )
 
 

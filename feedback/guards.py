@@ -52,7 +52,7 @@ class PhraseGuard(Guard):
 
     def _words(self, key: str) -> Text:
         name = self.name_of(key) or key
-        words = _("The message holds words that the rule “%(name)s” forbids here. Write it differently.")
+        words = _("The message contains a phrase blocked by the rule “%(name)s”. Rephrase it and send it again.")
         return lazy(lambda: str(words) % {"name": name}, str)()
 
 

@@ -18,7 +18,7 @@ class Rule(models.Model):
     key = models.SlugField(_("key"), max_length=60, unique=True)
     group = models.SlugField(_("group"), max_length=40)
     position = models.PositiveSmallIntegerField(default=0)
-    is_on = models.BooleanField(_("switched on"), default=True)
+    is_on = models.BooleanField(_("enabled"), default=True)
 
     class Meta:
         ordering = ["position", "id"]
@@ -105,7 +105,7 @@ class RankingTask(models.Model):
 
     class State(models.TextChoices):
         OPEN = "open", _("open")
-        LEASED = "leased", _("leased")
+        LEASED = "leased", _("assigned")
         DONE = "done", _("done")
         WITHDRAWN = "withdrawn", _("withdrawn")
 
@@ -164,7 +164,7 @@ class Completion(models.Model):
     finish_reason = models.CharField(max_length=20, blank=True)
     parameters = models.JSONField(default=dict)
     """Of sampling; with "cut": true where the text was shortened on purpose (feedback.judgements.task_stock)."""
-    never_train = models.BooleanField(_("keep out of training"), default=False)
+    never_train = models.BooleanField(_("exclude from training"), default=False)
     hidden_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -232,8 +232,8 @@ class Violation(models.Model):
                 name="one_violation_a_message_rule_and_annotator",
             ),
         ]
-        verbose_name = _("flag of a broken rule")
-        verbose_name_plural = _("flags of broken rules")
+        verbose_name = _("rule violation flag")
+        verbose_name_plural = _("rule violation flags")
 
 
 class Thumb(models.Model):
@@ -285,9 +285,9 @@ class BlockedPhrase(models.Model):
     rule = models.ForeignKey(Rule, on_delete=models.PROTECT, related_name="phrases")
     phrase = models.CharField(_("phrase"), max_length=200)
     """Matched without regard to case, as whole words."""
-    in_messages = models.BooleanField(_("in what people write"), default=True)
+    in_messages = models.BooleanField(_("in messages"), default=True)
     in_replies = models.BooleanField(_("in replies"), default=True)
-    is_on = models.BooleanField(_("switched on"), default=True)
+    is_on = models.BooleanField(_("enabled"), default=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

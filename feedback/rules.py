@@ -17,7 +17,7 @@ GROUPS = {
     "self-anthropomorphism": _("Pretending to be human"),
     "misinformation": _("Misinformation and advice"),
     "quality": _("Quality and other harm"),
-    "safety": _("Further safety"),
+    "safety": _("Other safety rules"),
 }
 URGENT = {"minors": 5, "self-harm": 5, "no-threats": 4, "no-sexual-aggression": 4, "illegal-help": 4, "privacy": 3}
 """Weight of a report in the moderators' queue beside the number of reporters; see `severity`."""

@@ -76,7 +76,7 @@ class BadFileName(TuningError):
     param = "file"
 
     def __init__(self) -> None:
-        super().__init__(_("The file needs a plain name, without a way to another folder in it."))
+        super().__init__(_("The file name must not contain a path to another folder."))
 
 
 class NothingThere(TuningError):
@@ -84,7 +84,7 @@ class NothingThere(TuningError):
     param = "file"
 
     def __init__(self) -> None:
-        super().__init__(_("The file holds no line to learn from."))
+        super().__init__(_("The file has no lines to train on."))
 
 
 class NotTrainable(TuningError):
@@ -107,7 +107,7 @@ class WrongForm(TuningError):
     def __init__(self, method: str, form: str, param: str = "training_file") -> None:
         self.method, self.form, self.param = method, form, param
         super().__init__(
-            _("The method %(method)s can't learn from a file whose lines are %(form)s.")
+            _("The method %(method)s can't use a file whose lines are %(form)s.")
             % {"method": method, "form": form or "?"}
         )
 
@@ -121,7 +121,7 @@ class UnfitLines(TuningError):
     def __init__(self, problems: Sequence[Problem], total: int, param: str = "training_file") -> None:
         self.problems, self.total, self.param = list(problems)[:SHOWN], total, param
         lines = "; ".join(str(problem) for problem in self.problems)
-        text = _("%(total)d lines can't be learned from. Prepare the file first. %(lines)s.")
+        text = _("%(total)d lines can't be used for training. Prepare the file first. %(lines)s.")
         super().__init__(text % {"total": total, "lines": lines})
 
 
@@ -139,7 +139,7 @@ class NoRewardModel(TuningError):
 
     def __init__(self, model: str) -> None:
         self.model = model
-        text = _("The site has no reward model for %(model)s: a training cycle makes one for the model that is live.")
+        text = _("The site has no reward model for %(model)s: a training cycle creates one for the live model.")
         super().__init__(text % {"model": model[:120]})
 
 
@@ -152,7 +152,10 @@ class TooExpensive(TuningError):
 
     def __init__(self, cost: str) -> None:
         self.cost = cost
-        super().__init__(_("This job costs %(cost)s, which is more than is left of your budget.") % {"cost": cost})
+        super().__init__(
+            _("This job costs %(cost)s, which is more than what is left of your budget. Ask an admin to raise it.")
+            % {"cost": cost}
+        )
 
 
 class TooManyJobs(TuningError):
@@ -163,7 +166,7 @@ class TooManyJobs(TuningError):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__(
-            _("You have %(limit)d jobs that are not over. Wait for one, or cancel it.") % {"limit": limit}
+            _("You have %(limit)d unfinished jobs. Wait for one to finish, or cancel it.") % {"limit": limit}
         )
 
 
@@ -174,7 +177,7 @@ class DiskFull(TuningError):
 
     def __init__(self, free_mb: int, needed_mb: int) -> None:
         self.free_mb, self.needed_mb = free_mb, needed_mb
-        text = _("%(free)d MB are free on the disk of the models, %(needed)d MB are needed.")
+        text = _("The disk for models has %(free)d MB free, but %(needed)d MB are needed. Delete some models first.")
         super().__init__(text % {"free": free_mb, "needed": needed_mb})
 
 
@@ -185,7 +188,7 @@ class WrongState(TuningError):
 
     def __init__(self, job: str, state: str, verb: str) -> None:
         self.job, self.state, self.verb = job, state, verb
-        super().__init__(_("Job %(job)s is in the state %(state)s: %(verb)s is not possible.") % self.__dict__)
+        super().__init__(_("Job %(job)s is %(state)s, so this is not possible: %(verb)s.") % self.__dict__)
 
 
 class StillStopping(TuningError):
@@ -194,4 +197,4 @@ class StillStopping(TuningError):
     retry_after_s = 5.0
 
     def __init__(self, job: str) -> None:
-        super().__init__(_("Job %(job)s is still writing its checkpoint. Try again in a few seconds.") % {"job": job})
+        super().__init__(_("Job %(job)s is still saving its checkpoint. Try again in a few seconds.") % {"job": job})

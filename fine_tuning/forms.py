@@ -24,31 +24,31 @@ class JobForm(forms.Form):
     """Everything but the file may stay as it is."""
 
     model = forms.ChoiceField(
-        label=gettext_lazy("Start from"),
-        help_text=gettext_lazy("A name of 2023 has the price of 2023; it means whatever an admin maps it to."),
+        label=gettext_lazy("Base model"),
+        help_text=gettext_lazy("2023 names keep 2023 prices and run the model an admin chose."),
     )
-    training = FileField(label=gettext_lazy("Learn from"), queryset=DataFile.objects.none())
+    training = FileField(label=gettext_lazy("Training file"), queryset=DataFile.objects.none())
     validation = FileField(
-        label=gettext_lazy("Measure on"),
+        label=gettext_lazy("Validation file"),
         queryset=DataFile.objects.none(),
         required=False,
-        empty_label=gettext_lazy("a tenth of the lines, kept from training"),
+        empty_label=gettext_lazy("a tenth of the lines, held out from training"),
     )
     method = forms.ChoiceField(label=gettext_lazy("Method"), choices=FineTune.Method.choices)
     scope = forms.ChoiceField(
-        label=gettext_lazy("What learns"), choices=FineTune.Scope.choices, widget=forms.RadioSelect
+        label=gettext_lazy("Trained part"), choices=FineTune.Scope.choices, widget=forms.RadioSelect
     )
     n_epochs = forms.IntegerField(label=gettext_lazy("Epochs"), required=False, min_value=1, max_value=50)
-    batch_size = forms.IntegerField(label=gettext_lazy("Lines a step"), required=False, min_value=1, max_value=256)
+    batch_size = forms.IntegerField(label=gettext_lazy("Batch size"), required=False, min_value=1, max_value=256)
     learning_rate_multiplier = forms.FloatField(
-        label=gettext_lazy("Learning rate, times the usual"), required=False, min_value=1e-4, max_value=100
+        label=gettext_lazy("Learning rate multiplier"), required=False, min_value=1e-4, max_value=100
     )
     seed = forms.IntegerField(label=gettext_lazy("Seed"), required=False, min_value=0, max_value=2**31 - 1)
     suffix = forms.CharField(
-        label=gettext_lazy("Part of its name"),
+        label=gettext_lazy("Name suffix"),
         required=False,
         max_length=40,
-        help_text=gettext_lazy("Small letters, digits and dashes."),
+        help_text=gettext_lazy("Lower-case letters, digits and hyphens."),
     )
     HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
 
@@ -64,16 +64,16 @@ class JobForm(forms.Form):
         assert isinstance(choices, forms.ChoiceField)
         choices.choices = [(name, _named(name, policy)) for name, policy in self.known.items()]
         for name in self.HYPERPARAMETERS:
-            self.fields[name].widget.attrs["placeholder"] = _("chosen by the data")
+            self.fields[name].widget.attrs["placeholder"] = _("based on the data")
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         for name in ("training", "validation"):
             file = cleaned.get(name)
             if file is not None and "method" in cleaned and file.form not in lifecycle.FORMS[cleaned["method"]]:
-                self.add_error(name, _("This method can't learn from lines of that form."))
+                self.add_error(name, _("This method can't use lines in this format."))
         if "scope" in cleaned and "method" in cleaned and cleaned["scope"] not in plan.SCOPES[cleaned["method"]]:
-            self.add_error("scope", _("Reinforcement learns in LoRA adapters alone."))
+            self.add_error("scope", _("Reinforcement learning trains LoRA adapters only."))
         return cleaned
 
     def policy(self) -> Policy:
@@ -97,7 +97,7 @@ class ShareForm(forms.Form):
         label=gettext_lazy("Used by"),
         queryset=Group.objects.none(),
         required=False,
-        empty_label=gettext_lazy("you alone"),
+        empty_label=gettext_lazy("only you"),
     )
 
     def __init__(self, person: User, *args: Any, **kwargs: Any) -> None:

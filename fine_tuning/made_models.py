@@ -43,11 +43,11 @@ def retire(policy: Policy, *, actor: User | None = None) -> None:
             return
         name = policy.label or policy.name
         if policy.is_live:
-            raise CannotRetire(name, _("it answers everybody, since an admin made it live"))
+            raise CannotRetire(name, _("an admin made it live, so it answers everybody"))
         if FineTune.objects.filter(base_policy=policy).exclude(state__in=FineTune.OVER).exists():
-            raise CannotRetire(name, _("a job that is not over makes another model from it"))
+            raise CannotRetire(name, _("an unfinished job is training another model from it"))
         if Run.objects.filter(base_policy=policy, state__in=Run.LIVE).exists():
-            raise CannotRetire(name, _("the site trains with it at present"))
+            raise CannotRetire(name, _("the site is training with it"))
         policy.retired_at, policy.is_on_trial = timezone.now(), False
         policy.save(update_fields=["retired_at", "is_on_trial"])
         audit.record(actor, "policy.retire", policy, after={"name": policy.name})

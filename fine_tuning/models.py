@@ -84,12 +84,12 @@ class FineTune(models.Model):
 
     class Method(models.TextChoices):
         SUPERVISED = "supervised", _("supervised")
-        DPO = "dpo", _("direct preference optimisation")
-        REINFORCEMENT = "reinforcement", _("reinforcement (PPO)")
+        DPO = "dpo", _("direct preference optimisation (DPO)")
+        REINFORCEMENT = "reinforcement", _("reinforcement learning (PPO)")
 
     class Scope(models.TextChoices):
-        HEAD = "head", _("transfer learning: the output layer alone")
-        BLOCKS = "blocks", _("transfer learning: the last blocks")
+        HEAD = "head", _("transfer learning: output layer only")
+        BLOCKS = "blocks", _("transfer learning: last blocks only")
         LORA = "lora", _("LoRA")
         FULL = "full", _("fine-tuning: all weights")
 

@@ -63,7 +63,7 @@ class NewPriceForm(PriceForm):
     model = forms.CharField(
         label=gettext_lazy("Model"),
         max_length=120,
-        help_text=gettext_lazy("A policy's name, a name under which programs ask for it, or * for all others."),
+        help_text=gettext_lazy("The name of a policy, a name that programs use for it, or * for all others."),
     )
     field_order = ("model", *COLUMNS)
 
@@ -91,12 +91,12 @@ class KeyField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in 
 
 
 class BudgetForm(LimitForm):
-    user = forms.CharField(label=gettext_lazy("User name"), required=False, max_length=150)
+    user = forms.CharField(label=gettext_lazy("Username"), required=False, max_length=150)
     key = KeyField(
         queryset=ApiKey.objects.none(),
         required=False,
-        label=gettext_lazy("or one of the keys"),
-        empty_label=gettext_lazy("none: the person, with all that they do"),
+        label=gettext_lazy("or an API key"),
+        empty_label=gettext_lazy("none: all usage of this person"),
     )
     period = forms.ChoiceField(
         label=gettext_lazy("Period"), choices=Budget.Period.choices, initial=Budget.Period.MONTH
@@ -108,7 +108,7 @@ class BudgetForm(LimitForm):
         keys = self.fields["key"]
         assert isinstance(keys, KeyField)
         keys.queryset = ApiKey.objects.filter(revoked_at=None).select_related("owner").order_by("owner__username")
-        self.fields["limit"].help_text = _("Whatever costs is refused once so much is spent.")
+        self.fields["limit"].help_text = _("Once this amount is spent, requests that cost money are refused.")
 
     def clean_user(self) -> User | None:
         return _user_named(self.cleaned_data["user"])
@@ -116,7 +116,7 @@ class BudgetForm(LimitForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if not self.errors and bool(cleaned.get("user")) == bool(cleaned.get("key")):
-            raise ValidationError(_("Name a user or choose a key, one of the two."), code="whose")
+            raise ValidationError(_("Enter a username or choose a key, not both."), code="whose")
         return cleaned
 
 
@@ -126,7 +126,7 @@ class UsageFilter(forms.Form):
     month = forms.CharField(
         label=gettext_lazy("Month"), required=False, widget=forms.TextInput(attrs={"type": "month"})
     )
-    user = forms.CharField(label=gettext_lazy("User name"), required=False, max_length=150)
+    user = forms.CharField(label=gettext_lazy("Username"), required=False, max_length=150)
     key = KeyField(
         queryset=ApiKey.objects.none(), required=False, label=gettext_lazy("Key"), empty_label=gettext_lazy("all")
     )
@@ -155,9 +155,9 @@ class UsageFilter(forms.Form):
         try:
             month = datetime.strptime(given, "%Y-%m").date() if given else _this_month()
         except ValueError:
-            raise ValidationError(_("Write the month as in 2026-11."), code="month") from None
+            raise ValidationError(_("Enter the month as in 2026-11."), code="month") from None
         if not FIRST_YEAR <= month.year <= LAST_YEAR:
-            raise ValidationError(_("Write the month as in 2026-11."), code="month")
+            raise ValidationError(_("Enter the month as in 2026-11."), code="month")
         return month
 
     def clean_user(self) -> User | None:
@@ -183,7 +183,7 @@ def _user_named(name: str) -> User | None:
         return None
     found = User.objects.filter(username=name).first()
     if found is None:
-        raise ValidationError(_("Nobody has this user name."), code="unknown")
+        raise ValidationError(_("No user has this username."), code="unknown")
     return found
 
 

@@ -70,9 +70,9 @@ class Budget(models.Model):
     """The most that a person, or one of their keys, may spend in a period; past it whatever costs is refused."""
 
     class Period(models.TextChoices):
-        DAY = "day", _("a day")
-        MONTH = "month", _("a month")
-        TOTAL = "total", _("in all")
+        DAY = "day", _("day")
+        MONTH = "month", _("month")
+        TOTAL = "total", _("total")
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="budgets"

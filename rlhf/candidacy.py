@@ -28,7 +28,7 @@ def put_before_gate(policy: Policy, *, actor: User) -> Run:
     with transaction.atomic():
         live = promotion.lock_and_get_live()
         if live is None or live.pk == policy.pk:
-            raise CannotPutBeforeGate(policy.name, _("it is live already"))
+            raise CannotPutBeforeGate(policy.name, _("it is already live"))
         under_way = Run.objects.filter(kind=Run.Kind.EVALUATION, policy=policy, state__in=Run.LIVE).first()
         if under_way is not None:
             return under_way
@@ -65,7 +65,7 @@ def _reward_model_over(policy: Policy) -> Run:
     found = next((run for run in runs[:20] if (run.path / "reward_model").is_dir()), None)
     if found is None or found.snapshot is None:
         start = policy.base.name if policy.base else policy.name
-        reason = _("there is no reward model over %(start)s; a cycle of training makes one") % {"start": start}
+        reason = _("there is no reward model for %(start)s; run a training cycle to create one") % {"start": start}
         raise CannotPutBeforeGate(policy.name, reason)
     if found.snapshot.erased_at is not None:
         raise SnapshotErased(found.snapshot.pk)
@@ -81,7 +81,7 @@ def _judge_beside(reward_model: Run, policy: Policy) -> dict[str, object]:
     runs = Run.objects.filter(stage=cycle.JUDGE, state=Run.State.SUCCEEDED, snapshot=reward_model.snapshot)
     known = runs.first()
     if known is None:
-        raise CannotPutBeforeGate(policy.name, _("its judge was not trained yet; a cycle of training does that"))
+        raise CannotPutBeforeGate(policy.name, _("its judge has not been trained yet; run a training cycle first"))
     return cycle.with_run(judge, known)
 
 

@@ -16,7 +16,7 @@ MOST_POINTS = 240
 ROWS = 12
 TITLES: dict[str, str | Promise] = {
     "objective/rlhf_reward": _("Reward"),
-    "objective/kl": _("KL, nats a reply"),
+    "objective/kl": _("KL, nats per reply"),
     "objective/scores": _("Score"),
     "completions/mean_length": _("Length, tokens"),
     "objective/entropy": _("Entropy"),

@@ -17,9 +17,14 @@ class NotEnoughFeedback(RlhfError):
     def __init__(self, rankings: int, needed: int, split: str = "train") -> None:
         self.rankings, self.needed, self.split = rankings, needed, split
         if split == "held_out":
-            text = _("No judgements on held-out prompts yet: nobody could judge the result. Rank more replies first.")
+            text = _(
+                "There are no judgements on held-out prompts yet, so the result could not be evaluated. "
+                "Rank more replies first."
+            )
         else:
-            text = _("%(rankings)d rankings may be used for training, %(needed)d are needed. Rank more first.")
+            text = _(
+                "Training needs %(needed)d rankings; only %(rankings)d can be used so far. Rank more replies first."
+            )
         super().__init__(text % {"rankings": rankings, "needed": needed})
 
 
@@ -28,7 +33,9 @@ class CycleUnderWay(RlhfError):
 
     def __init__(self, run_id: int | None) -> None:
         self.run_id = run_id
-        super().__init__(_("A cycle is under way (run %(run)s). Wait for it, or cancel it.") % {"run": run_id})
+        super().__init__(
+            _("A cycle is already running (run %(run)s). Wait for it to finish, or cancel it.") % {"run": run_id}
+        )
 
 
 class SnapshotErased(RlhfError):
@@ -37,7 +44,10 @@ class SnapshotErased(RlhfError):
     def __init__(self, snapshot_id: int) -> None:
         self.snapshot_id = snapshot_id
         super().__init__(
-            _("Somebody whose words this run was trained on has left, and its snapshot was removed. Start a new run.")
+            _(
+                "A person whose data this run was trained on has deleted their account, and its snapshot "
+                "was deleted. Start a new run."
+            )
         )
 
 
@@ -46,7 +56,7 @@ class NotEnoughSpace(RlhfError):
 
     def __init__(self, free_mb: int, needed_mb: int) -> None:
         self.free_mb, self.needed_mb = free_mb, needed_mb
-        text = _("%(free)d MB are free on the disk of the runs, %(needed)d MB are needed. Make room, then resume.")
+        text = _("The disk for runs has %(free)d MB free, but %(needed)d MB are needed. Free up space, then resume.")
         super().__init__(text % {"free": free_mb, "needed": needed_mb})
 
 
@@ -94,7 +104,7 @@ class CannotPromote(RlhfError):
     def __init__(self, policy: str, reasons: Sequence[str]) -> None:
         self.policy, self.reasons = policy, list(reasons)
         super().__init__(
-            _("%(policy)s can't be made live: %(reasons)s") % {"policy": policy, "reasons": "; ".join(reasons)}
+            _("%(policy)s can't be promoted: %(reasons)s") % {"policy": policy, "reasons": "; ".join(reasons)}
         )
 
 
@@ -104,7 +114,7 @@ class CannotTry(RlhfError):
     def __init__(self, policy: str, reasons: Sequence[str]) -> None:
         self.policy, self.reasons = policy, list(reasons)
         super().__init__(
-            _("%(policy)s can't be put on trial: %(reasons)s") % {"policy": policy, "reasons": "; ".join(reasons)}
+            _("%(policy)s can't be put in a trial: %(reasons)s") % {"policy": policy, "reasons": "; ".join(reasons)}
         )
 
 
@@ -114,7 +124,7 @@ class CannotPutBeforeGate(RlhfError):
     def __init__(self, policy: str, reason: str) -> None:
         self.policy, self.reason = policy, reason
         super().__init__(
-            _("%(policy)s can't be put before the gate: %(reason)s") % {"policy": policy, "reason": reason}
+            _("%(policy)s can't be submitted to the gate: %(reason)s") % {"policy": policy, "reason": reason}
         )
 
 
@@ -123,14 +133,14 @@ class NothingToRollBackTo(RlhfError):
 
     def __init__(self, policy: str) -> None:
         self.policy = policy
-        super().__init__(_("No former version to return to from %(policy)s.") % {"policy": policy or "-"})
+        super().__init__(_("%(policy)s has no previous version to roll back to.") % {"policy": policy or "-"})
 
 
 class ReasonMissing(RlhfError):
     code = "reason_missing"
 
     def __init__(self) -> None:
-        super().__init__(_("Say why: this goes into the audit log."))
+        super().__init__(_("Give a reason. It is recorded in the audit log."))
 
 
 class NotAnAdmin(RlhfError):
@@ -138,4 +148,4 @@ class NotAnAdmin(RlhfError):
 
     def __init__(self, who: str) -> None:
         self.who = who
-        super().__init__(_("%(who)s is no admin, and only a named admin may force a policy.") % {"who": who})
+        super().__init__(_("%(who)s is not an admin, and only an admin may force a promotion.") % {"who": who})

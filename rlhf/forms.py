@@ -12,9 +12,11 @@ class StartForm(forms.Form):
 
 class ReasonForm(forms.Form):
     reason = forms.CharField(
-        label=_("Reason"), max_length=500, help_text=_("Goes into the audit log."), widget=forms.TextInput
+        label=_("Reason"), max_length=500, help_text=_("Recorded in the audit log."), widget=forms.TextInput
     )
 
 
 class ForceForm(ReasonForm):
-    understood = forms.BooleanField(label=_("The gate refused it or never saw it. I answer for it."))
+    understood = forms.BooleanField(
+        label=_("The gate rejected this policy or never evaluated it. I take responsibility.")
+    )

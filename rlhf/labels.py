@@ -5,18 +5,18 @@ from django.utils.translation import gettext_lazy as _
 
 REASONS: dict[str, Promise] = {
     "win_rate": _("The lower bound of the win rate is above the limit"),
-    "violations": _("Rule violations are not above those of the live policy"),
-    "stop_controlled": _("With both sides cut to the first sentence, the lower bound of the win rate holds"),
-    "kl": _("The policy stayed near its start (KL)"),
+    "violations": _("There are no more rule violations than with the live policy"),
+    "stop_controlled": _("The win rate's lower bound still passes when both replies are cut to their first sentence"),
+    "kl": _("The policy stayed close to its starting point (KL)"),
     "too_short": _("Replies are not much shorter than before"),
     "too_long": _("Replies are not much longer than before"),
     "repetition": _("Replies do not repeat themselves"),
     "empty": _("Replies are not empty"),
-    "perplexity": _("Human text has not become stranger to it (perplexity)"),
-    "surprise": _("Replies are not much stranger to the base than its own (surprise)"),
+    "perplexity": _("Perplexity of human text has not risen too much"),
+    "surprise": _("The base model is not much more surprised by the replies than by its own"),
     "finite": _("All tensors are finite"),
     "baseline": _("It was compared with the policy that is live now"),
-    "cannot_promote": _("It could be made live"),
+    "cannot_promote": _("It could be promoted"),
 }
 SIGNS = {
     "win_rate": ">",
@@ -25,9 +25,9 @@ SIGNS = {
 }
 """On which side of its limit the value of a reason has to lie, as `rlhf.release.gate` compares them."""
 CONTROLS: dict[str, Promise] = {
-    "null": _("Before against itself, another seed"),
-    "first_sentence": _("Before, cut after its first sentence"),
-    "best_of_8": _("Before, best of 8 by the reward model"),
+    "null": _("Before training, against itself with another seed"),
+    "first_sentence": _("Before training, cut after the first sentence"),
+    "best_of_8": _("Before training, best of 8 by the reward model"),
     "stop_controlled": _("Both cut to the first sentence"),
 }
 STAGES: dict[str, Promise] = {
@@ -37,14 +37,14 @@ STAGES: dict[str, Promise] = {
     "evaluation": _("Evaluation"),
 }
 FIGURES: dict[str, Promise] = {
-    "kl_nats": _("KL from the start, nats a reply"),
-    "length_ratio": _("Length, against before"),
+    "kl_nats": _("KL from the starting point, nats per reply"),
+    "length_ratio": _("Length, relative to before"),
     "repetition": _("Repetition"),
     "empty_rate": _("Empty replies"),
-    "perplexity_ratio": _("Perplexity of human text, against before"),
-    "surprise_ratio": _("Surprise of the base at replies, against its own"),
-    "surprise_nats": _("Surprise of the base, nats a token"),
-    "surprise_nats_base": _("Surprise of the base at its own replies, nats a token"),
-    "distinct_2": _("Different word pairs (distinct-2)"),
+    "perplexity_ratio": _("Perplexity of human text, relative to before"),
+    "surprise_ratio": _("Surprise of the base model at the replies, relative to its own"),
+    "surprise_nats": _("Surprise of the base model, nats per token"),
+    "surprise_nats_base": _("Surprise of the base model at its own replies, nats per token"),
+    "distinct_2": _("Distinct word pairs (distinct-2)"),
     "reward_length_correlation": _("Correlation of reward and length"),
 }

@@ -23,6 +23,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='user',
             name='sees_side_by_side',
-            field=models.BooleanField(default=True, verbose_name='two replies side by side now and then'),
+            field=models.BooleanField(default=True, verbose_name='sometimes show two replies side by side'),
         ),
     ]

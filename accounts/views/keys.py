@@ -23,10 +23,10 @@ from accounts.roles import Role
 KEYS_PER_PERSON = 50
 KEYS_PER_PAGE = 50
 SCOPE_WORDS: dict[str, str | Promise] = {
-    "models": gettext_lazy("see the models"),
-    "completions": gettext_lazy("chat and complete texts"),
+    "models": gettext_lazy("list models"),
+    "completions": gettext_lazy("chat and complete text"),
     "files": gettext_lazy("upload and read files"),
-    "fine_tuning": gettext_lazy("make models of one's own"),
+    "fine_tuning": gettext_lazy("create own models"),
     "admin": gettext_lazy("read the usage and costs of the whole site"),
 }
 
@@ -35,14 +35,14 @@ class KeyForm(forms.Form):
     name = forms.CharField(
         label=gettext_lazy("Name"),
         max_length=60,
-        help_text=gettext_lazy("What it is for, as in “notebook”. Usage and costs are shown under this name."),
+        help_text=gettext_lazy("What it is for, for example “notebook”. Usage and costs are shown under this name."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     scopes = forms.MultipleChoiceField(
-        label=gettext_lazy("What it may do"), required=False, widget=forms.CheckboxSelectMultiple
+        label=gettext_lazy("Permissions"), required=False, widget=forms.CheckboxSelectMultiple
     )
     requests_per_minute = forms.IntegerField(
-        label=gettext_lazy("Requests a minute"), required=False, min_value=0, max_value=100_000
+        label=gettext_lazy("Requests per minute"), required=False, min_value=0, max_value=100_000
     )
 
     def __init__(self, owner: User, data: Any = None) -> None:
@@ -54,13 +54,14 @@ class KeyForm(forms.Form):
         assert isinstance(scopes, forms.MultipleChoiceField)
         scopes.choices = [(scope, SCOPE_WORDS[scope]) for scope in keys.SCOPES if scope != "admin" or is_admin]
         scopes.help_text = (
-            _("None ticked: all of it except the usage of the whole site, which has to be ticked.")
+            _("Leave empty for full access, except to the usage of the whole site, which must be ticked.")
             if is_admin
-            else _("None ticked: all of it.")
+            else _("Leave empty for full access.")
         )
         limit = self.fields["requests_per_minute"]
         limit.help_text = _(
-            "Empty: %(number)d, as for every key. 0 refuses each request, to try what a program does."
+            "Leave empty for the site default of %(number)d. With 0, every request is refused, so "
+            "that you can test how your program handles it."
         )
         limit.help_text %= {"number": settings.API_REQUESTS_PER_MINUTE}
 
@@ -69,15 +70,15 @@ class KeyForm(forms.Form):
         name = str(self.cleaned_data["name"])
         live = self.owner.api_keys.filter(revoked_at=None)
         if live.filter(name=name).exists():
-            raise ValidationError(_("You have a key of this name already."), code="taken")
+            raise ValidationError(_("You already have a key with this name. Choose another name."), code="taken")
         if live.count() >= KEYS_PER_PERSON:
-            said = _("You have %(number)d keys. Revoke one first.") % {"number": KEYS_PER_PERSON}
+            said = _("You already have %(number)d keys. Revoke one first.") % {"number": KEYS_PER_PERSON}
             raise ValidationError(said, code="too_many")
         return name
 
 
 class OwnerFilter(forms.Form):
-    owner = forms.CharField(label=gettext_lazy("User name"), required=False, max_length=150)
+    owner = forms.CharField(label=gettext_lazy("Username"), required=False, max_length=150)
 
 
 @never_cache
@@ -121,7 +122,7 @@ def revoke_key(request: HttpRequest, key_id: int) -> HttpResponse:
     back = "api_keys" if key.owner_id == asking.pk else "all_keys"
     if request.method == "POST":
         keys.revoke(key, actor=asking)
-        messages.success(request, _("“%(name)s” is revoked.") % {"name": key.name})
+        messages.success(request, _("“%(name)s” was revoked.") % {"name": key.name})
         return redirect(back)
     return render(request, "accounts/revoke_key.html", {"key": key, "back": back})
 

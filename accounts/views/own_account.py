@@ -48,7 +48,7 @@ class LeaveForm(forms.Form):
         password = str(self.cleaned_data["password"])
         if not self.person.check_password(password):
             self.attempts.add_failure()
-            raise ValidationError(_("This is not your password. Nothing was changed."), code="wrong")
+            raise ValidationError(_("Wrong password. Nothing was changed."), code="wrong")
         self.attempts.forget()
         return password
 
@@ -89,7 +89,7 @@ def delete_account(request: HttpRequest) -> HttpResponse:
         else:
             logout(request)
             due = date_format(timezone.localtime(leaving.deletion_due_at), "DATETIME_FORMAT")
-            said = _("Your account is closed and will be deleted on %(at)s. Until then, signing in lets you keep it.")
+            said = _("Your account is closed and will be deleted on %(at)s. Until then, you can sign in to keep it.")
             messages.success(request, said % {"at": due})
             return redirect("sign_in")
     elif request.method == "POST":
@@ -106,5 +106,5 @@ def keep_account(request: HttpRequest) -> HttpResponse:
     staying = person(request)
     if staying.deletion_due_at is not None:
         erasure.stay(staying)
-        messages.success(request, _("Your account stays as it is."))
+        messages.success(request, _("Your account will not be deleted."))
     return redirect("account")

@@ -80,7 +80,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     logout(request)
     if user.is_authenticated:
         sockets.close(user)
-        messages.success(request, _("You are signed out."))
+        messages.success(request, _("You have signed out."))
     return redirect("sign_in")
 
 
@@ -91,7 +91,7 @@ class PasswordChange(PasswordChangeView):
     def form_valid(self, form: Any) -> HttpResponse:
         with transaction.atomic():
             response = super().form_valid(form)
-        messages.success(self.request, _("Your password is changed. Other devices are signed out."))
+        messages.success(self.request, _("Your password was changed. Your other devices have been signed out."))
         return response
 
 

@@ -25,19 +25,17 @@ Schema = Mapping[str, Any]
 UNASKED = (401, 403, 429, 500)
 """Statuses of every address that needs a key: none, one that may not, too many requests, a failure of the server."""
 MEANINGS = {
-    400: _("Something in the request is wrong; `param` names it."),
-    401: _("No key, or one that does not exist or was revoked."),
-    403: _("The key may not do this."),
-    404: _("There is no such thing, or the key may not see it."),
-    405: _("The address does not know this method."),
-    409: _("It is in a state in which this can't be done."),
+    400: _("The request is invalid; `param` names the part that is wrong."),
+    401: _("The key is missing, unknown or revoked."),
+    403: _("The key does not have permission."),
+    404: _("It does not exist, or the key has no access to it."),
+    405: _("The address does not support this method."),
+    409: _("This can't be done in its current state."),
     413: _("The body is too large."),
-    415: _("The address does not take a body of this kind."),
-    429: _(
-        "Too many requests, a full queue, or a spent budget; `Retry-After` says in how many seconds to ask again."
-    ),
-    500: _("The server failed; its log knows the request by its id."),
-    503: _("No engine answers at present; `Retry-After` says in how many seconds to ask again."),
+    415: _("The address does not accept this content type."),
+    429: _("Too many requests, a full queue, or a spent budget; `Retry-After` gives the seconds to wait."),
+    500: _("The server failed; its log has the request under its id."),
+    503: _("No engine is available right now; `Retry-After` gives the seconds to wait."),
 }
 
 
@@ -52,8 +50,8 @@ class Query:
     example: Any = None
 
 
-AFTER = Query("after", _("Id of the last item that you have: the page begins after it."))
-LIMIT = Query("limit", _("Items on a page."), {"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
+AFTER = Query("after", _("Id of the last item on the previous page; this page starts after it."))
+LIMIT = Query("limit", _("Items per page."), {"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
 PAGE = (AFTER, LIMIT)
 """What api.http.page_of understands."""
 

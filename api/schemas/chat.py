@@ -26,8 +26,8 @@ class Message(BaseModel):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: Text | list[TextPart] = Field(description="Text, or parts that are text.")
-    name: str | None = Field(None, description=_("Taken, and without effect here."))
-    refusal: str | None = Field(None, description=_("Taken, and without effect here."))
+    name: str | None = Field(None, description=_("Accepted but ignored."))
+    refusal: str | None = Field(None, description=_("Accepted but ignored."))
 
     @model_validator(mode="before")
     @classmethod
@@ -47,9 +47,9 @@ class Message(BaseModel):
 class ChatRequest(Sampling):
     messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
     max_completion_tokens: int | None = Field(
-        None, ge=1, le=1_000_000, description=_("Left out: what the site gives.")
+        None, ge=1, le=1_000_000, description=_("If omitted, the site default.")
     )
-    max_tokens: int | None = Field(None, ge=1, le=1_000_000, description=_("The older name of the same."))
+    max_tokens: int | None = Field(None, ge=1, le=1_000_000, description=_("Older name of the same parameter."))
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
 

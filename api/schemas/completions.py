@@ -21,13 +21,13 @@ class CompletionRequest(Sampling):
         | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS)]
         | Ids
         | Annotated[list[Ids], Field(min_length=1, max_length=MAX_PROMPTS)]
-    ) = Field("", description=_("Text, several texts, token ids, or several lists of them; empty: a new document."))
-    max_tokens: int = Field(16, ge=0, le=1_000_000, description=_("0 only together with `echo`."))
-    echo: bool = Field(False, description=_("The prompt stands before the completion."))
+    ) = Field("", description=_("A text, several texts, token ids, or several lists of them; empty: a new document."))
+    max_tokens: int = Field(16, ge=0, le=1_000_000, description=_("0 is allowed only with `echo`."))
+    echo: bool = Field(False, description=_("Return the prompt before the completion."))
     best_of: int | None = Field(
-        None, ge=1, le=MAX_CHOICES, description=_("So many are made, the `n` most probable of them are answered.")
+        None, ge=1, le=MAX_CHOICES, description=_("This many are generated, and the `n` most probable are returned.")
     )
-    logprobs: int | None = Field(None, ge=0, le=5, description=_("Alternatives that are told for each token."))
+    logprobs: int | None = Field(None, ge=0, le=5, description=_("Number of alternatives returned for each token."))
 
     ignored: ClassVar[frozenset[str]] = Sampling.ignored | {"store", "metadata"}
     refused: ClassVar[dict[str, tuple[Any, ...]]] = {**Sampling.refused, "suffix": (None, "")}

@@ -39,5 +39,5 @@ class Request(BaseModel):
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         told = handler.resolve_ref_schema(handler(schema))
         for name in sorted(cls.ignored):
-            told["properties"].setdefault(name, {"description": _("Taken, and without effect here.")})
+            told["properties"].setdefault(name, {"description": _("Accepted but ignored.")})
         return told

@@ -42,7 +42,7 @@ UPLOAD = {
             "format": "binary",
             "description": _(
                 "JSONL: lines of `prompt` and `completion`, of `messages`, or of `prompt`, `chosen` and "
-                "`rejected`. CSV, TSV, XLSX and plain text are taken by the end of the file's name."
+                "`rejected`. CSV, TSV, XLSX and plain text are recognised by the file extension."
             ),
         },
         "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},

@@ -42,7 +42,8 @@ class Hyperparameters(Request):
 class Settings(Request):
     hyperparameters: Hyperparameters | None = None
     grader: dict[str, Any] | None = Field(
-        None, description=_("Of reinforcement: the site's own reward model, as a job tells it. It may be left out.")
+        None,
+        description=_("For reinforcement learning: the site's own reward model, as returned by a job. Optional."),
     )
 
     @field_validator("grader")
@@ -68,16 +69,22 @@ class JobRequest(Request):
     model: Id = Field(description=_("The model to start from."))
     training_file: Id = Field(description=_("Id of a file with the purpose fine-tune."))
     validation_file: Id | None = Field(
-        None, description=_("Left out: a tenth of the lines, at most 50, is kept from training to measure on.")
+        None, description=_("If omitted, a tenth of the lines, at most 50, is held out for validation.")
     )
-    suffix: Annotated[str, Field(max_length=64)] | None = Field(None, description=_("Part of the new model's name."))
-    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(None, description=_("Same seed, same model."))
+    suffix: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description=_("Suffix of the new model's name.")
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(
+        None, description=_("The same seed gives the same model.")
+    )
     metadata: Annotated[Metadata, Field(max_length=MAX_METADATA)] | None = None
     hyperparameters: Hyperparameters | None = None
     method: Method | None = None
     scope: Scope | None = Field(
         None,
-        description=_("What of the model learns: its output layer, its last blocks, LoRA adapters, or all of it."),
+        description=_(
+            "Which part of the model is trained: its output layer, its last blocks, LoRA adapters, or all weights."
+        ),
     )
 
     refused: ClassVar[dict[str, tuple[Any, ...]]] = {"integrations": (None, [])}

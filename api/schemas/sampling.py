@@ -29,15 +29,20 @@ class Sampling(Request):
         examples=["live"],
     )
     temperature: float | None = Field(
-        None, ge=0, le=2, description=_("0: always the most probable token. Left out: as the site's chat has it.")
+        None,
+        ge=0,
+        le=2,
+        description=_("0 always takes the most probable token. If omitted, the setting of the site's chat."),
     )
     top_p: float | None = Field(
-        None, ge=0, le=1, description=_("Only the most probable tokens of this share together.")
+        None, ge=0, le=1, description=_("Only the most probable tokens that together reach this share.")
     )
-    top_k: int | None = Field(None, ge=0, le=1_000_000, description=_("Only so many most probable tokens; 0: all."))
-    n: int = Field(1, ge=1, le=MAX_CHOICES, description=_("Completions of each prompt."))
+    top_k: int | None = Field(
+        None, ge=0, le=1_000_000, description=_("Only this many of the most probable tokens; 0: all.")
+    )
+    n: int = Field(1, ge=1, le=MAX_CHOICES, description=_("Number of completions per prompt."))
     stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = Field(
-        None, description=_("Where a completion ends; not part of it.")
+        None, description=_("Where a completion ends; not included in it.")
     )
     seed: int | None = Field(
         None, ge=-(2**63), lt=2**64, description=_("The same seed and parameters give the same completion.")

@@ -22,9 +22,9 @@ def alias_list(request: HttpRequest) -> HttpResponse:
         try:
             aliases.add(name, form.cleaned_data["policy"], actor=who)
         except aliases.NameTaken:
-            form.add_error("name", _("There is such an alias already: change it in the table."))
+            form.add_error("name", _("This alias already exists. Change it in the table."))
         else:
-            messages.success(request, _("Programs may ask for “%(name)s” from now on.") % {"name": name})
+            messages.success(request, _("Programs can use the name “%(name)s” from now on.") % {"name": name})
             return redirect("aliases")
     return _table(request, new=form)
 
@@ -36,7 +36,9 @@ def change_alias(request: HttpRequest, alias_id: int) -> HttpResponse:
     if not form.is_valid():
         return _table(request, bound=form)
     aliases.change(alias, form.cleaned_data["policy"], actor=who)
-    messages.success(request, _("“%(name)s” means another model from the next request on.") % {"name": alias.name})
+    messages.success(
+        request, _("“%(name)s” refers to another model from the next request on.") % {"name": alias.name}
+    )
     return redirect("aliases")
 
 
@@ -44,7 +46,7 @@ def change_alias(request: HttpRequest, alias_id: int) -> HttpResponse:
 def remove_alias(request: HttpRequest, alias_id: int) -> HttpResponse:
     alias = get_object_or_404(Alias, pk=alias_id)
     aliases.remove(alias, actor=person(request))
-    messages.success(request, _("“%(name)s” is no name of a model any more.") % {"name": alias.name})
+    messages.success(request, _("The alias “%(name)s” was removed.") % {"name": alias.name})
     return redirect("aliases")
 
 

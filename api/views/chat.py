@@ -20,11 +20,12 @@ EXAMPLE = {
 
 
 @operation(
-    _("Answer a conversation"),
+    _("Reply to a conversation"),
     tag=_("Completions"),
     description=_(
-        "The next message of a conversation. What does not fit the model's context is refused, not cut off. "
-        "Messages and answers pass the guards of this site; an answer that one stops ends with `content_filter`."
+        "Returns the next message of a conversation. A request that does not fit the model's "
+        "context is refused, not truncated. Messages and replies pass this site's guards; a "
+        "reply that a guard stops ends with `content_filter`."
     ),
     request=ChatRequest,
     request_example=EXAMPLE,

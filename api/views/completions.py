@@ -13,9 +13,9 @@ from api.schemas.completions import Completion, CompletionRequest, EngineRequest
 
 EXAMPLE = {"model": "live", "prompt": "Once upon a time", "max_tokens": 16}
 DESCRIPTION = _(
-    "What follows a text, as it stands, without a chat's template. What does not fit the model's context is refused, "
-    "not cut off. Texts and completions pass the guards of this site; a completion that one stops ends with "
-    "`content_filter`."
+    "Continues a text as it is, without a chat template. A request that does not fit the "
+    "model's context is refused, not truncated. Prompts and completions pass this site's "
+    "guards; a completion that a guard stops ends with `content_filter`."
 )
 
 
@@ -37,7 +37,7 @@ async def completions(request: HttpRequest) -> HttpResponseBase:
 @operation(
     _("Complete a text with one engine"),
     tag=_("Completions"),
-    description=_("As `/completions`, with the model in the address."),
+    description=_("Like `/completions`, with the model in the address."),
     request=EngineRequest,
     request_example={"prompt": "Once upon a time", "max_tokens": 16},
     answer=Completion,

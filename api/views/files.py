@@ -35,7 +35,7 @@ EXAMPLE = {
     "status": "processed",
     "status_details": None,
 }
-ID = {"file_id": _("As the upload answered it.")}
+ID = {"file_id": _("As returned by the upload.")}
 ID_EXAMPLE = {"file_id": "file-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M"}
 
 
@@ -45,7 +45,7 @@ ID_EXAMPLE = {"file_id": "file-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M"}
     query=(
         *PAGE,
         Query("purpose", _("Only files of this purpose.")),
-        Query("order", _("By age."), {"type": "string", "enum": ["asc", "desc"], "default": "desc"}),
+        Query("order", _("Order by creation time."), {"type": "string", "enum": ["asc", "desc"], "default": "desc"}),
     ),
     answer=FileList,
     example={"object": "list", "data": [EXAMPLE], "has_more": False, "first_id": None, "last_id": None},
@@ -66,8 +66,8 @@ def listing(request: HttpRequest) -> JsonResponse:
     _("Upload a file"),
     tag=_("Files"),
     description=_(
-        "The file is streamed to the disk and read to its end. Lines that cannot be used are told by their "
-        "numbers, the first 50 of them, and nothing is kept then."
+        "The file is streamed to disk and read to its end. If lines cannot be used, their "
+        "numbers are returned, up to 50, and nothing is saved."
     ),
     form=UPLOAD,
     answer=FileObject,
@@ -80,14 +80,20 @@ def upload(request: HttpRequest) -> JsonResponse:
 
 
 @operation(
-    _("A file"), tag=_("Files"), names=ID, name_examples=ID_EXAMPLE, answer=FileObject, example=EXAMPLE, fails=(404,)
+    _("Retrieve a file"),
+    tag=_("Files"),
+    names=ID,
+    name_examples=ID_EXAMPLE,
+    answer=FileObject,
+    example=EXAMPLE,
+    fails=(404,),
 )
 def retrieve(request: HttpRequest, file_id: str) -> JsonResponse:
     return JsonResponse(shown(_own(request, file_id)))
 
 
 @operation(
-    _("The bytes of a file"),
+    _("Download a file's content"),
     tag=_("Files"),
     names=ID,
     produces=("application/octet-stream",),

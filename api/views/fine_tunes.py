@@ -26,7 +26,7 @@ STATUS = {State.VALIDATING: "pending", State.QUEUED: "pending", State.PAUSED: "p
 POLL_S = 0.5
 SILENT_S = 240.0
 """Clients give a stream up that says nothing for ten minutes."""
-NAMES = {"job_id": _("As its creation answered it.")}
+NAMES = {"job_id": _("As returned when it was created.")}
 NAME_EXAMPLES = {"job_id": "ft-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M"}
 EVENT = {"object": "fine-tune-event", "created_at": 1795502255, "level": "info", "message": "Fine-tune started"}
 EXAMPLE: dict[str, Any] = {
@@ -47,7 +47,7 @@ EXAMPLE: dict[str, Any] = {
 
 
 @operation(
-    _("Make a model from a file"),
+    _("Create a model from a file"),
     tag=TAG,
     request=LegacyRequest,
     request_example={"training_file": "file-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M", "model": "davinci"},
@@ -78,9 +78,15 @@ def listing(request: HttpRequest) -> JsonResponse:
 
 
 @operation(
-    _("A job"), tag=TAG, names=NAMES, name_examples=NAME_EXAMPLES, answer=LegacyJob, example=EXAMPLE, fails=(404,),
+    _("Retrieve a job"),
+    tag=TAG,
+    names=NAMES,
+    name_examples=NAME_EXAMPLES,
+    answer=LegacyJob,
+    example=EXAMPLE,
+    fails=(404,),
     is_legacy=True,
-)  # fmt: skip
+)
 def retrieve(request: HttpRequest, job_id: str) -> JsonResponse:
     return JsonResponse(_shown(own(request, job_id), with_events=True))
 
@@ -101,7 +107,7 @@ def cancel(request: HttpRequest, job_id: str) -> JsonResponse:
 
 
 @operation(
-    _("Delete a job that is over, with its model"),
+    _("Delete a finished job and its model"),
     tag=TAG,
     names=NAMES,
     name_examples=NAME_EXAMPLES,
@@ -116,12 +122,12 @@ def delete(request: HttpRequest, job_id: str) -> JsonResponse:
 
 
 @operation(
-    _("What a job has told, from the first event on"),
+    _("List a job's events, oldest first"),
     tag=TAG,
-    description=_("With `stream=true` as server-sent events, which end with `[DONE]` once the job is over."),
+    description=_("With `stream=true`, as server-sent events, which end with `[DONE]` when the job has ended."),
     names=NAMES,
     name_examples=NAME_EXAMPLES,
-    query=(Query("stream", _("Whether to follow the job."), {"type": "boolean"}),),
+    query=(Query("stream", _("Whether to stream events until the job ends."), {"type": "boolean"}),),
     answer=LegacyEvents,
     example={"object": "list", "data": [EVENT]},
     produces=("application/json", "text/event-stream"),

@@ -19,7 +19,7 @@ from fine_tuning.models import Event, FineTune
 
 TAG = _("Fine-tuning")
 ORGANISATION = f"org-{names.ORGANISATION}"
-NAMES = {"job_id": _("As its creation answered it.")}
+NAMES = {"job_id": _("As returned when it was created.")}
 NAME_EXAMPLES = {"job_id": "ftjob-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M"}
 STATUS = {FineTune.State.PAUSED: FineTune.State.QUEUED}
 """What OpenAI has no word for is told by the nearest; `is_paused` says the rest."""
@@ -58,7 +58,7 @@ EVENT = {
 
 
 @operation(
-    _("Make a model from a file"),
+    _("Create a model from a file"),
     tag=TAG,
     request=JobRequest,
     request_example={"model": "davinci", "training_file": "file-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M", "suffix": "island"},
@@ -87,7 +87,7 @@ def create(request: HttpRequest) -> JsonResponse:
 @operation(
     _("List jobs"),
     tag=TAG,
-    query=(*PAGE, Query("metadata[KEY]", _("Only jobs whose metadata has this value under KEY."))),
+    query=(*PAGE, Query("metadata[KEY]", _("Only jobs whose metadata has this value for KEY."))),
     answer=JobList,
     example={"object": "list", "data": [EXAMPLE], "has_more": False, "first_id": None, "last_id": None},
 )
@@ -99,7 +99,9 @@ def listing(request: HttpRequest) -> JsonResponse:
     return page_of(request, rows, _shown)
 
 
-@operation(_("A job"), tag=TAG, names=NAMES, name_examples=NAME_EXAMPLES, answer=Job, example=EXAMPLE, fails=(404,))
+@operation(
+    _("Retrieve a job"), tag=TAG, names=NAMES, name_examples=NAME_EXAMPLES, answer=Job, example=EXAMPLE, fails=(404,)
+)
 def retrieve(request: HttpRequest, job_id: str) -> JsonResponse:
     return JsonResponse(_shown(own(request, job_id)))
 
@@ -117,14 +119,14 @@ def _verb(summary: str, act: Callable[[FineTune], FineTune]) -> Callable[..., Js
 
 
 cancel = _verb(_("Cancel a job"), lifecycle.cancel)
-pause = _verb(_("Pause a job with a checkpoint"), lifecycle.pause)
-resume = _verb(_("Let a paused job go on from its checkpoint"), lifecycle.resume)
+pause = _verb(_("Pause a job and save a checkpoint"), lifecycle.pause)
+resume = _verb(_("Resume a paused job from its checkpoint"), lifecycle.resume)
 
 
 @operation(
-    _("What a job has told"),
+    _("List a job's events"),
     tag=TAG,
-    description=_("The newest first."),
+    description=_("Newest first."),
     names=NAMES,
     name_examples=NAME_EXAMPLES,
     query=PAGE,
@@ -141,9 +143,9 @@ def events(request: HttpRequest, job_id: str) -> JsonResponse:
 
 
 @operation(
-    _("The checkpoints of a job that are models"),
+    _("List the checkpoints of a job that are models"),
     tag=TAG,
-    description=_("The last one alone: it is the model."),
+    description=_("Only the last one: it is the model."),
     names=NAMES,
     name_examples=NAME_EXAMPLES,
     query=PAGE,

@@ -11,7 +11,7 @@ from api.schemas.models import Deleted, Engine, EngineList, Model, ModelList
 from fine_tuning.made_models import CannotRetire, retire
 
 TAG = "Models"
-NAMES = {"model": _("As the list tells it; a colon may be percent-encoded.")}
+NAMES = {"model": _("As in the list; a colon may be percent-encoded.")}
 NAME_EXAMPLES = {"model": "live"}
 EXAMPLE = {"id": "live", "object": "model", "created": 1795502255, "owned_by": "chamsae"}
 ENGINE = {"id": "live", "object": "engine", "owner": "chamsae", "ready": True}
@@ -20,9 +20,7 @@ ENGINE = {"id": "live", "object": "engine", "owner": "chamsae", "ready": True}
 @operation(
     _("List models"),
     tag=TAG,
-    description=_(
-        "Every name that your key may ask for: aliases, policies, your fine-tunes and those of your groups."
-    ),
+    description=_("Every name that your key can use: aliases, policies, your fine-tunes and those of your groups."),
     answer=ModelList,
     example={"object": "list", "data": [EXAMPLE]},
 )
@@ -31,7 +29,7 @@ def listing(request: HttpRequest) -> JsonResponse:
 
 
 @operation(
-    _("One model"),
+    _("Retrieve a model"),
     tag=TAG,
     answer=Model,
     example=EXAMPLE,
@@ -44,9 +42,9 @@ def retrieve(request: HttpRequest, model: str) -> JsonResponse:
 
 
 @operation(
-    _("Delete a fine-tune of your own"),
+    _("Delete one of your fine-tunes"),
     tag=TAG,
-    description=_("From then on it answers nobody. What it wrote stays, and so does the bill."),
+    description=_("It stops answering at once. What it wrote stays, and so does the bill."),
     answer=Deleted,
     example={"id": "ft:live:personal::9kXw2LQs", "object": "model", "deleted": True},
     names=NAMES,
@@ -75,7 +73,7 @@ def engines(request: HttpRequest) -> JsonResponse:
 
 
 @operation(
-    _("One engine"),
+    _("Retrieve an engine"),
     tag=TAG,
     answer=Engine,
     example=ENGINE,

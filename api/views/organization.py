@@ -36,9 +36,9 @@ def _limited(usual: int, most: int) -> Mapping[str, Any]:
 
 
 SPAN = (
-    Query("start_time", _("Unix time; the page begins with the bucket that holds it."), TIME, required=True),
-    Query("end_time", _("Unix time before which the last bucket begins; left out: now."), TIME),
-    Query("page", _("`next_page` of the page before.")),
+    Query("start_time", _("Unix time; the page starts with the bucket that contains it."), TIME, required=True),
+    Query("end_time", _("Unix time before which the last bucket starts; if omitted, now."), TIME),
+    Query("page", _("`next_page` of the previous page.")),
 )
 BUCKETS = {"type": "integer", "minimum": 1, "maximum": 1440}
 NUMBER = {"type": "integer", "minimum": 0}
@@ -109,21 +109,21 @@ COSTS_RESULT = _result_schema(
     _("Usage of completions"),
     tag="Usage",
     description=_(
-        "Tokens and requests of chats and completions in buckets of UTC, from the pages and from the API. "
-        "The key needs the scope `admin`."
+        "Tokens and requests of chats and completions in UTC buckets, from the site's pages and "
+        "from the API. The key needs the scope `admin`."
     ),
     query=(
         *SPAN,
-        Query("bucket_width", _("How long a bucket is."), {"type": "string", "enum": list(LIMITS), "default": "1d"}),
+        Query("bucket_width", _("Length of a bucket."), {"type": "string", "enum": list(LIMITS), "default": "1d"}),
         Query(
             "limit",
-            _("Buckets on a page: 7, at most 31 days; 24, at most 168 hours; 60, at most 1440 minutes."),
+            _("Buckets per page: 7 days (at most 31), 24 hours (at most 168) or 60 minutes (at most 1440)."),
             BUCKETS,
         ),
         Query("group_by[]", f"Any of {', '.join((*USAGE_COLUMNS, *ALWAYS_NULL))}.", TEXTS, example=["model"]),
-        Query("user_ids[]", _("Only usage of these people, as in `user-1`."), TEXTS),
-        Query("api_key_ids[]", _("Only usage with these keys, as in `key_1`."), TEXTS),
-        Query("models[]", _("Only usage of these models, by the names of their policies."), TEXTS),
+        Query("user_ids[]", _("Only usage of these people, for example `user-1`."), TEXTS),
+        Query("api_key_ids[]", _("Only usage with these keys, for example `key_1`."), TEXTS),
+        Query("models[]", _("Only usage of these models, by policy name."), TEXTS),
     ),
     answer=_page_schema(USAGE_RESULT),
 )
@@ -141,17 +141,15 @@ def usage(request: HttpRequest) -> JsonResponse:
 @operation(
     "Costs",
     tag="Usage",
-    description=_(
-        "What completions and trainings cost, in dollars, in days of UTC. The key needs the scope `admin`."
-    ),
+    description=_("What completions and training cost, in dollars per UTC day. The key needs the scope `admin`."),
     query=(
         *SPAN,
-        Query("bucket_width", _("A day."), {"type": "string", "enum": ["1d"], "default": "1d"}),
-        Query("limit", _("Days on a page."), _limited(*COSTS_LIMIT)),
+        Query("bucket_width", _("One day."), {"type": "string", "enum": ["1d"], "default": "1d"}),
+        Query("limit", _("Days per page."), _limited(*COSTS_LIMIT)),
         Query("group_by[]", _("Any of line_item, api_key_id, project_id."), TEXTS, example=["line_item"]),
-        Query("user_ids[]", _("Only costs of these people, as in `user-1`."), TEXTS),
-        Query("api_key_ids[]", _("Only costs of these keys, as in `key_1`."), TEXTS),
-        Query("models[]", _("Only costs of these models, by the names of their policies."), TEXTS),
+        Query("user_ids[]", _("Only costs of these people, for example `user-1`."), TEXTS),
+        Query("api_key_ids[]", _("Only costs of these keys, for example `key_1`."), TEXTS),
+        Query("models[]", _("Only costs of these models, by policy name."), TEXTS),
     ),
     answer=_page_schema(COSTS_RESULT),
 )

@@ -72,7 +72,7 @@ def read(data: bytes) -> Draft:
     document = _document(data)
     checks = Checks()
     if document.get("format") != FORMAT:
-        checks.add("format", _("this is not a conversation saved from this site as JSON"))
+        checks.add("format", _("this is not a conversation saved as JSON from this site"))
         checks.end()
     if document.get("version") != VERSION:
         checks.add("version", _("only version %(version)d can be read") % {"version": VERSION})
@@ -118,16 +118,16 @@ def _document(data: bytes) -> dict[str, Any]:
             data.decode("utf-8-sig"), parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_once
         )
     except UnicodeDecodeError as error:
-        _refuse(_("this is not UTF-8 text, from byte %(byte)d on") % {"byte": error.start})
+        _refuse(_("not UTF-8 text, from byte %(byte)d on") % {"byte": error.start})
     except json.JSONDecodeError as error:
         place = {"line": error.lineno, "column": error.colno}
-        _refuse(_("this is not JSON: line %(line)d, column %(column)d") % place)
+        _refuse(_("not valid JSON: line %(line)d, column %(column)d") % place)
     except RecursionError:
-        _refuse(_("it is nested too deeply"))
+        _refuse(_("nested too deeply"))
     except ValueError as error:  # what the three readers below found, or a number of thousands of digits
         _refuse(_("this JSON cannot be read: %(error)s") % {"error": str(error)[:200]})
     if not isinstance(document, dict):
-        _refuse(_("a JSON object is needed, { … }"))
+        _refuse(_("a JSON object is required, { … }"))
     return document
 
 
@@ -173,7 +173,7 @@ class Checks:
         created_at = self.moment(document, "")
         lines = document.get("messages")
         if not isinstance(lines, list):
-            self.add("messages", _("a list is needed"))
+            self.add("messages", _("a list is required"))
         elif len(lines) > MAX_MESSAGES:
             self.add("messages", _("more than %(n)d messages") % {"n": MAX_MESSAGES})
         self.end()
@@ -182,25 +182,25 @@ class Checks:
         read = [self.line(line, f"messages[{index}]", index, known) for index, line in enumerate(lines)]
         tip = document.get("tip")
         if tip is not None and (not _is_number(tip) or tip not in known):
-            self.add("tip", _("no message of the file has this number"))
+            self.add("tip", _("no message in the file has this number"))
         self.end()
         return Draft(title, created_at, known[tip][0] if tip is not None else None, read)
 
     def line(self, line: Any, place: str, index: int, known: dict[int, tuple[int, str]]) -> Line:
         if not isinstance(line, dict):
-            self.add(place, _("a JSON object is needed, { … }"))
+            self.add(place, _("a JSON object is required, { … }"))
             line = {}
         role = line.get("role")
         if role not in (Message.Role.USER, Message.Role.ASSISTANT):
-            self.add(f"{place}.role", _("only “user” and “assistant” can stand here"))
+            self.add(f"{place}.role", _("only “user” and “assistant” are allowed here"))
         parent = self.parent(line, place, role, known)
         number = line.get("id")
         if not _is_number(number) or number in known:
-            self.add(f"{place}.id", _("a whole number that no other message has is needed"))
+            self.add(f"{place}.id", _("a whole number that no other message has is required"))
         else:
             known[number] = (index, str(role))
         if not isinstance(line.get("hidden", False), bool):
-            self.add(f"{place}.hidden", _("only true and false can stand here"))
+            self.add(f"{place}.hidden", _("only true and false are allowed here"))
         return Line(
             parent=parent,
             role=str(role),
@@ -217,14 +217,14 @@ class Checks:
         number = line.get("parent")
         if number is None:
             if role == Message.Role.ASSISTANT:
-                self.add(f"{place}.parent", _("a reply has to answer a message"))
+                self.add(f"{place}.parent", _("a reply must follow a message"))
             return None
         if not _is_number(number) or number not in known:
-            self.add(f"{place}.parent", _("no message before this one has this number"))
+            self.add(f"{place}.parent", _("no earlier message has this number"))
             return None
         index, above = known[number]
         if above == role:
-            self.add(f"{place}.parent", _("a message cannot follow one of the same role"))
+            self.add(f"{place}.parent", _("a message cannot follow another one of the same role"))
         return index
 
     def reply(self, made: Any, place: str) -> dict[str, Any] | None:
@@ -232,7 +232,7 @@ class Checks:
         if made is None:
             return None
         if not isinstance(made, dict):
-            self.add(place, _("a JSON object is needed, { … }"))
+            self.add(place, _("a JSON object is required, { … }"))
             return None
         policy = made.get("policy")
         told: dict[str, Any] = {"policy": self.text(made, "policy", place, 80) if policy is not None else None}
@@ -244,34 +244,34 @@ class Checks:
         kind = Reply._meta.get_field(name)
         if name == "state":
             if made.get(name) not in Reply.State.values:
-                self.add(f"{place}.state", _("no reply ends like that"))
+                self.add(f"{place}.state", _("not a valid state of a reply"))
             return made.get(name)
         if name == "parameters":
             return self.parameters(made.get(name, {}), f"{place}.{name}")
         if kind.get_internal_type() == "PositiveIntegerField":
             if not _is_number(made.get(name, 0)):
-                self.add(f"{place}.{name}", _("a whole number is needed"))
+                self.add(f"{place}.{name}", _("a whole number is required"))
             return made.get(name, 0)
         longest = getattr(kind, "max_length", None) or MAX_TEXT_CHARS
         return self.text(made, name, place, longest) if name in made else ""
 
     def parameters(self, value: Any, place: str) -> Any:
         if not isinstance(value, dict):
-            self.add(place, _("a JSON object is needed, { … }"))
+            self.add(place, _("a JSON object is required, { … }"))
             return {}
         written = json.dumps(value, ensure_ascii=False)
         if len(written) > MAX_PARAMETER_CHARS or "\\u0000" in written or not _is_text(written):
-            self.add(place, _("too long, or it holds characters that are no text"))
+            self.add(place, _("too long, or it contains characters that are not text"))
         return value
 
     def text(self, line: Mapping[str, Any], name: str, place: str, longest: int) -> str:
         where, text = f"{place}.{name}".lstrip("."), line.get(name)
         if not isinstance(text, str):
-            self.add(where, _("a text is needed"))
+            self.add(where, _("text is required"))
         elif len(text) > longest:
             self.add(where, _("longer than %(n)d characters") % {"n": longest})
         elif not _is_text(text):
-            self.add(where, _("it holds characters that are no text"))
+            self.add(where, _("it contains characters that are not text"))
         else:
             return text
         return ""
@@ -283,7 +283,7 @@ class Checks:
         except ValueError:
             moment = None
         if moment is None or moment.tzinfo is None or not 1970 <= moment.year <= 9000:
-            self.add(where, _("a time such as 2026-01-31T12:00:00+00:00 is needed"))
+            self.add(where, _("a time such as 2026-01-31T12:00:00+00:00 is required"))
             return timezone.now()
         return moment
 

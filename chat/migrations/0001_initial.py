@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
                 ('text', models.TextField(blank=True)),
                 ('key', models.CharField(blank=True, max_length=64)),
                 ('hidden_at', models.DateTimeField(blank=True, null=True, verbose_name='hidden')),
-                ('never_train', models.BooleanField(default=False, verbose_name='keep out of training')),
+                ('never_train', models.BooleanField(default=False, verbose_name='exclude from training')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('conversation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='chat.conversation')),
                 ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='children', to='chat.message')),

@@ -63,8 +63,8 @@ class Migration(migrations.Migration):
                 ('may_train_default', models.BooleanField(default=None, null=True, verbose_name='new conversations may be used for training')),
             ],
             options={
-                'verbose_name': "site's choices",
-                'verbose_name_plural': "site's choices",
+                'verbose_name': 'site settings',
+                'verbose_name_plural': 'site settings',
             },
         ),
         migrations.CreateModel(
@@ -111,7 +111,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='policy',
             name='is_on_trial',
-            field=models.BooleanField(default=False, verbose_name='on trial'),
+            field=models.BooleanField(default=False, verbose_name='in trial'),
         ),
         migrations.AddField(
             model_name='reply',

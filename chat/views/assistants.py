@@ -48,7 +48,7 @@ def duplicate(request: HttpRequest, assistant_id: uuid.UUID) -> HttpResponse:
     longest = Assistant._meta.get_field("name").max_length or 0
     name = (_("Copy of %(name)s") % {"name": original.name})[:longest]
     copy = assistants.duplicate(person(request), original, name)
-    messages.success(request, _("This copy is yours alone. Change it as you like."))
+    messages.success(request, _("Only you use this copy. Change it as you like."))
     return redirect("assistant", copy.pk)
 
 
@@ -65,7 +65,7 @@ def delete(request: HttpRequest, assistant_id: uuid.UUID) -> HttpResponse:
 def restore(request: HttpRequest, assistant_id: uuid.UUID) -> HttpResponse:
     restored = get_object_or_404(assistants.deleted_of(person(request)), pk=assistant_id)
     assistants.restore(person(request), restored)
-    messages.success(request, _("“%(name)s” is back.") % {"name": restored.name})
+    messages.success(request, _("“%(name)s” was restored.") % {"name": restored.name})
     return redirect("assistants")
 
 
@@ -115,7 +115,9 @@ def _edit(request: HttpRequest, edited: Assistant) -> HttpResponse:
     form = AssistantForm(who, request.POST if request.method == "POST" else None, instance=edited)
     if request.method == "POST" and not _changes_rows(request) and form.is_valid():
         saved = assistants.save(who, edited, form.content())
-        messages.success(request, _("“%(name)s” is saved. It counts from the next reply on.") % {"name": saved.name})
+        messages.success(
+            request, _("“%(name)s” was saved. It applies from the next reply on.") % {"name": saved.name}
+        )
         return redirect("assistants")
     rows = _rows(request, form)
     is_wrong = form.is_bound and not _changes_rows(request)
@@ -149,7 +151,7 @@ def _rows(request: HttpRequest, form: AssistantForm) -> list[Example]:
 
 
 def _full(request: HttpRequest) -> HttpResponse:
-    words = _("You have %(number)d assistants already. Delete one first.")
+    words = _("You already have %(number)d assistants. Delete one first.")
     messages.error(request, words % {"number": assistants.MAX_OWN})
     return redirect("assistants")
 

@@ -63,7 +63,7 @@ def _notice(counted: Shares) -> str:
     if counted.problem or not counted.dropped:
         return ""
     return ngettext(
-        "The oldest message has no room: the model will not see it.",
-        "The oldest %(number)d messages have no room: the model will not see them.",
+        "The oldest message does not fit: the model will not see it.",
+        "The oldest %(number)d messages do not fit: the model will not see them.",
         counted.dropped,
     ) % {"number": counted.dropped}

@@ -104,7 +104,7 @@ def restore(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     restored.deleted_at = None
     restored.save(update_fields=["deleted_at"])
     if not wants_json(request):
-        messages.success(request, _("The conversation is back."))
+        messages.success(request, _("The conversation was restored."))
     return _answer(request, restored)
 
 

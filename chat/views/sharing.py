@@ -28,7 +28,7 @@ def share(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     try:
         made = sharing.share(shown)
     except sharing.NothingToShare:
-        return _links(request, shown, problem=_("There is no message to share yet. Write one first."), status=409)
+        return _links(request, shown, problem=_("There are no messages to share yet. Write one first."), status=409)
     return _links(request, shown, made=made.pk, status=201)
 
 
@@ -38,7 +38,7 @@ def revoke(request: HttpRequest, link_id: int) -> HttpResponse:
     sharing.revoke(link)
     if _is_part(request):
         return _links(request, link.conversation)
-    messages.success(request, _("The link is revoked: whoever opens it finds nothing."))
+    messages.success(request, _("The link was revoked. It no longer shows anything to anybody."))
     if request.POST.get("back") == "shared_links":
         return redirect("shared_links")
     return redirect("conversation_share", link.conversation_id)

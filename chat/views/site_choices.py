@@ -19,7 +19,7 @@ def edit(request: HttpRequest) -> HttpResponse:
     form = ChoicesForm(request.POST if request.method == "POST" else None, instance=site_choices.get())
     if request.method == "POST" and form.is_valid():
         site_choices.change(person(request), **{name: form.cleaned_data[name] for name in site_choices.NAMES})
-        messages.success(request, _("Saved. It counts from now on."))
+        messages.success(request, _("Saved. The new settings apply from now on."))
         return redirect("site_choices")
     changes = AuditEntry.objects.filter(verb="choices.change").select_related("actor")[:SHOWN_CHANGES]
     context = {"form": form, "changes": changes}

@@ -41,7 +41,7 @@ def import_file(request: HttpRequest) -> HttpResponse:
         return _form(request)
     file = request.FILES.get("file")
     if file is None:
-        return _form(request, [importing.Problem("", _("no file was chosen"))], 400)
+        return _form(request, [importing.Problem("", _("No file was chosen."))], 400)
     if (file.size or 0) > importing.MAX_BYTES:
         size = {"size": importing.MAX_BYTES // 2**20}
         return _form(request, [importing.Problem("", _("the file is larger than %(size)d MB") % size)], 413)

@@ -30,15 +30,15 @@ def validated(given: Iterable[tuple[object, object]], completion_ids: Iterable[i
     for raw_id, raw_place in given:
         completion, place = whole(raw_id), whole(raw_place)
         if completion not in wanted:
-            raise BadRanking(_("The ranking names a reply that is not part of this task."))
+            raise BadRanking(_("The ranking includes a reply that is not part of this task."))
         if completion in places:
-            raise BadRanking(_("The ranking names one reply twice. Give each reply one place."))
+            raise BadRanking(_("The ranking includes one reply twice. Rank each reply once."))
         if not 1 <= place <= len(wanted):
-            raise BadRanking(_("A place must be a number from 1 to %(last)d.") % {"last": len(wanted)})
+            raise BadRanking(_("A rank must be a number from 1 to %(last)d.") % {"last": len(wanted)})
         places[completion] = place
     if missing := len(wanted - set(places)):
         raise BadRanking(
-            _("The ranking lacks %(missing)d of %(total)d replies. Give each reply a place.")
+            _("%(missing)d of %(total)d replies are not ranked. Rank every reply.")
             % {"missing": missing, "total": len(wanted)}
         )
     return dense(places)
@@ -56,4 +56,4 @@ def whole(value: object) -> int:
         return value
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         return int(value)
-    raise BadRanking(_("A ranking is made of whole numbers; %(value)r is none.") % {"value": str(value)[:40]})
+    raise BadRanking(_("Ranks must be whole numbers; %(value)r is not one.") % {"value": str(value)[:40]})

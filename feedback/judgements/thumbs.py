@@ -14,7 +14,7 @@ from feedback.models import Thumb
 UP_REASONS: dict[str, Promise] = {
     "correct": _("Correct"),
     "clear": _("Easy to understand"),
-    "complete": _("Answers all of it"),
+    "complete": _("Complete"),
     "kind": _("Good tone"),
 }
 DOWN_REASONS: dict[str, Promise] = {

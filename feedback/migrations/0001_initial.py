@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
             name='RankingTask',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('open', 'open'), ('leased', 'leased'), ('done', 'done'), ('withdrawn', 'withdrawn')], db_index=True, default='open', max_length=10)),
+                ('state', models.CharField(choices=[('open', 'open'), ('leased', 'assigned'), ('done', 'done'), ('withdrawn', 'withdrawn')], db_index=True, default='open', max_length=10)),
                 ('lease_until', models.DateTimeField(blank=True, null=True)),
                 ('leased_at', models.DateTimeField(blank=True, null=True)),
                 ('shown_order', models.JSONField(default=list)),
@@ -88,7 +88,7 @@ class Migration(migrations.Migration):
                 ('text', models.TextField()),
                 ('finish_reason', models.CharField(blank=True, max_length=20)),
                 ('parameters', models.JSONField(default=dict)),
-                ('never_train', models.BooleanField(default=False, verbose_name='keep out of training')),
+                ('never_train', models.BooleanField(default=False, verbose_name='exclude from training')),
                 ('hidden_at', models.DateTimeField(blank=True, null=True)),
                 ('task', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='completions', to='feedback.rankingtask')),
             ],

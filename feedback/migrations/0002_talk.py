@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('phrase', models.CharField(max_length=200, verbose_name='phrase')),
-                ('in_messages', models.BooleanField(default=True, verbose_name='in what people write')),
+                ('in_messages', models.BooleanField(default=True, verbose_name='in messages')),
                 ('in_replies', models.BooleanField(default=True, verbose_name='in replies')),
                 ('is_on', models.BooleanField(default=True, verbose_name='switched on')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),

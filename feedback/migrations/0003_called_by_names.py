@@ -28,6 +28,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AlterModelOptions(
             name='violation',
-            options={'verbose_name': 'flag of a broken rule', 'verbose_name_plural': 'flags of broken rules'},
+            options={'verbose_name': 'rule violation flag', 'verbose_name_plural': 'rule violation flags'},
         ),
     ]

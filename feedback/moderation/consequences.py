@@ -59,26 +59,28 @@ def lines(verb: str, item: review_queue.Item) -> list[str]:
     name = item.author.username if item.author else ""
     said = {
         "hide": [_who_no_longer_sees(item), *_leaves_training(item), _closes(item)],
-        "restore": [_("People see the reply again, and what was judged of it may train again.")],
-        "keep_out": [_("Everybody goes on seeing the reply."), *_leaves_training(item), _closes(item)],
-        "let_in": [_("What was judged of this reply may train again from the next snapshot on.")],
+        "restore": [_("People see the reply again, and judgements of it can be used for training again.")],
+        "keep_out": [_("Everybody can still see the reply."), *_leaves_training(item), _closes(item)],
+        "let_in": [_("Judgements of this reply can be used for training again, from the next snapshot on.")],
         "suspend": [
-            _("%(name)s is signed out everywhere at once and cannot sign in until the day you choose.")
+            _("%(name)s is signed out everywhere at once and cannot sign in until the date you choose.")
             % {"name": name},
-            _("Nothing that they wrote is deleted. Rankings and flags that they made train nothing meanwhile."),
+            _("Nothing they wrote is deleted. Until then, their rankings and flags are not used for training."),
             _closes(item),
         ],
-        "lift": [_("%(name)s can sign in again, and their judgements may train again.") % {"name": name}],
-        "dismiss": [_("The reply stays as it is, and its open reports leave the queue.")],
-        "reopen": [_("The reports of this reply come back into the queue.")],
+        "lift": [
+            _("%(name)s can sign in again, and their judgements can be used for training again.") % {"name": name}
+        ],
+        "dismiss": [_("The reply stays as it is, and its open reports are removed from the queue.")],
+        "reopen": [_("The reports of this reply return to the queue.")],
     }
     return [line for line in said[verb] if line]
 
 
 def _who_no_longer_sees(item: review_queue.Item) -> str:
     if isinstance(item.text, Message):
-        return _("The person who got this reply sees a note in its place. Moderators still see it.")
-    return _("No annotator is shown this reply any more. Moderators still see it.")
+        return _("The person who got this reply sees a notice instead of it. Moderators can still see it.")
+    return _("Annotators no longer see this reply. Moderators can still see it.")
 
 
 def _leaves_training(item: review_queue.Item) -> list[str]:
@@ -91,13 +93,13 @@ def _leaves_training(item: review_queue.Item) -> list[str]:
         "%(count)d rankings leave the training data from the next snapshot on.",
         count,
     ) % {"count": count}
-    return [rankings, _("Models that have already learned from it are not changed by this.")]
+    return [rankings, _("Models that have already learned from it do not change.")]
 
 
 def _closes(item: review_queue.Item) -> str:
     count = sum(report.state == Report.State.OPEN for report in item.reports)
     if not count:
         return ""
-    return ngettext("%(count)d open report counts as decided.", "%(count)d open reports count as decided.", count) % {
-        "count": count
-    }
+    return ngettext(
+        "%(count)d open report is marked as decided.", "%(count)d open reports are marked as decided.", count
+    ) % {"count": count}

@@ -22,7 +22,7 @@ class TooManyReports(Exception):
 
     def __str__(self) -> str:
         return str(
-            _("You have reported a lot in the last hour. Please try again later; your reports are being read.")
+            _("You have sent many reports in the last hour. Try again later; moderators will read the ones you sent.")
         )
 
 

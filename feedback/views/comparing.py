@@ -68,7 +68,7 @@ def side_by_side(request: HttpRequest) -> HttpResponse:
     user.save(update_fields=["sees_side_by_side"])
     if "application/json" in request.headers.get("Accept", ""):
         return JsonResponse({"is_on": user.sees_side_by_side})
-    messages.success(request, _("Your choice is saved."))
+    messages.success(request, _("Your choice was saved."))
     return redirect("account")
 
 

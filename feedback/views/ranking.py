@@ -78,13 +78,13 @@ def save_draft(request: HttpRequest, task_id: int) -> HttpResponse:
 def skip_task(request: HttpRequest, task_id: int) -> HttpResponse:
     form = SkipForm(request.POST)
     if not form.is_valid():
-        messages.error(request, _("Say why you skip it."))
+        messages.error(request, _("Choose why you are skipping it."))
         return redirect("rank")
     try:
         task_queue.skip(task_id, person(request), form.cleaned_data["reason"])
     except TaskError as error:
         return render(request, "feedback/conflict.html", {"error": error}, status=409)
-    messages.success(request, _("Skipped. Somebody else may rank it."))
+    messages.success(request, _("Skipped. Somebody else can rank it."))
     return redirect("rank")
 
 
@@ -106,7 +106,7 @@ def withdraw_ranking(request: HttpRequest, ranking_id: int) -> HttpResponse:
     except TooLate as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, _("The ranking was withdrawn. It will train nothing."))
+        messages.success(request, _("The ranking was withdrawn. It will not be used for training."))
     return redirect("my_rankings")
 
 

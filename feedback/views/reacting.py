@@ -38,7 +38,7 @@ def thumb(request: HttpRequest, message_id: int) -> HttpResponse:
         thumbs.take_back(message, user)
         return JsonResponse(_as_json(None))
     if wanted not in IS_UP:
-        return refused("bad_thumb", _("A thumb is up, down or none."), 400)
+        return refused("bad_thumb", _("Choose thumbs up, thumbs down or none."), 400)
     try:
         reasons, comment = request.POST.getlist("reason"), request.POST.get("comment", "")
         given = thumbs.give(message, user, IS_UP[wanted], reasons, comment)

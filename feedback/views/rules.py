@@ -31,10 +31,12 @@ def edit_rule(request: HttpRequest, key: str) -> HttpResponse:
                 rule, values, actor=person(request), based_on=values["based_on"], reason=values["reason"]
             )
         except rules.StaleEdit:
-            form.add_error(None, _("Somebody changed this rule meanwhile. Compare with the history and edit again."))
+            form.add_error(
+                None, _("Somebody else changed this rule in the meantime. Check the history and edit it again.")
+            )
         else:
             messages.success(
-                request, _("Version %(number)d is in force for judgements from now on.") % {"number": version.number}
+                request, _("Version %(number)d applies to all judgements from now on.") % {"number": version.number}
             )
             return redirect("edit_rule", key)
     return _edit_page(request, rule, form, PhraseForm())
@@ -84,6 +86,6 @@ def switch_rule(request: HttpRequest, key: str) -> HttpResponse:
     is_on = request.POST.get("is_on") == "1"
     rules.switch(rule, is_on, actor=person(request), reason=request.POST.get("reason", "")[:500])
     messages.success(
-        request, _("Switched on.") if is_on else _("Switched off. Judgements made so far stay as they are.")
+        request, _("Rule switched on.") if is_on else _("Rule switched off. Earlier judgements do not change.")
     )
     return redirect("rules")

@@ -76,7 +76,7 @@ def _raw_lines(path: Path, kind: str) -> Iterator[tuple[int, Any]]:
         if kind == "xlsx":
             yield from sheets.rows(path)
         elif start.startswith(PACKED):
-            yield 1, Problem(1, "packed", _("this is a packed file; unpack it first"))
+            yield 1, Problem(1, "packed", _("this is an archive; unpack it first"))
         elif kind == "jsonl":
             yield from _json_lines(file)
         elif kind == "txt":
@@ -135,7 +135,7 @@ def _json_lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
 
 def _broken(code: str, error: ValueError) -> str:
     if code == "truncated":
-        return _("not valid JSON; the file seems to be cut off here")
+        return _("not valid JSON; the file seems to end early")
     return _("not valid JSON: %(why)s") % {"why": str(error)[:120]}
 
 
@@ -192,7 +192,7 @@ def row_of(raw: Any) -> tuple[str, Row]:
             "prompt": text(raw.get("prompt", ""), "prompt"),
             "completion": text(raw["completion"], "completion"),
         }
-    raise BadLine("missing_key", _("there is neither completion, messages nor chosen and rejected in it"))
+    raise BadLine("missing_key", _("neither completion, messages, nor chosen and rejected is present"))
 
 
 def _preference(raw: Mapping[str, Any]) -> Row:
@@ -220,7 +220,7 @@ def _said(value: Any, name: str) -> str:
     if isinstance(value, list):
         given = _turns(value, name)
         if len(given) != 1 or given[0]["role"] != "assistant":
-            raise BadLine("wrong_turns", _("%(name)s has to be one turn of the assistant") % {"name": name})
+            raise BadLine("wrong_turns", _("%(name)s must be a single assistant message") % {"name": name})
         value = given[0]["content"]
     words = text(value, name)
     if not words:
@@ -230,7 +230,7 @@ def _said(value: Any, name: str) -> str:
 
 def _turns(value: Any, name: str) -> list[Row]:
     if not isinstance(value, list) or not value:
-        raise BadLine("wrong_turns", _("%(name)s has to be a list of turns") % {"name": name})
+        raise BadLine("wrong_turns", _("%(name)s must be a list of messages") % {"name": name})
     return [turn(one, f"{name}.{index}") for index, one in enumerate(value)]
 
 
@@ -238,11 +238,11 @@ def _conversation(value: Any) -> list[Row]:
     """Turns, those of the assistant with the weight that they may have: 0 is not learnt."""
     given = _turns(value, "messages")
     if [turn["role"] for turn in given[:1]] == ["assistant"] and sum(t["role"] == "assistant" for t in given) == 1:
-        raise BadLine("wrong_turns", _("nothing stands before the answer"))
+        raise BadLine("wrong_turns", _("there is no text before the answer"))
     for index, (said_turn, raw) in enumerate(zip(given, value, strict=True)):
         weight = raw.get("weight")
         if weight not in (None, 0, 1):
-            raise BadLine("wrong_weight", _("%(name)s.weight has to be 0 or 1") % {"name": f"messages.{index}"})
+            raise BadLine("wrong_weight", _("%(name)s.weight must be 0 or 1") % {"name": f"messages.{index}"})
         if weight is not None and said_turn["role"] == "assistant":
             said_turn["weight"] = int(weight)
     return given
@@ -260,7 +260,7 @@ def turn(value: Any, name: str) -> Row:
 
 def _part_text(part: Any, name: str) -> str:
     if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
-        raise BadLine("not_text", _("%(name)s.content holds something else than text") % {"name": name})
+        raise BadLine("not_text", _("%(name)s.content contains something other than text") % {"name": name})
     return str(part["text"])
 
 
@@ -270,7 +270,7 @@ def text(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise BadLine("not_text", _("%(name)s is not text") % {"name": name})
     if "\0" in value or not _is_encodable(value):
-        raise BadLine("not_text", _("%(name)s holds characters that are not text") % {"name": name})
+        raise BadLine("not_text", _("%(name)s contains characters that are not text") % {"name": name})
     return value
 
 

@@ -108,8 +108,8 @@ def _apply(draft: Draft, prepared: Prepared, *, is_chosen: bool) -> None:
 
 def _few(count: int) -> str:
     return ngettext(
-        "There is %(n)d line. A few hundred teach more; double them, and it gets better each time.",
-        "There are %(n)d lines. A few hundred teach more; double them, and it gets better each time.",
+        "There is only %(n)d line. A few hundred work better, and each doubling improves the result.",
+        "There are only %(n)d lines. A few hundred work better, and each doubling improves the result.",
         count,
     ) % {"n": count}
 
@@ -138,11 +138,11 @@ def _without_empty(prepared: Prepared) -> Draft | None:
     def kept(rows: Rows) -> Rows:
         return [(number, row) for number, row in rows if emptiness(prepared.form, row) is None]
 
-    return _gone(prepared, kept, "empty", _("Take out lines with an empty completion"))
+    return _gone(prepared, kept, "empty", _("Remove lines with an empty completion"))
 
 
 def _without_duplicates(prepared: Prepared) -> Draft | None:
-    return _gone(prepared, distinct, "duplicates", _("Take out lines that say the same as one before"))
+    return _gone(prepared, distinct, "duplicates", _("Remove duplicate lines"))
 
 
 def distinct(rows: Rows) -> Rows:
@@ -155,7 +155,7 @@ def distinct(rows: Rows) -> Rows:
 def _without_long(prepared: Prepared) -> Draft | None:
     if prepared.form == PROMPT_COMPLETION and kind_of(_plain(prepared)) == OPEN:
         return None
-    title = _("Take out lines of more than %(n)d characters") % {"n": LONG_CHARS}
+    title = _("Remove lines of more than %(n)d characters") % {"n": LONG_CHARS}
     return _gone(prepared, _short, "long", title, is_needed=False)
 
 
@@ -193,7 +193,7 @@ def _lower_case(name: str) -> Step:
         lower = sum(char.islower() for char in letters if char.isalpha())
         if upper * 2 <= lower or not upper:
             return None
-        title = _("Write the %(column)s in lower case: most of it is in capitals") % {"column": name}
+        title = _("Convert the %(column)s to lower case: most of it is in capitals") % {"column": name}
         return changed(name, f"lower_{name}", title, str.lower, is_needed=False)
 
     return step
@@ -205,19 +205,20 @@ def _prompt_end(prepared: Prepared) -> Draft | None:
         return None
     end = _common_end(prompts)
     if end and all(prompt == end for prompt in prompts):
-        prepared.hints.append(_("All prompts are the same. Leave them empty if the model is to write freely."))
+        prepared.hints.append(_("All prompts are the same. Leave them empty if the model should write freely."))
         return None
     if end:
         prepared.hints.append(
-            _("All prompts end with %(end)s. Ask the model with the same end.") % {"end": quoted(end)}
+            _("All prompts end with %(end)s. End your prompts the same way when you call the model.")
+            % {"end": quoted(end)}
         )
         if any(end in prompt[: -len(end)] for prompt in prompts):
-            prepared.hints.append(_("Some prompts hold %(end)s in their middle, too.") % {"end": quoted(end)})
+            prepared.hints.append(_("Some prompts also contain %(end)s in the middle.") % {"end": quoted(end)})
         if len(end) > LONGEST_END:
-            prepared.hints.append(_("That end is long; a shorter one costs fewer tokens."))
+            prepared.hints.append(_("This ending is long; a shorter one costs fewer tokens."))
         return None
     chosen = _new_prompt_end(prompts)
-    title = _("Add %(end)s to the end of every prompt, so that the model sees where it ends") % {
+    title = _("Add %(end)s to the end of every prompt, so that the model can see where it ends") % {
         "end": quoted(chosen)
     }
     return changed("prompt", "prompt_end", title, lambda text: text + chosen)
@@ -236,7 +237,9 @@ def _prompt_start(prepared: Prepared) -> Draft | None:
     start = _common_start(prompts)
     if len(start) <= LONGEST_PROMPT_START or all(prompt == start for prompt in prompts):
         return None
-    title = _("Take %(start)s away from the start of every prompt: what is the same everywhere teaches nothing")
+    title = _(
+        "Remove %(start)s from the start of every prompt: the model learns nothing from text that is always the same"
+    )
     cut = title % {"start": quoted(start)}
     return changed("prompt", "prompt_start", cut, lambda text: text[len(start) :], is_needed=False)
 
@@ -247,7 +250,10 @@ def _completion_start(prepared: Prepared) -> Draft | None:
     is_spaced = start.startswith(" ")
     if len(start) < LONGEST_COMPLETION_START or all(text == start for text in completions):
         return None
-    title = _("Take %(start)s away from the start of every completion: what is the same everywhere teaches nothing")
+    title = _(
+        "Remove %(start)s from the start of every completion: the model learns nothing from text "
+        "that is always the same"
+    )
     space = " " if is_spaced else ""
     cut = title % {"start": quoted(start)}
     return changed("completion", "completion_start", cut, lambda text: space + text[len(start) :], is_needed=False)
@@ -262,13 +268,13 @@ def _completion_end(prepared: Prepared) -> Draft | None:
         prepared.hints.append(_("All completions are the same: there is nothing to learn."))
         return None
     if end:
-        text = _("All completions end with %(end)s. Give it as a stop where you ask the model.")
+        text = _("All completions end with %(end)s. Use it as a stop sequence when you call the model.")
         prepared.hints.append(text % {"end": quoted(end)})
         return None
     chosen = next(
         (one for one in COMPLETION_ENDS if not any(one in text for text in completions)), LAST_COMPLETION_END
     )
-    title = _("Add %(end)s to the end of every completion, so that the model learns to stop") % {
+    title = _("Add %(end)s to the end of every completion, so that the model learns where to stop") % {
         "end": quoted(chosen)
     }
     return changed("completion", "completion_end", title, lambda text: text + chosen)
@@ -277,7 +283,7 @@ def _completion_end(prepared: Prepared) -> Draft | None:
 def _completion_space(prepared: Prepared) -> Draft | None:
     if all(text.startswith(" ") for text in texts(prepared, "completion")):
         return None
-    title = _("Begin every completion with a space: most words are one token with the space before them")
+    title = _("Begin every completion with a space: for most words, the token includes the space before it")
     return changed("completion", "completion_space", title, lambda text: text if text.startswith(" ") else " " + text)
 
 

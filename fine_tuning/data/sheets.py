@@ -50,9 +50,9 @@ def rows(path: Path) -> Iterator[tuple[int, Any]]:
             is_empty = False
             yield reached, row
         if is_empty:
-            yield 1, Problem(1, "empty_sheet", _("the first sheet holds no example, and no other is read"))
+            yield 1, Problem(1, "empty_sheet", _("the first sheet has no examples, and other sheets are not read"))
     except BROKEN:
-        yield reached, Problem(reached, "not_a_table", _("not an Excel file that can be read"))
+        yield reached, Problem(reached, "not_a_table", _("not a readable Excel file"))
 
 
 def _refusal(path: Path) -> Problem | None:
@@ -66,7 +66,7 @@ def _refusal(path: Path) -> Problem | None:
             if any(part.flag_bits & 1 for part in parts):
                 return Problem(1, "packed", _("it is protected by a password"))
     except (zipfile.BadZipFile, OSError, ValueError):
-        return Problem(1, "not_a_table", _("not an Excel file that can be read"))
+        return Problem(1, "not_a_table", _("not a readable Excel file"))
     return None
 
 

@@ -50,7 +50,7 @@ def _whole(lines: Iterable[Line], found: Survey) -> Iterator[Line]:
             continue
         found.form = found.form or line.form
         if line.form != found.form:
-            text = _("its form is %(form)s, that of the lines before it %(wanted)s")
+            text = _("its format is %(form)s, but the lines before it are %(wanted)s")
             text %= {"form": line.form, "wanted": found.form}
             yield Line(line.number, problem=Problem(line.number, "other_form", text))
             continue
@@ -84,7 +84,7 @@ def emptiness(form: str, row: Row) -> str | None:
 
 
 def words(code: str) -> str:
-    return _("nothing to learn: the completion is empty") if code == EMPTY else _("no turn of the assistant in it")
+    return _("the completion is empty") if code == EMPTY else _("no assistant message in it")
 
 
 def canonical(row: Row) -> bytes:

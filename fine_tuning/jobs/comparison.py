@@ -10,10 +10,12 @@ from django.utils.translation import gettext_lazy as _
 from rlhf.figures import figure, percent
 from rlhf.release.gate import number
 
-SIDES: Mapping[str, Promise] = {"base": _("As it was"), "few_shot": _("Few-shot"), "fine_tuned": _("Fine-tuned")}
+SIDES: Mapping[str, Promise] = {"base": _("Original model"), "few_shot": _("Few-shot"), "fine_tuned": _("Fine-tuned")}
 VERDICTS: Mapping[str, Promise] = {
-    "base": _("Neither helped: the model as it was did best on these lines."),
-    "few_shot": _("Few-shot did best on these lines: to show the examples helped more than to train on them."),
+    "base": _("Neither helped: the original model did best on these lines."),
+    "few_shot": _(
+        "Few-shot did best on these lines: giving the examples as context helped more than training on them."
+    ),
     "fine_tuned": _("Fine-tuning did best on these lines."),
 }
 
@@ -28,19 +30,26 @@ class Measure:
 
 
 MEASURES = (
-    Measure("score", _("Score"), _("what the site's reward model thinks of the replies; more is better"), True),
+    Measure("score", _("Score"), _("score from the site's reward model; higher is better"), True),
     Measure(
-        "p_violation", _("Rule violations"), _("replies that seem to break a rule; fewer is better"), False, True
+        "p_violation", _("Rule violations"), _("replies that seem to break a rule; lower is better"), False, True
     ),
     Measure(
-        "preferred", _("Prefers the better answer"), _("more probable than the other; more is better"), True, True
+        "preferred",
+        _("Prefers the chosen answer"),
+        _("chosen is more probable than rejected; higher is better"),
+        True,
+        True,
     ),
-    Measure("lead_nats", _("Its lead, nats a token"), _("one nat: 2.7 times as probable; more is better"), True),
-    Measure("loss", _("Loss, nats a token"), _("surprise at the wanted answer; less is better"), False),
-    Measure("perplexity", _("Perplexity"), _("words that it wavers between; 1 is certainty"), False),
     Measure(
-        "exact_match", _("Answered to the letter"), _("lines whose answer is exactly the wanted one"), True, True
+        "lead_nats",
+        _("Margin of the chosen answer, nats per token"),
+        _("one nat: 2.7 times as probable; higher is better"),
+        True,
     ),
+    Measure("loss", _("Loss, nats per token"), _("surprise at the expected answer; lower is better"), False),
+    Measure("perplexity", _("Perplexity"), _("number of words it hesitates between; 1 is certain"), False),
+    Measure("exact_match", _("Exact matches"), _("lines whose answer exactly matches the expected one"), True, True),
 )
 """The first that tells them apart decides."""
 

@@ -11,14 +11,14 @@ from rlhf.charts import Chart, chart
 TITLES: dict[str, Promise] = {
     "train/loss": _("Training loss"),
     "eval/loss": _("Validation loss"),
-    "train/token_accuracy": _("Tokens right, training"),
-    "eval/token_accuracy": _("Tokens right, validation"),
-    "train/reward_accuracy": _("Preferences right, training"),
-    "eval/reward_accuracy": _("Preferences right, validation"),
-    "train/reward_margin": _("Lead of the preferred, training"),
-    "eval/reward_margin": _("Lead of the preferred, validation"),
+    "train/token_accuracy": _("Token accuracy, training"),
+    "eval/token_accuracy": _("Token accuracy, validation"),
+    "train/reward_accuracy": _("Preference accuracy, training"),
+    "eval/reward_accuracy": _("Preference accuracy, validation"),
+    "train/reward_margin": _("Margin of the chosen answer, training"),
+    "eval/reward_margin": _("Margin of the chosen answer, validation"),
     "objective/scores": _("Score"),
-    "objective/kl": _("KL, nats a reply"),
+    "objective/kl": _("KL, nats per reply"),
 }
 
 

@@ -140,7 +140,7 @@ def measured(count: tokens.Counter, number: int, form: str, row: Row, room: int)
         return 0, Problem(number, error.code, str(error.message))
     if size <= room:
         return size, None
-    text = _("%(size)d tokens, the model reads at most %(room)d at once") % {"size": size, "room": room}
+    text = _("%(size)d tokens, but the model reads at most %(room)d at once") % {"size": size, "room": room}
     return size, Problem(number, "over_long", text)
 
 

@@ -41,7 +41,7 @@ def file_list(request: HttpRequest) -> HttpResponse:
     except TuningError as error:
         return _listed(request, [str(error)], error.status)
     messages.success(
-        request, _("“%(name)s” is here. Look at its lines before you use it.") % {"name": taken.filename}
+        request, _("“%(name)s” was uploaded. Check its lines before you use it.") % {"name": taken.filename}
     )
     return redirect("data_file", taken.id)
 
@@ -134,7 +134,7 @@ def _prepared(request: HttpRequest, file: DataFile) -> HttpResponse:
         messages.error(request, str(error))
         return redirect("prepare_file", file.id)
     names = ", ".join(one.filename for one in made)
-    messages.success(request, _("Written as %(names)s. The file as it was is still there.") % {"names": names})
+    messages.success(request, _("Saved as %(names)s. The original file is unchanged.") % {"names": names})
     return redirect("data_file", made[0].id)
 
 
@@ -154,7 +154,7 @@ def content(request: HttpRequest, file_id: str) -> FileResponse:
 def delete(request: HttpRequest, file_id: str) -> HttpResponse:
     file = _own_file(request, file_id)
     receiving.remove(file)
-    messages.success(request, _("“%(name)s” is deleted.") % {"name": file.filename})
+    messages.success(request, _("“%(name)s” was deleted.") % {"name": file.filename})
     return redirect("data_files")
 
 

@@ -210,17 +210,17 @@ def _acted(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpRespon
 
 @require_POST
 def cancel(request: HttpRequest, job_id: str) -> HttpResponse:
-    return _acted(request, job_id, lifecycle.cancel, _("The job is cancelled."))
+    return _acted(request, job_id, lifecycle.cancel, _("The job was cancelled."))
 
 
 @require_POST
 def pause(request: HttpRequest, job_id: str) -> HttpResponse:
-    return _acted(request, job_id, lifecycle.pause, _("The job is paused. It keeps what it has learnt so far."))
+    return _acted(request, job_id, lifecycle.pause, _("The job is paused. What it has learned so far is saved."))
 
 
 @require_POST
 def resume(request: HttpRequest, job_id: str) -> HttpResponse:
-    return _acted(request, job_id, lifecycle.resume, _("The job goes on from its checkpoint."))
+    return _acted(request, job_id, lifecycle.resume, _("The job resumes from its checkpoint."))
 
 
 @require_POST
@@ -230,7 +230,7 @@ def delete(request: HttpRequest, job_id: str) -> HttpResponse:
     except TuningError as error:
         messages.error(request, str(error))
         return redirect("own_model", job_id)
-    messages.success(request, _("The model is deleted, with its results. The bill stays."))
+    messages.success(request, _("The model and its results were deleted. The bill stays."))
     return redirect("own_models")
 
 
@@ -241,10 +241,12 @@ def share(request: HttpRequest, job_id: str) -> HttpResponse:
     if form.is_valid():
         group = form.cleaned_data["group"]
         made_models.share(job, group)
-        said = _("Members of %(group)s can use it now.") % {"group": group} if group else _("It is yours alone now.")
+        said = (
+            _("Members of %(group)s can use it now.") % {"group": group} if group else _("Only you can use it now.")
+        )
         messages.success(request, said)
     else:
-        messages.error(request, _("You can share with groups that you are in."))
+        messages.error(request, _("You can share only with groups that you belong to."))
     return redirect("own_model", job_id)
 
 
@@ -254,7 +256,7 @@ def talk(request: HttpRequest, job_id: str) -> HttpResponse:
     who = person(request)
     job = _usable(who, job_id)
     if job.policy is None or job.policy.retired_at is not None:
-        messages.error(request, _("This model is not there."))
+        messages.error(request, _("This model does not exist."))
         return redirect("own_models")
     made = Conversation.objects.create(owner=who, policy=job.policy, may_train=default_consent())
     return redirect("conversation", made.pk)
@@ -265,7 +267,7 @@ def download(request: HttpRequest, job_id: str) -> HttpResponse | StreamingHttpR
     """The model as a folder that `from_pretrained` reads, in a zip that is made while it is sent."""
     job = _usable(person(request), job_id)
     if job.policy is None or job.policy.retired_at is not None:
-        messages.error(request, _("This model is not there."))
+        messages.error(request, _("This model does not exist."))
         return redirect("own_models")
     name = f"{job.policy.name}.zip"
     response = StreamingHttpResponse(

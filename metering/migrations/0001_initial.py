@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
             name='Budget',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('period', models.CharField(choices=[('day', 'a day'), ('month', 'a month'), ('total', 'in all')], default='month', max_length=10, verbose_name='period')),
+                ('period', models.CharField(choices=[('day', 'day'), ('month', 'month'), ('total', 'total')], default='month', max_length=10, verbose_name='period')),
                 ('limit', models.PositiveBigIntegerField(verbose_name='limit')),
                 ('key', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='budgets', to='accounts.apikey')),
                 ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='budgets', to=settings.AUTH_USER_MODEL)),

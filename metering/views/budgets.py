@@ -21,7 +21,7 @@ def budget_list(request: HttpRequest) -> HttpResponse:
         given = form.cleaned_data
         owner = given["user"] or given["key"]
         budgets.put(owner, Budget.Period(given["period"]), given["limit"], actor=person(request))
-        messages.success(request, _("Saved. It counts from now on."))
+        messages.success(request, _("Saved. The new settings apply from now on."))
         return redirect("budgets")
     return _page(request, new=form)
 
@@ -35,14 +35,14 @@ def change_budget(request: HttpRequest, budget_id: int) -> HttpResponse:
     owner = budget.user or budget.key
     assert owner is not None  # the table holds no other
     budgets.put(owner, Budget.Period(budget.period), form.cleaned_data["limit"], actor=person(request))
-    messages.success(request, _("Saved. It counts from now on."))
+    messages.success(request, _("Saved. The new settings apply from now on."))
     return redirect("budgets")
 
 
 @require_POST
 def remove_budget(request: HttpRequest, budget_id: int) -> HttpResponse:
     budgets.remove(get_object_or_404(Budget, pk=budget_id), actor=person(request))
-    messages.success(request, _("The budget is removed."))
+    messages.success(request, _("The budget was removed."))
     return redirect("budgets")
 
 

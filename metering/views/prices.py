@@ -23,9 +23,9 @@ def prices(request: HttpRequest) -> HttpResponse:
         try:
             price_table.add(model, values, actor=person(request))
         except price_table.PriceExists:
-            form.add_error("model", _("This model has a price already: change it in the table."))
+            form.add_error("model", _("This model already has a price. Change it in the table."))
         else:
-            messages.success(request, _("“%(model)s” has a price from now on.") % {"model": model})
+            messages.success(request, _("“%(model)s” now has a price.") % {"model": model})
             return redirect("prices")
     return _table(request, new=form)
 
@@ -37,7 +37,9 @@ def change_price(request: HttpRequest, price_id: int) -> HttpResponse:
     if not form.is_valid():
         return _table(request, bound=form)
     price_table.change(price, _columns(form), actor=person(request))
-    messages.success(request, _("The price of “%(model)s” is changed from now on.") % {"model": price.model})
+    messages.success(
+        request, _("The price of “%(model)s” was changed. It applies from now on.") % {"model": price.model}
+    )
     return redirect("prices")
 
 
@@ -45,7 +47,7 @@ def change_price(request: HttpRequest, price_id: int) -> HttpResponse:
 def remove_price(request: HttpRequest, price_id: int) -> HttpResponse:
     price = get_object_or_404(Price, pk=price_id)
     price_table.remove(price, actor=person(request))
-    messages.success(request, _("“%(model)s” has no price of its own any more.") % {"model": price.model})
+    messages.success(request, _("“%(model)s” no longer has a price of its own.") % {"model": price.model})
     return redirect("prices")
 
 

@@ -81,7 +81,7 @@ def took(run: Run) -> Any:
 @register.filter
 def judge_word(judge: str) -> str:
     if judge.startswith("gold:"):
-        return _("the hidden preference of the simulated annotator itself (%(name)s)") % {"name": judge[5:]}
+        return _("the simulated annotator's own hidden preference (%(name)s)") % {"name": judge[5:]}
     if judge == "held-out reward model":
-        return _("a second reward model, trained on held-out judgements only")
+        return _("a second reward model, trained only on held-out judgements")
     return judge

@@ -56,10 +56,10 @@ def put_on_trial(request: HttpRequest, name: str) -> HttpResponse:
     try:
         if request.POST.get("is_on") == "on":
             trial.begin(policy, actor=user_of(request))
-            messages.success(request, _("%(policy)s is on trial from the next turn on.") % {"policy": name})
+            messages.success(request, _("The trial of %(policy)s starts with the next turn.") % {"policy": name})
         else:
             trial.end(policy, actor=user_of(request))
-            messages.success(request, _("%(policy)s is on trial no more.") % {"policy": name})
+            messages.success(request, _("The trial of %(policy)s has ended.") % {"policy": name})
     except RlhfError as error:
         messages.error(request, str(error))
     return redirect("policy", name)
@@ -102,7 +102,7 @@ def promote(request: HttpRequest, name: str) -> HttpResponse:
     policy = get_object_or_404(Policy, name=name)
     decision = candidacy.passed_decision(policy)
     if decision is None:
-        messages.error(request, _("The gate did not let %(policy)s pass beside the live policy.") % {"policy": name})
+        messages.error(request, _("%(policy)s did not pass the gate against the live policy.") % {"policy": name})
         return redirect("policy", name)
     try:
         made = promotion.promote(decision, actor=user_of(request))
@@ -118,7 +118,7 @@ def force(request: HttpRequest, name: str) -> HttpResponse:
     policy = get_object_or_404(Policy, name=name)
     form = ForceForm(request.POST)
     if not form.is_valid():
-        messages.error(request, _("Give a reason and say that you answer for it."))
+        messages.error(request, _("Give a reason and confirm that you take responsibility."))
         return redirect("policy", name)
     try:
         made = promotion.force(policy, actor=user_of(request), reason=form.cleaned_data["reason"])

@@ -79,9 +79,9 @@ def _planned(run: Run, there: set[str]) -> list[str]:
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(Run, pk=pk)
     if cycle.cancel(run, actor=user_of(request)):
-        messages.success(request, _("The run will stop after a checkpoint. It can be resumed."))
+        messages.success(request, _("The run will stop after saving a checkpoint. You can resume it later."))
     else:
-        messages.error(request, _("This run is over already."))
+        messages.error(request, _("This run has already ended."))
     return redirect("run", pk)
 
 
@@ -97,5 +97,5 @@ def resume(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, str(error))
     else:
         tasks.enqueue(resumed.pk)
-        messages.success(request, _("The run goes on from its last checkpoint."))
+        messages.success(request, _("The run resumes from its last checkpoint."))
     return redirect("run", pk)

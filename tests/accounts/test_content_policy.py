@@ -56,7 +56,7 @@ def test_every_answer_forbids_foreign_and_inline_script(client, address):
 @pytest.mark.parametrize("address", ["/breaks/", "/bad/", "/suspicious/", "/missing/", "/no/such/page/"])
 def test_an_error_page_is_the_site_s_own_and_shows_nothing_of_its_inside(client, address):
     page = client.get(address).content.decode()
-    assert "To the start page" in page
+    assert "Go to the start page" in page
     assert SECRET not in page
     assert "<style" not in page
 

@@ -49,7 +49,7 @@ def test_no_particle_is_left_open():
 
 def test_the_words_of_the_site_are_the_same_everywhere():
     words = {"annotator": "평가자", "rule": "규칙", "policy": "정책 모델", "reward model": "보상 모델"}
-    words |= {"moderator": "조정자", "snapshot": "스냅숏", "Gate": "관문", "Ranking": "순위", "rollback": "되돌리기"}
+    words |= {"moderator": "운영자", "snapshot": "스냅숏", "Gate": "관문", "Ranking": "순위", "rollback": "롤백"}
     translated = {message.id: message.string for message in entries()}
     assert {word: translated[word] for word in words} == words
 

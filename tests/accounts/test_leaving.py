@@ -67,7 +67,7 @@ def leave_long_ago(person):
 def test_leaving_needs_the_password(client):
     answer = ask_to_leave(client, "a wrong password")
     assert answer.status_code == 400
-    assert "not your password" in answer.content.decode()
+    assert "Wrong password" in answer.content.decode()
     client.person.refresh_from_db()
     assert client.person.deletion_due_at is None
 

@@ -53,4 +53,4 @@ def test_unsafe_requests_need_a_token(person):
     for address in ("/sign-in/", "/sign-up/", "/sign-out/", "/language/", "/password/", "/conversations/new/"):
         response = client.post(address)
         assert response.status_code == 403, address
-        assert "too old" in response.content.decode()
+        assert "has expired" in response.content.decode()

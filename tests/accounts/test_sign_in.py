@@ -32,7 +32,7 @@ def test_a_wrong_password_says_so_and_signs_nobody_in(client, person):
     person("sora")
     response = sign_in(client, password="wrong")
     assert response.status_code == 200
-    assert "do not fit together" in response.content.decode()
+    assert "Wrong username or password" in response.content.decode()
     assert "_auth_user_id" not in client.session
 
 

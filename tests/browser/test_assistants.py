@@ -179,7 +179,7 @@ def test_the_meter_tells_its_numbers_to_a_click_to_the_keyboard_and_to_a_reader(
     expect(button).to_be_focused()
     expect(numbers).to_be_visible()
     expect(button).to_have_accessible_name("Context: about 8 of 400 tokens")
-    assert "Kept for the reply" in button.evaluate(
+    assert "Reserved for the reply" in button.evaluate(
         "it => document.getElementById(it.getAttribute('aria-describedby')).textContent"
     )
 
@@ -191,7 +191,7 @@ def test_what_will_not_be_seen_is_said_before_sending_and_what_was_not_seen_afte
         say(page, f"Message {number}: " + "many words about a river and a field " * 4)
     draft(page, "And now? " * 20)
     notice = page.locator("#unseen")
-    expect(notice).to_contain_text("have no room: the model will not see them")
+    expect(notice).to_contain_text("do not fit: the model will not see them")
     expected = int("".join(letter for letter in notice.inner_text() if letter.isdigit()))
     page.press("#text", "Enter")
     expect(page.locator("article.assistant")).to_have_count(5)
@@ -244,11 +244,11 @@ def test_an_admin_shares_one_and_a_chatter_copies_it(visit, site, chatter):
 
 def test_an_admin_chooses_for_the_site_and_a_new_conversation_follows(visit, site, chatter):
     admin = visit(site, "admin")
-    for label, is_on in (("Yes, until the person says no", True), ("No, until the person says yes", False)):
+    for label, is_on in (("On unless the person opts out", True), ("Off unless the person opts in", False)):
         admin.go("/site/")
         admin.page.get_by_label(label).check()
         admin.page.get_by_role("button", name="Save", exact=True).click()
-        expect(admin.page.get_by_role("heading", name="Last changes")).to_be_visible()
+        expect(admin.page.get_by_role("heading", name="Recent changes")).to_be_visible()
         chatter.go("/")
         assert chatter.page.locator("[name=may_train]").is_checked() == is_on
 
@@ -297,7 +297,7 @@ def test_a_first_message_that_may_not_be_sent_stays_where_it_was_written_and_mak
     chatter.go("/")
     page.fill("#text", "A zebra crossing at night")
     page.press("#text", "Enter")
-    expect(page.locator("#problem")).to_contain_text("forbids here")
+    expect(page.locator("#problem")).to_contain_text("blocked by the rule")
     expect(page.locator("#text")).to_have_value("A zebra crossing at night")
     chatter.forgive("status of 400")
     page.reload()

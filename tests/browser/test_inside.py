@@ -115,7 +115,7 @@ def test_it_fits_a_phone_in_the_dark_and_in_korean(visit, site):
 def test_without_probabilities_there_is_a_reason_and_no_useless_button(reply, site):
     site.manage("shell", "-c", "from chat.models import TokenView; TokenView.objects.all().delete()")
     reply.locator("[data-look]").click()
-    expect(reply.locator("[data-inside-state]")).to_have_text(re.compile("Nothing is known"))
+    expect(reply.locator("[data-inside-state]")).to_have_text(re.compile("No probabilities"))
     expect(reply.locator("[data-inside-retry]")).to_be_hidden()
 
 

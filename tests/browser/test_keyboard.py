@@ -83,7 +83,7 @@ def test_from_signing_in_to_a_ranking_by_keys_alone(visit, site):
     page.keyboard.press("Control+Enter")
     page.wait_for_function("task => document.querySelector('#ranking')?.getAttribute('action') !== task", arg=task)
     page.goto(site.url + "/rank/mine/")
-    expect(page.get_by_role("button", name="Take it back").first).to_be_visible()
+    expect(page.get_by_role("button", name="Withdraw").first).to_be_visible()
 
 
 def test_a_screen_reader_is_told_of_a_reply_once_at_its_end_and_not_by_the_token(visit, site):

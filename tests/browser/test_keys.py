@@ -17,7 +17,7 @@ def test_a_key_from_its_making_to_its_end(visit, talking_site):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     visitor.go("/account/keys/")
     page.fill("[name=name]", "notebook")
-    page.get_by_role("button", name="Make a key").click()
+    page.get_by_role("button", name="Create key").click()
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     secret = page.evaluate("navigator.clipboard.readText()")
@@ -27,7 +27,7 @@ def test_a_key_from_its_making_to_its_end(visit, talking_site):
     visitor.go("/account/keys/")
     assert secret not in page.content()
     page.get_by_role("link", name="Revoke “notebook”").click()
-    page.get_by_role("button", name="Revoke it").click()
-    expect(page.locator(".notices")).to_contain_text("“notebook” is revoked.")
+    page.get_by_role("button", name="Revoke").click()
+    expect(page.locator(".notices")).to_contain_text("“notebook” was revoked.")
     expect(page.get_by_role("row", name="notebook")).to_contain_text("revoked")
     assert status(talking_site, secret) == 401

@@ -122,7 +122,7 @@ def test_a_message_that_was_sent_on_a_dead_line_goes_out_when_it_is_back(chatter
     write(page, "Into the dark.")
     expect(page.locator("article.user[data-pending]")).to_have_count(1)
     write(page, "And another.")
-    expect(page.locator("#problem")).to_contain_text("on its way")
+    expect(page.locator("#problem")).to_contain_text("not been sent yet")
     expect(page.locator("#text")).to_have_value("And another.")
     line.mend()
     expect(page.locator("article.user[data-pending]")).to_have_count(0)
@@ -189,9 +189,9 @@ def test_a_reply_that_waits_says_its_place_then_that_it_thinks_then_that_it_writ
     try:
         write(page, "I wait, slowly.")
         words = page.locator(LAST_REPLY).locator("[data-state-words]")
-        expect(words).to_have_text(re.compile(r"Waiting, place 1, about \d+ s"))
+        expect(words).to_have_text(re.compile(r"Waiting, number 1 in the queue, about \d+ s"))
         page.reload()
-        expect(words).to_have_text(re.compile(r"Waiting, place 1, about \d+ s"))
+        expect(words).to_have_text(re.compile(r"Waiting, number 1 in the queue, about \d+ s"))
         page.evaluate(LISTEN)
     finally:
         talker.resume()

@@ -73,7 +73,7 @@ def test_arrows_move_places_and_undo_takes_each_step_back(annotator):
     for _ in range(5):
         keys(page, "u")
         seen.append(order(page))
-    assert seen == ["B > C > A", "B > C > A", "B > A", "A", "Nothing placed yet", "Nothing placed yet"]
+    assert seen == ["B > C > A", "B > C > A", "B > A", "A", "No ranks yet", "No ranks yet"]
     expect(page.locator("[data-undo]")).to_be_disabled()
 
 
@@ -100,7 +100,7 @@ def test_what_is_not_placed_or_all_tied_is_objected_to(annotator):
         page.locator("[data-reply]").nth(card).focus()
         keys(page, "1")
     keys(page, "Control+Enter")
-    expect(lacking).to_contain_text("one place")
+    expect(lacking).to_contain_text("same rank")
     expect(page.locator("#ranking")).to_be_visible()
 
 
@@ -127,9 +127,9 @@ def test_a_moderator_hides_a_flagged_reply_and_undoes_it(visit, site):
     moderator = visit(site, "moderator")
     page = moderator.page
     moderator.go("/moderation/")
-    page.get_by_role("link", name="Look at it").first.click()
+    page.get_by_role("link", name="Review").first.click()
     page.get_by_role("link", name="Hide the reply").click()
-    expect(page.get_by_text("No annotator is shown this reply any more")).to_be_visible()
+    expect(page.get_by_text("Annotators no longer see this reply")).to_be_visible()
     page.fill("[name=reason]", "insults")
     page.get_by_role("button", name="Hide the reply").click()
     expect(page.locator(".subject")).to_contain_text("hidden")

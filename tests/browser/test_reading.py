@@ -92,9 +92,7 @@ def test_a_reply_that_was_cut_off_says_so_and_goes_on_as_another_version(chatter
     ask(page, "A short one.")
     expect(goes_on).to_be_hidden()
     ask(page, " ".join(f"w{number}" for number in range(2 * LENGTH)))
-    expect(page.locator(LAST_REPLY).locator("[data-state-words]")).to_have_text(
-        "It reached the greatest length of a reply."
-    )
+    expect(page.locator(LAST_REPLY).locator("[data-state-words]")).to_have_text("Stopped at the maximum length.")
     cut = page.locator(LAST_REPLY).locator("[data-text]").inner_text()
     goes_on.click()
     expect(page.locator(LAST_REPLY).locator("[data-pager]")).to_contain_text("2 / 2")

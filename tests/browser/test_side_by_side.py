@@ -101,7 +101,9 @@ def test_two_replies_of_one_policy_are_told_as_that(chatter, site):
         ask(chatter.page)
         both_are(chatter.page, "complete")
         chatter.page.click("[data-choice=tie]")
-        expect(decided(chatter.page)).to_contain_text("Both were scripted · v1: the same model, with other draws.")
+        expect(decided(chatter.page)).to_contain_text(
+            "Both were written by scripted · v1: two samples of the same model."
+        )
     finally:
         site.manage("shell", "-c", trial.format(True))
 
@@ -167,12 +169,12 @@ def test_a_pair_can_be_left_without_a_choice_and_switched_off(chatter):
     page = chatter.page
     ask(page)
     both_are(page, "complete")
-    page.get_by_role("button", name="Go on without choosing").click()
-    expect(decided(page)).to_contain_text("Nothing was chosen.")
+    page.get_by_role("button", name="Continue without choosing").click()
+    expect(decided(page)).to_contain_text("You did not choose.")
     ask(page, "Another one?")
     both_are(page, "complete")
-    page.get_by_role("button", name="No more pairs for me").click()
-    expect(page.get_by_role("button", name="No more pairs for me")).to_be_disabled()
+    page.get_by_role("button", name="Don't show me two replies again").click()
+    expect(page.get_by_role("button", name="Don't show me two replies again")).to_be_disabled()
     chatter.go("/")
     page.fill("#text", "One reply, please.")
     page.press("#text", "Enter")
@@ -206,7 +208,7 @@ def answered(chatter):
     page = chatter.page
     ask(page)
     both_are(page, "complete")
-    page.get_by_role("button", name="Go on without choosing").click()
+    page.get_by_role("button", name="Continue without choosing").click()
     decided(page)
     return page
 
@@ -254,7 +256,7 @@ def test_a_rule_is_named_and_taken_back_without_leaving_the_page(answered):
     expect(dialog).to_be_hidden()
     expect(page.locator("#announcement")).to_contain_text("Thank you")
     page.locator("[data-report]").click()
-    dialog.get_by_role("button", name="Take back").click()
+    dialog.get_by_role("button", name="Withdraw").click()
     expect(dialog.locator(".flags")).to_have_count(0)
     dialog.get_by_role("button", name="Close").click()
     assert page.url == address

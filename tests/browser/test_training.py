@@ -33,7 +33,7 @@ def wait_until_it_answers(chatter, wanted):
         if policy_that_answers(chatter) == wanted:
             return
         chatter.page.wait_for_timeout(500)
-    raise AssertionError(f"{wanted} does not answer")
+    raise AssertionError(f"{wanted} does not respond")
 
 
 def test_train_now_promotes_and_one_click_rolls_back(visit, site):
@@ -45,7 +45,7 @@ def test_train_now_promotes_and_one_click_rolls_back(visit, site):
     page.get_by_role("button", name="Train now").click()
     page.wait_for_url(re.compile(r"/training/runs/\d+/"))
     expect(page.locator("progress, .progress").first).to_be_visible(timeout=60_000)
-    ended = page.locator(".badge.ok", has_text="made live").or_(page.locator("main .notice.error"))
+    ended = page.locator(".badge.ok", has_text="promoted").or_(page.locator("main .notice.error"))
     expect(ended.first).to_be_visible(timeout=300_000)
     expect(page.locator("main .notice.error")).to_have_count(0)
     admin.go("/training/")
@@ -53,8 +53,8 @@ def test_train_now_promotes_and_one_click_rolls_back(visit, site):
     assert made != base
     wait_until_it_answers(chatter, made)
 
-    page.get_by_text("Roll back …").click()
+    page.get_by_text("Roll back…").click()
     page.fill("section[aria-labelledby=live] [name=reason]", "It was better before.")
-    page.get_by_role("button", name="Make the former version live again").click()
+    page.get_by_role("button", name="Roll back to the previous version").click()
     expect(page.locator("section[aria-labelledby=live] .big")).to_contain_text(base)
     wait_until_it_answers(chatter, base)

@@ -150,7 +150,7 @@ def test_an_edit_shows_what_there_is_and_changes_it(as_alice, poet):
 def test_a_version_that_is_gone_is_said(as_alice, poet):
     poet.policy = Policy.objects.create(name="older", version=1, retired_at=timezone.now())
     poet.save()
-    assert "The version older that it names is gone" in as_alice.get(address("assistant", poet)).text
+    assert "Version older, which it uses, has been deleted" in as_alice.get(address("assistant", poet)).text
 
 
 def test_markup_in_a_name_is_text(as_alice, poet):

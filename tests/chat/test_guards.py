@@ -111,7 +111,7 @@ async def test_a_guard_that_can_not_say_lets_nothing_pass(
     row, heard = await reply_of(alice, conversation)
     assert (row.state, row.message.text) == ("blocked", "")
     told = [frame for frame in heard if frame["type"] == "reply.state"][-1]
-    assert told["blocked_by"]["name"] == "a check that failed"
+    assert told["blocked_by"]["name"] == "a failed check"
 
 
 async def test_a_prefix_is_checked_before_the_engine_is_asked(conversation, alice, scripted_policy, script):

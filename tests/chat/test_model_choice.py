@@ -137,7 +137,7 @@ def test_the_page_marks_ones_own_and_says_which_model_is_lost(client, alice, mod
     assert "Live: scripted" in page
     Policy.objects.filter(pk=models["mine"].pk).update(retired_at=timezone.now())
     page = client.get(f"/c/{room.pk}/").content.decode()
-    assert "The model “davinci:ft-mine” is gone" in page
+    assert "The model “davinci:ft-mine” has been deleted" in page
     assert "selected>davinci" not in page
     page = client.get(f"/c/{room.pk}/", headers={"accept-language": "ko"}).content.decode()
     assert "“davinci:ft-mine” 모델이 없어져 다른 모델이 답합니다." in page
@@ -168,7 +168,7 @@ def test_an_assistant_for_everybody_names_nobodys_own_model(client, admin, alice
     sent = {"name": "Tutor", "is_shared": "on", "policy": models["mine"].pk}
     refused = client.post("/assistants/new/", sent)
     assert refused.status_code == 400
-    assert "only use a model that everybody may use" in refused.content.decode()
+    assert "only use a model that everybody can use" in refused.content.decode()
     assert client.post("/assistants/new/", sent | {"policy": models["live"].pk}).status_code == 302
     client.force_login(alice)
     assert client.post("/assistants/new/", {"name": "Poet", "policy": models["orphan"].pk}).status_code == 400

@@ -127,7 +127,7 @@ def test_the_list_is_searched_by_title_and_paged():
     assert client.get("/conversations/?page=2").content.decode().count("data-item=") == 2
     found = client.get("/conversations/", {"q": "무지개"}).content.decode()
     assert found.count("data-item=") == 1
-    assert "holds these words" in client.get("/conversations/", {"q": "<script>"}).content.decode()
+    assert "contains these words" in client.get("/conversations/", {"q": "<script>"}).content.decode()
 
 
 # --- a conversation ---------------------------------------------------------------------------------------------
@@ -179,10 +179,10 @@ def test_a_live_reply_carries_what_is_written_and_from_where_to_go_on(conversati
 @pytest.mark.parametrize(
     ("state", "error", "words", "can_retry"),
     [
-        (Reply.State.STOPPED, "", "Stopped by you", False),
+        (Reply.State.STOPPED, "", "You stopped this reply", False),
         (Reply.State.INTERRUPTED, "talker_gone", "cut off", True),
         (Reply.State.FAILED, "engine_down", "engine", True),
-        (Reply.State.FAILED, "no such code", "No reply came", True),
+        (Reply.State.FAILED, "no such code", "No reply was written", True),
     ],
 )
 def test_how_a_reply_ended_is_said_in_words(conversation, state, error, words, can_retry):
@@ -261,14 +261,14 @@ def test_changes_need_a_post(conversation):
 def test_each_error_says_what_happened_and_what_to_do(monkeypatch):
     client = browser(somebody(), raise_request_exception=False)
     missing = client.get("/no/such/page/")
-    assert (missing.status_code, "Nothing here" in missing.content.decode()) == (404, True)
+    assert (missing.status_code, "Page not found" in missing.content.decode()) == (404, True)
     forbidden = client.get("/audit-log/")
-    assert (forbidden.status_code, "Not for this account" in forbidden.content.decode()) == (403, True)
+    assert (forbidden.status_code, "No access with this account" in forbidden.content.decode()) == (403, True)
     bad = client.get("/", headers={"host": "elsewhere.example"})
-    assert (bad.status_code, "cannot be answered" in bad.content.decode()) == (400, True)
+    assert (bad.status_code, "Bad request" in bad.content.decode()) == (400, True)
     monkeypatch.setattr("chat.views.pages.around", lambda *_: 1 / 0)
     broken = client.get("/")
-    assert (broken.status_code, "Something broke" in broken.content.decode()) == (500, True)
+    assert (broken.status_code, "Something went wrong" in broken.content.decode()) == (500, True)
     no_token = browser(enforce_csrf_checks=True).post("/sign-in/", {})
     assert (no_token.status_code, "too old" in no_token.content.decode()) == (403, True)
     for response in (missing, forbidden, bad, broken, no_token):
@@ -278,7 +278,7 @@ def test_each_error_says_what_happened_and_what_to_do(monkeypatch):
 def test_a_demo_shows_the_same_page_for_what_is_missing(settings, conversation):
     settings.DEMO = True
     text = browser(somebody("bob")).get(f"/c/{conversation.pk}/").content.decode()
-    assert "Nothing here" in text
+    assert "Page not found" in text
     assert "urlpatterns" not in text
 
 

@@ -55,7 +55,10 @@ def test_a_new_conversation_follows_the_choice_and_else_the_environment(admin, s
 
 @pytest.mark.parametrize(
     ("is_default", "told"),
-    [(True, "It may train the model, unless you switch off"), (False, "It trains the model only if you switch on")],
+    [
+        (True, "It may be used for training unless you switch off"),
+        (False, "It is used for training only if you switch on"),
+    ],
 )
 def test_an_empty_conversation_says_whether_it_trains(admin, client, is_default, told):
     site_choices.change(admin, may_train_default=is_default)

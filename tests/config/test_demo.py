@@ -69,7 +69,7 @@ RESULT = {
     "evaluation": REPORT,
     "gate": {
         "passed": False,
-        "reasons": [{"code": "kl", "text": "KL from the start, nats a reply", "value": 12, "limit": 10}],
+        "reasons": [{"code": "kl", "text": "KL from the starting point, nats per reply", "value": 12, "limit": 10}],
     },
     "stage_seconds": {"reward_model": 95.0, "policy": 170.0, "evaluation": 30.0},
     "collecting_seconds": 300,
@@ -98,7 +98,7 @@ def test_the_table_shows_each_figure_with_its_interval_controls_and_judge():
         "0.900 nats a token",
         "0.650 (at least 0.600)",
         "refused",
-        "gate: KL from the start, nats a reply (value 12.000, limit 10.000)",
+        "gate: KL from the starting point, nats per reply (value 12.000, limit 10.000)",
         "1500 MB",
         "10.0",
     ):

@@ -72,7 +72,7 @@ def test_a_rule_that_the_prompt_tempts_to_break_is_asked_about_on_each_reply(pol
     [
         ({}, "lacks 4 of 4"),
         ({3: None}, "lacks 1 of 4"),
-        ({0: ["1", "2"]}, "names one reply twice"),
+        ({0: ["1", "2"]}, "includes one reply twice"),
         ({0: "0"}, "from 1 to 4"),
         ({0: "best"}, "whole numbers"),
     ],
@@ -98,7 +98,7 @@ def test_a_bad_flag_is_a_clear_error(task, client, flag):
     client.get("/rank/")
     response = client.post(f"/rank/{task.pk}/submit/", {**places(task, 1, 2, 3, 4), "flag": flag})
     assert response.status_code == 400
-    assert "A flag names a reply or a rule" in response.content.decode()
+    assert "A flag refers to a reply or a rule" in response.content.decode()
     assert not Ranking.objects.exists()
 
 
@@ -116,7 +116,7 @@ def test_a_foreign_or_missing_task_is_refused(task, client, person, signed_in):
     for action, data in (("submit", places(task, 1, 2, 3, 4)), ("skip", {"reason": "other"})):
         response = client.post(f"/rank/{task.pk}/{action}/", data)
         assert response.status_code == 409
-        assert "not yours" in response.content.decode()
+        assert "no longer assigned to you" in response.content.decode()
     assert client.post("/rank/999999/submit/", {}).status_code == 404
     assert not Ranking.objects.exists()
 
@@ -160,7 +160,7 @@ def test_a_skip_needs_a_reason(task, client):
     client.post(f"/rank/{task.pk}/skip/", {"reason": "boring"})
     assert client.get("/rank/").context["task"] == task
     client.post(f"/rank/{task.pk}/skip/", {"reason": "unclear"})
-    assert "Nothing waits for you" in client.get("/rank/").content.decode()
+    assert "No tasks for you right now" in client.get("/rank/").content.decode()
 
 
 def test_my_rankings_shows_mine_and_takes_them_back(task, client, person, signed_in):

@@ -34,7 +34,7 @@ def test_each_change_is_shown_as_lines_of_the_file(tmp_path, capsys):
     (tmp_path / "a.jsonl").write_text(jsonl({"prompt": "뭐?", "completion": ""}, {"prompt": "a", "completion": "b"}))
     call_command("prepare_data", str(tmp_path / "a.jsonl"), "--yes")
     said = capsys.readouterr().err
-    assert '1: {"prompt": "뭐?", "completion": ""} -> taken out' in said
+    assert '1: {"prompt": "뭐?", "completion": ""} -> removed' in said
     assert "None" not in said
 
 

@@ -131,9 +131,9 @@ def test_of_reinforcement_it_says_how_many_replies_at_most(mina, bring, base):
     assert "has no reward model for base" in text_of(mina.get(f"/models/estimate/?{query}lora"))
     judge = Run.objects.create(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED, base_policy=base)
     (judge.path / "reward_model").mkdir(parents=True)
-    assert "Reinforcement learns in LoRA adapters alone." in text_of(mina.get(f"/models/estimate/?{query}full"))
+    assert "Reinforcement learning trains LoRA adapters only." in text_of(mina.get(f"/models/estimate/?{query}full"))
     page = text_of(mina.get(f"/models/estimate/?{query}lora"))
-    assert "72 replies, written in training; 3,456 tokens at most" in page  # 9 prompts, twice, four replies each
+    assert "72 replies, written during training; at most 3,456 tokens" in page  # 9 prompts, twice, four replies each
     assert 'at most <strong class="tabular">$3.46</strong>' in page
     assert page.count("<tr") == 2, "LoRA alone"
 
@@ -231,8 +231,8 @@ def test_an_admin_sees_what_is_the_matter_with_anybody_s(bring, no_worker, mina,
     client = Client(headers={"accept-language": "en"})
     client.force_login(admin)
     page = text_of(client.get(f"/models/{job.id}/"))
-    assert "Talk with it" not in page
-    assert "Who uses it" not in page
+    assert "Chat with this model" not in page
+    assert "Who can use it" not in page
     assert client.post(f"/models/{job.id}/cancel/").status_code == 404, "that is done to the run, with its entry"
     drive(no_worker)
     page = text_of(client.get(f"/models/{job.id}/"))

@@ -221,4 +221,4 @@ def test_no_cell_of_the_file_is_a_formula(sora, browser_of, use):
 
 
 def test_a_month_without_usage_says_so(sora, browser_of):
-    assert "Nothing was used in this month." in browser_of(sora).get("/usage/").content.decode()
+    assert "No usage in this month." in browser_of(sora).get("/usage/").content.decode()

@@ -140,7 +140,7 @@ def test_what_is_under_way_is_kept_in_the_budget_and_told_on_its_pages(sora, bos
     budgets.check(sora.pk)
     for page in (browser_of(sora).get("/usage/"), browser_of(boss).get("/site/budgets/")):
         text = page.content.decode()
-        assert "$2.00 of $8.00 · $4.00 kept for fine-tunes under way" in text
+        assert "$2.00 of $8.00 · $4.00 reserved for running fine-tunes" in text
         assert 'value="75"' in text
     kept[0] = 6 * DOLLAR
     with pytest.raises(BudgetSpent) as refused:

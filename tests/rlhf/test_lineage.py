@@ -48,7 +48,7 @@ def test_a_reply_tells_policy_run_snapshot_measure_gate_and_promotion(trained, c
     assert (step.run, step.snapshot, step.decision.passed) == (run, run.snapshot, True)
     for told in (
         "policy-2",
-        "trained further from base",
+        "trained from base",
         "Source",
         run.algorithm.upper(),
         f"snapshot {run.snapshot_id}: {run.snapshot.rankings} rankings",
@@ -63,8 +63,8 @@ def test_a_reply_tells_policy_run_snapshot_measure_gate_and_promotion(trained, c
 def test_a_reply_of_a_base_policy_says_that_nothing_was_learnt_here(base_policy, chatter, page):
     reply = talk(chatter, "Hello", "Good morning", policy=base_policy)[1]
     text = page(f"/messages/{reply.pk}/lineage/")
-    assert "nothing said or judged on this site is in it" in text
-    assert "Learnt from" not in text
+    assert "not been trained on anything from this site" in text
+    assert "Trained on" not in text
 
 
 def test_a_reply_that_a_person_began_is_not_said_to_be_the_policy_s_alone(base_policy, chatter, page):
@@ -104,7 +104,7 @@ def test_a_blind_reply_is_told_nothing_of(base_policy, chatter, page):
     pair = make_pair(chatter, policies=(base_policy, heron))
     for side in (pair.left, pair.right):
         text = page(f"/messages/{side.message_id}/lineage/", 409)
-        assert "Choose between the two replies first" in text
+        assert "Choose one of the two replies first" in text
         assert "heron-2" not in text
         assert base_policy.source not in text
     side_by_side.reveal(pair, pair.left)
@@ -114,7 +114,7 @@ def test_a_blind_reply_is_told_nothing_of(base_policy, chatter, page):
 def test_a_reply_that_waits_has_no_policy_yet(base_policy, chatter, page):
     reply = talk(chatter, "Hello", "")[1]
     Reply.objects.update(state=Reply.State.QUEUED)
-    assert "No policy has begun" in page(f"/messages/{reply.pk}/lineage/")
+    assert "No policy has started" in page(f"/messages/{reply.pk}/lineage/")
 
 
 def test_a_conversation_tells_snapshots_runs_and_policies_that_used_it_and_leaves_the_next(
@@ -124,7 +124,7 @@ def test_a_conversation_tells_snapshots_runs_and_policies_that_used_it_and_leave
     feedback_rows.rank(feedback_rows.annotator("ann"), 1)
     pair = make_pair(chatter, policies=(base_policy, base_policy), may_train=True)
     conversation = pair.message.conversation_id
-    assert "Nothing of it is in any snapshot" in page(f"/c/{conversation}/uses/")
+    assert "Nothing from it is in any snapshot" in page(f"/c/{conversation}/uses/")
     client.post(f"/pairs/{pair.pk}/choose/", {"choice": "left"})
     assert Comparison.objects.count() == 1
     frozen = freezing.freeze()
@@ -137,7 +137,7 @@ def test_a_conversation_tells_snapshots_runs_and_policies_that_used_it_and_leave
     assert Source.objects.filter(snapshot=freezing.freeze(), conversation=conversation).count() == 0
     assert Snapshot.objects.count() == 2
     text = page(f"/c/{conversation}/uses/")
-    assert "no snapshot from now on" in text
+    assert "nothing from it goes into any new snapshot" in text
     assert f"Snapshot {frozen.pk}" in text
     assert f"{run.pk} · cycle · succeeded" in text
     assert ("heron-2 · v2" in text, "wren-3 · v3" in text, "owl-4" in text) == (True, True, False)

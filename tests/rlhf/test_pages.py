@@ -146,7 +146,7 @@ def test_train_now_starts_a_cycle_in_that_persons_name(
 def test_train_now_says_why_it_cannot(base_policy, sign_in):
     admin = sign_in("admin")
     page = text(admin.get(reverse("training")))
-    assert "0 rankings may be used for training, 20 are needed" in page
+    assert "Training needs 20 rankings; only 0 can be used so far" in page
     assert "Train now" not in page
     response = admin.post(reverse("start_cycle"), follow=True)
     assert "20 are needed" in text(response)
@@ -228,8 +228,8 @@ def test_a_report_shows_the_win_rate_beside_its_controls_and_replies_to_read(don
         "I do not dream.",
     ):
         assert shown in page
-    assert "a second reward model, trained on held-out judgements only" in page
-    assert "All of this was checked and holds" in page
+    assert "a second reward model, trained only on held-out judgements" in page
+    assert "All conditions are met" in page
 
 
 def test_a_refusal_shows_its_reasons_and_an_admin_may_overrule(judged, sign_in, base_policy):

@@ -172,7 +172,7 @@ def test_what_will_not_be_seen_is_said_in_the_reader_s_language(as_alice, tiny_l
     ask = {"text": "Why?", "conversation": conversation.pk, "parent": parent.pk}
     answer = as_alice.post("/context/", ask).json()
     assert answer["dropped"] > 1
-    assert f"The oldest {answer['dropped']} messages have no room" in answer["notice"]
+    assert f"The oldest {answer['dropped']} messages do not fit" in answer["notice"]
     korean = as_alice.post("/context/", ask, headers={"Accept-Language": "ko"}).json()
     assert f"{answer['dropped']}개" in korean["notice"]
 

@@ -155,7 +155,7 @@ def test_the_pages_of_what_was_read_in_promise_no_training(alice, conversation, 
     for shown, is_promised in ((conversation, False), (copy, True)):
         for address in (f"/c/{shown.pk}/", f"/c/{shown.pk}/uses/"):
             page = client.get(address).content.decode()
-            assert ("This conversation came in with a file" in page) == is_promised, address
+            assert ("This conversation was imported from a file" in page) == is_promised, address
     assert 'name="may_train"  disabled' in client.get(f"/c/{copy.pk}/").content.decode()
 
 
@@ -228,7 +228,7 @@ REFUSED = {
     "zero": (file(line(1, text="a\0b")), "messages[0].text", "no text"),
     "surrogate": (file(line(1, text="\ud800")), "messages[0].text", "no text"),
     "long text": (file(line(1, text="x" * 200_001)), "messages[0].text", "200000"),
-    "text": (file(line(1, text=["x"])), "messages[0].text", "text is needed"),
+    "text": (file(line(1, text=["x"])), "messages[0].text", "text is required"),
     "time": (file(line(1, created_at="yesterday")), "messages[0].created_at", "time"),
     "no zone": (file(line(1, created_at="2026-01-01T00:00:00")), "messages[0].created_at", "time"),
     "far time": (file(line(1, created_at="9999-12-31T23:59:59-12:00")), "messages[0].created_at", "time"),

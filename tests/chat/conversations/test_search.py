@@ -116,7 +116,7 @@ def test_what_is_hidden_deleted_or_of_others_is_not_found(client, alice):
     talk(alice, "a heron", deleted_at=timezone.now())
     talk(User.objects.create_user("bob"), "bob's heron", title="heron")
     text = shown(client, "heron")
-    assert "No title or message holds these words." in text
+    assert "No title or message contains these words." in text
     assert "mark" not in text
 
 

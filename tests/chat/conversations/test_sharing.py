@@ -152,7 +152,7 @@ def test_nobody_shares_or_revokes_what_is_another_s(client, stranger, conversati
 def test_an_empty_conversation_cannot_be_shared(client, conversation):
     page = client.post(f"/c/{conversation.pk}/share/")
     assert page.status_code == 409
-    assert "no message to share" in page.content.decode()
+    assert "no messages to share" in page.content.decode()
     assert not SharedLink.objects.exists()
 
 
@@ -163,4 +163,4 @@ def test_the_links_of_a_person_stand_on_one_page(client, conversation):
     assert f"http://testserver{address(link)}" in page
     back = client.post(f"/links/{link.pk}/revoke/", {"back": "shared_links"})
     assert back["Location"] == "/links/"
-    assert "You share no conversation" in client.get("/links/").content.decode()
+    assert "You have not shared any conversations" in client.get("/links/").content.decode()

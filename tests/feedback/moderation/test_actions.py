@@ -289,7 +289,7 @@ def test_a_reported_reply_is_read_with_what_its_assistant_was_told(reply, modera
     Reply.objects.filter(message=reply).update(preamble=preamble)
     page = signed_in(moderator).get(f"/moderation/message/{reply.pk}/").text
     assert "Insult &lt;b&gt;everybody&lt;/b&gt;." in page
-    assert page.count("example of the assistant") == 2
+    assert page.count("example from the assistant") == 2
 
 
 def test_a_reading_is_logged_once_a_day(reply, moderator, signed_in):
@@ -303,7 +303,7 @@ def test_the_pages_hide_and_undo(reply, moderator, signed_in):
     assert "Something rude." in client.get("/moderation/").content.decode()
     asked = client.get(f"/moderation/message/{reply.pk}/hide/").content.decode()
     assert "What will happen" in asked
-    assert "sees a note in its place" in asked
+    assert "sees a notice instead of it" in asked
     refused = client.post(f"/moderation/message/{reply.pk}/hide/", {"reason": " "})
     assert refused.status_code == 400
     assert not AuditEntry.objects.filter(verb="text.hide").exists()

@@ -73,7 +73,7 @@ def test_who_wrote_on_another_sheet_is_told_that_the_first_is_read(tmp_path):
     for cells in (["prompt", "completion"], ["a", "b"]):
         (book["second"] if "second" in book.sheetnames else book.create_sheet("second")).append(cells)
     book.save(tmp_path / "a.xlsx")
-    with pytest.raises(BadFile, match="the first sheet holds no example, and no other is read"):
+    with pytest.raises(BadFile, match="the first sheet has no examples, and other sheets are not read"):
         survey(tmp_path / "a.xlsx", "a.xlsx")
 
 

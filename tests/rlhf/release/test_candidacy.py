@@ -53,7 +53,7 @@ def test_the_worker_evaluates_it_and_the_gate_decides(made, judge, admin, no_wor
     assert cycle.drive(run.pk, Supervisor()).state == Run.State.SUCCEEDED
     decision = Decision.objects.get()
     assert (decision.passed, decision.evaluation.run) == (True, run)
-    assert "Make it live: the gate let it pass" in client.get("/training/policies/ft-mine/").content.decode()
+    assert "Promote: it passed the gate" in client.get("/training/policies/ft-mine/").content.decode()
     client.post("/training/policies/ft-mine/promote/")
     assert policies.live() == made
     assert Promotion.objects.order_by("pk").last().decision == decision
@@ -66,7 +66,7 @@ def test_asked_twice_it_is_evaluated_once(made, judge, admin, no_worker):
 
 def test_without_a_reward_model_or_a_judge_it_is_said_what_makes_one(made, judged, base_policy, admin, judge):
     Run.objects.filter(stage=cycle.JUDGE).delete()
-    with pytest.raises(CannotPutBeforeGate, match="its judge was not trained yet"):
+    with pytest.raises(CannotPutBeforeGate, match="its judge has not been trained yet"):
         candidacy.put_before_gate(made, actor=admin)
     Run.objects.filter(kind=Run.Kind.REWARD_MODEL).delete()
     with pytest.raises(CannotPutBeforeGate, match="no reward model over base"):
