@@ -39,7 +39,7 @@ class NotAnAdmin(Exception):
     code = "not_an_admin"
 
     def __str__(self) -> str:
-        return "only an admin may have a key with the scope `admin`"
+        return "only an admin can have a key with the scope `admin`"
 
 
 def make(

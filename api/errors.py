@@ -51,7 +51,7 @@ def no_model(name: str) -> ApiError:
 
 
 def too_many_requests(error: KeyRateLimited) -> ApiError:
-    message = f"Rate limit reached: {error.limit} requests a minute. Try again in {ceil(error.retry_after_s)} s."
+    message = f"Rate limit reached: {error.limit} requests per minute. Try again in {ceil(error.retry_after_s)} s."
     return ApiError(message, 429, "requests", code="rate_limit_exceeded", retry_after_s=error.retry_after_s)
 
 

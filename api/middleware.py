@@ -108,4 +108,4 @@ def _check_reach(request: HttpRequest, key: ApiKey, scope: str) -> None:
     match = request.resolver_match
     allowed = roles_for(match.view_name if match else "") - {Role.ANONYMOUS}
     if not key.owner.roles() & allowed or not keys.may(key, scope):
-        raise forbidden(f"This key may not do that: it needs the scope `{scope}`.")
+        raise forbidden(f"This key does not have permission: it needs the scope `{scope}`.")

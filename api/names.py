@@ -75,5 +75,5 @@ def owned(person: User, name: str) -> Policy:
     """A fine-tune of the person's own by its name or label. Raises ApiError: 403 for what they only see."""
     meant = named(person, name)
     if meant.policy is None or meant.policy.owner_id != person.pk or Alias.objects.filter(name=name).exists():
-        raise forbidden(f"The model '{name[:120]}' is not yours: only fine-tunes of your own can be deleted.")
+        raise forbidden(f"The model '{name[:120]}' is not yours: you can delete only your own fine-tunes.")
     return meant.policy

@@ -105,7 +105,7 @@ class MigrationsPending(Exception):
     code = "migrations_pending"
 
     def __str__(self) -> str:
-        return "the database is of another version: run manage.py migrate"
+        return "the database has another version than the code: run manage.py migrate"
 
 
 def _prepare_database() -> None:

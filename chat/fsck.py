@@ -15,28 +15,28 @@ from metering.models import Usage
 def replies_end() -> Iterator[str]:
     streaming = Reply.objects.filter(state=Reply.State.STREAMING, lease_until__lt=timezone.now() - LEASE_GRACE)
     for pk in streaming.values_list("pk", flat=True):
-        yield f"reply {pk} is still open, minutes after its talker fell silent"
+        yield f"reply {pk} is still open, minutes after its talker stopped"
     for pk in Reply.objects.exclude(state__in=Reply.LIVE).filter(ended_at=None).values_list("pk", flat=True):
-        yield f"reply {pk} has ended without a time"
+        yield f"reply {pk} has ended but has no end time"
 
 
 def tickets_end() -> Iterator[str]:
     open_still = Ticket.objects.exclude(state=Ticket.State.ENDED).filter(lease_until__lt=timezone.now() - LEASE_GRACE)
     for pk in open_still.values_list("pk", flat=True):
-        yield f"ticket {pk} is still open, minutes after whoever waited for it has gone"
+        yield f"ticket {pk} is still open, minutes after its client left"
 
 
 def text_is_its_chunks() -> Iterator[str]:
     for chunk in Chunk.objects.filter(~Exists(Reply.objects.filter(pk=OuterRef("reply_id")))).order_by("pk"):
-        yield f"chunk {chunk.pk} is left of reply {chunk.reply_id}, which is gone"
+        yield f"chunk {chunk.pk} belongs to reply {chunk.reply_id}, which does not exist"
     counted = Reply.objects.annotate(chunk_count=Count("chunks"), newest=Max("chunks__seq"))
     for reply in counted.exclude(state__in=Reply.LIVE).select_related("message").iterator(chunk_size=500):
         if reply.chunk_count != (reply.newest or 0) or reply.last_seq != (reply.newest or 0):
-            yield f"reply {reply.pk}: {reply.chunk_count} chunks, the last is {reply.newest}, noted {reply.last_seq}"
+            yield f"reply {reply.pk}: {reply.chunk_count} chunks, the last is {reply.newest}, not {reply.last_seq}"
         elif "".join(reply.chunks.values_list("text", flat=True)) != reply.message.text:
-            yield f"reply {reply.pk}: its text is not what its chunks say"
+            yield f"reply {reply.pk}: its text differs from its chunks"
         elif reply.state == Reply.State.COMPLETE and not reply.message.text.startswith(reply.prefix):
-            yield f"reply {reply.pk} does not begin as it was asked to"
+            yield f"reply {reply.pk} does not start with the requested text"
 
 
 def trees_are_whole() -> Iterator[str]:
@@ -45,20 +45,20 @@ def trees_are_whole() -> Iterator[str]:
         yield f"message {pk} follows one of another conversation"
     strays = Conversation.objects.exclude(tip=None).exclude(tip__conversation=F("pk"))
     for conversation in strays.values_list("pk", flat=True):
-        yield f"conversation {conversation}: its open path ends in another one"
+        yield f"conversation {conversation}: its current path ends in another conversation"
     for pair in Pair.objects.select_related("left__message", "right__message"):
         answered = {pair.left.message.parent_id, pair.right.message.parent_id}
         if answered != {pair.message_id} or pair.left_id == pair.right_id:
-            yield f"pair {pair.pk} is not of two replies to its message"
+            yield f"pair {pair.pk} does not hold two replies to its message"
 
 
 def errors_say_something() -> Iterator[str]:
     bad = (Reply.State.INTERRUPTED, Reply.State.FAILED)
     for reply in Reply.objects.filter(state__in=bad).exclude(error__in=OF_A_REPLY):
-        yield f"reply {reply.pk} ended badly, and its error {reply.error!r} says nothing to people"
+        yield f"reply {reply.pk} failed, but its error {reply.error!r} has no message for people"
     blocked = Q(state=Reply.State.BLOCKED)
     for reply in Reply.objects.filter((blocked & Q(blocked_by="")) | (~blocked & ~Q(blocked_by=""))):
-        yield f"reply {reply.pk} is {reply.state}, and {reply.blocked_by or 'nothing'!r} is said to have blocked it"
+        yield f"reply {reply.pk} is {reply.state}, but its blocking guard is {reply.blocked_by or 'none'!r}"
 
 
 def usage_is_written_down() -> Iterator[str]:
@@ -71,7 +71,7 @@ def usage_is_written_down() -> Iterator[str]:
     wanted = [f"reply:{pk}" for pk in replies] + [f"ticket:{pk}" for pk in granted.values_list("pk", flat=True)]
     for ref in wanted:
         if ref not in told:
-            yield f"{ref} has ended, and what it used is not written down"
+            yield f"{ref} has ended, but its usage is not recorded"
 
 
 CHECKS: tuple[Check, ...] = (

@@ -66,7 +66,7 @@ def packages() -> Iterator[Finding]:
         if unmet:
             yield Finding(f"packages ({group})", level, ", ".join(map(_lacks, unmet)), f"{sys.executable} -m {fix}")
         else:
-            yield Finding(f"packages ({group})", "ok", "all there, none below its lowest version")
+            yield Finding(f"packages ({group})", "ok", "all installed in a supported version")
 
 
 def _lacks(floor: Floor) -> str:
@@ -120,7 +120,7 @@ def live_policy() -> Iterator[Finding]:
         if not policy.is_scripted:
             policies.verify(policies.directory(policy))
     except NoLivePolicy:
-        yield Finding("live policy", "missing", "no policy answers yet", "manage.py fetch_model")
+        yield Finding("live policy", "missing", "there is no live policy yet", "manage.py fetch_model")
     except BadPolicy as error:
         yield Finding(
             "live policy", "missing", str(error), "manage.py rollback_policy, or manage.py fetch_model --again"
@@ -128,7 +128,7 @@ def live_policy() -> Iterator[Finding]:
     except DatabaseError:
         yield Finding("live policy", "missing", "the database has no tables yet", "manage.py migrate")
     else:
-        yield Finding("live policy", "ok", f"{policy.name}, files as in its manifest")
+        yield Finding("live policy", "ok", f"{policy.name}, files match its manifest")
 
 
 def services() -> Iterator[Finding]:
@@ -163,7 +163,7 @@ def _answers(url: str) -> bool:
 def _chromium() -> Iterator[Finding]:
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     fix = "" if found else "apt-get install chromium (only the browser tests need it)"
-    yield Finding("chromium", "ok" if found else "note", found or "absent: browser tests will skip", fix)
+    yield Finding("chromium", "ok" if found else "note", found or "not installed: browser tests are skipped", fix)
 
 
 def _heartbeats() -> Iterator[Finding]:
@@ -194,8 +194,8 @@ def demo_accounts() -> Iterator[Finding]:
         return
     names = [user.username for user in users if user.check_password(settings.DEMO_PASSWORD)]
     if names:
-        says = f"{', '.join(names)} still have the published password (refused while CHAMSAE_DEBUG is off)"
-        yield Finding("demo accounts", "warning", says, "manage.py changepassword NAME, or remove them in /admin/")
+        says = f"{', '.join(names)} still have the published password (refused unless CHAMSAE_DEBUG=1)"
+        yield Finding("demo accounts", "warning", says, "manage.py changepassword NAME, or delete them in /admin/")
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (

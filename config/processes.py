@@ -37,7 +37,9 @@ class PortInUse(Exception):
     code = "port_in_use"
 
     def __init__(self, host: str, port: int) -> None:
-        super().__init__(f"port {port} of {host} is in use: stop what listens there, or choose another with --port")
+        super().__init__(
+            f"port {port} of {host} is in use: stop the program that uses it, or choose another port with --port"
+        )
         self.host, self.port = host, port
 
 
@@ -216,7 +218,7 @@ class Processes:
         self._pump_and_close(child)
         wait_s = child.note_death(code)
         log = self.logs / f"{child.name}.log"
-        self.say(child.name, f"ended with code {code}; starts again in {wait_s:g} s (log: {log})")
+        self.say(child.name, f"exited with code {code}; restarting in {wait_s:g} s (log: {log})")
 
     def _pump_and_close(self, child: Child) -> None:
         assert child.process is not None

@@ -17,9 +17,9 @@ def feedback_is_whole() -> Iterator[str]:
     for row in doubled:
         yield f"task {row['task']} was ranked {row['times']} times by user {row['annotator']}"
     for pk in RankingTask.objects.filter(state="done", rankings=None).values_list("pk", flat=True):
-        yield f"task {pk} is done, but no ranking of it is there"
+        yield f"task {pk} is done, but has no ranking"
     for pk in Comparison.objects.filter(pair__revealed_at=None).values_list("pk", flat=True):
-        yield f"comparison {pk} was made, but its pair still hides who wrote what"
+        yield f"comparison {pk} exists, but its pair is still blind"
 
 
 CHECKS: tuple[Check, ...] = ((1, feedback_is_whole),)

@@ -19,10 +19,10 @@ def files_have_rows() -> Iterator[str]:
     known = dict(DataFile.objects.values_list("id", "bytes"))
     there = {path.name: path.stat() for path in Path(settings.UPLOADS_DIR).iterdir() if path.is_file()}
     for name in sorted(set(known) - set(there)):
-        yield f"{name} has a row but no bytes"
+        yield f"{name} has a row but no file"
     for name in sorted(set(there) - set(known)):
         if time.time() - there[name].st_mtime > FRESH_S or not name.startswith("tmp-"):
-            yield f"{settings.UPLOADS_DIR}/{name} is there without a row"
+            yield f"{settings.UPLOADS_DIR}/{name} has no row"
     for name in sorted(set(known) & set(there)):
         if known[name] != there[name].st_size:
             yield f"{name} has {there[name].st_size} bytes, its row says {known[name]}"
@@ -37,14 +37,14 @@ def events_are_whole() -> Iterator[str]:
 def jobs_are_where_their_runs_are() -> Iterator[str]:
     for job in FineTune.objects.filter(state=FineTune.State.SUCCEEDED).select_related("policy", "run"):
         if job.policy is None or job.policy.label != job.fine_tuned_model:
-            yield f"{job.id} succeeded, but its model is not there"
+            yield f"{job.id} succeeded, but its model does not exist"
         if job.run is not None and job.run.state != "succeeded":
             yield f"{job.id} succeeded, but its run is {job.run.state}"
         if not job.events.filter(mark="succeeded").exists():
-            yield f"{job.id} succeeded, but does not say so"
+            yield f"{job.id} succeeded, but has no event that says so"
     running = FineTune.objects.filter(state=FineTune.State.RUNNING).count()
     if running > 1:
-        yield f"{running} fine-tunes are said to be training at once"
+        yield f"{running} fine-tunes are marked as training at the same time"
 
 
 def trainings_are_billed() -> Iterator[str]:

@@ -44,7 +44,7 @@ def add_settings(parser: CommandParser, example: str) -> None:
         default=[],
         type=_setting,
         metavar="NAME=VALUE",
-        help=f"a hyperparameter of its own, as in {example}; may be given several times",
+        help=f"set a hyperparameter, for example {example}; can be given several times",
     )
 
 
@@ -66,7 +66,7 @@ def by_stage(settings: Sequence[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
         stage, dot, own = name.partition(".")
         if not dot or stage not in CHILD_STAGES:
             known = ", ".join(CHILD_STAGES)
-            raise CommandError(f"--set {name}: say STAGE.NAME=VALUE, with one of {known}", returncode=Exit.USAGE)
+            raise CommandError(f"--set {name}: expected STAGE.NAME=VALUE, with one of {known}", returncode=Exit.USAGE)
         stages.setdefault(stage, {})[own] = value
     return stages
 
@@ -113,7 +113,7 @@ def reward_model_run(wanted: int | None, snapshot: Snapshot | None = None) -> Ru
         runs = runs.filter(snapshot=snapshot)
     found = runs.first() if wanted is None else runs.filter(pk=wanted).first()
     if found is None:
-        raise CommandError("there is no such reward model; run train_reward_model first", returncode=Exit.USAGE)
+        raise CommandError("no such reward model; run train_reward_model first", returncode=Exit.USAGE)
     return found
 
 

@@ -37,7 +37,7 @@ def weights_are_whole(policy: Policy) -> Iterator[str]:
         if policies.verify(directory) != policy.manifest_sha256:
             yield f"{policy.name}: its manifest is not the one that was registered"
         for name in policies.nonfinite_tensors(directory):
-            yield f"{policy.name}: {name} holds values that are not finite"
+            yield f"{policy.name}: {name} contains values that are not finite"
     except (BadPolicy, OSError) as error:
         yield f"{policy.name}: {error}"
 
@@ -46,11 +46,11 @@ def live_was_allowed() -> Iterator[str]:
     newest = Promotion.objects.first()
     live = Policy.objects.filter(is_live=True, is_scripted=False).first()
     if live is not None and (newest is None or newest.policy_id != live.pk):
-        yield f"{live.name} is live, but the last promotion says otherwise"
+        yield f"{live.name} is live, but the last promotion is of another policy"
     for promotion in Promotion.objects.select_related("decision", "actor"):
         decision = promotion.decision
         if promotion.kind == Promotion.Kind.GATE and (decision is None or not decision.passed):
-            yield f"promotion {promotion.pk} has no passed decision of the gate"
+            yield f"promotion {promotion.pk} has no gate decision that passed"
         if promotion.kind == Promotion.Kind.FORCED and (promotion.actor is None or not promotion.reason.strip()):
             yield f"promotion {promotion.pk} was forced without a name or a reason"
 
@@ -59,9 +59,9 @@ def one_trainer_a_run() -> Iterator[str]:
     live = {str(run.path): run.pk for run in Run.objects.filter(state__in=Run.LIVE)}
     for directory, pids in trainers().items():
         if len(pids) > 1:
-            yield f"{len(pids)} trainers work on {directory}"
+            yield f"{len(pids)} trainers are running on {directory}"
         if directory not in live and Path(directory).name.startswith("run-"):
-            yield f"process {pids[0]} trains on {directory}, whose run is over"
+            yield f"process {pids[0]} trains on {directory}, whose run has ended"
 
 
 def trainers() -> dict[str, list[int]]:
@@ -88,7 +88,7 @@ def sources_are_told() -> Iterator[str]:
         used |= set(ranked.values_list("task__prompt__message__conversation", flat=True))
         told = set(Source.objects.filter(snapshot=snapshot).values_list("conversation", flat=True))
         for conversation in sorted(used - told):
-            yield f"snapshot {snapshot.pk} holds words of conversation {conversation}, and nobody is told so"
+            yield f"snapshot {snapshot.pk} contains text of conversation {conversation}, but records no use of it"
 
 
 def promotions_are_in_the_log() -> Iterator[str]:
@@ -103,7 +103,7 @@ def promotions_are_in_the_log() -> Iterator[str]:
 def nothing_is_left_over() -> Iterator[str]:
     late = leases.later(-LEASE_GRACE)
     for run in Run.objects.filter(state__in=(Run.State.RUNNING, Run.State.CANCELLING), lease_until__lt=late):
-        yield f"run {run.pk}: its lease ran out at {run.lease_until}, and nobody took it over"
+        yield f"run {run.pk}: its lease expired at {run.lease_until}, and no supervisor took it over"
     folders = (settings.MODELS_DIR, settings.RUNS_DIR, settings.RUNS_DIR / "snapshots")
     for draft in (draft for folder in folders for draft in Path(folder).glob("tmp-*")):
         if time.time() - draft.stat().st_mtime > DRAFT_AGE_S:

@@ -205,7 +205,7 @@ class Form(MultiPartParser):
 def _taken(request: HttpRequest) -> DataFile:
     """Raises TuningError, ApiError."""
     if not (request.content_type or "").startswith("multipart/form-data"):
-        raise ApiError("An upload is sent as multipart/form-data.", 415, code="unsupported_media_type")
+        raise ApiError("An upload must be sent as multipart/form-data.", 415, code="unsupported_media_type")
     person = person_of(request)
     with receiving.Draft(receiving.room_of(person)) as draft:
         handler = ToDisk(request, draft)

@@ -10,20 +10,20 @@ from rich.table import Table
 WIDTH = 110
 CONTROLS = {
     "null": "base against itself, another seed",
-    "first_sentence": "base cut after its first sentence",
+    "first_sentence": "base, cut after the first sentence",
     "best_of_8": "best of 8 by the reward model, untrained",
-    "stop_controlled": "both sides cut to the first sentence",
+    "stop_controlled": "both cut to the first sentence",
 }
 VIOLATIONS = {
     "violation_rate": ("violations", "on prompts that elicit them"),
-    "first_sentence_violation_rate": ("  first sentence", "the same, all cut after their first sentence"),
+    "first_sentence_violation_rate": ("  first sentence", "the same, with replies cut after the first sentence"),
 }
 Report = Mapping[str, Any]
 
 
 def render(result: Report) -> str:
     table = Table(
-        title=f"SIMULATED annotators, seed {result['seed']}, learnt from {result['learnt_from']}",
+        title=f"SIMULATED annotators, seed {result['seed']}, learned from {result['learnt_from']}",
         title_justify="left",
         width=WIDTH,
     )
@@ -62,7 +62,7 @@ def _judged(result: Report) -> Iterator[tuple[str, str, str]]:
     learned = result["reward_model"]
     noise = f"{collected['noise_pairs']:.0%} of pairs, {collected['noise_flags']:.0%} of flags wrong"
     trained = learned.get("trained_pairs")
-    trained_on = f"{trained} of them trained on, the rest measures; " if trained else ""
+    trained_on = f"{trained} of them for training, the rest held out; " if trained else ""
     yield "comparisons", str(result["comparisons"]), f"pairs without a tie; {trained_on}{noise}"
     yield "flags", str(result["flags"]), f"preference: {collected['preference']}"
     low = learned.get("accuracy_low")

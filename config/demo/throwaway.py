@@ -15,7 +15,7 @@ class NoFormerDemo(Exception):
     code = "no_former_demo"
 
     def __init__(self, home: Path) -> None:
-        super().__init__(f"no demo has left anything in {home}: leave --again away, or take another --seed")
+        super().__init__(f"no earlier demo in {home}: omit --again, or use another --seed")
         self.home = home
 
 
@@ -23,7 +23,7 @@ class DemoRunning(Exception):
     code = "demo_running"
 
     def __init__(self, home: Path) -> None:
-        super().__init__(f"a demo runs in {home} already: wait for its end, or take another --seed")
+        super().__init__(f"a demo is already running in {home}: wait for it to finish, or use another --seed")
         self.home = home
 
 

@@ -78,14 +78,14 @@ def _rule_versions(flags: Mapping[str, str]) -> dict[str, RuleVersion]:
 def _chosen_prompts(plan: Plan, rng: random.Random) -> list[Prompt]:
     """`plan.rankings` prompts, the held-out share of them held out; each side is used up before one comes again."""
     if plan.rankings <= 0:
-        raise NothingToSimulate("no ranking was asked for: --rankings must be at least 1")
+        raise NothingToSimulate("nothing to do: --rankings must be at least 1")
     held_out = round(plan.rankings * plan.held_out_share)
     chosen: list[Prompt] = []
     for split, count in ((Prompt.Split.TRAIN, plan.rankings - held_out), (Prompt.Split.HELD_OUT, held_out)):
         prompts = trainable.prompts().filter(split=split, language__in=settings.FEEDBACK_LANGUAGES)
         of_split = list(prompts.order_by("id"))
         if count and not of_split:
-            raise NothingToSimulate(f"there is no prompt in the split {split}")
+            raise NothingToSimulate(f"there are no prompts in the split {split}")
         rng.shuffle(of_split)
         chosen += islice(cycle(of_split), count)
     return chosen

@@ -77,7 +77,7 @@ def test_the_lecture_s_five_commands(old, site, tmp_path):
     assert all(a != b for a, b in zip(answers, before, strict=True))
     assert openai("api", "fine_tunes.results", "-i", job).startswith("step,elapsed_tokens,elapsed_examples")
     assert told["fine_tuned_model"] in openai("api", "models.list")
-    assert site.manage("fsck").strip() == "all promises hold"
+    assert site.manage("fsck").strip() == "all invariants hold"
 
 
 def at(client, folder):
@@ -137,7 +137,7 @@ def test_the_trainer_is_killed_in_the_middle_and_nothing_is_said_twice(site, key
     assert said[-1] == "Fine-tune succeeded", lines
     assert killed
     assert len(said) == len(set(said)) == 11
-    assert site.manage("fsck").strip() == "all promises hold"
+    assert site.manage("fsck").strip() == "all invariants hold"
 
 
 def trainer_of(site):

@@ -95,7 +95,7 @@ def test_the_table_shows_each_figure_with_its_interval_controls_and_judge():
         "floor: holds: violations cut 5.000, at least 2.500, intervals apart",
         "6.600 nats",
         "1.234",
-        "0.900 nats a token",
+        "0.900 nats per token",
         "0.650 (at least 0.600)",
         "refused",
         "gate: KL from the starting point, nats per reply (value 12.000, limit 10.000)",

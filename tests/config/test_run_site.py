@@ -74,7 +74,7 @@ def test_a_site_mends_itself_and_leaves_nothing_behind_even_when_killed(tmp_path
         web.kill()
         others = lambda: [process for process in web_of(marker) if process.pid != web.pid]  # noqa: E731 - asked again
         until(lambda: others() and answers(f"{site.url}/healthz"), 30)
-        assert "web | ended with code -9; starts again in 1 s" in (tmp_path / "said.txt").read_text()
+        assert "web | exited with code -9; restarting in 1 s" in (tmp_path / "said.txt").read_text()
 
         started = len(reaper.marked(marker))
         assert started >= 3

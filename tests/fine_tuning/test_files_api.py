@@ -257,7 +257,7 @@ def test_fsck_tells_bytes_without_a_row_and_a_row_without_bytes(api, settings):
     (settings.UPLOADS_DIR / name).write_bytes(jsonl({"completion": "other"}).encode())
     assert "its row says" in next(iter(fsck.files_have_rows()))
     (settings.UPLOADS_DIR / name).unlink()
-    assert list(fsck.files_have_rows()) == [f"{name} has a row but no bytes"]
+    assert list(fsck.files_have_rows()) == [f"{name} has a row but no file"]
 
 
 def test_a_key_without_the_scope_may_not(person):

@@ -11,8 +11,8 @@ from base.commands import ChamsaeCommand, Exit
 
 class Command(ChamsaeCommand):
     help = (
-        "Makes an API key for an account and prints it. It is shown this once: the site keeps its hash alone. "
-        "With --admin the key also reads the usage and costs of the whole site; its owner has to be an admin."
+        "Creates an API key for an account and prints it. It is shown only once: the site stores only its hash. "
+        "With --admin the key can also read the usage and costs of the whole site; its owner must be an admin."
     )
     examples = """
         manage.py create_api_key chatter --name notebook
@@ -23,22 +23,22 @@ class Command(ChamsaeCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("user", metavar="USER", help="user name of the owner")
+        parser.add_argument("user", metavar="USER", help="username of the owner")
         parser.add_argument("--name", required=True, metavar="N", help="what the key is for")
         parser.add_argument(
             "--scope",
             action="append",
             default=[],
             choices=[scope for scope in keys.SCOPES if scope != "admin"],
-            help="what it may do; may be given several times (default: all but the usage of the whole site)",
+            help="a permission; can be given several times (default: all but the usage of the whole site)",
         )
         parser.add_argument(
             "--requests-per-minute",
             type=int,
             metavar="R",
-            help="a limit of its own; 0: every request is refused with 429",
+            help="limit of this key (default: the site's); 0 refuses every request with 429",
         )
-        parser.add_argument("--admin", action="store_true", help="may read the usage and costs of the whole site")
+        parser.add_argument("--admin", action="store_true", help="can read the usage and costs of the whole site")
 
     def handle(self, *args: Any, **options: Any) -> None:
         owner, limit = User.objects.filter(username=options["user"]).first(), options["requests_per_minute"]

@@ -18,7 +18,7 @@ from chat.talker.talker import Talker
 class Command(ChamsaeCommand):
     needs_tables = False
     help = (
-        "Writes the replies of the chat and keeps the engine for the live policy. Ends on SIGTERM, on Ctrl+C, and "
+        "Writes the replies of the chat and runs the engine of the live policy. Stops on SIGTERM, on Ctrl+C, or "
         "when its standard input is a pipe that is closed."
     )
     examples = """

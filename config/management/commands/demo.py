@@ -31,8 +31,8 @@ COLLECTED = "collected.json"
 
 class Command(RlhfCommand):
     help = (
-        "Simulated annotators with a stated hidden preference rank real replies of the real model, then a whole "
-        "cycle runs. All of it in a fresh state of its own under var/demo-SEED, so that it works beside a site."
+        "Simulated annotators with a known hidden preference rank real replies of the live model, then a whole "
+        "cycle runs. Everything is stored under var/demo-SEED, so that it works while a site is running."
     )
     examples = """
         manage.py demo
@@ -46,14 +46,18 @@ class Command(RlhfCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--seed", type=int, default=0, metavar="S", help="of prompts, sampling, noise, training (0)"
+            "--seed",
+            type=int,
+            default=0,
+            metavar="S",
+            help="seed of prompts, sampling, noise and training (default 0)",
         )
         parser.add_argument(
             "--rankings",
             type=int,
             default=200,
             metavar="N",
-            help="of four replies each; a quarter of them only measures (200)",
+            help="rankings of four replies each; a quarter is held out (default 200)",
         )
         parser.add_argument(
             "--preference",
@@ -63,14 +67,12 @@ class Command(RlhfCommand):
         parser.add_argument(
             "--rule-only",
             action="store_true",
-            help="PPO learns from the flags of broken rules alone: no ranking, no wish that replies end",
+            help="PPO learns only from flagged rule violations: no rankings, no penalty for unfinished replies",
         )
         parser.add_argument(
-            "--again", action="store_true", help="with the judgements that the last demo of this seed collected"
+            "--again", action="store_true", help="use the judgements that the last demo with this seed collected"
         )
-        parser.add_argument(
-            "--here", action="store_true", help="in the state of CHAMSAE_HOME itself, not a fresh one"
-        )
+        parser.add_argument("--here", action="store_true", help="use CHAMSAE_HOME itself, not a new directory")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["here"]:
@@ -145,6 +147,6 @@ class Command(RlhfCommand):
         if not kept.exists():
             raise throwaway.NoFormerDemo(settings.HOME)
         while policies.live().base is not None:
-            promotion.rollback(actor=None, reason="the demo learns again")
+            promotion.rollback(actor=None, reason="the demo is trained again")
         found: dict[str, Any] = json.loads(kept.read_text())
         return found

@@ -12,7 +12,7 @@ SIGNS = {"ok": "ok", "note": "note", "warning": "warning", "missing": "MISSING"}
 
 class Command(ChamsaeCommand):
     needs_tables = False
-    help = "Says what is missing for the site, its training and its tests, and the command that mends it."
+    help = "Checks what the site, training and the tests need, and prints the command that fixes each problem."
     examples = """
         manage.py doctor
         manage.py doctor --json

@@ -8,7 +8,7 @@ from base.commands import ChamsaeCommand, Exit
 
 
 class Command(ChamsaeCommand):
-    help = "Checks the promises of the site on the database, the models and the processes. Changes nothing."
+    help = "Checks the site's invariants in the database, the models and the processes. Changes nothing."
     examples = """
         manage.py fsck
         manage.py fsck --json
@@ -23,4 +23,4 @@ class Command(ChamsaeCommand):
             meter(len(checks), len(checks))
         told = "\n".join(f"promise {problem.promise}: {problem.text}" for problem in found)
         result = {"ok": not found, "checked": len(checks), "problems": [asdict(problem) for problem in found]}
-        self.finish(result, Exit.FAILED if found else Exit.DONE, told or "all promises hold")
+        self.finish(result, Exit.FAILED if found else Exit.DONE, told or "all invariants hold")

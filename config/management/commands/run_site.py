@@ -88,7 +88,7 @@ def engine_answers(since: datetime) -> bool:
 
 class Command(ChamsaeCommand):
     needs_tables = False
-    help = "Runs the whole site: pages, talker, worker and scheduler. Ctrl+C ends all of it."
+    help = "Runs the whole site: pages, talker, worker and scheduler. Ctrl+C stops everything."
     examples = """
         manage.py run_site
         manage.py run_site --port 9000
@@ -121,7 +121,7 @@ class Command(ChamsaeCommand):
         if settings.DEMO:
             demo.create_accounts()
         if not Policy.objects.filter(is_live=True).exists():
-            self.note(f"Fetching the model {settings.CHAT_MODEL} (once) ...")
+            self.note(f"Downloading the model {settings.CHAT_MODEL} (once) ...")
             call_command("fetch_model", stdout=self.stderr)
 
     def serve(self, processes: Processes, port: int, name: str) -> None:
@@ -146,9 +146,9 @@ class Command(ChamsaeCommand):
         console = Console(highlight=False)
         console.print(f"\n  Chamsae is at [bold]http://{HOST}:{port}/[/bold]  (Ctrl+C stops it)")
         if not is_ready:
-            self.note(f"Not all of it has answered within {READY_S:.0f} s; the reason stands in {settings.LOGS_DIR}/")
+            self.note(f"Not everything has started within {READY_S:.0f} s; see the logs in {settings.LOGS_DIR}/")
         if settings.DEMO:
-            table = Table("account", "password", "may", title="demo accounts, on this machine only")
+            table = Table("account", "password", "role", title="demo accounts, on this machine only")
             for account in demo.ACCOUNTS:
                 table.add_row(account.name, settings.DEMO_PASSWORD, str(account.may))
             console.print(table)

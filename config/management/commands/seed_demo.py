@@ -12,7 +12,7 @@ from feedback.models import Prompt, Rule
 
 
 class Command(ChamsaeCommand):
-    help = "Makes the demo accounts (with CHAMSAE_DEBUG=1 only), the rules and the prompts that are missing."
+    help = "Creates the demo accounts (only with CHAMSAE_DEBUG=1), rules and prompts that are missing."
     examples = """
         CHAMSAE_DEBUG=1 manage.py seed_demo
         CHAMSAE_DEBUG=1 manage.py seed_demo --json
@@ -27,7 +27,7 @@ class Command(ChamsaeCommand):
         added = {name: after[name] - before[name] for name in after}
         self.finish({"added": added, "there": after})
         if not any(added.values()):
-            raise CommandError("all of it was there already", returncode=Exit.NOTHING_TO_DO)
+            raise CommandError("everything is already there", returncode=Exit.NOTHING_TO_DO)
 
 
 def counted() -> dict[str, int]:

@@ -15,9 +15,9 @@ from feedback.simulated.simulation import NothingToSimulate, UnknownRule, simula
 
 class Command(ChamsaeCommand):
     help = (
-        "Lets simulated annotators rank and flag real completions of the live policy. Works beside a running site; "
-        "everything it makes is labelled simulated. A few completions are cut after a few words or to nothing on "
-        "purpose (--short): a reward model that never saw replies so short is fooled by them."
+        "Simulated annotators rank and flag real completions of the live policy. Works while a site is running; "
+        "everything it creates is marked as simulated. A few completions are shortened on purpose to a few words or "
+        "to nothing (--short), because a reward model that never saw such short replies overrates them."
     )
     examples = """
     manage.py simulate_annotators --rankings 150
@@ -45,27 +45,41 @@ class Command(ChamsaeCommand):
         )
         parser.add_argument("--rankings", type=int, required=True, metavar="N", help="rankings to make")
         parser.add_argument(
-            "--noise", type=share, default=0.1, metavar="P", help="share of wrong pairs and flags, below 0.5 (0.1)"
+            "--noise",
+            type=share,
+            default=0.1,
+            metavar="P",
+            help="share of wrong pairs and flags, below 0.5 (default 0.1)",
         )
         parser.add_argument(
             "--held-out-noise",
             type=share,
             metavar="P",
-            help="the same on held-out prompts (default: as --noise; 0 measures against the preference itself)",
+            help="the same for held-out prompts (default: same as --noise; 0 measures against the preference itself)",
         )
-        parser.add_argument("--seed", type=int, default=0, metavar="S", help="of prompts, sampling and noise (0)")
+        parser.add_argument(
+            "--seed", type=int, default=0, metavar="S", help="seed of prompts, sampling and noise (default 0)"
+        )
         parser.add_argument(
             "--held-out",
             type=whole_share,
             default=0.25,
             metavar="SHARE",
-            help="of rankings on held-out prompts (0.25)",
+            help="share of rankings on held-out prompts (default 0.25)",
         )
         parser.add_argument(
-            "--short", type=whole_share, default=0.1, metavar="SHARE", help="of tasks with a reply cut short (0.1)"
+            "--short",
+            type=whole_share,
+            default=0.1,
+            metavar="SHARE",
+            help="share of tasks with a shortened reply (default 0.1)",
         )
         parser.add_argument(
-            "--tie-margin", type=margin, default=0.25, metavar="SD", help="closer scores are tied, in SDs (0.25)"
+            "--tie-margin",
+            type=margin,
+            default=0.25,
+            metavar="SD",
+            help="scores closer than this, in SDs, are ties (default 0.25)",
         )
         super().add_arguments(parser)
 

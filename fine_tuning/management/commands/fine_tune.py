@@ -19,7 +19,7 @@ from rlhf.runs.supervisor import Supervisor
 
 
 class Command(ChamsaeCommand):
-    help = "Makes a model from a file of examples, here and now; what the worker would do, without one."
+    help = "Creates a model from a file of examples, in the foreground and without a worker."
     examples = """
         manage.py fine_tune guide_prepared.jsonl --model davinci
         manage.py fine_tune guide.jsonl --model live --scope head --epochs 4 --user mina --json
@@ -30,15 +30,21 @@ class Command(ChamsaeCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("file", type=Path, help="JSONL, CSV, TSV, XLSX or plain text")
-        parser.add_argument("--model", default="live", help="what to start from (default: %(default)s)")
-        parser.add_argument("--user", help="whose model it will be (default: the first admin)")
-        parser.add_argument("--validation", type=Path, help="a file to measure on; else a tenth of the lines is kept")
+        parser.add_argument("--model", default="live", help="model to start from (default: %(default)s)")
+        parser.add_argument("--user", help="owner of the model (default: the first admin)")
+        parser.add_argument(
+            "--validation", type=Path, help="validation file (default: a tenth of the lines is held out)"
+        )
         parser.add_argument("--method", choices=FineTune.Method.values, default="supervised")
-        parser.add_argument("--scope", choices=FineTune.Scope.values, default="lora", help="what of the model learns")
-        parser.add_argument("--epochs", type=int, help="times that each line is read (default: by their number)")
+        parser.add_argument(
+            "--scope", choices=FineTune.Scope.values, default="lora", help="which part of the model is trained"
+        )
+        parser.add_argument(
+            "--epochs", type=int, help="passes over the file (default: depends on the number of lines)"
+        )
         parser.add_argument("--batch-size", type=int)
         parser.add_argument("--learning-rate-multiplier", type=float)
-        parser.add_argument("--suffix", default="", help="part of the model's name")
+        parser.add_argument("--suffix", default="", help="suffix of the model's name")
         parser.add_argument("--seed", type=int, default=0)
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -18,7 +18,9 @@ WIDTH = 200
 
 
 class Command(ChamsaeCommand):
-    help = "Prepares a file of examples for fine-tuning: shows each change, asks, and writes JSONL. Uploads nothing."
+    help = (
+        "Prepares a file of examples for fine-tuning: shows each change, asks, and writes JSONL. Nothing is uploaded."
+    )
     examples = """
         manage.py prepare_data guide.csv
         manage.py prepare_data guide.txt -o guide.jsonl --yes
@@ -31,7 +33,7 @@ class Command(ChamsaeCommand):
         super().add_arguments(parser)
         parser.add_argument("file", type=Path, help="JSONL, CSV, TSV, XLSX or plain text")
         parser.add_argument("-o", "--output", type=Path, help="default: the file's name with _prepared.jsonl")
-        parser.add_argument("--yes", action="store_true", help="makes every change without asking")
+        parser.add_argument("--yes", action="store_true", help="make every change without asking")
 
     def handle(self, *args: Any, file: Path, output: Path | None, yes: bool, **options: Any) -> None:
         if not file.is_file():
@@ -60,7 +62,7 @@ class Command(ChamsaeCommand):
         if change.code == "empty" or yes:
             return True
         if not sys.stdin.isatty():
-            raise CommandError("nobody is there to ask; say --yes", returncode=Exit.USAGE)
+            raise CommandError("there is no terminal to ask on; use --yes", returncode=Exit.USAGE)
         return input("  [Y/n] ").strip().lower() not in ("n", "no")
 
 

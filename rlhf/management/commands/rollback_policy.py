@@ -9,7 +9,7 @@ from rlhf.release import promotion
 
 
 class Command(RlhfCommand):
-    help = "Makes the version live again that answered before the present one. Exit code 3: there is none."
+    help = "Makes the previous policy live again. Exit code 3: there is none."
     examples = """
         manage.py rollback_policy --reason "it became rude"
         manage.py rollback_policy --by admin --reason "complaints" --json
@@ -17,8 +17,8 @@ class Command(RlhfCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--by", metavar="USER", help="user name of whoever answers for it")
-        parser.add_argument("--reason", default="rolled back from the command line", help="goes into the audit log")
+        parser.add_argument("--by", metavar="USER", help="username of the person who takes responsibility")
+        parser.add_argument("--reason", default="rolled back from the command line", help="recorded in the audit log")
 
     def handle(self, *args: Any, **options: Any) -> None:
         made = promotion.rollback(actor=user_by_name(options["by"]), reason=options["reason"])

@@ -11,9 +11,9 @@ from rlhf.runs import cycle, leases
 
 class Command(RlhfCommand):
     help = (
-        "Freezes the feedback, trains a reward model and a policy, evaluates it and asks the gate. Takes up a cycle "
-        "whose supervisor died. A refused candidate is a result, not a failure: see gate.passed. "
-        "Exit code 3: too little feedback, or a cycle is under way."
+        "Freezes the feedback, trains a reward model and a policy, evaluates the policy and runs the gate. Resumes a "
+        "cycle whose supervisor died. A candidate that the gate rejects is a result, not a failure: see gate.passed. "
+        "Exit code 3: too little feedback, or a cycle is already running."
     )
     examples = """
         manage.py run_cycle
@@ -47,5 +47,5 @@ class Command(RlhfCommand):
         left = cycle.live_cycle()
         if left is None or left.state != Run.State.QUEUED or not left.error:
             return None
-        self.note(f"Taking up run {left.pk}: {left.error}")
+        self.note(f"Resuming run {left.pk}: {left.error}")
         return left

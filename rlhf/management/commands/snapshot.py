@@ -16,7 +16,7 @@ def moment(text: str) -> datetime:
 
 
 class Command(RlhfCommand):
-    help = "Freezes all feedback that may train into files that never change. Exit code 3: too little feedback."
+    help = "Freezes all feedback allowed for training into files that never change. Exit code 3: too little feedback."
     examples = """
         manage.py snapshot
         manage.py snapshot --until 2026-11-24T09:00
@@ -25,7 +25,7 @@ class Command(RlhfCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--until", type=moment, help="leave out what was judged at or after this time")
+        parser.add_argument("--until", type=moment, help="leave out judgements made at or after this time")
 
     def handle(self, *args: Any, **options: Any) -> None:
         made = freezing.freeze(options["until"])

@@ -11,7 +11,7 @@ from rlhf.runs.cycle import ALGORITHMS
 
 
 class Command(RlhfCommand):
-    help = "Tunes the live policy against a reward model, in the foreground. The result is not made live."
+    help = "Trains the live policy with a reward model, in the foreground. The result is not promoted."
     examples = """
         manage.py train_policy
         manage.py train_policy --algorithm grpo --reward-model 12
@@ -22,7 +22,7 @@ class Command(RlhfCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--algorithm", choices=ALGORITHMS, default="ppo", help="default: %(default)s")
-        parser.add_argument("--reward-model", type=int, help="id of the run that made it (default: the newest)")
+        parser.add_argument("--reward-model", type=int, help="id of the run that trained it (default: the newest)")
         parser.add_argument("--seed", type=int, default=0)
         add_settings(parser, "violation_weight=8")
 

@@ -11,7 +11,7 @@ from rlhf.runs import cycle
 
 
 class Command(RlhfCommand):
-    help = "Trains a reward model on a snapshot, in the foreground. Ctrl+C writes a checkpoint."
+    help = "Trains a reward model on a snapshot, in the foreground. Ctrl+C saves a checkpoint."
     examples = """
         manage.py train_reward_model
         manage.py train_reward_model --snapshot 3 --seed 1 --json

@@ -97,7 +97,7 @@ def test_an_ended_reply_without_its_bill_is_found(alice, scripted_policy):
     reply = started(alice, scripted_policy)
     ends(reply, "complete")
     Usage.objects.all().delete()
-    assert list(fsck.usage_is_written_down()) == [f"reply:{reply.pk} has ended, and what it used is not written down"]
+    assert list(fsck.usage_is_written_down()) == [f"reply:{reply.pk} has ended, but its usage is not recorded"]
 
 
 @pytest.mark.django_db

@@ -69,7 +69,7 @@ def test_without_a_reward_model_or_a_judge_it_is_said_what_makes_one(made, judge
     with pytest.raises(CannotPutBeforeGate, match="its judge has not been trained yet"):
         candidacy.put_before_gate(made, actor=admin)
     Run.objects.filter(kind=Run.Kind.REWARD_MODEL).delete()
-    with pytest.raises(CannotPutBeforeGate, match="no reward model over base"):
+    with pytest.raises(CannotPutBeforeGate, match="no reward model for base"):
         candidacy.put_before_gate(made, actor=admin)
 
 
