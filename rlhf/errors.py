@@ -114,7 +114,7 @@ class CannotTry(RlhfError):
     def __init__(self, policy: str, reasons: Sequence[str]) -> None:
         self.policy, self.reasons = policy, list(reasons)
         super().__init__(
-            _("%(policy)s can't be put in a trial: %(reasons)s") % {"policy": policy, "reasons": "; ".join(reasons)}
+            _("%(policy)s can't start a trial: %(reasons)s") % {"policy": policy, "reasons": "; ".join(reasons)}
         )
 
 

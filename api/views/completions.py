@@ -35,7 +35,7 @@ async def completions(request: HttpRequest) -> HttpResponseBase:
 
 
 @operation(
-    _("Complete a text with one engine"),
+    _("Complete a text with an engine"),
     tag=_("Completions"),
     description=_("Like `/completions`, with the model in the address."),
     request=EngineRequest,
