@@ -5,8 +5,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 ACTS = {
-    "account.leave": _("Close an account for deletion"),
-    "account.stay": _("Keep an account after all"),
+    "account.leave": _("Schedule an account for deletion"),
+    "account.stay": _("Cancel the deletion of an account"),
     "account.erase": _("Delete an account"),
     "user.create": _("Create an account"),
     "user.change": _("Change an account"),
