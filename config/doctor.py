@@ -70,7 +70,7 @@ def packages() -> Iterator[Finding]:
 
 
 def _lacks(floor: Floor) -> str:
-    return f"{floor.name} {floor.installed or 'absent'} (needs >= {floor.lowest})"
+    return f"{floor.name} {floor.installed or 'not installed'} (needs >= {floor.lowest})"
 
 
 def _uses_services() -> bool:
@@ -134,7 +134,7 @@ def live_policy() -> Iterator[Finding]:
 def services() -> Iterator[Finding]:
     for name, url in (("redis", settings.REDIS_URL), ("broker", settings.CELERY_BROKER_URL)):
         if not url or url.startswith("filesystem"):
-            yield Finding(name, "ok", "not used: the embedded one serves a single machine")
+            yield Finding(name, "ok", "not used: the built-in one is enough for one machine")
         elif _answers(url):
             yield Finding(name, "ok", _place(url))
         else:

@@ -18,7 +18,7 @@ class Rule(models.Model):
     key = models.SlugField(_("key"), max_length=60, unique=True)
     group = models.SlugField(_("group"), max_length=40)
     position = models.PositiveSmallIntegerField(default=0)
-    is_on = models.BooleanField(_("enabled"), default=True)
+    is_on = models.BooleanField(_("switched on"), default=True)
 
     class Meta:
         ordering = ["position", "id"]
@@ -287,7 +287,7 @@ class BlockedPhrase(models.Model):
     """Matched without regard to case, as whole words."""
     in_messages = models.BooleanField(_("in messages"), default=True)
     in_replies = models.BooleanField(_("in replies"), default=True)
-    is_on = models.BooleanField(_("enabled"), default=True)
+    is_on = models.BooleanField(_("switched on"), default=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

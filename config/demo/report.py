@@ -29,7 +29,7 @@ def render(result: Report) -> str:
     )
     table.add_column("measured", no_wrap=True)
     table.add_column("value", no_wrap=True)
-    table.add_column("said of", style="dim")
+    table.add_column("measured on", style="dim")
     for row in _rows(result):
         table.add_row(*row)
     printed = Console(file=StringIO(), width=WIDTH, highlight=False)
@@ -39,8 +39,8 @@ def render(result: Report) -> str:
     printed.print(f"  judge: {_judge_name(result['evaluation']['judge'])}", markup=False)
     for reason in result["gate"]["reasons"]:
         printed.print(f"  gate: {_reason_line(reason)}", markup=False)
-    printed.print(f"\nThe whole state lies in {result['home']}", soft_wrap=True, markup=False)
-    printed.print(f"To look at it: CHAMSAE_HOME={result['home']} make run", soft_wrap=True, markup=False)
+    printed.print(f"\nEverything is stored in {result['home']}", soft_wrap=True, markup=False)
+    printed.print(f"To view it: CHAMSAE_HOME={result['home']} make run", soft_wrap=True, markup=False)
     assert isinstance(printed.file, StringIO)
     return printed.file.getvalue()
 
@@ -85,8 +85,8 @@ def _compared(report: Report) -> Iterator[tuple[str, str, str]]:
 
 
 def _bounded(report: Report) -> Iterator[tuple[str, str, str]]:
-    yield "KL", f"{_number(report['kl_nats'])} nats", "a reply, from the policy that training started with"
-    surprise = f"times that at its own replies, {_number(report['surprise_nats_base'])} nats a token"
+    yield "KL", f"{_number(report['kl_nats'])} nats", "per reply, from the policy that training started with"
+    surprise = f"times that at its own replies, {_number(report['surprise_nats_base'])} nats per token"
     yield "base's surprise", _number(report["surprise_ratio"]), surprise
     yield "length", _number(report["length_ratio"]), "times the base's"
     yield "perplexity", _number(report["perplexity_ratio"]), "times the base's, on human text"

@@ -140,7 +140,7 @@ def test_of_reinforcement_it_says_how_many_replies_at_most(mina, bring, base):
 
 def test_a_file_that_the_method_cannot_learn_from_is_named_before_the_order(mina, bring):
     page = text_of(mina.get(f"/models/estimate/?model=live&training={bring().id}&method=dpo&scope=lora"))
-    assert "This method can&#x27;t learn from lines of that form." in page
+    assert "This method can&#x27;t use lines in this format." in page
 
 
 def test_every_way_has_its_sentence_and_its_drawing(mina, bring):
