@@ -140,7 +140,7 @@ def test_the_page_marks_ones_own_and_says_which_model_is_lost(client, alice, mod
     assert "The model “davinci:ft-mine” has been deleted" in page
     assert "selected>davinci" not in page
     page = client.get(f"/c/{room.pk}/", headers={"accept-language": "ko"}).content.decode()
-    assert "“davinci:ft-mine” 모델이 없어져 다른 모델이 답합니다." in page
+    assert "“davinci:ft-mine” 모델이 삭제되어 다른 모델이 답합니다." in page
 
 
 def test_a_new_conversation_is_made_with_the_model_that_was_asked_for(client, alice, models):

@@ -270,7 +270,7 @@ def test_each_error_says_what_happened_and_what_to_do(monkeypatch):
     broken = client.get("/")
     assert (broken.status_code, "Something went wrong" in broken.content.decode()) == (500, True)
     no_token = browser(enforce_csrf_checks=True).post("/sign-in/", {})
-    assert (no_token.status_code, "too old" in no_token.content.decode()) == (403, True)
+    assert (no_token.status_code, "has expired" in no_token.content.decode()) == (403, True)
     for response in (missing, forbidden, bad, broken, no_token):
         check_header(response)
 

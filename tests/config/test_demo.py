@@ -82,7 +82,7 @@ RESULT["floors"] = list(EVERYTHING.told(RESULT))
 
 def test_the_table_shows_each_figure_with_its_interval_controls_and_judge():
     shown = report.render(RESULT)
-    assert "SIMULATED annotators, seed 3, learnt from rankings and flags" in shown
+    assert "SIMULATED annotators, seed 3, learned from rankings and flags" in shown
     for words in (
         "0.840 [0.790, 0.885]",
         "gold feedback.preferences:finished_and_modest",

@@ -38,7 +38,7 @@ def test_a_package_below_its_floor_is_missing(monkeypatch):
     finding = told(doctor.packages)["packages (run)"]
     assert finding.level == "missing"
     assert "needs >= 999" in finding.says
-    assert "no-such-package absent (needs >= 1)" in finding.says
+    assert "no-such-package not installed (needs >= 1)" in finding.says
     assert "pip install" in finding.fix
 
 

@@ -75,7 +75,7 @@ def test_a_child_that_dies_is_started_again_and_waits_longer_each_time(site, hea
     monkeypatch.setattr("config.processes.BACKOFF_S", (0.0, 0.1, 0.2))
     child = site.add("worker", python("raise SystemExit(7)"), {})
     run_until(site, lambda: child.deaths >= 3)
-    said = [line for name, line in heard if "ended with code 7" in line]
+    said = [line for name, line in heard if "exited with code 7" in line]
     assert [line.split("restarting in ")[1].split(" s")[0] for line in said[:3]] == ["0", "0.1", "0.2"]
 
 

@@ -70,8 +70,8 @@ def test_a_rule_that_the_prompt_tempts_to_break_is_asked_about_on_each_reply(pol
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "lacks 4 of 4"),
-        ({3: None}, "lacks 1 of 4"),
+        ({}, "4 of 4 replies are not ranked"),
+        ({3: None}, "1 of 4 replies are not ranked"),
         ({0: ["1", "2"]}, "includes one reply twice"),
         ({0: "0"}, "from 1 to 4"),
         ({0: "best"}, "whole numbers"),

@@ -66,7 +66,7 @@ def test_the_form_edits_and_shows_the_history(seeds, admin, signed_in):
     assert AuditEntry.objects.get(verb="rule.edit").reason == "clearer"
     stale = client.post("/rules/no-body/", {**data, "text_en": "Again."})
     assert stale.status_code == 400
-    assert "meanwhile" in stale.content.decode()
+    assert "in the meantime" in stale.content.decode()
 
 
 def test_an_example_without_its_other_language_is_named_by_line(seeds, admin, signed_in):

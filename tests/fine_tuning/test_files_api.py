@@ -83,11 +83,11 @@ def test_the_list_pages_by_cursor_and_sorts_both_ways(api):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (gzip.compress(bytes(10 * 2**20)), "packed"),
+        (gzip.compress(bytes(10 * 2**20)), "unpack"),
         (b"[" * 100_000, "deep"),
         (b'{"prompt": "\xff\xfe", "completion": "b"}\n', "UTF-8"),
         (b'{"prompt": "a", "completion": NaN}\n', "NaN"),
-        (b'{"prompt": "a", "completion": "b"}\n{"prompt": "a", "compl', "cut off"),
+        (b'{"prompt": "a", "completion": "b"}\n{"prompt": "a", "compl', "seems to end early"),
         (b"", "no line"),
         (b"\x00" * 1000, "JSON"),
     ],

@@ -68,7 +68,7 @@ class Command(ChamsaeCommand):
 
 def shown(row: Row | None) -> str:
     """A line as it would stand in the file."""
-    return "taken out" if row is None else shorten(json.dumps(row, ensure_ascii=False))
+    return "removed" if row is None else shorten(json.dumps(row, ensure_ascii=False))
 
 
 def shorten(text: str) -> str:

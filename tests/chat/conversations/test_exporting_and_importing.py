@@ -203,7 +203,7 @@ def reply(**fields):
 REFUSED = {
     "no UTF-8": (b"\xff\xfe{}", "", "UTF-8"),
     "no JSON": (b'{"format": "chamsae.conversation",\n oops}', "", "line 2, column 2"),
-    "cut off": (file(line(1))[:-5], "", "not JSON"),
+    "cut off": (file(line(1))[:-5], "", "not valid JSON"),
     "no object": (b"[]", "", "object"),
     "nested": (b"[" * 200_000, "", "deeply"),
     "NaN": (file().replace(b"null", b"NaN"), "", "NaN"),
@@ -218,15 +218,15 @@ REFUSED = {
     "too many": (file(*[line(n) for n in range(1, 10_002)]), "messages", "10000"),
     "a message": (file(line(1), "x"), "messages[1]", "object"),
     "role": (file(line(1, role="system")), "messages[0].role", "user"),
-    "orphan": (file(line(1, role="assistant")), "messages[0].parent", "answer"),
-    "later parent": (file(line(1, 2), line(2)), "messages[0].parent", "before"),
-    "own parent": (file(line(1, 1)), "messages[0].parent", "before"),
+    "orphan": (file(line(1, role="assistant")), "messages[0].parent", "must follow a message"),
+    "later parent": (file(line(1, 2), line(2)), "messages[0].parent", "no earlier message"),
+    "own parent": (file(line(1, 1)), "messages[0].parent", "no earlier message"),
     "same role": (file(line(1), line(2, 1)), "messages[1].parent", "same role"),
     "same id": (file(line(1), line(1)), "messages[1].id", "no other"),
     "boolean id": (file(line(True)), "messages[0].id", "number"),
     "huge id": (file(line(2**31)), "messages[0].id", "number"),
-    "zero": (file(line(1, text="a\0b")), "messages[0].text", "no text"),
-    "surrogate": (file(line(1, text="\ud800")), "messages[0].text", "no text"),
+    "zero": (file(line(1, text="a\0b")), "messages[0].text", "not text"),
+    "surrogate": (file(line(1, text="\ud800")), "messages[0].text", "not text"),
     "long text": (file(line(1, text="x" * 200_001)), "messages[0].text", "200000"),
     "text": (file(line(1, text=["x"])), "messages[0].text", "text is required"),
     "time": (file(line(1, created_at="yesterday")), "messages[0].created_at", "time"),
@@ -234,8 +234,8 @@ REFUSED = {
     "far time": (file(line(1, created_at="9999-12-31T23:59:59-12:00")), "messages[0].created_at", "time"),
     "no such day": (file(line(1, created_at="2026-02-31T00:00:00+00:00")), "messages[0].created_at", "time"),
     "hidden": (file(line(1, hidden="yes")), "messages[0].hidden", "true"),
-    "state": (file(line(1), line(2, 1, "assistant", reply=reply(state="x"))), "messages[1].reply.state", "ends"),
-    "state list": (file(line(1), line(2, 1, "assistant", reply=reply(state=[]))), "messages[1].reply.state", "ends"),
+    "state": (file(line(1), line(2, 1, "assistant", reply=reply(state="x"))), "messages[1].reply.state", "state"),
+    "state list": (file(line(1), line(2, 1, "assistant", reply=reply(state=[]))), "messages[1].reply.state", "state"),
     "reply": (file(line(1), line(2, 1, "assistant", reply=3)), "messages[1].reply", "object"),
     "tokens": (
         file(line(1), line(2, 1, "assistant", reply=reply(prompt_tokens=-1))),
@@ -245,7 +245,7 @@ REFUSED = {
     "parameters": (
         file(line(1), line(2, 1, "assistant", reply=reply(parameters={"a": "\0"}))),
         "messages[1].reply.parameters",
-        "no text",
+        "not text",
     ),
     "tip": (file(line(1), tip=7), "tip", "number"),
 }
@@ -309,7 +309,7 @@ def test_too_large_a_file_and_none_at_all_are_told_apart(client, monkeypatch):
     large = upload(client, b" " * (2**20 + 1))
     assert (large.status_code, "larger than 1 MB" in large.content.decode()) == (413, True)
     none = client.post("/conversations/import/")
-    assert (none.status_code, "no file" in none.content.decode()) == (400, True)
+    assert (none.status_code, "No file" in none.content.decode()) == (400, True)
     with pytest.raises(ImportRefused):
         importing.read(b" " * (2**20 + 1))
 

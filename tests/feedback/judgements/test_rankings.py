@@ -36,8 +36,8 @@ def test_places_become_dense_ranks():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([(11, 1), (12, 2), (13, 3)], "lacks 1 of 4"),
-        ([], "lacks 4 of 4"),
+        ([(11, 1), (12, 2), (13, 3)], "1 of 4 replies are not ranked"),
+        ([], "4 of 4 replies are not ranked"),
         ([(11, 1), (12, 2), (13, 3), (14, 4), (14, 4)], "twice"),
         ([(11, 1), (12, 2), (13, 3), (99, 4)], "not part of this task"),
         ([(11, 0), (12, 2), (13, 3), (14, 4)], "from 1 to 4"),
