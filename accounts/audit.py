@@ -24,7 +24,7 @@ def record(
 ) -> AuditEntry:
     """Adds an entry. Must run inside the transaction of the change, so that neither is there without the other."""
     if not transaction.get_connection().in_atomic_block:
-        raise RuntimeError(f"{verb}: an audit entry belongs into the transaction of its act")
+        raise RuntimeError(f"{verb}: an audit entry belongs in the transaction of its action")
     newest = AuditEntry.objects.select_for_update().order_by("-id").first()
     entry = AuditEntry(
         at=timezone.now(),

@@ -38,7 +38,7 @@ class DemoRefused(ImproperlyConfigured):
     code = "demo_refused"
 
     def __init__(self) -> None:
-        super().__init__("Demo accounts have a published password: they are made only with CHAMSAE_DEBUG=1.")
+        super().__init__("Demo accounts have a published password: they are created only with CHAMSAE_DEBUG=1.")
 
 
 @transaction.atomic

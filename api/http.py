@@ -101,7 +101,7 @@ def _json_body(request: HttpRequest) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _checked(values: dict[str, Any], model: type[M]) -> M:

@@ -60,7 +60,7 @@ def verify(path: Path) -> str:
         _verify_file(path / name, wanted)
     config = _read_json(path / "config.json") if "config.json" in manifest else {}
     if "auto_map" in config:
-        raise BadPolicy(f"{path}: config.json wants code of its own (auto_map)")
+        raise BadPolicy(f"{path}: config.json asks for code of its own (auto_map)")
     return hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()
 
 
@@ -72,7 +72,7 @@ def all_finite(path: Path) -> bool:
 def nonfinite_tensors(path: Path) -> list[str]:
     files = sorted(path.glob("*.safetensors"))
     if not files:
-        raise BadPolicy(f"{path}: holds no safetensors")
+        raise BadPolicy(f"{path}: contains no safetensors file")
     return [name for file in files for name in _nonfinite_in(file)]
 
 
@@ -107,7 +107,7 @@ def _inside_models(path: Path) -> Path:
     root = settings.MODELS_DIR.resolve()
     resolved = path.resolve()
     if resolved == root or not resolved.is_relative_to(root):
-        raise BadPolicy(f"{path} does not lie in {root}")
+        raise BadPolicy(f"{path} is not in {root}")
     return resolved
 
 
@@ -165,7 +165,7 @@ def _nonfinite_in(file: Path) -> list[str]:
         except (ValueError, RecursionError) as error:
             raise BadPolicy(f"{file}: {error}") from error
     if not isinstance(header, dict):
-        raise BadPolicy(f"{file}: its header is no JSON object")
+        raise BadPolicy(f"{file}: its header is not a JSON object")
     header.pop("__metadata__", None)
     data = np.memmap(file, np.uint8, "r", 8 + size) if file.stat().st_size > 8 + size else np.empty(0, np.uint8)
     return [name for name, tensor in header.items() if not _is_finite(file, data, name, tensor)]
@@ -177,7 +177,7 @@ def _is_finite(file: Path, data: Any, name: str, tensor: dict[str, Any]) -> bool
     except (KeyError, TypeError, ValueError) as error:
         raise BadPolicy(f"{file}: bad entry of {name}") from error
     if not 0 <= start <= end <= data.size:
-        raise BadPolicy(f"{file}: {name} lies outside of the file")
+        raise BadPolicy(f"{file}: {name} is outside of the file")
     if kind in _EXPONENTS:
         bits, mask = data[start:end].view(np.uint16), _EXPONENTS[kind]
         return not bool(np.any((bits & mask) == mask))

@@ -95,7 +95,7 @@ class TrainerStillAlive(RlhfError):
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
-        super().__init__(f"another training process still holds {directory} and could not be ended")
+        super().__init__(f"another training process still uses {directory} and could not be stopped")
 
 
 class CannotPromote(RlhfError):

@@ -88,7 +88,7 @@ class EventReader:
 
 def _storable(text: object) -> str:
     if not isinstance(text, str):
-        raise TypeError("text is no string")
+        raise TypeError("text is not a string")
     return UNSTORABLE.sub(lambda found: "" if found[0] == "\0" else "\ufffd", text)
 
 
@@ -117,7 +117,7 @@ def _choice(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _logprob(value: Any) -> float:
     if math.isnan(value):
-        raise ValueError("a log-probability that is no number")
+        raise ValueError("a log-probability that is not a number")
     return max(float(value), LEAST_LOGPROB)
 
 

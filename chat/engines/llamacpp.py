@@ -17,5 +17,5 @@ class LlamaCppEngine(ChildEngine):
 
     def config(self, directory: Path) -> dict[str, Any]:
         if not (directory / GGUF).is_file():
-            raise BadPolicy(f"{directory} holds no {GGUF}")
+            raise BadPolicy(f"{directory} contains no {GGUF}")
         return {"gguf": str(directory / GGUF)}

@@ -198,7 +198,7 @@ class OpenAIEngine(Engine):
             raise EngineDown("CHAMSAE_ENGINE_URL is not set")
         if settings.CHAT_ENGINE_MODEL and not self.policy.is_live:
             # Its replies would bear the name of a policy that did not write them.
-            raise EngineRefused(f"the server has one model, which stands for the live policy, not {self.policy.name}")
+            raise EngineRefused(f"the server has one model, the live policy, not {self.policy.name}")
         if not await self.is_healthy():
             raise EngineDown(f"{self.url} does not answer")
 

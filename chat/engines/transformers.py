@@ -17,5 +17,5 @@ class TransformersEngine(ChildEngine):
 
     def config(self, directory: Path) -> dict[str, Any]:
         if not any(directory.glob("*.safetensors")):
-            raise BadPolicy(f"{directory} holds no safetensors")
+            raise BadPolicy(f"{directory} contains no safetensors file")
         return {"directory": str(directory)}

@@ -100,5 +100,5 @@ def _read(line: bytes) -> list[Seen]:
     except (ValueError, KeyError, TypeError) as error:
         raise InspectorDown(f"no answer: {line[:200]!r}") from error
     if not all(math.isfinite(token.logprob) for token in tokens):
-        raise InspectorDown("a probability that is no number")
+        raise InspectorDown("a probability that is not a number")
     return tokens

@@ -29,7 +29,7 @@ def read(data: str | None) -> dict[str, Any]:
 def text(event: dict[str, Any], name: str) -> str:
     value = event.get(name)
     if not isinstance(value, str):
-        raise BadFrame(f"{name} is no string")
+        raise BadFrame(f"{name} is not a string")
     return value
 
 
@@ -39,7 +39,7 @@ def number(event: dict[str, Any], name: str) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST:
-        raise BadFrame(f"{name} is no whole number")
+        raise BadFrame(f"{name} is not a whole number")
     return value
 
 

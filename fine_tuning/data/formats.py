@@ -140,7 +140,7 @@ def _broken(code: str, error: ValueError) -> str:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _text_lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:

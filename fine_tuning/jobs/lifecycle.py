@@ -119,7 +119,7 @@ def _check(order: Order) -> None:
     if order.method == Method.REINFORCEMENT:
         reward_model(order.policy)
         if order.scope not in plan.SCOPES[order.method]:
-            raise BadHyperparameter("scope", "lora: PPO learns in adapters alone")
+            raise BadHyperparameter("scope", "lora: PPO trains adapters only")
 
 
 def _check_base(policy: Policy) -> None:

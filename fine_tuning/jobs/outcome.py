@@ -106,7 +106,7 @@ def _results_of(job: FineTune, run: Run, result: Mapping[str, Any]) -> DataFile 
     """The figures of each step as a file of the person's; its id follows from the job's, so that there is one."""
     path = run.path / str(result.get("results_csv") or "results.csv")
     if not path.resolve().is_relative_to(run.path.resolve()) or not path.is_file():
-        raise BadResult(f"it left no {path.name}")
+        raise BadResult(f"it wrote no {path.name}")
     file_id = "file-" + hashlib.sha256(job.id.encode()).hexdigest()[:24]
     known = DataFile.objects.filter(pk=file_id).first()
     if known is not None:

@@ -33,7 +33,7 @@ def _counts(directory: Path, method: str) -> tuple[tuple[str, int], ...]:
     try:
         return tuple(counted(json.loads((directory / "config.json").read_text()), method).items())
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadPolicy(f"{directory}: its config.json tells no sizes: {error}") from error
+        raise BadPolicy(f"{directory}: its config.json states no sizes: {error}") from error
 
 
 def counted(config: Mapping[str, Any], method: str = FineTune.Method.SUPERVISED) -> dict[str, int]:

@@ -21,7 +21,7 @@ def job_of(run: Run) -> FineTune | None:
 def child_config(run: Run, threads: int) -> dict[str, Any]:
     job = job_of(run)
     if job is None:
-        raise BadResult(f"run {run.pk} belongs to no job any more")
+        raise BadResult(f"run {run.pk} no longer belongs to a job")
     if not job.fine_tuned_model:
         job.fine_tuned_model = called(job)
         job.save(update_fields=["fine_tuned_model"])
@@ -76,7 +76,7 @@ def facts(job: FineTune) -> dict[str, Any]:
 def collect(run: Run, result: Mapping[str, Any]) -> dict[str, Any]:
     job = job_of(run)
     if job is None:
-        raise BadResult(f"run {run.pk} belongs to no job any more")
+        raise BadResult(f"run {run.pk} no longer belongs to a job")
     return outcome.collect(job, run, result)
 
 

@@ -16,7 +16,7 @@ class CheckpointMismatch(Exception):
     """The directory holds the checkpoint of a run with other settings."""
 
     def __init__(self, directory: Path, key: str) -> None:
-        super().__init__(f"{directory} holds the checkpoint of another run: its {key} differs")
+        super().__init__(f"{directory} contains the checkpoint of another run: its {key} differs")
         self.directory = directory
         self.key = key
 

@@ -85,9 +85,9 @@ def _messages(row: Mapping[str, Any]) -> Row:
     turns = _turns(row["messages"])
     answers = [index for index, (role, _) in enumerate(turns) if role == "assistant"]
     if not answers:
-        raise ValueError("no message of the assistant to learn")
+        raise ValueError("no assistant message to train on")
     if answers[-1] == 0:
-        raise ValueError("nothing stands before the answer")
+        raise ValueError("there is no text before the answer")
     last = answers[-1]
     unlearnt = frozenset(index for index in answers if row["messages"][index].get("weight") == 0)
     return Row(turns[:last], turns[last][1], learns_turns=True, unlearnt=unlearnt)
@@ -111,7 +111,7 @@ def _asked(row: Mapping[str, Any]) -> Row:
     turns = _turns(row["messages"])
     turns = turns[:-1] if turns[-1][0] == "assistant" else turns
     if not turns:
-        raise ValueError("nothing stands before the answer")
+        raise ValueError("there is no text before the answer")
     return Row(turns, "")
 
 
@@ -148,4 +148,4 @@ def _text(value: Any) -> str:
         return value
     if isinstance(value, list):
         return "".join(part["text"] for part in value)
-    raise TypeError(f"{value!r} is no text")
+    raise TypeError(f"{value!r} is not text")

@@ -31,7 +31,7 @@ class AdapterMismatch(Exception):
     """A saved adapter does not fit the base it is loaded onto."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"the adapter does not fit this model: {reason}")
+        super().__init__(f"the adapter does not match this model: {reason}")
         self.reason = reason
 
 

@@ -84,7 +84,7 @@ def read_tensors(directory: Path, dtype: torch.dtype, device: str) -> dict[str, 
     """Every tensor of the directory's safetensors files, by name."""
     files = sorted(directory.glob("*.safetensors"))
     if not files:
-        raise FileNotFoundError(f"{directory} holds no .safetensors file")
+        raise FileNotFoundError(f"{directory} contains no .safetensors file")
     state: dict[str, Tensor] = {}
     for file in files:
         with safe_open(file, framework="pt", device=device) as reader:
