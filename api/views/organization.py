@@ -139,7 +139,7 @@ def usage(request: HttpRequest) -> JsonResponse:
 
 
 @operation(
-    "Costs",
+    _("Costs"),
     tag="Usage",
     description=_("What completions and training cost, in dollars per UTC day. The key needs the scope `admin`."),
     query=(

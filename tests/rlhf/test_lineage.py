@@ -52,7 +52,7 @@ def test_a_reply_tells_policy_run_snapshot_measure_gate_and_promotion(trained, c
         "Source",
         run.algorithm.upper(),
         f"snapshot {run.snapshot_id}: {run.snapshot.rankings} rankings",
-        "of held-out pairs",
+        "accuracy on held-out pairs",
         "of held-out prompts",
         "passed",
         "gate passed",

@@ -149,7 +149,7 @@ def test_train_now_says_why_it_cannot(base_policy, sign_in):
     assert "Training needs 20 rankings; only 0 can be used so far" in page
     assert "Train now" not in page
     response = admin.post(reverse("start_cycle"), follow=True)
-    assert "20 are needed" in text(response)
+    assert "Training needs 20 rankings" in text(response)
     assert not Run.objects.exists()
 
 
@@ -160,7 +160,7 @@ def test_a_second_cycle_is_refused_with_the_number_of_the_first(judged, sign_in)
 
 def test_one_click_rolls_back(done, sign_in, base_policy):
     admin = sign_in("admin")
-    assert "Say why" in text(admin.post(reverse("roll_back"), {"reason": ""}, follow=True))
+    assert "Give a reason" in text(admin.post(reverse("roll_back"), {"reason": ""}, follow=True))
     assert policies.live().name == "policy-2"
     assert "base answers from the next reply on" in text(
         admin.post(reverse("roll_back"), {"reason": "rude"}, follow=True)
