@@ -218,7 +218,7 @@ def test_a_deleted_assistant_comes_back_and_a_conversation_says_when_its_own_is_
     conversation = page.url
     chatter.go("/assistants/")
     page.get_by_role("button", name="Delete “Fleeting”").click()
-    expect(page.get_by_text("“Fleeting” is deleted")).to_be_visible()
+    expect(page.get_by_text("“Fleeting” was deleted")).to_be_visible()
     undo = page.url
     page.goto(conversation)
     expect(page.locator("#lost-assistant")).to_contain_text("Fleeting")
