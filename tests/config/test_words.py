@@ -159,3 +159,14 @@ def test_a_language_has_one_format_of_dates(language: str) -> None:
     assert formats.SHORT_DATETIME_FORMAT == formats.DATETIME_FORMAT
     assert formats.DATETIME_FORMAT.startswith(formats.DATE_FORMAT)
     assert formats.DATETIME_FORMAT.endswith(formats.TIME_FORMAT)
+
+
+def test_korean_in_people_s_texts_breaks_between_words_and_never_overflows() -> None:
+    css = (ROOT / "static/css/site.css").read_text("utf-8")
+    rules = re.findall(r"([^{}]+)\{([^}]*)\}", re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL))
+    said = "".join(body for selectors, body in rules if '[dir="auto"]' in selectors)
+    assert "word-break: keep-all" in said
+    assert "overflow-wrap: anywhere" in said
+    for name in ("user_turn", "assistant_turn", "shared", "list_item", "conversation_title"):
+        assert 'dir="auto"' in (ROOT / f"templates/chat/{name}.html").read_text("utf-8"), name
+    assert 'class="foreign-text reply-text" dir="auto"' in (ROOT / "templates/feedback/rank.html").read_text("utf-8")
