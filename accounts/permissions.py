@@ -11,6 +11,9 @@ MODERATORS = frozenset({Role.MODERATOR})
 ADMINS = frozenset({Role.ADMIN})
 
 TABLE: Mapping[str, frozenset[Role]] = {
+    # base
+    "healthz": EVERYBODY,
+    "readyz": EVERYBODY,
     # accounts
     "sign_in": EVERYBODY,
     "sign_up": EVERYBODY,
@@ -25,8 +28,6 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "revoke_key": SIGNED_IN,
     "all_keys": ADMINS,
     "audit_log": MODERATORS,
-    "healthz": EVERYBODY,
-    "readyz": EVERYBODY,
     # metering
     "usage": SIGNED_IN,
     "usage_rows": SIGNED_IN,

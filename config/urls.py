@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
+    path("", include("base.urls")),
     path("", include("accounts.urls")),
     path("", include("metering.urls")),
     path("", include("chat.urls")),
