@@ -59,12 +59,6 @@ def give_up(pair: Pair, keep: Reply) -> None:
         raise Lapsed
 
 
-def _is_comparable(pair: Pair) -> bool:
-    """Whether both replies are, or may still become, answers that can be judged."""
-    fit = (*COMPARABLE, State.QUEUED)
-    return all(side.state in fit and side.message.hidden_at is None for side in (pair.left, pair.right))
-
-
 def _sides(pair: Pair) -> tuple[Side, Side]:
     rows = Reply.objects.select_related("message").in_bulk([pair.left_id, pair.right_id])
     left, right = (Side(rows[pk], _text(rows[pk])) for pk in (pair.left_id, pair.right_id))
