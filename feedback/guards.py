@@ -27,23 +27,23 @@ KEPT_FOR_S = 1.0
 LETTER = rf"[^\W_{UNSPACED}]"
 
 
-class Place(StrEnum):
+class PhraseScope(StrEnum):
     """Where a phrase may not stand: the column that says so."""
 
     MESSAGES = "in_messages"
     REPLIES = "in_replies"
 
 
-_kept: dict[Place, tuple[float, tuple[tuple[str, str], ...]]] = {}
+_kept: dict[PhraseScope, tuple[float, tuple[tuple[str, str], ...]]] = {}
 
 
 class PhraseGuard(Guard):
     def check_message(self, text: str, conversation: Conversation) -> None:
-        if key := _first_broken(text, Place.MESSAGES):
+        if key := _first_broken(text, PhraseScope.MESSAGES):
             raise Blocked(key, "a phrase in a message", self._words(key))
 
     def check_reply(self, text: str, conversation: Conversation) -> None:
-        if key := _first_broken(text, Place.REPLIES):
+        if key := _first_broken(text, PhraseScope.REPLIES):
             raise Blocked(key, "a phrase in a reply")
 
     def name_of(self, key: str) -> Text | None:
@@ -56,7 +56,7 @@ class PhraseGuard(Guard):
         return lazy(lambda: str(words) % {"name": name}, str)()
 
 
-def _first_broken(text: str, place: Place) -> str:
+def _first_broken(text: str, place: PhraseScope) -> str:
     """Key of the first rule that has one of the phrases in force there in the text; empty if there is none."""
     phrases = _in_force(place)
     normal = normalised(text) if phrases else ""
@@ -66,7 +66,7 @@ def _first_broken(text: str, place: Place) -> str:
     return ""
 
 
-def _in_force(place: Place) -> tuple[tuple[str, str], ...]:
+def _in_force(place: PhraseScope) -> tuple[tuple[str, str], ...]:
     """Keys of rules with their phrases, read at most every KEPT_FOR_S: many replies are checked many times a second.
 
     So a change is in force within that time in every process.

@@ -30,7 +30,7 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Line:
+class Subtotal:
     """What all usage of one model, key or person comes to."""
 
     of: Mapping[str, Any]
@@ -41,10 +41,10 @@ def total(rows: QuerySet[Usage]) -> Sums:
     return _sums_in(rows.aggregate(**SUMS))
 
 
-def by(rows: QuerySet[Usage], *columns: str) -> list[Line]:
+def by(rows: QuerySet[Usage], *columns: str) -> list[Subtotal]:
     """A line for each value of the columns, the dearest first."""
     found = rows.order_by().values(*columns).annotate(**SUMS)
-    lines = [Line({column: row[column] for column in columns}, _sums_in(row)) for row in found]
+    lines = [Subtotal({column: row[column] for column in columns}, _sums_in(row)) for row in found]
     return sorted(lines, key=lambda line: (-line.sums.cost, -line.sums.tokens, str(line.of)))
 
 

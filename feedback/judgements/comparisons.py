@@ -21,7 +21,7 @@ COMPARABLE = (State.STREAMING, State.COMPLETE, State.STOPPED)
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedReply:
     reply: Reply
     text: str
     """What is written so far."""
@@ -59,9 +59,9 @@ def give_up(pair: Pair, keep: Reply) -> None:
         raise Lapsed
 
 
-def _sides(pair: Pair) -> tuple[Side, Side]:
+def _sides(pair: Pair) -> tuple[ComparedReply, ComparedReply]:
     rows = Reply.objects.select_related("message").in_bulk([pair.left_id, pair.right_id])
-    left, right = (Side(rows[pk], _text(rows[pk])) for pk in (pair.left_id, pair.right_id))
+    left, right = (ComparedReply(rows[pk], _text(rows[pk])) for pk in (pair.left_id, pair.right_id))
     for side in (left, right):
         if side.reply.message.hidden_at is not None or side.reply.state not in (*COMPARABLE, State.QUEUED):
             raise NothingToCompare
@@ -83,6 +83,6 @@ def _text(reply: Reply) -> str:
     return "".join(Chunk.objects.filter(reply=reply).order_by("seq").values_list("text", flat=True))
 
 
-def _tells(left: Side, right: Side) -> bool:
+def _tells(left: ComparedReply, right: ComparedReply) -> bool:
     policies = list(Policy.objects.all())
     return any(gives_away(side.text, policies) for side in (left, right))

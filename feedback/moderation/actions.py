@@ -16,7 +16,7 @@ from chat.models import Message
 from feedback.errors import BadEnd, NotAllowed, NothingToDo, NotTheirAccount, ReasonNeeded, StaleUndo
 from feedback.models import Completion, Report
 
-Text = Message | Completion
+ModeratedText = Message | Completion
 TEXT_MODELS: Mapping[str, type[Message] | type[Completion]] = {"message": Message, "completion": Completion}
 CLOSING = {"text.hide", "text.keep_out", "user.suspend"}
 """Verbs that decide the open reports of the text they come from."""
@@ -25,25 +25,27 @@ CLOSING = {"text.hide", "text.keep_out", "user.suspend"}
 # --- verbs ----------------------------------------------------------------------------------------
 
 
-def hide(text: Text, actor: User, reason: str) -> AuditEntry:
+def hide(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
     """Nobody but moderators sees it any more, and it leaves the training data."""
     return _act("text.hide", text, {"hidden_at": timezone.now()}, actor, reason, about=text, unless=_is_hidden)
 
 
-def restore(text: Text, actor: User, reason: str) -> AuditEntry:
+def restore(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
     return _act("text.restore", text, {"hidden_at": None}, actor, reason)
 
 
-def keep_out(text: Text, actor: User, reason: str) -> AuditEntry:
+def keep_out(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
     """It stays visible but leaves the training data."""
     return _act("text.keep_out", text, {"never_train": True}, actor, reason, about=text)
 
 
-def let_in(text: Text, actor: User, reason: str) -> AuditEntry:
+def let_in(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
     return _act("text.let_in", text, {"never_train": False}, actor, reason)
 
 
-def suspend(user: User, actor: User, reason: str, *, until: datetime, about: Text | None = None) -> AuditEntry:
+def suspend(
+    user: User, actor: User, reason: str, *, until: datetime, about: ModeratedText | None = None
+) -> AuditEntry:
     """Signed out everywhere and shut out until then; judgements of theirs leave the training data meanwhile."""
     if until <= timezone.now():
         raise BadEnd
@@ -55,12 +57,12 @@ def lift(user: User, actor: User, reason: str) -> AuditEntry:
     return _act("user.lift", user, {"suspended_until": None, "suspended_reason": ""}, actor, reason)
 
 
-def dismiss(text: Text, actor: User, reason: str) -> AuditEntry:
+def dismiss(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
     """Its open reports need nothing done."""
     return _act("reports.dismiss", text, {}, actor, reason, about=text)
 
 
-def _reopen(text: Text, actor: User, reason: str) -> AuditEntry:
+def _reopen(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
     return _act("reports.reopen", text, {}, actor, reason, about=text)
 
 
@@ -117,12 +119,12 @@ def _is_hidden(target: models.Model) -> bool:
 @transaction.atomic
 def _act(
     verb: str,
-    target: Text | User,
+    target: ModeratedText | User,
     changes: Mapping[str, Any],
     actor: User,
     reason: str,
     *,
-    about: Text | None = None,
+    about: ModeratedText | None = None,
     unless: Any = None,
 ) -> AuditEntry:
     _check(target, actor, reason)
@@ -167,7 +169,7 @@ def _new_state(verb: str) -> str:
     return Report.State.OPEN if verb == "reports.reopen" else Report.State.DISMISSED
 
 
-def _movable(text: Text, state: str) -> models.QuerySet[Report]:
+def _movable(text: ModeratedText, state: str) -> models.QuerySet[Report]:
     """Reports of the text that a verb with this outcome moves: the closed ones to open, else the open ones."""
     reports = Report.objects.filter(**of(text))
     return (
@@ -177,7 +179,7 @@ def _movable(text: Text, state: str) -> models.QuerySet[Report]:
     )
 
 
-def of(text: Text) -> dict[str, Any]:
+def of(text: ModeratedText) -> dict[str, Any]:
     return {"message": text} if isinstance(text, Message) else {"completion": text}
 
 

@@ -36,7 +36,7 @@ VERBS = {
 }
 
 
-def offered(item: review_queue.Item, actor: User) -> list[Verb]:
+def offered(item: review_queue.ReportedText, actor: User) -> list[Verb]:
     """The verbs that would change something now and that this person may use."""
     states = {report.state for report in item.reports}
     is_suspended = item.author is not None and item.author.is_suspended
@@ -54,7 +54,7 @@ def offered(item: review_queue.Item, actor: User) -> list[Verb]:
     return [verb for name, verb in VERBS.items() if possible[name]]
 
 
-def lines(verb: str, item: review_queue.Item) -> list[str]:
+def lines(verb: str, item: review_queue.ReportedText) -> list[str]:
     """The consequences, a sentence each."""
     name = item.author.username if item.author else ""
     said = {
@@ -77,13 +77,13 @@ def lines(verb: str, item: review_queue.Item) -> list[str]:
     return [line for line in said[verb] if line]
 
 
-def _who_no_longer_sees(item: review_queue.Item) -> str:
+def _who_no_longer_sees(item: review_queue.ReportedText) -> str:
     if isinstance(item.text, Message):
         return _("The person who got this reply sees a notice instead of it. Moderators can still see it.")
     return _("Annotators no longer see this reply. Moderators can still see it.")
 
 
-def _leaves_training(item: review_queue.Item) -> list[str]:
+def _leaves_training(item: review_queue.ReportedText) -> list[str]:
     effect = review_queue.effect_on_training(item.text)
     count = effect["rankings"]
     if not count:
@@ -96,7 +96,7 @@ def _leaves_training(item: review_queue.Item) -> list[str]:
     return [rankings, _("Models that have already learned from it do not change.")]
 
 
-def _closes(item: review_queue.Item) -> str:
+def _closes(item: review_queue.ReportedText) -> str:
     count = sum(report.state == Report.State.OPEN for report in item.reports)
     if not count:
         return ""

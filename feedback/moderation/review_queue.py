@@ -16,7 +16,7 @@ from chat.prompts.history import preamble_of
 from feedback import rules, trainable
 from feedback.models import Completion, Report, Rule
 from feedback.moderation import actions
-from feedback.moderation.actions import Text, of
+from feedback.moderation.actions import ModeratedText, of
 from feedback.visible_text import shown
 
 
@@ -42,7 +42,7 @@ def queue(*, state: str, kind: str = "", rule: str = "") -> QuerySet[Any, Any]:
 
 
 @dataclass(frozen=True)
-class Row:
+class QueueRow:
     """One line of the queue."""
 
     kind: str
@@ -53,12 +53,12 @@ class Row:
     oldest: datetime
     names: list[str]
     """Of the rules that it is said to break."""
-    state: Text
+    state: ModeratedText
 
 
-def rows(items: list[dict[str, Any]], *, state: str) -> list[Row]:
+def rows(items: list[dict[str, Any]], *, state: str) -> list[QueueRow]:
     """The lines of a page of the queue, with two queries more."""
-    texts: dict[tuple[str, int], Text] = {}
+    texts: dict[tuple[str, int], ModeratedText] = {}
     for kind, model in actions.TEXT_MODELS.items():
         ids = [item[f"{kind}_id"] for item in items if item[f"{kind}_id"]]
         texts.update({(kind, text.pk): text for text in model._default_manager.filter(pk__in=ids)})
@@ -68,7 +68,7 @@ def rows(items: list[dict[str, Any]], *, state: str) -> list[Row]:
         kind = "message" if item["message_id"] else "completion"
         key = (kind, item[f"{kind}_id"])
         found.append(
-            Row(
+            QueueRow(
                 kind=kind,
                 pk=key[1],
                 text=shown(texts[key].text),
@@ -82,7 +82,7 @@ def rows(items: list[dict[str, Any]], *, state: str) -> list[Row]:
     return found
 
 
-def _names_of(texts: Mapping[tuple[str, int], Text], state: str) -> dict[tuple[str, int], list[str]]:
+def _names_of(texts: Mapping[tuple[str, int], ModeratedText], state: str) -> dict[tuple[str, int], list[str]]:
     names: dict[tuple[str, int], list[str]] = {}
     messages = [pk for kind, pk in texts if kind == "message"]
     completions = [pk for kind, pk in texts if kind == "completion"]
@@ -99,9 +99,9 @@ def _names_of(texts: Mapping[tuple[str, int], Text], state: str) -> dict[tuple[s
 
 
 @dataclass(frozen=True)
-class Item:
+class ReportedText:
     kind: str
-    text: Text
+    text: ModeratedText
     turns: list[dict[str, Any]]
     """The whole conversation after what its assistant had put before it, or the prompt with all completions of the
     task; `is_subject` marks the text."""
@@ -112,16 +112,16 @@ class Item:
     """Audit entries of the text and its author, newest first."""
 
 
-def reported(kind: str, pk: int) -> Text | None:
+def reported(kind: str, pk: int) -> ModeratedText | None:
     """The text, if anybody ever reported it: moderators see no other conversations."""
     model = actions.TEXT_MODELS[kind]
     return model._default_manager.filter(pk=pk, reports__isnull=False).distinct().first()
 
 
-def item(kind: str, text: Text) -> Item:
+def item(kind: str, text: ModeratedText) -> ReportedText:
     author = _author_of(text)
     targets = [label(text)] + ([label(author)] if author else [])
-    return Item(
+    return ReportedText(
         kind=kind,
         text=text,
         turns=_turns_of(text),
@@ -133,16 +133,16 @@ def item(kind: str, text: Text) -> Item:
     )
 
 
-def label(target: Text | User) -> str:
+def label(target: ModeratedText | User) -> str:
     return f"{target._meta.label_lower}:{target.pk}"
 
 
-def _author_of(text: Text) -> User | None:
+def _author_of(text: ModeratedText) -> User | None:
     message = text if isinstance(text, Message) else text.task.prompt.message
     return message.conversation.owner if message else None
 
 
-def _turns_of(text: Text) -> list[dict[str, Any]]:
+def _turns_of(text: ModeratedText) -> list[dict[str, Any]]:
     if isinstance(text, Message):
         messages = text.conversation.messages.select_related("reply__policy").order_by("id")
         before = [
@@ -158,7 +158,7 @@ def _turns_of(text: Text) -> list[dict[str, Any]]:
     return asked + [_turn("assistant", reply, reply.pk == text.pk) for reply in replies]
 
 
-def _turn(role: str, text: Text, is_subject: bool) -> dict[str, Any]:
+def _turn(role: str, text: ModeratedText, is_subject: bool) -> dict[str, Any]:
     return {"role": role, "text": shown(text.text), "is_subject": is_subject, "row": text}
 
 
@@ -178,7 +178,7 @@ def history_of(user: User) -> dict[str, Any]:
     }
 
 
-def effect_on_training(text: Text) -> dict[str, int]:
+def effect_on_training(text: ModeratedText) -> dict[str, int]:
     """Judgements that leave the training data when this text is hidden or kept out."""
     if isinstance(text, Completion):
         return {
@@ -192,7 +192,7 @@ def effect_on_training(text: Text) -> dict[str, int]:
     }
 
 
-def note_reading(text: Text, reader: User) -> None:
+def note_reading(text: ModeratedText, reader: User) -> None:
     """Reading somebody's conversation is a privileged act: one entry a moderator, conversation and day."""
     author = _author_of(text)
     if author is None or author == reader:

@@ -11,7 +11,7 @@ Scores = Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True)
-class Judged:
+class NoisyRanks:
     ranks: list[list[int]]
     """Of each task, the dense rank of each completion; equal ranks are ties."""
     wrong: int
@@ -24,7 +24,7 @@ class Judged:
         return self.wrong / self.decided if self.decided else 0.0
 
 
-def rank(scores: Scores, noise: float, tie_margin: float, rng: random.Random) -> Judged:
+def rank(scores: Scores, noise: float, tie_margin: float, rng: random.Random) -> NoisyRanks:
     """Ranks each task by score + error, where the errors' scale is such that `noise` of the decided pairs is wrong.
 
     Completions closer than `tie_margin` standard deviations of all scores are tied. The errors are drawn once and
@@ -35,8 +35,8 @@ def rank(scores: Scores, noise: float, tie_margin: float, rng: random.Random) ->
     spread = pstdev(flat) if len(flat) > 1 else 0.0
     margin = tie_margin * spread
 
-    def at(scale: float) -> Judged:
-        return _judged(scores, errors, scale, margin)
+    def at(scale: float) -> NoisyRanks:
+        return _ranked(scores, errors, scale, margin)
 
     return at(_scale_for(noise, lambda scale: at(scale).share_wrong, spread or 1.0))
 
@@ -56,7 +56,7 @@ def _scale_for(wanted: float, share_at: Callable[[float], float], unit: float) -
     return high
 
 
-def _judged(scores: Scores, errors: Scores, scale: float, margin: float) -> Judged:
+def _ranked(scores: Scores, errors: Scores, scale: float, margin: float) -> NoisyRanks:
     ranks, wrong, decided = [], 0, 0
     for of_task, errors_of_task in zip(scores, errors, strict=True):
         seen = [score + scale * error for score, error in zip(of_task, errors_of_task, strict=True)]
@@ -67,7 +67,7 @@ def _judged(scores: Scores, errors: Scores, scale: float, margin: float) -> Judg
                 continue
             decided += 1
             wrong += (placed[one] < placed[other]) != (of_task[one] > of_task[other])
-    return Judged(ranks, wrong, decided)
+    return NoisyRanks(ranks, wrong, decided)
 
 
 def tied_ranks(seen: Sequence[float], margin: float) -> list[int]:

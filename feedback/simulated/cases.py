@@ -15,7 +15,7 @@ from feedback.simulated import annotator
 
 
 @dataclass(frozen=True)
-class Plan:
+class SimulationPlan:
     """What to simulate. Shares are from 0 to 1, noise is below 0.5."""
 
     rankings: int
@@ -69,10 +69,10 @@ class Tally:
     flags_wrong: int = 0
     short_replies: int = 0
 
-    def add(self, cases: Sequence[Case], split: str, judged: annotator.Judged) -> None:
+    def add(self, cases: Sequence[Case], split: str, ranked: annotator.NoisyRanks) -> None:
         self.rankings[split] = len(cases)
-        self.decided += judged.decided
-        self.wrong += judged.wrong
+        self.decided += ranked.decided
+        self.wrong += ranked.wrong
         for case in cases:
             compared = len(rankings.pairs({str(index): rank for index, rank in enumerate(case.ranks)}))
             self.comparisons += compared
@@ -101,7 +101,7 @@ class Tally:
         }
 
 
-def cases_of(plan: Plan) -> Callable[[list[Prompt], list[list[Completed]]], list[Case]]:
+def cases_of(plan: SimulationPlan) -> Callable[[list[Prompt], list[list[Completed]]], list[Case]]:
     """Scores and tests completions by the plan's functions. Raises BadFunction at once where one does not exist."""
     prefer = preference(plan.preference)
     tests = {key: violation_test(path) for key, path in plan.flags.items()}
@@ -118,15 +118,15 @@ def cases_of(plan: Plan) -> Callable[[list[Prompt], list[list[Completed]]], list
     return cases
 
 
-def judge(cases: list[Case], plan: Plan, split: str, rng: random.Random, tally: Tally) -> None:
+def judge(cases: list[Case], plan: SimulationPlan, split: str, rng: random.Random, tally: Tally) -> None:
     """Fills in ranks and flags, with the noise of their split."""
     noise = plan.noise_on(split)
-    judged = annotator.rank([case.scores for case in cases], noise, plan.tie_margin, rng)
-    for case, ranks in zip(cases, judged.ranks, strict=True):
+    ranked = annotator.rank([case.scores for case in cases], noise, plan.tie_margin, rng)
+    for case, ranks in zip(cases, ranked.ranks, strict=True):
         case.ranks = ranks
     for key in plan.flags:
         labels = [label for case in cases for label in case.gold[key]]
         flagged = iter(annotator.flip(labels, noise, rng))
         for case in cases:
             case.flags[key] = [next(flagged) for _reply in case.replies]
-    tally.add(cases, split, judged)
+    tally.add(cases, split, ranked)

@@ -16,7 +16,7 @@ from feedback.errors import ModerationError, NothingToDo
 from feedback.forms import QueueFilter, ReasonForm, SuspendForm
 from feedback.models import Report
 from feedback.moderation import actions, consequences, review_queue
-from feedback.moderation.actions import Text
+from feedback.moderation.actions import ModeratedText
 
 ITEMS_A_PAGE = 25
 
@@ -97,7 +97,7 @@ def _status_of(form: ReasonForm) -> int:
     return 400 if form.errors else 200
 
 
-def _reported_or_404(kind: str, pk: int) -> Text:
+def _reported_or_404(kind: str, pk: int) -> ModeratedText:
     text = review_queue.reported(kind, pk) if kind in actions.TEXT_MODELS else None
     if text is None:
         raise Http404
@@ -108,7 +108,7 @@ def _form_of(verb: str) -> type[ReasonForm]:
     return SuspendForm if verb == "suspend" else ReasonForm
 
 
-def _carry_out(verb: str, item: review_queue.Item, actor: User, values: dict[str, Any]) -> AuditEntry:
+def _carry_out(verb: str, item: review_queue.ReportedText, actor: User, values: dict[str, Any]) -> AuditEntry:
     reason = values["reason"]
     if verb in actions.TEXT_VERBS:
         return actions.TEXT_VERBS[verb](item.text, actor, reason)

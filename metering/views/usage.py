@@ -14,7 +14,7 @@ from accounts.models import ApiKey, User
 from accounts.requests import person
 from accounts.roles import Role
 from metering import bill, budgets, charts
-from metering.bill import Line
+from metering.bill import Subtotal
 from metering.forms import UsageFilter
 from metering.models import Usage
 from metering.prices import dollars, per_thousand
@@ -113,13 +113,13 @@ def _address(request: HttpRequest, month: date) -> str:
     return query.urlencode()
 
 
-def _with_keys(lines: list[Line]) -> list[tuple[ApiKey | None, Line]]:
+def _with_keys(lines: list[Subtotal]) -> list[tuple[ApiKey | None, Subtotal]]:
     """Each line with its key; None for what was used without one."""
     wanted = [line.of["key"] for line in lines if line.of["key"] is not None]
     keys = ApiKey.objects.select_related("owner").in_bulk(wanted)
     return [(keys.get(line.of["key"]), line) for line in lines]
 
 
-def _with_users(lines: list[Line]) -> list[tuple[User, Line]]:
+def _with_users(lines: list[Subtotal]) -> list[tuple[User, Subtotal]]:
     users = User.objects.in_bulk([line.of["user"] for line in lines])
     return [(users[line.of["user"]], line) for line in lines]

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from base.commands import ChamsaeCommand, Exit
 from chat.errors import ChatError
 from feedback.preferences import DEFAULT_FLAGS, DEFAULT_PREFERENCE, PREFERENCES, BadFunction, dotted
-from feedback.simulated.cases import Plan
+from feedback.simulated.cases import SimulationPlan
 from feedback.simulated.simulation import NothingToSimulate, UnknownRule, simulate
 
 
@@ -85,7 +85,7 @@ class Command(ChamsaeCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         given = options["flags"]
-        plan = Plan(
+        plan = SimulationPlan(
             rankings=options["rankings"],
             preference=options["preference"],
             noise=options["noise"],
