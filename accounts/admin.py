@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import sockets
 from accounts.audit import broken_links, pseudonym, record
 from accounts.models import AuditEntry, User
+from base.admin import ReadOnlyAdmin
 
 WATCHED = ("username", "is_active", "is_staff", "is_superuser", "suspended_until", "suspended_reason")
 
@@ -67,22 +68,13 @@ def _as_json(values: dict[str, Any]) -> dict[str, Any]:
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class AuditEntryAdmin(ReadOnlyAdmin):
     """Read-only for everybody: entries are added by the acts themselves."""
 
     list_display = ("at", "actor", "verb", "target", "reason")
     list_filter = ("verb",)
     search_fields = ("target", "reason", "actor__username")
     date_hierarchy = "at"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: AuditEntry | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: AuditEntry | None = None) -> bool:
-        return False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if broken := broken_links():
