@@ -12,6 +12,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
+from base.dates import start_of_today
 from feedback import trainable
 from feedback.errors import AlreadySubmitted, BadFlags, NoLongerAllowed, NotYourTask, TaskError, TooLate
 from feedback.judgements import rankings
@@ -221,9 +222,8 @@ def progress(annotator: User) -> dict[str, int]:
     """Rankings that count: mine today, mine, everybody's; and tasks that wait."""
     kept = Ranking.objects.filter(withdrawn_at__isnull=True)
     own = kept.filter(annotator=annotator)
-    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     return {
-        "today": own.filter(created_at__gte=midnight).count(),
+        "today": own.filter(created_at__gte=start_of_today()).count(),
         "mine": own.count(),
         "all": kept.filter(is_simulated=False).count(),
         "simulated": kept.filter(is_simulated=True).count(),

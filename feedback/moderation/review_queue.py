@@ -7,10 +7,10 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Case, Count, F, IntegerField, Max, Min, Q, QuerySet, Value, When
-from django.utils import timezone
 
 from accounts.audit import record
 from accounts.models import AuditEntry, User
+from base.dates import start_of_today
 from chat.models import Message
 from chat.prompts.history import preamble_of
 from feedback import rules, trainable
@@ -197,8 +197,7 @@ def note_reading(text: ModeratedText, reader: User) -> None:
     author = _author_of(text)
     if author is None or author == reader:
         return
-    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    read = AuditEntry.objects.filter(verb="text.read", target=label(text), actor=reader, at__gte=midnight)
+    read = AuditEntry.objects.filter(verb="text.read", target=label(text), actor=reader, at__gte=start_of_today())
     if not read.exists():
         with transaction.atomic():
             record(reader, "text.read", text)
