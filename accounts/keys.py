@@ -71,12 +71,7 @@ def make(
 def find(secret: str) -> ApiKey | None:
     """The key of that secret, if it may be used now."""
     key = ApiKey.objects.filter(sha256=_digest(secret), revoked_at=None).select_related("owner").first()
-    return key if key is not None and _may_come_in(key.owner) else None
-
-
-def _may_come_in(owner: User) -> bool:
-    """Not who is suspended, nor who closed the account and has not taken that back."""
-    return owner.is_active and not owner.is_suspended and owner.deletion_due_at is None
+    return key if key is not None and key.owner.is_in_good_standing else None
 
 
 def may(key: ApiKey, scope: str) -> bool:

@@ -28,6 +28,11 @@ class User(AbstractUser):
     def is_suspended(self) -> bool:
         return self.suspended_until is not None and self.suspended_until > timezone.now()
 
+    @property
+    def is_in_good_standing(self) -> bool:
+        """Neither suspended nor closed nor about to be deleted: keys and shared links work only while this holds."""
+        return self.is_active and not self.is_suspended and self.deletion_due_at is None
+
     def roles(self) -> frozenset[Role]:
         """Every role this person holds, those below their groups included; none while suspended or inactive."""
         if not self.is_active or self.is_suspended:

@@ -19,6 +19,7 @@ from accounts import keys
 from accounts.models import ApiKey, User
 from accounts.requests import person
 from accounts.roles import Role
+from base.requests import filters_of
 
 KEYS_PER_PERSON = 50
 KEYS_PER_PAGE = 50
@@ -105,9 +106,7 @@ def all_keys(request: HttpRequest) -> HttpResponse:
     if form.is_valid() and form.cleaned_data["owner"]:
         found = found.filter(owner__username__icontains=form.cleaned_data["owner"])
     page = Paginator(found, KEYS_PER_PAGE).get_page(request.GET.get("page"))
-    filters = request.GET.copy()
-    filters.pop("page", None)
-    context = {"form": form, "page": page, "keys": _worded(list(page)), "filters": filters.urlencode()}
+    context = {"form": form, "page": page, "keys": _worded(list(page)), "filters": filters_of(request)}
     return render(request, "accounts/all_keys.html", context)
 
 

@@ -10,12 +10,13 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import User
 from accounts.requests import person
+from base.requests import wants_json
 from chat.models import Pair, Reply
 from chat.websocket.consumers import ring
 from feedback.errors import FeedbackError
 from feedback.judgements import comparisons
 from feedback.models import Comparison
-from feedback.views.reacting import refused
+from feedback.views.refusals import refused
 
 LONGEST_S = 86_400.0
 
@@ -66,7 +67,7 @@ def side_by_side(request: HttpRequest) -> HttpResponse:
     user = person(request)
     user.sees_side_by_side = request.POST.get("is_on") == "on"
     user.save(update_fields=["sees_side_by_side"])
-    if "application/json" in request.headers.get("Accept", ""):
+    if wants_json(request):
         return JsonResponse({"is_on": user.sees_side_by_side})
     messages.success(request, _("Your choice was saved."))
     return redirect("account")

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.models import AuditEntry, User
 from accounts.requests import person
+from base.requests import filters_of
 from feedback.errors import ModerationError, NothingToDo
 from feedback.forms import QueueFilter, ReasonForm, SuspendForm
 from feedback.models import Report
@@ -26,13 +27,11 @@ def moderation_queue(request: HttpRequest) -> HttpResponse:
     form = QueueFilter(request.GET)
     chosen = form.cleaned_data if form.is_valid() else {"state": Report.State.OPEN, "kind": "", "rule": ""}
     page = Paginator(review_queue.queue(**chosen), ITEMS_A_PAGE).get_page(request.GET.get("page"))
-    filters = request.GET.copy()
-    filters.pop("page", None)
     context = {
         "form": form,
         "page": page,
         "rows": review_queue.rows(list(page.object_list), state=chosen["state"]),
-        "filters": filters.urlencode(),
+        "filters": filters_of(request),
         "open": review_queue.queue(state=Report.State.OPEN).count(),
     }
     return render(request, "feedback/moderation.html", context)

@@ -7,11 +7,13 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import User
 from accounts.requests import person
+from base.requests import wants_json
 from chat.models import Message
 from feedback.errors import FeedbackError
 from feedback.judgements import thumbs
 from feedback.models import Thumb
 from feedback.moderation import reports
+from feedback.views.refusals import refused
 
 IS_UP = {"up": True, "down": False}
 
@@ -52,7 +54,7 @@ def take_back_flag(request: HttpRequest, message_id: int, version_id: int) -> Ht
     user = person(request)
     message = _own_reply(user, message_id)
     reports.take_back_flag(user, message, version_id)
-    if "application/json" in request.headers.get("Accept", ""):
+    if wants_json(request):
         return JsonResponse({"ok": True})
     return redirect("report_message", message_id)
 
@@ -61,7 +63,3 @@ def _as_json(given: Thumb | None) -> dict[str, object]:
     if given is None:
         return {"thumb": "none", "reasons": [], "comment": ""}
     return {"thumb": "up" if given.is_up else "down", "reasons": given.reasons, "comment": given.comment}
-
-
-def refused(code: str, text: str, status: int) -> JsonResponse:
-    return JsonResponse({"ok": False, "code": code, "message": text}, status=status)

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from accounts.requests import person
+from base.requests import wants_json
 from chat.models import Message
 from feedback.forms import ReportForm
 from feedback.moderation import reports
@@ -36,7 +37,7 @@ def report_message(request: HttpRequest, message_id: int) -> HttpResponse:
         response["Retry-After"] = str(error.retry_after_s)
         return response
     thanks = _("Thank you. A moderator will look at this reply.")
-    if _wants_json(request):
+    if wants_json(request):
         return JsonResponse({"ok": True, "message": thanks}, status=201)
     messages.success(request, thanks)
     return redirect("conversation", message.conversation_id)
@@ -50,10 +51,6 @@ def _page(request: HttpRequest, form: ReportForm, message: Message, status: int 
 
 
 def _failed(request: HttpRequest, form: ReportForm, message: Message, status: int) -> HttpResponse:
-    if _wants_json(request):
+    if wants_json(request):
         return JsonResponse({"ok": False, "errors": form.errors.get_json_data()}, status=status)
     return _page(request, form, message, status)
-
-
-def _wants_json(request: HttpRequest) -> bool:
-    return "application/json" in request.headers.get("Accept", "")
