@@ -1,4 +1,4 @@
-"""Accounts and the audit log in Django's admin."""
+"""Admin pages of accounts and of the audit log."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # generic in the stubs
         with transaction.atomic():
             super().save_model(request, obj, form, change)
             after = {name: getattr(obj, name) for name in WATCHED}
-            record(_acting(request), _verb_of(change), obj, before=_as_json(before), after=_as_json(after))
+            record(_actor(request), _verb_of(change), obj, before=_as_json(before), after=_as_json(after))
         if obj.is_suspended or not obj.is_active:
             transaction.on_commit(lambda: sockets.close(obj))
 
@@ -45,7 +45,7 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # generic in the stubs
         after = sorted(user.groups.values_list("name", flat=True))
         if before != after:
             with transaction.atomic():
-                record(_acting(request), "user.roles", user, before={"groups": before}, after={"groups": after})
+                record(_actor(request), "user.roles", user, before={"groups": before}, after={"groups": after})
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return False  # what a person judged must stay traceable: accounts are closed, not deleted
@@ -55,21 +55,21 @@ def _verb_of(change: bool) -> str:
     return "user.change" if change else "user.create"
 
 
-def _acting(request: HttpRequest) -> User | None:
+def _actor(request: HttpRequest) -> User | None:
     return request.user if isinstance(request.user, User) else None
 
 
 def _as_json(values: dict[str, Any]) -> dict[str, Any]:
-    """Names of people are told apart and not told: the log is never rewritten, and somebody may leave."""
-    told = {name: value if isinstance(value, bool | None) else str(value) for name, value in values.items()}
-    if "username" in told:
-        told["username"] = pseudonym(str(told["username"]))
-    return told
+    """Values for the audit log. User names become pseudonyms: the log is never rewritten, people may be erased."""
+    logged = {name: value if isinstance(value, bool | None) else str(value) for name, value in values.items()}
+    if "username" in logged:
+        logged["username"] = pseudonym(str(logged["username"]))
+    return logged
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    """Read-only for everybody: entries are added by the acts themselves."""
+    """Entries are added by the actions that they record, never by hand."""
 
     list_display = ("at", "actor", "verb", "target", "reason")
     list_filter = ("verb",)

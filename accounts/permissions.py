@@ -1,4 +1,4 @@
-"""Who may open which route. The table fails closed: a route that is not in it is refused, and a test walks it."""
+"""Which roles may open which route. A route that is not in the table is refused, and a test finds it."""
 
 from collections.abc import Mapping
 
@@ -168,7 +168,7 @@ TABLE: Mapping[str, frozenset[Role]] = {
 
 
 def roles_for(view_name: str) -> frozenset[Role]:
-    """The roles that may open a route, by its name with its namespace; empty where the table does not know it."""
+    """The roles that may open the route of that name (with its namespace); none if it is not in the table."""
     if ":" in view_name:
         return TABLE.get(view_name) or TABLE.get(view_name.split(":")[0] + ":*", frozenset())
     return TABLE.get(view_name, frozenset())

@@ -39,7 +39,7 @@ def ticks(low: float, high: float, least: float = 0.0) -> list[float]:
 
 
 def label(value: float, ticks: list[float]) -> str:
-    """With as many digits after the point as the ticks need to differ."""
+    """The value with as many decimals as the ticks need to differ."""
     step = ticks[1] - ticks[0]
     digits = max(0, -math.floor(math.log10(step) + SLACK))
     text = f"{value:,.{digits}f}" if digits < 5 else f"{value:.1e}"

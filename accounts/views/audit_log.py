@@ -1,4 +1,4 @@
-"""The page of the audit log, for moderators."""
+"""The audit log page, for moderators."""
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
