@@ -1,4 +1,4 @@
-"""Where HTTP and websockets enter."""
+"""The ASGI application, which web servers run: HTTP and websockets."""
 
 import os
 

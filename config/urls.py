@@ -1,4 +1,4 @@
-"""Every address of the site; accounts.permissions.TABLE says who may open which."""
+"""All URLs of the site; accounts.permissions.TABLE says which roles may open them."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from base import axis
 from base.axis import Frame, Tick
 from metering.bill import Sums
-from metering.prices import shown
+from metering.prices import format_cost
 
 FRAME = Frame(left=62)
 TICK_DAYS = (1, 8, 15, 22, 29)
@@ -49,7 +49,7 @@ class Chart:
 def charts(days: Sequence[tuple[date, Sums]]) -> list[Chart]:
     """Costs, tokens and requests of each day."""
     return [
-        _chart("cost", _("Cost"), days, {"cost": lambda sums: sums.cost}, shown),
+        _chart("cost", _("Cost"), days, {"cost": lambda sums: sums.cost}, format_cost),
         _chart("tokens", _("Tokens"), days, {kind: count for kind, (_word, count) in PARTS.items()}, THOUSANDS),
         _chart("requests", _("Requests"), days, {"requests": lambda sums: sums.requests}, THOUSANDS),
     ]
