@@ -1,7 +1,4 @@
-"""Judgements and rules in Django's admin: to be searched and read.
-
-What people judged is evidence: it changes only by the pages that record the change.
-"""
+"""Read-only admin pages of judgements and rules: they are evidence, and change only where the change is recorded."""
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _

@@ -1,4 +1,4 @@
-"""Feedback's promise: no acknowledged judgement is lost, doubled or torn."""
+"""Checks that no acknowledged judgement is lost, doubled or incomplete."""
 
 from collections.abc import Iterator
 

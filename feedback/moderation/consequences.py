@@ -1,4 +1,4 @@
-"""What each moderation verb will do, said in plain words before it is done."""
+"""Describes what each moderation verb will do, for the page that asks for confirmation."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +37,7 @@ VERBS = {
 
 
 def offered(item: review_queue.ReportedText, actor: User) -> list[Verb]:
-    """The verbs that would change something now and that this person may use."""
+    """The verbs that would change something now and that the actor may use."""
     states = {report.state for report in item.reports}
     is_suspended = item.author is not None and item.author.is_suspended
     may_suspend = item.author is not None and actions.may_suspend(actor, item.author)
@@ -55,7 +55,7 @@ def offered(item: review_queue.ReportedText, actor: User) -> list[Verb]:
 
 
 def lines(verb: str, item: review_queue.ReportedText) -> list[str]:
-    """The consequences, a sentence each."""
+    """The consequences, one sentence each."""
     name = item.author.username if item.author else ""
     said = {
         "hide": [_who_no_longer_sees(item), *_leaves_training(item), _closes(item)],

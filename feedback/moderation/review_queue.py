@@ -1,4 +1,4 @@
-"""What a moderator is shown: the queue by priority, and an item with its context, its people and its history."""
+"""The moderators' queue by priority, and a reported text with its context, its author and its history."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from chat.prompts.history import preamble_of
 from feedback import rules, trainable
 from feedback.models import Completion, Report, Rule
 from feedback.moderation import actions
-from feedback.moderation.actions import ModeratedText, of
+from feedback.moderation.actions import ModeratedText, report_lookup
 from feedback.visible_text import shown
 
 
 def queue(*, state: str, kind: str = "", rule: str = "") -> QuerySet[Any, Any]:
-    """Reported texts, the most pressing first: number of reporters plus the weight of the gravest rule, then age."""
+    """Reported texts, the most urgent first: number of reporters plus the weight of the gravest rule, then age."""
     reports = Report.objects.filter(state=state)
     if kind:
         reports = reports.filter(**{f"{kind}__isnull": False})
@@ -43,7 +43,7 @@ def queue(*, state: str, kind: str = "", rule: str = "") -> QuerySet[Any, Any]:
 
 @dataclass(frozen=True)
 class QueueRow:
-    """One line of the queue."""
+    """One row of the queue's page."""
 
     kind: str
     pk: int
@@ -52,12 +52,12 @@ class QueueRow:
     reporters: int
     oldest: datetime
     names: list[str]
-    """Of the rules that it is said to break."""
+    """Names of the rules that it is reported to break."""
     state: ModeratedText
 
 
 def rows(items: list[dict[str, Any]], *, state: str) -> list[QueueRow]:
-    """The lines of a page of the queue, with two queries more."""
+    """The rows of a page of the queue; takes two more queries."""
     texts: dict[tuple[str, int], ModeratedText] = {}
     for kind, model in actions.TEXT_MODELS.items():
         ids = [item[f"{kind}_id"] for item in items if item[f"{kind}_id"]]
@@ -95,7 +95,7 @@ def _names_of(texts: Mapping[tuple[str, int], ModeratedText], state: str) -> dic
     return names
 
 
-# --- one item -------------------------------------------------------------------------------------
+# --- one reported text -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -103,17 +103,17 @@ class ReportedText:
     kind: str
     text: ModeratedText
     turns: list[dict[str, Any]]
-    """The whole conversation after what its assistant had put before it, or the prompt with all completions of the
+    """The assistant's instructions and examples and the whole conversation, or the prompt with all completions of the
     task; `is_subject` marks the text."""
     author: User | None
-    """Whose conversation it is; None for a seed's completion."""
+    """The owner of the conversation; None for the completion of a seed prompt."""
     reports: list[Report]
     entries: list[AuditEntry]
     """Audit entries of the text and its author, newest first."""
 
 
 def reported(kind: str, pk: int) -> ModeratedText | None:
-    """The text, if anybody ever reported it: moderators see no other conversations."""
+    """The text, if anybody ever reported it: moderators may see no other conversations."""
     model = actions.TEXT_MODELS[kind]
     return model._default_manager.filter(pk=pk, reports__isnull=False).distinct().first()
 
@@ -127,7 +127,9 @@ def item(kind: str, text: ModeratedText) -> ReportedText:
         turns=_turns_of(text),
         author=author,
         reports=list(
-            Report.objects.filter(**of(text)).select_related("reporter", "rule_version__rule").order_by("-created_at")
+            Report.objects.filter(**report_lookup(text))
+            .select_related("reporter", "rule_version__rule")
+            .order_by("-created_at")
         ),
         entries=list(AuditEntry.objects.filter(target__in=targets).select_related("actor")[:30]),
     )
@@ -146,16 +148,16 @@ def _turns_of(text: ModeratedText) -> list[dict[str, Any]]:
     if isinstance(text, Message):
         messages = text.conversation.messages.select_related("reply__policy").order_by("id")
         before = [
-            {"role": said["role"], "text": shown(said["content"]), "is_example": said["role"] != "system"}
-            for said in preamble_of(text)
+            {"role": turn["role"], "text": shown(turn["content"]), "is_example": turn["role"] != "system"}
+            for turn in preamble_of(text)
         ]
         return before + [_turn(message.role, message, message.pk == text.pk) for message in messages]
-    asked = [
-        {"role": said["role"], "text": shown(said["content"]), "is_subject": False}
-        for said in text.task.prompt.messages
+    prompt = [
+        {"role": turn["role"], "text": shown(turn["content"]), "is_subject": False}
+        for turn in text.task.prompt.messages
     ]
     replies = text.task.completions.order_by("index")
-    return asked + [_turn("assistant", reply, reply.pk == text.pk) for reply in replies]
+    return prompt + [_turn("assistant", reply, reply.pk == text.pk) for reply in replies]
 
 
 def _turn(role: str, text: ModeratedText, is_subject: bool) -> dict[str, Any]:
@@ -163,7 +165,7 @@ def _turn(role: str, text: ModeratedText, is_subject: bool) -> dict[str, Any]:
 
 
 def history_of(user: User) -> dict[str, Any]:
-    """What is known of a person here, in numbers."""
+    """Numbers about a person, for moderators."""
     about_them = Report.objects.filter(
         Q(message__conversation__owner=user) | Q(completion__task__prompt__message__conversation__owner=user)
     )
@@ -193,7 +195,7 @@ def effect_on_training(text: ModeratedText) -> dict[str, int]:
 
 
 def note_reading(text: ModeratedText, reader: User) -> None:
-    """Reading somebody's conversation is a privileged act: one entry a moderator, conversation and day."""
+    """Logs that a moderator read somebody's conversation: one entry per moderator, text and day."""
     author = _author_of(text)
     if author is None or author == reader:
         return

@@ -1,4 +1,4 @@
-"""How a simulated annotator turns hidden scores into rankings and flags with a stated share of mistakes."""
+"""Turns hidden scores into rankings and flags with a stated share of mistakes."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -7,17 +7,17 @@ from itertools import combinations
 from statistics import pstdev
 
 Scores = Sequence[Sequence[float]]
-"""Of each task, the score of each completion."""
+"""For each task, the score of each completion."""
 
 
 @dataclass(frozen=True)
 class NoisyRanks:
     ranks: list[list[int]]
-    """Of each task, the dense rank of each completion; equal ranks are ties."""
+    """For each task, the dense rank of each completion; equal ranks are ties."""
     wrong: int
-    """Pairs that stand the other way round than their scores."""
+    """Pairs ranked the other way round than their scores."""
     decided: int
-    """Pairs that have different scores and no tie."""
+    """Pairs with different scores and different ranks."""
 
     @property
     def share_wrong(self) -> float:
@@ -41,26 +41,26 @@ def rank(scores: Scores, noise: float, tie_margin: float, rng: random.Random) ->
     return at(_scale_for(noise, lambda scale: at(scale).share_wrong, spread or 1.0))
 
 
-def _scale_for(wanted: float, share_at: Callable[[float], float], unit: float) -> float:
-    """The scale at which the share of mistakes first reaches `wanted`, by bisection."""
-    if wanted <= 0:
+def _scale_for(noise: float, share_at: Callable[[float], float], unit: float) -> float:
+    """The scale at which the share of mistakes first reaches `noise`, by bisection."""
+    if noise <= 0:
         return 0.0
     low, high = 0.0, unit
     for _ in range(12):
-        if share_at(high) >= wanted:
+        if share_at(high) >= noise:
             break
         low, high = high, high * 2
     for _ in range(25):
         middle = (low + high) / 2
-        low, high = (middle, high) if share_at(middle) < wanted else (low, middle)
+        low, high = (middle, high) if share_at(middle) < noise else (low, middle)
     return high
 
 
 def _ranked(scores: Scores, errors: Scores, scale: float, margin: float) -> NoisyRanks:
     ranks, wrong, decided = [], 0, 0
     for of_task, errors_of_task in zip(scores, errors, strict=True):
-        seen = [score + scale * error for score, error in zip(of_task, errors_of_task, strict=True)]
-        placed = tied_ranks(seen, margin)
+        noisy = [score + scale * error for score, error in zip(of_task, errors_of_task, strict=True)]
+        placed = tied_ranks(noisy, margin)
         ranks.append(placed)
         for one, other in combinations(range(len(placed)), 2):
             if placed[one] == placed[other] or of_task[one] == of_task[other]:
@@ -70,13 +70,13 @@ def _ranked(scores: Scores, errors: Scores, scale: float, margin: float) -> Nois
     return NoisyRanks(ranks, wrong, decided)
 
 
-def tied_ranks(seen: Sequence[float], margin: float) -> list[int]:
+def tied_ranks(scores: Sequence[float], margin: float) -> list[int]:
     """Dense ranks, the highest first; neighbours in the order that are at most `margin` apart share one."""
-    order = sorted(range(len(seen)), key=lambda index: -seen[index])
-    ranks = [0] * len(seen)
+    order = sorted(range(len(scores)), key=lambda index: -scores[index])
+    ranks = [0] * len(scores)
     place = 0
     for position, index in enumerate(order):
-        if position == 0 or seen[order[position - 1]] - seen[index] > margin:
+        if position == 0 or scores[order[position - 1]] - scores[index] > margin:
             place += 1
         ranks[index] = place
     return ranks

@@ -1,4 +1,4 @@
-"""What a simulated annotator is to do, what it is shown, what it says of it, and the count of all that."""
+"""The plan of a simulation, its cases with their judgements, and the tally of the result."""
 
 import math
 import random
@@ -37,13 +37,13 @@ class SimulationPlan:
 
 @dataclass
 class Case:
-    """A prompt with its completions, and what the annotator says of them."""
+    """A prompt with its completions, and their judgements."""
 
     prompt: Prompt
     replies: list[Completed]
     scores: list[float]
     gold: dict[str, list[bool]]
-    """Of each rule, the test's verdict on each completion."""
+    """For each rule, the test's result for each completion."""
     ranks: list[int] = field(default_factory=list)
     flags: dict[str, list[bool]] = field(default_factory=dict)
     """`gold` with its share of mistakes."""
@@ -51,7 +51,7 @@ class Case:
 
 @dataclass
 class Tally:
-    """What came of it, in the words of the command's JSON."""
+    """Counts of the result, for the JSON of the command."""
 
     policy: str
     preference: str
@@ -77,7 +77,7 @@ class Tally:
             compared = len(rankings.pairs({str(index): rank for index, rank in enumerate(case.ranks)}))
             self.comparisons += compared
             self.ties += math.comb(len(case.ranks), 2) - compared
-            self.short_replies += sum(isinstance(reply, task_stock.Cut) for reply in case.replies)
+            self.short_replies += sum(isinstance(reply, task_stock.CutCompletion) for reply in case.replies)
             for key, labels in case.flags.items():
                 self.flags += len(labels)
                 self.flags_true += sum(labels)
@@ -102,7 +102,7 @@ class Tally:
 
 
 def cases_of(plan: SimulationPlan) -> Callable[[list[Prompt], list[list[Completed]]], list[Case]]:
-    """Scores and tests completions by the plan's functions. Raises BadFunction at once where one does not exist."""
+    """A function that scores and tests completions as planned. Raises BadFunction at once if one does not exist."""
     prefer = preference(plan.preference)
     tests = {key: violation_test(path) for key, path in plan.flags.items()}
 

@@ -1,4 +1,4 @@
-"""Simulated annotators: real completions of the live policy, ranked and flagged by a stated hidden preference."""
+"""Runs a simulation: completions of the live policy are ranked and flagged by a hidden preference."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from feedback.preferences import PREFERENCES, dotted
 from feedback.simulated.cases import Case, SimulationPlan, Tally, cases_of, judge
 
 ROWS_AT_A_TIME = 25
-"""Rankings a transaction, so that people who use the site meanwhile never wait long for the database."""
+"""Rankings per transaction, so that people who use the site meanwhile never wait long for the database."""
 
 
 class NothingToSimulate(Exception):
@@ -76,7 +76,7 @@ def _rule_versions(flags: Mapping[str, str]) -> dict[str, RuleVersion]:
 
 
 def _chosen_prompts(plan: SimulationPlan, rng: random.Random) -> list[Prompt]:
-    """`plan.rankings` prompts, the held-out share of them held out; each side is used up before one comes again."""
+    """`plan.rankings` prompts, the planned share of them held out; none repeats before its split is used up."""
     if plan.rankings <= 0:
         raise NothingToSimulate("nothing to do: --rankings must be at least 1")
     held_out = round(plan.rankings * plan.held_out_share)
@@ -133,7 +133,7 @@ def _write(
 
 @transaction.atomic
 def _annotator_of(plan: SimulationPlan) -> User:
-    """The account of this preference, flags, noise and seed: the one that is there, else a new one."""
+    """The account of this preference, flags, noise and seed; made if it does not exist."""
     identity = {
         "preference": _dotted_preference(plan.preference),
         "flags": dict(plan.flags),

@@ -1,4 +1,4 @@
-"""The moderators' pages: the queue, an item, the confirmation of a verb with its consequences, undo."""
+"""The moderators' pages: the queue, a reported text, the confirmation of an action, and undo."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def moderation_item(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def moderate(request: HttpRequest, kind: str, pk: int, verb: str) -> HttpResponse:
-    """GET shows what the verb will do, POST does it."""
+    """GET shows what the verb will do; POST does it."""
     text = _reported_or_404(kind, pk)
     item = review_queue.item(kind, text)
     if verb not in consequences.VERBS:
@@ -74,7 +74,7 @@ def moderate(request: HttpRequest, kind: str, pk: int, verb: str) -> HttpRespons
 @require_http_methods(["GET", "POST"])
 def undo_moderation(request: HttpRequest, entry_id: int) -> HttpResponse:
     entry = get_object_or_404(AuditEntry, pk=entry_id)
-    if not actions.is_ours(entry):
+    if not actions.is_moderation(entry):
         raise Http404
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -90,7 +90,7 @@ def undo_moderation(request: HttpRequest, entry_id: int) -> HttpResponse:
 
 
 def _status_of(form: ReasonForm) -> int:
-    """409 where the form was fine and the verb was refused, 400 where a field was wrong."""
+    """409 if the verb was refused, 400 if a field was invalid."""
     if form.non_field_errors():
         return 409
     return 400 if form.errors else 200
@@ -119,7 +119,7 @@ def _carry_out(verb: str, item: review_queue.ReportedText, actor: User, values: 
 
 
 def _back_to(request: HttpRequest) -> str:
-    """The item that the undo came from; only pages of the moderators' own."""
+    """The page of the text that the undo started from; only pages of moderation, whatever the query says."""
     kind, pk = request.GET.get("kind", ""), request.GET.get("pk", "")
     if kind in actions.TEXT_MODELS and pk.isascii() and pk.isdigit():
         return reverse("moderation_item", args=[kind, pk])

@@ -1,4 +1,4 @@
-"""A chatter reports a reply of their own conversation."""
+"""The page on which people report a reply of their own conversation."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -16,7 +16,7 @@ from feedback.visible_text import shown
 
 @require_http_methods(["GET", "POST"])
 def report_message(request: HttpRequest, message_id: int) -> HttpResponse:
-    """A page with a form, with `?part` the form alone; a script that accepts JSON gets JSON."""
+    """A page with a form, or with `?part` the form alone; a script that accepts JSON gets JSON."""
     message = get_object_or_404(
         Message.objects.select_related("conversation"),
         pk=message_id,

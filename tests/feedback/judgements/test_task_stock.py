@@ -151,8 +151,10 @@ def test_consent_taken_back_withdraws_waiting_tasks(seeds, policy, speech, setti
 
 
 def test_a_prompt_keeps_its_side_and_a_fifth_is_held_out():
-    sides = [prompts.side(prompts.digest([{"role": "user", "content": str(n)}])) for n in range(2000)]
-    assert sides == [prompts.side(prompts.digest([{"role": "user", "content": str(n)}])) for n in range(2000)]
+    sides = [prompts.split_of_hash(prompts.digest([{"role": "user", "content": str(n)}])) for n in range(2000)]
+    assert sides == [
+        prompts.split_of_hash(prompts.digest([{"role": "user", "content": str(n)}])) for n in range(2000)
+    ]
     assert 0.16 < sides.count("held_out") / len(sides) < 0.24
 
 
@@ -173,7 +175,7 @@ def test_prompts_that_were_judged_less_come_first(seeds, policy):
 def test_a_share_of_tasks_has_one_reply_cut_short(share):
     whole = Completed("one two three four five six seven", "length", 5, 7)
     sets = task_stock.with_short_replies([[whole] * 4 for _ in range(50)], share, random.Random(1))
-    cut = [[reply for reply in replies if isinstance(reply, task_stock.Cut)] for replies in sets]
+    cut = [[reply for reply in replies if isinstance(reply, task_stock.CutCompletion)] for replies in sets]
     assert sum(map(bool, cut)) == share * 50
     assert all(len(of_set) <= 1 for of_set in cut)
     shortened = [reply for of_set in cut for reply in of_set]

@@ -7,7 +7,7 @@ from accounts.models import AuditEntry
 from chat import guards
 from chat.errors import Blocked
 from chat.models import Conversation
-from feedback import phrases
+from feedback import blocked_phrases
 from feedback.guards import PhraseGuard
 from feedback.models import BlockedPhrase, Rule
 
@@ -99,9 +99,9 @@ def test_the_refusal_names_the_rule_in_the_readers_language(insults, room):
 
 
 def test_adding_and_removing_is_in_the_log(insults, admin):
-    added = phrases.add(insults, "  you   fool ", in_messages=True, in_replies=False, actor=admin)
+    added = blocked_phrases.add(insults, "  you   fool ", in_messages=True, in_replies=False, actor=admin)
     assert added.phrase == "you fool"
-    phrases.remove(added, actor=admin)
+    blocked_phrases.remove(added, actor=admin)
     entries = AuditEntry.objects.filter(verb__startswith="rule.phrase").order_by("id")
     told = {"phrase": "you fool", "in_messages": True, "in_replies": False}
     assert [(e.verb, e.before, e.after) for e in entries] == [
@@ -116,10 +116,10 @@ def test_adding_and_removing_is_in_the_log(insults, admin):
     [("…", "empty"), ("\u200b", "empty"), ("FOOL", "known"), ("\uff46ool", "known"), ("x", "too_many")],
 )
 def test_what_can_not_be_a_phrase_is_refused(insults, admin, monkeypatch, phrase, code):
-    monkeypatch.setattr(phrases, "MOST", 1)
+    monkeypatch.setattr(blocked_phrases, "MAX_PHRASES", 1)
     block(insults, "fool")
-    with pytest.raises(phrases.PhraseRefused) as refusal:
-        phrases.add(insults, phrase, in_messages=True, in_replies=True, actor=admin)
+    with pytest.raises(blocked_phrases.PhraseRefused) as refusal:
+        blocked_phrases.add(insults, phrase, in_messages=True, in_replies=True, actor=admin)
     assert refusal.value.code == code
     assert BlockedPhrase.objects.count() == 1
 
@@ -161,10 +161,10 @@ def test_phrases_are_read_once_for_many_checks_and_again_after_a_while(
 ):
     guard, conversation = PhraseGuard(), Conversation(owner=admin)
     guard.check_reply("a dunce", conversation)
-    monkeypatch.setattr("feedback.guards.KEPT_FOR_S", 60.0)
-    phrases.add(insults, "dunce", in_messages=True, in_replies=True, actor=admin)
+    monkeypatch.setattr("feedback.guards.CACHED_FOR_S", 60.0)
+    blocked_phrases.add(insults, "dunce", in_messages=True, in_replies=True, actor=admin)
     with django_assert_num_queries(0):
         guard.check_reply("a dunce", conversation)
-    monkeypatch.setattr("feedback.guards.KEPT_FOR_S", 0.0)
+    monkeypatch.setattr("feedback.guards.CACHED_FOR_S", 0.0)
     with pytest.raises(Blocked):
         guard.check_reply("a dunce", conversation)
