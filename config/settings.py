@@ -26,7 +26,7 @@ for directory in (HOME, MODELS_DIR, RUNS_DIR, UPLOADS_DIR, LOGS_DIR, BROKER_DIR)
 DEMO = env.flag("CHAMSAE_DEBUG")
 """Accounts with a published password."""
 DEBUG = False
-"""A demo, too, shows people the pages that a real site shows; and Django's own would keep a copy of every query."""
+"""Off in a demo, too: people should see a real site's error pages, and Django's debug mode stores every query."""
 SECRET_KEY = secret_key(HOME)
 SECRET_KEY_FALLBACKS = env.words("CHAMSAE_SECRET_KEY_FALLBACKS")
 ORIGINS = env.words("CHAMSAE_ORIGINS", "http://127.0.0.1:8000,http://localhost:8000")
@@ -114,7 +114,7 @@ REDIS_URL = env.text("REDIS_URL")
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
-        # It asks for 5 s at a time; where the client's own patience (5 s, too) ends first, a quiet socket is closed.
+        # The layer waits for 5 s at a time; if the client's timeout (5 s by default) ends first, idle sockets close.
         "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": 20.0}], "capacity": 1000},
     }
     if REDIS_URL
@@ -178,7 +178,7 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "sign_in"
 CSRF_FAILURE_VIEW = "base.error_pages.csrf_failure"
 READY_CHECKS = ["base.health.database"]
-"""Dotted paths of what /readyz asks: each returns what is wrong, or nothing."""
+"""Dotted paths of the checks of /readyz: each returns what is wrong, or an empty text."""
 FSCK = ["accounts.fsck", "chat.fsck", "feedback.fsck", "rlhf.fsck", "fine_tuning.fsck"]
 """Modules whose CHECKS `manage.py fsck` runs: each app's own promises."""
 PERSONAL_DATA = [
@@ -190,10 +190,10 @@ PERSONAL_DATA = [
     "metering.personal_data",
     "accounts.personal_data",
 ]
-"""Modules that know what is kept of a person (accounts.personal), those that know most first."""
+"""Modules that declare the personal data of each app (accounts.personal), the highest layer first."""
 SIGN_UP_OPEN = env.flag("CHAMSAE_SIGN_UP", True)
 SIGN_UPS_PER_HOUR = env.integer("CHAMSAE_SIGN_UPS_PER_HOUR", 20)
-"""Accounts that one address may make; 0: as many as it likes."""
+"""Accounts that may be made from one address; 0: no limit."""
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
@@ -248,13 +248,13 @@ CHAT_ENGINE_THREADS = env.integer("CHAMSAE_ENGINE_THREADS", 0)
 CHAT_ENGINE_SLOTS = env.integer("CHAMSAE_ENGINE_SLOTS", 16, minimum=1)
 """Replies that the embedded engine decodes at a time."""
 CHAT_ENGINES = env.integer("CHAMSAE_ENGINES", 3, minimum=1)
-"""Policies that are loaded at once; one more for the moment in which a new one goes live."""
+"""Policies that are loaded at once; one more while a new one goes live."""
 CHAT_CONTEXT_TOKENS = env.integer("CHAMSAE_CONTEXT_TOKENS", 2048, minimum=256)
 CHAT_MAX_COMPLETION_TOKENS = env.integer("CHAMSAE_MAX_COMPLETION_TOKENS", 512, minimum=1)
 CHAT_MAX_MESSAGE_CHARS = env.integer("CHAMSAE_MAX_MESSAGE_CHARS", 8_000, minimum=1)
 CHAT_TEMPERATURE = env.number("CHAMSAE_TEMPERATURE", 0.7, 0.0, 2.0)
 CHAT_RECORD_LOGPROBS = env.integer("CHAMSAE_RECORD_LOGPROBS", 0)
-"""Alternatives a token that a server elsewhere is asked to tell, for the look inside; 0: none is asked for."""
+"""Alternatives per token, with log-probabilities, that an external server is asked for, for token views; 0: none."""
 CHAT_GUARDS = env.words("CHAMSAE_GUARDS", "chat.guards.MessageShapeGuard,feedback.guards.PhraseGuard")
 """Dotted paths of guards; one that raises blocks the message or the reply."""
 CHAT_QUEUE_LIMIT = env.integer("CHAMSAE_QUEUE_LIMIT", 64, minimum=1)
@@ -270,7 +270,7 @@ REPLY_LEASE = timedelta(seconds=20)
 FEEDBACK_COMPLETIONS_PER_TASK = env.integer("CHAMSAE_COMPLETIONS_PER_TASK", 4, minimum=2)
 FEEDBACK_COMPLETION_TOKENS = env.integer("CHAMSAE_COMPLETION_TOKENS", 48, minimum=1)
 FEEDBACK_TASK_STOCK = env.integer("CHAMSAE_TASK_STOCK", 8)
-"""Ranking tasks kept ready for annotators."""
+"""Ranking tasks in stock for annotators."""
 FEEDBACK_LANGUAGES = env.words("CHAMSAE_FEEDBACK_LANGUAGES", "en")
 """Languages of the prompts that are ranked: those that the policy speaks."""
 FEEDBACK_TASK_LEASE = timedelta(minutes=30)
@@ -282,11 +282,11 @@ RLHF_CYCLE_AFTER = env.integer("CHAMSAE_CYCLE_AFTER", 150)
 RLHF_THREADS = env.integer("CHAMSAE_TRAIN_THREADS", 0)
 """Threads of a training process; 0: cores that are free when it starts."""
 RLHF_NICENESS = min(19, env.integer("CHAMSAE_TRAIN_NICENESS", 10))
-"""Of a training process: who waits for a reply goes before it."""
+"""Niceness of a training process, so that replies come first."""
 RLHF_TRAINER = [sys.executable, "-m", "rlhf.training"]
-"""What a training process is started with; a stage and a run directory follow."""
+"""The command of a training process; a stage and a run directory are appended."""
 RLHF_MINIMUM_RANKINGS = env.integer("CHAMSAE_MINIMUM_RANKINGS", 20, minimum=1)
-"""Rankings below which nothing is trained."""
+"""The fewest rankings that are trained on."""
 RLHF_LEASE = timedelta(seconds=60)
 """A run whose supervisor has not renewed its lease for this long is taken over."""
 RLHF_RUN_KINDS = {"fine_tune": "fine_tuning.jobs.run_kind"}
@@ -315,9 +315,9 @@ TUNING_MODELS = "api.base_models"
 """Module that knows the models by every name that they have, aliases included (fine_tuning.bases)."""
 
 METERING_HELD = ["fine_tuning.jobs.reserving"]
-"""Modules that know what is under way and will be billed at its end (metering.budgets)."""
+"""Modules that reserve budget for work under way, which is billed when it ends (metering.budgets)."""
 API_REQUESTS_PER_MINUTE = env.integer("CHAMSAE_API_REQUESTS_PER_MINUTE", 120, minimum=1)
-"""Of a key that has no limit of its own."""
+"""For a key without a limit of its own."""
 API_CONCURRENCY = env.integer("CHAMSAE_API_CONCURRENCY", 8, minimum=1)
 """Requests for completions that one person may have under way at a time."""
 

@@ -84,7 +84,7 @@ def take_from_conversations(limit: int, policy: Policy) -> int:
 
 
 def _thread(message: Message) -> list[Turn] | None:
-    """The turns that led to a message, itself last; None where one of them is hidden or kept out of training."""
+    """The turns up to a message; None if one of them is hidden or kept out of training."""
     turns: list[Turn] = []
     at: Message | None = message
     while at is not None and len(turns) <= CONTEXT_TURNS:

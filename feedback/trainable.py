@@ -8,7 +8,7 @@ from feedback.models import Comparison, Completion, Prompt, Ranking, Report, Thu
 
 
 def prompts() -> QuerySet[Prompt]:
-    """Seeds, and messages whose conversation may train, with no hidden or kept-out turn up to them."""
+    """Seed prompts, and prompts of conversations that may train, without a hidden or kept-out turn in them."""
     kept_out = Message.objects.filter(
         Q(hidden_at__isnull=False) | Q(never_train=True),
         conversation=OuterRef("message__conversation"),

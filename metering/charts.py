@@ -100,8 +100,8 @@ def shorten(text: str) -> str:
 
 def _cut(cost: str) -> str:
     """Keeps two significant digits of less than a dollar, and no digits after the point of more."""
-    whole, _point, rest = cost.partition(".")
-    if whole != "$0":
-        return whole
+    dollars, _point, rest = cost.partition(".")
+    if dollars != "$0":
+        return dollars
     zeros = len(rest) - len(rest.lstrip("0"))
-    return f"{whole}.{rest[: zeros + 2]}"
+    return f"{dollars}.{rest[: zeros + 2]}"

@@ -12,9 +12,9 @@ MICRO = 10**6
 
 def price_of(names: Sequence[str]) -> Price:
     """The price of the first name that has one, else that of `*`, else an unsaved row of zeros."""
-    wanted = [*names, ANY]
-    found = {price.model: price for price in Price.objects.filter(model__in=wanted)}
-    return next((found[name] for name in wanted if name in found), Price(model=""))
+    candidates = [*names, ANY]
+    found = {price.model: price for price in Price.objects.filter(model__in=candidates)}
+    return next((found[name] for name in candidates if name in found), Price(model=""))
 
 
 def cost(price: Price, *, prompt_tokens: int = 0, completion_tokens: int = 0, trained_tokens: int = 0) -> int:

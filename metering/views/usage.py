@@ -116,8 +116,8 @@ def _query_for(request: HttpRequest, month: date) -> str:
 
 def _with_keys(subtotals: list[Subtotal]) -> list[tuple[ApiKey | None, Subtotal]]:
     """Each subtotal with its key; None for usage without a key."""
-    wanted = [one.of["key"] for one in subtotals if one.of["key"] is not None]
-    keys = ApiKey.objects.select_related("owner").in_bulk(wanted)
+    ids = [one.of["key"] for one in subtotals if one.of["key"] is not None]
+    keys = ApiKey.objects.select_related("owner").in_bulk(ids)
     return [(keys.get(one.of["key"]), one) for one in subtotals]
 
 

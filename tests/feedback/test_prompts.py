@@ -3,7 +3,7 @@
 from chat.models import Message, Reply
 from feedback import prompts
 from feedback.models import Prompt
-from tests.feedback.rows import talk
+from tests.feedback.conversation_rows import talk
 
 
 def test_hidden_kept_out_unanswered_and_deleted_turns_give_no_prompt(policy, person):

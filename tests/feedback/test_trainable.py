@@ -10,7 +10,8 @@ from feedback import trainable
 from feedback.judgements import task_queue
 from feedback.judgements.task_queue import Judgement
 from feedback.models import Completion, Rule
-from tests.feedback.rows import make_task, talk
+from tests.feedback.conversation_rows import talk
+from tests.feedback.ranking_tasks import make_task
 
 
 def in_order(task):

@@ -17,7 +17,8 @@ from feedback.judgements import task_queue
 from feedback.judgements.rankings import BadRanking
 from feedback.judgements.task_queue import Judgement
 from feedback.models import Prompt, Ranking, RankingTask, Report, Rule, Skip, Violation
-from tests.feedback.rows import make_task, talk
+from tests.feedback.conversation_rows import talk
+from tests.feedback.ranking_tasks import make_task
 from tests.people import make_person
 
 

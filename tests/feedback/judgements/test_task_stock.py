@@ -11,7 +11,8 @@ from chat.models import Policy
 from feedback.judgements import task_queue, task_stock
 from feedback.models import Prompt, RankingTask, Skip
 from feedback.tasks import stock_tasks
-from tests.feedback.rows import make_task, talk
+from tests.feedback.conversation_rows import talk
+from tests.feedback.ranking_tasks import make_task
 
 
 def states():

@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from chat.models import Reply
 from feedback.models import Thumb
-from tests.feedback.rows import talk
+from tests.feedback.conversation_rows import talk
 
 
 @pytest.fixture

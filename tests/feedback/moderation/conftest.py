@@ -6,7 +6,8 @@ from feedback.judgements import task_queue
 from feedback.judgements.task_queue import Judgement
 from feedback.models import Rule
 from feedback.moderation import reports
-from tests.feedback.rows import make_task, talk
+from tests.feedback.conversation_rows import talk
+from tests.feedback.ranking_tasks import make_task
 
 
 @pytest.fixture

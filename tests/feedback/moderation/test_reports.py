@@ -6,7 +6,7 @@ from feedback import trainable
 from feedback.models import Report, Rule, Violation
 from feedback.moderation import actions, reports
 from feedback.moderation.reports import TooManyReports
-from tests.feedback.rows import talk
+from tests.feedback.conversation_rows import talk
 
 JSON = {"Accept": "application/json"}
 

@@ -4,7 +4,7 @@ from accounts.models import AuditEntry
 from chat.models import Message, Reply
 from feedback.models import Report
 from feedback.moderation import reports, review_queue
-from tests.feedback.rows import talk
+from tests.feedback.conversation_rows import talk
 
 
 def test_the_queue_puts_grave_and_much_reported_texts_first(reply, completion, carl, person, policy):
