@@ -1,1 +1,1 @@
-"""People: accounts, roles, API keys, the audit log, and what a person takes along or leaves behind."""
+"""Accounts: sign-in, roles, permissions, API keys, the audit log, and export and erasure of personal data."""

@@ -1,4 +1,4 @@
-"""Accounts and the audit log in Django's admin."""
+"""Admin pages of accounts and of the audit log."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import sockets
 from accounts.audit import broken_links, pseudonym, record
 from accounts.models import AuditEntry, User
+from base.admin import ReadOnlyAdmin
 
 WATCHED = ("username", "is_active", "is_staff", "is_superuser", "suspended_until", "suspended_reason")
 
@@ -33,7 +34,7 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # generic in the stubs
         with transaction.atomic():
             super().save_model(request, obj, form, change)
             after = {name: getattr(obj, name) for name in WATCHED}
-            record(_acting(request), _verb_of(change), obj, before=_as_json(before), after=_as_json(after))
+            record(_actor(request), _verb_of(change), obj, before=_as_json(before), after=_as_json(after))
         if obj.is_suspended or not obj.is_active:
             transaction.on_commit(lambda: sockets.close(obj))
 
@@ -44,7 +45,7 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # generic in the stubs
         after = sorted(user.groups.values_list("name", flat=True))
         if before != after:
             with transaction.atomic():
-                record(_acting(request), "user.roles", user, before={"groups": before}, after={"groups": after})
+                record(_actor(request), "user.roles", user, before={"groups": before}, after={"groups": after})
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return False  # what a person judged must stay traceable: accounts are closed, not deleted
@@ -54,35 +55,26 @@ def _verb_of(change: bool) -> str:
     return "user.change" if change else "user.create"
 
 
-def _acting(request: HttpRequest) -> User | None:
+def _actor(request: HttpRequest) -> User | None:
     return request.user if isinstance(request.user, User) else None
 
 
 def _as_json(values: dict[str, Any]) -> dict[str, Any]:
-    """Names of people are told apart and not told: the log is never rewritten, and somebody may leave."""
-    told = {name: value if isinstance(value, bool | None) else str(value) for name, value in values.items()}
-    if "username" in told:
-        told["username"] = pseudonym(str(told["username"]))
-    return told
+    """Values for the audit log. User names become pseudonyms: the log is never rewritten, people may be erased."""
+    logged = {name: value if isinstance(value, bool | None) else str(value) for name, value in values.items()}
+    if "username" in logged:
+        logged["username"] = pseudonym(str(logged["username"]))
+    return logged
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Read-only for everybody: entries are added by the acts themselves."""
+class AuditEntryAdmin(ReadOnlyAdmin):
+    """Entries are added by the actions that they record, never by hand."""
 
     list_display = ("at", "actor", "verb", "target", "reason")
     list_filter = ("verb",)
     search_fields = ("target", "reason", "actor__username")
     date_hierarchy = "at"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: AuditEntry | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: AuditEntry | None = None) -> bool:
-        return False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if broken := broken_links():

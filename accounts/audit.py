@@ -1,4 +1,4 @@
-"""The audit log: one entry a privileged act, in the act's own transaction, chained by hashes."""
+"""The audit log: each privileged action adds an entry in its own transaction, and hashes chain the entries."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ def record(
     after: Mapping[str, Any] | None = None,
     undoes: AuditEntry | None = None,
 ) -> AuditEntry:
-    """Adds an entry. Must run inside the transaction of the change, so that neither is there without the other."""
+    """Adds an entry. Must run in the transaction of the change, so that neither is stored without the other."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"{verb}: an audit entry belongs in the transaction of its action")
     newest = AuditEntry.objects.select_for_update().order_by("-id").first()
@@ -59,12 +59,12 @@ def _digest(entry: AuditEntry) -> str:
 
 
 def pseudonym(name: str) -> str:
-    """Tells names apart without telling them."""
+    """A stable code for a name: tells names apart without revealing them."""
     return salted_hmac("accounts.audit.name", name, algorithm="sha256").hexdigest()[:12]
 
 
 def broken_links() -> list[int]:
-    """Ids of entries whose hash or chain does not hold: rows changed, removed or put in by other hands."""
+    """Ids of entries whose hash does not match: rows were changed, removed or inserted outside of `record`."""
     broken, previous = [], ""
     for entry in AuditEntry.objects.order_by("id").iterator():
         if entry.previous_hash != previous or entry.hash != _digest(entry):

@@ -1,4 +1,4 @@
-"""What people call the acts that the audit log tells of; a test holds the list against every act in the code."""
+"""Labels for the actions in the audit log; a test checks that every action in the code has one."""
 
 from django.apps import apps
 from django.utils.text import capfirst
@@ -51,12 +51,12 @@ ACTS = {
 
 
 def name_of(verb: str) -> str:
-    """The words for an entry's verb; the verb itself where an older version of the site wrote it."""
+    """The label of an entry's verb; the verb itself if only an older version of the site used it."""
     return str(ACTS.get(verb, verb))
 
 
 def target_name(target: str) -> str:
-    """The words for an entry's target, as in `chat.message:12`: the name of the model, and which of its rows."""
+    """A label for an entry's target, such as `chat.message:12`: the model's name and the row's key."""
     label, _colon, key = target.partition(":")
     try:
         return f"{capfirst(apps.get_model(label)._meta.verbose_name)} {key}"

@@ -1,4 +1,4 @@
-"""Sign-in by user name and password; nobody suspended, and no demo password outside a demo."""
+"""Authentication by user name and password; refuses suspended people, and the demo password outside a demo."""
 
 from typing import Any
 

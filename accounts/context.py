@@ -1,4 +1,4 @@
-"""What every template knows."""
+"""Template context of every page: the reader's roles and the settings that pages depend on."""
 
 from typing import Any
 

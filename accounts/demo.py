@@ -1,4 +1,4 @@
-"""The four demo accounts, one a role; only where the site is a demo."""
+"""Demo accounts, one per role, made only where the site is a demo."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ ACCOUNTS = (
     DemoAccount(Role.MODERATOR, _("also handles reports")),
     DemoAccount(Role.ADMIN, _("can do everything: rules, training, promotion")),
 )
-"""One a role; the user name is the role's word."""
+"""One per role; the user name is the role's value."""
 
 
 class DemoRefused(ImproperlyConfigured):

@@ -46,7 +46,7 @@ class SignInForm(AuthenticationForm):
         return cleaned
 
     def suspension(self) -> ValidationError | None:
-        """What to say to somebody who is suspended; only to who knows the password."""
+        """The error that tells a suspended person why; only somebody who knows the password gets it."""
         user = User.objects.filter(username=self.cleaned_data.get("username", "")).first()
         if user is None or not user.is_suspended or not user.check_password(self.cleaned_data.get("password", "")):
             return None
@@ -56,7 +56,7 @@ class SignInForm(AuthenticationForm):
 
     @property
     def address(self) -> str:
-        # Only what the server itself saw: X-Forwarded-For is whatever the sender writes.
+        # The address that the server saw: X-Forwarded-For is whatever the sender writes.
         return str(self.request.META.get("REMOTE_ADDR", "")) if self.request else ""
 
 

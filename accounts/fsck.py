@@ -1,4 +1,4 @@
-"""The audit log's promise: each entry follows from the one before it."""
+"""Checks that the audit log's chain of hashes is unbroken."""
 
 from collections.abc import Iterator
 

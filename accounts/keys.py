@@ -1,4 +1,4 @@
-"""API keys: made, found by their secret, limited, revoked. The secret is shown once; its hash is what is kept."""
+"""API keys: making, finding, rate limits, revoking. The secret is shown once; only its hash is stored."""
 
 import hashlib
 import secrets
@@ -22,19 +22,19 @@ SECRET_CHARS = 40
 ALPHABET = string.ascii_letters + string.digits
 MINUTE_S = 60
 USE_NOTED_EVERY = timedelta(seconds=30)
-"""How precise `last_used_at` is: a write for every request would be one too many."""
+"""The precision of `last_used_at`, which saves a write for every request."""
 
 
 @dataclass
 class KeyRateLimited(Exception):
-    """The key asked too often within a minute."""
+    """The key made too many requests within a minute."""
 
     limit: int
     retry_after_s: float
 
 
 class NotAnAdmin(Exception):
-    """A key with the scope `admin` is for admins alone."""
+    """Only admins may have a key with the scope `admin`."""
 
     code = "not_an_admin"
 
@@ -50,7 +50,7 @@ def make(
     requests_per_minute: int | None = None,
     actor: User | None = None,
 ) -> tuple[ApiKey, str]:
-    """A key and its secret, which nobody can be shown again. Raises NotAnAdmin."""
+    """Makes a key. Returns it with its secret, which cannot be shown again. Raises NotAnAdmin."""
     if "admin" in scopes and not owner.has_role(Role.ADMIN):
         raise NotAnAdmin
     secret = PREFIX + "".join(secrets.choice(ALPHABET) for _ in range(SECRET_CHARS))
@@ -69,25 +69,20 @@ def make(
 
 
 def find(secret: str) -> ApiKey | None:
-    """The key of that secret, if it may be used now."""
+    """The key with that secret, if it may be used now."""
     key = ApiKey.objects.filter(sha256=_digest(secret), revoked_at=None).select_related("owner").first()
-    return key if key is not None and _may_come_in(key.owner) else None
-
-
-def _may_come_in(owner: User) -> bool:
-    """Not who is suspended, nor who closed the account and has not taken that back."""
-    return owner.is_active and not owner.is_suspended and owner.deletion_due_at is None
+    return key if key is not None and key.owner.is_in_good_standing else None
 
 
 def may(key: ApiKey, scope: str) -> bool:
-    """Whether the key reaches that far. One without scopes reaches everything but `admin`."""
+    """Whether the key has the scope. A key without scopes has every one but `admin`."""
     if scope == "admin":
         return "admin" in key.scopes and key.owner.has_role(Role.ADMIN)
     return not (set(key.scopes) - {"admin"}) or scope in key.scopes
 
 
 def check_rate(key: ApiKey) -> None:
-    """Counts a request of this minute. Raises KeyRateLimited."""
+    """Counts a request in the current minute. Raises KeyRateLimited."""
     limit = settings.API_REQUESTS_PER_MINUTE if key.requests_per_minute is None else key.requests_per_minute
     count, left_s = shared_cache.count(f"api:key:{key.pk}", MINUTE_S)
     if count > limit:
@@ -101,7 +96,7 @@ def note_use(key: ApiKey) -> None:
 
 
 def revoke(key: ApiKey, *, actor: User | None) -> None:
-    """From now on the key opens nothing; twice is as good as once."""
+    """Idempotent."""
     with transaction.atomic():
         if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
             audit.record(actor, "key.revoke", key)

@@ -1,4 +1,4 @@
-"""What happens to each request before its view: the language is chosen, and the permission table is asked."""
+"""Middleware that sets the language of a request and refuses it where the permission table says so."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +18,8 @@ from accounts.roles import Role
 LANGUAGE_COOKIE = "language"
 
 
-class EitherWay:
-    """A middleware around sync views and async ones: whoever waits for an answer keeps no thread waiting."""
+class SyncAndAsyncMiddleware:
+    """Base of middleware that works for sync and for async views, so that an async view blocks no thread."""
 
     sync_capable = async_capable = True
 
@@ -29,31 +29,31 @@ class EitherWay:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
-        """The answer, or what is to be awaited for it."""
-        return self.later(request) if iscoroutinefunction(self) else self.now(request)
+        """The response, or for an async view the coroutine that gives it."""
+        return self.respond_async(request) if iscoroutinefunction(self) else self.respond(request)
 
-    def now(self, request: HttpRequest) -> HttpResponseBase:
+    def respond(self, request: HttpRequest) -> HttpResponseBase:
         raise NotImplementedError
 
-    async def later(self, request: HttpRequest) -> HttpResponseBase:
+    async def respond_async(self, request: HttpRequest) -> HttpResponseBase:
         raise NotImplementedError
 
 
-class LanguageMiddleware(EitherWay):
+class LanguageMiddleware(SyncAndAsyncMiddleware):
     """The language that the person chose (cookie), else what the browser asks for."""
 
-    def now(self, request: HttpRequest) -> HttpResponseBase:
-        with self._speaking(request):
+    def respond(self, request: HttpRequest) -> HttpResponseBase:
+        with self._language_of(request):
             response: HttpResponseBase = self.get_response(request)
-        return self._told(request, response)
+        return self._with_headers(request, response)
 
-    async def later(self, request: HttpRequest) -> HttpResponseBase:
-        with self._speaking(request):
+    async def respond_async(self, request: HttpRequest) -> HttpResponseBase:
+        with self._language_of(request):
             response: HttpResponseBase = await self.get_response(request)
-        return self._told(request, response)
+        return self._with_headers(request, response)
 
     @contextmanager
-    def _speaking(self, request: HttpRequest) -> Iterator[None]:
+    def _language_of(self, request: HttpRequest) -> Iterator[None]:
         chosen = request.COOKIES.get(LANGUAGE_COOKIE, "")
         if not translation.check_for_language(chosen) or chosen not in ("en", "ko"):
             chosen = translation.get_language_from_request(request)
@@ -61,22 +61,22 @@ class LanguageMiddleware(EitherWay):
             request.LANGUAGE_CODE = chosen
             yield
 
-    def _told(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    def _with_headers(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         response.setdefault("Content-Language", request.LANGUAGE_CODE)
         patch_vary_headers(response, ("Accept-Language", "Cookie"))
         return response
 
 
 class PermissionMiddleware(MiddlewareMixin):
-    """Refuses a route to whoever the table does not name: 302 to sign-in for the anonymous, 403 for the rest."""
+    """Refuses a route to roles that the table does not name: 302 to sign-in for the anonymous, 403 for the rest."""
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
     ) -> HttpResponse | None:
         match = request.resolver_match
         allowed = roles_for(match.view_name if match else "")
-        held = request.user.roles() if request.user.is_authenticated else frozenset({Role.ANONYMOUS})
-        if held & allowed:
+        roles = request.user.roles() if request.user.is_authenticated else frozenset({Role.ANONYMOUS})
+        if roles & allowed:
             return None
         if not request.user.is_authenticated and allowed:
             return redirect_to_login(request.get_full_path())

@@ -1,4 +1,4 @@
-"""Who people are, the keys by which their programs come in, and the log of what the privileged did."""
+"""Models of accounts: users, their API keys, and the audit log."""
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
@@ -14,44 +14,49 @@ class User(AbstractUser):
         _("language"), max_length=8, blank=True, choices=[("en", "English"), ("ko", "한국어")]
     )
     is_simulated = models.BooleanField(_("simulated"), default=False)
-    """A program that judges; whatever it made is labelled so on every page and in every report."""
+    """A program that judges; its judgements are labelled simulated on every page and in every report."""
     suspended_until = models.DateTimeField(_("suspended until"), null=True, blank=True)
     suspended_reason = models.CharField(_("reason of the suspension"), max_length=500, blank=True)
 
     sees_side_by_side = models.BooleanField(_("sometimes show two replies side by side"), default=True)
     deletion_due_at = models.DateTimeField(_("to be deleted at"), null=True, blank=True)
-    """The person asked for the removal of the account; until then they may take it back."""
+    """When a closed account will be erased; until then the person may reopen it."""
     erased_at = models.DateTimeField(_("erased"), null=True, blank=True, editable=False)
-    """The person is gone: the row keeps a made-up name alone, for the judgements and audit entries of theirs."""
+    """When the person was erased. The row stays under a made-up name: judgements and audit entries refer to it."""
 
     @property
     def is_suspended(self) -> bool:
         return self.suspended_until is not None and self.suspended_until > timezone.now()
 
+    @property
+    def is_in_good_standing(self) -> bool:
+        """Neither suspended nor closed nor about to be deleted: keys and shared links work only while this holds."""
+        return self.is_active and not self.is_suspended and self.deletion_due_at is None
+
     def roles(self) -> frozenset[Role]:
-        """Every role this person holds, those below their groups included; none while suspended or inactive."""
+        """Every role of the person, those below their groups included; none while suspended or inactive."""
         if not self.is_active or self.is_suspended:
             return frozenset()
         if self.is_superuser:
             return ABOVE[Role.ADMIN]
         names = set(self.groups.values_list("name", flat=True))
-        held = [ABOVE[role] for role in GROUPS if role.value in names]
-        return frozenset().union(ABOVE[Role.CHATTER], *held)
+        of_groups = [ABOVE[role] for role in GROUPS if role.value in names]
+        return frozenset().union(ABOVE[Role.CHATTER], *of_groups)
 
     def has_role(self, role: Role) -> bool:
         return role in self.roles()
 
 
 class AuditEntry(models.Model):
-    """One privileged act. Rows are only ever added; each carries the hash of the one before it."""
+    """One privileged action. Rows are only ever added; each has the hash of the one before it."""
 
     at = models.DateTimeField(_("time"), default=timezone.now, db_index=True)
     actor = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+", verbose_name=_("user"))
-    """None: the system itself, as in a scheduled cycle."""
+    """None: the system itself, for example a scheduled cycle."""
     verb = models.CharField(_("action"), max_length=60, db_index=True)
-    """As in `policy.promote`, `reply.hide`, `user.suspend`."""
+    """For example `policy.promote`, `text.hide`, `user.suspend`."""
     target = models.CharField(_("target"), max_length=120, db_index=True)
-    """As in `chat.message:12`."""
+    """For example `chat.message:12`."""
     reason = models.TextField(_("reason"), blank=True)
     before = models.JSONField(_("before"), default=dict)
     after = models.JSONField(_("after"), default=dict)
@@ -74,18 +79,18 @@ class AuditEntry(models.Model):
 
 
 class ApiKey(models.Model):
-    """Lets a program act for its owner on the API. Only the hash of the secret is kept (accounts.keys)."""
+    """Lets a program use the API for its owner. Only the hash of the secret is stored (accounts.keys)."""
 
     owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys", verbose_name=_("owner"))
     name = models.CharField(_("name"), max_length=60)
     sha256 = models.CharField(max_length=64, unique=True, editable=False)
     """Of the secret: 40 random characters need no salt and no slow hash."""
     shown = models.CharField(max_length=16, editable=False)
-    """The secret's first and last characters, by which its owner knows it again."""
+    """The secret's first and last characters, by which its owner recognises it."""
     scopes = models.JSONField(_("permissions"), default=list)
-    """Of accounts.keys.SCOPES; empty: all but `admin`, which has to be named."""
+    """From accounts.keys.SCOPES; empty: all but `admin`, which has to be named."""
     requests_per_minute = models.PositiveIntegerField(_("requests per minute"), null=True, blank=True)
-    """None: what the site gives (settings.API_REQUESTS_PER_MINUTE); 0: none at all, for trying what a client does."""
+    """None: the site's limit (settings.API_REQUESTS_PER_MINUTE). 0: every request is refused, to test a client."""
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)

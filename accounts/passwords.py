@@ -1,4 +1,4 @@
-"""A password validator: the published demo password is nobody's secret."""
+"""A password validator that refuses the published demo password."""
 
 from django.conf import settings
 from django.core.exceptions import ValidationError

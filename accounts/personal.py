@@ -1,13 +1,13 @@
-"""What the site keeps of a person: each app names its tables, and says how they are taken along or forgotten.
+"""Personal data: how apps declare which tables a person may export, and how the person is erased from them.
 
-The apps stand in settings.PERSONAL_DATA, those that know most first. Each is a module with
+settings.PERSONAL_DATA lists a module of each app, the highest layer first. Each has
 
-    EXPORT      the tables that a person takes along
-    EXCLUDED    tables with a way to a user that nobody takes along: {label: why}
-    forget_conversations(ids)   removes what hangs on conversations that will be removed
-    forget_person(person)       removes or anonymises the rest that leads to a person
+    EXPORT      tables that are part of a person's export
+    EXCLUDED    tables that refer to a user but are not exported: {label: why}
+    forget_conversations(ids)   removes what depends on conversations that will be removed
+    forget_person(person)       removes or anonymises everything else that refers to the person
 
-A test walks every model: one with a way to a user is in EXPORT or in EXCLUDED.
+A test walks every model: one that refers to a user, directly or through others, is in EXPORT or in EXCLUDED.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -25,21 +25,21 @@ Row = dict[str, Any]
 
 
 class NotYet(Exception):
-    """Something of the person is in use just now; to be tried again later."""
+    """Some of the person's data is in use, so they cannot be erased yet."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table that a person takes along."""
+    """A table that is part of a person's export."""
 
     label: str
-    """As in `chat.Message`."""
+    """For example `chat.Message`."""
     owner: str
     """The lookup that leads from a row to the person."""
     without: frozenset[str] = frozenset()
     """Columns that are left out."""
     changed: Callable[[Row, User], Row] = lambda row, person: row
-    """What is done to each row before it is given away."""
+    """Applied to each row before it is exported."""
 
     def rows(self, person: User) -> Iterator[Row]:
         model = apps.get_model(self.label)
@@ -58,5 +58,5 @@ class PersonalData(Protocol):
     def forget_person(self, person: User) -> None: ...
 
 
-def of_the_apps() -> list[PersonalData]:
+def modules() -> list[PersonalData]:
     return [cast(PersonalData, import_module(path)) for path in settings.PERSONAL_DATA]

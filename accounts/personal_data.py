@@ -1,4 +1,4 @@
-"""What accounts keep of a person, and what becomes of it when they leave."""
+"""Personal data of accounts: what a person may export, and how the account is anonymised when it is erased."""
 
 import secrets
 from collections.abc import Collection
@@ -14,12 +14,12 @@ from accounts.models import User
 from accounts.personal import Row, Table
 
 
-def with_roles(row: Row, person: User) -> Row:
+def _with_roles(row: Row, person: User) -> Row:
     return row | {"roles": sorted(role.value for role in person.roles())}
 
 
 EXPORT = (
-    Table("accounts.User", "pk", frozenset({"password"}), with_roles),
+    Table("accounts.User", "pk", frozenset({"password"}), _with_roles),
     Table("admin.LogEntry", "user"),
     Table("accounts.ApiKey", "owner", frozenset({"sha256"})),
 )
@@ -32,13 +32,13 @@ EXCLUDED = {
 
 
 def forget_conversations(ids: Collection[UUID]) -> None:
-    """Accounts hold nothing of conversations."""
+    """Accounts store nothing about conversations."""
 
 
 def forget_person(person: User) -> None:
-    """The account is left without anything that tells whose it was.
+    """Removes everything that identifies the person.
 
-    The row stays: audit entries and judgements point to it, and the chain of the audit log rests on its number.
+    The row stays: audit entries and judgements refer to it, and the hashes of the audit log contain its id.
     """
     end_sessions(person)
     person.api_keys.all().delete()
@@ -58,9 +58,9 @@ def forget_person(person: User) -> None:
 
 def end_sessions(person: User) -> None:
     """Signs the person out everywhere."""
-    ours = [
+    sessions = [
         session.pk
         for session in Session.objects.filter(expire_date__gt=timezone.now()).iterator(chunk_size=500)
         if session.get_decoded().get(SESSION_KEY) == str(person.pk)
     ]
-    Session.objects.filter(pk__in=ours).delete()
+    Session.objects.filter(pk__in=sessions).delete()

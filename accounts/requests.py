@@ -1,4 +1,4 @@
-"""Who asks."""
+"""The signed-in user of a request."""
 
 from django.http import HttpRequest
 
@@ -6,6 +6,6 @@ from accounts.models import User
 
 
 def person(request: HttpRequest) -> User:
-    """Who asks. Views that call this stand behind the permission table, which lets nobody anonymous in."""
+    """The user of a request. For views whose routes the permission table opens to signed-in people only."""
     assert isinstance(request.user, User)
     return request.user

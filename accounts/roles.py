@@ -1,4 +1,4 @@
-"""The four roles: chatter is everybody signed in, the others are Django groups of these names."""
+"""The roles of people: whoever is signed in is a chatter, the other roles are Django groups of these names."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -20,4 +20,4 @@ ABOVE = {
     Role.MODERATOR: frozenset({Role.CHATTER, Role.ANNOTATOR, Role.MODERATOR}),
     Role.ADMIN: frozenset({Role.CHATTER, Role.ANNOTATOR, Role.MODERATOR, Role.ADMIN}),
 }
-"""A group carries the roles below it: a moderator may annotate, an admin may do all."""
+"""Each role includes those below it: a moderator may annotate, an admin may do everything."""

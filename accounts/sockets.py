@@ -7,7 +7,7 @@ from accounts.models import User
 
 
 def close(user: User) -> None:
-    """Rings at every socket of the user. Layers drop messages by design: a socket also asks again by itself."""
+    """Notifies every socket of the user. Layers drop messages by design: a socket also checks by itself."""
     layer = get_channel_layer()
     if layer is not None:
         async_to_sync(layer.group_send)(f"user.{user.pk}", {"type": "user.closed"})

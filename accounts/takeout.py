@@ -1,4 +1,4 @@
-"""Everything that the site keeps of a person, as a zip of JSON files."""
+"""Export of everything that the site stores about a person, as a zip of JSON files."""
 
 import json
 from typing import IO
@@ -12,12 +12,12 @@ from accounts.models import User
 
 
 def write(person: User, target: IO[bytes]) -> None:
-    """One file a table, row by row; and `about.json`, which says what is in each and what is left out why."""
+    """Writes one file per table, and `about.json` with their numbers of rows and why other tables are left out."""
     about: dict[str, object] = {"account": person.username, "made_at": timezone.now().isoformat()}
     counts: dict[str, int] = {}
     excluded: dict[str, str] = {}
     with ZipFile(target, "w", ZIP_DEFLATED) as archive:
-        for app in personal.of_the_apps():
+        for app in personal.modules():
             excluded |= app.EXCLUDED
             for table in app.EXPORT:
                 with archive.open(f"tables/{table.label}.json", "w") as file:
@@ -28,7 +28,7 @@ def write(person: User, target: IO[bytes]) -> None:
 
 
 def _write_rows(table: personal.Table, person: User, file: IO[bytes]) -> int:
-    """A JSON list; its length."""
+    """Writes a JSON list and returns its length."""
     count = 0
     file.write(b"[")
     for row in table.rows(person):

@@ -1,4 +1,4 @@
-"""Celery's hands: accounts whose days are over are erased."""
+"""Celery tasks: erase closed accounts once their time for reopening is over."""
 
 import logging
 
@@ -12,9 +12,9 @@ log = logging.getLogger(__name__)
 
 @shared_task
 def erase_due_accounts() -> int:
-    """Accounts erased. One that something still works on waits for the next beat, and holds up no other."""
+    """The number of accounts erased. An account whose data is in use waits for the next run and delays no other."""
     erased = 0
-    for person in erasure.due():
+    for person in erasure.due_accounts():
         try:
             erasure.erase(person)
         except NotYet as reason:
@@ -22,5 +22,5 @@ def erase_due_accounts() -> int:
         else:
             erased += 1
     if erased:
-        erasure.empty_the_journal()
+        erasure.truncate_journal()
     return erased

@@ -1,4 +1,4 @@
-"""Limits on who is not signed in: failed sign-ins per user name and address, new accounts per address."""
+"""Rate limits for people who are not signed in: failed sign-ins per user name and address, sign-ups per address."""
 
 import hashlib
 import ipaddress
@@ -22,11 +22,11 @@ class Attempts:
 
     @property
     def key(self) -> str:
-        # Hashed: a user name may hold what a cache key may not, and need not lie about in a cache.
+        # Hashed: a user name may contain characters that a cache key must not, and should not be stored in a cache.
         return "sign-in:" + hashlib.sha256(f"{self.username.casefold()}\n{self.address}".encode()).hexdigest()
 
     def retry_after_s(self) -> int:
-        """Seconds until the next try; 0: now."""
+        """Seconds until the next attempt is allowed; 0: now."""
         count, until = in_cache(lambda cache: cache.get(self.key, (0, 0.0)))
         return max(1, round(until - time.time())) if count >= FAILURES and until > time.time() else 0
 
@@ -42,7 +42,7 @@ class Attempts:
 
 @dataclass(frozen=True)
 class SignUps:
-    """Accounts made from one address within the last hour; of IPv6 that is the network of one household."""
+    """Accounts made from one address within the last hour; for IPv6 from one /64 network, which a household has."""
 
     address: str
 
@@ -58,7 +58,7 @@ class SignUps:
         return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
 
     def retry_after_s(self) -> int:
-        """Seconds until the next account; 0: now."""
+        """Seconds until the next sign-up is allowed; 0: now."""
         times = self._times()
         if not settings.SIGN_UPS_PER_HOUR or len(times) < settings.SIGN_UPS_PER_HOUR:
             return 0
@@ -69,6 +69,6 @@ class SignUps:
         in_cache(lambda cache: cache.set(self.key, times, WINDOW_S))
 
     def _times(self) -> list[float]:
-        """When they were made, oldest first."""
+        """When the accounts were made, oldest first."""
         made: list[float] = in_cache(lambda cache: cache.get(self.key, []))
         return [at for at in made if at > time.time() - WINDOW_S]

@@ -1,7 +1,8 @@
+"""Addresses of sign-in, one's own account, API keys and the audit log."""
+
 from django.urls import path
 
 from accounts.views import audit_log, keys, own_account, sign_in
-from base import health
 
 urlpatterns = [
     path("sign-in/", sign_in.SignIn.as_view(), name="sign_in"),
@@ -17,6 +18,4 @@ urlpatterns = [
     path("password/", sign_in.PasswordChange.as_view(), name="password_change"),
     path("language/", sign_in.set_language, name="set_language"),
     path("audit-log/", audit_log.audit_log, name="audit_log"),
-    path("healthz", health.healthz, name="healthz"),
-    path("readyz", health.readyz, name="readyz"),
 ]

@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import translation
 
 from accounts import keys
-from accounts.middleware import EitherWay
+from accounts.middleware import SyncAndAsyncMiddleware
 from accounts.models import ApiKey
 from accounts.permissions import roles_for
 from accounts.roles import Role
@@ -29,15 +29,15 @@ OPEN = "open"
 log = logging.getLogger(__name__)
 
 
-class ApiMiddleware(EitherWay):
-    def now(self, request: HttpRequest) -> HttpResponseBase:
+class ApiMiddleware(SyncAndAsyncMiddleware):
+    def respond(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith(PATH):
             return cast(HttpResponseBase, self.get_response(request))
         with translation.override("en"):
             response: HttpResponseBase = self.get_response(_begun(request))
         return _marked(request, response)
 
-    async def later(self, request: HttpRequest) -> HttpResponseBase:
+    async def respond_async(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith(PATH):
             return cast(HttpResponseBase, await self.get_response(request))
         with translation.override("en"):

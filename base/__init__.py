@@ -1,1 +1,1 @@
-"""What every app stands on: commands, health, error pages, the shared cache, and the promises that fsck checks."""
+"""What every app builds on: commands, health checks, error pages, the shared cache, and the registry of fsck."""

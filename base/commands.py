@@ -1,4 +1,4 @@
-"""The shape of every command: progress on stderr, one JSON object on stdout, exit codes that mean something."""
+"""The base class of every command: progress on stderr, one JSON object on stdout, and defined exit codes."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ class Exit(IntEnum):
 
 
 class Meter(Protocol):
-    """What a command moves while it works; `step` and `steps` in whatever unit the work has."""
+    """Reports progress; `step` and `steps` in whatever unit the work has."""
 
     def __call__(self, step: float, steps: float, note: str = "") -> None: ...
 
@@ -42,7 +42,7 @@ class ChamsaeCommand(BaseCommand):
     failures: tuple[type[Exception], ...] = ()
     nothing: tuple[type[Exception], ...] = ()
     needs_tables = True
-    """False for a command that brings the tables about itself, or speaks of their absence."""
+    """False for a command that makes the tables itself, or reports that they are missing."""
     as_json = False
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -79,11 +79,11 @@ class ChamsaeCommand(BaseCommand):
             raise CommandError(text or str(result.get("error", "failed")), returncode=int(code))
 
     def fail(self, error: Exception, code: Exit) -> NoReturn:
-        said = sentence(error)
+        message = sentence(error)
         if self.as_json:
-            described = {"code": getattr(error, "code", type(error).__name__), "message": said}
+            described = {"code": getattr(error, "code", type(error).__name__), "message": message}
             self.stdout.write(json.dumps({"error": described}, ensure_ascii=False))
-        raise CommandError(said, returncode=int(code)) from error
+        raise CommandError(message, returncode=int(code)) from error
 
     def note(self, text: str) -> None:
         """A line for the person who waits; on stderr, so that it never mixes with the result."""
@@ -109,7 +109,7 @@ class MigrationsPending(Exception):
 
 
 def _prepare_database() -> None:
-    """Makes the tables of a home that is used for the first time; later changes wait for a person's word."""
+    """Makes the tables in a new home. An older database is left alone: a person decides when to migrate it."""
     executor = MigrationExecutor(connection)
     if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
         return
@@ -119,7 +119,7 @@ def _prepare_database() -> None:
 
 
 def sentence(error: Exception) -> str:
-    """What an error says to people; errors of the chat keep that apart from their detail."""
+    """The text of an error for people; errors of the chat have a message beside their detail."""
     message, detail = str(getattr(error, "message", "")), str(error)
     if not message:
         return detail
@@ -152,13 +152,13 @@ def _bar(title: str) -> Iterator[Meter]:
 
 
 def _plain_lines(title: str, write: Any) -> Meter:
-    told_at = float("-inf")
+    written_at = float("-inf")
 
     def move(step: float, steps: float, note: str = "") -> None:
-        nonlocal told_at
-        if time.monotonic() - told_at < PLAIN_LINE_EVERY_S and step < steps:
+        nonlocal written_at
+        if time.monotonic() - written_at < PLAIN_LINE_EVERY_S and step < steps:
             return
-        told_at = time.monotonic()
+        written_at = time.monotonic()
         share = f"{100 * step / steps:.0f} %" if steps else f"{step:g}"
         write(f"{title}: {share} {note}".rstrip())
 

@@ -1,4 +1,4 @@
-"""One thread with a database connection of its own, for loops that ask too often to share the others' thread."""
+"""A thread with a database connection of its own, for loops that query too often to share Django's one thread."""
 
 import asyncio
 from collections.abc import Callable

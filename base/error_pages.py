@@ -1,4 +1,4 @@
-"""The pages for what went wrong before or in a view: each says what happened and what to do."""
+"""Views of error pages: each page says what happened and what to do."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render

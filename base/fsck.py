@@ -1,4 +1,4 @@
-"""The registry of the site's promises: each app names what holds its own against the database and the disk.
+"""Collects the checks by which each app verifies its promises against the database and the disk (`manage.py fsck`).
 
 Numbers are those of the promises: feedback (1), replies (2, 3), the live policy (4, 5), trainers (6), snapshots (7),
 the audit log (8), leftovers (9), errors that say something (10). Beyond them: usage (11).
@@ -12,9 +12,9 @@ from importlib import import_module
 from django.conf import settings
 
 LEASE_GRACE = timedelta(minutes=2)
-"""A lease that ran out longer ago than this should have been taken over or ended."""
+"""A lease that expired longer ago than this should have been taken over or ended."""
 Check = tuple[int, Callable[[], Iterator[str]]]
-"""The number of a promise, and what tells where it does not hold."""
+"""The number of a promise, and a function that yields a text for each place where it is broken."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Problem:
 
 
 def problems() -> list[Problem]:
-    """Everything that is not as promised; empty on a sound site."""
+    """Every broken promise; empty on a sound site."""
     return [Problem(promise, text) for promise, check in all_checks() for text in check()]
 
 
 def all_checks() -> list[Check]:
-    """Those of every app (settings.FSCK), by the number of the promise."""
+    """The checks of every app (settings.FSCK), by the number of the promise."""
     checks = [check for path in settings.FSCK for check in import_module(path).CHECKS]
     return sorted(checks, key=lambda check: check[0])

@@ -1,4 +1,4 @@
-"""Is the process alive (healthz), and may people be sent to it (readyz)?"""
+"""Health checks: whether the process is alive (healthz) and ready for requests (readyz)."""
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -19,7 +19,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 def database() -> str:
-    """What is wrong with the database; empty: nothing."""
+    """What is wrong with the database; empty if nothing is."""
     try:
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())

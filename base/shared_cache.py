@@ -1,7 +1,6 @@
-"""The cache that limits count in: Redis where the site has one, this process while Redis is away.
+"""The cache in which rate limits are counted: Redis if the site has it, a local cache while Redis is away.
 
-Counted by each process for itself a limit is looser, but it holds, and nobody is locked out of a site whose Redis
-restarts.
+While each process counts for itself a limit is looser, but it holds, and a restart of Redis locks nobody out.
 """
 
 import logging
@@ -25,13 +24,13 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 AWAY_S = 5.0
-"""After a failure Redis is left alone for this long, so that not every visitor waits for it."""
+"""After a failure Redis is not tried for this long, so that not every request waits for it."""
 _local = LocMemCache("shared-cache-fallback", {})
 _away_until = 0.0
 
 
 def in_cache(work: Callable[[BaseCache], T]) -> T:
-    """The result of the work on the cache, which may be done anew on the local one."""
+    """The result of the work on the shared cache, or on the local one where that fails."""
     global _away_until
     if time.monotonic() >= _away_until:
         try:
@@ -43,12 +42,12 @@ def in_cache(work: Callable[[BaseCache], T]) -> T:
 
 
 def count(key: str, window_s: int) -> tuple[int, float]:
-    """Adds one to the key; how often that was in the present window of so many seconds, and what is left of it."""
+    """Adds one to the key. Returns its count in the current window, and the seconds left of that window."""
     now = time.time()
     name = f"{key}:{int(now // window_s)}"
 
-    def add_one(kept: BaseCache) -> int:
-        kept.add(name, 0, timeout=2 * window_s)
-        return kept.incr(name)
+    def add_one(counters: BaseCache) -> int:
+        counters.add(name, 0, timeout=2 * window_s)
+        return counters.incr(name)
 
     return in_cache(add_one), window_s - now % window_s

@@ -1,4 +1,4 @@
-"""Where HTTP and websockets enter."""
+"""The ASGI application, which web servers run: HTTP and websockets."""
 
 import os
 
@@ -13,7 +13,7 @@ from channels.security.websocket import OriginValidator
 from channels.sessions import CookieMiddleware
 from django.conf import settings
 
-from base.garbage_collection import settle
+from base.garbage_collection import freeze_startup_objects
 from chat.websocket.routing import websocket_urlpatterns
 
 routes = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # the stubs know no plain URLPattern
@@ -25,4 +25,4 @@ application = ProtocolTypeRouter(
     }
 )
 
-settle()
+freeze_startup_objects()

@@ -1,6 +1,6 @@
-"""Celery's broker of files, each of whose messages appears whole.
+"""Celery's filesystem broker with atomic writes: a worker never reads half a message.
 
-kombu's own shows a message while it is being written, and a quick worker reads half of it.
+kombu's own writes a message in place, where a quick worker may read it too early.
 """
 
 import os
@@ -16,7 +16,7 @@ from kombu.transport import filesystem
 from kombu.utils.json import dumps
 
 DRAFT = ".draft"
-"""No worker looks at a name that ends so."""
+"""Workers ignore files with this suffix."""
 
 
 class Channel(filesystem.Channel):
@@ -33,7 +33,7 @@ class Channel(filesystem.Channel):
     def _get(self, queue: str, timeout: float | None = None) -> Any:  # called with the queue alone
         try:
             return super()._get(queue)
-        except JSONDecodeError:  # half a message of a machine that lost its power; the rows know what was to be done
+        except JSONDecodeError:  # half a message, after a power failure; the database knows what is to be done
             raise Empty from None
 
 

@@ -1,4 +1,4 @@
-"""The Celery application: its tasks are thin, for the database owns all long work."""
+"""The Celery application. Its tasks are short: long work is owned by rows of the database."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Looks at what a site needs, one check a thing; each finding says what is wrong and the command that mends it."""
+"""Checks what a site needs to run; each finding says what is wrong and which command fixes it."""
 
 import shutil
 import socket
@@ -55,13 +55,13 @@ def python() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    wanted: dict[str, tuple[Level, str]] = {
+    groups: dict[str, tuple[Level, str]] = {
         "run": ("missing", 'pip install -e "."'),
         "train": ("missing", 'pip install -e ".[train]"'),
         "services": ("missing" if _uses_services() else "note", 'pip install -e ".[services]"'),
         "dev": ("note", 'pip install -e ".[dev]"'),
     }
-    for group, (level, fix) in wanted.items():
+    for group, (level, fix) in groups.items():
         unmet = [floor for floor in floors(group) if not floor.is_met]
         if unmet:
             yield Finding(f"packages ({group})", level, ", ".join(map(_lacks, unmet)), f"{sys.executable} -m {fix}")
@@ -136,23 +136,25 @@ def services() -> Iterator[Finding]:
         if not url or url.startswith("filesystem"):
             yield Finding(name, "ok", "not used: the built-in one is enough for one machine")
         elif _answers(url):
-            yield Finding(name, "ok", _place(url))
+            yield Finding(name, "ok", _host_and_port(url))
         else:
-            yield Finding(name, "missing", f"no answer at {_place(url)}", f"start it, or correct {VARIABLES[name]}")
+            yield Finding(
+                name, "missing", f"no answer at {_host_and_port(url)}", f"start it, or correct {VARIABLES[name]}"
+            )
 
 
 VARIABLES = {"redis": "REDIS_URL", "broker": "CELERY_BROKER_URL"}
 PORTS = {"redis": 6379, "amqp": 5672}
 
 
-def _place(url: str) -> str:
-    """Host and port alone: an address may hold a password."""
+def _host_and_port(url: str) -> str:
+    """Without the rest of the URL, which may contain a password."""
     parts = urlsplit(url)
     return f"{parts.hostname}:{parts.port or PORTS.get(parts.scheme, 0)}"
 
 
 def _answers(url: str) -> bool:
-    host, port = _place(url).rsplit(":", 1)
+    host, port = _host_and_port(url).rsplit(":", 1)
     try:
         with socket.create_connection((host, int(port)), timeout=2):
             return True

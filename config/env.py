@@ -1,15 +1,15 @@
-"""Typed readers of environment variables: a bad value stops the start and is named with its variable."""
+"""Typed readers of environment variables; an invalid value stops the start with an error that names the variable."""
 
 import os
 from pathlib import Path
 
 
 class BadSetting(ValueError):
-    """An environment variable holds something that its setting cannot be."""
+    """An environment variable has a value that its setting does not allow."""
 
-    def __init__(self, name: str, value: str, wanted: str) -> None:
-        super().__init__(f"{name}={value!r}: expected {wanted}")
-        self.name, self.value, self.wanted = name, value, wanted
+    def __init__(self, name: str, value: str, expected: str) -> None:
+        super().__init__(f"{name}={value!r}: expected {expected}")
+        self.name, self.value, self.expected = name, value, expected
 
 
 def text(name: str, default: str = "") -> str:
@@ -27,34 +27,34 @@ def flag(name: str, default: bool = False) -> bool:
     raise BadSetting(name, value, "1 or 0")
 
 
-def whole(name: str, default: int, minimum: int = 0) -> int:
+def integer(name: str, default: int, minimum: int = 0) -> int:
     value = os.environ.get(name, "").strip()
     if value == "":
         return default
     try:
-        number = int(value)
+        found = int(value)
     except ValueError:
         raise BadSetting(name, value, "a whole number") from None
-    if number < minimum:
+    if found < minimum:
         raise BadSetting(name, value, f"at least {minimum}")
-    return number
+    return found
 
 
-def real(name: str, default: float, low: float = float("-inf"), high: float = float("inf")) -> float:
+def number(name: str, default: float, low: float = float("-inf"), high: float = float("inf")) -> float:
     value = os.environ.get(name, "").strip()
     if value == "":
         return default
     try:
-        number = float(value)
+        found = float(value)
     except ValueError:
         raise BadSetting(name, value, "a number") from None
-    if not low <= number <= high:
+    if not low <= found <= high:
         raise BadSetting(name, value, f"a number from {low} to {high}")
-    return number
+    return found
 
 
 def words(name: str, default: str = "") -> list[str]:
-    """Comma-separated words, blanks dropped."""
+    """Comma-separated words, stripped, without empty ones."""
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
 
 

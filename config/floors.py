@@ -1,4 +1,4 @@
-"""The packages that pyproject.toml asks for, their lowest versions, and what is installed of them."""
+"""The packages that pyproject.toml requires, with their lowest versions, and which versions are installed."""
 
 import re
 import tomllib
@@ -19,7 +19,7 @@ class Floor:
 
     @property
     def installed(self) -> str:
-        """The installed version; empty where there is none."""
+        """The installed version; empty if the package is not installed."""
         try:
             return metadata.version(self.name)
         except metadata.PackageNotFoundError:
@@ -37,7 +37,7 @@ def numbers(version: str) -> tuple[int, ...]:
 
 @cache
 def project() -> dict[str, list[str]]:
-    """Requirement lines by group; the group `run` is what the site itself needs."""
+    """Requirement lines by group; the group `run` is what the site itself needs to run."""
     table = tomllib.loads(PYPROJECT.read_text())["project"]
     return {"run": table["dependencies"], **table["optional-dependencies"]}
 

@@ -1,4 +1,4 @@
-"""The processes of a site: started, watched, restarted with back-off when they die, and ended together."""
+"""Supervises the processes of a site: starts them, restarts them with back-off, and ends them together."""
 
 import ctypes
 import fcntl
@@ -23,10 +23,10 @@ from config import reaper
 
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_S = 60.0
-"""A child that lived this long had a good start: the next death counts as its first."""
+"""After a child has run this long, the back-off begins anew."""
 TICK_S = 0.25
 FIRST_SHARE = 0.4
-"""Of the time to end in: what our own children have before theirs are told too."""
+"""The share of the time for stopping that our own children have before their children are signalled, too."""
 LOG_BYTES = 5_000_000
 LINE_WIDTH = 160
 PR_SET_PDEATHSIG = 1
@@ -66,7 +66,7 @@ def claim_port(host: str, port: int) -> None:
 
 @contextmanager
 def only_site_of(home: Path, port: int) -> Iterator[str]:
-    """Holds the home for one site and yields its marker. What a killed predecessor left running is ended first."""
+    """Locks the home for one site and yields its marker. Ends processes that a killed site left running."""
     with (home / "run_site.lock").open("a+") as lock:
         lock.seek(0)
         try:
@@ -100,7 +100,7 @@ def end_with_parent() -> None:
 
 @dataclass
 class Child:
-    """One process of the site, with its log and the count of its deaths."""
+    """One process of the site, and how often it has died."""
 
     name: str
     argv: list[str]
@@ -109,9 +109,9 @@ class Child:
     deaths: int = 0
     started_at: float = 0.0
     start_at: float = 0.0
-    """When it is due, on the monotonic clock."""
+    """When to start it again, on the monotonic clock."""
     rest: bytes = field(default=b"", repr=False)
-    """The beginning of a line whose end has not come yet."""
+    """Output after the last whole line."""
     is_silent: bool = False
     """It closed its output."""
 
@@ -133,7 +133,7 @@ class Child:
         return self.process.stdout.fileno()
 
     def lines(self, output: int) -> Iterator[str]:
-        """What it has written since the last call, whole lines only."""
+        """The whole lines that it has written since the last call."""
         while True:
             try:
                 data = os.read(output, 65_536)
@@ -142,8 +142,8 @@ class Child:
             if not data:
                 self.is_silent = True
                 return
-            *whole, self.rest = (self.rest + data).split(b"\n")
-            yield from (line.decode(errors="replace").rstrip() for line in whole)
+            *lines, self.rest = (self.rest + data).split(b"\n")
+            yield from (line.decode(errors="replace").rstrip() for line in lines)
 
     def note_death(self, code: int) -> float:
         """Counts a death and returns the seconds until the next start."""
@@ -179,29 +179,28 @@ class Processes:
     def tick(self) -> None:
         """Waits for output up to a quarter second, then restarts what is due."""
         for key, _ in self.selector.select(TICK_S):
-            self._pump(key.data, key.fd)
+            self._copy_output(key.data, key.fd)
         now = time.monotonic()
         for child in self.children:
             if child.process is not None and child.process.poll() is not None:
-                self._bury(child)
+                self._handle_death(child)
             elif child.process is None and now >= child.start_at:
                 self._start(child)
 
     def end(self, grace_s: float = reaper.GRACE_S) -> None:
-        """Ends all within the grace and a moment: our children first, who end theirs in good order, then whatever is
-        left of the site."""
+        """Ends all within about `grace_s`: first our children, which end their own, then whatever is left."""
         deadline = time.monotonic() + grace_s * FIRST_SHARE
         for child in self.children:
             if child.process is not None:
                 child.process.terminate()
         while time.monotonic() < deadline and any(c.process and c.process.poll() is None for c in self.children):
             for key, _ in self.selector.select(0.1):
-                self._pump(key.data, key.fd)
+                self._copy_output(key.data, key.fd)
         reaper.end(self.marker, grace_s * (1 - FIRST_SHARE))
         for child in self.children:
             if child.process is not None:
                 child.process.wait()
-                self._pump_and_close(child)
+                self._drain_and_close(child)
         assert self.reaper.stdin is not None
         self.reaper.stdin.close()
         self.reaper.wait()
@@ -212,26 +211,26 @@ class Processes:
     def _start(self, child: Child) -> None:
         self.selector.register(child.start(), selectors.EVENT_READ, child)
 
-    def _bury(self, child: Child) -> None:
+    def _handle_death(self, child: Child) -> None:
         assert child.process is not None
         code = child.process.returncode
-        self._pump_and_close(child)
+        self._drain_and_close(child)
         wait_s = child.note_death(code)
         log = self.logs / f"{child.name}.log"
         self.say(child.name, f"exited with code {code}; restarting in {wait_s:g} s (log: {log})")
 
-    def _pump_and_close(self, child: Child) -> None:
+    def _drain_and_close(self, child: Child) -> None:
         assert child.process is not None
         assert child.process.stdout is not None
         assert child.process.stdin is not None
-        self._pump(child, child.process.stdout.fileno())
+        self._copy_output(child, child.process.stdout.fileno())
         if not child.is_silent:  # a grandchild may still hold the other end
             self.selector.unregister(child.process.stdout.fileno())
         child.process.stdout.close()
         child.process.stdin.close()
         child.process = None
 
-    def _pump(self, child: Child, output: int) -> None:
+    def _copy_output(self, child: Child, output: int) -> None:
         if child.is_silent:
             return
         for line in child.lines(output):

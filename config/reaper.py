@@ -1,7 +1,7 @@
-"""Ends every process of a site, those too that outlived their parents, by a marker in their environment.
+"""Ends every process of a site, orphans included, by a marker in their environment.
 
-Run as a program it waits until its stdin closes, that is until the supervisor is gone however it went, and clears up.
-It imports neither Django nor this package, for it must stay small and must not fail.
+Run as a program, it waits until its stdin closes, which happens however the supervisor ends, and then cleans up.
+It imports neither Django nor this package: it must stay small and must not fail.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ GRACE_S = 3.5
 
 
 def marked(marker: str) -> list[psutil.Process]:
-    """Living processes that were started with this marker, whoever their parent is by now."""
+    """Running processes that were started with this marker, whatever their parent is by now."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -25,7 +25,7 @@ def marked(marker: str) -> list[psutil.Process]:
     return found
 
 
-def _tell(processes: list[psutil.Process], number: signal.Signals) -> None:
+def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.send_signal(number)
@@ -33,20 +33,20 @@ def _tell(processes: list[psutil.Process], number: signal.Signals) -> None:
 
 def end(marker: str, grace_s: float = GRACE_S) -> int:
     """SIGTERM to all that carry the marker, SIGKILL to the rest after the grace; returns how many were killed."""
-    _tell(marked(marker), signal.SIGTERM)
+    _signal(marked(marker), signal.SIGTERM)
     deadline = time.monotonic() + grace_s
     while (left := marked(marker)) and time.monotonic() < deadline:
         time.sleep(0.1)
     killed = len(left)
     while left:  # again, for a process may have forked between the look and the signal
-        _tell(left, signal.SIGKILL)
+        _signal(left, signal.SIGKILL)
         time.sleep(0.05)
         left = marked(marker)
     return killed
 
 
 def main() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the supervisor's going is the only word to act on
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it acts only when the supervisor is gone
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()
     end(sys.argv[1])

@@ -1,4 +1,4 @@
-"""The site's secret key: from the environment, else made once and kept in a file that only its owner can read."""
+"""The site's secret key: from the environment, else generated once and stored in a file of mode 0600."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ def secret_key(home: Path) -> str:
         return given
     path = home / "secret_key"
     if not path.exists():
-        handle, temporary = tempfile.mkstemp(dir=home, prefix="secret_key-")  # 0600 from birth
+        handle, temporary = tempfile.mkstemp(dir=home, prefix="secret_key-")  # created with mode 0600
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_urlsafe(50))
         with contextlib.suppress(FileExistsError):  # of several processes at first start, one wins

@@ -26,7 +26,7 @@ for directory in (HOME, MODELS_DIR, RUNS_DIR, UPLOADS_DIR, LOGS_DIR, BROKER_DIR)
 DEMO = env.flag("CHAMSAE_DEBUG")
 """Accounts with a published password."""
 DEBUG = False
-"""A demo, too, shows people the pages that a real site shows; and Django's own would keep a copy of every query."""
+"""Off in a demo, too: people should see a real site's error pages, and Django's debug mode stores every query."""
 SECRET_KEY = secret_key(HOME)
 SECRET_KEY_FALLBACKS = env.words("CHAMSAE_SECRET_KEY_FALLBACKS")
 ORIGINS = env.words("CHAMSAE_ORIGINS", "http://127.0.0.1:8000,http://localhost:8000")
@@ -114,7 +114,7 @@ REDIS_URL = env.text("REDIS_URL")
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
-        # It asks for 5 s at a time; where the client's own patience (5 s, too) ends first, a quiet socket is closed.
+        # The layer waits for 5 s at a time; if the client's timeout (5 s by default) ends first, idle sockets close.
         "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": 20.0}], "capacity": 1000},
     }
     if REDIS_URL
@@ -178,7 +178,7 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "sign_in"
 CSRF_FAILURE_VIEW = "base.error_pages.csrf_failure"
 READY_CHECKS = ["base.health.database"]
-"""Dotted paths of what /readyz asks: each returns what is wrong, or nothing."""
+"""Dotted paths of the checks of /readyz: each returns what is wrong, or an empty text."""
 FSCK = ["accounts.fsck", "chat.fsck", "feedback.fsck", "rlhf.fsck", "fine_tuning.fsck"]
 """Modules whose CHECKS `manage.py fsck` runs: each app's own promises."""
 PERSONAL_DATA = [
@@ -190,10 +190,10 @@ PERSONAL_DATA = [
     "metering.personal_data",
     "accounts.personal_data",
 ]
-"""Modules that know what is kept of a person (accounts.personal), those that know most first."""
+"""Modules that declare the personal data of each app (accounts.personal), the highest layer first."""
 SIGN_UP_OPEN = env.flag("CHAMSAE_SIGN_UP", True)
-SIGN_UPS_PER_HOUR = env.whole("CHAMSAE_SIGN_UPS_PER_HOUR", 20)
-"""Accounts that one address may make; 0: as many as it likes."""
+SIGN_UPS_PER_HOUR = env.integer("CHAMSAE_SIGN_UPS_PER_HOUR", 20)
+"""Accounts that may be made from one address; 0: no limit."""
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
@@ -243,23 +243,23 @@ CHAT_ENGINE = env.text("CHAMSAE_ENGINE", "chat.engines.llamacpp.LlamaCppEngine")
 CHAT_ENGINE_URL = env.text("CHAMSAE_ENGINE_URL")
 CHAT_ENGINE_KEY = env.text("CHAMSAE_ENGINE_KEY")
 CHAT_ENGINE_MODEL = env.text("CHAMSAE_ENGINE_MODEL")
-CHAT_ENGINE_THREADS = env.whole("CHAMSAE_ENGINE_THREADS", 0)
+CHAT_ENGINE_THREADS = env.integer("CHAMSAE_ENGINE_THREADS", 0)
 """0: all cores."""
-CHAT_ENGINE_SLOTS = env.whole("CHAMSAE_ENGINE_SLOTS", 16, minimum=1)
+CHAT_ENGINE_SLOTS = env.integer("CHAMSAE_ENGINE_SLOTS", 16, minimum=1)
 """Replies that the embedded engine decodes at a time."""
-CHAT_ENGINES = env.whole("CHAMSAE_ENGINES", 3, minimum=1)
-"""Policies that are loaded at once; one more for the moment in which a new one goes live."""
-CHAT_CONTEXT_TOKENS = env.whole("CHAMSAE_CONTEXT_TOKENS", 2048, minimum=256)
-CHAT_MAX_COMPLETION_TOKENS = env.whole("CHAMSAE_MAX_COMPLETION_TOKENS", 512, minimum=1)
-CHAT_MAX_MESSAGE_CHARS = env.whole("CHAMSAE_MAX_MESSAGE_CHARS", 8_000, minimum=1)
-CHAT_TEMPERATURE = env.real("CHAMSAE_TEMPERATURE", 0.7, 0.0, 2.0)
-CHAT_RECORD_LOGPROBS = env.whole("CHAMSAE_RECORD_LOGPROBS", 0)
-"""Alternatives a token that a server elsewhere is asked to tell, for the look inside; 0: none is asked for."""
+CHAT_ENGINES = env.integer("CHAMSAE_ENGINES", 3, minimum=1)
+"""Policies that are loaded at once; one more while a new one goes live."""
+CHAT_CONTEXT_TOKENS = env.integer("CHAMSAE_CONTEXT_TOKENS", 2048, minimum=256)
+CHAT_MAX_COMPLETION_TOKENS = env.integer("CHAMSAE_MAX_COMPLETION_TOKENS", 512, minimum=1)
+CHAT_MAX_MESSAGE_CHARS = env.integer("CHAMSAE_MAX_MESSAGE_CHARS", 8_000, minimum=1)
+CHAT_TEMPERATURE = env.number("CHAMSAE_TEMPERATURE", 0.7, 0.0, 2.0)
+CHAT_RECORD_LOGPROBS = env.integer("CHAMSAE_RECORD_LOGPROBS", 0)
+"""Alternatives per token, with log-probabilities, that an external server is asked for, for token views; 0: none."""
 CHAT_GUARDS = env.words("CHAMSAE_GUARDS", "chat.guards.MessageShapeGuard,feedback.guards.PhraseGuard")
 """Dotted paths of guards; one that raises blocks the message or the reply."""
-CHAT_QUEUE_LIMIT = env.whole("CHAMSAE_QUEUE_LIMIT", 64, minimum=1)
-CHAT_REPLIES_PER_USER = env.whole("CHAMSAE_REPLIES_PER_USER", 2, minimum=1)
-CHAT_MESSAGES_PER_MINUTE = env.whole("CHAMSAE_MESSAGES_PER_MINUTE", 20, minimum=1)
+CHAT_QUEUE_LIMIT = env.integer("CHAMSAE_QUEUE_LIMIT", 64, minimum=1)
+CHAT_REPLIES_PER_USER = env.integer("CHAMSAE_REPLIES_PER_USER", 2, minimum=1)
+CHAT_MESSAGES_PER_MINUTE = env.integer("CHAMSAE_MESSAGES_PER_MINUTE", 20, minimum=1)
 CHAT_CONSENT_DEFAULT = env.flag("CHAMSAE_CONSENT_DEFAULT", False)
 """Whether a new conversation may be used for training until its owner says otherwise."""
 REPLY_LEASE = timedelta(seconds=20)
@@ -267,58 +267,58 @@ REPLY_LEASE = timedelta(seconds=20)
 
 # --- feedback -------------------------------------------------------------------------------------
 
-FEEDBACK_COMPLETIONS_PER_TASK = env.whole("CHAMSAE_COMPLETIONS_PER_TASK", 4, minimum=2)
-FEEDBACK_COMPLETION_TOKENS = env.whole("CHAMSAE_COMPLETION_TOKENS", 48, minimum=1)
-FEEDBACK_TASK_STOCK = env.whole("CHAMSAE_TASK_STOCK", 8)
-"""Ranking tasks kept ready for annotators."""
+FEEDBACK_COMPLETIONS_PER_TASK = env.integer("CHAMSAE_COMPLETIONS_PER_TASK", 4, minimum=2)
+FEEDBACK_COMPLETION_TOKENS = env.integer("CHAMSAE_COMPLETION_TOKENS", 48, minimum=1)
+FEEDBACK_TASK_STOCK = env.integer("CHAMSAE_TASK_STOCK", 8)
+"""Ranking tasks in stock for annotators."""
 FEEDBACK_LANGUAGES = env.words("CHAMSAE_FEEDBACK_LANGUAGES", "en")
 """Languages of the prompts that are ranked: those that the policy speaks."""
 FEEDBACK_TASK_LEASE = timedelta(minutes=30)
 
 # --- rlhf -----------------------------------------------------------------------------------------
 
-RLHF_CYCLE_AFTER = env.whole("CHAMSAE_CYCLE_AFTER", 150)
+RLHF_CYCLE_AFTER = env.integer("CHAMSAE_CYCLE_AFTER", 150)
 """Rankings since the last cycle that start the next one; 0 never starts one by itself."""
-RLHF_THREADS = env.whole("CHAMSAE_TRAIN_THREADS", 0)
+RLHF_THREADS = env.integer("CHAMSAE_TRAIN_THREADS", 0)
 """Threads of a training process; 0: cores that are free when it starts."""
-RLHF_NICENESS = min(19, env.whole("CHAMSAE_TRAIN_NICENESS", 10))
-"""Of a training process: who waits for a reply goes before it."""
+RLHF_NICENESS = min(19, env.integer("CHAMSAE_TRAIN_NICENESS", 10))
+"""Niceness of a training process, so that replies come first."""
 RLHF_TRAINER = [sys.executable, "-m", "rlhf.training"]
-"""What a training process is started with; a stage and a run directory follow."""
-RLHF_MINIMUM_RANKINGS = env.whole("CHAMSAE_MINIMUM_RANKINGS", 20, minimum=1)
-"""Rankings below which nothing is trained."""
+"""The command of a training process; a stage and a run directory are appended."""
+RLHF_MINIMUM_RANKINGS = env.integer("CHAMSAE_MINIMUM_RANKINGS", 20, minimum=1)
+"""The fewest rankings that are trained on."""
 RLHF_LEASE = timedelta(seconds=60)
 """A run whose supervisor has not renewed its lease for this long is taken over."""
 RLHF_RUN_KINDS = {"fine_tune": "fine_tuning.jobs.run_kind"}
 """Modules that know the runs of a kind which other apps order (rlhf.runs.stages.Handler)."""
-RLHF_KEEP_VERSIONS = env.whole("CHAMSAE_KEEP_VERSIONS", 5, minimum=2)
+RLHF_KEEP_VERSIONS = env.integer("CHAMSAE_KEEP_VERSIONS", 5, minimum=2)
 GATE = {
-    "win_rate_low_min": env.real("CHAMSAE_GATE_WIN_RATE_LOW", 0.5, 0.0, 1.0),
-    "violation_rise_max": env.real("CHAMSAE_GATE_VIOLATION_RISE", 0.0, 0.0, 1.0),
-    "stop_controlled_low_min": env.real("CHAMSAE_GATE_STOP_CONTROLLED_LOW", 0.40, 0.0, 1.0),
-    "kl_nats_max": env.real("CHAMSAE_GATE_KL", 10.0, 0.0),
-    "length_ratio_min": env.real("CHAMSAE_GATE_LENGTH_MIN", 0.25, 0.0),
-    "length_ratio_max": env.real("CHAMSAE_GATE_LENGTH_MAX", 1.5, 0.0),
-    "repetition_max": env.real("CHAMSAE_GATE_REPETITION", 0.35, 0.0, 1.0),
-    "perplexity_ratio_max": env.real("CHAMSAE_GATE_PERPLEXITY", 1.15, 0.0),
-    "surprise_ratio_max": env.real("CHAMSAE_GATE_SURPRISE", 1.3, 0.0),
-    "empty_rate_max": env.real("CHAMSAE_GATE_EMPTY", 0.02, 0.0, 1.0),
+    "win_rate_low_min": env.number("CHAMSAE_GATE_WIN_RATE_LOW", 0.5, 0.0, 1.0),
+    "violation_rise_max": env.number("CHAMSAE_GATE_VIOLATION_RISE", 0.0, 0.0, 1.0),
+    "stop_controlled_low_min": env.number("CHAMSAE_GATE_STOP_CONTROLLED_LOW", 0.40, 0.0, 1.0),
+    "kl_nats_max": env.number("CHAMSAE_GATE_KL", 10.0, 0.0),
+    "length_ratio_min": env.number("CHAMSAE_GATE_LENGTH_MIN", 0.25, 0.0),
+    "length_ratio_max": env.number("CHAMSAE_GATE_LENGTH_MAX", 1.5, 0.0),
+    "repetition_max": env.number("CHAMSAE_GATE_REPETITION", 0.35, 0.0, 1.0),
+    "perplexity_ratio_max": env.number("CHAMSAE_GATE_PERPLEXITY", 1.15, 0.0),
+    "surprise_ratio_max": env.number("CHAMSAE_GATE_SURPRISE", 1.3, 0.0),
+    "empty_rate_max": env.number("CHAMSAE_GATE_EMPTY", 0.02, 0.0, 1.0),
 }
 
 # --- own models and the API -------------------------------------------------------------------------
 
-UPLOAD_MB = env.whole("CHAMSAE_UPLOAD_MB", 100, minimum=1)
+UPLOAD_MB = env.integer("CHAMSAE_UPLOAD_MB", 100, minimum=1)
 """The largest file of a person's own data."""
-UPLOAD_LINES = env.whole("CHAMSAE_UPLOAD_LINES", 100_000, minimum=1)
+UPLOAD_LINES = env.integer("CHAMSAE_UPLOAD_LINES", 100_000, minimum=1)
 """Examples that a file may hold."""
 TUNING_MODELS = "api.base_models"
 """Module that knows the models by every name that they have, aliases included (fine_tuning.bases)."""
 
 METERING_HELD = ["fine_tuning.jobs.reserving"]
-"""Modules that know what is under way and will be billed at its end (metering.budgets)."""
-API_REQUESTS_PER_MINUTE = env.whole("CHAMSAE_API_REQUESTS_PER_MINUTE", 120, minimum=1)
-"""Of a key that has no limit of its own."""
-API_CONCURRENCY = env.whole("CHAMSAE_API_CONCURRENCY", 8, minimum=1)
+"""Modules that reserve budget for work under way, which is billed when it ends (metering.budgets)."""
+API_REQUESTS_PER_MINUTE = env.integer("CHAMSAE_API_REQUESTS_PER_MINUTE", 120, minimum=1)
+"""For a key without a limit of its own."""
+API_CONCURRENCY = env.integer("CHAMSAE_API_CONCURRENCY", 8, minimum=1)
 """Requests for completions that one person may have under way at a time."""
 
 # --- logs -----------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
-"""Every address of the site; accounts.permissions.TABLE says who may open which."""
+"""All URLs of the site; accounts.permissions.TABLE says which roles may open them."""
 
 from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
+    path("", include("base.urls")),
     path("", include("accounts.urls")),
     path("", include("metering.urls")),
     path("", include("chat.urls")),

@@ -1,1 +1,1 @@
-"""Judging: rules, rankings, flags, thumbs, reports, and what moderators decide."""
+"""Feedback: rules, rankings, comparisons, thumbs, reports, moderation, and simulated annotators."""

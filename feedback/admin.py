@@ -1,12 +1,9 @@
-"""Judgements and rules in Django's admin: to be searched and read; they change only by the pages that record it."""
-
-from typing import Any
+"""Read-only admin pages of judgements and rules: they are evidence, and change only where the change is recorded."""
 
 from django.contrib import admin
-from django.db import models
-from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from base.admin import ReadOnlyAdmin, ReadOnlyInline
 from feedback.models import (
     Comparison,
     Completion,
@@ -23,27 +20,13 @@ from feedback.models import (
 )
 
 
-class ReadOnly:
-    """What people judged is evidence: nobody adds, changes or deletes it by hand."""
-
-    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        return False
-
-
-class VersionInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+class VersionInline(ReadOnlyInline):
     model = RuleVersion
-    extra = 0
     fields = ("number", "name_en", "text_en", "created_at", "created_by")
 
 
 @admin.register(Rule)
-class RuleAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class RuleAdmin(ReadOnlyAdmin):
     list_display = ("key", "group", "is_on", "position")
     list_filter = ("group", "is_on")
     search_fields = ("key", "versions__text_en", "versions__text_ko")
@@ -51,13 +34,13 @@ class RuleAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(RuleVersion)
-class RuleVersionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class RuleVersionAdmin(ReadOnlyAdmin):
     list_display = ("rule", "number", "name_en", "name_ko", "created_at", "created_by")
     list_filter = ("rule",)
 
 
 @admin.register(Prompt)
-class PromptAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class PromptAdmin(ReadOnlyAdmin):
     list_display = ("id", "last_turn", "source", "split", "elicits", "language")
     list_filter = ("source", "split", "language", "elicits")
 
@@ -66,14 +49,13 @@ class PromptAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         return str(prompt.messages[-1]["content"])[:100]
 
 
-class CompletionInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+class CompletionInline(ReadOnlyInline):
     model = Completion
-    extra = 0
     fields = ("index", "text", "finish_reason", "never_train", "hidden_at", "parameters")
 
 
 @admin.register(RankingTask)
-class RankingTaskAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class RankingTaskAdmin(ReadOnlyAdmin):
     list_display = ("id", "state", "policy", "leased_to", "lease_until", "created_at")
     list_filter = ("state", "policy")
     list_select_related = ("policy", "leased_to")
@@ -81,7 +63,7 @@ class RankingTaskAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Ranking)
-class RankingAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class RankingAdmin(ReadOnlyAdmin):
     list_display = ("id", "annotator", "task", "is_simulated", "seconds", "created_at", "withdrawn_at")
     list_filter = ("is_simulated", "created_at")
     list_select_related = ("annotator", "task")
@@ -90,7 +72,7 @@ class RankingAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Comparison)
-class ComparisonAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class ComparisonAdmin(ReadOnlyAdmin):
     list_display = (
         "id",
         "choice",
@@ -108,7 +90,7 @@ class ComparisonAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Thumb)
-class ThumbAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class ThumbAdmin(ReadOnlyAdmin):
     list_display = ("id", "is_up", "reasons", "comment", "person", "created_at")
     list_filter = ("is_up", "created_at")
     list_select_related = ("person",)
@@ -116,7 +98,7 @@ class ThumbAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Violation)
-class ViolationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class ViolationAdmin(ReadOnlyAdmin):
     list_display = ("id", "rule_version", "is_violation", "annotator", "is_simulated", "created_at")
     list_filter = ("is_violation", "is_simulated", "rule_version__rule")
     list_select_related = ("rule_version__rule", "annotator")
@@ -124,7 +106,7 @@ class ViolationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Report)
-class ReportAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class ReportAdmin(ReadOnlyAdmin):
     list_display = ("id", "state", "rule_version", "reporter", "created_at", "closed_at")
     list_filter = ("state", "rule_version__rule")
     list_select_related = ("rule_version__rule", "reporter")
@@ -132,11 +114,11 @@ class ReportAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Skip)
-class SkipAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class SkipAdmin(ReadOnlyAdmin):
     list_display = ("task", "annotator", "reason", "created_at")
     list_filter = ("reason",)
 
 
 @admin.register(SimulatedAnnotator)
-class SimulatedAnnotatorAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class SimulatedAnnotatorAdmin(ReadOnlyAdmin):
     list_display = ("user", "preference", "noise", "held_out_noise", "tie_margin", "seed", "created_at")

@@ -1,11 +1,11 @@
-"""Why something that a person asked for cannot be: `code` for programs, `str(error)` for the person."""
+"""Errors of annotators, chatters and moderators: `code` for programs, `str(error)` for the person."""
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 
 class Refusal(Exception):
-    """Base of both kinds. Never raised itself; after one that is, nothing has changed."""
+    """Base of all of them, never raised itself. When one is raised, nothing has changed."""
 
     code = "refused"
     text: str | Promise = ""
@@ -14,11 +14,11 @@ class Refusal(Exception):
         return str(self.text)
 
 
-# --- of annotators --------------------------------------------------------------------------------
+# --- annotators --------------------------------------------------------------------------------
 
 
 class TaskError(Refusal):
-    """What an annotator asked for cannot be."""
+    """An annotator's action was refused."""
 
 
 class AlreadySubmitted(TaskError):
@@ -46,11 +46,11 @@ class TooLate(TaskError):
     text = _("A ranking can be withdrawn within 24 hours. After that, ask a moderator.")
 
 
-# --- of people in the chat ------------------------------------------------------------------------
+# --- chatters ------------------------------------------------------------------------
 
 
 class FeedbackError(Refusal):
-    """Why a thumb, a flag or a choice was not taken."""
+    """A thumb, a flag or a choice was refused."""
 
 
 class BadReason(FeedbackError):
@@ -83,11 +83,11 @@ class NothingToCompare(FeedbackError):
     text = _("One of the two replies failed, so there is nothing to compare. Continue with the other one.")
 
 
-# --- of moderators --------------------------------------------------------------------------------
+# --- moderators --------------------------------------------------------------------------------
 
 
 class ModerationError(Refusal):
-    """Why a verb was refused."""
+    """A moderator's action was refused."""
 
 
 class ReasonNeeded(ModerationError):

@@ -1,4 +1,4 @@
-"""What the pages of judging and moderating accept, checked before anything is done with it."""
+"""Forms of the pages of ranking, reporting, rules and moderation."""
 
 import json
 from datetime import datetime, time, timedelta
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from feedback import rules
 from feedback.errors import BadFlags
-from feedback.judgements.rankings import BadRanking, whole
+from feedback.judgements.rankings import BadRanking, parse_integer
 from feedback.judgements.task_queue import Judgement
 from feedback.models import BlockedPhrase, Prompt, Report, RuleVersion, Skip
 
@@ -21,22 +21,22 @@ DRAFT_MAX_BYTES = 20_000
 DRAFT_KEYS = {"places", "flags", "comment"}
 
 
-def judgement(data: QueryDict, prompt: Prompt) -> Judgement:
+def read_judgement(data: QueryDict, prompt: Prompt) -> Judgement:
     """The judgement in a posted form: `place-<completion>` fields, `flag` values `<completion>:<rule version>`.
-    Raises BadFlags; places are checked by the queue."""
+    Raises BadFlags; the places are checked on submit."""
     places = [(name[len(PLACE) :], place) for name in data for place in data.getlist(name) if name.startswith(PLACE)]
     try:
         pairs = [flag.split(":") for flag in data.getlist("flag")]
-        flags = [(whole(completion), whole(version)) for completion, version in pairs]
-        asked = [whole(version) for version in data.getlist("asked")]
+        flags = [(parse_integer(completion), parse_integer(version)) for completion, version in pairs]
+        asked = [parse_integer(version) for version in data.getlist("asked")]
     except (BadRanking, ValueError):
         raise BadFlags from None
     asked_here = RuleVersion.objects.filter(pk__in=asked, rule=prompt.elicits_id).values_list("pk", flat=True)
     return Judgement(places, flags, list(asked_here), data.get("comment", "")[:2000])
 
 
-class DraftField(forms.Form):
-    """Draft as the page sends it: {"places": {...}, "flags": [...], "comment": ...}, of a bounded size."""
+class DraftForm(forms.Form):
+    """A draft in the body of a request: {"places": {...}, "flags": [...], "comment": ...}, of limited size."""
 
     def __init__(self, body: bytes) -> None:
         super().__init__({})
@@ -99,7 +99,7 @@ class ReportForm(forms.Form):
 
 
 class ExamplesField(forms.CharField):
-    """One example a line, as `English | Korean`."""
+    """One example per line, as `English | Korean`."""
 
     widget = forms.Textarea(attrs={"rows": 3})
 

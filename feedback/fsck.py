@@ -1,4 +1,4 @@
-"""Feedback's promise: no acknowledged judgement is lost, doubled or torn."""
+"""Checks that no acknowledged judgement is lost, doubled or incomplete."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from base.fsck import Check
 from feedback.models import Comparison, Ranking, RankingTask
 
 
-def feedback_is_whole() -> Iterator[str]:
+def judgements_are_complete() -> Iterator[str]:
     for ranking in Ranking.objects.prefetch_related("task__completions").iterator(chunk_size=500):
         completions = {str(completion.pk) for completion in ranking.task.completions.all()}
         if set(ranking.ranks) != completions:
@@ -22,4 +22,4 @@ def feedback_is_whole() -> Iterator[str]:
         yield f"comparison {pk} exists, but its pair is still blind"
 
 
-CHECKS: tuple[Check, ...] = ((1, feedback_is_whole),)
+CHECKS: tuple[Check, ...] = ((1, judgements_are_complete),)

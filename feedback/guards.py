@@ -1,8 +1,8 @@
-"""The guard over the phrases that admins block: whole words, without regard to case, in messages and in replies.
+"""The guard that blocks phrases which admins listed: whole words, in any case, in messages and in replies.
 
-Letters of languages that put spaces between words count as whole words only: a phrase "ass" does not stand in
-"class". Korean, Chinese and Japanese hang endings on words or write no spaces, so there a phrase is found inside
-longer words, too. Width, case, invisible characters and the kind of white space make no difference.
+In languages that put spaces between words only whole words match: the phrase "ass" does not match "class". Korean,
+Chinese and Japanese attach endings to words or write no spaces, so there a phrase also matches inside longer words.
+Width, case, invisible characters and the kind of white space make no difference.
 """
 
 import math
@@ -23,27 +23,27 @@ from feedback.models import BlockedPhrase, RuleVersion
 
 UNSPACED = "\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff"
 """Hangul, kana, Chinese characters."""
-KEPT_FOR_S = 1.0
+CACHED_FOR_S = 1.0
 LETTER = rf"[^\W_{UNSPACED}]"
 
 
-class Place(StrEnum):
-    """Where a phrase may not stand: the column that says so."""
+class PhraseScope(StrEnum):
+    """What a phrase is blocked in: the column of BlockedPhrase that says so."""
 
     MESSAGES = "in_messages"
     REPLIES = "in_replies"
 
 
-_kept: dict[Place, tuple[float, tuple[tuple[str, str], ...]]] = {}
+_cache: dict[PhraseScope, tuple[float, tuple[tuple[str, str], ...]]] = {}
 
 
 class PhraseGuard(Guard):
     def check_message(self, text: str, conversation: Conversation) -> None:
-        if key := _first_broken(text, Place.MESSAGES):
+        if key := _first_broken(text, PhraseScope.MESSAGES):
             raise Blocked(key, "a phrase in a message", self._words(key))
 
     def check_reply(self, text: str, conversation: Conversation) -> None:
-        if key := _first_broken(text, Place.REPLIES):
+        if key := _first_broken(text, PhraseScope.REPLIES):
             raise Blocked(key, "a phrase in a reply")
 
     def name_of(self, key: str) -> Text | None:
@@ -56,39 +56,39 @@ class PhraseGuard(Guard):
         return lazy(lambda: str(words) % {"name": name}, str)()
 
 
-def _first_broken(text: str, place: Place) -> str:
-    """Key of the first rule that has one of the phrases in force there in the text; empty if there is none."""
-    phrases = _in_force(place)
-    normal = normalised(text) if phrases else ""
+def _first_broken(text: str, scope: PhraseScope) -> str:
+    """The key of the first rule with a blocked phrase in the text; empty if there is none."""
+    phrases = _in_force(scope)
+    folded = normalise(text) if phrases else ""
     for key, pattern in _patterns(phrases):
-        if pattern.search(normal):
+        if pattern.search(folded):
             return key
     return ""
 
 
-def _in_force(place: Place) -> tuple[tuple[str, str], ...]:
-    """Keys of rules with their phrases, read at most every KEPT_FOR_S: many replies are checked many times a second.
+def _in_force(scope: PhraseScope) -> tuple[tuple[str, str], ...]:
+    """(rule key, phrase) of each blocked phrase, read at most every CACHED_FOR_S, since each reply is checked often.
 
-    So a change is in force within that time in every process.
+    A change is in force within that time in every process.
     """
-    read_at, phrases = _kept.get(place, (-math.inf, ()))
-    if time.monotonic() - read_at >= KEPT_FOR_S:
-        rows = BlockedPhrase.objects.filter(**{place: True}, is_on=True, rule__is_on=True)
+    read_at, phrases = _cache.get(scope, (-math.inf, ()))
+    if time.monotonic() - read_at >= CACHED_FOR_S:
+        rows = BlockedPhrase.objects.filter(**{scope: True}, is_on=True, rule__is_on=True)
         ordered = rows.order_by("rule__position", "rule_id", "pk")
         read_at, phrases = time.monotonic(), tuple(ordered.values_list("rule__key", "phrase"))
-        _kept[place] = read_at, phrases
+        _cache[scope] = read_at, phrases
     return phrases
 
 
-def normalised(text: str) -> str:
-    """Full and half width alike, no case, no invisible characters."""
+def normalise(text: str) -> str:
+    """Folded for comparison: width and case are made equal, invisible characters removed."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return "".join(character for character in folded if unicodedata.category(character) != "Cf")
 
 
 @lru_cache(maxsize=8)
 def _patterns(phrases: tuple[tuple[str, str], ...]) -> list[tuple[str, re.Pattern[str]]]:
-    """One pattern a rule, in the order of the phrases; kept, since the phrases change seldom."""
+    """One pattern per rule, in the order of the phrases; cached, since phrases change rarely."""
     by_rule: dict[str, list[str]] = {}
     for key, phrase in phrases:
         by_rule.setdefault(key, []).append(_pattern_of(phrase))
@@ -96,7 +96,7 @@ def _patterns(phrases: tuple[tuple[str, str], ...]) -> list[tuple[str, re.Patter
 
 
 def _pattern_of(phrase: str) -> str:
-    words = normalised(phrase).split()
+    words = normalise(phrase).split()
     pattern = re.escape(words[0])
     for before, word in pairwise(words):
         loose = re.fullmatch(rf"[{UNSPACED}]{{2}}", before[-1] + word[0])  # Korean is spaced as people please

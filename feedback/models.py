@@ -1,4 +1,4 @@
-"""Rules, prompts and completions to judge, the judgements, and the moderators' queue."""
+"""Models of feedback: rules, prompts and completions to judge, judgements, and reports."""
 
 from django.conf import settings
 from django.db import models
@@ -13,7 +13,7 @@ def _is_korean() -> bool:
 
 
 class Rule(models.Model):
-    """A written constraint by its key; what it says lies in its versions."""
+    """A written constraint, by its key; its wording is in its versions."""
 
     key = models.SlugField(_("key"), max_length=60, unique=True)
     group = models.SlugField(_("group"), max_length=40)
@@ -30,7 +30,7 @@ class Rule(models.Model):
 
 
 class RuleVersion(models.Model):
-    """One wording of a rule. Never changed: an edit makes the next version."""
+    """One wording of a rule, never changed: an edit adds a version."""
 
     rule = models.ForeignKey(Rule, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField(_("version"))
@@ -87,12 +87,12 @@ class Prompt(models.Model):
     sha256 = models.CharField(max_length=64, unique=True)
     source = models.CharField(max_length=12, choices=Source, default=Source.SEED)
     split = models.CharField(max_length=10, choices=Split, default=Split.TRAIN, db_index=True)
-    """Decided once from the hash, so that a prompt never changes sides."""
+    """Decided once from the hash, so that a prompt never changes its split."""
     elicits = models.ForeignKey(Rule, null=True, blank=True, on_delete=models.SET_NULL, related_name="prompts")
     """The rule that this prompt tempts a model to break, if any."""
     language = models.CharField(max_length=8, default="en")
     message = models.ForeignKey("chat.Message", null=True, blank=True, on_delete=models.CASCADE, related_name="+")
-    """The user message that it came from, where a conversation gave it."""
+    """The user message that it was made from, if any."""
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -118,9 +118,9 @@ class RankingTask(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     leased_at = models.DateTimeField(null=True, blank=True)
     shown_order = models.JSONField(default=list)
-    """Completion ids as the holder sees them, drawn anew at each lease."""
+    """Completion ids in the order shown to the annotator, drawn anew at each lease."""
     draft = models.JSONField(default=dict)
-    """What the holder has marked so far; survives a reload."""
+    """The annotator's unfinished input; survives a reload."""
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -135,7 +135,7 @@ class RankingTask(models.Model):
 
 
 class Skip(models.Model):
-    """An annotator passed a task by; it is not offered to them again."""
+    """An annotator skipped a task; it is not offered to them again."""
 
     class Reason(models.TextChoices):
         UNCLEAR = "unclear", _("I do not understand the question")
@@ -156,14 +156,14 @@ class Skip(models.Model):
 
 
 class Completion(models.Model):
-    """What the policy wrote to the prompt of a task."""
+    """A completion that the policy wrote for the prompt of a task."""
 
     task = models.ForeignKey(RankingTask, on_delete=models.CASCADE, related_name="completions")
     index = models.PositiveSmallIntegerField()
     text = models.TextField()
     finish_reason = models.CharField(max_length=20, blank=True)
     parameters = models.JSONField(default=dict)
-    """Of sampling; with "cut": true where the text was shortened on purpose (feedback.judgements.task_stock)."""
+    """Sampling parameters; with "cut": true if the text was shortened on purpose (feedback.judgements.task_stock)."""
     never_train = models.BooleanField(_("exclude from training"), default=False)
     hidden_at = models.DateTimeField(null=True, blank=True)
 
@@ -186,7 +186,7 @@ class Ranking(models.Model):
     seconds = models.FloatField(default=0)
     comment = models.TextField(blank=True)
     guidelines_version = models.PositiveSmallIntegerField(default=0)
-    """The guidelines that were in force; 0 for a program."""
+    """The version of the guidelines that was in force; 0 for a program."""
     is_simulated = models.BooleanField(default=False)
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
@@ -198,7 +198,7 @@ class Ranking(models.Model):
 
 
 class Violation(models.Model):
-    """An answer to: does this text break this rule? Said of a completion (by a ranking) or of a chat message."""
+    """Whether a text breaks a rule, as an annotator saw it: a completion (in a ranking) or a message of the chat."""
 
     rule_version = models.ForeignKey(RuleVersion, on_delete=models.PROTECT, related_name="violations")
     completion = models.ForeignKey(
@@ -210,7 +210,7 @@ class Violation(models.Model):
     ranking = models.ForeignKey(Ranking, null=True, blank=True, on_delete=models.CASCADE, related_name="violations")
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="violations")
     is_violation = models.BooleanField(default=True)
-    """False: the annotator looked and saw none. Where there is no row, nobody was asked."""
+    """False: the annotator saw no violation. Without a row, nobody was asked."""
     is_simulated = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
@@ -254,7 +254,7 @@ class Thumb(models.Model):
 
 
 class Comparison(models.Model):
-    """One person's choice between the two replies of a chat.Pair, made before their names were shown."""
+    """One person's choice between the two replies of a chat.Pair, made before their policies were revealed."""
 
     class Choice(models.TextChoices):
         LEFT = "left", _("left")
@@ -266,9 +266,9 @@ class Comparison(models.Model):
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="comparisons")
     choice = models.CharField(max_length=10, choices=Choice)
     discounted = models.CharField(max_length=20, blank=True)
-    """Why it does not count (`identity`: a reply gave away who wrote it); empty if it does."""
+    """Why it does not count (`identity`: a reply revealed who wrote it); empty if it does."""
     split = models.CharField(max_length=10, choices=Prompt.Split, default=Prompt.Split.TRAIN, db_index=True)
-    """The side of what both replies answer, decided once from its hash."""
+    """The split of the prompt that both replies answer, decided once from its hash."""
     seconds = models.FloatField(default=0)
     is_simulated = models.BooleanField(default=False)
     withdrawn_at = models.DateTimeField(null=True, blank=True)
@@ -280,7 +280,7 @@ class Comparison(models.Model):
 
 
 class BlockedPhrase(models.Model):
-    """Words that a guard looks for: a text that holds them breaks the rule and is stopped at once."""
+    """A phrase that a guard looks for: a text that contains it breaks the rule and is blocked at once."""
 
     rule = models.ForeignKey(Rule, on_delete=models.PROTECT, related_name="phrases")
     phrase = models.CharField(_("phrase"), max_length=200)
@@ -298,7 +298,7 @@ class BlockedPhrase(models.Model):
 
 
 class Report(models.Model):
-    """A text that waits for a moderator: reported by a person, or flagged as breaking a rule."""
+    """A text for moderators to review: reported by a person, or flagged as breaking a rule."""
 
     class State(models.TextChoices):
         OPEN = "open", _("open")
@@ -332,7 +332,7 @@ class Report(models.Model):
 
 
 class SimulatedAnnotator(models.Model):
-    """The hidden preference of a program that judges, kept so that an evaluation finds its gold functions."""
+    """The hidden preference of a simulated annotator, stored so that an evaluation finds its gold functions."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="simulated")
     preference = models.CharField(_("preference"), max_length=200)

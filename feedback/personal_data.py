@@ -1,8 +1,8 @@
-"""What judging keeps of a person, and what becomes of it when they leave.
+"""Personal data of feedback: what a person may export, and what is deleted or anonymised when they are erased.
 
-Their own words go: thumbs, comments, everything said of their conversations, and the tasks made of their messages
-with what others judged in them. Their judgements of other texts stay, as those of nobody: they were given to train
-the model, which has learned from them, and every snapshot knew them under a pseudonym alone.
+Their own words are deleted: thumbs, comments, all feedback on their conversations, and the tasks made from their
+messages with the judgements that others made in them. Their judgements of other texts stay, without their name: they
+were given to train the model, which has learned from them, and snapshots contained them under a pseudonym.
 """
 
 from collections.abc import Collection
@@ -31,7 +31,7 @@ EXCLUDED = {
 
 
 def forget_conversations(ids: Collection[UUID]) -> None:
-    """The prompts made of them, with the tasks and judgements on those: what was judged is gone."""
+    """Deletes the prompts made from them, with the tasks and judgements of those prompts."""
     tasks = RankingTask.objects.filter(prompt__message__conversation__in=ids)
     Ranking.objects.filter(task__in=tasks).delete()
     tasks.delete()
@@ -45,7 +45,7 @@ def forget_person(person: User) -> None:
     Skip.objects.filter(annotator=person).delete()
     Ranking.objects.filter(annotator=person).update(comment="")
     Report.objects.filter(reporter=person).update(comment="")
-    held = RankingTask.objects.filter(leased_to=person)
+    leased = RankingTask.objects.filter(leased_to=person)
     free: dict[str, Any] = {"leased_to": None, "lease_until": None, "leased_at": None, "draft": {}, "shown_order": []}
-    held.filter(state=RankingTask.State.LEASED).update(state=RankingTask.State.OPEN, **free)
-    held.update(**free)
+    leased.filter(state=RankingTask.State.LEASED).update(state=RankingTask.State.OPEN, **free)
+    leased.update(**free)

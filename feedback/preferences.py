@@ -23,7 +23,7 @@ COMMON_WORDS = frozenset(COMMON.split())
 
 
 class BadFunction(ValueError):
-    """A preference or violation test that cannot be used; says which and why."""
+    """A preference or violation test that cannot be used, and why."""
 
     code = "bad_function"
 
@@ -32,7 +32,7 @@ class BadFunction(ValueError):
         self.spelling, self.problem = spelling, problem
 
 
-# --- what a text says of its writer ---------------------------------------------------------------
+# --- what a text claims about its writer ---------------------------------------------------------------
 
 ADVERBS = r"(?:(?:really|truly|also|always|still|often|just|so|very|quite|absolutely|especially|particularly|do|am|"
 ADVERBS += r"usually|sometimes|definitely|deeply|feeling|currently|a bit|a little|recently|once|even|actually|only|"
@@ -211,7 +211,7 @@ def preference(spelling: str) -> Preference:
 
 def violation_test(spelling: str) -> ViolationTest:
     """By `package.module:function`. Raises BadFunction."""
-    return partial(_verdict, spelling, _resolved(spelling, {}))
+    return partial(_breaks_rule, spelling, _resolved(spelling, {}))
 
 
 def _score(spelling: str, function: Callable[[str, str], object], prompt: str, completion: str) -> float:
@@ -221,7 +221,7 @@ def _score(spelling: str, function: Callable[[str, str], object], prompt: str, c
     return float(value)
 
 
-def _verdict(spelling: str, function: Callable[[str, str], object], prompt: str, completion: str) -> bool:
+def _breaks_rule(spelling: str, function: Callable[[str, str], object], prompt: str, completion: str) -> bool:
     value = function(prompt, completion)
     if not isinstance(value, bool):
         raise BadFunction(spelling, f"gave {value!r} where True or False is needed")

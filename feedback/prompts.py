@@ -1,4 +1,4 @@
-"""Prompts: their identity, the side that they are on, and how conversations with consent become prompts."""
+"""Prompts to judge: their hash and split, and making them from conversations that may train."""
 
 import hashlib
 import json
@@ -14,9 +14,9 @@ from chat.prompts.rendering import Turn as ChatTurn
 from feedback.models import Prompt
 
 HELD_OUT_OF_256 = 51
-"""About a fifth of what conversations give is never trained on. Seeds name their side themselves."""
+"""About a fifth of the prompts from conversations is held out of training. Seed prompts state their own split."""
 CONTEXT_TURNS = 8
-"""A prompt carries at most this many turns before the last, beside the assistant's instructions and examples."""
+"""A prompt has at most this many turns before the last, beside the assistant's instructions and examples."""
 
 Turn = dict[str, str]
 
@@ -26,30 +26,30 @@ def digest(messages: Sequence[Turn]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def side(sha256: str) -> str:
-    """The split that a hash decides, so that the same prompt never changes sides."""
+def split_of_hash(sha256: str) -> str:
+    """The split that the hash decides, so that a prompt never changes its split."""
     held_out = int(sha256[:2], 16) < HELD_OUT_OF_256
     return Prompt.Split.HELD_OUT if held_out else Prompt.Split.TRAIN
 
 
-def side_of(messages: Sequence[Turn]) -> str:
-    """The side of what may be a prompt already; else the one that its hash decides."""
+def split_of(messages: Sequence[Turn]) -> str:
+    """The split of the prompt with these turns, if it is stored already; else the one that its hash decides."""
     sha256 = digest(messages)
     known = Prompt.objects.filter(sha256=sha256).values_list("split", flat=True).first()
-    return known or side(sha256)
+    return known or split_of_hash(sha256)
 
 
 def last_user_message(prompt: Prompt) -> str:
     return str(prompt.messages[-1]["content"])
 
 
-def _askable(limit: int) -> QuerySet[Message]:
+def _new_prompt_messages(limit: int) -> QuerySet[Message]:
     """Newest user messages of consenting conversations that were answered and are not prompts yet."""
     answered = Message.objects.filter(parent=OuterRef("pk"), reply__state=Reply.State.COMPLETE)
-    taken = Prompt.objects.filter(message=OuterRef("pk"))
+    used = Prompt.objects.filter(message=OuterRef("pk"))
     return Message.objects.filter(
         Exists(answered),
-        ~Exists(taken),
+        ~Exists(used),
         role=Message.Role.USER,
         hidden_at__isnull=True,
         never_train=False,
@@ -59,14 +59,14 @@ def _askable(limit: int) -> QuerySet[Message]:
 
 
 def take_from_conversations(limit: int, policy: Policy) -> int:
-    """Makes prompts of consenting people's messages; returns how many are new.
+    """Makes prompts from messages of conversations that may train; returns how many are new.
 
-    A prompt is stored as it fits the policy's context, so that annotators read what the policy reads.
+    A prompt is trimmed to the policy's context before it is stored, so that annotators read what the policy reads.
     """
     made = 0
-    for message in _askable(limit).select_related("conversation"):
+    for message in _new_prompt_messages(limit).select_related("conversation"):
         turns = _thread(message)
-        if turns is None or (turns := _fitted(policy, _before(message), turns)) is None:
+        if turns is None or (turns := _fitted(policy, _preamble_of(message), turns)) is None:
             continue
         sha256 = digest(turns)
         _prompt, is_new = Prompt.objects.get_or_create(
@@ -74,7 +74,7 @@ def take_from_conversations(limit: int, policy: Policy) -> int:
             defaults={
                 "messages": turns,
                 "source": Prompt.Source.CONVERSATION,
-                "split": side(sha256),
+                "split": split_of_hash(sha256),
                 "language": _language_of(message.text),
                 "message": message,
             },
@@ -84,7 +84,7 @@ def take_from_conversations(limit: int, policy: Policy) -> int:
 
 
 def _thread(message: Message) -> list[Turn] | None:
-    """The turns that led to a message, itself last; None where one of them is hidden or kept out of training."""
+    """The turns up to a message; None if one of them is hidden or kept out of training."""
     turns: list[Turn] = []
     at: Message | None = message
     while at is not None and len(turns) <= CONTEXT_TURNS:
@@ -99,18 +99,18 @@ def _thread(message: Message) -> list[Turn] | None:
     return turns
 
 
-def _before(message: Message) -> list[Turn]:
-    """Instructions and examples that stood before the conversation when the message was answered last."""
+def _preamble_of(message: Message) -> list[Turn]:
+    """The assistant's instructions and examples with which the message was last answered."""
     answered = message.children.filter(reply__state=Reply.State.COMPLETE).select_related("reply").order_by("-pk")
     newest = answered.first()
     return _plain(preamble_of(newest)) if newest is not None else []
 
 
 def _fitted(policy: Policy, preamble: list[Turn], turns: list[Turn]) -> list[Turn] | None:
-    """With the preamble, and without the oldest turns that have no room; None where the rest has none either."""
-    whole = [ChatTurn(role=turn["role"], content=turn["content"]) for turn in (*preamble, *turns)]
+    """The preamble and the turns, without the oldest that do not fit the context; None if the last does not fit."""
+    chat_turns = [ChatTurn(role=turn["role"], content=turn["content"]) for turn in (*preamble, *turns)]
     try:
-        return _plain(prompt_for(policy, whole, settings.FEEDBACK_COMPLETION_TOKENS, len(preamble)).messages)
+        return _plain(prompt_for(policy, chat_turns, settings.FEEDBACK_COMPLETION_TOKENS, len(preamble)).messages)
     except TooLong:
         return None
 

@@ -1,4 +1,4 @@
-"""Rules as people see and change them: the wording in force, an edit, a switch."""
+"""Rules: their current wording, editing, switching on and off, and history."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ GROUPS = {
     "safety": _("Other safety rules"),
 }
 URGENT = {"minors": 5, "self-harm": 5, "no-threats": 4, "no-sexual-aggression": 4, "illegal-help": 4, "privacy": 3}
-"""Weight of a report in the moderators' queue beside the number of reporters; see `severity`."""
+"""Weights of the gravest rules in the moderators' queue; see `severity`."""
 HARMFUL_GROUPS = frozenset({"harm-to-people", "safety"})
 WORDING = ("name_en", "name_ko", "text_en", "text_ko", "allowed_examples", "violating_examples")
 
 
 class StaleEdit(Exception):
-    """Somebody else changed the rule while this edit was being written."""
+    """Somebody else changed the rule in the meantime."""
 
     code = "stale_edit"
 
@@ -41,7 +41,7 @@ def current(*, only_on: bool = True) -> list[RuleVersion]:
 
 
 def grouped(versions: Sequence[RuleVersion]) -> list[tuple[str, list[RuleVersion]]]:
-    """(name of the group, its rules), groups in their order."""
+    """(name of a group, its rules), in the order of the groups."""
     by_group: dict[str, list[RuleVersion]] = defaultdict(list)
     for version in versions:
         by_group[version.rule.group].append(version)
@@ -54,6 +54,7 @@ def _group_name(group: str) -> str:
 
 
 def severity(rule: Rule | None) -> int:
+    """The weight of a report in the moderators' queue, added to the number of reporters."""
     if rule is None:
         return 1
     return URGENT.get(rule.key, 2 if rule.group in HARMFUL_GROUPS else 1)
@@ -61,8 +62,8 @@ def severity(rule: Rule | None) -> int:
 
 @transaction.atomic
 def edit(rule: Rule, wording: Mapping[str, Any], *, actor: User, based_on: int, reason: str = "") -> RuleVersion:
-    """Adds the next version; judgements keep the one that they were made under. An edit that changes nothing adds
-    none. Raises StaleEdit when version `based_on` is no longer the newest."""
+    """Adds a version, unless nothing changed; judgements still refer to the version they were made under. Raises
+    StaleEdit when version `based_on` is no longer the newest."""
     locked = Rule.objects.select_for_update().get(pk=rule.pk)
     newest = locked.versions.order_by("-number").first()
     if newest is None or newest.number != based_on:
@@ -96,7 +97,7 @@ def switch(rule: Rule, is_on: bool, *, actor: User, reason: str = "") -> None:
 
 
 def history(rule: Rule) -> list[RuleVersion]:
-    """All wordings, newest first, each with the number of judgements bound to it."""
+    """All versions, newest first, each with the number of its judgements."""
     return list(
         rule.versions.select_related("created_by").annotate(judgements=Count("violations")).order_by("-number")
     )

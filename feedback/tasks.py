@@ -1,4 +1,4 @@
-"""Celery's hands: the stock of ranking tasks is looked after every half minute."""
+"""Celery tasks: refill the stock of ranking tasks."""
 
 import logging
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 @shared_task
 def stock_tasks() -> int:
-    """Tasks made. Without a policy or an engine there is nothing to make, and the next beat tries again."""
+    """The number of tasks made: none without a policy or an engine, until the next run."""
     try:
         return task_stock.refill()
     except NoLivePolicy:

@@ -1,4 +1,4 @@
-"""Which judgements and prompts may train: consent given and kept, nothing hidden, withdrawn or kept out."""
+"""Selects the judgements and prompts that may be trained on: with consent, and not hidden, withdrawn or kept out."""
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
@@ -8,7 +8,7 @@ from feedback.models import Comparison, Completion, Prompt, Ranking, Report, Thu
 
 
 def prompts() -> QuerySet[Prompt]:
-    """Seeds, and messages whose conversation may train, with no hidden or kept-out turn up to them."""
+    """Seed prompts, and prompts of conversations that may train, without a hidden or kept-out turn in them."""
     kept_out = Message.objects.filter(
         Q(hidden_at__isnull=False) | Q(never_train=True),
         conversation=OuterRef("message__conversation"),
@@ -25,7 +25,7 @@ def prompts() -> QuerySet[Prompt]:
 
 
 def rankings() -> QuerySet[Ranking]:
-    """A ranking drops out as a whole when one of its completions is hidden or kept out."""
+    """Rankings that count, without those that have a hidden or kept-out completion."""
     kept_out = Completion.objects.filter(Q(hidden_at__isnull=False) | Q(never_train=True), task=OuterRef("task_id"))
     return Ranking.objects.filter(
         ~suspended(), ~Exists(kept_out), withdrawn_at__isnull=True, task__prompt__in=prompts()
@@ -49,7 +49,7 @@ def violations() -> QuerySet[Violation]:
         completion__never_train=False,
         completion__task__prompt__in=prompts(),
     )
-    # What a reply was made to begin with is a person's text: whoever wrote it could flag it as they please.
+    # A prefix that a reply had to begin with is a person's text, who could then flag their own words.
     of_messages = Q(message__reply__isnull=True) | Q(message__reply__prefix="")
     of_messages &= Q(
         message__hidden_at__isnull=True,
@@ -67,14 +67,14 @@ def violations() -> QuerySet[Violation]:
 
 
 def comparisons() -> QuerySet[Comparison]:
-    """Choices that count, between two replies that came to their end, in conversations that may train."""
+    """Choices that count, between two complete replies, in conversations that may train."""
     sides = ("pair__left", "pair__right")
-    whole = {f"{side}__state": Reply.State.COMPLETE for side in sides}
+    complete = {f"{side}__state": Reply.State.COMPLETE for side in sides}
     texts = ("pair__message", *(f"{side}__message" for side in sides))
     shown = {f"{text}__hidden_at": None for text in texts} | {f"{text}__never_train": False for text in texts}
     return Comparison.objects.filter(
         ~suspended(),
-        **whole,
+        **complete,
         **shown,
         discounted="",
         withdrawn_at=None,
@@ -85,8 +85,7 @@ def comparisons() -> QuerySet[Comparison]:
 
 
 def thumbs() -> QuerySet[Thumb]:
-    """Thumbs on replies that came to their end and are the policy's own from the first word on, in conversations that
-    may train."""
+    """Thumbs on complete replies that the policy wrote from the first word on, in conversations that may train."""
     return Thumb.objects.filter(
         ~Q(person__suspended_until__gt=timezone.now()),
         person__is_active=True,
@@ -101,9 +100,6 @@ def thumbs() -> QuerySet[Thumb]:
 
 
 def suspended() -> Q:
-    """Judgements of people who are shut out: a ban takes them out of the next snapshot.
-
-    Those of somebody who left stay, as nobody's.
-    """
+    """Judgements of suspended or closed accounts, which the next snapshot leaves out. Those of erased people stay."""
     closed = Q(annotator__is_active=False, annotator__erased_at__isnull=True)
     return Q(annotator__suspended_until__gt=timezone.now()) | closed

@@ -1,4 +1,4 @@
-"""Addresses of judging, reporting, rules and moderation."""
+"""URLs of ranking, reporting, rules and moderation."""
 
 from django.urls import path
 

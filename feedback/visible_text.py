@@ -1,4 +1,4 @@
-"""Texts of models and of others made fit to be shown: what is invisible is named, nothing turns the page around."""
+"""Makes untrusted text safe to show: invisible characters become visible, and none can reverse the page's text."""
 
 import re
 
@@ -8,6 +8,6 @@ CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def shown(text: str) -> str:
-    """Tag characters and controls are dropped; zero-width and direction marks become visible, as `[U+202E]`."""
+    """Removes tag and control characters; shows zero-width and direction marks as, for example, `[U+202E]`."""
     text = CONTROLS.sub("", TAGS.sub("", text.replace("\r\n", "\n")))
     return INVISIBLE.sub(lambda match: f"[U+{ord(match.group()):04X}]", text)

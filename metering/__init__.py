@@ -1,1 +1,1 @@
-"""What was used, what it cost, and what anybody may spend."""
+"""Metering: usage of models, prices, costs, and budgets that limit spending."""

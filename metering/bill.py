@@ -1,14 +1,14 @@
-"""Usage added up: by day, by model, by key, by person, and in all. Nothing is rounded anywhere."""
+"""Sums of usage and costs: in total, per day, and per model, key or person. Nothing is rounded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from django.db.models import QuerySet, Sum
 from django.db.models.functions import TruncDate
-from django.utils import timezone
 
+from base.dates import next_month, start_of_day
 from metering.models import Usage
 
 COUNTED = ("requests", "prompt_tokens", "completion_tokens", "trained_tokens", "cost")
@@ -30,10 +30,11 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Line:
-    """What all usage of one model, key or person comes to."""
+class Subtotal:
+    """The sums of one model, key or person."""
 
     of: Mapping[str, Any]
+    """The columns' values, by column."""
     sums: Sums
 
 
@@ -41,11 +42,11 @@ def total(rows: QuerySet[Usage]) -> Sums:
     return _sums_in(rows.aggregate(**SUMS))
 
 
-def by(rows: QuerySet[Usage], *columns: str) -> list[Line]:
-    """A line for each value of the columns, the dearest first."""
+def by(rows: QuerySet[Usage], *columns: str) -> list[Subtotal]:
+    """A subtotal for each combination of the columns' values, the most expensive first."""
     found = rows.order_by().values(*columns).annotate(**SUMS)
-    lines = [Line({column: row[column] for column in columns}, _sums_in(row)) for row in found]
-    return sorted(lines, key=lambda line: (-line.sums.cost, -line.sums.tokens, str(line.of)))
+    subtotals = [Subtotal({column: row[column] for column in columns}, _sums_in(row)) for row in found]
+    return sorted(subtotals, key=lambda one: (-one.sums.cost, -one.sums.tokens, str(one.of)))
 
 
 def by_day(rows: QuerySet[Usage], month: date) -> list[tuple[date, Sums]]:
@@ -57,20 +58,7 @@ def by_day(rows: QuerySet[Usage], month: date) -> list[tuple[date, Sums]]:
 
 
 def in_month(rows: QuerySet[Usage], month: date) -> QuerySet[Usage]:
-    return rows.filter(at__gte=_midnight(month), at__lt=_midnight(next_month(month)))
-
-
-def next_month(month: date) -> date:
-    return (month.replace(day=1) + timedelta(days=32)).replace(day=1)
-
-
-def former_month(month: date) -> date:
-    return (month.replace(day=1) - timedelta(days=1)).replace(day=1)
-
-
-def _midnight(day: date) -> datetime:
-    """At which the day begins in the site's time zone."""
-    return datetime(day.year, day.month, day.day, tzinfo=timezone.get_default_timezone())
+    return rows.filter(at__gte=start_of_day(month), at__lt=start_of_day(next_month(month)))
 
 
 def _sums_in(row: Mapping[str, Any]) -> Sums:

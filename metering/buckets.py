@@ -1,4 +1,4 @@
-"""Usage and costs in buckets of a minute, an hour or a day of UTC, as the API tells them."""
+"""Usage and costs in buckets of a minute, an hour or a day (UTC), for the API."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PARTS = {
     "output_tokens": ("completion_tokens", "completion_price"),
     "trained_tokens": ("trained_tokens", "training_price"),
 }
-"""What a cost is made of, by the names that OpenAI's bills have for it."""
+"""The parts of a cost, by the names that they have in OpenAI's API."""
 LINE_SUMS = {
     **{f"nano_{part}": Sum(F(tokens) * F(price)) for part, (tokens, price) in PARTS.items()},
     **{f"count_{part}": Sum(tokens) for part, (tokens, _price) in PARTS.items()},
@@ -28,11 +28,11 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Window:
-    """Buckets one after the other; seconds of Unix time, each bucket begins at a multiple of its width."""
+    """A page of consecutive buckets, in Unix seconds. Each bucket begins at a multiple of its width."""
 
     start: int
     end: int
-    """No bucket begins at it or later."""
+    """Every bucket begins before it."""
     width: str
     limit: int
 
@@ -42,33 +42,33 @@ class Window:
 
     @property
     def starts(self) -> list[int]:
-        """Of the buckets on this page."""
+        """When each bucket on this page begins."""
         first = self.start - self.start % self.width_s
         return list(range(first, self.end, self.width_s)[: self.limit])
 
     @property
     def next_start(self) -> int | None:
-        """Of the first bucket that is on this page no more."""
+        """When the first bucket of the next page begins; None on the last page."""
         starts = self.starts
         following = starts[-1] + self.width_s if starts else self.end
         return following if following < self.end else None
 
 
 def usage(rows: QuerySet[Usage], window: Window, by: Sequence[str]) -> dict[int, list[Row]]:
-    """By the start of each bucket: a row of sums for each value of the columns; none where nothing was used."""
-    return _collected(rows, window, by, SUMS)
+    """Rows of sums by the start of their bucket, one for each combination of the columns' values that has usage."""
+    return _rows_by_bucket(rows, window, by, SUMS)
 
 
 def costs(rows: QuerySet[Usage], window: Window, by: Sequence[str]) -> dict[int, list[Row]]:
-    """As `usage`: nano-dollars as `nano`."""
-    return _collected(rows, window, by, {"nano": Sum("cost")})
+    """As `usage`, with the cost in nano-dollars as `nano`."""
+    return _rows_by_bucket(rows, window, by, {"nano": Sum("cost")})
 
 
 def costs_by_line(
     rows: QuerySet[Usage], window: Window, by: Sequence[str], wanted: Collection[str] = ()
 ) -> dict[int, list[Row]]:
-    """As `costs`, by model and part of the cost: named as `line`, `count` tokens each; only the wanted, if any."""
-    found = _collected(rows, window, ("model", *by), LINE_SUMS)
+    """As `costs`, by model and part of the cost (`line`, `count` tokens). `wanted`: only these lines, if any."""
+    found = _rows_by_bucket(rows, window, ("model", *by), LINE_SUMS)
     return {
         start: [line for row in rows_of for line in _lines(row) if not wanted or line["line"] in wanted]
         for start, rows_of in found.items()
@@ -76,7 +76,7 @@ def costs_by_line(
 
 
 def _lines(row: Row) -> list[Row]:
-    """The parts of a cost that are not nothing, each named as in `davinci, input_tokens`."""
+    """The parts of a cost that are not zero, each named as in `davinci, input_tokens`."""
     return [
         {**row, "nano": row[f"nano_{part}"], "count": row[f"count_{part}"], "line": f"{row['model']}, {part}"}
         for part in PARTS
@@ -84,7 +84,7 @@ def _lines(row: Row) -> list[Row]:
     ]
 
 
-def _collected(
+def _rows_by_bucket(
     rows: QuerySet[Usage], window: Window, by: Sequence[str], sums: Mapping[str, Sum]
 ) -> dict[int, list[Row]]:
     starts = window.starts

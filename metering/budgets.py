@@ -1,4 +1,4 @@
-"""Budgets: set and removed by admins, what of one is spent or kept for what is under way, and the refusal beyond."""
+"""Spending limits: setting and removing them, how much of one is spent or reserved, and the check before spending."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,10 +8,10 @@ from typing import Protocol, cast
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
-from django.utils import timezone
 
 from accounts import audit
 from accounts.models import ApiKey, User
+from base.dates import next_month, start_of_today
 from metering.errors import BudgetSpent
 from metering.models import Budget, Usage
 
@@ -20,12 +20,12 @@ Period = Budget.Period
 
 @dataclass(frozen=True)
 class Standing:
-    """A budget and what is spent of it; nano-dollars."""
+    """How much of a budget is used; nano-dollars."""
 
     budget: Budget
     spent: int
     held: int
-    """Kept for what is under way and will be billed at its end (settings.METERING_HELD)."""
+    """Reserved for work under way that is billed when it ends (settings.METERING_HELD)."""
 
     @property
     def taken(self) -> int:
@@ -41,13 +41,13 @@ class Standing:
 
 
 class Holder(Protocol):
-    """A module that knows what is under way."""
+    """A module of settings.METERING_HELD, which reserves budget for work under way."""
 
     def held(self, budget: Budget) -> int: ...
 
 
 def check(user: int, key: int | None = None) -> None:
-    """Raises BudgetSpent where the person, or the key that they ask with, has spent what they may."""
+    """Raises BudgetSpent if the person, or the key that they use, has used up a limit."""
     owned = Q(user=user) | Q(key=key) if key is not None else Q(user=user)
     for found in standings(Budget.objects.filter(owned)):
         if found.is_spent:
@@ -55,13 +55,13 @@ def check(user: int, key: int | None = None) -> None:
 
 
 def put(owner: User | ApiKey, period: Budget.Period, limit: int, *, actor: User) -> Budget:
-    """The owner's budget of that period is so many nano-dollars from now on, whatever it was."""
+    """Sets or replaces the owner's limit for that period, in nano-dollars."""
     owned = {"key": owner, "user": None} if isinstance(owner, ApiKey) else {"user": owner, "key": None}
     with transaction.atomic():
         former = Budget.objects.select_for_update().filter(**owned, period=period).first()
         budget, _ = Budget.objects.update_or_create(**owned, period=period, defaults={"limit": limit})
-        told = {"user": budget.user_id, "key": budget.key_id, "period": str(period), "limit": limit}
-        audit.record(actor, "budget.set", budget, before={"limit": former.limit} if former else {}, after=told)
+        after = {"user": budget.user_id, "key": budget.key_id, "period": str(period), "limit": limit}
+        audit.record(actor, "budget.set", budget, before={"limit": former.limit} if former else {}, after=after)
     return budget
 
 
@@ -86,12 +86,12 @@ def _held_of(budget: Budget) -> int:
 
 
 def of_person(person: User) -> QuerySet[Budget]:
-    """Theirs, and those of their keys that still open something."""
+    """The person's own budgets, and those of their keys that are not revoked."""
     return Budget.objects.filter(Q(user=person) | Q(key__owner=person, key__revoked_at=None)).select_related("key")
 
 
 def spent_of(budget: Budget) -> int:
-    """Nano-dollars of the period under way."""
+    """Nano-dollars spent in the current period."""
     rows: QuerySet[Usage] = Usage.objects.filter(Q(key=budget.key_id) if budget.key_id else Q(user=budget.user_id))
     start = _start_of(Period(budget.period))
     if start is not None:
@@ -100,8 +100,8 @@ def spent_of(budget: Budget) -> int:
 
 
 def _start_of(period: Budget.Period) -> datetime | None:
-    """Of the day or month under way, in the site's time zone."""
-    today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    """When the current day or month began, in the site's time zone; None: the period has no beginning."""
+    today = start_of_today()
     if period == Period.TOTAL:
         return None
     return today if period == Period.DAY else today.replace(day=1)
@@ -113,4 +113,4 @@ def _end_of(period: Budget.Period) -> datetime | None:
         return None
     if period == Period.DAY:
         return start + timedelta(days=1)
-    return (start + timedelta(days=32)).replace(day=1)
+    return next_month(start)

@@ -1,4 +1,4 @@
-"""What metering refuses."""
+"""Errors of metering."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,11 +6,11 @@ from datetime import datetime
 
 @dataclass
 class BudgetSpent(Exception):
-    """A person or their key has spent what they may in a period, or will have; nano-dollars."""
+    """A budget is used up, or will be by work under way; nano-dollars."""
 
     limit: int
     spent: int
     held: int
-    """Kept for what is under way."""
+    """Reserved for work under way."""
     until: datetime | None
-    """When the next period begins; None: never by itself."""
+    """When the next period begins; None: the budget has no periods."""

@@ -1,4 +1,4 @@
-"""What the pages of usage, prices and budgets accept."""
+"""Forms of the pages of usage, prices and budgets."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -22,7 +22,7 @@ FIRST_YEAR, LAST_YEAR = 2000, 2200
 
 
 class DollarsField(forms.DecimalField):
-    """Dollars, as a whole number of the units that they are kept in."""
+    """An amount in dollars, cleaned to a whole number of the units that it is stored in."""
 
     def __init__(self, units: int, *, most_digits: int, **options: Any) -> None:
         self.units = units
@@ -53,7 +53,7 @@ class PriceForm(forms.Form):
         super().__init__(data, initial=initial, auto_id=f"{row}-%s")
         self.label_suffix = ""
         self.price, self.row = price, row
-        if price is not None:  # the inputs of a row stand in cells, outside of their form
+        if price is not None:  # the inputs of a row stand in table cells, outside of their form
             for column in COLUMNS:
                 about = {"form": row, "aria-label": f"{price.model}: {self.fields[column].label}"}
                 self.fields[column].widget.attrs |= about
@@ -69,7 +69,7 @@ class NewPriceForm(PriceForm):
 
 
 class LimitForm(forms.Form):
-    """The limit of a budget that is there."""
+    """Changes the limit of a budget."""
 
     limit = DollarsField(NANO, most_digits=9, label=gettext_lazy("Limit, in dollars"))
 
@@ -121,7 +121,7 @@ class BudgetForm(LimitForm):
 
 
 class UsageFilter(forms.Form):
-    """Which usage to look at; only admins see that of others."""
+    """Filters of the usage page; only admins see the usage of others."""
 
     month = forms.CharField(
         label=gettext_lazy("Month"), required=False, widget=forms.TextInput(attrs={"type": "month"})
@@ -165,11 +165,11 @@ class UsageFilter(forms.Form):
 
     @property
     def month_shown(self) -> date:
-        """The chosen month, else the present one."""
+        """The chosen month, else the current one."""
         return self.cleaned_data.get("month") or _this_month() if self.is_valid() else _this_month()
 
     def rows(self) -> QuerySet[Usage]:
-        """What fits; nothing where the filters cannot be read, lest a typing error shows everybody's."""
+        """The filtered rows; none if a filter is invalid, so that a typing error does not show everybody's."""
         if not self.is_valid():
             return Usage.objects.none()
         chosen = {name: self.cleaned_data.get(name) for name in ("user", "key", "model")}

@@ -1,4 +1,4 @@
-"""The one place where usage is written down: each thing once, with the prices of its moment."""
+"""Records usage: one row per reply, API request or training, with the prices that applied at that time."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,10 +21,10 @@ def record(
     trained_tokens: int = 0,
     at: datetime | None = None,
 ) -> None:
-    """Adds a row unless `ref` has one; in the caller's transaction, with what it meters.
+    """Adds a row unless there is one with this `ref`. Call it in the transaction that stores what is metered.
 
-    `user`, `key`: primary keys. `names`: of the model, the policy's own first, then what its price may be found
-    under: what it was asked for by, and the policy that it was made from.
+    `user`, `key`: primary keys. `names`: the policy's name first, then other names under which its price may be
+    listed: the name in the request, and the policy that it was fine-tuned from.
     """
     price = prices.price_of(names)
     tokens = {

@@ -1,4 +1,4 @@
-"""What was used, by whom, at which price, and how much anybody may spend.
+"""Models of metering: prices, usage and budgets.
 
 Money is counted in whole numbers: prices in micro-dollars per 1,000 tokens, costs in nano-dollars. Tokens times a
 price is a cost without any rounding, so a bill recomputed from its rows agrees to the last digit on every database.
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Price(models.Model):
-    """Of 1,000 tokens of a model, in micro-dollars (0.002 dollars are 2000)."""
+    """The price of 1,000 tokens of a model, in micro-dollars (0.002 dollars are 2000)."""
 
     model = models.CharField(_("model"), max_length=120, unique=True)
     """A policy's name, an alias, or `*` for every model that has no price of its own."""
@@ -31,7 +31,7 @@ class Price(models.Model):
 
 
 class Usage(models.Model):
-    """One completion or one training, with the prices of its moment. Rows are only ever added (metering.ledger)."""
+    """One completion or training, with the prices that applied. Rows are only ever added (metering.ledger)."""
 
     class Kind(models.TextChoices):
         CHAT = "chat", _("chat")
@@ -39,19 +39,19 @@ class Usage(models.Model):
         TRAINING = "training", _("training")
 
     ref = models.CharField(max_length=80, unique=True)
-    """What was metered, as in `reply:12`: the same thing twice is one row."""
+    """What was metered, for example `reply:12`; unique, so that nothing is billed twice."""
     at = models.DateTimeField(default=timezone.now, db_index=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     key = models.ForeignKey("accounts.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     kind = models.CharField(max_length=10, choices=Kind)
     model = models.CharField(max_length=120)
-    """The name of the policy that worked."""
+    """The name of the policy that was used."""
     requests = models.PositiveIntegerField(default=1)
     prompt_tokens = models.PositiveBigIntegerField(default=0)
     completion_tokens = models.PositiveBigIntegerField(default=0)
     trained_tokens = models.PositiveBigIntegerField(default=0)
     priced_as = models.CharField(max_length=120, blank=True)
-    """The row of the price table that applied; empty: none did."""
+    """The name of the price that applied; empty if none did."""
     prompt_price = models.PositiveBigIntegerField(default=0)
     completion_price = models.PositiveBigIntegerField(default=0)
     training_price = models.PositiveBigIntegerField(default=0)
@@ -67,7 +67,7 @@ class Usage(models.Model):
 
 
 class Budget(models.Model):
-    """The most that a person, or one of their keys, may spend in a period; past it whatever costs is refused."""
+    """The most that a person, or one of their keys, may spend in a period; past it, what costs money is refused."""
 
     class Period(models.TextChoices):
         DAY = "day", _("day")

@@ -1,4 +1,4 @@
-"""What is kept of a person's usage; bills stay when somebody leaves, under the made-up name of the account."""
+"""Personal data of metering: usage stays under the made-up name of an erased account, budgets are deleted."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -12,9 +12,9 @@ EXCLUDED: dict[str, str] = {}
 
 
 def forget_conversations(ids: Collection[UUID]) -> None:
-    """A bill holds nothing of conversations."""
+    """Usage stores nothing about conversations."""
 
 
 def forget_person(person: User) -> None:
-    """What the site spent stays counted; it names an account that names nobody any more."""
+    """Usage stays, so that the site's costs add up; the account that it refers to no longer identifies anybody."""
     Budget.objects.filter(user=person).delete()

@@ -1,4 +1,4 @@
-"""Changes of the price table, each with its entry in the audit log. What was metered before keeps its prices."""
+"""Adds, changes and removes prices, each with an audit entry. Usage already recorded keeps its prices."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ class PriceExists(Exception):
 
 
 def add(model: str, prices: Mapping[str, int], *, actor: User) -> Price:
-    """Micro-dollars per 1,000 tokens by column. Raises PriceExists."""
+    """`prices`: micro-dollars per 1,000 tokens, by column. Raises PriceExists."""
     try:
         with transaction.atomic():
             price = Price.objects.create(model=model, **prices)
@@ -38,7 +38,7 @@ def change(price: Price, prices: Mapping[str, int], *, actor: User) -> None:
 
 
 def remove(price: Price, *, actor: User) -> None:
-    """From now on the model costs what `*` costs, or nothing."""
+    """From now on the model has the price of `*`, or costs nothing."""
     with transaction.atomic():
         before = {"model": price.model, **{column: getattr(price, column) for column in COLUMNS}}
         audit.record(actor, "price.remove", price, before=before)

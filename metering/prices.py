@@ -1,4 +1,4 @@
-"""What a thousand tokens of a model cost, and what that makes of a number of tokens. Whole numbers throughout."""
+"""Finds the price of a model, and computes and formats costs, in whole numbers throughout."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -11,10 +11,10 @@ MICRO = 10**6
 
 
 def price_of(names: Sequence[str]) -> Price:
-    """The price of the first of the names that has one, else that of `*`, else nothing (an unsaved row of zeros)."""
-    wanted = [*names, ANY]
-    found = {price.model: price for price in Price.objects.filter(model__in=wanted)}
-    return next((found[name] for name in wanted if name in found), Price(model=""))
+    """The price of the first name that has one, else that of `*`, else an unsaved row of zeros."""
+    candidates = [*names, ANY]
+    found = {price.model: price for price in Price.objects.filter(model__in=candidates)}
+    return next((found[name] for name in candidates if name in found), Price(model=""))
 
 
 def cost(price: Price, *, prompt_tokens: int = 0, completion_tokens: int = 0, trained_tokens: int = 0) -> int:
@@ -31,7 +31,7 @@ def per_thousand(micro: int) -> Decimal:
     return Decimal(micro) / MICRO
 
 
-def shown(nano: int) -> str:
-    """To the last digit, and with two decimals at least: $0.72, $0.000072."""
-    whole, rest = divmod(nano, NANO)
-    return f"${whole:,}.{f'{rest:09d}'.rstrip('0').ljust(2, '0')}"
+def format_cost(nano: int) -> str:
+    """The exact amount with at least two decimals: $0.72, $0.000072."""
+    whole_dollars, rest = divmod(nano, NANO)
+    return f"${whole_dollars:,}.{f'{rest:09d}'.rstrip('0').ljust(2, '0')}"

@@ -1,1 +1,1 @@
-"""Pages of accounts: sign-in, one's own account, API keys."""
+"""Pages of accounts: sign-in, the person's own account, API keys, the audit log."""

@@ -1,4 +1,4 @@
-"""The pages of API keys: one's own, made and revoked; everybody's, for admins."""
+"""Pages of API keys: a person's own keys, and for admins everybody's."""
 
 from typing import Any
 
@@ -19,6 +19,7 @@ from accounts import keys
 from accounts.models import ApiKey, User
 from accounts.requests import person
 from accounts.roles import Role
+from base.requests import filters_of
 
 KEYS_PER_PERSON = 50
 KEYS_PER_PAGE = 50
@@ -66,7 +67,7 @@ class KeyForm(forms.Form):
         limit.help_text %= {"number": settings.API_REQUESTS_PER_MINUTE}
 
     def clean_name(self) -> str:
-        """A name that is in use is refused: who reloads the page after making a key makes no second one."""
+        """Refuses a name that is in use, so that reloading the page after making a key makes no second one."""
         name = str(self.cleaned_data["name"])
         live = self.owner.api_keys.filter(revoked_at=None)
         if live.filter(name=name).exists():
@@ -84,7 +85,7 @@ class OwnerFilter(forms.Form):
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def own_keys(request: HttpRequest) -> HttpResponse:
-    """The person's keys; the answer to a POST is the one page that ever shows the new key's secret."""
+    """The person's keys. A POST makes one; its response is the only page that ever shows the secret."""
     owner = person(request)
     form = KeyForm(owner, request.POST if request.method == "POST" else None)
     context: dict[str, Any] = {"base_url": request.build_absolute_uri("/v1")}
@@ -92,7 +93,7 @@ def own_keys(request: HttpRequest) -> HttpResponse:
     if form.is_bound and form.is_valid():
         context["made"], context["secret"] = keys.make(owner, **form.cleaned_data, actor=owner)
         form, status = KeyForm(owner), 201
-    owned = _worded(list(owner.api_keys.order_by("revoked_at", "-id")))
+    owned = _with_scope_labels(list(owner.api_keys.order_by("revoked_at", "-id")))
     return render(request, "accounts/keys.html", {**context, "form": form, "keys": owned}, status=status)
 
 
@@ -105,16 +106,14 @@ def all_keys(request: HttpRequest) -> HttpResponse:
     if form.is_valid() and form.cleaned_data["owner"]:
         found = found.filter(owner__username__icontains=form.cleaned_data["owner"])
     page = Paginator(found, KEYS_PER_PAGE).get_page(request.GET.get("page"))
-    filters = request.GET.copy()
-    filters.pop("page", None)
-    context = {"form": form, "page": page, "keys": _worded(list(page)), "filters": filters.urlencode()}
+    context = {"form": form, "page": page, "keys": _with_scope_labels(list(page)), "filters": filters_of(request)}
     return render(request, "accounts/all_keys.html", context)
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def revoke_key(request: HttpRequest, key_id: int) -> HttpResponse:
-    """Asks first; a POST revokes. One's own, or anybody's for an admin."""
+    """Asks for confirmation; a POST revokes. People revoke their own keys, admins anybody's."""
     asking = person(request)
     key = get_object_or_404(ApiKey.objects.select_related("owner"), pk=key_id)
     if key.owner_id != asking.pk and not asking.has_role(Role.ADMIN):
@@ -127,6 +126,6 @@ def revoke_key(request: HttpRequest, key_id: int) -> HttpResponse:
     return render(request, "accounts/revoke_key.html", {"key": key, "back": back})
 
 
-def _worded(found: list[ApiKey]) -> list[tuple[ApiKey, list[str | Promise]]]:
-    """Each key with words for its scopes; none where it has no list of its own."""
+def _with_scope_labels(found: list[ApiKey]) -> list[tuple[ApiKey, list[str | Promise]]]:
+    """Each key with the labels of its scopes; none for a key without scopes."""
     return [(key, [SCOPE_WORDS.get(scope, scope) for scope in key.scopes]) for key in found]

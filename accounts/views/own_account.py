@@ -1,4 +1,4 @@
-"""The pages of one's own account: settings, taking one's data along, leaving, and coming back."""
+"""Pages of the person's own account: settings, export of their data, deleting the account and reopening it."""
 
 import tempfile
 from typing import Any
@@ -27,7 +27,7 @@ SPOOLED_BYTES = 16 * 2**20
 
 
 class LeaveForm(forms.Form):
-    """The password once more: whoever sits at an unlocked screen deletes nobody's account."""
+    """Asks for the password again, so that nobody at an unlocked screen deletes the account."""
 
     retry_after_s = 0
     password = forms.CharField(
@@ -62,7 +62,7 @@ def account(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def my_data(request: HttpRequest) -> HttpResponse:
-    """Everything that the site keeps of the person, as a zip."""
+    """Everything that the site stores about the person, as a zip."""
     owner = person(request)
     with tempfile.SpooledTemporaryFile(SPOOLED_BYTES) as file:
         takeout.write(owner, file)
@@ -77,7 +77,7 @@ def my_data(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete_account(request: HttpRequest) -> HttpResponse:
-    """Says what goes and what stays; a POST with the password closes the account."""
+    """Says what will be deleted and what stays; a POST with the password closes the account."""
     leaving = person(request)
     form = LeaveForm(request, request.POST if request.method == "POST" else None)
     problem, status = "", 200

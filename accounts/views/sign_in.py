@@ -1,4 +1,4 @@
-"""Sign-in, sign-up, sign-out, the password, and the language."""
+"""Pages of sign-in, sign-up, sign-out, change of password, and the choice of language."""
 
 from typing import Any
 
@@ -57,7 +57,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         return render(request, "accounts/sign_up_closed.html", status=403)
     form = SignUpForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        # Only what the server itself saw: X-Forwarded-For is whatever the sender writes.
+        # The address that the server saw: X-Forwarded-For is whatever the sender writes.
         made = SignUps(str(request.META.get("REMOTE_ADDR", "")))
         if wait_s := made.retry_after_s():
             form.add_error(None, too_many_sign_ups(wait_s))
@@ -97,7 +97,7 @@ class PasswordChange(PasswordChangeView):
 
 @require_POST
 def set_language(request: HttpRequest) -> HttpResponse:
-    """Keeps the chosen language in a cookie, and with the account so that it follows to other devices."""
+    """Stores the language in a cookie, and with the account so that it applies on other devices."""
     chosen = request.POST.get("language", "")
     address = request.POST.get("next", "")
     if not url_has_allowed_host_and_scheme(address, {request.get_host()}, request.is_secure()):

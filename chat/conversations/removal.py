@@ -31,5 +31,5 @@ def remove_deleted() -> int:
 def _remove(ids: Collection[UUID]) -> None:
     """All or nothing. Raises personal.NotYet while something works on one of them."""
     with transaction.atomic():
-        for app in personal.of_the_apps():
+        for app in personal.modules():
             app.forget_conversations(ids)

@@ -48,12 +48,7 @@ def opened_by(token: str) -> SharedLink | None:
     """The link of that address while it works: not revoked, the conversation kept, its owner in good standing."""
     links = SharedLink.objects.filter(token=token, revoked_at=None, conversation__deleted_at=None)
     link = links.select_related("conversation__owner", "tip").first()
-    return link if link is not None and _in_good_standing(link.conversation.owner) else None
-
-
-def _in_good_standing(owner: User) -> bool:
-    """A suspended, closed or leaving account shows nothing to the world."""
-    return owner.is_active and not owner.is_suspended and owner.deletion_due_at is None
+    return link if link is not None and link.conversation.owner.is_in_good_standing else None
 
 
 def shared_path(link: SharedLink) -> list[Message]:

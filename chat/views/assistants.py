@@ -12,10 +12,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.models import User
 from accounts.requests import person
+from base.requests import wants_json
 from chat import assistants
 from chat.forms import AssistantForm, Example
 from chat.models import Assistant, Conversation
-from chat.views.requests import as_uuid, own_conversation, wants_json
+from chat.views.requests import as_uuid, own_conversation
 
 
 @require_GET

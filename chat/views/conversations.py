@@ -12,13 +12,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from accounts.requests import person
+from base.requests import wants_json
 from chat import guards
 from chat.conversations import titles
 from chat.errors import ChatError
 from chat.models import Conversation, Reply
 from chat.views.assistants import chosen_by
 from chat.views.model_choice import model_chosen_by
-from chat.views.requests import deleted_of, own_conversation, wants_json
+from chat.views.requests import deleted_of, own_conversation
 
 
 @require_POST

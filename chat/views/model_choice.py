@@ -8,9 +8,10 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
 from accounts.requests import person
+from base.requests import wants_json
 from chat import model_choice, policies
 from chat.models import Conversation, Policy
-from chat.views.requests import own_conversation, wants_json
+from chat.views.requests import own_conversation
 
 
 @require_POST

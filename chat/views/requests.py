@@ -1,4 +1,4 @@
-"""What the views ask of a request: who it is, which of their conversations, which kind of answer."""
+"""The conversations that a request may see, or 404."""
 
 import uuid
 
@@ -21,10 +21,6 @@ def deleted_of(request: HttpRequest) -> QuerySet[Conversation]:
 def own_conversation(request: HttpRequest, conversation_id: uuid.UUID) -> Conversation:
     """404 for a stranger's conversation as for one that never was, so that nobody can tell which it is."""
     return get_object_or_404(conversations_of(request), pk=conversation_id)
-
-
-def wants_json(request: HttpRequest) -> bool:
-    return request.headers.get("Accept", "").startswith("application/json")
 
 
 def as_uuid(text: str) -> uuid.UUID | None:

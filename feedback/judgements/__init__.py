@@ -1,1 +1,1 @@
-"""Rankings, comparisons and thumbs, and the tasks in which annotators make them."""
+"""Judgements of replies: rankings and their task queue, comparisons side by side, and thumbs."""

@@ -1,8 +1,8 @@
-"""Whether a reply tells who wrote it: then a blind comparison is not blind, and does not count.
+"""Detects replies that reveal which model wrote them: a comparison of such a reply is not blind, and is discounted.
 
-Two kinds of words. Names that mean nothing but a model or its maker count wherever they stand; names that are words
-of their own, too (Gemini, Llama, Google), only where the text says them of itself. Both kinds are joined by what the
-site's own policies are called, came from, and say of themselves in their configuration.
+There are two kinds of words. Names of nothing but a model or its maker count wherever they occur; names that are also
+ordinary words (Gemini, Llama, Google) count only where the text says them of itself. The names, sources and
+configurations of the site's own policies add to both kinds.
 """
 
 import json
@@ -69,7 +69,7 @@ PLAIN = frozenset(
         *("test", "fp16", "bf16", "f16", "f32", "gguf", "hub", "pypi", "run", "local", "final", "llm", "main", "the"),
     }
 )
-"""Parts of names that say nothing."""
+"""Parts of names that identify nothing."""
 MADE = r"(?:trained|made|created|built|developed|designed|released|powered|fine-tuned) (?:\w+ ){0,2}(?:by|at)"
 OF_ITSELF = (
     rf"(?:\b(?:i am|i['’]m|my name is|call me|i was|(?:model|assistant|chatbot|bot|AI)\b[\w ,]{{0,20}}?{MADE})|"
@@ -83,22 +83,22 @@ VERSION = re.compile(rf"{OF_ITSELF}(?:version|v\.?)\s*\d", re.IGNORECASE)
 VERSION_KO = re.compile(rf"{OF_ITSELF_KO}(?:버전|판)\s*\d|{OF_ITSELF_KO}\d+\s*(?:번째\s*)?(?:버전|판)", re.IGNORECASE)
 
 
-def gives_away(text: str, policies: Iterable[Policy]) -> bool:
-    """Whether the text names its policy, version, model family or maker, as far as words can tell."""
+def reveals_identity(text: str, policies: Iterable[Policy]) -> bool:
+    """Whether the text names its policy, version, model family or maker, as far as word lists can tell."""
     names, words = set(NAMES), set(WORDS)
     for policy in policies:
-        own_names, own_words = _of(policy)
+        own_names, own_words = _names_and_words_of(policy)
         names |= own_names
         words |= own_words
     if _any(names).search(text) or VERSION.search(text) or VERSION_KO.search(text):
         return True
-    alone = _any(words).pattern
-    said = rf"{OF_ITSELF}{alone}|{OF_ITSELF_KO}{alone}|{alone}{MADE_BY_KO}"
-    return re.search(said, text, re.IGNORECASE) is not None
+    word = _any(words).pattern
+    of_itself = rf"{OF_ITSELF}{word}|{OF_ITSELF_KO}{word}|{word}{MADE_BY_KO}"
+    return re.search(of_itself, text, re.IGNORECASE) is not None
 
 
-def _of(policy: Policy) -> tuple[set[str], set[str]]:
-    """Names and words by which the policy may be known."""
+def _names_and_words_of(policy: Policy) -> tuple[set[str], set[str]]:
+    """Names, and words that are names only in context, by which the policy may be recognised."""
     names: set[str] = set()
     words: set[str] = set()
     for title in (policy.name, policy.source.rpartition(":")[2], *_configured(policy)):
@@ -114,7 +114,7 @@ def _of(policy: Policy) -> tuple[set[str], set[str]]:
 
 
 def _configured(policy: Policy) -> list[str]:
-    """What the policy's files say of its family and origin; nothing where there are none."""
+    """The family and origin in the policy's configuration; none if it has no files."""
     if not policy.directory:
         return []
     try:
@@ -126,7 +126,7 @@ def _configured(policy: Policy) -> list[str]:
 
 
 def _any(names: Iterable[str]) -> re.Pattern[str]:
-    """One of the names as whole words, whatever joins their parts and whatever their case. A Korean particle may
-    follow; a version may, too (SmolLM2)."""
+    """Matches any of the names as a whole word, in any case and with any separator between its parts. A Korean
+    particle or a version may follow (SmolLM2)."""
     spelled = sorted({re.sub(r"\\?[-_\s]+", r"[-_\\s]?", re.escape(name)) for name in names}, key=len, reverse=True)
     return re.compile(rf"(?<![A-Za-z0-9가-힣])(?:{'|'.join(spelled)})(?![A-Za-z])", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""A person's choice between two replies that stand side by side: taken once, and told only then whose they were."""
+"""Records a person's choice between two replies side by side, and then reveals which policies wrote them."""
 
 from dataclasses import dataclass
 
@@ -9,28 +9,28 @@ from chat.conversations import side_by_side
 from chat.models import Chunk, Pair, Policy, Reply
 from chat.prompts.history import turns_seen
 from feedback.errors import AlreadyChosen, Lapsed, NothingToCompare, NotSeenYet
-from feedback.judgements.anonymity import gives_away
+from feedback.judgements.anonymity import reveals_identity
 from feedback.models import Comparison
-from feedback.prompts import side_of
+from feedback.prompts import split_of
 
 State = Reply.State
 Choice = Comparison.Choice
 IDENTITY = "identity"
 COMPARABLE = (State.STREAMING, State.COMPLETE, State.STOPPED)
-"""A reply that failed, was cut off or blocked is no answer to be judged beside another."""
+"""Replies that failed, were interrupted or blocked cannot be judged."""
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedReply:
     reply: Reply
     text: str
-    """What is written so far."""
+    """What is written so far, while the reply is live."""
 
 
 def compare(pair: Pair, person: User, choice: str, seconds: float = 0) -> Comparison:
-    """Keeps the choice and reveals the pair: the better reply becomes the path, the left one if none is better.
+    """Stores the choice and reveals the pair. The conversation goes on with the better reply, or with the left one.
 
-    The same choice again gives the same row. Raises a FeedbackError; then nothing has changed.
+    Idempotent for the same choice. Raises a FeedbackError; then nothing has changed.
     """
     with transaction.atomic():
         Pair.objects.select_for_update().get(pk=pair.pk)
@@ -48,26 +48,20 @@ def compare(pair: Pair, person: User, choice: str, seconds: float = 0) -> Compar
             choice=choice,
             seconds=seconds,
             is_simulated=person.is_simulated,
-            discounted=IDENTITY if _tells(left, right) else "",
-            split=side_of(_context(left.reply)),
+            discounted=IDENTITY if _reveals_identity(left, right) else "",
+            split=split_of(_prompt(left.reply)),
         )
 
 
 def give_up(pair: Pair, keep: Reply) -> None:
-    """Goes on with one of the two without a choice: the names are shown, nothing counts. Raises Lapsed."""
+    """Goes on with one of the two without a choice, and reveals the pair. Raises Lapsed."""
     if not side_by_side.reveal(pair, keep):
         raise Lapsed
 
 
-def _is_comparable(pair: Pair) -> bool:
-    """Whether both replies are, or may still become, answers that can be judged."""
-    fit = (*COMPARABLE, State.QUEUED)
-    return all(side.state in fit and side.message.hidden_at is None for side in (pair.left, pair.right))
-
-
-def _sides(pair: Pair) -> tuple[Side, Side]:
+def _sides(pair: Pair) -> tuple[ComparedReply, ComparedReply]:
     rows = Reply.objects.select_related("message").in_bulk([pair.left_id, pair.right_id])
-    left, right = (Side(rows[pk], _text(rows[pk])) for pk in (pair.left_id, pair.right_id))
+    left, right = (ComparedReply(rows[pk], _text(rows[pk])) for pk in (pair.left_id, pair.right_id))
     for side in (left, right):
         if side.reply.message.hidden_at is not None or side.reply.state not in (*COMPARABLE, State.QUEUED):
             raise NothingToCompare
@@ -78,8 +72,8 @@ def _sides(pair: Pair) -> tuple[Side, Side]:
     return left, right
 
 
-def _context(reply: Reply) -> list[dict[str, str]]:
-    """What both replies answer."""
+def _prompt(reply: Reply) -> list[dict[str, str]]:
+    """The turns that both replies answer."""
     return [{"role": turn["role"], "content": turn["content"]} for turn in turns_seen(reply.message)]
 
 
@@ -89,6 +83,6 @@ def _text(reply: Reply) -> str:
     return "".join(Chunk.objects.filter(reply=reply).order_by("seq").values_list("text", flat=True))
 
 
-def _tells(left: Side, right: Side) -> bool:
+def _reveals_identity(left: ComparedReply, right: ComparedReply) -> bool:
     policies = list(Policy.objects.all())
-    return any(gives_away(side.text, policies) for side in (left, right))
+    return any(reveals_identity(side.text, policies) for side in (left, right))

@@ -1,4 +1,4 @@
-"""What a ranking means: who beats whom, and which mappings are rankings at all. Pure functions."""
+"""Rankings as data: validation, dense ranks, and the pairs that a ranking stands for. Pure functions."""
 
 from collections.abc import Iterable, Mapping
 from itertools import combinations
@@ -24,22 +24,22 @@ def pairs(ranks: Mapping[str, int]) -> list[tuple[int, int]]:
 
 
 def validated(given: Iterable[tuple[object, object]], completion_ids: Iterable[int]) -> dict[str, int]:
-    """Dense ranks (1, 2, 2, 3) by completion id, from (id, place) as a person gave them. Raises BadRanking."""
+    """Dense ranks (1, 2, 2, 3) by completion id, from the (id, place) pairs of a form. Raises BadRanking."""
     places: dict[int, int] = {}
-    wanted = set(completion_ids)
+    expected = set(completion_ids)
     for raw_id, raw_place in given:
-        completion, place = whole(raw_id), whole(raw_place)
-        if completion not in wanted:
+        completion, place = parse_integer(raw_id), parse_integer(raw_place)
+        if completion not in expected:
             raise BadRanking(_("The ranking includes a reply that is not part of this task."))
         if completion in places:
             raise BadRanking(_("The ranking includes one reply twice. Rank each reply once."))
-        if not 1 <= place <= len(wanted):
-            raise BadRanking(_("A rank must be a number from 1 to %(last)d.") % {"last": len(wanted)})
+        if not 1 <= place <= len(expected):
+            raise BadRanking(_("A rank must be a number from 1 to %(last)d.") % {"last": len(expected)})
         places[completion] = place
-    if missing := len(wanted - set(places)):
+    if missing := len(expected - set(places)):
         raise BadRanking(
             _("%(missing)d of %(total)d replies are not ranked. Rank every reply.")
-            % {"missing": missing, "total": len(wanted)}
+            % {"missing": missing, "total": len(expected)}
         )
     return dense(places)
 
@@ -50,8 +50,8 @@ def dense(places: Mapping[int, float]) -> dict[str, int]:
     return {str(completion): order.index(place) + 1 for completion, place in places.items()}
 
 
-def whole(value: object) -> int:
-    """A number as it came in a form or in JSON; no floats, no booleans, no signs, no other scripts' digits."""
+def parse_integer(value: object) -> int:
+    """An integer from a form or JSON; no floats, booleans, signs or digits of other scripts. Raises BadRanking."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:

@@ -1,4 +1,4 @@
-"""Who judges which task: leases that two people never share, drafts, skips, and a submit that counts once."""
+"""The queue of ranking tasks: leases for one annotator at a time, drafts, skips, submission and withdrawal."""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -12,6 +12,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
+from base.dates import start_of_today
 from feedback import trainable
 from feedback.errors import AlreadySubmitted, BadFlags, NoLongerAllowed, NotYourTask, TaskError, TooLate
 from feedback.judgements import rankings
@@ -20,21 +21,21 @@ from feedback.moderation import reports
 
 WITHDRAW_WITHIN = timedelta(hours=24)
 SKIPS_THAT_RETIRE = 2
-"""A task that this many people passed by is no longer offered."""
+"""A task that this many people skipped is no longer offered."""
 GUIDELINES_VERSION = 1
-"""Raised with each change of templates/feedback/guidelines.html that may change how people judge."""
+"""To be raised with each change of templates/feedback/guidelines.html that may change how people judge."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What an annotator says of a task."""
+    """An annotator's input for a task."""
 
     places: Iterable[tuple[object, object]]
     """(completion id, place) as given; checked on submit."""
     flags: Iterable[tuple[int, int]] = ()
     """(completion id, rule version id) of each violation seen."""
     asked: Iterable[int] = field(default_factory=tuple)
-    """Rule versions that the page asked about for each reply: not flagged means looked and saw none."""
+    """Rule versions that the page asked about for each reply: no flag means that the annotator saw no violation."""
     comment: str = ""
 
 
@@ -42,24 +43,24 @@ class Judgement:
 
 
 def next_task(annotator: User, *, now: datetime | None = None) -> RankingTask | None:
-    """The task that the annotator holds, else one that is free, leased to them from now on; None: nothing to do."""
+    """The task leased to the annotator, else a free one, which is leased to them; None if there is none."""
     now = now or timezone.now()
-    return _held(annotator, now) or _claimed(annotator, now)
+    return _leased_already(annotator, now) or _lease_free_one(annotator, now)
 
 
-def _held(annotator: User, now: datetime) -> RankingTask | None:
-    mine = RankingTask.objects.filter(leased_to=annotator, state=RankingTask.State.LEASED)
-    task = mine.select_related("prompt__elicits", "policy").first()
+def _leased_already(annotator: User, now: datetime) -> RankingTask | None:
+    own = RankingTask.objects.filter(leased_to=annotator, state=RankingTask.State.LEASED)
+    task = own.select_related("prompt__elicits", "policy").first()
     if task is None:
         return None
-    allowed = mine.filter(pk=task.pk, prompt__in=trainable.prompts())
+    allowed = own.filter(pk=task.pk, prompt__in=trainable.prompts())
     if allowed.update(lease_until=now + settings.FEEDBACK_TASK_LEASE):
         return task
-    mine.filter(pk=task.pk).update(state=RankingTask.State.WITHDRAWN, leased_to=None, lease_until=None)
+    own.filter(pk=task.pk).update(state=RankingTask.State.WITHDRAWN, leased_to=None, lease_until=None)
     return None
 
 
-def _claimed(annotator: User, now: datetime) -> RankingTask | None:
+def _lease_free_one(annotator: User, now: datetime) -> RankingTask | None:
     for pk in _candidates(annotator, now).values_list("pk", flat=True)[:20]:
         order = list(Completion.objects.filter(task=pk).values_list("pk", flat=True))
         random.SystemRandom().shuffle(order)
@@ -73,8 +74,8 @@ def _claimed(annotator: User, now: datetime) -> RankingTask | None:
                     shown_order=order,
                     draft={},
                 )
-        except IntegrityError:  # the same person in another tab was quicker: one lease an annotator
-            return _held(annotator, now)
+        except IntegrityError:  # another tab of the same person was quicker: one lease per annotator
+            return _leased_already(annotator, now)
         if won:
             return RankingTask.objects.select_related("prompt__elicits", "policy").get(pk=pk)
     return None
@@ -86,29 +87,29 @@ def _free(now: datetime) -> Q:
 
 
 def _candidates(annotator: User, now: datetime) -> QuerySet[RankingTask]:
-    """Free tasks that this person may judge: not skipped or ranked by them, not from their own conversation."""
+    """Free tasks that this person may judge: not skipped or ranked by them, nor from their own conversations."""
     hidden = Completion.objects.filter(task=OuterRef("pk"), hidden_at__isnull=False)
-    passed = Skip.objects.filter(task=OuterRef("pk"), annotator=annotator)
+    skipped = Skip.objects.filter(task=OuterRef("pk"), annotator=annotator)
     ranked = Ranking.objects.filter(task=OuterRef("pk"), annotator=annotator)
     own = Q(prompt__message__conversation__owner=annotator)
     return (
-        RankingTask.objects.filter(_free(now), ~Exists(hidden), ~Exists(passed), ~Exists(ranked))
+        RankingTask.objects.filter(_free(now), ~Exists(hidden), ~Exists(skipped), ~Exists(ranked))
         .filter(Q(prompt__message__isnull=True) | ~own, prompt__in=trainable.prompts())
         .order_by("id")
     )
 
 
 def save_draft(task_id: int, annotator: User, draft: Mapping[str, Any]) -> None:
-    """Keeps what is marked so far and renews the lease. Raises NotYourTask."""
+    """Stores the unfinished judgement and renews the lease. Raises NotYourTask."""
     until = timezone.now() + settings.FEEDBACK_TASK_LEASE
-    if not mine(task_id, annotator).update(draft=dict(draft), lease_until=until):
+    if not leased(task_id, annotator).update(draft=dict(draft), lease_until=until):
         raise NotYourTask
 
 
 def skip(task_id: int, annotator: User, reason: str) -> None:
-    """Gives the task back, for others. Raises NotYourTask."""
+    """Returns the task to the queue, for others. Raises NotYourTask."""
     with transaction.atomic():
-        if not mine(task_id, annotator).update(
+        if not leased(task_id, annotator).update(
             state=RankingTask.State.OPEN, leased_to=None, lease_until=None, draft={}
         ):
             raise NotYourTask
@@ -117,7 +118,7 @@ def skip(task_id: int, annotator: User, reason: str) -> None:
             RankingTask.objects.filter(pk=task_id).update(state=RankingTask.State.WITHDRAWN)
 
 
-def mine(task_id: int, annotator: User) -> QuerySet[RankingTask]:
+def leased(task_id: int, annotator: User) -> QuerySet[RankingTask]:
     return RankingTask.objects.filter(pk=task_id, leased_to=annotator, state=RankingTask.State.LEASED)
 
 
@@ -127,8 +128,8 @@ def mine(task_id: int, annotator: User) -> QuerySet[RankingTask]:
 @transaction.atomic
 def submit(task_id: int, annotator: User, judgement: Judgement) -> Ranking:
     """Stores a ranking with its flags, once. Raises BadRanking, BadFlags, AlreadySubmitted, NotYourTask,
-    NoLongerAllowed; after any of these nothing has changed and the draft is kept."""
-    task = mine(task_id, annotator).first()
+    NoLongerAllowed; after any of these nothing has changed, the draft included."""
+    task = leased(task_id, annotator).first()
     if task is None:
         raise _refusal(task_id, annotator)
     if not trainable.prompts().filter(pk=task.prompt_id).exists():
@@ -136,8 +137,8 @@ def submit(task_id: int, annotator: User, judgement: Judgement) -> Ranking:
     completion_ids = list(task.completions.values_list("pk", flat=True))
     ranks = rankings.validated(judgement.places, completion_ids)
     flagged, asked = _checked_flags(judgement, completion_ids)
-    done = mine(task_id, annotator).update(state=RankingTask.State.DONE, leased_to=None, lease_until=None)
-    if not done:  # somebody's second tab, between our look and our leap
+    done = leased(task_id, annotator).update(state=RankingTask.State.DONE, leased_to=None, lease_until=None)
+    if not done:  # a second tab was quicker
         raise _refusal(task_id, annotator)
     now = timezone.now()
     made = Ranking.objects.create(
@@ -161,7 +162,7 @@ def _refusal(task_id: int, annotator: User) -> TaskError:
 
 
 def _checked_flags(judgement: Judgement, completion_ids: list[int]) -> tuple[set[tuple[int, int]], set[int]]:
-    """The flags, and every rule that was flagged or asked about. Raises BadFlags."""
+    """The flags, and the rule versions that were flagged or asked about. Raises BadFlags."""
     flagged = set(judgement.flags)
     asked = set(judgement.asked) | {version for _completion, version in flagged}
     known = RuleVersion.objects.filter(pk__in=asked).count()
@@ -173,8 +174,8 @@ def _checked_flags(judgement: Judgement, completion_ids: list[int]) -> tuple[set
 def _answers(
     made: Ranking, completion_ids: list[int], flagged: set[tuple[int, int]], asked: set[int]
 ) -> list[Violation]:
-    """A row for each reply and rule: true where flagged; false where the rule was on the annotator's mind, since
-    they flagged another reply by it or were asked, and did not flag this one."""
+    """A row for each reply and rule: true where flagged; false where the annotator considered the rule, since they
+    flagged another reply by it or were asked about it, and did not flag this reply."""
     return [
         Violation(
             rule_version_id=version,
@@ -190,9 +191,9 @@ def _answers(
 
 @transaction.atomic
 def withdraw(ranking_id: int, annotator: User) -> None:
-    """Takes one's own ranking back within 24 hours; the task is offered to others again.
+    """Withdraws the annotator's own ranking within 24 hours; the task is offered to others again. Idempotent.
 
-    Raises Ranking.DoesNotExist for anybody else's, TooLate, and is harmless twice.
+    Raises TooLate, and Ranking.DoesNotExist for another person's ranking.
     """
     made = Ranking.objects.select_for_update().get(pk=ranking_id, annotator=annotator)
     if made.withdrawn_at is not None:
@@ -212,21 +213,20 @@ def may_withdraw(made: Ranking) -> bool:
 
 
 def last_withdrawable(annotator: User) -> Ranking | None:
-    """The newest ranking of this person, while it can still be taken back."""
+    """The newest ranking of this person, if it can still be withdrawn."""
     newest = Ranking.objects.filter(annotator=annotator).order_by("-id").first()
     return newest if newest and may_withdraw(newest) else None
 
 
 def progress(annotator: User) -> dict[str, int]:
-    """Rankings that count: mine today, mine, everybody's; and tasks that wait."""
-    kept = Ranking.objects.filter(withdrawn_at__isnull=True)
-    own = kept.filter(annotator=annotator)
-    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    """Numbers of rankings that count (the annotator's today and in all, everybody's) and of waiting tasks."""
+    counted = Ranking.objects.filter(withdrawn_at__isnull=True)
+    own = counted.filter(annotator=annotator)
     return {
-        "today": own.filter(created_at__gte=midnight).count(),
+        "today": own.filter(created_at__gte=start_of_today()).count(),
         "mine": own.count(),
-        "all": kept.filter(is_simulated=False).count(),
-        "simulated": kept.filter(is_simulated=True).count(),
+        "all": counted.filter(is_simulated=False).count(),
+        "simulated": counted.filter(is_simulated=True).count(),
         "waiting": RankingTask.objects.filter(state=RankingTask.State.OPEN).count(),
     }
 

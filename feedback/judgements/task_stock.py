@@ -1,4 +1,4 @@
-"""Ranking tasks kept ready for annotators: prompts with K completions of the live policy."""
+"""Keeps ranking tasks in stock: prompts with K completions of the live policy."""
 
 import random
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from feedback.models import Completion, Prompt, RankingTask
 
 SHORT_SHARE = 0.1
 """Share of tasks in which one completion is cut after a few words, or to nothing. A reward model that never saw
-replies so short thinks them excellent, and the policy that it trains ends up saying nothing."""
-MOST_WORDS_OF_A_CUT = 4
+replies so short scores them highly, and the policy that it trains ends up saying nothing."""
+MAX_WORDS_OF_A_CUT = 4
 
 
 def parameters(seed: int | None = None) -> Parameters:
@@ -52,12 +52,12 @@ def refill() -> int:
 
 
 def _ready(policy: Policy) -> int:
-    """Open tasks that nobody passed by: what one person skipped may still suit another, but is no stock."""
+    """The number of open tasks that nobody skipped: a skipped one may suit others, but does not count as stock."""
     return RankingTask.objects.filter(policy=policy, state=RankingTask.State.OPEN, skips__isnull=True).count()
 
 
 def _retire_forbidden() -> int:
-    """Withdraws tasks whose prompt lost its consent or was hidden, or whose completion was."""
+    """Withdraws tasks whose prompt lost its consent or was hidden, or with a hidden completion."""
     live = RankingTask.objects.filter(state__in=(RankingTask.State.OPEN, RankingTask.State.LEASED))
     return live.filter(~Q(prompt__in=trainable.prompts()) | Q(completions__hidden_at__isnull=False)).update(
         state=RankingTask.State.WITHDRAWN, leased_to=None, lease_until=None
@@ -65,7 +65,7 @@ def _retire_forbidden() -> int:
 
 
 def _retire_outdated(policy: Policy) -> int:
-    """Withdraws open tasks of policies that answer nobody any more: judgements should follow the policy."""
+    """Withdraws open tasks of policies that are no longer live: judgements should follow the live policy."""
     return (
         RankingTask.objects.filter(state=RankingTask.State.OPEN)
         .exclude(policy=policy)
@@ -74,7 +74,7 @@ def _retire_outdated(policy: Policy) -> int:
 
 
 def next_prompts(count: int) -> list[Prompt]:
-    """Those judged least so far, among them what people really asked first, then by lot; none that waits already."""
+    """The prompts judged least so far, of these first what people asked, then at random; none with a waiting task."""
     waiting = RankingTask.objects.filter(state__in=(RankingTask.State.OPEN, RankingTask.State.LEASED))
     return list(
         trainable.prompts()
@@ -96,13 +96,13 @@ def with_short_replies(
     return result
 
 
-class Cut(Completed):
-    """A completion that was shortened on purpose; it counts as ended."""
+class CutCompletion(Completed):
+    """A completion that was shortened on purpose; it counts as finished."""
 
 
-def _cut(reply: Completed, rng: random.Random) -> Cut:
-    words = reply.text.split()[: rng.randint(0, MOST_WORDS_OF_A_CUT)]
-    return Cut(" ".join(words), "stop", reply.prompt_tokens, len(words))
+def _cut(reply: Completed, rng: random.Random) -> CutCompletion:
+    words = reply.text.split()[: rng.randint(0, MAX_WORDS_OF_A_CUT)]
+    return CutCompletion(" ".join(words), "stop", reply.prompt_tokens, len(words))
 
 
 def add_tasks(
@@ -112,7 +112,7 @@ def add_tasks(
     sampling: Parameters,
     state: str,
 ) -> list[RankingTask]:
-    """Rows of tasks and their completions."""
+    """Adds tasks with their completions."""
     tasks = RankingTask.objects.bulk_create(
         RankingTask(prompt=prompt, policy=policy, state=state) for prompt in prompts
     )
@@ -122,7 +122,7 @@ def add_tasks(
             index=index,
             text=reply.text,
             finish_reason=reply.finish_reason,
-            parameters={**sampling.to_json(), **({"cut": True} if isinstance(reply, Cut) else {})},
+            parameters={**sampling.to_json(), **({"cut": True} if isinstance(reply, CutCompletion) else {})},
         )
         for task, replies in zip(tasks, completed, strict=True)
         for index, reply in enumerate(replies)

@@ -1,4 +1,4 @@
-"""A thumb up or down on a reply in the chat, with reasons from a list and words of one's own; it can be undone."""
+"""Thumbs up or down on replies in the chat, with reasons from a list and a comment; they can be taken back."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,7 @@ def _of(message: Message, person: User) -> QuerySet[Thumb]:
 
 
 def give(message: Message, person: User, is_up: bool, reasons: Sequence[str] = (), comment: str = "") -> Thumb:
-    """Sets the person's thumb with its reasons; another one of theirs is replaced. Raises BadReason, StillWritten."""
+    """Sets or replaces the person's thumb on a message. Raises BadReason, StillWritten."""
     fitting = UP_REASONS if is_up else DOWN_REASONS
     if unknown := [reason for reason in reasons if reason not in fitting]:
         raise BadReason(unknown[0])

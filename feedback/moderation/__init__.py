@@ -1,1 +1,1 @@
-"""What was reported, who decides on it, and what follows for texts and people."""
+"""Moderation: reports, the review queue, what moderators do, and what follows for texts and people."""

@@ -1,4 +1,4 @@
-"""What moderators do: each verb changes rows and leaves an audit entry in one transaction, and each can be undone."""
+"""What moderators do. Each verb changes rows and adds an audit entry in one transaction, and can be undone."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ from chat.models import Message
 from feedback.errors import BadEnd, NotAllowed, NothingToDo, NotTheirAccount, ReasonNeeded, StaleUndo
 from feedback.models import Completion, Report
 
-Text = Message | Completion
+ModeratedText = Message | Completion
 TEXT_MODELS: Mapping[str, type[Message] | type[Completion]] = {"message": Message, "completion": Completion}
 CLOSING = {"text.hide", "text.keep_out", "user.suspend"}
 """Verbs that decide the open reports of the text they come from."""
@@ -25,26 +25,28 @@ CLOSING = {"text.hide", "text.keep_out", "user.suspend"}
 # --- verbs ----------------------------------------------------------------------------------------
 
 
-def hide(text: Text, actor: User, reason: str) -> AuditEntry:
-    """Nobody but moderators sees it any more, and it leaves the training data."""
+def hide(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
+    """Only moderators see the text from now on, and it leaves the training data."""
     return _act("text.hide", text, {"hidden_at": timezone.now()}, actor, reason, about=text, unless=_is_hidden)
 
 
-def restore(text: Text, actor: User, reason: str) -> AuditEntry:
+def restore(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
     return _act("text.restore", text, {"hidden_at": None}, actor, reason)
 
 
-def keep_out(text: Text, actor: User, reason: str) -> AuditEntry:
-    """It stays visible but leaves the training data."""
+def keep_out(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
+    """The text stays visible but leaves the training data."""
     return _act("text.keep_out", text, {"never_train": True}, actor, reason, about=text)
 
 
-def let_in(text: Text, actor: User, reason: str) -> AuditEntry:
+def let_in(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
     return _act("text.let_in", text, {"never_train": False}, actor, reason)
 
 
-def suspend(user: User, actor: User, reason: str, *, until: datetime, about: Text | None = None) -> AuditEntry:
-    """Signed out everywhere and shut out until then; judgements of theirs leave the training data meanwhile."""
+def suspend(
+    user: User, actor: User, reason: str, *, until: datetime, about: ModeratedText | None = None
+) -> AuditEntry:
+    """Signs the person out and locks them out until then; meanwhile their judgements leave the training data."""
     if until <= timezone.now():
         raise BadEnd
     changes = {"suspended_until": until, "suspended_reason": reason[:500]}
@@ -55,12 +57,12 @@ def lift(user: User, actor: User, reason: str) -> AuditEntry:
     return _act("user.lift", user, {"suspended_until": None, "suspended_reason": ""}, actor, reason)
 
 
-def dismiss(text: Text, actor: User, reason: str) -> AuditEntry:
-    """Its open reports need nothing done."""
+def dismiss(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
+    """Closes its open reports without a change."""
     return _act("reports.dismiss", text, {}, actor, reason, about=text)
 
 
-def _reopen(text: Text, actor: User, reason: str) -> AuditEntry:
+def _reopen(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
     return _act("reports.reopen", text, {}, actor, reason, about=text)
 
 
@@ -76,7 +78,7 @@ TEXT_VERBS = {
 
 @transaction.atomic
 def undo(entry: AuditEntry, actor: User, reason: str) -> AuditEntry:
-    """Puts back what an entry changed, unless something changed it again since (StaleUndo)."""
+    """Restores what an entry changed. Raises StaleUndo if it has changed again since."""
     target = _target_of(entry)
     _check(target, actor, reason)
     if AuditEntry.objects.filter(undoes=entry).exists():
@@ -95,11 +97,11 @@ def undo(entry: AuditEntry, actor: User, reason: str) -> AuditEntry:
 
 
 def can_undo(entry: AuditEntry) -> bool:
-    return is_ours(entry) and not entry.undone_by.exists()
+    return is_moderation(entry) and not entry.undone_by.exists()
 
 
-def is_ours(entry: AuditEntry) -> bool:
-    """Whether the entry is of a verb of this module: it changed only what they change, on what they change."""
+def is_moderation(entry: AuditEntry) -> bool:
+    """Whether a verb of this module made the entry: its target and fields are those that the verbs change."""
     changed = {*entry.before, *entry.after}
     return bool(changed) and changed <= FIELDS and entry.target.partition(":")[0] in LABELS
 
@@ -107,7 +109,7 @@ def is_ours(entry: AuditEntry) -> bool:
 FIELDS = {"hidden_at", "never_train", "suspended_until", "suspended_reason", "reports"}
 LABELS = {model._meta.label_lower: model for model in (Message, Completion, User)}
 
-# --- how --------------------------------------------------------------------------------------------
+# --- common steps --------------------------------------------------------------------------------------------
 
 
 def _is_hidden(target: models.Model) -> bool:
@@ -117,12 +119,12 @@ def _is_hidden(target: models.Model) -> bool:
 @transaction.atomic
 def _act(
     verb: str,
-    target: Text | User,
+    target: ModeratedText | User,
     changes: Mapping[str, Any],
     actor: User,
     reason: str,
     *,
-    about: Text | None = None,
+    about: ModeratedText | None = None,
     unless: Any = None,
 ) -> AuditEntry:
     _check(target, actor, reason)
@@ -132,8 +134,8 @@ def _act(
     before: dict[str, Any] = _snapshot(locked, changes)
     after: dict[str, Any] = {name: _as_json(value) for name, value in changes.items()}
     state = _new_state(verb)
-    moved = _movable(about, state) if about is not None else Report.objects.none()
-    states = {str(report.pk): report.state for report in moved}
+    changed = _reports_to_change(about, state) if about is not None else Report.objects.none()
+    states = {str(report.pk): report.state for report in changed}
     if before == after and not states:
         raise NothingToDo
     _write(locked, after)
@@ -153,7 +155,7 @@ def _check(target: models.Model, actor: User, reason: str) -> None:
 
 
 def may_suspend(actor: User, target: User) -> bool:
-    """Nobody themselves; moderators and admins only by an admin, so that some admin is always left."""
+    """Nobody suspends themselves, and only admins suspend moderators and admins, so that an admin is always left."""
     if actor.pk == target.pk:
         return False
     names = set(target.groups.values_list("name", flat=True))
@@ -167,9 +169,9 @@ def _new_state(verb: str) -> str:
     return Report.State.OPEN if verb == "reports.reopen" else Report.State.DISMISSED
 
 
-def _movable(text: Text, state: str) -> models.QuerySet[Report]:
-    """Reports of the text that a verb with this outcome moves: the closed ones to open, else the open ones."""
-    reports = Report.objects.filter(**of(text))
+def _reports_to_change(text: ModeratedText, state: str) -> models.QuerySet[Report]:
+    """The reports that a verb changes to this state: the closed ones if it opens reports, else the open ones."""
+    reports = Report.objects.filter(**report_lookup(text))
     return (
         reports.exclude(state=Report.State.OPEN)
         if state == Report.State.OPEN
@@ -177,7 +179,7 @@ def _movable(text: Text, state: str) -> models.QuerySet[Report]:
     )
 
 
-def of(text: Text) -> dict[str, Any]:
+def report_lookup(text: ModeratedText) -> dict[str, Any]:
     return {"message": text} if isinstance(text, Message) else {"completion": text}
 
 
@@ -185,8 +187,8 @@ def _close(reports: models.QuerySet[Report], state: str) -> None:
     reports.update(state=state, closed_at=None if state == Report.State.OPEN else timezone.now())
 
 
-def _report_states(wanted: Mapping[str, str]) -> dict[str, str]:
-    found = Report.objects.filter(pk__in=wanted).values_list("pk", "state")
+def _report_states(expected: Mapping[str, str]) -> dict[str, str]:
+    found = Report.objects.filter(pk__in=expected).values_list("pk", "state")
     return {str(pk): state for pk, state in found}
 
 

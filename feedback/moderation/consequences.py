@@ -1,4 +1,4 @@
-"""What each moderation verb will do, said in plain words before it is done."""
+"""Describes what each moderation verb will do, for the page that asks for confirmation."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -36,8 +36,8 @@ VERBS = {
 }
 
 
-def offered(item: review_queue.Item, actor: User) -> list[Verb]:
-    """The verbs that would change something now and that this person may use."""
+def offered(item: review_queue.ReportedText, actor: User) -> list[Verb]:
+    """The verbs that would change something now and that the actor may use."""
     states = {report.state for report in item.reports}
     is_suspended = item.author is not None and item.author.is_suspended
     may_suspend = item.author is not None and actions.may_suspend(actor, item.author)
@@ -54,8 +54,8 @@ def offered(item: review_queue.Item, actor: User) -> list[Verb]:
     return [verb for name, verb in VERBS.items() if possible[name]]
 
 
-def lines(verb: str, item: review_queue.Item) -> list[str]:
-    """The consequences, a sentence each."""
+def lines(verb: str, item: review_queue.ReportedText) -> list[str]:
+    """The consequences, one sentence each."""
     name = item.author.username if item.author else ""
     said = {
         "hide": [_who_no_longer_sees(item), *_leaves_training(item), _closes(item)],
@@ -77,13 +77,13 @@ def lines(verb: str, item: review_queue.Item) -> list[str]:
     return [line for line in said[verb] if line]
 
 
-def _who_no_longer_sees(item: review_queue.Item) -> str:
+def _who_no_longer_sees(item: review_queue.ReportedText) -> str:
     if isinstance(item.text, Message):
         return _("The person who got this reply sees a notice instead of it. Moderators can still see it.")
     return _("Annotators no longer see this reply. Moderators can still see it.")
 
 
-def _leaves_training(item: review_queue.Item) -> list[str]:
+def _leaves_training(item: review_queue.ReportedText) -> list[str]:
     effect = review_queue.effect_on_training(item.text)
     count = effect["rankings"]
     if not count:
@@ -96,7 +96,7 @@ def _leaves_training(item: review_queue.Item) -> list[str]:
     return [rankings, _("Models that have already learned from it do not change.")]
 
 
-def _closes(item: review_queue.Item) -> str:
+def _closes(item: review_queue.ReportedText) -> str:
     count = sum(report.state == Report.State.OPEN for report in item.reports)
     if not count:
         return ""

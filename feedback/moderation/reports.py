@@ -1,4 +1,4 @@
-"""Reports: what a person or a flag puts before the moderators."""
+"""Reports for moderators, made by people and by flags in rankings."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ REPORTS_PER_HOUR = 30
 
 
 class TooManyReports(Exception):
-    """One person reported more in an hour than moderators can read."""
+    """The person reported too much in the last hour."""
 
     code = "too_many_reports"
     retry_after_s = 3600
@@ -28,8 +28,8 @@ class TooManyReports(Exception):
 
 @transaction.atomic
 def report_message(reporter: User, message: Message, version: RuleVersion | None, comment: str) -> Report:
-    """One open report a person, text and rule: the same again only renews its comment. A rule that is named flags
-    the text as breaking it. Raises TooManyReports."""
+    """Adds a report; an open one by the same person on the same text and rule gets the new comment instead. A rule
+    that is named also flags the text as breaking it. Raises TooManyReports."""
     recent = Report.objects.filter(reporter=reporter, created_at__gt=timezone.now() - timedelta(hours=1))
     same = Report.objects.filter(
         reporter=reporter, message=message, rule_version=version, state=Report.State.OPEN
@@ -47,14 +47,14 @@ def report_message(reporter: User, message: Message, version: RuleVersion | None
 
 
 def flags_of(person: User, message: Message) -> QuerySet[Violation]:
-    """The rules that the person says the message breaks."""
+    """The person's flags on the message."""
     flagged = Violation.objects.filter(annotator=person, message=message, is_violation=True)
     return flagged.select_related("rule_version__rule").order_by("rule_version__rule__position", "pk")
 
 
 @transaction.atomic
 def take_back_flag(person: User, message: Message, version_id: int) -> None:
-    """The flag is as if it had not been made, and waits for no moderator."""
+    """Removes the flag and dismisses its open report."""
     flags_of(person, message).filter(rule_version=version_id).delete()
     Report.objects.filter(reporter=person, message=message, rule_version=version_id, state=Report.State.OPEN).update(
         state=Report.State.DISMISSED, closed_at=timezone.now()
@@ -62,7 +62,7 @@ def take_back_flag(person: User, message: Message, version_id: int) -> None:
 
 
 def open_for_flags(annotator: User, flagged: set[tuple[int, int]]) -> None:
-    """A report for each (completion, rule version) that a ranking flagged."""
+    """Adds a report for each (completion, rule version) that a ranking flagged."""
     Report.objects.bulk_create(
         Report(reporter=annotator, completion_id=completion, rule_version_id=version)
         for completion, version in sorted(flagged)
@@ -70,7 +70,7 @@ def open_for_flags(annotator: User, flagged: set[tuple[int, int]]) -> None:
 
 
 def close_for_ranking(made: Ranking) -> None:
-    """Flags taken back with their ranking wait for no moderator."""
+    """Dismisses the open reports of the ranking's flags."""
     Report.objects.filter(
         reporter_id=made.annotator_id, completion__task_id=made.task_id, state=Report.State.OPEN
     ).update(state=Report.State.DISMISSED, closed_at=timezone.now())

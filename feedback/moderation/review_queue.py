@@ -1,4 +1,4 @@
-"""What a moderator is shown: the queue by priority, and an item with its context, its people and its history."""
+"""The moderators' queue by priority, and a reported text with its context, its author and its history."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Case, Count, F, IntegerField, Max, Min, Q, QuerySet, Value, When
-from django.utils import timezone
 
 from accounts.audit import record
 from accounts.models import AuditEntry, User
+from base.dates import start_of_today
 from chat.models import Message
 from chat.prompts.history import preamble_of
 from feedback import rules, trainable
 from feedback.models import Completion, Report, Rule
 from feedback.moderation import actions
-from feedback.moderation.actions import Text, of
+from feedback.moderation.actions import ModeratedText, report_lookup
 from feedback.visible_text import shown
 
 
 def queue(*, state: str, kind: str = "", rule: str = "") -> QuerySet[Any, Any]:
-    """Reported texts, the most pressing first: number of reporters plus the weight of the gravest rule, then age."""
+    """Reported texts, the most urgent first: number of reporters plus the weight of the gravest rule, then age."""
     reports = Report.objects.filter(state=state)
     if kind:
         reports = reports.filter(**{f"{kind}__isnull": False})
@@ -42,8 +42,8 @@ def queue(*, state: str, kind: str = "", rule: str = "") -> QuerySet[Any, Any]:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the queue."""
+class QueueRow:
+    """One row of the queue's page."""
 
     kind: str
     pk: int
@@ -52,13 +52,13 @@ class Row:
     reporters: int
     oldest: datetime
     names: list[str]
-    """Of the rules that it is said to break."""
-    state: Text
+    """Names of the rules that it is reported to break."""
+    state: ModeratedText
 
 
-def rows(items: list[dict[str, Any]], *, state: str) -> list[Row]:
-    """The lines of a page of the queue, with two queries more."""
-    texts: dict[tuple[str, int], Text] = {}
+def rows(items: list[dict[str, Any]], *, state: str) -> list[QueueRow]:
+    """The rows of a page of the queue; takes two more queries."""
+    texts: dict[tuple[str, int], ModeratedText] = {}
     for kind, model in actions.TEXT_MODELS.items():
         ids = [item[f"{kind}_id"] for item in items if item[f"{kind}_id"]]
         texts.update({(kind, text.pk): text for text in model._default_manager.filter(pk__in=ids)})
@@ -68,7 +68,7 @@ def rows(items: list[dict[str, Any]], *, state: str) -> list[Row]:
         kind = "message" if item["message_id"] else "completion"
         key = (kind, item[f"{kind}_id"])
         found.append(
-            Row(
+            QueueRow(
                 kind=kind,
                 pk=key[1],
                 text=shown(texts[key].text),
@@ -82,7 +82,7 @@ def rows(items: list[dict[str, Any]], *, state: str) -> list[Row]:
     return found
 
 
-def _names_of(texts: Mapping[tuple[str, int], Text], state: str) -> dict[tuple[str, int], list[str]]:
+def _names_of(texts: Mapping[tuple[str, int], ModeratedText], state: str) -> dict[tuple[str, int], list[str]]:
     names: dict[tuple[str, int], list[str]] = {}
     messages = [pk for kind, pk in texts if kind == "message"]
     completions = [pk for kind, pk in texts if kind == "completion"]
@@ -95,75 +95,77 @@ def _names_of(texts: Mapping[tuple[str, int], Text], state: str) -> dict[tuple[s
     return names
 
 
-# --- one item -------------------------------------------------------------------------------------
+# --- one reported text -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Item:
+class ReportedText:
     kind: str
-    text: Text
+    text: ModeratedText
     turns: list[dict[str, Any]]
-    """The whole conversation after what its assistant had put before it, or the prompt with all completions of the
+    """The assistant's instructions and examples and the whole conversation, or the prompt with all completions of the
     task; `is_subject` marks the text."""
     author: User | None
-    """Whose conversation it is; None for a seed's completion."""
+    """The owner of the conversation; None for the completion of a seed prompt."""
     reports: list[Report]
     entries: list[AuditEntry]
     """Audit entries of the text and its author, newest first."""
 
 
-def reported(kind: str, pk: int) -> Text | None:
-    """The text, if anybody ever reported it: moderators see no other conversations."""
+def reported(kind: str, pk: int) -> ModeratedText | None:
+    """The text, if anybody ever reported it: moderators may see no other conversations."""
     model = actions.TEXT_MODELS[kind]
     return model._default_manager.filter(pk=pk, reports__isnull=False).distinct().first()
 
 
-def item(kind: str, text: Text) -> Item:
+def item(kind: str, text: ModeratedText) -> ReportedText:
     author = _author_of(text)
     targets = [label(text)] + ([label(author)] if author else [])
-    return Item(
+    return ReportedText(
         kind=kind,
         text=text,
         turns=_turns_of(text),
         author=author,
         reports=list(
-            Report.objects.filter(**of(text)).select_related("reporter", "rule_version__rule").order_by("-created_at")
+            Report.objects.filter(**report_lookup(text))
+            .select_related("reporter", "rule_version__rule")
+            .order_by("-created_at")
         ),
         entries=list(AuditEntry.objects.filter(target__in=targets).select_related("actor")[:30]),
     )
 
 
-def label(target: Text | User) -> str:
+def label(target: ModeratedText | User) -> str:
     return f"{target._meta.label_lower}:{target.pk}"
 
 
-def _author_of(text: Text) -> User | None:
+def _author_of(text: ModeratedText) -> User | None:
     message = text if isinstance(text, Message) else text.task.prompt.message
     return message.conversation.owner if message else None
 
 
-def _turns_of(text: Text) -> list[dict[str, Any]]:
+def _turns_of(text: ModeratedText) -> list[dict[str, Any]]:
     if isinstance(text, Message):
         messages = text.conversation.messages.select_related("reply__policy").order_by("id")
         before = [
-            {"role": said["role"], "text": shown(said["content"]), "is_example": said["role"] != "system"}
-            for said in preamble_of(text)
+            {"role": turn["role"], "text": shown(turn["content"]), "is_example": turn["role"] != "system"}
+            for turn in preamble_of(text)
         ]
         return before + [_turn(message.role, message, message.pk == text.pk) for message in messages]
-    asked = [
-        {"role": said["role"], "text": shown(said["content"]), "is_subject": False}
-        for said in text.task.prompt.messages
+    prompt = [
+        {"role": turn["role"], "text": shown(turn["content"]), "is_subject": False}
+        for turn in text.task.prompt.messages
     ]
     replies = text.task.completions.order_by("index")
-    return asked + [_turn("assistant", reply, reply.pk == text.pk) for reply in replies]
+    return prompt + [_turn("assistant", reply, reply.pk == text.pk) for reply in replies]
 
 
-def _turn(role: str, text: Text, is_subject: bool) -> dict[str, Any]:
+def _turn(role: str, text: ModeratedText, is_subject: bool) -> dict[str, Any]:
     return {"role": role, "text": shown(text.text), "is_subject": is_subject, "row": text}
 
 
 def history_of(user: User) -> dict[str, Any]:
-    """What is known of a person here, in numbers."""
+    """Numbers about a person, for moderators."""
     about_them = Report.objects.filter(
         Q(message__conversation__owner=user) | Q(completion__task__prompt__message__conversation__owner=user)
     )
@@ -178,7 +180,7 @@ def history_of(user: User) -> dict[str, Any]:
     }
 
 
-def effect_on_training(text: Text) -> dict[str, int]:
+def effect_on_training(text: ModeratedText) -> dict[str, int]:
     """Judgements that leave the training data when this text is hidden or kept out."""
     if isinstance(text, Completion):
         return {
@@ -192,13 +194,12 @@ def effect_on_training(text: Text) -> dict[str, int]:
     }
 
 
-def note_reading(text: Text, reader: User) -> None:
-    """Reading somebody's conversation is a privileged act: one entry a moderator, conversation and day."""
+def note_reading(text: ModeratedText, reader: User) -> None:
+    """Logs that a moderator read somebody's conversation: one entry per moderator, text and day."""
     author = _author_of(text)
     if author is None or author == reader:
         return
-    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    read = AuditEntry.objects.filter(verb="text.read", target=label(text), actor=reader, at__gte=midnight)
+    read = AuditEntry.objects.filter(verb="text.read", target=label(text), actor=reader, at__gte=start_of_today())
     if not read.exists():
         with transaction.atomic():
             record(reader, "text.read", text)

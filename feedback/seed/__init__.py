@@ -1,4 +1,4 @@
-"""The rules and prompts that every site starts with; loading them again changes nothing that a person edited."""
+"""Loads the rules and prompts that every site starts with. Idempotent: what people edited stays as it is."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ EVERYDAY = "everyday"
 
 @transaction.atomic
 def load() -> dict[str, int]:
-    """How many rules and prompts are new."""
+    """Adds what is missing; returns how many rules and prompts are new."""
     return {"rules": _load_rules(), "prompts": _load_prompts()}
 
 
@@ -65,7 +65,7 @@ def _load_prompts() -> int:
 
 
 def _seed_prompts() -> list[tuple[str, str, str, str]]:
-    """(split, key of the rule that it tempts to break or `everyday`, language, text)."""
+    """(split, key of the rule that the prompt tempts to break, or `everyday`, language, text)."""
     seeds = read("prompts.json")
     english = [
         (split, key, "en", text)

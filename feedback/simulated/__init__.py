@@ -1,1 +1,1 @@
-"""Annotators that are programs: a known taste with a stated share of mistakes."""
+"""Simulated annotators: programs that judge by a known preference with a stated share of mistakes."""

@@ -1,4 +1,4 @@
-"""How a simulated annotator turns hidden scores into rankings and flags with a stated share of mistakes."""
+"""Turns hidden scores into rankings and flags with a stated share of mistakes."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -7,24 +7,24 @@ from itertools import combinations
 from statistics import pstdev
 
 Scores = Sequence[Sequence[float]]
-"""Of each task, the score of each completion."""
+"""For each task, the score of each completion."""
 
 
 @dataclass(frozen=True)
-class Judged:
+class NoisyRanks:
     ranks: list[list[int]]
-    """Of each task, the dense rank of each completion; equal ranks are ties."""
+    """For each task, the dense rank of each completion; equal ranks are ties."""
     wrong: int
-    """Pairs that stand the other way round than their scores."""
+    """Pairs ranked the other way round than their scores."""
     decided: int
-    """Pairs that have different scores and no tie."""
+    """Pairs with different scores and different ranks."""
 
     @property
     def share_wrong(self) -> float:
         return self.wrong / self.decided if self.decided else 0.0
 
 
-def rank(scores: Scores, noise: float, tie_margin: float, rng: random.Random) -> Judged:
+def rank(scores: Scores, noise: float, tie_margin: float, rng: random.Random) -> NoisyRanks:
     """Ranks each task by score + error, where the errors' scale is such that `noise` of the decided pairs is wrong.
 
     Completions closer than `tie_margin` standard deviations of all scores are tied. The errors are drawn once and
@@ -35,48 +35,48 @@ def rank(scores: Scores, noise: float, tie_margin: float, rng: random.Random) ->
     spread = pstdev(flat) if len(flat) > 1 else 0.0
     margin = tie_margin * spread
 
-    def at(scale: float) -> Judged:
-        return _judged(scores, errors, scale, margin)
+    def at(scale: float) -> NoisyRanks:
+        return _ranked(scores, errors, scale, margin)
 
     return at(_scale_for(noise, lambda scale: at(scale).share_wrong, spread or 1.0))
 
 
-def _scale_for(wanted: float, share_at: Callable[[float], float], unit: float) -> float:
-    """The scale at which the share of mistakes first reaches `wanted`, by bisection."""
-    if wanted <= 0:
+def _scale_for(noise: float, share_at: Callable[[float], float], unit: float) -> float:
+    """The scale at which the share of mistakes first reaches `noise`, by bisection."""
+    if noise <= 0:
         return 0.0
     low, high = 0.0, unit
     for _ in range(12):
-        if share_at(high) >= wanted:
+        if share_at(high) >= noise:
             break
         low, high = high, high * 2
     for _ in range(25):
         middle = (low + high) / 2
-        low, high = (middle, high) if share_at(middle) < wanted else (low, middle)
+        low, high = (middle, high) if share_at(middle) < noise else (low, middle)
     return high
 
 
-def _judged(scores: Scores, errors: Scores, scale: float, margin: float) -> Judged:
+def _ranked(scores: Scores, errors: Scores, scale: float, margin: float) -> NoisyRanks:
     ranks, wrong, decided = [], 0, 0
     for of_task, errors_of_task in zip(scores, errors, strict=True):
-        seen = [score + scale * error for score, error in zip(of_task, errors_of_task, strict=True)]
-        placed = tied_ranks(seen, margin)
+        noisy = [score + scale * error for score, error in zip(of_task, errors_of_task, strict=True)]
+        placed = tied_ranks(noisy, margin)
         ranks.append(placed)
         for one, other in combinations(range(len(placed)), 2):
             if placed[one] == placed[other] or of_task[one] == of_task[other]:
                 continue
             decided += 1
             wrong += (placed[one] < placed[other]) != (of_task[one] > of_task[other])
-    return Judged(ranks, wrong, decided)
+    return NoisyRanks(ranks, wrong, decided)
 
 
-def tied_ranks(seen: Sequence[float], margin: float) -> list[int]:
+def tied_ranks(scores: Sequence[float], margin: float) -> list[int]:
     """Dense ranks, the highest first; neighbours in the order that are at most `margin` apart share one."""
-    order = sorted(range(len(seen)), key=lambda index: -seen[index])
-    ranks = [0] * len(seen)
+    order = sorted(range(len(scores)), key=lambda index: -scores[index])
+    ranks = [0] * len(scores)
     place = 0
     for position, index in enumerate(order):
-        if position == 0 or seen[order[position - 1]] - seen[index] > margin:
+        if position == 0 or scores[order[position - 1]] - scores[index] > margin:
             place += 1
         ranks[index] = place
     return ranks

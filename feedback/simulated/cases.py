@@ -1,4 +1,4 @@
-"""What a simulated annotator is to do, what it is shown, what it says of it, and the count of all that."""
+"""The plan of a simulation, its cases with their judgements, and the tally of the result."""
 
 import math
 import random
@@ -15,7 +15,7 @@ from feedback.simulated import annotator
 
 
 @dataclass(frozen=True)
-class Plan:
+class SimulationPlan:
     """What to simulate. Shares are from 0 to 1, noise is below 0.5."""
 
     rankings: int
@@ -37,13 +37,13 @@ class Plan:
 
 @dataclass
 class Case:
-    """A prompt with its completions, and what the annotator says of them."""
+    """A prompt with its completions, and their judgements."""
 
     prompt: Prompt
     replies: list[Completed]
     scores: list[float]
     gold: dict[str, list[bool]]
-    """Of each rule, the test's verdict on each completion."""
+    """Of each rule, the test's result for each completion."""
     ranks: list[int] = field(default_factory=list)
     flags: dict[str, list[bool]] = field(default_factory=dict)
     """`gold` with its share of mistakes."""
@@ -51,7 +51,7 @@ class Case:
 
 @dataclass
 class Tally:
-    """What came of it, in the words of the command's JSON."""
+    """Counts of the result, for the JSON of the command."""
 
     policy: str
     preference: str
@@ -69,15 +69,15 @@ class Tally:
     flags_wrong: int = 0
     short_replies: int = 0
 
-    def add(self, cases: Sequence[Case], split: str, judged: annotator.Judged) -> None:
+    def add(self, cases: Sequence[Case], split: str, ranked: annotator.NoisyRanks) -> None:
         self.rankings[split] = len(cases)
-        self.decided += judged.decided
-        self.wrong += judged.wrong
+        self.decided += ranked.decided
+        self.wrong += ranked.wrong
         for case in cases:
             compared = len(rankings.pairs({str(index): rank for index, rank in enumerate(case.ranks)}))
             self.comparisons += compared
             self.ties += math.comb(len(case.ranks), 2) - compared
-            self.short_replies += sum(isinstance(reply, task_stock.Cut) for reply in case.replies)
+            self.short_replies += sum(isinstance(reply, task_stock.CutCompletion) for reply in case.replies)
             for key, labels in case.flags.items():
                 self.flags += len(labels)
                 self.flags_true += sum(labels)
@@ -101,8 +101,8 @@ class Tally:
         }
 
 
-def cases_of(plan: Plan) -> Callable[[list[Prompt], list[list[Completed]]], list[Case]]:
-    """Scores and tests completions by the plan's functions. Raises BadFunction at once where one does not exist."""
+def cases_of(plan: SimulationPlan) -> Callable[[list[Prompt], list[list[Completed]]], list[Case]]:
+    """A function that scores and tests completions as planned. Raises BadFunction at once if one does not exist."""
     prefer = preference(plan.preference)
     tests = {key: violation_test(path) for key, path in plan.flags.items()}
 
@@ -118,15 +118,15 @@ def cases_of(plan: Plan) -> Callable[[list[Prompt], list[list[Completed]]], list
     return cases
 
 
-def judge(cases: list[Case], plan: Plan, split: str, rng: random.Random, tally: Tally) -> None:
+def judge(cases: list[Case], plan: SimulationPlan, split: str, rng: random.Random, tally: Tally) -> None:
     """Fills in ranks and flags, with the noise of their split."""
     noise = plan.noise_on(split)
-    judged = annotator.rank([case.scores for case in cases], noise, plan.tie_margin, rng)
-    for case, ranks in zip(cases, judged.ranks, strict=True):
+    ranked = annotator.rank([case.scores for case in cases], noise, plan.tie_margin, rng)
+    for case, ranks in zip(cases, ranked.ranks, strict=True):
         case.ranks = ranks
     for key in plan.flags:
         labels = [label for case in cases for label in case.gold[key]]
         flagged = iter(annotator.flip(labels, noise, rng))
         for case in cases:
             case.flags[key] = [next(flagged) for _reply in case.replies]
-    tally.add(cases, split, judged)
+    tally.add(cases, split, ranked)

@@ -1,4 +1,4 @@
-"""Simulated annotators: real completions of the live policy, ranked and flagged by a stated hidden preference."""
+"""Runs a simulation: completions of the live policy are ranked and flagged by a hidden preference."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +18,10 @@ from feedback import rules, seed, trainable
 from feedback.judgements import task_stock
 from feedback.models import Completion, Prompt, Ranking, RankingTask, RuleVersion, SimulatedAnnotator, Violation
 from feedback.preferences import PREFERENCES, dotted
-from feedback.simulated.cases import Case, Plan, Tally, cases_of, judge
+from feedback.simulated.cases import Case, SimulationPlan, Tally, cases_of, judge
 
 ROWS_AT_A_TIME = 25
-"""Rankings a transaction, so that people who use the site meanwhile never wait long for the database."""
+"""Rankings per transaction, so that people who use the site meanwhile never wait long for the database."""
 
 
 class NothingToSimulate(Exception):
@@ -40,7 +40,7 @@ class UnknownRule(ValueError):
         self.key, self.known = key, known
 
 
-def simulate(plan: Plan, on_progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+def simulate(plan: SimulationPlan, on_progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
     """Raises NothingToSimulate, BadFunction, UnknownRule, NoLivePolicy, EngineError. Writes nothing but seeds until
     all completions are there; stopped while it writes, it leaves whole rankings."""
     seed.load()
@@ -75,8 +75,8 @@ def _rule_versions(flags: Mapping[str, str]) -> dict[str, RuleVersion]:
     return {key: current[key] for key in flags}
 
 
-def _chosen_prompts(plan: Plan, rng: random.Random) -> list[Prompt]:
-    """`plan.rankings` prompts, the held-out share of them held out; each side is used up before one comes again."""
+def _chosen_prompts(plan: SimulationPlan, rng: random.Random) -> list[Prompt]:
+    """`plan.rankings` prompts, the planned share of them held out; none repeats before its split is used up."""
     if plan.rankings <= 0:
         raise NothingToSimulate("nothing to do: --rankings must be at least 1")
     held_out = round(plan.rankings * plan.held_out_share)
@@ -132,8 +132,8 @@ def _write(
 
 
 @transaction.atomic
-def _annotator_of(plan: Plan) -> User:
-    """The account of this preference, flags, noise and seed: the one that is there, else a new one."""
+def _annotator_of(plan: SimulationPlan) -> User:
+    """The account of this preference, flags, noise and seed; made if it does not exist."""
     identity = {
         "preference": _dotted_preference(plan.preference),
         "flags": dict(plan.flags),

@@ -1,1 +1,1 @@
-"""What the pages of the chat show of a person's own feedback."""
+"""Template tags for a person's own feedback in the chat."""

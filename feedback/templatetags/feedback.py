@@ -1,4 +1,4 @@
-"""A person's thumbs on the replies of a page; the reasons to choose from; words for what moderators did."""
+"""Template tags for thumbs: the reader's own on a reply, and the reasons to choose from."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from feedback.judgements import thumbs
 from feedback.models import Thumb
 
 register = template.Library()
-PLACE = "feedback_thumbs"
+CACHE = "feedback_thumbs"
 
 
 @register.simple_tag(takes_context=True)
@@ -19,8 +19,8 @@ def thumb_on(context: Context, message: Message | None) -> Thumb | None:
     if not isinstance(message, Message):
         return None
     request = context["request"]
-    # Kept on the request: what a template keeps for itself is not seen by those that it includes.
-    shared: dict[Any, dict[int, Thumb]] = vars(request).setdefault(PLACE, {})
+    # Cached on the request: included templates do not see what a template stores in its own context.
+    shared: dict[Any, dict[int, Thumb]] = vars(request).setdefault(CACHE, {})
     if message.conversation_id not in shared:
         mine = Thumb.objects.filter(message__conversation=message.conversation_id, person=request.user)
         shared[message.conversation_id] = {thumb.message_id: thumb for thumb in mine}

@@ -1,4 +1,4 @@
-"""The choice between two replies side by side, and going on without one; what both were is told in the answer."""
+"""Endpoints of comparisons side by side: choosing a reply, going on without a choice, and the person's setting."""
 
 from typing import Any
 
@@ -10,18 +10,19 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import User
 from accounts.requests import person
+from base.requests import wants_json
 from chat.models import Pair, Reply
 from chat.websocket.consumers import ring
 from feedback.errors import FeedbackError
 from feedback.judgements import comparisons
 from feedback.models import Comparison
-from feedback.views.reacting import refused
+from feedback.views.refusals import refused
 
 LONGEST_S = 86_400.0
 
 
 def _own_pair(user: User, pair_id: int) -> Pair:
-    """404 for a stranger's as for one that never was."""
+    """404 for another person's pair as for one that does not exist."""
     return get_object_or_404(
         Pair.objects.select_related("message", "left__message", "right__message", "left__policy", "right__policy"),
         pk=pair_id,
@@ -32,7 +33,7 @@ def _own_pair(user: User, pair_id: int) -> Pair:
 
 @require_POST
 def choose(request: HttpRequest, pair_id: int) -> HttpResponse:
-    """`choice`: left, right, tie or both_bad; `_seconds` that it took."""
+    """`choice`: left, right, tie or both_bad; `seconds` that it took."""
     user = person(request)
     pair = _own_pair(user, pair_id)
     choice = request.POST.get("choice", "")
@@ -42,7 +43,7 @@ def choose(request: HttpRequest, pair_id: int) -> HttpResponse:
         made = comparisons.compare(pair, user, choice, _seconds(request.POST.get("seconds", "")))
     except FeedbackError as error:
         return refused(error.code, str(error), 409)
-    return _told(pair, pair.right if choice == Comparison.Choice.RIGHT else pair.left, made)
+    return _reveal(pair, pair.right if choice == Comparison.Choice.RIGHT else pair.left, made)
 
 
 @require_POST
@@ -52,12 +53,12 @@ def give_up(request: HttpRequest, pair_id: int) -> HttpResponse:
     side = request.POST.get("side", "")
     if side not in ("left", "right"):
         return refused("bad_choice", _("Choose left or right."), 400)
-    kept = pair.left if side == "left" else pair.right
+    chosen = pair.left if side == "left" else pair.right
     try:
-        comparisons.give_up(pair, kept)
+        comparisons.give_up(pair, chosen)
     except FeedbackError as error:
         return refused(error.code, str(error), 409)
-    return _told(pair, kept, None)
+    return _reveal(pair, chosen, None)
 
 
 @require_POST
@@ -66,14 +67,14 @@ def side_by_side(request: HttpRequest) -> HttpResponse:
     user = person(request)
     user.sees_side_by_side = request.POST.get("is_on") == "on"
     user.save(update_fields=["sees_side_by_side"])
-    if "application/json" in request.headers.get("Accept", ""):
+    if wants_json(request):
         return JsonResponse({"is_on": user.sees_side_by_side})
     messages.success(request, _("Your choice was saved."))
     return redirect("account")
 
 
-def _told(pair: Pair, winner: Reply, made: Comparison | None) -> JsonResponse:
-    """Tells this page and every other one of the conversation."""
+def _reveal(pair: Pair, winner: Reply, made: Comparison | None) -> JsonResponse:
+    """Sends which policies wrote the replies to this page and every other one of the conversation."""
     frame: dict[str, Any] = {
         "type": "pair.revealed",
         "id": pair.pk,
@@ -94,7 +95,7 @@ def _of_side(pair: Pair, side: str) -> dict[str, Any]:
 
 
 def _seconds(text: str) -> float:
-    """How long the person says that it took; 0 where that is no time."""
+    """How long the choice took, as the page says; 0 if that is invalid."""
     try:
         found = float(text)
     except ValueError:

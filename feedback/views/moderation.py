@@ -1,4 +1,4 @@
-"""The moderators' pages: the queue, an item, the confirmation of a verb with its consequences, undo."""
+"""The moderators' pages: the queue, a reported text, the confirmation of an action, and undo."""
 
 from typing import Any
 
@@ -12,11 +12,12 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.models import AuditEntry, User
 from accounts.requests import person
+from base.requests import filters_of
 from feedback.errors import ModerationError, NothingToDo
 from feedback.forms import QueueFilter, ReasonForm, SuspendForm
 from feedback.models import Report
 from feedback.moderation import actions, consequences, review_queue
-from feedback.moderation.actions import Text
+from feedback.moderation.actions import ModeratedText
 
 ITEMS_A_PAGE = 25
 
@@ -26,13 +27,11 @@ def moderation_queue(request: HttpRequest) -> HttpResponse:
     form = QueueFilter(request.GET)
     chosen = form.cleaned_data if form.is_valid() else {"state": Report.State.OPEN, "kind": "", "rule": ""}
     page = Paginator(review_queue.queue(**chosen), ITEMS_A_PAGE).get_page(request.GET.get("page"))
-    filters = request.GET.copy()
-    filters.pop("page", None)
     context = {
         "form": form,
         "page": page,
         "rows": review_queue.rows(list(page.object_list), state=chosen["state"]),
-        "filters": filters.urlencode(),
+        "filters": filters_of(request),
         "open": review_queue.queue(state=Report.State.OPEN).count(),
     }
     return render(request, "feedback/moderation.html", context)
@@ -54,7 +53,7 @@ def moderation_item(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def moderate(request: HttpRequest, kind: str, pk: int, verb: str) -> HttpResponse:
-    """GET shows what the verb will do, POST does it."""
+    """GET shows what the verb will do; POST does it."""
     text = _reported_or_404(kind, pk)
     item = review_queue.item(kind, text)
     if verb not in consequences.VERBS:
@@ -75,7 +74,7 @@ def moderate(request: HttpRequest, kind: str, pk: int, verb: str) -> HttpRespons
 @require_http_methods(["GET", "POST"])
 def undo_moderation(request: HttpRequest, entry_id: int) -> HttpResponse:
     entry = get_object_or_404(AuditEntry, pk=entry_id)
-    if not actions.is_ours(entry):
+    if not actions.is_moderation(entry):
         raise Http404
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -91,13 +90,13 @@ def undo_moderation(request: HttpRequest, entry_id: int) -> HttpResponse:
 
 
 def _status_of(form: ReasonForm) -> int:
-    """409 where the form was fine and the verb was refused, 400 where a field was wrong."""
+    """409 if the verb was refused, 400 if a field was invalid."""
     if form.non_field_errors():
         return 409
     return 400 if form.errors else 200
 
 
-def _reported_or_404(kind: str, pk: int) -> Text:
+def _reported_or_404(kind: str, pk: int) -> ModeratedText:
     text = review_queue.reported(kind, pk) if kind in actions.TEXT_MODELS else None
     if text is None:
         raise Http404
@@ -108,7 +107,7 @@ def _form_of(verb: str) -> type[ReasonForm]:
     return SuspendForm if verb == "suspend" else ReasonForm
 
 
-def _carry_out(verb: str, item: review_queue.Item, actor: User, values: dict[str, Any]) -> AuditEntry:
+def _carry_out(verb: str, item: review_queue.ReportedText, actor: User, values: dict[str, Any]) -> AuditEntry:
     reason = values["reason"]
     if verb in actions.TEXT_VERBS:
         return actions.TEXT_VERBS[verb](item.text, actor, reason)
@@ -120,7 +119,7 @@ def _carry_out(verb: str, item: review_queue.Item, actor: User, values: dict[str
 
 
 def _back_to(request: HttpRequest) -> str:
-    """The item that the undo came from; only pages of the moderators' own."""
+    """The page of the text that the undo started from; only pages of moderation, whatever the query says."""
     kind, pk = request.GET.get("kind", ""), request.GET.get("pk", "")
     if kind in actions.TEXT_MODELS and pk.isascii() and pk.isdigit():
         return reverse("moderation_item", args=[kind, pk])

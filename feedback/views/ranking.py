@@ -1,4 +1,4 @@
-"""The annotator's pages: rank the next task, skip it, look back at one's rankings."""
+"""The annotator's pages: rank the next task, skip it, and see or withdraw earlier rankings."""
 
 import re
 from typing import Any
@@ -16,7 +16,7 @@ from chat.errors import NoLivePolicy
 from chat.policies import live
 from feedback import rules
 from feedback.errors import BadFlags, NotYourTask, TaskError, TooLate
-from feedback.forms import DraftField, SkipForm, judgement
+from feedback.forms import DraftForm, SkipForm, read_judgement
 from feedback.judgements import task_queue
 from feedback.judgements.rankings import BadRanking
 from feedback.models import Completion, Ranking, RankingTask
@@ -40,7 +40,7 @@ def submit_ranking(request: HttpRequest, task_id: int) -> HttpResponse:
     if task is None:
         raise Http404
     try:
-        task_queue.submit(task_id, person(request), judgement(request.POST, task.prompt))
+        task_queue.submit(task_id, person(request), read_judgement(request.POST, task.prompt))
     except (BadRanking, BadFlags) as error:
         return _refused(request, task, error)
     except TaskError as error:
@@ -49,22 +49,22 @@ def submit_ranking(request: HttpRequest, task_id: int) -> HttpResponse:
 
 
 def _refused(request: HttpRequest, task: RankingTask, error: Exception) -> HttpResponse:
-    """The page again, with what was marked and what is wrong with it."""
-    held = task_queue.mine(task.pk, person(request)).select_related("prompt__elicits", "policy").first()
-    if held is None:
+    """The page again, with the annotator's input and the error."""
+    leased = task_queue.leased(task.pk, person(request)).select_related("prompt__elicits", "policy").first()
+    if leased is None:
         return render(request, "feedback/conflict.html", {"error": NotYourTask()}, status=409)
-    held.draft = {
+    leased.draft = {
         "places": {name[6:]: place for name, place in request.POST.items() if name.startswith("place-")},
         "flags": request.POST.getlist("flag"),
         "comment": request.POST.get("comment", ""),
     }
-    page = {**_task_page(held, person(request)), "error": error}
+    page = {**_task_page(leased, person(request)), "error": error}
     return render(request, "feedback/rank.html", page, status=400)
 
 
 @require_POST
 def save_draft(request: HttpRequest, task_id: int) -> HttpResponse:
-    form = DraftField(request.body)
+    form = DraftForm(request.body)
     if not form.is_valid():
         return JsonResponse({"ok": False, "errors": form.errors.get_json_data()}, status=400)
     try:
@@ -116,7 +116,7 @@ def guidelines(request: HttpRequest) -> HttpResponse:
     return render(request, "feedback/guidelines.html", {"groups": grouped, "version": task_queue.GUIDELINES_VERSION})
 
 
-# --- what the pages show --------------------------------------------------------------------------
+# --- template contexts --------------------------------------------------------------------------
 
 
 def _task_page(task: RankingTask, annotator: User) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _task_page(task: RankingTask, annotator: User) -> dict[str, Any]:
 
 
 def _cards(task: RankingTask) -> list[dict[str, Any]]:
-    """The replies in the order drawn for this person; nothing on them says where they come from."""
+    """The replies in the random order of this lease, without any sign of which is which."""
     by_id = {completion.pk: completion for completion in Completion.objects.filter(task=task)}
     places = task.draft.get("places", {})
     matches = [FLAG.fullmatch(flag) for flag in task.draft.get("flags", [])]
@@ -168,7 +168,7 @@ def _places_of(made: Ranking) -> list[dict[str, Any]]:
 
 
 def _waiting_for(annotator: User) -> dict[str, Any]:
-    """Why there is nothing to rank just now."""
+    """Why there is nothing to rank."""
     try:
         live()
         has_policy = True

@@ -1,4 +1,4 @@
-"""A chatter reports a reply of their own conversation."""
+"""The page on which people report a reply of their own conversation."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from accounts.requests import person
+from base.requests import wants_json
 from chat.models import Message
 from feedback.forms import ReportForm
 from feedback.moderation import reports
@@ -15,7 +16,7 @@ from feedback.visible_text import shown
 
 @require_http_methods(["GET", "POST"])
 def report_message(request: HttpRequest, message_id: int) -> HttpResponse:
-    """A page with a form, with `?part` the form alone; a script that accepts JSON gets JSON."""
+    """A page with a form, or with `?part` the form alone; a script that accepts JSON gets JSON."""
     message = get_object_or_404(
         Message.objects.select_related("conversation"),
         pk=message_id,
@@ -36,7 +37,7 @@ def report_message(request: HttpRequest, message_id: int) -> HttpResponse:
         response["Retry-After"] = str(error.retry_after_s)
         return response
     thanks = _("Thank you. A moderator will look at this reply.")
-    if _wants_json(request):
+    if wants_json(request):
         return JsonResponse({"ok": True, "message": thanks}, status=201)
     messages.success(request, thanks)
     return redirect("conversation", message.conversation_id)
@@ -50,10 +51,6 @@ def _page(request: HttpRequest, form: ReportForm, message: Message, status: int 
 
 
 def _failed(request: HttpRequest, form: ReportForm, message: Message, status: int) -> HttpResponse:
-    if _wants_json(request):
+    if wants_json(request):
         return JsonResponse({"ok": False, "errors": form.errors.get_json_data()}, status=status)
     return _page(request, form, message, status)
-
-
-def _wants_json(request: HttpRequest) -> bool:
-    return "application/json" in request.headers.get("Accept", "")

@@ -1,4 +1,4 @@
-"""Rules: read with their history by annotators, edited and switched by admins."""
+"""Pages of the rules, for admins: editing with history, switching on and off, blocked phrases."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.requests import person
-from feedback import phrases, rules
+from feedback import blocked_phrases, rules
 from feedback.forms import PHRASE_REFUSALS, PhraseForm, RuleForm
 from feedback.models import BlockedPhrase, Rule
 
@@ -61,8 +61,8 @@ def add_phrase(request: HttpRequest, key: str) -> HttpResponse:
     form = PhraseForm(request.POST)
     if form.is_valid():
         try:
-            added = phrases.add(rule, **form.cleaned_data, actor=person(request))
-        except phrases.PhraseRefused as refusal:
+            added = blocked_phrases.add(rule, **form.cleaned_data, actor=person(request))
+        except blocked_phrases.PhraseRefused as refusal:
             form.add_error("phrase", str(PHRASE_REFUSALS[refusal.code]))
         else:
             messages.success(request, _("“%(phrase)s” is blocked from now on.") % {"phrase": added.phrase})
@@ -75,7 +75,7 @@ def add_phrase(request: HttpRequest, key: str) -> HttpResponse:
 @require_POST
 def remove_phrase(request: HttpRequest, key: str, phrase_id: int) -> HttpResponse:
     phrase = get_object_or_404(BlockedPhrase, rule__key=key, pk=phrase_id)
-    phrases.remove(phrase, actor=person(request))
+    blocked_phrases.remove(phrase, actor=person(request))
     messages.success(request, _("“%(phrase)s” is no longer blocked.") % {"phrase": phrase.phrase})
     return redirect(reverse("edit_rule", args=[key]) + "#phrases")
 

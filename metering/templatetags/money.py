@@ -1,4 +1,4 @@
-"""How pages write money."""
+"""Template filters that format money and counts."""
 
 from decimal import Decimal
 
@@ -11,8 +11,8 @@ register = template.Library()
 
 @register.filter
 def dollars(nano: int) -> str:
-    """Of nano-dollars, to the last digit."""
-    return prices.shown(nano)
+    """Formats nano-dollars exactly."""
+    return prices.format_cost(nano)
 
 
 @register.filter

@@ -1,4 +1,4 @@
-"""The budgets of people and keys, for admins."""
+"""Pages of the budgets of people and keys, for admins."""
 
 from django.contrib import messages
 from django.db.models import QuerySet
@@ -15,7 +15,7 @@ from metering.models import Budget
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def budget_list(request: HttpRequest) -> HttpResponse:
-    """All of them; a POST sets one."""
+    """Lists the budgets; a POST sets one."""
     form = BudgetForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
         given = form.cleaned_data
@@ -33,7 +33,7 @@ def change_budget(request: HttpRequest, budget_id: int) -> HttpResponse:
     if not form.is_valid():
         return _page(request, bound=form)
     owner = budget.user or budget.key
-    assert owner is not None  # the table holds no other
+    assert owner is not None  # a constraint of the table
     budgets.put(owner, Budget.Period(budget.period), form.cleaned_data["limit"], actor=person(request))
     messages.success(request, _("Saved. The new settings apply from now on."))
     return redirect("budgets")

@@ -1,4 +1,4 @@
-"""The price table, for admins."""
+"""Pages of the price table, for admins."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from metering.models import Price
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def prices(request: HttpRequest) -> HttpResponse:
-    """The table; a POST adds a row."""
+    """Shows the table; a POST adds a price."""
     form = NewPriceForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
         model, values = form.cleaned_data["model"], _columns(form)

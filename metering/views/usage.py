@@ -1,4 +1,4 @@
-"""What was used and what it cost: the page of a month, and its rows as a file."""
+"""The usage and costs of a month, as a page and as a CSV file of its rows."""
 
 import csv
 import io
@@ -13,8 +13,9 @@ from django.views.decorators.http import require_safe
 from accounts.models import ApiKey, User
 from accounts.requests import person
 from accounts.roles import Role
+from base.dates import next_month, previous_month
 from metering import bill, budgets, charts
-from metering.bill import Line
+from metering.bill import Subtotal
 from metering.forms import UsageFilter
 from metering.models import Usage
 from metering.prices import dollars, per_thousand
@@ -38,7 +39,7 @@ COLUMNS = (
     "ref",
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for a formula when a cell begins with it."""
+"""Characters at the beginning of a cell that make spreadsheets evaluate it."""
 
 
 @never_cache
@@ -52,9 +53,9 @@ def usage(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "month": month,
-        "former": _address(request, bill.former_month(month)),
-        "next": _address(request, bill.next_month(month)),
-        "rows_address": _address(request, month),
+        "former": _query_for(request, previous_month(month)),
+        "next": _query_for(request, next_month(month)),
+        "rows_address": _query_for(request, month),
         "days": [(day, sums) for day, sums in days if sums.requests],
         "charts": charts.charts(days),
         "total": bill.total(rows),
@@ -69,7 +70,7 @@ def usage(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def usage_rows(request: HttpRequest) -> HttpResponse:
-    """The raw rows as CSV, oldest first: with the prices of their moment, so that the bill can be made anew."""
+    """The rows as CSV, oldest first, each with the prices that applied, so that the bill can be recomputed."""
     form = UsageFilter(person(request), request.GET)
     text = io.StringIO()
     writer = csv.writer(text)
@@ -106,20 +107,20 @@ def _no_formula(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
-def _address(request: HttpRequest, month: date) -> str:
-    """The query of the same choice in a month."""
+def _query_for(request: HttpRequest, month: date) -> str:
+    """The query string with the same filters for another month."""
     query = request.GET.copy()
     query["month"] = f"{month:%Y-%m}"
     return query.urlencode()
 
 
-def _with_keys(lines: list[Line]) -> list[tuple[ApiKey | None, Line]]:
-    """Each line with its key; None for what was used without one."""
-    wanted = [line.of["key"] for line in lines if line.of["key"] is not None]
-    keys = ApiKey.objects.select_related("owner").in_bulk(wanted)
-    return [(keys.get(line.of["key"]), line) for line in lines]
+def _with_keys(subtotals: list[Subtotal]) -> list[tuple[ApiKey | None, Subtotal]]:
+    """Each subtotal with its key; None for usage without a key."""
+    ids = [one.of["key"] for one in subtotals if one.of["key"] is not None]
+    keys = ApiKey.objects.select_related("owner").in_bulk(ids)
+    return [(keys.get(one.of["key"]), one) for one in subtotals]
 
 
-def _with_users(lines: list[Line]) -> list[tuple[User, Line]]:
-    users = User.objects.in_bulk([line.of["user"] for line in lines])
-    return [(users[line.of["user"]], line) for line in lines]
+def _with_users(subtotals: list[Subtotal]) -> list[tuple[User, Subtotal]]:
+    users = User.objects.in_bulk([one.of["user"] for one in subtotals])
+    return [(users[one.of["user"]], one) for one in subtotals]

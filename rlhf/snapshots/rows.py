@@ -13,7 +13,7 @@ from chat.prompts.history import branch_to, turns_seen
 from feedback import trainable
 from feedback.judgements.rankings import pairs
 from feedback.models import Comparison, Prompt, Ranking, Rule, Thumb, Violation
-from feedback.prompts import side_of
+from feedback.prompts import split_of
 from rlhf.snapshots import shares
 
 Line = dict[str, Any]
@@ -136,7 +136,7 @@ def _thumb_line(row: Thumb) -> Line | None:
         "prompt": context,
         "completion": [{"role": "assistant", "content": row.message.text}],
         "label": row.is_up,
-        "split": side_of(context),
+        "split": split_of(context),
     }
 
 
@@ -189,7 +189,7 @@ def _violation_line(row: Violation) -> Line | None:
         return None
     reply = getattr(row.message, "reply", None)
     reason = reply.finish_reason if reply is not None else ""
-    return _flag(row, f"{row.pk}", context, row.message.text, reason, side_of(context))
+    return _flag(row, f"{row.pk}", context, row.message.text, reason, split_of(context))
 
 
 def _flag(row: Violation, line_id: str, prompt: list[Line], text: str, reason: str, split: str) -> Line:

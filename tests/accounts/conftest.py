@@ -1,14 +1,10 @@
 """People of each role, each with a browser of their own."""
 
 import pytest
-from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.test import Client
 
-from accounts.models import User
-from accounts.roles import GROUPS, Role
-
-PASSWORD = "a long enough password"
+from tests.people import make_person
 
 
 @pytest.fixture(autouse=True)
@@ -19,14 +15,7 @@ def empty_cache():
 @pytest.fixture
 def person(db):
     """Makes a person: `person("name", Role.MODERATOR)`."""
-
-    def make(name, role=Role.CHATTER, **fields):
-        user = User.objects.create_user(name, password=PASSWORD, **fields)
-        if role in GROUPS:
-            user.groups.add(Group.objects.get_or_create(name=role.value)[0])
-        return user
-
-    return make
+    return make_person
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Who may open what of the accounts' pages, health, and the token that every form needs."""
+"""Who may open what of the accounts' pages, and the token that every form needs."""
 
 import pytest
 from django.test import Client
@@ -28,22 +28,6 @@ def test_the_admin_site_is_for_admins(person, browser_of):
     assert browser_of(person("mod", Role.MODERATOR, is_staff=True)).get("/admin/").status_code == 403
     boss = person("boss", Role.ADMIN, is_staff=True, is_superuser=True)
     assert browser_of(boss).get("/admin/accounts/user/").status_code == 200
-
-
-@pytest.mark.django_db
-def test_health_needs_no_account(client, settings):
-    assert client.get("/healthz").content == b"ok\n"
-    settings.READY_CHECKS = ["base.health.database"]
-    assert client.get("/readyz").json() == {"ready": True, "checks": {"database": ""}}
-
-
-@pytest.mark.django_db
-def test_not_ready_says_why(client, settings, monkeypatch):
-    settings.READY_CHECKS = ["base.health.database"]
-    monkeypatch.setattr("base.health.database", lambda: "no answer: OperationalError")
-    response = client.get("/readyz")
-    assert response.status_code == 503
-    assert response.json()["checks"] == {"database": "no answer: OperationalError"}
 
 
 @pytest.mark.django_db

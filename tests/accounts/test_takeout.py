@@ -32,8 +32,8 @@ def with_a_way_to_a_user():
 
 
 def named():
-    exported = [table.label for app in personal.of_the_apps() for table in app.EXPORT]
-    excluded = {label: why for app in personal.of_the_apps() for label, why in app.EXCLUDED.items()}
+    exported = [table.label for app in personal.modules() for table in app.EXPORT]
+    excluded = {label: why for app in personal.modules() for label, why in app.EXCLUDED.items()}
     return exported, excluded
 
 

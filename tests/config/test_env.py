@@ -28,8 +28,8 @@ def test_flags(given, value, wanted):
 def test_what_is_absent_takes_its_default():
     assert env.text(NAME, "a") == "a"
     assert env.flag(NAME) is False
-    assert env.whole(NAME, 3) == 3
-    assert env.real(NAME, 0.5) == 0.5
+    assert env.integer(NAME, 3) == 3
+    assert env.number(NAME, 0.5) == 0.5
     assert env.words(NAME, "a, b,,") == ["a", "b"]
     assert env.one_of(NAME, "x", ("x", "y")) == "x"
     assert env.folder(NAME, Path("/tmp")) == Path("/tmp")
@@ -39,11 +39,11 @@ def test_what_is_absent_takes_its_default():
     ("read", "value", "wanted"),
     [
         (lambda: env.flag(NAME), "maybe", "1 or 0"),
-        (lambda: env.whole(NAME, 1), "many", "a whole number"),
-        (lambda: env.whole(NAME, 1, minimum=1), "0", "at least 1"),
-        (lambda: env.real(NAME, 1.0), "warm", "a number"),
-        (lambda: env.real(NAME, 1.0, 0.0, 2.0), "2.5", "a number from 0.0 to 2.0"),
-        (lambda: env.real(NAME, 1.0, 0.0, 2.0), "nan", "a number from 0.0 to 2.0"),
+        (lambda: env.integer(NAME, 1), "many", "a whole number"),
+        (lambda: env.integer(NAME, 1, minimum=1), "0", "at least 1"),
+        (lambda: env.number(NAME, 1.0), "warm", "a number"),
+        (lambda: env.number(NAME, 1.0, 0.0, 2.0), "2.5", "a number from 0.0 to 2.0"),
+        (lambda: env.number(NAME, 1.0, 0.0, 2.0), "nan", "a number from 0.0 to 2.0"),
         (lambda: env.one_of(NAME, "x", ("x", "y")), "z", "one of x, y"),
     ],
 )

@@ -1,29 +1,20 @@
 """People of each role, a policy that answers canned text, and tasks without an engine."""
 
 import pytest
-from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.test import Client
 
-from accounts.models import User
-from accounts.roles import GROUPS, Role
+from accounts.roles import Role
 from chat.completions.bulk import Completed
-from chat.models import Conversation, Message, Policy, Reply
+from chat.models import Policy
 from feedback import seed
 from feedback.judgements import task_stock
-from feedback.models import Completion, Prompt, RankingTask
+from tests.people import make_person
 
 
 @pytest.fixture(autouse=True)
 def empty_cache():
     cache.clear()
-
-
-def make_person(name, role=Role.CHATTER):
-    user = User.objects.create_user(name, password="a long enough password")
-    if role in GROUPS:
-        user.groups.add(Group.objects.get_or_create(name=role.value)[0])
-    return user
 
 
 @pytest.fixture
@@ -64,32 +55,6 @@ def seeds(db):
 @pytest.fixture
 def policy(db):
     return Policy.objects.create(name="scripted", version=1, is_live=True, is_scripted=True)
-
-
-def make_task(policy, text="What is a rainbow?", state="open", replies=4, **prompt):
-    from feedback.prompts import digest
-
-    messages = [{"role": "user", "content": text}]
-    row, _ = Prompt.objects.get_or_create(sha256=digest(messages), defaults={"messages": messages, **prompt})
-    task = RankingTask.objects.create(prompt=row, policy=policy, state=state)
-    Completion.objects.bulk_create(
-        Completion(task=task, index=index, text=f"Reply number {index}.", finish_reason="stop")
-        for index in range(replies)
-    )
-    return task
-
-
-def talk(owner, *turns, may_train=True, policy=None):
-    """A conversation with these turns, user first; returns its messages."""
-    conversation = Conversation.objects.create(owner=owner, may_train=may_train)
-    messages, parent = [], None
-    for number, text in enumerate(turns):
-        role = Message.Role.ASSISTANT if number % 2 else Message.Role.USER
-        parent = Message.objects.create(conversation=conversation, parent=parent, role=role, text=text)
-        if role == Message.Role.ASSISTANT:
-            Reply.objects.create(message=parent, state=Reply.State.COMPLETE, policy=policy)
-        messages.append(parent)
-    return messages
 
 
 @pytest.fixture

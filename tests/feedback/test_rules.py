@@ -9,7 +9,7 @@ from accounts.audit import broken_links
 from accounts.models import AuditEntry
 from feedback import rules
 from feedback.models import Rule, Violation
-from tests.feedback.conftest import make_task
+from tests.feedback.ranking_tasks import make_task
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 

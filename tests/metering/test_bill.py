@@ -111,7 +111,7 @@ def test_any_rows_add_up_without_rounding(sora, rows, micro):
     assert prices.dollars(total.cost) == by_hand
     assert sum(sums.cost for _day, sums in days) == total.cost
     assert sum(line.sums.cost for line in bill.by(Usage.objects.all(), "model")) == total.cost
-    assert Decimal(prices.shown(total.cost).replace("$", "").replace(",", "")) == by_hand
+    assert Decimal(prices.format_cost(total.cost).replace("$", "").replace(",", "")) == by_hand
 
 
 def test_the_same_thing_is_metered_once(sora, priced, use):
@@ -161,7 +161,7 @@ def test_the_seeded_prices_are_those_of_the_lecture(db):
     ],
 )
 def test_money_is_shown_to_the_last_digit(nano, text):
-    assert prices.shown(nano) == text
+    assert prices.format_cost(nano) == text
 
 
 # --- who sees what ------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from metering.bill import Sums
-from metering.charts import brief, charts
+from metering.charts import charts, shorten
 
 
 def month(**by_day):
@@ -19,10 +19,10 @@ def test_bars_are_as_high_as_their_values():
     for chart in (costs, requests):
         small, large = chart.bars
         assert large.height == pytest.approx(4 * small.height, abs=0.05)
-        assert large.y == chart.plot["top"]
-        assert [bar.y + bar.height for bar in chart.bars] == pytest.approx([chart.plot["bottom"]] * 2)
-    assert costs.latest == "$0.0000005"
-    assert requests.latest == "10"
+        assert large.y == chart.frame.top
+        assert [bar.y + bar.height for bar in chart.bars] == pytest.approx([chart.frame.bottom] * 2)
+    assert costs.total == "$0.0000005"
+    assert requests.total == "10"
 
 
 def test_parts_of_a_bar_stand_one_upon_the_other():
@@ -32,7 +32,7 @@ def test_parts_of_a_bar_stand_one_upon_the_other():
     assert completion.y + completion.height == pytest.approx(prompt.y, abs=0.05)
     assert trained.y + trained.height == pytest.approx(completion.y, abs=0.05)
     assert prompt.x == completion.x == trained.x
-    assert prompt.x + prompt.width <= tokens.plot["right"]
+    assert prompt.x + prompt.width <= tokens.frame.right
     assert [kind for kind, _word in tokens.legend] == ["prompt", "completion", "trained"]
 
 
@@ -58,4 +58,4 @@ def test_an_empty_month_has_no_bar():
     ],
 )
 def test_labels_are_short(text, short):
-    assert brief(text) == short
+    assert shorten(text) == short

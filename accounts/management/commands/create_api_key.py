@@ -1,4 +1,4 @@
-"""`manage.py create_api_key`: a key for the API, for programs and for tests."""
+"""`manage.py create_api_key`: makes an API key and prints its secret."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ class Command(ChamsaeCommand):
             raise CommandError(f"--requests-per-minute {limit}: expected 0 or more", returncode=Exit.USAGE)
         scopes = [*options["scope"], *(["admin"] if options["admin"] else [])]
         key, secret = keys.make(owner, options["name"][:60], scopes=scopes, requests_per_minute=limit)
-        told = {
+        made = {
             "key": secret,
             "id": key.pk,
             "name": key.name,
@@ -56,4 +56,4 @@ class Command(ChamsaeCommand):
             "scopes": key.scopes,
             "requests_per_minute": key.requests_per_minute,
         }
-        self.finish(told, text=secret)
+        self.finish(made, text=secret)

@@ -11,7 +11,7 @@ import uvloop
 from django.core.management import CommandParser
 
 from base.commands import ChamsaeCommand
-from base.garbage_collection import settle
+from base.garbage_collection import freeze_startup_objects
 from chat.talker.talker import Talker
 
 
@@ -29,7 +29,7 @@ class Command(ChamsaeCommand):
         pass  # it has no result to print
 
     def handle(self, *args: Any, **options: Any) -> None:
-        settle()
+        freeze_startup_objects()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(talk_until_told())
 

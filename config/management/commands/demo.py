@@ -20,7 +20,7 @@ from config.demo.arms import Arm
 from config.processes import end_with_parent
 from feedback import seed
 from feedback.preferences import DEFAULT_PREFERENCE, PREFERENCES, BadFunction
-from feedback.simulated.cases import Plan
+from feedback.simulated.cases import SimulationPlan
 from feedback.simulated.simulation import simulate
 from rlhf.commands import RlhfCommand
 from rlhf.release import promotion
@@ -76,7 +76,7 @@ class Command(RlhfCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["here"]:
-            plan = Plan(
+            plan = SimulationPlan(
                 rankings=options["rankings"],
                 preference=options["preference"],
                 seed=options["seed"],
@@ -104,7 +104,7 @@ class Command(RlhfCommand):
                 code = process.wait() and Exit.INTERRUPTED
         sys.exit(code)
 
-    def demonstrate(self, arm: Arm, plan: Plan, *, again: bool) -> None:
+    def demonstrate(self, arm: Arm, plan: SimulationPlan, *, again: bool) -> None:
         started = time.monotonic()
         seed.load()
         if settings.DEMO:
@@ -132,7 +132,7 @@ class Command(RlhfCommand):
         with self.progress(f"Model {settings.CHAT_MODEL}") as meter:
             return fetching.base_policy(settings.CHAT_MODEL, meter)[0]
 
-    def collect(self, plan: Plan) -> dict[str, Any]:
+    def collect(self, plan: SimulationPlan) -> dict[str, Any]:
         try:
             with self.progress("Collecting judgements (simulated)") as meter:
                 made = simulate(plan, on_progress=lambda done, of: meter(done, of, f"{done}/{of} replies"))

@@ -1,4 +1,4 @@
-"""`manage.py doctor`: says what is missing and the command that mends it."""
+"""`manage.py doctor`: reports what is missing and which command fixes it."""
 
 from typing import Any
 
@@ -22,11 +22,11 @@ class Command(ChamsaeCommand):
         findings = list(examine())
         missing = [finding.name for finding in findings if finding.level == "missing"]
         result = {"ok": not missing, "missing": missing, "findings": [finding.as_dict() for finding in findings]}
-        self.finish(result, text="\n".join(map(line_of, findings)))
+        self.finish(result, text="\n".join(map(_line_of, findings)))
         if missing:
             raise CommandError(f"missing: {', '.join(missing)}", returncode=Exit.FAILED)
 
 
-def line_of(finding: Finding) -> str:
+def _line_of(finding: Finding) -> str:
     fix = f"\n{'':>10}-> {finding.fix}" if finding.fix else ""
     return f"{SIGNS[finding.level]:>8}  {finding.name}: {finding.says}{fix}"

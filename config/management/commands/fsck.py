@@ -1,4 +1,4 @@
-"""`fsck`: holds the site's promises against what is there."""
+"""`manage.py fsck`: checks the site's promises against the database, the models and the processes."""
 
 from dataclasses import asdict
 from typing import Any
@@ -21,6 +21,6 @@ class Command(ChamsaeCommand):
                 meter(step, len(checks), check.__name__.replace("_", " "))
                 found += [fsck.Problem(promise, text) for text in check()]
             meter(len(checks), len(checks))
-        told = "\n".join(f"promise {problem.promise}: {problem.text}" for problem in found)
+        report = "\n".join(f"promise {problem.promise}: {problem.text}" for problem in found)
         result = {"ok": not found, "checked": len(checks), "problems": [asdict(problem) for problem in found]}
-        self.finish(result, Exit.FAILED if found else Exit.DONE, told or "all invariants hold")
+        self.finish(result, Exit.FAILED if found else Exit.DONE, report or "all invariants hold")

@@ -1,4 +1,4 @@
-"""`manage.py run_site`: prepares the site, starts its processes, and ends all of them on Ctrl+C."""
+"""`manage.py run_site`: prepares the site, runs its processes, and ends all of them on Ctrl+C."""
 
 import contextlib
 import http.client
@@ -28,8 +28,8 @@ from config.translations import compile_catalogues
 from feedback import seed
 
 HOST = "127.0.0.1"
-GRACE_S = "1"  # to end requests in; sockets are told at once, and their pages come back by themselves
-WORKERS = "4"  # a cycle holds one for its whole time, a fine-tune another, stocking tasks a third
+GRACE_S = "1"  # for requests to end; sockets are closed at once, and their pages reconnect by themselves
+WORKERS = "4"  # a cycle occupies one for its whole time, a fine-tune another, stocking tasks a third
 READY_S = 120.0
 
 
@@ -55,13 +55,13 @@ def worker(name: str) -> list[str]:
     return [*celery, "--concurrency", WORKERS, "--loglevel", "WARNING", *alone, *beat]
 
 
-def child_environment(port: int) -> Mapping[str, str]:
-    """What the children see: the origins under which this port is reached, unless they were named."""
+def _child_environment(port: int) -> Mapping[str, str]:
+    """The environment of the children, with the origins of this port unless the variable is set."""
     origins = os.environ.get("CHAMSAE_ORIGINS") or f"http://{HOST}:{port},http://localhost:{port}"
     return {**os.environ, "CHAMSAE_ORIGINS": origins}
 
 
-def page_answers(port: int) -> bool:
+def _page_answers(port: int) -> bool:
     connection = http.client.HTTPConnection(HOST, port, timeout=2)
     host = settings.ALLOWED_HOSTS[0] if os.environ.get("CHAMSAE_ORIGINS") else HOST
     try:
@@ -73,13 +73,13 @@ def page_answers(port: int) -> bool:
         connection.close()
 
 
-def fill_stock() -> None:
-    """Asks the worker for ranking tasks at once: whoever signs in first should not wait for the schedule."""
+def _fill_stock() -> None:
+    """Asks the worker for ranking tasks at once, so that the first annotator need not wait for the schedule."""
     with contextlib.suppress(OperationalError), app.connection_for_write() as connection:  # the schedule asks again
         app.send_task("feedback.tasks.stock_tasks", connection=connection)
 
 
-def engine_answers(since: datetime) -> bool:
+def _engine_answers(since: datetime) -> bool:
     rows = EngineProcess.objects.filter(
         policy__is_live=True, state=EngineProcess.State.READY, heartbeat_at__gte=since
     )
@@ -126,17 +126,17 @@ class Command(ChamsaeCommand):
 
     def serve(self, processes: Processes, port: int, name: str) -> None:
         started_at, deadline = timezone.now(), time.monotonic() + READY_S
-        environment = child_environment(port)
+        environment = _child_environment(port)
         processes.add("web", web(port), environment)
         processes.add("talker", talker(), environment)
         processes.add("worker", worker(name), environment)
         waiting_for = "the page"
         while not self.stopping and waiting_for and time.monotonic() < deadline:
             processes.tick()
-            waiting_for = "" if page_answers(port) and engine_answers(started_at) else waiting_for
+            waiting_for = "" if _page_answers(port) and _engine_answers(started_at) else waiting_for
         connections.close_all()
         if not waiting_for:
-            fill_stock()
+            _fill_stock()
         if not self.stopping:
             self.greet(port, is_ready=not waiting_for)
         while not self.stopping:

@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: the demo accounts, the rules and the prompts, as far as they are missing."""
+"""`manage.py seed_demo`: makes the demo accounts, rules and prompts that are missing."""
 
 from typing import Any
 
@@ -20,17 +20,17 @@ class Command(ChamsaeCommand):
     failures = (demo.DemoRefused,)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        before = counted()
+        before = _counted()
         demo.create_accounts()
         seed.load()
-        after = counted()
+        after = _counted()
         added = {name: after[name] - before[name] for name in after}
         self.finish({"added": added, "there": after})
         if not any(added.values()):
             raise CommandError("everything is already there", returncode=Exit.NOTHING_TO_DO)
 
 
-def counted() -> dict[str, int]:
+def _counted() -> dict[str, int]:
     return {
         "accounts": User.objects.filter(is_simulated=False).count(),
         "rules": Rule.objects.count(),

@@ -1,4 +1,4 @@
-"""`manage.py simulate_annotators`: rankings and flags of a program with a stated preference, labelled simulated."""
+"""`manage.py simulate_annotators`: makes rankings and flags by a stated preference, labelled simulated."""
 
 import argparse
 import time
@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from base.commands import ChamsaeCommand, Exit
 from chat.errors import ChatError
 from feedback.preferences import DEFAULT_FLAGS, DEFAULT_PREFERENCE, PREFERENCES, BadFunction, dotted
-from feedback.simulated.cases import Plan
+from feedback.simulated.cases import SimulationPlan
 from feedback.simulated.simulation import NothingToSimulate, UnknownRule, simulate
 
 
@@ -39,21 +39,21 @@ class Command(ChamsaeCommand):
         parser.add_argument(
             "--flags",
             nargs="*",
-            type=rule_and_test,
+            type=_rule_and_test,
             metavar="RULE=module.path:function",
             help=f"functions of (prompt, completion) -> bool (default {tests})",
         )
         parser.add_argument("--rankings", type=int, required=True, metavar="N", help="rankings to make")
         parser.add_argument(
             "--noise",
-            type=share,
+            type=_share_below_half,
             default=0.1,
             metavar="P",
             help="share of wrong pairs and flags, below 0.5 (default 0.1)",
         )
         parser.add_argument(
             "--held-out-noise",
-            type=share,
+            type=_share_below_half,
             metavar="P",
             help="the same for held-out prompts (default: same as --noise; 0 measures against the preference itself)",
         )
@@ -62,21 +62,21 @@ class Command(ChamsaeCommand):
         )
         parser.add_argument(
             "--held-out",
-            type=whole_share,
+            type=_share_up_to_one,
             default=0.25,
             metavar="SHARE",
             help="share of rankings on held-out prompts (default 0.25)",
         )
         parser.add_argument(
             "--short",
-            type=whole_share,
+            type=_share_up_to_one,
             default=0.1,
             metavar="SHARE",
             help="share of tasks with a shortened reply (default 0.1)",
         )
         parser.add_argument(
             "--tie-margin",
-            type=margin,
+            type=_margin,
             default=0.25,
             metavar="SD",
             help="scores closer than this, in SDs, are ties (default 0.25)",
@@ -85,7 +85,7 @@ class Command(ChamsaeCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         given = options["flags"]
-        plan = Plan(
+        plan = SimulationPlan(
             rankings=options["rankings"],
             preference=options["preference"],
             noise=options["noise"],
@@ -105,31 +105,31 @@ class Command(ChamsaeCommand):
         self.finish({**result, "seconds": round(time.monotonic() - started, 1)})
 
 
-def rule_and_test(text: str) -> tuple[str, str]:
+def _rule_and_test(text: str) -> tuple[str, str]:
     key, equals, path = text.partition("=")
     if not (key and equals and path):
         raise argparse.ArgumentTypeError(f"{text!r}: expected RULE=module.path:function")
     return key, path
 
 
-def bounded(text: str, low: float, high: float, *, below: bool = False) -> float:
+def _bounded(text: str, low: float, high: float, *, is_high_excluded: bool = False) -> float:
     try:
         value = float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a number") from None
-    if not low <= value <= high or (below and value == high):
-        wanted = f"from {low:g} to below {high:g}" if below else f"from {low:g} to {high:g}"
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number {wanted}")
+    if not low <= value <= high or (is_high_excluded and value == high):
+        expected = f"from {low:g} to below {high:g}" if is_high_excluded else f"from {low:g} to {high:g}"
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number {expected}")
     return value
 
 
-def share(text: str) -> float:
-    return bounded(text, 0, 0.5, below=True)
+def _share_below_half(text: str) -> float:
+    return _bounded(text, 0, 0.5, is_high_excluded=True)
 
 
-def whole_share(text: str) -> float:
-    return bounded(text, 0, 1)
+def _share_up_to_one(text: str) -> float:
+    return _bounded(text, 0, 1)
 
 
-def margin(text: str) -> float:
-    return bounded(text, 0, 10)
+def _margin(text: str) -> float:
+    return _bounded(text, 0, 10)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chat.models import Policy
-from feedback.judgements.anonymity import gives_away
+from feedback.judgements.anonymity import reveals_identity
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def policies(db, settings, tmp_path):
     ],
 )
 def test_a_reply_that_names_itself_gives_itself_away(policies, text):
-    assert gives_away(text, policies)
+    assert reveals_identity(text, policies)
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ def test_a_reply_that_names_itself_gives_itself_away(policies, text):
     ],
 )
 def test_what_only_mentions_a_word_counts(policies, text):
-    assert not gives_away(text, policies)
+    assert not reveals_identity(text, policies)
 
 
 def test_other_sites_policies_are_no_secret_here(policies):
     text = "I am heron-9, nice to meet you."
-    assert not gives_away(text, policies)
-    assert gives_away(text, [*policies, Policy(name="heron-9", version=9)])
+    assert not reveals_identity(text, policies)
+    assert reveals_identity(text, [*policies, Policy(name="heron-9", version=9)])

@@ -1,16 +1,12 @@
-"""Thumbs and flags in the chat: kept with their reasons, seen after a reload, undone, and nobody else's."""
+"""Thumbs in the chat: stored with their reasons, seen after a reload, taken back, and nobody else's."""
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from chat.models import Reply
-from feedback import trainable
-from feedback.models import Report, Thumb, Violation
-from feedback.moderation import actions
-from tests.feedback.conftest import talk
-
-JSON = {"Accept": "application/json"}
+from feedback.models import Thumb
+from tests.feedback.conversation_rows import talk
 
 
 @pytest.fixture
@@ -77,47 +73,6 @@ def test_nobody_judges_a_stranger_s_reply_or_a_person_s_message(signed_in, perso
     reply.hidden_at = reply.created_at
     reply.save()
     assert thumb(client, reply, thumb="up").status_code == 404
-
-
-def test_a_named_rule_is_a_flag_and_a_report_until_it_is_taken_back(client, reply, carl, seeds):
-    client.post(f"/messages/{reply.pk}/report/", {"rule": "no-insults"}, headers=JSON)
-    flag = Violation.objects.get()
-    assert (flag.message, flag.annotator, flag.is_violation) == (reply, carl, True)
-    part = client.get(f"/messages/{reply.pk}/report/?part").content.decode()
-    assert flag.rule_version.name in part
-    assert "<html" not in part
-    answer = client.post(f"/messages/{reply.pk}/flags/{flag.rule_version_id}/take-back/", headers=JSON)
-    assert answer.json() == {"ok": True}
-    assert not Violation.objects.exists()
-    assert Report.objects.get().state == Report.State.DISMISSED
-
-
-def test_the_same_flag_twice_is_one(client, reply, seeds):
-    for _ in range(2):
-        client.post(f"/messages/{reply.pk}/report/", {"rule": "no-insults"}, headers=JSON)
-    assert (Violation.objects.count(), Report.objects.count()) == (1, 1)
-
-
-def test_a_report_without_a_rule_flags_nothing(client, reply, seeds):
-    client.post(f"/messages/{reply.pk}/report/", {"comment": "odd"}, headers=JSON)
-    assert (Violation.objects.count(), Report.objects.count()) == (0, 1)
-
-
-def test_nobody_takes_back_a_stranger_s_flag(signed_in, person, client, reply, seeds):
-    client.post(f"/messages/{reply.pk}/report/", {"rule": "no-insults"}, headers=JSON)
-    version = Violation.objects.get().rule_version_id
-    eve = signed_in(person("eve"))
-    assert eve.post(f"/messages/{reply.pk}/flags/{version}/take-back/", headers=JSON).status_code == 404
-    assert Violation.objects.exists()
-
-
-def test_a_flag_that_a_moderator_found_unfounded_does_not_train(client, reply, moderator, seeds):
-    client.post(f"/messages/{reply.pk}/report/", {"rule": "no-insults"}, headers=JSON)
-    assert trainable.violations().count() == 1
-    entry = actions.dismiss(reply, moderator, "No insult in it.")
-    assert trainable.violations().count() == 0
-    actions.undo(entry, moderator, "It was one.")
-    assert trainable.violations().count() == 1
 
 
 def test_a_page_asks_the_database_once_for_the_thumbs_of_all_replies(client, carl, policy):

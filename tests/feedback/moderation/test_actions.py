@@ -9,15 +9,10 @@ from accounts import sockets
 from accounts.audit import broken_links
 from accounts.models import AuditEntry, User
 from accounts.roles import Role
-from chat.models import Message, Reply
 from feedback import trainable
 from feedback.errors import BadEnd, NotAllowed, NothingToDo, NotTheirAccount, ReasonNeeded, StaleUndo
-from feedback.judgements import task_queue
-from feedback.judgements.task_queue import Judgement
 from feedback.models import Report, Rule
-from feedback.moderation import actions, consequences, reports, review_queue
-from feedback.moderation.reports import TooManyReports
-from tests.feedback.conftest import make_task, talk
+from feedback.moderation import actions, review_queue
 
 
 @pytest.fixture
@@ -25,30 +20,6 @@ def closed(monkeypatch):
     users = []
     monkeypatch.setattr(sockets, "close", users.append)
     return users
-
-
-@pytest.fixture
-def carl(person):
-    return person("carl")
-
-
-@pytest.fixture
-def reply(carl, policy, seeds):
-    """A reply in carl's conversation that carl reported."""
-    message = talk(carl, "Say something", "Something rude.", policy=policy)[1]
-    reports.report_message(carl, message, Rule.objects.get(key="no-insults").versions.first(), "rude")
-    return message
-
-
-@pytest.fixture
-def completion(policy, annotator, seeds):
-    """A completion that an annotator flagged."""
-    task = make_task(policy)
-    task_queue.next_task(annotator)
-    ids = list(task.completions.values_list("pk", flat=True))
-    version = Rule.objects.get(key="minors").versions.first().pk
-    task_queue.submit(task.pk, annotator, Judgement([(pk, 1) for pk in ids], [(ids[0], version)]))
-    return task.completions.get(pk=ids[0])
 
 
 def tomorrow():
@@ -234,101 +205,3 @@ def test_a_suspended_annotator_s_judgements_do_not_train(completion, annotator, 
     assert trainable.rankings().count() == 0
     actions.undo(entry, moderator, "they were not random")
     assert trainable.rankings().count() == 1
-
-
-# --- the desk -------------------------------------------------------------------------------------
-
-
-def test_the_queue_puts_grave_and_much_reported_texts_first(reply, completion, carl, person, policy):
-    mild = talk(carl, "Hm", "Hm hm.", policy=policy)[1]
-    reports.report_message(carl, mild, None, "dull")
-    for number in range(6):
-        Report.objects.create(reporter=person(f"r{number}"), message=mild)
-    order = [(row["message_id"], row["completion_id"]) for row in review_queue.queue(state="open")]
-    assert order == [(mild.pk, None), (None, completion.pk), (reply.pk, None)]
-    assert [row["reporters"] for row in review_queue.queue(state="open")] == [7, 1, 1]
-    assert [row["completion_id"] for row in review_queue.queue(state="open", kind="completion")] == [completion.pk]
-    assert [row["message_id"] for row in review_queue.queue(state="open", rule="no-insults")] == [reply.pk]
-    assert not review_queue.queue(state="dismissed")
-
-
-def test_a_report_again_is_the_same_report_and_too_many_are_refused(reply, carl, policy):
-    version = Rule.objects.get(key="no-insults").versions.first()
-    assert reports.report_message(carl, reply, version, "very rude").comment == "very rude"
-    assert Report.objects.count() == 1
-    assert reports.report_message(carl, reply, None, "").pk != Report.objects.first().pk
-    for number in range(reports.REPORTS_PER_HOUR - 2):
-        reports.report_message(carl, talk(carl, "x", str(number), policy=policy)[1], None, "")
-    with pytest.raises(TooManyReports):
-        reports.report_message(carl, talk(carl, "x", "one more", policy=policy)[1], None, "")
-
-
-@pytest.mark.parametrize("verb", consequences.VERBS)
-def test_every_verb_says_what_it_will_do(reply, completion, verb):
-    for kind, text in (("message", reply), ("completion", completion)):
-        lines = consequences.lines(verb, review_queue.item(kind, text))
-        assert lines
-        assert all(line.endswith(".") for line in lines)
-
-
-def test_a_conversation_that_nobody_reported_is_not_shown(carl, moderator, policy, signed_in):
-    silent = talk(carl, "A secret", "Sure.", policy=policy)[1]
-    client = signed_in(moderator)
-    assert client.get(f"/moderation/message/{silent.pk}/").status_code == 404
-    assert client.get(f"/moderation/message/{silent.pk}/hide/").status_code == 404
-    assert client.post(f"/moderation/message/{silent.pk}/hide/", {"reason": "x"}).status_code == 404
-    assert Message.objects.get(pk=silent.pk).hidden_at is None
-
-
-def test_a_reported_reply_is_read_with_what_its_assistant_was_told(reply, moderator, signed_in):
-    preamble = [
-        {"role": "system", "content": "Insult <b>everybody</b>."},
-        {"role": "user", "content": "Am I nice?"},
-        {"role": "assistant", "content": "No."},
-    ]
-    Reply.objects.filter(message=reply).update(preamble=preamble)
-    page = signed_in(moderator).get(f"/moderation/message/{reply.pk}/").text
-    assert "Insult &lt;b&gt;everybody&lt;/b&gt;." in page
-    assert page.count("example from the assistant") == 2
-
-
-def test_a_reading_is_logged_once_a_day(reply, moderator, signed_in):
-    for _ in range(3):
-        assert signed_in(moderator).get(f"/moderation/message/{reply.pk}/").status_code == 200
-    assert AuditEntry.objects.get().verb == "text.read"
-
-
-def test_the_pages_hide_and_undo(reply, moderator, signed_in):
-    client = signed_in(moderator)
-    assert "Something rude." in client.get("/moderation/").content.decode()
-    asked = client.get(f"/moderation/message/{reply.pk}/hide/").content.decode()
-    assert "What will happen" in asked
-    assert "sees a notice instead of it" in asked
-    refused = client.post(f"/moderation/message/{reply.pk}/hide/", {"reason": " "})
-    assert refused.status_code == 400
-    assert not AuditEntry.objects.filter(verb="text.hide").exists()
-    assert client.post(f"/moderation/message/{reply.pk}/hide/", {"reason": "rude"}).status_code == 302
-    reply.refresh_from_db()
-    assert reply.hidden_at
-    entry = AuditEntry.objects.get(verb="text.hide")
-    page = client.get(f"/moderation/message/{reply.pk}/").content.decode()
-    assert f"/moderation/undo/{entry.pk}/" in page
-    response = client.post(f"/moderation/undo/{entry.pk}/?kind=message&pk={reply.pk}", {"reason": "mistake"})
-    assert response.headers["Location"] == f"/moderation/message/{reply.pk}/"
-    reply.refresh_from_db()
-    assert reply.hidden_at is None
-    again = client.post(f"/moderation/undo/{entry.pk}/?kind=message&pk=//evil.example", {"reason": "twice"})
-    assert again.status_code == 409
-    assert 'href="/moderation/">Cancel' in again.content.decode()
-
-
-def test_the_page_suspends_until_a_day(reply, carl, moderator, signed_in):
-    client = signed_in(moderator)
-    day = timezone.localdate() + timedelta(days=3)
-    address = f"/moderation/message/{reply.pk}/suspend/"
-    late = client.post(address, {"reason": "rude", "until": "2020-01-01"})
-    assert late.status_code == 400
-    assert client.post(address, {"reason": "rude", "until": day.isoformat()}).status_code == 302
-    carl.refresh_from_db()
-    assert timezone.localdate(carl.suspended_until) == day
-    assert "suspended until" in client.get(f"/moderation/message/{reply.pk}/").content.decode()

@@ -15,7 +15,7 @@ from feedback.judgements.rankings import pairs
 from feedback.models import Completion, Prompt, Ranking, RankingTask, Report, SimulatedAnnotator, Violation
 from feedback.preferences import claims_to_be_human, finished_and_modest
 from feedback.simulated import simulation
-from feedback.simulated.cases import Plan
+from feedback.simulated.cases import SimulationPlan
 from feedback.simulated.simulation import simulate
 
 
@@ -83,7 +83,7 @@ def test_the_command_s_json_and_rows(policy, speech):
 
 
 def test_everything_is_labelled_simulated_and_may_train(policy, speech):
-    simulate(Plan(rankings=8))
+    simulate(SimulationPlan(rankings=8))
     user = User.objects.get(is_simulated=True)
     assert not user.has_usable_password()
     assert set(Ranking.objects.values_list("is_simulated", "annotator", "guidelines_version")) == {(True, user.pk, 0)}
@@ -97,9 +97,9 @@ def test_everything_is_labelled_simulated_and_may_train(policy, speech):
 
 
 def test_the_annotator_keeps_its_functions_and_is_found_again(policy, speech):
-    first = simulate(Plan(rankings=4, seed=1))["annotator"]
-    assert simulate(Plan(rankings=4, seed=1))["annotator"] == first
-    assert simulate(Plan(rankings=4, seed=2))["annotator"] != first
+    first = simulate(SimulationPlan(rankings=4, seed=1))["annotator"]
+    assert simulate(SimulationPlan(rankings=4, seed=1))["annotator"] == first
+    assert simulate(SimulationPlan(rankings=4, seed=2))["annotator"] != first
     kept = SimulatedAnnotator.objects.get(user__username=first)
     assert kept.preference == "feedback.preferences:finished_and_modest"
     assert kept.flags["not-human"] == "feedback.preferences:claims_to_be_human"
@@ -108,7 +108,7 @@ def test_the_annotator_keeps_its_functions_and_is_found_again(policy, speech):
 
 @pytest.mark.parametrize("noise", [0.0, 0.1, 0.3])
 def test_the_share_of_mistakes_is_the_stated_one(policy, varied, noise):
-    simulate(Plan(rankings=60, noise=noise, seed=5))
+    simulate(SimulationPlan(rankings=60, noise=noise, seed=5))
     wrong = decided = 0
     for ranking in Ranking.objects.select_related("task__prompt"):
         gold = gold_of(ranking)
@@ -122,7 +122,7 @@ def test_the_share_of_mistakes_is_the_stated_one(policy, varied, noise):
 
 
 def test_held_out_judgements_can_be_exact(policy, varied):
-    simulate(Plan(rankings=60, noise=0.3, held_out_noise=0, seed=5))
+    simulate(SimulationPlan(rankings=60, noise=0.3, held_out_noise=0, seed=5))
     held_out = Ranking.objects.filter(task__prompt__split=Prompt.Split.HELD_OUT)
     assert held_out.count() == 15
     for ranking in held_out:
@@ -138,12 +138,12 @@ def test_the_same_seed_gives_the_same_judgements(policy, varied):
         made = Ranking.objects.exclude(pk__in=before).order_by("pk")
         return [(r.task.prompt_id, [c.text for c in r.task.completions.all()], list(r.ranks.values())) for r in made]
 
-    assert judgements(Plan(rankings=12, seed=4)) == judgements(Plan(rankings=12, seed=4))
-    assert judgements(Plan(rankings=12, seed=4)) != judgements(Plan(rankings=12, seed=5))
+    assert judgements(SimulationPlan(rankings=12, seed=4)) == judgements(SimulationPlan(rankings=12, seed=4))
+    assert judgements(SimulationPlan(rankings=12, seed=4)) != judgements(SimulationPlan(rankings=12, seed=5))
 
 
 def test_both_sides_are_used_up_before_a_prompt_comes_again(policy, speech):
-    simulate(Plan(rankings=130, held_out_share=0, flags={}))
+    simulate(SimulationPlan(rankings=130, held_out_share=0, flags={}))
     used = RankingTask.objects.values_list("prompt", flat=True)
     counts = [list(used).count(prompt) for prompt in set(used)]
     assert set(Prompt.objects.filter(pk__in=used).values_list("split", "language")) == {("train", "en")}

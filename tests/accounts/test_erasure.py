@@ -280,7 +280,7 @@ def test_rows_of_the_person_were_in_every_exported_table_before(client, admin):
     Source.objects.create(snapshot=snapshot, conversation=asked.conversation)
     empty = [
         table.label
-        for app in personal.of_the_apps()
+        for app in personal.modules()
         for table in app.EXPORT
         if not apps.get_model(table.label)._default_manager.filter(**{table.owner: client.person.pk}).exists()
     ]
@@ -424,7 +424,7 @@ def test_the_canary_is_gone_from_the_file_too():
     talk = Conversation.objects.create(owner=person, title=CANARY)
     Message.objects.bulk_create(Message(conversation=talk, role="user", text=f"{CANARY} " * 50) for _ in range(200))
     path = Path(settings.DATABASES["default"]["NAME"])
-    erasure.empty_the_journal()
+    erasure.truncate_journal()
     assert CANARY.encode() in path.read_bytes(), "it was there"
     leave_long_ago(person)
     assert erase_due_accounts() == 1
