@@ -38,7 +38,7 @@ def _choice(asked: ChatRequest, index: int, alternative: Alternative) -> Json:
 async def chunks(asked: ChatRequest, question: Question) -> AsyncGenerator[Json, None]:
     """For each choice: its role, its text in pieces, its end. Raises ChatError."""
     head = Head.new(PREFIX, CHUNK, asked.model)
-    no_usage = {"usage": None} if asked.tells_usage else {}
+    no_usage = {"usage": None} if asked.includes_usage else {}
     begun: set[int] = set()
     prompt_tokens = completion_tokens = 0
     async with asking(question) as answer, aclosing(answer.pieces) as pieces:
@@ -59,7 +59,7 @@ async def chunks(asked: ChatRequest, question: Question) -> AsyncGenerator[Json,
                 prompt_tokens = piece.prompt_tokens
                 completion_tokens += piece.completion_tokens
                 yield chunk(piece.index, {}, piece.finish_reason)
-        if asked.tells_usage:
+        if asked.includes_usage:
             yield _last(head, policy, prompt_tokens, completion_tokens)
 
 

@@ -65,7 +65,7 @@ def _used(every: Sequence[Part]) -> dict[str, int]:
 async def chunks(asked: CompletionRequest, asker: Asker) -> AsyncGenerator[Json, None]:
     """Raises ChatError."""
     head = Head.new(PREFIX, OBJECT, asker.named.name)
-    no_usage = {"usage": None} if asked.tells_usage else {}
+    no_usage = {"usage": None} if asked.includes_usage else {}
     lengths = [0] * (len(asked.prompts) * asked.n)
     every: list[Part] = []
     async with aclosing(_parts(asked, asker)) as made:
@@ -74,7 +74,7 @@ async def chunks(asked: CompletionRequest, asker: Asker) -> AsyncGenerator[Json,
             if part.text or part.tokens or part.finish_reason:
                 yield head.over(part.policy, [_chunk(asked, part, lengths[part.index])], **no_usage)
                 lengths[part.index] += len(part.text)
-    if asked.tells_usage:
+    if asked.includes_usage:
         yield head.over(every[-1].policy, [], usage=_used(every))
 
 
@@ -93,7 +93,7 @@ async def _parts(asked: CompletionRequest, asker: Asker) -> AsyncGenerator[Part,
 
 
 async def _parts_of(asked: CompletionRequest, asker: Asker, prompt: Prompt, first: int) -> AsyncGenerator[Part, None]:
-    make = _read if asked.max_tokens == 0 else _best if asked.made > asked.n else _all
+    make = _read if asked.max_tokens == 0 else _best if asked.generated > asked.n else _all
     async with aclosing(make(asked, asker, prompt)) as every:
         async for part in every:
             yield replace(part, index=first + part.index)
@@ -127,7 +127,7 @@ async def _all(asked: CompletionRequest, asker: Asker, prompt: Prompt) -> AsyncG
 
 async def _best(asked: CompletionRequest, asker: Asker, prompt: Prompt) -> AsyncGenerator[Part, None]:
     """The most probable of those that were made, when all of them are."""
-    made = [Alternative() for _ in range(asked.made)]
+    made = [Alternative() for _ in range(asked.generated)]
     async with asking(asker.question(asked, prompt)) as answer, aclosing(answer.pieces) as pieces:
         text, tokens = await asker.echo(asked, prompt, answer)
         async for piece in pieces:

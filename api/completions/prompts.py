@@ -31,7 +31,7 @@ class Asker:
             text=prompt if isinstance(prompt, str) else None,
             ids=None if isinstance(prompt, str) else prompt,
             parameters=asked.parameters(max(asked.max_tokens, 1), _top(asked)),
-            n=asked.made,
+            n=asked.generated,
             names=[self.named.name],
         )
 
@@ -63,7 +63,7 @@ class Asker:
 
 def _top(asked: CompletionRequest) -> int | None:
     """The best of several can only be chosen by their probabilities."""
-    return 0 if asked.logprobs is None and asked.made > asked.n else asked.logprobs
+    return 0 if asked.logprobs is None and asked.generated > asked.n else asked.logprobs
 
 
 def _spelled(policy: Policy, prompt: str | list[int]) -> tuple[int, list[str]]:

@@ -9,7 +9,7 @@ from api.completions import plain, sse
 from api.completions.prompts import Asker
 from api.description.operations import operation
 from api.http import key_of, person_of, read
-from api.schemas.completions import Completion, CompletionRequest, EngineRequest
+from api.schemas.completions import CompletionRequest, EngineRequest, TextCompletion
 
 EXAMPLE = {"model": "live", "prompt": "Once upon a time", "max_tokens": 16}
 DESCRIPTION = _(
@@ -25,7 +25,7 @@ DESCRIPTION = _(
     description=DESCRIPTION,
     request=CompletionRequest,
     request_example=EXAMPLE,
-    answer=Completion,
+    answer=TextCompletion,
     fails=(404, 503),
     produces=("application/json", "text/event-stream"),
 )
@@ -40,7 +40,7 @@ async def completions(request: HttpRequest) -> HttpResponseBase:
     description=_("Like `/completions`, with the model in the address."),
     request=EngineRequest,
     request_example={"prompt": "Once upon a time", "max_tokens": 16},
-    answer=Completion,
+    answer=TextCompletion,
     names={"model": _("A model of `GET /v1/engines`.")},
     name_examples={"model": "live"},
     fails=(404, 503),

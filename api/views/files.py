@@ -16,7 +16,8 @@ from django.utils.translation import gettext_noop as _
 from api.description.operations import PAGE, Query, operation
 from api.errors import ApiError, bad, kind_of, unknown
 from api.http import number_in, page_of, person_of
-from api.schemas.files import UPLOAD, Deleted, FileList, FileObject
+from api.schemas.base import DeletedObject
+from api.schemas.files import UPLOAD, FileList, FileObject
 from fine_tuning.data import files, receiving
 from fine_tuning.errors import BadFileName, FileTooLarge, NoRoom, TuningError
 from fine_tuning.models import DataFile
@@ -111,7 +112,7 @@ def content(request: HttpRequest, file_id: str) -> FileResponse:
     return response
 
 
-@operation(_("Delete a file"), tag=_("Files"), names=ID, answer=Deleted, fails=(404,))
+@operation(_("Delete a file"), tag=_("Files"), names=ID, answer=DeletedObject, fails=(404,))
 def delete(request: HttpRequest, file_id: str) -> JsonResponse:
     file = _own(request, file_id)
     receiving.remove(file)

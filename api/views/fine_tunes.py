@@ -14,7 +14,7 @@ from api.description.operations import Query, operation
 from api.errors import bad
 from api.http import read
 from api.job_orders import job_for, order_of
-from api.schemas.files import Deleted
+from api.schemas.base import DeletedObject
 from api.schemas.fine_tuning import LegacyEvents, LegacyJob, LegacyList, LegacyRequest
 from api.views import files
 from api.views.fine_tuning import ORGANISATION, TAG, fresh, jobs_of, own
@@ -111,7 +111,7 @@ def cancel(request: HttpRequest, job_id: str) -> JsonResponse:
     tag=TAG,
     names=NAMES,
     name_examples=NAME_EXAMPLES,
-    answer=Deleted,
+    answer=DeletedObject,
     fails=(400, 403, 404),
     is_legacy=True,
 )

@@ -11,7 +11,7 @@ from api.description.operations import PAGE, Query, operation
 from api.errors import unknown
 from api.http import page_of, person_of, read
 from api.job_orders import job_for, order_of
-from api.schemas.fine_tuning import GRADER, Checkpoint, CheckpointList, EventList, Job, JobList, JobRequest
+from api.schemas.fine_tuning import GRADER, CheckpointList, EventList, Job, JobCheckpoint, JobList, JobRequest
 from api.views.files import told
 from fine_tuning import names
 from fine_tuning.jobs import lifecycle
@@ -252,7 +252,7 @@ def _checkpoint_shown(job: FineTune, one: dict[str, Any]) -> dict[str, Any]:
         "eval_token_accuracy": "valid_mean_token_accuracy",
     }
     found = {told: one.get(name) for name, told in names_of.items()} | {"step": one.get("step")}
-    shown_one = Checkpoint(
+    shown_one = JobCheckpoint(
         id=f"ftckpt_{job.id.removeprefix('ftjob-')}",
         object="fine_tuning.job.checkpoint",
         created_at=int((job.finished_at or job.updated_at).timestamp()),

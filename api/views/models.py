@@ -7,7 +7,8 @@ from api import names
 from api.description.operations import operation
 from api.errors import ApiError
 from api.http import person_of
-from api.schemas.models import Deleted, Engine, EngineList, Model, ModelList
+from api.schemas.base import DeletedObject
+from api.schemas.models import EngineList, EngineObject, ModelList, ModelObject
 from fine_tuning.made_models import CannotRetire, retire
 
 TAG = "Models"
@@ -31,7 +32,7 @@ def listing(request: HttpRequest) -> JsonResponse:
 @operation(
     _("Retrieve a model"),
     tag=TAG,
-    answer=Model,
+    answer=ModelObject,
     example=EXAMPLE,
     names=NAMES,
     name_examples=NAME_EXAMPLES,
@@ -44,8 +45,8 @@ def retrieve(request: HttpRequest, model: str) -> JsonResponse:
 @operation(
     _("Delete one of your fine-tunes"),
     tag=TAG,
-    description=_("It stops answering at once. What it wrote stays, and so does the bill."),
-    answer=Deleted,
+    description=_("From then on it answers nobody. What it wrote stays, and so does the bill."),
+    answer=DeletedObject,
     example={"id": "ft:live:personal::9kXw2LQs", "object": "model", "deleted": True},
     names=NAMES,
     name_examples={"model": "no-such-model"},
@@ -75,7 +76,7 @@ def engines(request: HttpRequest) -> JsonResponse:
 @operation(
     _("Retrieve an engine"),
     tag=TAG,
-    answer=Engine,
+    answer=EngineObject,
     example=ENGINE,
     names=NAMES,
     name_examples=NAME_EXAMPLES,

@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 from django.test import AsyncClient
 
 from accounts import keys
-from api.schemas.fine_tuning import Checkpoint, Job, JobEvent, LegacyJob
+from api.schemas.fine_tuning import Job, JobCheckpoint, JobEvent, LegacyJob
 from fine_tuning.jobs import lifecycle
 from fine_tuning.models import FineTune
 from metering.models import Price
@@ -63,7 +63,9 @@ def test_a_job_from_its_order_to_its_model(api, file, no_worker):
     results = api.get(f"files/{job['result_files'][0]}/content")
     assert b"".join(results.streaming_content).startswith(b"step,elapsed_tokens,elapsed_examples,training_loss")
     points = api.get(f"fine_tuning/jobs/{job['id']}/checkpoints").json()["data"]
-    assert [Checkpoint.model_validate(one).fine_tuned_model_checkpoint for one in points] == [job["fine_tuned_model"]]
+    assert [JobCheckpoint.model_validate(one).fine_tuned_model_checkpoint for one in points] == [
+        job["fine_tuned_model"]
+    ]
 
 
 def test_events_page_newest_first_and_end(api, file, no_worker):
