@@ -15,7 +15,7 @@ NO_QUOTA = "insufficient_quota"
 
 @dataclass
 class ApiError(Exception):
-    """Raised in a view and answered at its edge (api.http, api.middleware)."""
+    """Raised in a view and answered at its edge (api.endpoints, api.middleware)."""
 
     message: str
     status: int = 400

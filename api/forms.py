@@ -8,8 +8,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User
+from api.model_names import LIVE
 from api.models import Alias
-from api.names import LIVE
 from chat import policies
 from chat.models import Policy
 

@@ -7,11 +7,11 @@ from typing import Any
 from django.http import HttpRequest
 
 from accounts.models import User
+from api.endpoints import key_of, person_of
 from api.errors import bad
-from api.http import key_of, person_of
-from api.names import named
+from api.model_names import resolve
 from chat import policies
-from fine_tuning import names
+from fine_tuning import model_names
 from fine_tuning.data import files
 from fine_tuning.jobs import lifecycle
 from fine_tuning.jobs.lifecycle import Order
@@ -38,10 +38,10 @@ def order_of(
         person=person,
         key=key_of(request),
         model=model,
-        policy=named(person, model).policy or policies.live(),
+        policy=resolve(person, model).policy or policies.live(),
         training=_file_of(person, training_file, "training_file"),
         validation=_file_of(person, validation_file, "validation_file") if validation_file else None,
-        suffix=names.suffix_of(suffix or ""),
+        suffix=model_names.suffix_of(suffix or ""),
         hyperparameters=hyperparameters,
         seed=secrets.randbelow(2**31) if seed is None else seed,
         **fields,

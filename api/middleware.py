@@ -18,8 +18,8 @@ from accounts.middleware import EitherWay
 from accounts.models import ApiKey
 from accounts.permissions import roles_for
 from accounts.roles import Role
+from api.endpoints import refused
 from api.errors import ApiError, answer, forbidden, too_many_requests, unauthorised, unknown
-from api.http import refused
 from chat.errors import ChatError
 
 PATH = "/v1/"

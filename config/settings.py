@@ -312,9 +312,9 @@ UPLOAD_MB = env.whole("CHAMSAE_UPLOAD_MB", 100, minimum=1)
 UPLOAD_LINES = env.whole("CHAMSAE_UPLOAD_LINES", 100_000, minimum=1)
 """Examples that a file may hold."""
 TUNING_MODELS = "api.base_models"
-"""Module that knows the models by every name that they have, aliases included (fine_tuning.bases)."""
+"""Module that finds base models by any of their names, aliases included (fine_tuning.base_models)."""
 
-METERING_HELD = ["fine_tuning.jobs.reserving"]
+METERING_HELD = ["fine_tuning.jobs.reservations"]
 """Modules that know what is under way and will be billed at its end (metering.budgets)."""
 API_REQUESTS_PER_MINUTE = env.whole("CHAMSAE_API_REQUESTS_PER_MINUTE", 120, minimum=1)
 """Of a key that has no limit of its own."""

@@ -6,7 +6,7 @@ from asgiref.sync import sync_to_async
 
 from accounts.models import ApiKey, User
 from api.completions.choices import First
-from api.names import Named
+from api.model_names import NamedModel
 from api.schemas.completions import CompletionRequest
 from chat.completions.streaming import Answer, Question, score
 from chat.engines.engine import Token
@@ -21,7 +21,7 @@ Shown = tuple[Token | First, ...]
 class Asker:
     person: User
     key: ApiKey
-    named: Named
+    named: NamedModel
 
     def question(self, asked: CompletionRequest, prompt: str | list[int]) -> Question:
         return Question(

@@ -53,7 +53,7 @@ class Query:
 AFTER = Query("after", _("Id of the last item on the previous page; this page starts after it."))
 LIMIT = Query("limit", _("Items per page."), {"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
 PAGE = (AFTER, LIMIT)
-"""What api.http.page_of understands."""
+"""What api.endpoints.page_of understands."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 
 def wrong(param: str, message: str) -> PydanticCustomError:
-    """An error of parameters that do not fit together; the answer names `param` as the wrong one (api.http)."""
+    """An error of parameters that do not fit together; the answer names `param` as the wrong one (api.endpoints)."""
     return PydanticCustomError("wrong", message, {"param": param})
 
 

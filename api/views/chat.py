@@ -5,10 +5,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils.translation import gettext_noop as _
 
-from api import names
+from api import model_names
 from api.completions import chat, sse
 from api.description.operations import operation
-from api.http import key_of, person_of, read
+from api.endpoints import key_of, person_of, read
 from api.schemas.chat import ChatCompletion, ChatRequest
 from chat.completions.streaming import Question
 
@@ -35,7 +35,7 @@ EXAMPLE = {
 )
 async def chat_completions(request: HttpRequest) -> HttpResponseBase:
     asked = read(request, ChatRequest)
-    named = await database_sync_to_async(names.named)(person_of(request), asked.model)
+    named = await database_sync_to_async(model_names.resolve)(person_of(request), asked.model)
     wanted = asked.max_completion_tokens or asked.max_tokens or settings.CHAT_MAX_COMPLETION_TOKENS
     question = Question(
         person=person_of(request),

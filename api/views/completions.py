@@ -4,11 +4,11 @@ from channels.db import database_sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils.translation import gettext_noop as _
 
-from api import names
+from api import model_names
 from api.completions import plain, sse
 from api.completions.prompts import Asker
 from api.description.operations import operation
-from api.http import key_of, person_of, read
+from api.endpoints import key_of, person_of, read
 from api.schemas.completions import CompletionRequest, EngineRequest, TextCompletion
 
 EXAMPLE = {"model": "live", "prompt": "Once upon a time", "max_tokens": 16}
@@ -52,7 +52,7 @@ async def engine_completions(request: HttpRequest, model: str) -> HttpResponseBa
 
 
 async def _answered(request: HttpRequest, asked: CompletionRequest, model: str) -> HttpResponseBase:
-    named = await database_sync_to_async(names.named)(person_of(request), model)
+    named = await database_sync_to_async(model_names.resolve)(person_of(request), model)
     asker = Asker(person_of(request), key_of(request), named)
     if asked.stream:
         return await sse.stream(plain.chunks(asked, asker))

@@ -14,11 +14,11 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext_noop as _
 
 from api.description.operations import PAGE, Query, operation
+from api.endpoints import number_in, page_of, person_of
 from api.errors import ApiError, bad, kind_of, unknown
-from api.http import number_in, page_of, person_of
 from api.schemas.base import DeletedObject
 from api.schemas.files import UPLOAD, FileList, FileObject
-from fine_tuning.data import files, receiving
+from fine_tuning.data import files, uploads
 from fine_tuning.errors import BadFileName, FileTooLarge, NoRoom, TuningError
 from fine_tuning.models import DataFile
 
@@ -115,7 +115,7 @@ def content(request: HttpRequest, file_id: str) -> FileResponse:
 @operation(_("Delete a file"), tag=_("Files"), names=ID, answer=DeletedObject, fails=(404,))
 def delete(request: HttpRequest, file_id: str) -> JsonResponse:
     file = _own(request, file_id)
-    receiving.remove(file)
+    uploads.remove(file)
     return JsonResponse({"id": file_id, "object": "file", "deleted": True})
 
 
@@ -169,7 +169,7 @@ def _refused(error: TuningError) -> ApiError:
 class ToDisk(FileUploadHandler):
     """Writes the part `file` under UPLOADS_DIR as it comes; of what is too much, nothing but that it was."""
 
-    def __init__(self, request: HttpRequest, draft: receiving.Draft) -> None:
+    def __init__(self, request: HttpRequest, draft: uploads.UploadDraft) -> None:
         super().__init__(request)
         self.draft = draft
         self.refusal: TuningError | None = None
@@ -208,10 +208,10 @@ def _taken(request: HttpRequest) -> DataFile:
     if not (request.content_type or "").startswith("multipart/form-data"):
         raise ApiError("An upload must be sent as multipart/form-data.", 415, code="unsupported_media_type")
     person = person_of(request)
-    with receiving.Draft(receiving.room_of(person)) as draft:
+    with uploads.UploadDraft(uploads.remaining_bytes(person)) as draft:
         handler = ToDisk(request, draft)
-        if _content_length(request) > receiving.most_bytes() + SLACK_BYTES:
-            handler.refusal = FileTooLarge(receiving.most_bytes() >> 20)
+        if _content_length(request) > uploads.max_bytes() + SLACK_BYTES:
+            handler.refusal = FileTooLarge(uploads.max_bytes() >> 20)
         form, fields = _parsed(request, handler)
         if handler.refusal is not None:
             raise handler.refusal
@@ -221,12 +221,12 @@ def _taken(request: HttpRequest) -> DataFile:
             raise BadFileName
         if fields.get("purpose") != DataFile.Purpose.FINE_TUNE:
             raise bad("purpose: expected fine-tune", "purpose")
-        return receiving.keep(person, form.named, draft, expires_at=_expiry(fields))
+        return uploads.save(person, form.named, draft, expires_at=_expiry(fields))
 
 
 def _parsed(request: HttpRequest, handler: ToDisk) -> tuple[Form, Any]:
     """A body in chunks tells no length beforehand, and to Django's parser that is an empty one."""
-    length = request.META.get("CONTENT_LENGTH") or receiving.most_bytes()
+    length = request.META.get("CONTENT_LENGTH") or uploads.max_bytes()
     try:
         form = Form({**request.META, "CONTENT_LENGTH": length}, request, [handler], request.encoding or "utf-8")
         fields, _ = form.parse()

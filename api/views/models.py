@@ -3,13 +3,13 @@
 from django.http import HttpRequest, JsonResponse
 from django.utils.translation import gettext_noop as _
 
-from api import names
+from api import model_names
 from api.description.operations import operation
+from api.endpoints import person_of
 from api.errors import ApiError
-from api.http import person_of
 from api.schemas.base import DeletedObject
 from api.schemas.models import EngineList, EngineObject, ModelList, ModelObject
-from fine_tuning.made_models import CannotRetire, retire
+from fine_tuning.fine_tuned_models import CannotRetire, retire
 
 TAG = "Models"
 NAMES = {"model": _("As in the list; a colon may be percent-encoded.")}
@@ -26,7 +26,7 @@ ENGINE = {"id": "live", "object": "engine", "owner": "chamsae", "ready": True}
     example={"object": "list", "data": [EXAMPLE]},
 )
 def listing(request: HttpRequest) -> JsonResponse:
-    return JsonResponse({"object": "list", "data": names.listed(person_of(request))})
+    return JsonResponse({"object": "list", "data": model_names.list_models(person_of(request))})
 
 
 @operation(
@@ -39,7 +39,7 @@ def listing(request: HttpRequest) -> JsonResponse:
     fails=(404, 503),
 )
 def retrieve(request: HttpRequest, model: str) -> JsonResponse:
-    return JsonResponse(names.model(person_of(request), model))
+    return JsonResponse(model_names.describe(person_of(request), model))
 
 
 @operation(
@@ -55,7 +55,7 @@ def retrieve(request: HttpRequest, model: str) -> JsonResponse:
 def delete(request: HttpRequest, model: str) -> JsonResponse:
     person = person_of(request)
     try:
-        retire(names.owned(person, model), actor=person)
+        retire(model_names.own_fine_tune(person, model), actor=person)
     except CannotRetire as error:
         raise ApiError(str(error), error.status, param=error.param, code=error.code) from error
     return JsonResponse({"id": model, "object": "model", "deleted": True})
@@ -69,7 +69,7 @@ def delete(request: HttpRequest, model: str) -> JsonResponse:
     is_legacy=True,
 )
 def engines(request: HttpRequest) -> JsonResponse:
-    told = [_as_engine(model) for model in names.listed(person_of(request))]
+    told = [_as_engine(model) for model in model_names.list_models(person_of(request))]
     return JsonResponse({"object": "list", "data": told})
 
 
@@ -84,7 +84,7 @@ def engines(request: HttpRequest) -> JsonResponse:
     is_legacy=True,
 )
 def engine(request: HttpRequest, model: str) -> JsonResponse:
-    return JsonResponse(_as_engine(names.model(person_of(request), model)))
+    return JsonResponse(_as_engine(model_names.describe(person_of(request), model)))
 
 
 def _as_engine(model: dict[str, object]) -> dict[str, object]:

@@ -9,8 +9,8 @@ from django.http import HttpRequest, JsonResponse
 from django.utils.translation import gettext_noop as _
 
 from api.description.operations import Query, operation
+from api.endpoints import limit_of
 from api.errors import bad
-from api.http import limit_of
 from metering import buckets
 from metering.buckets import Row, Window
 from metering.models import Usage

@@ -1,4 +1,4 @@
-"""Pages of own data: files brought in, looked at line by line, prepared, taken along, removed."""
+"""Pages of training files: upload, view line by line, prepare, download, delete."""
 
 from itertools import islice
 
@@ -13,9 +13,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.requests import person
 from chat.errors import BadPolicy, TurnsRefused
 from chat.models import Policy
-from fine_tuning import bases
-from fine_tuning.data import files, formats, receiving, rewriting, tokens
-from fine_tuning.data.survey import words
+from fine_tuning import base_models
+from fine_tuning.data import files, formats, prepared_files, tokens, uploads
+from fine_tuning.data.survey import emptiness_text
 from fine_tuning.errors import BadFile, TuningError
 from fine_tuning.jobs import estimates
 from fine_tuning.models import DataFile
@@ -33,7 +33,7 @@ def file_list(request: HttpRequest) -> HttpResponse:
     if file is None:
         return _listed(request, [_("No file was chosen.")], 400)
     try:
-        taken = receiving.take(person(request), file.name or "", file.chunks())
+        taken = uploads.store(person(request), file.name or "", file.chunks())
     except BadFile as error:
         rest = [_("and %(n)d more lines") % {"n": error.total - len(error.problems)}]
         more = rest if error.total > len(error.problems) else []
@@ -48,7 +48,7 @@ def file_list(request: HttpRequest) -> HttpResponse:
 
 def _listed(request: HttpRequest, problems: list[str] | None = None, status: int = 200) -> HttpResponse:
     page = Paginator(files.of(person(request)), PAGE).get_page(request.GET.get("page"))
-    context = {"page": page, "problems": problems or [], "megabytes": receiving.most_bytes() >> 20}
+    context = {"page": page, "problems": problems or [], "megabytes": uploads.max_bytes() >> 20}
     return render(request, "fine_tuning/files.html", context, status=status)
 
 
@@ -58,7 +58,7 @@ def file_page(request: HttpRequest, file_id: str) -> HttpResponse:
     file = _own_file(request, file_id)
     if file.purpose != DataFile.Purpose.FINE_TUNE:
         return redirect("data_content", file.id)
-    known = bases.of(person(request))
+    known = base_models.available_to(person(request))
     model = request.GET.get("model", "")
     model = model if model in known else next(iter(known), "")
     number = _page_number(request, file)
@@ -69,11 +69,11 @@ def file_page(request: HttpRequest, file_id: str) -> HttpResponse:
         "lines": _lines_of(file, number, known.get(model)),
         "page": Paginator(range(file.lines), LINES).get_page(number),
         "filters": f"model={model}",
-        "words": [{**note, "said": words(note["code"])} for note in file.problems],
+        "words": [{**note, "said": emptiness_text(note["code"])} for note in file.problems],
     }
     if model:
         try:
-            context["counted"] = estimates.counted(file, known[model])
+            context["counted"] = estimates.count_tokens(file, known[model])
         except BadPolicy as error:
             context["trouble"] = error.message
     return render(request, "fine_tuning/file.html", context)
@@ -98,7 +98,7 @@ def _lines_of(file: DataFile, number: int, policy: Policy | None) -> list[dict[s
     ]
 
 
-def _tokens_in(count: tokens.Counter | None, form: str, row: formats.Row) -> int | None:
+def _tokens_in(count: tokens.TokenCounter | None, form: str, row: formats.Row) -> int | None:
     """None where nobody can tell: the line is named among those that cannot be used."""
     try:
         return count(form, row) if count is not None else None
@@ -115,12 +115,12 @@ def prepare(request: HttpRequest, file_id: str) -> HttpResponse:
     if request.method == "POST":
         return _prepared(request, file)
     chosen = request.GET.getlist("change") if "look" in request.GET else None
-    looked = rewriting.look(file, chosen)
+    looked = prepared_files.preview(file, chosen)
     context = {
         "file": file,
         "prepared": looked,
         "chosen": chosen if chosen is not None else [change.code for change in looked.changes],
-        "is_split": rewriting.is_to_be_split(looked),
+        "is_split": prepared_files.should_split(looked),
         "first": looked.rows[:3],
     }
     return render(request, "fine_tuning/prepare.html", context)
@@ -129,7 +129,7 @@ def prepare(request: HttpRequest, file_id: str) -> HttpResponse:
 def _prepared(request: HttpRequest, file: DataFile) -> HttpResponse:
     chosen, split = request.POST.getlist("change"), request.POST.get("split") == "on"
     try:
-        made = rewriting.save(person(request), file, chosen, split=split)
+        made = prepared_files.save(person(request), file, chosen, split=split)
     except TuningError as error:
         messages.error(request, str(error))
         return redirect("prepare_file", file.id)
@@ -153,8 +153,8 @@ def content(request: HttpRequest, file_id: str) -> FileResponse:
 @require_POST
 def delete(request: HttpRequest, file_id: str) -> HttpResponse:
     file = _own_file(request, file_id)
-    receiving.remove(file)
-    messages.success(request, _("“%(name)s” was deleted.") % {"name": file.filename})
+    uploads.remove(file)
+    messages.success(request, _("“%(name)s” is deleted.") % {"name": file.filename})
     return redirect("data_files")
 
 

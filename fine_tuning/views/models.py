@@ -1,4 +1,4 @@
-"""Pages of own models: the list, a new one with what it will cost, and each job from its order to its model."""
+"""Pages of fine-tuned models: the list, the form of a new job with its estimate, and each job."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ from accounts.roles import Role
 from chat import policies
 from chat.errors import BadPolicy, ChatError
 from chat.models import Conversation, default_consent
-from fine_tuning import bases, made_models, names, packing
+from fine_tuning import base_models, fine_tuned_models, model_names, model_zip
 from fine_tuning.data import files
 from fine_tuning.errors import NoRewardModel, TuningError
 from fine_tuning.forms import JobForm, ShareForm
 from fine_tuning.jobs import curves, estimates, job_directory, lifecycle, plan
-from fine_tuning.jobs.comparison import worth
+from fine_tuning.jobs.comparison_table import comparison_table
 from fine_tuning.jobs.lifecycle import Order
 from fine_tuning.models import FineTune
 from rlhf.runs.child_process import log_tail
@@ -49,7 +49,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "shared": shared.select_related("policy", "base_policy"),
         "is_live": is_live,
-        "has_files": files.to_learn_from(who).exists(),
+        "has_files": files.training_files_of(who).exists(),
     }
     name = "fine_tuning/job_rows.html" if "fragment" in request.GET else "fine_tuning/jobs.html"
     response = render(request, name, context)
@@ -78,9 +78,9 @@ def create(request: HttpRequest) -> HttpResponse:
 
 def _first_choices(request: HttpRequest, who: User) -> dict[str, Any]:
     """What the form says at first: what its address asks for, else the newest file and the first model."""
-    newest = files.to_learn_from(who).first()
+    newest = files.training_files_of(who).first()
     first = {
-        "model": next(iter(bases.of(who)), ""),
+        "model": next(iter(base_models.available_to(who)), ""),
         "training": newest.pk if newest else "",
         "method": FineTune.Method.SUPERVISED.value,
         "scope": FineTune.Scope.LORA.value,
@@ -140,7 +140,7 @@ def _order_of(who: User, form: JobForm) -> Order:
         method=cleaned["method"],
         scope=cleaned["scope"],
         hyperparameters=form.hyperparameters(),
-        suffix=names.suffix_of(cleaned["suffix"]),
+        suffix=model_names.suffix_of(cleaned["suffix"]),
         seed=cleaned["seed"] or 0,
     )
 
@@ -179,8 +179,8 @@ def _job_context(job: FineTune, who: User) -> dict[str, Any]:
         "ahead": lifecycle.ahead_of(job),
         "result": result,
         "comparison": comparison,
-        "worth": worth(comparison) if comparison else None,
-        "lineage": made_models.lineage(job.policy) if job.policy else [],
+        "worth": comparison_table(comparison) if comparison else None,
+        "lineage": fine_tuned_models.lineage(job.policy) if job.policy else [],
         "log": log_tail(job_directory.path_of(job)) if job.state == State.FAILED else "",
         "can_resume": lifecycle.can_resume(job),
         "is_usable": job.policy is not None and job.policy.retired_at is None,
@@ -195,7 +195,7 @@ def _cost_context(job: FineTune) -> dict[str, Any]:
     if not job.tokens or job.base_policy.retired_at is not None:
         return {}
     planned = lifecycle.plan_of(job)
-    return {"cost": plan.dollars(planned.cost), "is_most": bool(planned.course.replies)}
+    return {"cost": plan.dollars(planned.cost), "is_most": bool(planned.workload.replies)}
 
 
 def _acted(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpResponse:
@@ -240,10 +240,8 @@ def share(request: HttpRequest, job_id: str) -> HttpResponse:
     form = ShareForm(person(request), request.POST)
     if form.is_valid():
         group = form.cleaned_data["group"]
-        made_models.share(job, group)
-        said = (
-            _("Members of %(group)s can use it now.") % {"group": group} if group else _("Only you can use it now.")
-        )
+        fine_tuned_models.share(job, group)
+        said = _("Members of %(group)s can use it now.") % {"group": group} if group else _("It is yours alone now.")
         messages.success(request, said)
     else:
         messages.error(request, _("You can share only with groups that you belong to."))
@@ -271,7 +269,7 @@ def download(request: HttpRequest, job_id: str) -> HttpResponse | StreamingHttpR
         return redirect("own_models")
     name = f"{job.policy.name}.zip"
     response = StreamingHttpResponse(
-        packing.zipped(policies.directory(job.policy), job.policy.name), content_type="application/zip"
+        model_zip.stream_zip(policies.directory(job.policy), job.policy.name), content_type="application/zip"
     )
     response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     return response

@@ -239,10 +239,10 @@ def test_a_file_may_expire(api, monkeypatch, django_capture_on_commit_callbacks,
     fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
     told = api.upload(pairs(), **fields).json()
     assert told["expires_at"] - told["created_at"] == 3600
-    assert files.expire() == 0
+    assert files.remove_expired() == 0
     DataFile.objects.update(expires_at=timezone.now())
     with django_capture_on_commit_callbacks(execute=True):
-        assert files.expire() == 1
+        assert files.remove_expired() == 1
     assert left_behind() == []
     for seconds in ("1", "0000036000000000000", "9" * 5000, "soon"):
         odd = {"expires_after[anchor]": "created_at", "expires_after[seconds]": seconds}

@@ -11,7 +11,7 @@ from django.test import Client
 
 from accounts.models import User
 from chat.models import Conversation, Policy
-from fine_tuning.data import receiving
+from fine_tuning.data import uploads
 from fine_tuning.models import DataFile, FineTune
 from metering.models import Price
 from rlhf.models import Run
@@ -36,7 +36,7 @@ def other(stranger):
 
 @pytest.fixture
 def bring(person):
-    return lambda content=None, name="guide.jsonl": receiving.take(person, name, [(content or pairs(20)).encode()])
+    return lambda content=None, name="guide.jsonl": uploads.store(person, name, [(content or pairs(20)).encode()])
 
 
 def text_of(response, status=200):

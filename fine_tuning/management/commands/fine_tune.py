@@ -7,8 +7,8 @@ from django.core.management.base import CommandParser
 
 from base.commands import ChamsaeCommand, Exit
 from chat.errors import BadPolicy, BudgetUsedUp
-from fine_tuning import names
-from fine_tuning.commands import base_named, file_at, user_named
+from fine_tuning import model_names
+from fine_tuning.command_arguments import base_named, file_at, user_named
 from fine_tuning.errors import TuningError
 from fine_tuning.jobs import lifecycle, plan
 from fine_tuning.jobs.lifecycle import Order
@@ -62,7 +62,7 @@ class Command(ChamsaeCommand):
                 method=options["method"],
                 scope=options["scope"],
                 hyperparameters={"n_epochs": options["epochs"], **given},
-                suffix=names.suffix_of(options["suffix"]),
+                suffix=model_names.suffix_of(options["suffix"]),
                 seed=options["seed"],
             )
         )

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from base.commands import ChamsaeCommand, Exit
-from fine_tuning.data import rewriting
+from fine_tuning.data import prepared_files
 from fine_tuning.data.formats import Row
 from fine_tuning.data.preparing import Change, Prepared, prepare
 from fine_tuning.data.survey import survey
@@ -39,7 +39,7 @@ class Command(ChamsaeCommand):
         if not file.is_file():
             raise CommandError(f"there is no file {file}", returncode=Exit.USAGE)
         found = survey(file, file.name)
-        rows = rewriting.numbered(file, file.name)
+        rows = prepared_files.numbered_rows(file, file.name)
         proposed = prepare(found.form, rows)
         for hint in proposed.hints:
             self.note(f"- {hint}")
@@ -77,11 +77,11 @@ def shorten(text: str) -> str:
 
 def write(prepared: Prepared, file: Path, output: Path | None) -> list[Path]:
     """Of data for classification two files, unless one was named."""
-    split = output is None and rewriting.is_to_be_split(prepared)
+    split = output is None and prepared_files.should_split(prepared)
     written = []
-    for name, rows in rewriting.parts(prepared, split=split).items():
+    for name, rows in prepared_files.split_rows(prepared, split=split).items():
         target = output or file.with_name(f"{file.stem}{name}.jsonl")
         with target.open("wb") as stream:
-            stream.writelines(rewriting.encoded(rows))
+            stream.writelines(prepared_files.jsonl_lines(rows))
         written.append(target)
     return written

@@ -246,7 +246,7 @@ async def test_a_failure_of_the_server_is_json_too(program, answering, monkeypat
     def broken(*args):
         raise RuntimeError("unforeseen")
 
-    monkeypatch.setattr("api.names.named", broken)
+    monkeypatch.setattr("api.model_names.resolve", broken)
     status, error = await program.refused(CHAT, model="live", messages=HI)
     assert (status, error["type"]) == (500, "server_error")
 

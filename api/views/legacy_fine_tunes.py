@@ -11,13 +11,13 @@ from django.utils.translation import gettext_noop as _
 
 from api.completions import sse
 from api.description.operations import Query, operation
+from api.endpoints import read
 from api.errors import bad
-from api.http import read
 from api.job_orders import job_for, order_of
 from api.schemas.base import DeletedObject
 from api.schemas.fine_tuning import LegacyEvents, LegacyJob, LegacyList, LegacyRequest
 from api.views import files
-from api.views.fine_tuning import ORGANISATION, TAG, fresh, jobs_of, own
+from api.views.fine_tuning_jobs import ORGANISATION, TAG, fresh, jobs_of, own
 from fine_tuning.jobs import lifecycle
 from fine_tuning.models import Event, FineTune
 

@@ -8,18 +8,18 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
 from api.description.operations import PAGE, Query, operation
+from api.endpoints import page_of, person_of, read
 from api.errors import unknown
-from api.http import page_of, person_of, read
 from api.job_orders import job_for, order_of
 from api.schemas.fine_tuning import GRADER, CheckpointList, EventList, Job, JobCheckpoint, JobList, JobRequest
 from api.views.files import told
-from fine_tuning import names
+from fine_tuning import model_names
 from fine_tuning.jobs import lifecycle
 from fine_tuning.models import Event, FineTune
 
 TAG = _("Fine-tuning")
-ORGANISATION = f"org-{names.ORGANISATION}"
-NAMES = {"job_id": _("As returned when it was created.")}
+ORGANISATION = f"org-{model_names.ORGANISATION}"
+NAMES = {"job_id": _("As its creation answered it.")}
 NAME_EXAMPLES = {"job_id": "ftjob-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M"}
 STATUS = {FineTune.State.PAUSED: FineTune.State.QUEUED}
 """What OpenAI has no word for is told by the nearest; `is_paused` says the rest."""
