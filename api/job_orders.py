@@ -1,4 +1,4 @@
-"""From a request of either API for a fine-tune to an order, and from an order to the one job that it makes."""
+"""Turns a fine-tuning request of either API into an order, and an order into one job, even if it is sent twice."""
 
 import secrets
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from fine_tuning.jobs.lifecycle import Order
 from fine_tuning.models import DataFile, FineTune
 
 RETRIES = "x-stainless-retry-count"
-"""How often a client of today has asked for the same already."""
+"""Header in which today's client sends how often it has retried."""
 
 
 def order_of(
@@ -58,7 +58,7 @@ def _file_of(person: User, file_id: str, param: str) -> DataFile:
 
 
 def job_for(request: HttpRequest, order: Order) -> FineTune:
-    """A new job, or where a client asks again because it heard no answer, the one it made. Raises TuningError."""
-    is_again = request.headers.get(RETRIES, "0") not in ("", "0")
-    known = lifecycle.repeated(order) if is_again else None
+    """A new job, or, where a client retries, the job of its first attempt. Raises TuningError."""
+    is_retry = request.headers.get(RETRIES, "0") not in ("", "0")
+    known = lifecycle.repeated(order) if is_retry else None
     return known if known is not None else lifecycle.create(order)

@@ -1,4 +1,4 @@
-"""Addresses of the API, without slashes at their ends, and of the pages that speak of it."""
+"""Addresses of the API, without trailing slashes, and of its pages."""
 
 from django.urls import include, path, register_converter
 from django.urls.converters import PathConverter
@@ -21,7 +21,7 @@ from api.views import (
 
 
 class AnythingConverter(PathConverter):
-    """A path in which there may be a line break, too: whatever it is, its answer is JSON."""
+    """A path that may contain line breaks, too, so that every unknown address is answered in JSON."""
 
     regex = "(?s:.+)"
 

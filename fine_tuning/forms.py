@@ -1,4 +1,4 @@
-"""What the pages of own data and models accept."""
+"""Forms of the pages of fine-tuned models."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ class FileField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in
 
 
 class JobForm(forms.Form):
-    """Everything but the file may stay as it is."""
+    """Only the training file has to be chosen; everything else has a default."""
 
     model = forms.ChoiceField(
         label=gettext_lazy("Base model"),
@@ -84,12 +84,12 @@ class JobForm(forms.Form):
 
 
 def _named(name: str, policy: Policy) -> str:
-    meant = policy.label or policy.name
-    return name if name == meant else f"{name} → {meant}"
+    resolved = policy.label or policy.name
+    return name if name == resolved else f"{name} → {resolved}"
 
 
 class GroupField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
-    """Groups are the roles and whatever else an admin has made."""
+    """Groups: the roles, and any that an admin has added."""
 
 
 class ShareForm(forms.Form):

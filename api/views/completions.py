@@ -1,4 +1,4 @@
-"""`/v1/completions`, and the same at an engine's own address."""
+"""Endpoints of `/v1/completions` and `/v1/engines/{model}/completions`."""
 
 from channels.db import database_sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
@@ -6,7 +6,7 @@ from django.utils.translation import gettext_noop as _
 
 from api import model_names
 from api.completions import plain, sse
-from api.completions.prompts import Asker
+from api.completions.prompts import Requester
 from api.description.operations import operation
 from api.endpoints import key_of, person_of, read
 from api.schemas.completions import CompletionRequest, EngineRequest, TextCompletion
@@ -53,7 +53,7 @@ async def engine_completions(request: HttpRequest, model: str) -> HttpResponseBa
 
 async def _answered(request: HttpRequest, asked: CompletionRequest, model: str) -> HttpResponseBase:
     named = await database_sync_to_async(model_names.resolve)(person_of(request), model)
-    asker = Asker(person_of(request), key_of(request), named)
+    requester = Requester(person_of(request), key_of(request), named)
     if asked.stream:
-        return await sse.stream(plain.chunks(asked, asker))
-    return JsonResponse(await plain.whole(asked, asker))
+        return await sse.stream(plain.chunks(asked, requester))
+    return JsonResponse(await plain.complete(asked, requester))

@@ -1,4 +1,4 @@
-"""`/v1/models`, and `/v1/engines` as clients of 2023 call them."""
+"""Endpoints of `/v1/models`, and of `/v1/engines` for clients of 2023."""
 
 from django.http import HttpRequest, JsonResponse
 from django.utils.translation import gettext_noop as _
@@ -69,8 +69,8 @@ def delete(request: HttpRequest, model: str) -> JsonResponse:
     is_legacy=True,
 )
 def engines(request: HttpRequest) -> JsonResponse:
-    told = [_as_engine(model) for model in model_names.list_models(person_of(request))]
-    return JsonResponse({"object": "list", "data": told})
+    shown = [_as_engine(model) for model in model_names.list_models(person_of(request))]
+    return JsonResponse({"object": "list", "data": shown})
 
 
 @operation(
@@ -88,5 +88,5 @@ def engine(request: HttpRequest, model: str) -> JsonResponse:
 
 
 def _as_engine(model: dict[str, object]) -> dict[str, object]:
-    """What models were called in 2023. Each is loaded when it is asked for, so each is ready."""
+    """Models were called engines in 2023. Each is loaded on demand, so each is ready."""
     return {"id": model["id"], "object": "engine", "owner": model["owned_by"], "ready": True}

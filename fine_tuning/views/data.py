@@ -26,27 +26,27 @@ PAGE = 20
 
 @require_http_methods(["GET", "POST"])
 def file_list(request: HttpRequest) -> HttpResponse:
-    """A POST brings a file in; what is wrong with it is said by its lines."""
+    """A POST uploads a file; its problems are listed by line."""
     if request.method != "POST":
-        return _listed(request)
+        return _file_list(request)
     file = request.FILES.get("file")
     if file is None:
-        return _listed(request, [_("No file was chosen.")], 400)
+        return _file_list(request, [_("No file was chosen.")], 400)
     try:
-        taken = uploads.store(person(request), file.name or "", file.chunks())
+        stored = uploads.store(person(request), file.name or "", file.chunks())
     except BadFile as error:
         rest = [_("and %(n)d more lines") % {"n": error.total - len(error.problems)}]
         more = rest if error.total > len(error.problems) else []
-        return _listed(request, [*map(str, error.problems), *more], 400)
+        return _file_list(request, [*map(str, error.problems), *more], 400)
     except TuningError as error:
-        return _listed(request, [str(error)], error.status)
+        return _file_list(request, [str(error)], error.status)
     messages.success(
-        request, _("“%(name)s” was uploaded. Check its lines before you use it.") % {"name": taken.filename}
+        request, _("“%(name)s” is here. Look at its lines before you use it.") % {"name": stored.filename}
     )
-    return redirect("data_file", taken.id)
+    return redirect("data_file", stored.id)
 
 
-def _listed(request: HttpRequest, problems: list[str] | None = None, status: int = 200) -> HttpResponse:
+def _file_list(request: HttpRequest, problems: list[str] | None = None, status: int = 200) -> HttpResponse:
     page = Paginator(files.of(person(request)), PAGE).get_page(request.GET.get("page"))
     context = {"page": page, "problems": problems or [], "megabytes": uploads.max_bytes() >> 20}
     return render(request, "fine_tuning/files.html", context, status=status)
@@ -54,7 +54,7 @@ def _listed(request: HttpRequest, problems: list[str] | None = None, status: int
 
 @require_GET
 def file_page(request: HttpRequest, file_id: str) -> HttpResponse:
-    """Its lines with their lengths for a model."""
+    """The file's lines, with their tokens for a model."""
     file = _own_file(request, file_id)
     if file.purpose != DataFile.Purpose.FINE_TUNE:
         return redirect("data_content", file.id)
@@ -99,7 +99,7 @@ def _lines_of(file: DataFile, number: int, policy: Policy | None) -> list[dict[s
 
 
 def _tokens_in(count: tokens.TokenCounter | None, form: str, row: formats.Row) -> int | None:
-    """None where nobody can tell: the line is named among those that cannot be used."""
+    """None where it cannot be counted; the line is then listed among the unusable ones."""
     try:
         return count(form, row) if count is not None else None
     except TurnsRefused:
@@ -108,25 +108,25 @@ def _tokens_in(count: tokens.TokenCounter | None, form: str, row: formats.Row) -
 
 @require_http_methods(["GET", "POST"])
 def prepare(request: HttpRequest, file_id: str) -> HttpResponse:
-    """Shows each change before it is made; a POST makes those that were chosen, into a new file."""
+    """Shows the proposed changes; a POST applies the chosen ones and saves a new file."""
     file = _own_file(request, file_id)
     if file.purpose != DataFile.Purpose.FINE_TUNE:
         raise Http404
     if request.method == "POST":
-        return _prepared(request, file)
+        return _save_prepared(request, file)
     chosen = request.GET.getlist("change") if "look" in request.GET else None
-    looked = prepared_files.preview(file, chosen)
+    prepared = prepared_files.preview(file, chosen)
     context = {
         "file": file,
-        "prepared": looked,
-        "chosen": chosen if chosen is not None else [change.code for change in looked.changes],
-        "is_split": prepared_files.should_split(looked),
-        "first": looked.rows[:3],
+        "prepared": prepared,
+        "chosen": chosen if chosen is not None else [change.code for change in prepared.changes],
+        "is_split": prepared_files.should_split(prepared),
+        "first": prepared.rows[:3],
     }
     return render(request, "fine_tuning/prepare.html", context)
 
 
-def _prepared(request: HttpRequest, file: DataFile) -> HttpResponse:
+def _save_prepared(request: HttpRequest, file: DataFile) -> HttpResponse:
     chosen, split = request.POST.getlist("change"), request.POST.get("split") == "on"
     try:
         made = prepared_files.save(person(request), file, chosen, split=split)

@@ -59,7 +59,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def create(request: HttpRequest) -> HttpResponse:
-    """The form says what the job would cost and take; a POST orders it."""
+    """The form with an estimate of the job; a POST creates the job."""
     who = person(request)
     if request.method == "POST":
         form = JobForm(who, request.POST)
@@ -71,25 +71,25 @@ def create(request: HttpRequest) -> HttpResponse:
             else:
                 return redirect("own_model", job.id)
         return render(request, "fine_tuning/new.html", _form_context(form, form), status=400)
-    filled = _first_choices(request, who)
-    form, figured = JobForm(who, initial=filled), JobForm(who, filled)
-    return render(request, "fine_tuning/new.html", _form_context(form, figured))
+    initial = _initial_values(request, who)
+    form, bound = JobForm(who, initial=initial), JobForm(who, initial)
+    return render(request, "fine_tuning/new.html", _form_context(form, bound))
 
 
-def _first_choices(request: HttpRequest, who: User) -> dict[str, Any]:
-    """What the form says at first: what its address asks for, else the newest file and the first model."""
+def _initial_values(request: HttpRequest, who: User) -> dict[str, Any]:
+    """From the query of the address, else the newest file and the first model."""
     newest = files.training_files_of(who).first()
-    first = {
+    defaults = {
         "model": next(iter(base_models.available_to(who)), ""),
         "training": newest.pk if newest else "",
         "method": FineTune.Method.SUPERVISED.value,
         "scope": FineTune.Scope.LORA.value,
     }
-    return first | request.GET.dict()
+    return defaults | request.GET.dict()
 
 
-def _form_context(form: JobForm, figured: JobForm) -> dict[str, Any]:
-    return {"form": form, **_figures(figured), "scopes": _scopes(form)}
+def _form_context(form: JobForm, bound: JobForm) -> dict[str, Any]:
+    return {"form": form, **_estimate_context(bound), "scopes": _scopes(form)}
 
 
 def _scopes(form: JobForm) -> list[dict[str, Any]]:
@@ -97,8 +97,8 @@ def _scopes(form: JobForm) -> list[dict[str, Any]]:
     return [{"value": value, "label": label, "is_chosen": value == chosen} for value, label in FineTune.Scope.choices]
 
 
-def _figures(form: JobForm) -> dict[str, Any]:
-    """What the page says of the job as it is filled in so far; nothing where it cannot be said."""
+def _estimate_context(form: JobForm) -> dict[str, Any]:
+    """The estimate of the job as filled in so far; empty where the form is too incomplete."""
     form.is_valid()
     cleaned = getattr(form, "cleaned_data", {})
     wrong = [str(error) for name in ("training", "validation", "scope") for error in form.errors.get(name, [])]
@@ -124,9 +124,9 @@ def _figures(form: JobForm) -> dict[str, Any]:
 
 @require_GET
 def estimate_part(request: HttpRequest) -> HttpResponse:
-    """The figures alone, for a form that is being filled in."""
+    """Only the estimate, to refresh it while the form is filled in."""
     form = JobForm(person(request), request.GET)
-    return render(request, "fine_tuning/estimate.html", _figures(form))
+    return render(request, "fine_tuning/estimate.html", _estimate_context(form))
 
 
 def _order_of(who: User, form: JobForm) -> Order:
@@ -145,12 +145,12 @@ def _order_of(who: User, form: JobForm) -> Order:
     )
 
 
-# --- one of them --------------------------------------------------------------------------------------------------
+# --- one job ------------------------------------------------------------------------------------------------------
 
 
 @require_GET
 def job_page(request: HttpRequest, job_id: str) -> HttpResponse:
-    job = _seen(request, job_id)
+    job = _visible(request, job_id)
     context = _job_context(job, person(request)) | {
         "share_form": ShareForm(person(request), initial={"group": job.group})
     }
@@ -159,7 +159,7 @@ def job_page(request: HttpRequest, job_id: str) -> HttpResponse:
 
 @require_GET
 def job_part(request: HttpRequest, job_id: str) -> HttpResponse:
-    context = _job_context(_seen(request, job_id), person(request))
+    context = _job_context(_visible(request, job_id), person(request))
     response = render(request, "fine_tuning/job_live.html", context)
     response["X-Live"] = "1" if context["is_live"] else "0"
     return response
@@ -188,7 +188,7 @@ def _job_context(job: FineTune, who: User) -> dict[str, Any]:
 
 
 def _cost_context(job: FineTune) -> dict[str, Any]:
-    """What was billed, else what will be, as far as that can still be said."""
+    """The bill, else the planned cost, if it is known."""
     billed = lifecycle.billed(job)
     if billed is not None:
         return {"cost": plan.dollars(billed)}
@@ -198,7 +198,7 @@ def _cost_context(job: FineTune) -> dict[str, Any]:
     return {"cost": plan.dollars(planned.cost), "is_most": bool(planned.workload.replies)}
 
 
-def _acted(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpResponse:
+def _act(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpResponse:
     try:
         act(_own(request, job_id))
     except (TuningError, ChatError) as error:
@@ -210,17 +210,17 @@ def _acted(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpRespon
 
 @require_POST
 def cancel(request: HttpRequest, job_id: str) -> HttpResponse:
-    return _acted(request, job_id, lifecycle.cancel, _("The job was cancelled."))
+    return _act(request, job_id, lifecycle.cancel, _("The job is cancelled."))
 
 
 @require_POST
 def pause(request: HttpRequest, job_id: str) -> HttpResponse:
-    return _acted(request, job_id, lifecycle.pause, _("The job is paused. What it has learned so far is saved."))
+    return _act(request, job_id, lifecycle.pause, _("The job is paused. It keeps what it has learnt so far."))
 
 
 @require_POST
 def resume(request: HttpRequest, job_id: str) -> HttpResponse:
-    return _acted(request, job_id, lifecycle.resume, _("The job resumes from its checkpoint."))
+    return _act(request, job_id, lifecycle.resume, _("The job goes on from its checkpoint."))
 
 
 @require_POST
@@ -250,7 +250,7 @@ def share(request: HttpRequest, job_id: str) -> HttpResponse:
 
 @require_POST
 def talk(request: HttpRequest, job_id: str) -> HttpResponse:
-    """A conversation with the model."""
+    """Starts a conversation with the model."""
     who = person(request)
     job = _usable(who, job_id)
     if job.policy is None or job.policy.retired_at is not None:
@@ -262,7 +262,7 @@ def talk(request: HttpRequest, job_id: str) -> HttpResponse:
 
 @require_GET
 def download(request: HttpRequest, job_id: str) -> HttpResponse | StreamingHttpResponse:
-    """The model as a folder that `from_pretrained` reads, in a zip that is made while it is sent."""
+    """A zip of the model's folder, which `from_pretrained` reads, streamed while it is made."""
     job = _usable(person(request), job_id)
     if job.policy is None or job.policy.retired_at is not None:
         messages.error(request, _("This model does not exist."))
@@ -276,18 +276,18 @@ def download(request: HttpRequest, job_id: str) -> HttpResponse | StreamingHttpR
 
 
 def _own(request: HttpRequest, job_id: str) -> FineTune:
-    """404 for a stranger's as for one that never was."""
+    """404 for another person's job as for an unknown one."""
     return get_object_or_404(FineTune.objects.select_related("run", "policy"), pk=job_id, owner=person(request))
 
 
-def _seen(request: HttpRequest, job_id: str) -> FineTune:
-    """An admin sees what is the matter with anybody's, but not what stands in their lines."""
+def _visible(request: HttpRequest, job_id: str) -> FineTune:
+    """The person's own job; admins see everybody's, but not the content of their lines."""
     who = person(request)
     rows = FineTune.objects.select_related("run", "policy__base", "base_policy", "result_file", "group", "owner")
     return get_object_or_404(rows if who.has_role(Role.ADMIN) else rows.filter(owner=who), pk=job_id)
 
 
 def _usable(who: User, job_id: str) -> FineTune:
-    """The person's own, or one that is shared with a group of theirs."""
+    """The person's own job, or one shared with a group of theirs."""
     rows = FineTune.objects.select_related("policy")
     return get_object_or_404(rows.filter(Q(owner=who) | Q(group__in=who.groups.all())).distinct(), pk=job_id)

@@ -244,7 +244,7 @@ def test_all_events_at_once(api, file, no_worker):
 
 
 async def test_the_stream_replays_follows_and_ends_when_the_job_is_over(api, file, no_worker, monkeypatch, person):
-    monkeypatch.setattr("api.views.fine_tunes.POLL_S", 0.02)
+    monkeypatch.setattr("api.views.legacy_fine_tunes.POLL_S", 0.02)
     job = await sync_to_async(legacy)(api, file, n_epochs=2)
     _, secret = await sync_to_async(keys.make)(person, "stream")
     response = await streamed(job, secret)
@@ -285,8 +285,8 @@ def last_two(job):
 
 
 async def test_a_stream_that_is_silent_for_long_says_something(api, file, no_worker, monkeypatch, person):
-    monkeypatch.setattr("api.views.fine_tunes.POLL_S", 0.01)
-    monkeypatch.setattr("api.views.fine_tunes.SILENT_S", 0.05)
+    monkeypatch.setattr("api.views.legacy_fine_tunes.POLL_S", 0.01)
+    monkeypatch.setattr("api.views.legacy_fine_tunes.SILENT_S", 0.05)
     job = await sync_to_async(legacy)(api, file)
     _, secret = await sync_to_async(keys.make)(person, "stream")
     response = await streamed(job, secret)
