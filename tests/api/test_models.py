@@ -9,7 +9,8 @@ from api import model_names
 from api.errors import ApiError
 from api.models import Alias
 from chat.models import Policy
-from tests.api.conftest import Program, in_database, make_person
+from tests.api.program import Program, in_database
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -141,7 +141,8 @@ def own_models() -> None:
     from rlhf.runs import cycle
     from rlhf.runs.supervisor import Supervisor
     from tests.fine_tuning import fake_trainer
-    from tests.fine_tuning.conftest import SMOLLM2, jsonl
+    from tests.fine_tuning.model_configs import SMOLLM2
+    from tests.fine_tuning.training_files import jsonl
     from tests.rlhf.policy_directories import write_policy
 
     settings.RLHF_TRAINER = [sys.executable, str(Path(fake_trainer.__file__))]

@@ -14,7 +14,8 @@ from api.views.files import upload
 from fine_tuning import fsck
 from fine_tuning.data import files
 from fine_tuning.models import DataFile
-from tests.fine_tuning.conftest import BOUNDARY, jsonl, multipart, pairs
+from tests.fine_tuning.program import BOUNDARY, multipart
+from tests.fine_tuning.training_files import jsonl, pairs
 
 pytestmark = pytest.mark.django_db
 
@@ -261,6 +262,6 @@ def test_fsck_tells_bytes_without_a_row_and_a_row_without_bytes(api, settings):
 
 
 def test_a_key_without_the_scope_may_not(person):
-    from tests.fine_tuning.conftest import Api
+    from tests.fine_tuning.program import Api
 
     assert Api(person, scopes=["models"]).get("files").status_code == 403

@@ -13,7 +13,8 @@ from fine_tuning.jobs import lifecycle
 from fine_tuning.models import FineTune
 from metering.models import Price
 from rlhf.models import Run
-from tests.fine_tuning.conftest import drive, jsonl, pairs
+from tests.fine_tuning.training_files import jsonl, pairs
+from tests.fine_tuning.worker import drive
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "base")]
 

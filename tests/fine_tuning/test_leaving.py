@@ -16,7 +16,8 @@ from fine_tuning.jobs import job_directory, lifecycle
 from fine_tuning.jobs.lifecycle import Order
 from fine_tuning.models import DataFile, FineTune
 from rlhf.models import Run
-from tests.fine_tuning.conftest import drive, pairs
+from tests.fine_tuning.training_files import pairs
+from tests.fine_tuning.worker import drive
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
 

@@ -15,7 +15,8 @@ from fine_tuning.data import uploads
 from fine_tuning.models import DataFile, FineTune
 from metering.models import Price
 from rlhf.models import Run
-from tests.fine_tuning.conftest import drive, jsonl, pairs
+from tests.fine_tuning.training_files import jsonl, pairs
+from tests.fine_tuning.worker import drive
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "base")]
 

@@ -15,7 +15,9 @@ from metering.models import Price, Usage
 from rlhf.training.fine_tuning import config, sizes
 from rlhf.training.fine_tuning.reinforcement import Course
 from rlhf.training.ppo.config import PpoConfig
-from tests.fine_tuning.conftest import SMOLLM2, drive, jsonl
+from tests.fine_tuning.model_configs import SMOLLM2
+from tests.fine_tuning.training_files import jsonl
+from tests.fine_tuning.worker import drive
 
 UNTIED = {
     "hidden_size": 64,

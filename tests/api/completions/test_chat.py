@@ -12,7 +12,8 @@ from chat.errors import Blocked
 from chat.guards import Guard
 from chat.models import Policy, Ticket
 from metering.models import Budget, Usage
-from tests.api.conftest import Program, in_database, make_person
+from tests.api.program import Program, in_database
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CHAT = "chat/completions"

@@ -7,7 +7,7 @@ from api.completions.plain import logprobs
 from chat.engines.engine import Choice, Piece, Token
 from chat.engines.scripted import ScriptedEngine
 from metering.models import Usage
-from tests.api.conftest import in_database
+from tests.api.program import in_database
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATH = "completions"

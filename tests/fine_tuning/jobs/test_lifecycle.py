@@ -37,7 +37,8 @@ from rlhf.models import Run
 from rlhf.runs import cycle
 from rlhf.runs.supervisor import Supervisor
 from tests.chat.prompts.test_rendering import STRICT, write_tokenizer
-from tests.fine_tuning.conftest import drive, jsonl, pairs
+from tests.fine_tuning.training_files import jsonl, pairs
+from tests.fine_tuning.worker import drive
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
 State = FineTune.State

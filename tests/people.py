@@ -1,0 +1,13 @@
+"""Accounts of each role for tests."""
+
+from django.contrib.auth.models import Group
+
+from accounts.models import User
+from accounts.roles import GROUPS, Role
+
+
+def make_person(name, role=Role.CHATTER):
+    user = User.objects.create_user(name, password="a long enough password")
+    if role in GROUPS:
+        user.groups.add(Group.objects.get_or_create(name=role.value)[0])
+    return user
