@@ -33,7 +33,6 @@ from fine_tuning.jobs import events, hyperparameters, job_directory, outcome, pl
 from fine_tuning.models import DataFile, FineTune
 from metering import budgets
 from metering.models import Budget, Usage
-from rlhf.errors import NotEnoughSpace
 from rlhf.models import Run
 from rlhf.runs import disk_space, leases
 from rlhf.tasks import enqueue
@@ -43,7 +42,7 @@ MOST_UNFINISHED = 8
 """Unfinished jobs that one person may have."""
 AT_ONCE_BYTES = 4 * 2**20
 """Larger files are counted by the worker (`follow_all`), so that the request does not wait for it."""
-SPACE_FACTOR = 3
+COPIES_NEEDED = 3
 """Free disk that a job needs, in sizes of its base: the model, its GGUF, and a margin."""
 FORMS: Mapping[str, tuple[str, ...]] = {
     Method.SUPERVISED: (PROMPT_COMPLETION, MESSAGES),
@@ -128,13 +127,13 @@ def _check_base(policy: Policy) -> None:
         raise NotTrainable(policy.label or policy.name)
     directory = policies.directory(policy)
     try:
-        if not any(file.suffix == ".safetensors" for file in directory.iterdir()):
-            raise NotTrainable(policy.label or policy.name)
-        disk_space.check(policy, settings.MODELS_DIR, SPACE_FACTOR)
-    except NotEnoughSpace as error:
-        raise DiskFull(error.free_mb, error.needed_mb) from error
+        shortage = disk_space.find_shortage(directory, settings.MODELS_DIR, copies=COPIES_NEEDED)
     except OSError as error:
         raise BadPolicy(f"{directory}: {error}") from error
+    if not list(directory.glob("*.safetensors")):
+        raise NotTrainable(policy.label or policy.name)
+    if shortage is not None:
+        raise DiskFull(*shortage)
 
 
 def reward_model(policy: Policy) -> Run:

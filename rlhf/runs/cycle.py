@@ -1,5 +1,6 @@
 """A cycle: what was judged becomes a reward model, that a policy, that a report, that a decision of the gate."""
 
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,10 +14,10 @@ from chat import policies
 from chat.errors import NoLivePolicy
 from chat.models import Policy
 from feedback.models import Comparison, Ranking, SimulatedAnnotator
-from rlhf.errors import CycleUnderWay, NotEnoughFeedback, SnapshotErased, StageFailed
+from rlhf.errors import CycleUnderWay, NotEnoughFeedback, NotEnoughSpace, SnapshotErased, StageFailed
 from rlhf.models import Run, Snapshot
 from rlhf.release import decision
-from rlhf.runs import disk_space, leases, stages
+from rlhf.runs import leases, stages
 from rlhf.runs.supervisor import Supervisor
 from rlhf.snapshots import freezing
 
@@ -77,7 +78,10 @@ def refuse_second() -> None:
 def refuse_full_disk(live: Policy) -> None:
     if live.is_scripted:
         raise NoLivePolicy("a scripted policy can't be trained")
-    disk_space.check(live, settings.RUNS_DIR, SPACE_FACTOR)
+    size = sum(file.stat().st_size for file in policies.directory(live).iterdir())
+    free = shutil.disk_usage(settings.RUNS_DIR).free
+    if free < SPACE_FACTOR * size:
+        raise NotEnoughSpace(free >> 20, SPACE_FACTOR * size >> 20)
 
 
 def judge_of(snapshot: Snapshot) -> dict[str, Any]:

@@ -1,16 +1,20 @@
-"""Checks the free disk space that a run needs before it starts, as a multiple of its base policy's size."""
+"""Checks that a disk has room for what a run is about to write."""
 
 import shutil
 from pathlib import Path
-
-from chat import policies
-from chat.models import Policy
-from rlhf.errors import NotEnoughSpace
+from typing import NamedTuple
 
 
-def check(policy: Policy, disk: Path | str, factor: int) -> None:
-    """`disk`: any path on the disk that the run writes to. Raises NotEnoughSpace, BadPolicy, OSError."""
-    needed = factor * sum(file.stat().st_size for file in policies.directory(policy).iterdir())
+class Shortage(NamedTuple):
+    free_mb: int
+    needed_mb: int
+
+
+def find_shortage(policy: Path, disk: Path, *, copies: int) -> Shortage | None:
+    """Whether `disk` lacks room for so many copies of a policy's directory; None if there is enough.
+
+    Raises OSError where the directory can't be read.
+    """
+    needed = copies * sum(file.stat().st_size for file in policy.iterdir())
     free = shutil.disk_usage(disk).free
-    if free < needed:
-        raise NotEnoughSpace(free >> 20, needed >> 20)
+    return Shortage(free >> 20, needed >> 20) if free < needed else None

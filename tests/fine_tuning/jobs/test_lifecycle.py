@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from django.db import connections
@@ -18,8 +19,10 @@ from chat.models import Policy
 from chat.queue import limits
 from fine_tuning.data import uploads
 from fine_tuning.errors import (
+    DiskFull,
     InvalidHyperparameter,
     NoRewardModel,
+    NotTrainable,
     StillStopping,
     TooExpensive,
     TooManyJobs,
@@ -557,3 +560,16 @@ def test_a_process_that_is_killed_with_its_trainer_is_taken_over(order, no_worke
     assert again(job).state == State.SUCCEEDED, again(job).error
     assert len(told(job)) == len(set(told(job))) == 9
     assert problems() == []
+
+
+def test_a_full_disk_refuses_a_job_and_says_how_much_is_free_and_needed(order, base, no_worker, monkeypatch):
+    weights = policies.directory(base) / "model.safetensors"
+    weights.write_bytes(bytes(2**20))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2 * 2**20))
+    with pytest.raises(DiskFull) as refused:
+        lifecycle.create(order())
+    assert (refused.value.free_mb, refused.value.needed_mb) == (2, 3)
+    assert not FineTune.objects.exists()
+    weights.unlink()
+    with pytest.raises(NotTrainable):
+        lifecycle.create(order())
