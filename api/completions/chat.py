@@ -30,7 +30,7 @@ def _choice(request: ChatRequest, index: int, choice: CollectedChoice) -> Json:
     return {
         "index": index,
         "message": {"role": "assistant", "content": choice.text, "refusal": None},
-        "logprobs": _logprobs(choice.tokens, request.top_logprobs or 0) if request.logprobs else None,
+        "logprobs": logprobs(choice.tokens, request.top_logprobs or 0) if request.logprobs else None,
         "finish_reason": choice.finish_reason,
     }
 
@@ -45,7 +45,7 @@ async def chunks(request: ChatRequest, question: Question) -> AsyncGenerator[Jso
         policy = answer.policy
 
         def chunk(index: int, delta: Json, finish_reason: str | None = None, tokens: Sequence[Token] = ()) -> Json:
-            probabilities = _logprobs(tokens, request.top_logprobs or 0) if request.logprobs and tokens else None
+            probabilities = logprobs(tokens, request.top_logprobs or 0) if request.logprobs and tokens else None
             choice = {"index": index, "delta": delta, "logprobs": probabilities, "finish_reason": finish_reason}
             return envelope.wrap(policy, [choice], **no_usage)
 
@@ -67,7 +67,7 @@ def _usage_chunk(envelope: Envelope, policy: Policy, prompt_tokens: int, complet
     return envelope.wrap(policy, [], usage=usage(prompt_tokens, completion_tokens))
 
 
-def _logprobs(tokens: Sequence[Token], top: int) -> Json:
+def logprobs(tokens: Sequence[Token], top: int) -> Json:
     content = [
         {**_token_shown(token), "top_logprobs": [_token_shown(choice) for choice in token.top[:top]]}
         for token in tokens

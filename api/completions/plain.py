@@ -53,7 +53,7 @@ def _choice(request: CompletionRequest, index: int, deltas: Sequence[ChoiceDelta
     return {
         "text": "".join(delta.text for delta in deltas),
         "index": index,
-        "logprobs": None if request.logprobs is None else _logprobs(tokens, request.logprobs),
+        "logprobs": None if request.logprobs is None else logprobs(tokens, request.logprobs),
         "finish_reason": next(delta.finish_reason for delta in reversed(deltas) if delta.finish_reason),
     }
 
@@ -83,7 +83,7 @@ def _chunk(request: CompletionRequest, delta: ChoiceDelta, start: int) -> Json:
     return {
         "text": delta.text,
         "index": delta.index,
-        "logprobs": _logprobs(delta.tokens, request.logprobs or 0, start) if reported else None,
+        "logprobs": logprobs(delta.tokens, request.logprobs or 0, start) if reported else None,
         "finish_reason": delta.finish_reason or None,
     }
 
@@ -150,7 +150,7 @@ async def _best(
         yield ChoiceDelta(index, answer.policy, text + choice.text, (*tokens, *choice.tokens), choice.finish_reason)
 
 
-def _logprobs(tokens: Sequence[Token | UnscoredToken], top: int, start: int = 0) -> Json:
+def logprobs(tokens: Sequence[Token | UnscoredToken], top: int, start: int = 0) -> Json:
     """Four lists of equal length."""
     offsets = [start]
     for token in tokens:

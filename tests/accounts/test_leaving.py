@@ -198,7 +198,7 @@ def learn_from(person, policy):
         model="davinci",
         base_policy=policy,
         suffix=CANARY[:40],
-        training_file=job_directory.described(file),
+        training_file=job_directory.describe(file),
         metadata={"about": CANARY},
         state=FineTune.State.FAILED,
         error={"code": "diverged", "message": CANARY, "param": None},
