@@ -39,7 +39,7 @@ class Request(BaseModel):
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         resolved = handler.resolve_ref_schema(handler(schema))
         for name in sorted(cls.ignored):
-            resolved["properties"].setdefault(name, {"description": _("Taken, and without effect here.")})
+            resolved["properties"].setdefault(name, {"description": _("Accepted but ignored.")})
         return resolved
 
 

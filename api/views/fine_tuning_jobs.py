@@ -19,7 +19,7 @@ from fine_tuning.models import Event, FineTune
 
 TAG = _("Fine-tuning")
 ORGANISATION = f"org-{model_names.ORGANISATION}"
-NAMES = {"job_id": _("As its creation answered it.")}
+NAMES = {"job_id": _("As returned when it was created.")}
 NAME_EXAMPLES = {"job_id": "ftjob-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M"}
 STATUS = {FineTune.State.PAUSED: FineTune.State.QUEUED}
 """OpenAI has no paused state: such a job is shown as queued, and `is_paused` tells the difference."""

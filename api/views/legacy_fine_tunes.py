@@ -26,7 +26,7 @@ STATUS = {State.VALIDATING: "pending", State.QUEUED: "pending", State.PAUSED: "p
 POLL_S = 0.5
 SILENT_S = 240.0
 """Clients give up a stream that is silent for ten minutes."""
-NAMES = {"job_id": _("As its creation answered it.")}
+NAMES = {"job_id": _("As returned when it was created.")}
 NAME_EXAMPLES = {"job_id": "ft-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M"}
 EVENT = {"object": "fine-tune-event", "created_at": 1795502255, "level": "info", "message": "Fine-tune started"}
 EXAMPLE: dict[str, Any] = {

@@ -45,7 +45,7 @@ def retrieve(request: HttpRequest, model: str) -> JsonResponse:
 @operation(
     _("Delete one of your fine-tunes"),
     tag=TAG,
-    description=_("From then on it answers nobody. What it wrote stays, and so does the bill."),
+    description=_("It stops answering at once. What it wrote stays, and so does the bill."),
     answer=DeletedObject,
     example={"id": "ft:live:personal::9kXw2LQs", "object": "model", "deleted": True},
     names=NAMES,

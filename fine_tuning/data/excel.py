@@ -50,9 +50,12 @@ def rows(path: Path) -> Iterator[tuple[int, Any]]:
             is_empty = False
             yield number, row
         if is_empty:
-            yield 1, LineProblem(1, "empty_sheet", _("the first sheet holds no example, and no other is read"))
+            yield (
+                1,
+                LineProblem(1, "empty_sheet", _("the first sheet has no examples, and other sheets are not read")),
+            )
     except BROKEN:
-        yield number, LineProblem(number, "not_a_table", _("not an Excel file that can be read"))
+        yield number, LineProblem(number, "not_a_table", _("not a readable Excel file"))
 
 
 def _refusal(path: Path) -> LineProblem | None:
@@ -66,7 +69,7 @@ def _refusal(path: Path) -> LineProblem | None:
             if any(part.flag_bits & 1 for part in parts):
                 return LineProblem(1, "packed", _("it is protected by a password"))
     except (zipfile.BadZipFile, OSError, ValueError):
-        return LineProblem(1, "not_a_table", _("not an Excel file that can be read"))
+        return LineProblem(1, "not_a_table", _("not a readable Excel file"))
     return None
 
 

@@ -78,7 +78,7 @@ def _raw_lines(path: Path, kind: str) -> Iterator[tuple[int, Any]]:
         if kind == "xlsx":
             yield from excel.rows(path)
         elif start.startswith(PACKED):
-            yield 1, LineProblem(1, "packed", _("this is a packed file; unpack it first"))
+            yield 1, LineProblem(1, "packed", _("this is an archive; unpack it first"))
         elif kind == "jsonl":
             yield from _json_lines(file)
         elif kind == "txt":
@@ -232,7 +232,7 @@ def _reply_in(value: Any, name: str) -> str:
 
 def _turns(value: Any, name: str) -> list[Row]:
     if not isinstance(value, list) or not value:
-        raise BadLine("wrong_turns", _("%(name)s has to be a list of turns") % {"name": name})
+        raise BadLine("wrong_turns", _("%(name)s must be a list of messages") % {"name": name})
     return [_turn_in(turn, f"{name}.{index}") for index, turn in enumerate(value)]
 
 
@@ -240,11 +240,11 @@ def _conversation(value: Any) -> list[Row]:
     """Turns; those of the assistant may have a weight, and weight 0 is not trained on."""
     given = _turns(value, "messages")
     if [turn["role"] for turn in given[:1]] == ["assistant"] and sum(t["role"] == "assistant" for t in given) == 1:
-        raise BadLine("wrong_turns", _("nothing stands before the answer"))
+        raise BadLine("wrong_turns", _("there is no text before the answer"))
     for index, (turn, raw) in enumerate(zip(given, value, strict=True)):
         weight = raw.get("weight")
         if weight not in (None, 0, 1):
-            raise BadLine("wrong_weight", _("%(name)s.weight has to be 0 or 1") % {"name": f"messages.{index}"})
+            raise BadLine("wrong_weight", _("%(name)s.weight must be 0 or 1") % {"name": f"messages.{index}"})
         if weight is not None and turn["role"] == "assistant":
             turn["weight"] = int(weight)
     return given

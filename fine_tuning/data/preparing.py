@@ -139,11 +139,11 @@ def _without_empty(prepared: Prepared) -> ProposedChange | None:
     def without_empty(rows: Rows) -> Rows:
         return [(number, row) for number, row in rows if emptiness(prepared.form, row) is None]
 
-    return _removal(prepared, without_empty, "empty", _("Take out lines with an empty completion"))
+    return _removal(prepared, without_empty, "empty", _("Remove lines with an empty completion"))
 
 
 def _without_duplicates(prepared: Prepared) -> ProposedChange | None:
-    return _removal(prepared, _distinct, "duplicates", _("Take out lines that say the same as one before"))
+    return _removal(prepared, _distinct, "duplicates", _("Remove duplicate lines"))
 
 
 def _distinct(rows: Rows) -> Rows:
@@ -156,7 +156,7 @@ def _distinct(rows: Rows) -> Rows:
 def _without_long(prepared: Prepared) -> ProposedChange | None:
     if prepared.form == PROMPT_COMPLETION and kind_of(_plain(prepared)) == OPEN:
         return None
-    title = _("Take out lines of more than %(n)d characters") % {"n": LONG_CHARS}
+    title = _("Remove lines of more than %(n)d characters") % {"n": LONG_CHARS}
     return _removal(prepared, _short, "long", title, is_needed=False)
 
 
@@ -196,7 +196,7 @@ def _lower_case(name: str) -> Step:
         lower = sum(char.islower() for char in letters if char.isalpha())
         if upper * 2 <= lower or not upper:
             return None
-        title = _("Write the %(column)s in lower case: most of it is in capitals") % {"column": name}
+        title = _("Convert the %(column)s to lower case: most of it is in capitals") % {"column": name}
         return _edit(name, f"lower_{name}", title, str.lower, is_needed=False)
 
     return step
@@ -286,7 +286,7 @@ def _completion_end(prepared: Prepared) -> ProposedChange | None:
 def _completion_space(prepared: Prepared) -> ProposedChange | None:
     if all(text.startswith(" ") for text in _texts(prepared, "completion")):
         return None
-    title = _("Begin every completion with a space: most words are one token with the space before them")
+    title = _("Begin every completion with a space: for most words, the token includes the space before it")
     return _edit("completion", "completion_space", title, lambda text: text if text.startswith(" ") else " " + text)
 
 

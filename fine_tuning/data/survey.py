@@ -87,7 +87,7 @@ def emptiness(form: str, row: Row) -> str | None:
 
 
 def emptiness_text(code: str) -> str:
-    return _("nothing to learn: the completion is empty") if code == EMPTY else _("no turn of the assistant in it")
+    return _("the completion is empty") if code == EMPTY else _("no assistant message in it")
 
 
 def canonical_json(row: Row) -> bytes:

@@ -18,9 +18,7 @@ def named_rows(rows: Iterable[tuple[int, list[Any]]]) -> Iterator[tuple[int, Any
         if names is None:
             names = [str(cell if cell is not None else "").strip().lower() for cell in cells]
             if not _known_columns(names):
-                text = _(
-                    "the first row has to name the columns prompt and completion, or prompt, chosen and rejected"
-                )
+                text = _("the first row must name the columns prompt and completion, or prompt, chosen and rejected")
                 yield number, LineProblem(number, "no_columns", text)
                 return
         elif any(cell not in (None, "") for cell in cells):

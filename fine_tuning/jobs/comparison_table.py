@@ -10,10 +10,12 @@ from django.utils.translation import gettext_lazy as _
 from rlhf.figures import figure, percent
 from rlhf.release.gate import number
 
-SIDES: Mapping[str, Promise] = {"base": _("As it was"), "few_shot": _("Few-shot"), "fine_tuned": _("Fine-tuned")}
+SIDES: Mapping[str, Promise] = {"base": _("Original model"), "few_shot": _("Few-shot"), "fine_tuned": _("Fine-tuned")}
 CONCLUSIONS: Mapping[str, Promise] = {
-    "base": _("Neither helped: the model as it was did best on these lines."),
-    "few_shot": _("Few-shot did best on these lines: to show the examples helped more than to train on them."),
+    "base": _("Neither helped: the original model did best on these lines."),
+    "few_shot": _(
+        "Few-shot did best on these lines: giving the examples as context helped more than training on them."
+    ),
     "fine_tuned": _("Fine-tuning did best on these lines."),
 }
 

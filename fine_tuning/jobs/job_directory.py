@@ -142,7 +142,7 @@ def measure(
         return 0, LineProblem(number, error.code, str(error.message))
     if size <= most:
         return size, None
-    text = _("%(size)d tokens, the model reads at most %(room)d at once") % {"size": size, "room": most}
+    text = _("%(size)d tokens, but the model reads at most %(room)d at once") % {"size": size, "room": most}
     return size, LineProblem(number, "over_long", text)
 
 

@@ -118,7 +118,7 @@ def _check(order: Order) -> None:
     if order.method == Method.REINFORCEMENT:
         reward_model(order.policy)
         if order.scope not in plan.SCOPES[order.method]:
-            raise InvalidHyperparameter("scope", "lora: PPO learns in adapters alone")
+            raise InvalidHyperparameter("scope", "lora: PPO trains adapters only")
 
 
 def _check_base(policy: Policy) -> None:

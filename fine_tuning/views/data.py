@@ -41,7 +41,7 @@ def file_list(request: HttpRequest) -> HttpResponse:
     except TuningError as error:
         return _file_list(request, [str(error)], error.status)
     messages.success(
-        request, _("“%(name)s” is here. Look at its lines before you use it.") % {"name": stored.filename}
+        request, _("“%(name)s” was uploaded. Check its lines before you use it.") % {"name": stored.filename}
     )
     return redirect("data_file", stored.id)
 
@@ -154,7 +154,7 @@ def content(request: HttpRequest, file_id: str) -> FileResponse:
 def delete(request: HttpRequest, file_id: str) -> HttpResponse:
     file = _own_file(request, file_id)
     uploads.remove(file)
-    messages.success(request, _("“%(name)s” is deleted.") % {"name": file.filename})
+    messages.success(request, _("“%(name)s” was deleted.") % {"name": file.filename})
     return redirect("data_files")
 
 

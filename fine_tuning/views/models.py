@@ -210,17 +210,17 @@ def _act(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpResponse
 
 @require_POST
 def cancel(request: HttpRequest, job_id: str) -> HttpResponse:
-    return _act(request, job_id, lifecycle.cancel, _("The job is cancelled."))
+    return _act(request, job_id, lifecycle.cancel, _("The job was cancelled."))
 
 
 @require_POST
 def pause(request: HttpRequest, job_id: str) -> HttpResponse:
-    return _act(request, job_id, lifecycle.pause, _("The job is paused. It keeps what it has learnt so far."))
+    return _act(request, job_id, lifecycle.pause, _("The job is paused. What it has learned so far is saved."))
 
 
 @require_POST
 def resume(request: HttpRequest, job_id: str) -> HttpResponse:
-    return _act(request, job_id, lifecycle.resume, _("The job goes on from its checkpoint."))
+    return _act(request, job_id, lifecycle.resume, _("The job resumes from its checkpoint."))
 
 
 @require_POST
@@ -241,7 +241,9 @@ def share(request: HttpRequest, job_id: str) -> HttpResponse:
     if form.is_valid():
         group = form.cleaned_data["group"]
         fine_tuned_models.share(job, group)
-        said = _("Members of %(group)s can use it now.") % {"group": group} if group else _("It is yours alone now.")
+        said = (
+            _("Members of %(group)s can use it now.") % {"group": group} if group else _("Only you can use it now.")
+        )
         messages.success(request, said)
     else:
         messages.error(request, _("You can share only with groups that you belong to."))

@@ -68,7 +68,7 @@ class Command(ChamsaeCommand):
 
 def _shown(row: Row | None) -> str:
     """A line as it would be written to the file."""
-    return "taken out" if row is None else _shorten(json.dumps(row, ensure_ascii=False))
+    return "removed" if row is None else _shorten(json.dumps(row, ensure_ascii=False))
 
 
 def _shorten(text: str) -> str:

@@ -58,7 +58,7 @@ def test_of_reinforcement_there_is_no_few_shot_and_no_wanted_answer():
         "fine_tuned": {**nothing, "score": 0.9, "p_violation": 0.3},
     }
     found = comparison_table(sides)
-    assert [str(side) for side in found.sides] == ["As it was", "Fine-tuned"]
+    assert [str(side) for side in found.sides] == ["Original model", "Fine-tuned"]
     assert best_of(found) == [[False, True], [True, False]]
     assert found.conclusion == CONCLUSIONS["fine_tuned"]
 
