@@ -24,10 +24,6 @@ class TokenCount(RowCount):
     longest: int = 0
     is_exact: bool = True
 
-    @property
-    def unfit_count(self) -> int:
-        return self.unfit.total
-
 
 def count_tokens(file: DataFile, policy: Policy) -> TokenCount:
     """Raises BadPolicy."""
@@ -74,7 +70,7 @@ class Estimate:
     ways: list[ScopeEstimate]
 
     @property
-    def course(self) -> plan.Workload:
+    def workload(self) -> plan.Workload:
         """Lines, epochs and tokens are the same for every scope."""
         return self.ways[0].plan.workload
 
@@ -99,7 +95,7 @@ def estimate(
     rows = max(1, found.rows - held_out)
     size, sizes = found.tokens * rows // max(1, found.rows), parameter_counts.counts(policy, method)
 
-    def workload(scope: str) -> plan.Workload:
+    def workload_for(scope: str) -> plan.Workload:
         return plan.Workload(
             method=method,
             scope=scope,
@@ -111,7 +107,7 @@ def estimate(
         )
 
     def estimate_scope(scope: str) -> ScopeEstimate:
-        planned = plan.plan(model, policy, workload(scope))
+        planned = plan.plan(model, policy, workload_for(scope))
         return ScopeEstimate(scope, trained=sizes[scope], parameters=sizes[FineTune.Scope.FULL], plan=planned)
 
     return Estimate(found, [estimate_scope(scope) for scope in FineTune.Scope if scope in plan.SCOPES[method]])

@@ -179,7 +179,7 @@ def _job_context(job: FineTune, who: User) -> dict[str, Any]:
         "ahead": lifecycle.ahead_of(job),
         "result": result,
         "comparison": comparison,
-        "worth": comparison_table(comparison) if comparison else None,
+        "table": comparison_table(comparison) if comparison else None,
         "lineage": fine_tuned_models.lineage(job.policy) if job.policy else [],
         "log": log_tail(job_directory.path_of(job)) if job.state == State.FAILED else "",
         "can_resume": lifecycle.can_resume(job),

@@ -41,10 +41,10 @@ def test_what_is_chosen_by_the_data_is_chosen_alike(rows, method):
 def test_reinforcement_writes_as_many_replies_as_were_announced(rows, given):
     """The number of prompts is rounded to whole epochs where it is left open, but about PPO's own."""
     epochs, batch = plan.epochs_of(given, rows, "reinforcement"), plan.batch_of(given, rows, "reinforcement")
-    course = plan.Workload("reinforcement", "lora", rows, 0, tokens=7, n_epochs=epochs, batch_size=batch)
+    workload = plan.Workload("reinforcement", "lora", rows, 0, tokens=7, n_epochs=epochs, batch_size=batch)
     ppo = Course.read({**given, "n_epochs": epochs}, rows).ppo
-    assert course.replies == ppo.iterations * ppo.rows
-    assert course.trained_tokens == course.replies * ppo.max_tokens * ppo.num_ppo_epochs
+    assert workload.replies == ppo.iterations * ppo.rows
+    assert workload.trained_tokens == workload.replies * ppo.max_tokens * ppo.num_ppo_epochs
     if not given and 25 <= rows <= 288:
         assert ppo.iterations == pytest.approx(PpoConfig().iterations, abs=2)
 
