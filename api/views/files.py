@@ -211,7 +211,7 @@ def _store_upload(request: HttpRequest) -> DataFile:
     if not (request.content_type or "").startswith("multipart/form-data"):
         raise ApiError("An upload must be sent as multipart/form-data.", 415, code="unsupported_media_type")
     person = person_of(request)
-    with uploads.UploadDraft(uploads.remaining_bytes(person)) as draft:
+    with uploads.UploadDraft(uploads.bytes_left(person)) as draft:
         handler = DiskUploadHandler(request, draft)
         if _content_length(request) > uploads.max_bytes() + SLACK_BYTES:
             handler.refusal = FileTooLarge(uploads.max_bytes() >> 20)

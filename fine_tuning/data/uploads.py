@@ -56,7 +56,7 @@ def max_bytes() -> int:
     return int(settings.UPLOAD_MB) * 2**20
 
 
-def remaining_bytes(person: User) -> int:
+def bytes_left(person: User) -> int:
     """How much of their disk quota the person has left."""
     used = person.data_files.aggregate(sum=Sum("bytes"))["sum"] or 0
     return max(0, max_bytes() * QUOTA_FILES - used)
@@ -71,7 +71,7 @@ def store(
     expires_at: datetime | None = None,
 ) -> DataFile:
     """Stores the bytes and adds a row. Raises TuningError, and then nothing is stored."""
-    with UploadDraft(remaining_bytes(person)) as draft:
+    with UploadDraft(bytes_left(person)) as draft:
         for chunk in chunks:
             draft.write(chunk)
         return save(person, filename, draft, purpose=purpose, expires_at=expires_at)

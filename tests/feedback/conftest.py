@@ -1,21 +1,29 @@
 """People of each role, a policy that answers canned text, and tasks without an engine."""
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.test import Client
 
-from accounts.roles import Role
+from accounts.models import User
+from accounts.roles import GROUPS, Role
 from chat.completions.bulk import Completed
 from chat.models import Conversation, Message, Policy, Reply
 from feedback import seed
 from feedback.judgements import task_stock
 from feedback.models import Completion, Prompt, RankingTask
-from tests.people import make_person
 
 
 @pytest.fixture(autouse=True)
 def empty_cache():
     cache.clear()
+
+
+def make_person(name, role=Role.CHATTER):
+    user = User.objects.create_user(name, password="a long enough password")
+    if role in GROUPS:
+        user.groups.add(Group.objects.get_or_create(name=role.value)[0])
+    return user
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import zipfile
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group
+from django.test import Client
 
 from accounts.models import User
 from chat.models import Conversation, Policy
@@ -16,9 +17,14 @@ from metering.models import Price
 from rlhf.models import Run
 from tests.fine_tuning.training_files import jsonl, pairs
 from tests.fine_tuning.worker import drive
-from tests.people import signed_in
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "base")]
+
+
+def signed_in(user):
+    client = Client(headers={"accept-language": "en"})
+    client.force_login(user)
+    return client
 
 
 @pytest.fixture
