@@ -14,7 +14,7 @@ def wrong(param: str, message: str) -> PydanticCustomError:
     return PydanticCustomError("wrong", message, {"param": param})
 
 
-class Request(BaseModel):
+class ApiRequest(BaseModel):
     """A JSON body. Unknown parameters are refused, since they are typing errors; null counts as left out."""
 
     model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())

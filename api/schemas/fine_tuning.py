@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from django.utils.translation import gettext_noop as _
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from api.schemas.base import Request, wrong
+from api.schemas.base import ApiRequest, wrong
 from fine_tuning.models import FineTune
 
 Auto = Literal["auto"]
@@ -23,7 +23,7 @@ GRADER = {"type": "python", "name": "the site's reward model", "source": ""}
 """The grader of a reinforcement job as today's client reads it; a client may send it back as it came."""
 
 
-class Hyperparameters(Request):
+class Hyperparameters(ApiRequest):
     n_epochs: Epochs | None = Field(None, description="Times that each line is read.")
     batch_size: Batch | None = Field(None, description="Lines of a step.")
     learning_rate_multiplier: Multiplier | None = Field(None, description="Of the rate that fits the model's size.")
@@ -39,7 +39,7 @@ class Hyperparameters(Request):
     )
 
 
-class MethodSettings(Request):
+class MethodSettings(ApiRequest):
     hyperparameters: Hyperparameters | None = None
     grader: dict[str, Any] | None = Field(
         None,
@@ -54,7 +54,7 @@ class MethodSettings(Request):
         return given
 
 
-class FineTuningMethod(Request):
+class FineTuningMethod(ApiRequest):
     type: Literal["supervised", "dpo", "reinforcement"]
     supervised: MethodSettings | None = None
     dpo: MethodSettings | None = None
@@ -65,7 +65,7 @@ class FineTuningMethod(Request):
         return settings.hyperparameters if settings is not None else None
 
 
-class JobRequest(Request):
+class JobRequest(ApiRequest):
     model: Id = Field(description=_("The model to start from."))
     training_file: Id = Field(description=_("Id of a file with the purpose fine-tune."))
     validation_file: Id | None = Field(
@@ -103,7 +103,7 @@ class JobRequest(Request):
         return self.method.type if self.method is not None else FineTune.Method.SUPERVISED.value
 
 
-class LegacyRequest(Request):
+class LegacyRequest(ApiRequest):
     training_file: Id
     validation_file: Id | None = None
     model: Id = "curie"

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.utils.translation import gettext_noop as _
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas.base import Request
+from api.schemas.base import ApiRequest
 from chat.engines.engine import MAX_SEED, MAX_STOP_CHARS, MAX_STOPS, Parameters
 
 MAX_CHOICES = 16
@@ -21,7 +21,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = Field(False, description="One more chunk before the end, with the tokens in all.")
 
 
-class Sampling(Request):
+class Sampling(ApiRequest):
     model: str = Field(
         min_length=1,
         max_length=200,
