@@ -1,1 +1,1 @@
-"""The models for programs, in the words of OpenAI's API of 2023 and of today."""
+"""The HTTP API for programs, compatible with OpenAI's API of 2023 and of today."""

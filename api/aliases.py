@@ -1,4 +1,4 @@
-"""Aliases: added, pointed elsewhere and removed by admins, each with an entry in the audit log."""
+"""Adds, changes and removes aliases, each with an entry in the audit log."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from chat.models import Policy
 
 @dataclass
 class NameTaken(Exception):
-    """There is an alias of that name already."""
+    """An alias of that name exists already."""
 
     name: str
 
@@ -29,7 +29,7 @@ def add(name: str, policy: Policy | None, *, actor: User) -> Alias:
 
 
 def change(alias: Alias, policy: Policy | None, *, actor: User) -> None:
-    """What stays the same leaves no entry."""
+    """Writes no entry where nothing changes."""
     with transaction.atomic():
         locked = Alias.objects.select_for_update().get(pk=alias.pk)
         before = _values(locked)

@@ -1,4 +1,4 @@
-"""What goes wrong on the API, in OpenAI's envelope: each with the status by which their clients choose a class."""
+"""Errors of the API in OpenAI's format, with the status by which their clients choose an exception class."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ NO_QUOTA = "insufficient_quota"
 
 @dataclass
 class ApiError(Exception):
-    """Raised in a view and answered at its edge (api.http, api.middleware)."""
+    """Raised in a view and turned into an answer by api.endpoints or api.middleware."""
 
     message: str
     status: int = 400
@@ -55,7 +55,7 @@ def too_many_requests(error: KeyRateLimited) -> ApiError:
     return ApiError(message, 429, "requests", code="rate_limit_exceeded", retry_after_s=error.retry_after_s)
 
 
-REFUSED: Mapping[str, int] = {
+STATUSES: Mapping[str, int] = {
     "queue_full": 429,
     "too_many_replies": 429,
     "rate_limited": 429,
@@ -74,8 +74,8 @@ REFUSED: Mapping[str, int] = {
     "guard_broken": 503,
     "inspector_down": 503,
 }
-"""Status by the code of a ChatError; 400 for the others, which say what is wrong with the request."""
-CODES = {
+"""Status by the code of a ChatError; 400 for the others, which are errors of the request."""
+OPENAI_CODES = {
     "too_long": "context_length_exceeded",
     "preamble_too_long": "context_length_exceeded",
     "blocked": "content_filter",
@@ -86,29 +86,28 @@ CODES = {
     "rate_limited": "rate_limit_exceeded",
     "too_many_looks": "rate_limit_exceeded",
 }
-"""What OpenAI calls them, where it has a word."""
-
+"""OpenAI's code for the same error, where there is one."""
 PARAMS = {"turns_refused": "messages", "unknown_tokens": "prompt"}
-"""What of a request is to blame, where only one thing can be."""
+"""The parameter that is wrong, where it can only be one."""
 
 
 def from_chat(error: ChatError) -> ApiError:
-    """What the chat would tell a person, told to a program."""
-    status = REFUSED.get(error.code, 400)
-    code = CODES.get(error.code, error.code)
+    """The API's error for one of the chat."""
+    status = STATUSES.get(error.code, 400)
+    code = OPENAI_CODES.get(error.code, error.code)
     param = error.param if isinstance(error, ContextExceeded) else PARAMS.get(error.code)
     return ApiError(
         str(error.message),
         status,
-        kind_of(status, code),
+        error_type(status, code),
         param=param,
         code=code,
         retry_after_s=error.retry_after_s,
     )
 
 
-def kind_of(status: int, code: str) -> str:
-    """The `type` of an error."""
+def error_type(status: int, code: str) -> str:
+    """The `type` of an error by its status and code."""
     if code == NO_QUOTA:
         return NO_QUOTA
     return {429: "requests", 503: "server_error"}.get(status, "invalid_request_error")
@@ -120,7 +119,7 @@ def body(error: ApiError) -> dict[str, Any]:
 
 def answer(error: ApiError) -> JsonResponse:
     response = JsonResponse(body(error), status=error.status, headers=dict(error.headers))
-    if error.code == NO_QUOTA:  # OpenAI's clients would ask twice more at once
+    if error.code == NO_QUOTA:  # otherwise OpenAI's clients retry twice at once
         response["x-should-retry"] = "false"
     if error.retry_after_s is not None:
         response["Retry-After"] = str(max(1, ceil(error.retry_after_s)))

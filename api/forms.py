@@ -1,4 +1,4 @@
-"""What the page of aliases accepts."""
+"""Forms of the page of aliases."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User
+from api.model_names import LIVE
 from api.models import Alias
-from api.names import LIVE
 from chat import policies
 from chat.models import Policy
 
@@ -18,15 +18,15 @@ NAME = RegexValidator(
 )
 
 
-class PolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
+class AliasPolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
     def label_from_instance(self, obj: Policy) -> str:
         return f"{obj.label or obj.name} · v{obj.version}"
 
 
 class AliasForm(forms.Form):
-    """The model of an alias that is there; its fields stand in a row of the table."""
+    """Changes the model of an existing alias; its fields stand in a row of the table."""
 
-    policy = PolicyField(
+    policy = AliasPolicyField(
         queryset=Policy.objects.none(),
         required=False,
         label=gettext_lazy("Model"),
@@ -39,7 +39,7 @@ class AliasForm(forms.Form):
         self.label_suffix = ""
         self.alias, self.row = alias, row
         choices = self.fields["policy"]
-        assert isinstance(choices, PolicyField)
+        assert isinstance(choices, AliasPolicyField)
         choices.queryset = policies.visible_to(person)
         if alias is not None:  # the input of a row stands in a cell, outside of its form
             choices.widget.attrs |= {"form": row, "aria-label": f"{alias.name}: {choices.label}"}

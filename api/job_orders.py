@@ -1,4 +1,4 @@
-"""From a request of either API for a fine-tune to an order, and from an order to the one job that it makes."""
+"""Turns a fine-tuning request of either API into an order, and an order into one job, even if it is sent twice."""
 
 import secrets
 from collections.abc import Mapping
@@ -7,18 +7,18 @@ from typing import Any
 from django.http import HttpRequest
 
 from accounts.models import User
+from api.endpoints import key_of, person_of
 from api.errors import bad
-from api.http import key_of, person_of
-from api.names import named
+from api.model_names import resolve
 from chat import policies
-from fine_tuning import names
+from fine_tuning import model_names
 from fine_tuning.data import files
 from fine_tuning.jobs import lifecycle
 from fine_tuning.jobs.lifecycle import Order
 from fine_tuning.models import DataFile, FineTune
 
 RETRIES = "x-stainless-retry-count"
-"""How often a client of today has asked for the same already."""
+"""Header in which today's client sends how often it has retried."""
 
 
 def order_of(
@@ -38,10 +38,10 @@ def order_of(
         person=person,
         key=key_of(request),
         model=model,
-        policy=named(person, model).policy or policies.live(),
+        policy=resolve(person, model).policy or policies.live(),
         training=_file_of(person, training_file, "training_file"),
         validation=_file_of(person, validation_file, "validation_file") if validation_file else None,
-        suffix=names.suffix_of(suffix or ""),
+        suffix=model_names.suffix_of(suffix or ""),
         hyperparameters=hyperparameters,
         seed=secrets.randbelow(2**31) if seed is None else seed,
         **fields,
@@ -58,7 +58,7 @@ def _file_of(person: User, file_id: str, param: str) -> DataFile:
 
 
 def job_for(request: HttpRequest, order: Order) -> FineTune:
-    """A new job, or where a client asks again because it heard no answer, the one it made. Raises TuningError."""
-    is_again = request.headers.get(RETRIES, "0") not in ("", "0")
-    known = lifecycle.repeated(order) if is_again else None
+    """A new job, or, where a client retries, the job of its first attempt. Raises TuningError."""
+    is_retry = request.headers.get(RETRIES, "0") not in ("", "0")
+    known = lifecycle.repeated(order) if is_retry else None
     return known if known is not None else lifecycle.create(order)

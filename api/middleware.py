@@ -1,6 +1,6 @@
-"""Who asks on the API: the key in the header, its limits and its reach, and JSON for whatever goes wrong there.
+"""Authenticates API requests by their key, checks its rate limit and scopes, and answers every failure in JSON.
 
-A session's cookie opens nothing here, so no other site can ask in a person's name.
+Session cookies are ignored here, so that no other site can act in a person's name.
 """
 
 import logging
@@ -18,13 +18,13 @@ from accounts.middleware import SyncAndAsyncMiddleware
 from accounts.models import ApiKey
 from accounts.permissions import roles_for
 from accounts.roles import Role
+from api.endpoints import error_answer
 from api.errors import ApiError, answer, forbidden, too_many_requests, unauthorised, unknown
-from api.http import refused
 from chat.errors import ChatError
 
 PATH = "/v1/"
 OPEN = "open"
-"""The scope of what needs no key, as the answer to an address that is not there."""
+"""The scope of addresses that need no key, such as unknown ones."""
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +34,15 @@ class ApiMiddleware(SyncAndAsyncMiddleware):
         if not request.path_info.startswith(PATH):
             return cast(HttpResponseBase, self.get_response(request))
         with translation.override("en"):
-            response: HttpResponseBase = self.get_response(_begun(request))
-        return _marked(request, response)
+            response: HttpResponseBase = self.get_response(_anonymous(request))
+        return _with_request_id(request, response)
 
     async def respond_async(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith(PATH):
             return cast(HttpResponseBase, await self.get_response(request))
         with translation.override("en"):
-            response: HttpResponseBase = await self.get_response(_begun(request))
-        return _marked(request, response)
+            response: HttpResponseBase = await self.get_response(_anonymous(request))
+        return _with_request_id(request, response)
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
@@ -54,14 +54,14 @@ class ApiMiddleware(SyncAndAsyncMiddleware):
             return None
         try:
             key = _key_in(request)
-            keys.note_use(key)  # whether it opens anything or not: its owner wonders who tries it
+            keys.note_use(key)  # also where it is refused: its owner should see who tries it
             keys.check_rate(key)
-            _check_reach(request, key, scope)
+            _check_access(request, key, scope)
         except keys.KeyRateLimited as error:
             return answer(too_many_requests(error))
         except ApiError as error:
             return answer(error)
-        except DatabaseError as error:  # Django tells it no middleware
+        except DatabaseError as error:  # process_exception is not called for this method's own errors
             return self.process_exception(request, error)
         request.user = key.owner
         request.api_key = key  # type: ignore[attr-defined]
@@ -71,7 +71,7 @@ class ApiMiddleware(SyncAndAsyncMiddleware):
         if not request.path_info.startswith(PATH):
             return None
         if isinstance(exception, ApiError | ChatError):
-            return refused(exception)
+            return error_answer(exception)
         if isinstance(exception, Http404):
             return answer(unknown("address", request.path_info))
         log.exception("%s %s", request.method, request.path_info, exc_info=exception)
@@ -79,14 +79,14 @@ class ApiMiddleware(SyncAndAsyncMiddleware):
         return answer(ApiError(message, 500, "server_error"))
 
 
-def _begun(request: HttpRequest) -> HttpRequest:
-    """Nobody's yet, whatever session its cookie names."""
+def _anonymous(request: HttpRequest) -> HttpRequest:
+    """Drops the session's user, and gives the request an id."""
     request.user = AnonymousUser()
     request.request_id = f"req_{uuid.uuid4().hex}"  # type: ignore[attr-defined]
     return request
 
 
-def _marked(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+def _with_request_id(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     response["x-request-id"] = request.request_id  # type: ignore[attr-defined]
     response.setdefault("Content-Language", "en")
     return response
@@ -103,8 +103,8 @@ def _key_in(request: HttpRequest) -> ApiKey:
     return key
 
 
-def _check_reach(request: HttpRequest, key: ApiKey, scope: str) -> None:
-    """Raises ApiError (403) where the key's scopes or its owner's roles do not reach the address."""
+def _check_access(request: HttpRequest, key: ApiKey, scope: str) -> None:
+    """Raises ApiError (403) unless the key's scopes and its owner's roles allow the address."""
     match = request.resolver_match
     allowed = roles_for(match.view_name if match else "") - {Role.ANONYMOUS}
     if not key.owner.roles() & allowed or not keys.may(key, scope):

@@ -1,4 +1,4 @@
-"""Names by which programs ask for models."""
+"""Table of aliases: other names for models."""
 
 from django.db import models
 from django.utils import timezone
@@ -10,7 +10,7 @@ class Alias(models.Model):
 
     name = models.CharField(_("name"), max_length=80, unique=True)
     policy = models.ForeignKey("chat.Policy", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    """None: whichever is live."""
+    """None: the live policy."""
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

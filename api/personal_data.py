@@ -1,4 +1,4 @@
-"""What the API keeps of a person: nothing of its own; keys, usage, files and jobs are told by their apps."""
+"""Personal data of the API: none; keys, usage, files and jobs belong to other apps."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -11,8 +11,8 @@ EXCLUDED = {"api.Alias": "names of models that admins give"}
 
 
 def forget_conversations(ids: Collection[UUID]) -> None:
-    """No alias knows of a conversation."""
+    """Nothing to do: aliases refer to no conversation."""
 
 
 def forget_person(person: User) -> None:
-    """No alias is anybody's."""
+    """Nothing to do: aliases belong to nobody."""

@@ -1,9 +1,9 @@
-"""Addresses of the API, without slashes at their ends, and of the pages that speak of it."""
+"""Addresses of the API, without trailing slashes, and of its pages."""
 
 from django.urls import include, path, register_converter
 from django.urls.converters import PathConverter
 
-from api.http import endpoint
+from api.endpoints import endpoint
 from api.middleware import OPEN
 from api.views import (
     aliases,
@@ -11,8 +11,8 @@ from api.views import (
     completions,
     description,
     files,
-    fine_tunes,
-    fine_tuning,
+    fine_tuning_jobs,
+    legacy_fine_tunes,
     missing,
     models,
     organization,
@@ -21,7 +21,7 @@ from api.views import (
 
 
 class AnythingConverter(PathConverter):
-    """A path in which there may be a line break, too: whatever it is, its answer is JSON."""
+    """A path that may contain line breaks, too, so that every unknown address is answered in JSON."""
 
     regex = "(?s:.+)"
 
@@ -49,55 +49,57 @@ v1 = [
     path("files/<path:file_id>", endpoint(scope="files", GET=files.retrieve, DELETE=files.delete), name="file"),
     path(
         "fine_tuning/jobs",
-        endpoint(scope="fine_tuning", GET=fine_tuning.listing, POST=fine_tuning.create),
+        endpoint(scope="fine_tuning", GET=fine_tuning_jobs.listing, POST=fine_tuning_jobs.create),
         name="fine_tuning_jobs",
     ),
     path(
         "fine_tuning/jobs/<str:job_id>",
-        endpoint(scope="fine_tuning", GET=fine_tuning.retrieve),
+        endpoint(scope="fine_tuning", GET=fine_tuning_jobs.retrieve),
         name="fine_tuning_job",
     ),
     path(
         "fine_tuning/jobs/<str:job_id>/cancel",
-        endpoint(scope="fine_tuning", POST=fine_tuning.cancel),
+        endpoint(scope="fine_tuning", POST=fine_tuning_jobs.cancel),
         name="cancel_fine_tuning_job",
     ),
     path(
         "fine_tuning/jobs/<str:job_id>/pause",
-        endpoint(scope="fine_tuning", POST=fine_tuning.pause),
+        endpoint(scope="fine_tuning", POST=fine_tuning_jobs.pause),
         name="pause_fine_tuning_job",
     ),
     path(
         "fine_tuning/jobs/<str:job_id>/resume",
-        endpoint(scope="fine_tuning", POST=fine_tuning.resume),
+        endpoint(scope="fine_tuning", POST=fine_tuning_jobs.resume),
         name="resume_fine_tuning_job",
     ),
     path(
         "fine_tuning/jobs/<str:job_id>/events",
-        endpoint(scope="fine_tuning", GET=fine_tuning.events),
+        endpoint(scope="fine_tuning", GET=fine_tuning_jobs.events),
         name="fine_tuning_events",
     ),
     path(
         "fine_tuning/jobs/<str:job_id>/checkpoints",
-        endpoint(scope="fine_tuning", GET=fine_tuning.checkpoints),
+        endpoint(scope="fine_tuning", GET=fine_tuning_jobs.checkpoints),
         name="fine_tuning_checkpoints",
     ),
     path(
-        "fine-tunes", endpoint(scope="fine_tuning", GET=fine_tunes.listing, POST=fine_tunes.create), name="fine_tunes"
+        "fine-tunes",
+        endpoint(scope="fine_tuning", GET=legacy_fine_tunes.listing, POST=legacy_fine_tunes.create),
+        name="fine_tunes",
     ),
     path(
         "fine-tunes/<str:job_id>/events",
-        endpoint(scope="fine_tuning", GET=fine_tunes.events),
+        endpoint(scope="fine_tuning", GET=legacy_fine_tunes.events),
         name="fine_tune_events",
     ),
     path(
         "fine-tunes/<str:job_id>/cancel",
-        endpoint(scope="fine_tuning", POST=fine_tunes.cancel),
+        endpoint(scope="fine_tuning", POST=legacy_fine_tunes.cancel),
         name="cancel_fine_tune",
     ),
     path(
         "fine-tunes/<str:job_id>",
-        endpoint(scope="fine_tuning", GET=fine_tunes.retrieve, DELETE=fine_tunes.delete),
+        endpoint(scope="fine_tuning", GET=legacy_fine_tunes.retrieve, DELETE=legacy_fine_tunes.delete),
         name="fine_tune",
     ),
     path("openapi.json", endpoint(scope=OPEN, GET=description.document), name="openapi"),

@@ -312,9 +312,9 @@ UPLOAD_MB = env.integer("CHAMSAE_UPLOAD_MB", 100, minimum=1)
 UPLOAD_LINES = env.integer("CHAMSAE_UPLOAD_LINES", 100_000, minimum=1)
 """Examples that a file may hold."""
 TUNING_MODELS = "api.base_models"
-"""Module that knows the models by every name that they have, aliases included (fine_tuning.bases)."""
+"""Module that finds base models by any of their names, aliases included (fine_tuning.base_models)."""
 
-METERING_HELD = ["fine_tuning.jobs.reserving"]
+METERING_HELD = ["fine_tuning.jobs.reservations"]
 """Modules that reserve budget for work under way, which is billed when it ends (metering.budgets)."""
 API_REQUESTS_PER_MINUTE = env.integer("CHAMSAE_API_REQUESTS_PER_MINUTE", 120, minimum=1)
 """For a key without a limit of its own."""

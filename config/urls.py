@@ -15,6 +15,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
-handler400 = "api.views.failing.bad_request"
-handler404 = "api.views.failing.page_not_found"
-handler500 = "api.views.failing.server_error"
+handler400 = "api.views.error_handlers.bad_request"
+handler404 = "api.views.error_handlers.page_not_found"
+handler500 = "api.views.error_handlers.server_error"

@@ -1,1 +1,1 @@
-"""People's own data, and the models that are fine-tuned on it."""
+"""People's own training files, and the models that are fine-tuned on them."""

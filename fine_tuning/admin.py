@@ -1,4 +1,4 @@
-"""Files and jobs in Django's admin: to look at, not to change, and without what people wrote in them."""
+"""Read-only pages of files and jobs in Django's admin, without the content that people wrote."""
 
 from django.contrib import admin
 

@@ -2,7 +2,7 @@ from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 
-class TuningConfig(AppConfig):
+class FineTuningConfig(AppConfig):
     name = "fine_tuning"
-    label = "tuning"  # that of the tables, which keep their names
+    label = "tuning"  # the prefix of its tables
     verbose_name = _("Own models")

@@ -1,4 +1,4 @@
-"""What can be wrong with a person's own data or with what they want made of it: one class a case, with its data."""
+"""Errors of uploaded files and fine-tuning jobs: one class for each case, with its data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 SHOWN = 50
-"""Bad lines that are told one by one."""
+"""So many problems of a file are listed; of the others only the number is reported."""
 
 
 @dataclass(frozen=True)
-class Problem:
+class LineProblem:
     """A line that cannot be used, or that a person should know of."""
 
     line: int
@@ -21,13 +21,26 @@ class Problem:
         return _("line %(line)d: %(text)s") % {"line": self.line, "text": self.text}
 
 
+class ProblemList(list[LineProblem]):
+    """The first problems of a file; `total` counts all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def add(self, problem: LineProblem) -> None:
+        self.total += 1
+        if len(self) < SHOWN:
+            self.append(problem)
+
+
 class TuningError(Exception):
     """Its text is shown to people: what happened and what to do."""
 
     code = "tuning"
     status = 400
     param: str | None = None
-    """The field of a request that is to blame."""
+    """The field of the request that is wrong."""
 
 
 class BadFile(TuningError):
@@ -36,12 +49,12 @@ class BadFile(TuningError):
     code = "invalid_file"
     param = "file"
 
-    def __init__(self, problems: Sequence[Problem], total: int | None = None) -> None:
+    def __init__(self, problems: Sequence[LineProblem], total: int | None = None) -> None:
         self.problems = list(problems)[:SHOWN]
         self.total = total if total is not None else len(problems)
-        super().__init__(self.said())
+        super().__init__(self._text())
 
-    def said(self) -> str:
+    def _text(self) -> str:
         lines = "; ".join(str(problem) for problem in self.problems)
         rest = self.total - len(self.problems)
         if rest <= 0:
@@ -60,7 +73,7 @@ class FileTooLarge(TuningError):
 
 
 class NoRoom(TuningError):
-    """Of one person's files together, or of the disk."""
+    """The person's files would exceed their disk quota."""
 
     code = "storage_full"
     status = 413
@@ -118,14 +131,14 @@ class UnfitLines(TuningError):
     code = "unfit_lines"
     param = "training_file"
 
-    def __init__(self, problems: Sequence[Problem], total: int, param: str = "training_file") -> None:
+    def __init__(self, problems: Sequence[LineProblem], total: int, param: str = "training_file") -> None:
         self.problems, self.total, self.param = list(problems)[:SHOWN], total, param
         lines = "; ".join(str(problem) for problem in self.problems)
         text = _("%(total)d lines can't be used for training. Prepare the file first. %(lines)s.")
         super().__init__(text % {"total": total, "lines": lines})
 
 
-class BadHyperparameter(TuningError):
+class InvalidHyperparameter(TuningError):
     code = "invalid_hyperparameter"
 
     def __init__(self, name: str, wanted: str) -> None:
@@ -182,7 +195,7 @@ class DiskFull(TuningError):
 
 
 class WrongState(TuningError):
-    """What was asked for cannot be done to a job in its state."""
+    """The job's state does not allow what was asked for."""
 
     code = "invalid_state"
 

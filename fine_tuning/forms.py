@@ -1,4 +1,4 @@
-"""What the pages of own data and models accept."""
+"""Forms of the pages of fine-tuned models."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models import User
 from chat.models import Policy
-from fine_tuning import bases, made_models
+from fine_tuning import base_models, fine_tuned_models
 from fine_tuning.data import files
 from fine_tuning.jobs import lifecycle, plan
 from fine_tuning.models import DataFile, FineTune
@@ -21,7 +21,7 @@ class FileField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in
 
 
 class JobForm(forms.Form):
-    """Everything but the file may stay as it is."""
+    """Only the training file has to be chosen; everything else has a default."""
 
     model = forms.ChoiceField(
         label=gettext_lazy("Base model"),
@@ -55,11 +55,11 @@ class JobForm(forms.Form):
     def __init__(self, person: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.label_suffix = ""
-        self.known = bases.of(person)
+        self.known = base_models.available_to(person)
         for name in ("training", "validation"):
             field = self.fields[name]
             assert isinstance(field, FileField)
-            field.queryset = files.to_learn_from(person)
+            field.queryset = files.training_files_of(person)
         choices = self.fields["model"]
         assert isinstance(choices, forms.ChoiceField)
         choices.choices = [(name, _named(name, policy)) for name, policy in self.known.items()]
@@ -84,12 +84,12 @@ class JobForm(forms.Form):
 
 
 def _named(name: str, policy: Policy) -> str:
-    meant = policy.label or policy.name
-    return name if name == meant else f"{name} → {meant}"
+    resolved = policy.label or policy.name
+    return name if name == resolved else f"{name} → {resolved}"
 
 
 class GroupField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
-    """Groups are the roles and whatever else an admin has made."""
+    """Groups: the roles, and any that an admin has added."""
 
 
 class ShareForm(forms.Form):
@@ -105,4 +105,4 @@ class ShareForm(forms.Form):
         self.label_suffix = ""
         field = self.fields["group"]
         assert isinstance(field, GroupField)
-        field.queryset = Group.objects.filter(pk__in=[group.pk for group in made_models.groups_of(person)])
+        field.queryset = Group.objects.filter(pk__in=[group.pk for group in fine_tuned_models.groups_of(person)])

@@ -1,4 +1,4 @@
-"""What the site promises of own data and jobs, held against the database and the disk (settings.FSCK)."""
+"""Consistency checks of training files and jobs: database against disk (settings.FSCK)."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ FRESH_S = 3600.0
 
 
 def files_have_rows() -> Iterator[str]:
-    """And rows have files; what was begun within the last hour may still become whole."""
+    """And rows have files; uploads of the last hour may still be under way."""
     known = dict(DataFile.objects.values_list("id", "bytes"))
     there = {path.name: path.stat() for path in Path(settings.UPLOADS_DIR).iterdir() if path.is_file()}
     for name in sorted(set(known) - set(there)):
@@ -28,13 +28,13 @@ def files_have_rows() -> Iterator[str]:
             yield f"{name} has {there[name].st_size} bytes, its row says {known[name]}"
 
 
-def events_are_whole() -> Iterator[str]:
+def events_have_no_gaps() -> Iterator[str]:
     counted = FineTune.objects.annotate(count=Count("events"), newest=Max("events__seq"))
     for job in counted.exclude(count=F("newest")):
         yield f"{job.id}: {job.count} events, the last has the number {job.newest}"
 
 
-def jobs_are_where_their_runs_are() -> Iterator[str]:
+def jobs_match_their_runs() -> Iterator[str]:
     for job in FineTune.objects.filter(state=FineTune.State.SUCCEEDED).select_related("policy", "run"):
         if job.policy is None or job.policy.label != job.fine_tuned_model:
             yield f"{job.id} succeeded, but its model does not exist"
@@ -56,8 +56,8 @@ def trainings_are_billed() -> Iterator[str]:
 
 CHECKS: tuple[Check, ...] = (
     (9, files_have_rows),
-    (10, events_are_whole),
-    (10, jobs_are_where_their_runs_are),
+    (10, events_have_no_gaps),
+    (10, jobs_match_their_runs),
     (10, trainings_are_billed),
 )
-"""By the number of the promise that each belongs to: leftovers (9), what people are told (10)."""
+"""With the number of the promise that each check belongs to: leftovers (9), jobs and their events (10)."""

@@ -1,4 +1,4 @@
-"""A person's own data, and the models that are made from it."""
+"""Tables of training files, fine-tuning jobs and their events."""
 
 import secrets
 import string
@@ -30,7 +30,7 @@ def new_event_id() -> str:
 
 
 class DataFile(models.Model):
-    """A file that somebody gave to be learned from, or that a fine-tune left; its bytes lie in UPLOADS_DIR."""
+    """A training file that somebody uploaded, or the results of a job; its bytes are in UPLOADS_DIR."""
 
     class Purpose(models.TextChoices):
         FINE_TUNE = "fine-tune", _("training data")
@@ -71,7 +71,7 @@ class DataFile(models.Model):
 
 
 class FineTune(models.Model):
-    """A job that makes a model from a file. Its Run is the truth about the training; this is what was asked for."""
+    """A job that fine-tunes a model on a file: what was ordered. Its Run is authoritative about the training."""
 
     class State(models.TextChoices):
         VALIDATING = "validating_files", _("validating files")
@@ -107,13 +107,13 @@ class FineTune(models.Model):
     method = models.CharField(max_length=20, choices=Method, default=Method.SUPERVISED)
     scope = models.CharField(max_length=10, choices=Scope, default=Scope.LORA)
     hyperparameters = models.JSONField(default=dict)
-    """As asked for; `auto` or left out: chosen when the job starts, and told in `chosen`."""
+    """As asked for; `auto` or left out: chosen when the job starts, and stored in `chosen`."""
     chosen = models.JSONField(default=dict)
     suffix = models.CharField(max_length=40, blank=True)
     seed = models.PositiveBigIntegerField(default=0)
     metadata = models.JSONField(null=True, blank=True)
     is_legacy = models.BooleanField(default=False)
-    """Made by `/v1/fine-tunes`; decides how its model is called."""
+    """Made by `/v1/fine-tunes`; decides the name of its model."""
     training_file = models.JSONField(default=dict)
     """The file's object as it was: it may be deleted later."""
     validation_file = models.JSONField(null=True, blank=True)
@@ -151,7 +151,7 @@ class FineTune(models.Model):
 
 
 class Event(models.Model):
-    """What a fine-tune has to say, in order; numbered without a gap, each said once however often it is told."""
+    """An event of a job, numbered without gaps; recording it again changes nothing."""
 
     fine_tune = models.ForeignKey(FineTune, on_delete=models.CASCADE, related_name="events")
     seq = models.PositiveIntegerField()

@@ -1,4 +1,4 @@
-"""What is kept of a person's own data and models, and what becomes of them when they leave."""
+"""A person's training files and fine-tuned models: their export, and their removal when the person leaves."""
 
 import shutil
 from base64 import b64encode
@@ -27,14 +27,14 @@ EXCLUDED: dict[str, str] = {
 
 
 def files(person: User) -> Iterator[tuple[str, object]]:
-    """What the person brought in, and what their jobs left; a table of another program comes as base64."""
+    """The person's uploads and their jobs' results; a binary file as base64."""
     for file in person.data_files.order_by("created_at", "id"):
-        told: dict[str, object] = {"filename": file.filename, "purpose": file.purpose}
-        yield f"data/{file.id}.json", told | content_of(file)
+        fields: dict[str, object] = {"filename": file.filename, "purpose": file.purpose}
+        yield f"data/{file.id}.json", fields | _content_of(file)
 
 
-def content_of(file: DataFile) -> dict[str, object]:
-    """Nothing of a large one: that is downloaded on the page of own data."""
+def _content_of(file: DataFile) -> dict[str, object]:
+    """Without the content of a large file, which can be downloaded from its page."""
     if file.bytes > MOST_BYTES or not file.path.is_file():
         return {"content": None}
     raw = file.path.read_bytes()
@@ -45,12 +45,12 @@ def content_of(file: DataFile) -> dict[str, object]:
 
 
 def forget_conversations(ids: Collection[UUID]) -> None:
-    """Own data is no conversation."""
+    """Nothing to do: training files hold no conversations."""
 
 
 def forget_person(person: User) -> None:
-    """Files, jobs and their models go. A model that a group uses, or that is live, stays, under the made-up name of
-    its maker. NotYet while one of their jobs is being trained."""
+    """Removes files, jobs and models. A model that a group uses, or that is live, stays, under the person's
+    pseudonym. Raises NotYet while one of their jobs is being trained."""
     unfinished = person.fine_tunes.exclude(state__in=FineTune.OVER)
     for job in unfinished:
         lifecycle.cancel(job)
@@ -66,11 +66,11 @@ def forget_person(person: User) -> None:
     runs.update(result={}, progress={})
     person.fine_tunes.all().delete()
     person.data_files.all().delete()
-    transaction.on_commit(partial(remove, paths, folders))
+    transaction.on_commit(partial(_remove, paths, folders))
 
 
-def remove(files: Collection[Path], folders: Collection[Path]) -> None:
-    """After the commit: a crash in between leaves bytes without a row, which fsck tells and the sweep removes."""
+def _remove(files: Collection[Path], folders: Collection[Path]) -> None:
+    """After the commit: a crash in between leaves files without a row, which fsck reports and a task removes."""
     for file in files:
         file.unlink(missing_ok=True)
     for folder in folders:

@@ -1,4 +1,4 @@
-"""Addresses of own data and own models."""
+"""Addresses of the pages of training files and fine-tuned models."""
 
 from django.urls import path
 

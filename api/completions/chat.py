@@ -1,10 +1,10 @@
-"""Chat completions: an answer as a whole, or as the chunks of a stream."""
+"""Answers a chat completion request with one object, or with the chunks of a stream."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from api.completions.choices import Alternative, Head, collected, usage
+from api.completions.choices import CollectedChoice, Envelope, collect, usage
 from api.schemas.chat import ChatRequest
 from chat.completions.streaming import Question, asking
 from chat.engines.engine import Choice, Token
@@ -16,38 +16,38 @@ WHOLE, CHUNK = "chat.completion", "chat.completion.chunk"
 Json = dict[str, Any]
 
 
-async def whole(asked: ChatRequest, question: Question) -> Json:
-    """Raises ChatError."""
-    head = Head.new(PREFIX, WHOLE, asked.model)
+async def complete(request: ChatRequest, question: Question) -> Json:
+    """The whole answer. Raises ChatError."""
+    envelope = Envelope.new(PREFIX, WHOLE, request.model)
     async with asking(question) as answer:
-        alternatives = await collected(answer.pieces, asked.n)
-        choices = [_choice(asked, index, alternative) for index, alternative in enumerate(alternatives)]
-        counted = usage(alternatives[0].prompt_tokens, sum(each.completion_tokens for each in alternatives))
-        return head.over(answer.policy, choices, usage=counted)
+        collected = await collect(answer.pieces, request.n)
+        choices = [_choice(request, index, choice) for index, choice in enumerate(collected)]
+        tokens = usage(collected[0].prompt_tokens, sum(choice.completion_tokens for choice in collected))
+        return envelope.wrap(answer.policy, choices, usage=tokens)
 
 
-def _choice(asked: ChatRequest, index: int, alternative: Alternative) -> Json:
+def _choice(request: ChatRequest, index: int, choice: CollectedChoice) -> Json:
     return {
         "index": index,
-        "message": {"role": "assistant", "content": alternative.text, "refusal": None},
-        "logprobs": logprobs(alternative.tokens, asked.top_logprobs or 0) if asked.logprobs else None,
-        "finish_reason": alternative.finish_reason,
+        "message": {"role": "assistant", "content": choice.text, "refusal": None},
+        "logprobs": logprobs(choice.tokens, request.top_logprobs or 0) if request.logprobs else None,
+        "finish_reason": choice.finish_reason,
     }
 
 
-async def chunks(asked: ChatRequest, question: Question) -> AsyncGenerator[Json, None]:
-    """For each choice: its role, its text in pieces, its end. Raises ChatError."""
-    head = Head.new(PREFIX, CHUNK, asked.model)
-    no_usage = {"usage": None} if asked.tells_usage else {}
+async def chunks(request: ChatRequest, question: Question) -> AsyncGenerator[Json, None]:
+    """For each choice its role, its text in pieces, and its end. Raises ChatError."""
+    envelope = Envelope.new(PREFIX, CHUNK, request.model)
+    no_usage = {"usage": None} if request.includes_usage else {}
     begun: set[int] = set()
     prompt_tokens = completion_tokens = 0
     async with asking(question) as answer, aclosing(answer.pieces) as pieces:
         policy = answer.policy
 
         def chunk(index: int, delta: Json, finish_reason: str | None = None, tokens: Sequence[Token] = ()) -> Json:
-            told = logprobs(tokens, asked.top_logprobs or 0) if asked.logprobs and tokens else None
-            choice = {"index": index, "delta": delta, "logprobs": told, "finish_reason": finish_reason}
-            return head.over(policy, [choice], **no_usage)
+            probabilities = logprobs(tokens, request.top_logprobs or 0) if request.logprobs and tokens else None
+            choice = {"index": index, "delta": delta, "logprobs": probabilities, "finish_reason": finish_reason}
+            return envelope.wrap(policy, [choice], **no_usage)
 
         async for piece in pieces:
             if piece.index not in begun:
@@ -59,20 +59,23 @@ async def chunks(asked: ChatRequest, question: Question) -> AsyncGenerator[Json,
                 prompt_tokens = piece.prompt_tokens
                 completion_tokens += piece.completion_tokens
                 yield chunk(piece.index, {}, piece.finish_reason)
-        if asked.tells_usage:
-            yield _last(head, policy, prompt_tokens, completion_tokens)
+        if request.includes_usage:
+            yield _usage_chunk(envelope, policy, prompt_tokens, completion_tokens)
 
 
-def _last(head: Head, policy: Policy, prompt_tokens: int, completion_tokens: int) -> Json:
-    return head.over(policy, [], usage=usage(prompt_tokens, completion_tokens))
+def _usage_chunk(envelope: Envelope, policy: Policy, prompt_tokens: int, completion_tokens: int) -> Json:
+    return envelope.wrap(policy, [], usage=usage(prompt_tokens, completion_tokens))
 
 
 def logprobs(tokens: Sequence[Token], top: int) -> Json:
-    content = [{**_told(token), "top_logprobs": [_told(choice) for choice in token.top[:top]]} for token in tokens]
+    content = [
+        {**_token_shown(token), "top_logprobs": [_token_shown(choice) for choice in token.top[:top]]}
+        for token in tokens
+    ]
     return {"content": content, "refusal": None}
 
 
-def _told(choice: Choice) -> Json:
-    """A token that is a part of a character has bytes which nobody tells: only what stands for it is known."""
-    spelled = None if BROKEN in choice.text else list(choice.text.encode("utf-8", "surrogatepass"))
-    return {"token": choice.text, "logprob": choice.logprob, "bytes": spelled}
+def _token_shown(choice: Choice) -> Json:
+    """The bytes of a token that is only a part of a character are unknown: its text is a replacement character."""
+    encoded = None if BROKEN in choice.text else list(choice.text.encode("utf-8", "surrogatepass"))
+    return {"token": choice.text, "logprob": choice.logprob, "bytes": encoded}

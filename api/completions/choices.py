@@ -1,4 +1,4 @@
-"""The completions of one prompt as they come out of an engine, several side by side, and what is known of each."""
+"""Collects the choices of one prompt from an engine's stream, and the fields that every completion object has."""
 
 import math
 import secrets
@@ -16,19 +16,19 @@ ID_CHARS = 29
 
 
 @dataclass(frozen=True)
-class First:
-    """The first token of a document, or all of it where the weights are elsewhere: nobody knows how probable."""
+class UnscoredToken:
+    """Text without a log-probability: a document's first token, or all of a prompt that cannot be scored here."""
 
     text: str
 
 
 @dataclass
-class Alternative:
+class CollectedChoice:
     texts: list[str] = field(default_factory=list)
     tokens: list[Token] = field(default_factory=list)
     finish_reason: str = ""
     prompt_tokens: int = 0
-    """As they were metered: a server elsewhere counts them by itself."""
+    """As metered: an external server counts them itself."""
     completion_tokens: int = 0
 
     @property
@@ -37,11 +37,11 @@ class Alternative:
 
     @property
     def mean_logprob(self) -> float:
-        """By which the best of several is chosen, as OpenAI has it: the highest log-probability per token."""
+        """The best of several has the highest log-probability per token, as OpenAI defines it."""
         logprobs = [token.logprob for token in self.tokens]
         return math.fsum(logprobs) / len(logprobs) if logprobs else -math.inf
 
-    def take(self, piece: Piece) -> None:
+    def add(self, piece: Piece) -> None:
         self.texts.append(piece.text)
         self.tokens += piece.tokens
         self.finish_reason = piece.finish_reason or self.finish_reason
@@ -49,33 +49,33 @@ class Alternative:
         self.completion_tokens = piece.completion_tokens or self.completion_tokens
 
 
-async def collected(pieces: AsyncGenerator[Piece, None], n: int) -> list[Alternative]:
-    """All of them, to their ends. Raises ChatError."""
-    alternatives = [Alternative() for _ in range(n)]
+async def collect(pieces: AsyncGenerator[Piece, None], n: int) -> list[CollectedChoice]:
+    """All choices, complete. Raises ChatError."""
+    choices = [CollectedChoice() for _ in range(n)]
     async with aclosing(pieces):
         async for piece in pieces:
-            alternatives[piece.index].take(piece)
-    if not all(alternative.finish_reason for alternative in alternatives):
+            choices[piece.index].add(piece)
+    if not all(choice.finish_reason for choice in choices):
         raise EngineDown("the stream ended before the completion did")
-    return alternatives
+    return choices
 
 
 @dataclass(frozen=True)
-class Head:
-    """What stands in an answer, and in every chunk of a stream, before its choices."""
+class Envelope:
+    """The fields that an answer, and every chunk of a stream, has beside its choices."""
 
     id: str
     kind: str
     """The value of `object`."""
     model: str
-    """By the name that was asked for."""
+    """The name that the client sent."""
     created: int
 
     @classmethod
-    def new(cls, prefix: str, kind: str, model: str) -> "Head":
+    def new(cls, prefix: str, kind: str, model: str) -> "Envelope":
         return cls(f"{prefix}-{secrets.token_hex(ID_CHARS)[:ID_CHARS]}", kind, model, int(time.time()))
 
-    def over(self, policy: Policy, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    def wrap(self, policy: Policy, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         return {
             "id": self.id,
             "object": self.kind,
@@ -88,7 +88,7 @@ class Head:
 
 
 def _fingerprint(policy: Policy) -> str:
-    """Of the weights: the same seed gives the same completion as long as it stays."""
+    """Identifies the weights: with the same fingerprint, the same seed gives the same completion."""
     return f"fp_{policy.manifest_sha256[:12] or policy.name}"
 
 

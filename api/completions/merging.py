@@ -1,4 +1,4 @@
-"""Several streams read at once, for a request with several prompts."""
+"""Merges several streams into one, for a request with several prompts."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -8,13 +8,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def merged(streams: Sequence[AsyncGenerator[T, None]], at_once: int) -> AsyncGenerator[T, None]:
-    """What each of them yields, as it comes; the first failure ends all of them, and so does whoever closes this."""
+async def merge(streams: Sequence[AsyncGenerator[T, None]], at_once: int) -> AsyncGenerator[T, None]:
+    """Yields items of all streams as they arrive; the first failure, or closing this generator, ends all of them."""
     items: asyncio.Queue[tuple[T, ...]] = asyncio.Queue()  # an empty tuple: no more will come
-    gate = asyncio.Semaphore(at_once)
+    limit = asyncio.Semaphore(at_once)
 
     async def pump(stream: AsyncGenerator[T, None]) -> None:
-        async with gate, aclosing(stream):
+        async with limit, aclosing(stream):
             async for item in stream:
                 items.put_nowait((item,))
 

@@ -1,4 +1,4 @@
-"""Plain completions, the API of 2023: an answer as a whole, or as the chunks of a stream."""
+"""Answers a plain completion request with one object, or with the chunks of a stream."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -7,9 +7,9 @@ from typing import Any
 
 from django.conf import settings
 
-from api.completions.choices import Alternative, First, Head, usage
-from api.completions.merging import merged
-from api.completions.prompts import Asker
+from api.completions.choices import CollectedChoice, Envelope, UnscoredToken, usage
+from api.completions.merging import merge
+from api.completions.prompts import Requester
 from api.schemas.completions import CompletionRequest
 from chat.completions.streaming import asking, reading
 from chat.engines.engine import Token
@@ -17,144 +17,155 @@ from chat.models import Policy
 
 PREFIX, OBJECT = "cmpl", "text_completion"
 AT_ONCE = 4
-"""Prompts of one request that are worked on at the same time."""
+"""Prompts of one request that are completed at the same time."""
 Json = dict[str, Any]
 Prompt = str | list[int]
 
 
 @dataclass(frozen=True)
-class Part:
-    """What is new of one choice: text, with its tokens where their probabilities are told."""
+class ChoiceDelta:
+    """What is new in one choice: text, with its tokens where log-probabilities are requested."""
 
     index: int
     policy: Policy
     text: str = ""
-    tokens: tuple[Token | First, ...] = ()
+    tokens: tuple[Token | UnscoredToken, ...] = ()
     finish_reason: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    """These two are parts of sums: over all parts they are what was used."""
+    """Of both token counts, the sum over all deltas is the usage."""
 
 
-async def whole(asked: CompletionRequest, asker: Asker) -> Json:
-    """Raises ChatError."""
-    head = Head.new(PREFIX, OBJECT, asker.named.name)
-    choices: list[list[Part]] = [[] for _ in range(len(asked.prompts) * asked.n)]
-    async with aclosing(_parts(asked, asker)) as made:
-        every = [part async for part in made]
-    for part in every:
-        choices[part.index].append(part)
-    shown = [_choice(asked, index, choice) for index, choice in enumerate(choices)]
-    return head.over(every[-1].policy, shown, usage=_used(every))
+async def complete(request: CompletionRequest, requester: Requester) -> Json:
+    """The whole answer. Raises ChatError."""
+    envelope = Envelope.new(PREFIX, OBJECT, requester.model.name)
+    choices: list[list[ChoiceDelta]] = [[] for _ in range(len(request.prompts) * request.n)]
+    async with aclosing(_deltas(request, requester)) as stream:
+        deltas = [delta async for delta in stream]
+    for delta in deltas:
+        choices[delta.index].append(delta)
+    shown = [_choice(request, index, choice) for index, choice in enumerate(choices)]
+    return envelope.wrap(deltas[-1].policy, shown, usage=_usage(deltas))
 
 
-def _choice(asked: CompletionRequest, index: int, made: Sequence[Part]) -> Json:
-    tokens = [token for part in made for token in part.tokens]
+def _choice(request: CompletionRequest, index: int, deltas: Sequence[ChoiceDelta]) -> Json:
+    tokens = [token for delta in deltas for token in delta.tokens]
     return {
-        "text": "".join(part.text for part in made),
+        "text": "".join(delta.text for delta in deltas),
         "index": index,
-        "logprobs": None if asked.logprobs is None else logprobs(tokens, asked.logprobs),
-        "finish_reason": next(part.finish_reason for part in reversed(made) if part.finish_reason),
+        "logprobs": None if request.logprobs is None else logprobs(tokens, request.logprobs),
+        "finish_reason": next(delta.finish_reason for delta in reversed(deltas) if delta.finish_reason),
     }
 
 
-def _used(every: Sequence[Part]) -> dict[str, int]:
-    return usage(sum(part.prompt_tokens for part in every), sum(part.completion_tokens for part in every))
+def _usage(deltas: Sequence[ChoiceDelta]) -> dict[str, int]:
+    return usage(sum(delta.prompt_tokens for delta in deltas), sum(delta.completion_tokens for delta in deltas))
 
 
-async def chunks(asked: CompletionRequest, asker: Asker) -> AsyncGenerator[Json, None]:
+async def chunks(request: CompletionRequest, requester: Requester) -> AsyncGenerator[Json, None]:
     """Raises ChatError."""
-    head = Head.new(PREFIX, OBJECT, asker.named.name)
-    no_usage = {"usage": None} if asked.tells_usage else {}
-    lengths = [0] * (len(asked.prompts) * asked.n)
-    every: list[Part] = []
-    async with aclosing(_parts(asked, asker)) as made:
-        async for part in made:
-            every.append(part)
-            if part.text or part.tokens or part.finish_reason:
-                yield head.over(part.policy, [_chunk(asked, part, lengths[part.index])], **no_usage)
-                lengths[part.index] += len(part.text)
-    if asked.tells_usage:
-        yield head.over(every[-1].policy, [], usage=_used(every))
+    envelope = Envelope.new(PREFIX, OBJECT, requester.model.name)
+    no_usage = {"usage": None} if request.includes_usage else {}
+    lengths = [0] * (len(request.prompts) * request.n)
+    deltas: list[ChoiceDelta] = []
+    async with aclosing(_deltas(request, requester)) as stream:
+        async for delta in stream:
+            deltas.append(delta)
+            if delta.text or delta.tokens or delta.finish_reason:
+                yield envelope.wrap(delta.policy, [_chunk(request, delta, lengths[delta.index])], **no_usage)
+                lengths[delta.index] += len(delta.text)
+    if request.includes_usage:
+        yield envelope.wrap(deltas[-1].policy, [], usage=_usage(deltas))
 
 
-def _chunk(asked: CompletionRequest, part: Part, start: int) -> Json:
-    told = None if asked.logprobs is None or not part.tokens else logprobs(part.tokens, asked.logprobs, start)
-    return {"text": part.text, "index": part.index, "logprobs": told, "finish_reason": part.finish_reason or None}
+def _chunk(request: CompletionRequest, delta: ChoiceDelta, start: int) -> Json:
+    reported = request.logprobs is not None and bool(delta.tokens)
+    return {
+        "text": delta.text,
+        "index": delta.index,
+        "logprobs": logprobs(delta.tokens, request.logprobs or 0, start) if reported else None,
+        "finish_reason": delta.finish_reason or None,
+    }
 
 
-async def _parts(asked: CompletionRequest, asker: Asker) -> AsyncGenerator[Part, None]:
-    """Of all choices of all prompts: the choices of prompt number k are k * n, k * n + 1, ..."""
-    streams = [_parts_of(asked, asker, prompt, k * asked.n) for k, prompt in enumerate(asked.prompts)]
+async def _deltas(request: CompletionRequest, requester: Requester) -> AsyncGenerator[ChoiceDelta, None]:
+    """The deltas of all choices of all prompts: the choices of prompt number k are k * n, k * n + 1, ..."""
+    streams = [_deltas_of(request, requester, prompt, k * request.n) for k, prompt in enumerate(request.prompts)]
     at_once = min(AT_ONCE, settings.API_CONCURRENCY)
-    async with aclosing(merged(streams, at_once) if len(streams) > 1 else streams[0]) as every:
-        async for part in every:
-            yield part
+    async with aclosing(merge(streams, at_once) if len(streams) > 1 else streams[0]) as deltas:
+        async for delta in deltas:
+            yield delta
 
 
-async def _parts_of(asked: CompletionRequest, asker: Asker, prompt: Prompt, first: int) -> AsyncGenerator[Part, None]:
-    make = _read if asked.max_tokens == 0 else _best if asked.made > asked.n else _all
-    async with aclosing(make(asked, asker, prompt)) as every:
-        async for part in every:
-            yield replace(part, index=first + part.index)
+async def _deltas_of(
+    request: CompletionRequest, requester: Requester, prompt: Prompt, first: int
+) -> AsyncGenerator[ChoiceDelta, None]:
+    generate = _echo_only if request.max_tokens == 0 else _best if request.generated > request.n else _all
+    async with aclosing(generate(request, requester, prompt)) as deltas:
+        async for delta in deltas:
+            yield replace(delta, index=first + delta.index)
 
 
-async def _read(asked: CompletionRequest, asker: Asker, prompt: Prompt) -> AsyncGenerator[Part, None]:
-    """Only the prompt comes back."""
-    answer = await reading(asker.question(asked, prompt))
-    text, tokens = await asker.echo(asked, prompt, answer)
-    for index in range(asked.n):
-        yield Part(index, answer.policy, text, tokens, "length")
-    yield Part(0, answer.policy, prompt_tokens=answer.prompt_tokens)
+async def _echo_only(
+    request: CompletionRequest, requester: Requester, prompt: Prompt
+) -> AsyncGenerator[ChoiceDelta, None]:
+    """Only the prompt, for `max_tokens` 0."""
+    answer = await reading(requester.question(request, prompt))
+    text, tokens = await requester.echo(request, prompt, answer)
+    for index in range(request.n):
+        yield ChoiceDelta(index, answer.policy, text, tokens, "length")
+    yield ChoiceDelta(0, answer.policy, prompt_tokens=answer.prompt_tokens)
 
 
-async def _all(asked: CompletionRequest, asker: Asker, prompt: Prompt) -> AsyncGenerator[Part, None]:
-    """Every choice as it is written."""
+async def _all(request: CompletionRequest, requester: Requester, prompt: Prompt) -> AsyncGenerator[ChoiceDelta, None]:
+    """Every choice as it is generated."""
     begun: set[int] = set()
     prompt_tokens = 0
-    async with asking(asker.question(asked, prompt)) as answer, aclosing(answer.pieces) as pieces:
-        text, tokens = await asker.echo(asked, prompt, answer)
+    async with asking(requester.question(request, prompt)) as answer, aclosing(answer.pieces) as pieces:
+        text, tokens = await requester.echo(request, prompt, answer)
         async for piece in pieces:
-            if asked.echo and piece.index not in begun:
+            if request.echo and piece.index not in begun:
                 begun.add(piece.index)
-                yield Part(piece.index, answer.policy, text, tokens)
+                yield ChoiceDelta(piece.index, answer.policy, text, tokens)
             counted = piece.completion_tokens if piece.finish_reason else 0
             prompt_tokens = piece.prompt_tokens if piece.finish_reason else prompt_tokens
-            told = (piece.tokens, piece.finish_reason)
-            yield Part(piece.index, answer.policy, piece.text, *told, completion_tokens=counted)
-        yield Part(0, answer.policy, prompt_tokens=prompt_tokens)
+            known = (piece.text, piece.tokens, piece.finish_reason)
+            yield ChoiceDelta(piece.index, answer.policy, *known, completion_tokens=counted)
+        yield ChoiceDelta(0, answer.policy, prompt_tokens=prompt_tokens)
 
 
-async def _best(asked: CompletionRequest, asker: Asker, prompt: Prompt) -> AsyncGenerator[Part, None]:
-    """The most probable of those that were made, when all of them are."""
-    made = [Alternative() for _ in range(asked.made)]
-    async with asking(asker.question(asked, prompt)) as answer, aclosing(answer.pieces) as pieces:
-        text, tokens = await asker.echo(asked, prompt, answer)
+async def _best(
+    request: CompletionRequest, requester: Requester, prompt: Prompt
+) -> AsyncGenerator[ChoiceDelta, None]:
+    """The most probable choices, once all of them are complete."""
+    generated = [CollectedChoice() for _ in range(request.generated)]
+    async with asking(requester.question(request, prompt)) as answer, aclosing(answer.pieces) as pieces:
+        text, tokens = await requester.echo(request, prompt, answer)
         async for piece in pieces:
-            made[piece.index].take(piece)
-        counted = sum(each.completion_tokens for each in made)
-        yield Part(0, answer.policy, prompt_tokens=made[0].prompt_tokens, completion_tokens=counted)
-    ranked = sorted(made, key=lambda each: each.mean_logprob, reverse=True)[: asked.n]
-    for index, each in enumerate(ranked):
-        yield Part(index, answer.policy, text + each.text, (*tokens, *each.tokens), each.finish_reason)
+            generated[piece.index].add(piece)
+        counted = sum(choice.completion_tokens for choice in generated)
+        yield ChoiceDelta(0, answer.policy, prompt_tokens=generated[0].prompt_tokens, completion_tokens=counted)
+    best = sorted(generated, key=lambda choice: choice.mean_logprob, reverse=True)[: request.n]
+    for index, choice in enumerate(best):
+        yield ChoiceDelta(index, answer.policy, text + choice.text, (*tokens, *choice.tokens), choice.finish_reason)
 
 
-def logprobs(tokens: Sequence[Token | First], top: int, start: int = 0) -> Json:
-    """Four lists of equal length. Nobody knows how probable the first token of a document is."""
+def logprobs(tokens: Sequence[Token | UnscoredToken], top: int, start: int = 0) -> Json:
+    """Four lists of equal length."""
     offsets = [start]
     for token in tokens:
         offsets.append(offsets[-1] + len(token.text))
     return {
         "tokens": [token.text for token in tokens],
-        "token_logprobs": [None if isinstance(token, First) else token.logprob for token in tokens],
+        "token_logprobs": [None if isinstance(token, UnscoredToken) else token.logprob for token in tokens],
         "top_logprobs": [_top(token, top) for token in tokens] if top else None,
         "text_offset": offsets[:-1],
     }
 
 
-def _top(token: Token | First, top: int) -> dict[str, float] | None:
-    """The most probable ones, and the one that stands there whether it is among them or not."""
-    if isinstance(token, First):
+def _top(token: Token | UnscoredToken, top: int) -> dict[str, float] | None:
+    """The most probable tokens, and the actual one whether it is among them or not."""
+    if isinstance(token, UnscoredToken):
         return None
     best = {choice.text: choice.logprob for choice in reversed(token.top[:top])}
     return {**best, token.text: token.logprob}

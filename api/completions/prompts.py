@@ -1,12 +1,12 @@
-"""The prompts of a request for plain completions: what goes to the engine, and what an echo tells of them."""
+"""The prompts of a plain completion request: the question for the engine, and the echo before a completion."""
 
 from dataclasses import dataclass, replace
 
 from asgiref.sync import sync_to_async
 
 from accounts.models import ApiKey, User
-from api.completions.choices import First
-from api.names import Named
+from api.completions.choices import UnscoredToken
+from api.model_names import NamedModel
 from api.schemas.completions import CompletionRequest
 from chat.completions.streaming import Answer, Question, score
 from chat.engines.engine import Token
@@ -14,60 +14,64 @@ from chat.errors import NoLook
 from chat.models import Policy
 from chat.prompts.history import room_of
 
-Shown = tuple[Token | First, ...]
+EchoTokens = tuple[Token | UnscoredToken, ...]
 
 
 @dataclass(frozen=True)
-class Asker:
+class Requester:
+    """Who asks, with which key, and for which model."""
+
     person: User
     key: ApiKey
-    named: Named
+    model: NamedModel
 
-    def question(self, asked: CompletionRequest, prompt: str | list[int]) -> Question:
+    def question(self, request: CompletionRequest, prompt: str | list[int]) -> Question:
         return Question(
             person=self.person,
             key=self.key,
-            policy=self.named.policy,
+            policy=self.model.policy,
             text=prompt if isinstance(prompt, str) else None,
             ids=None if isinstance(prompt, str) else prompt,
-            parameters=asked.parameters(max(asked.max_tokens, 1), _top(asked)),
-            n=asked.made,
-            names=[self.named.name],
+            parameters=request.parameters(max(request.max_tokens, 1), _top(request)),
+            n=request.generated,
+            names=[self.model.name],
         )
 
-    async def echo(self, asked: CompletionRequest, prompt: str | list[int], answer: Answer) -> tuple[str, Shown]:
-        """The prompt as it stands before each of its completions, with its tokens where their probabilities are told.
+    async def echo(
+        self, request: CompletionRequest, prompt: str | list[int], answer: Answer
+    ) -> tuple[str, EchoTokens]:
+        """The prompt as put before each of its completions, with its tokens where log-probabilities are requested.
 
         Raises ChatError.
         """
-        if not asked.echo:
+        if not request.echo:
             return "", ()
         text = answer.prompt.text or ""
-        if asked.logprobs is None:
+        if request.logprobs is None:
             return text, ()
         try:
-            return text, await self._scored(prompt, answer, asked.logprobs)
+            return text, await self._scored_tokens(prompt, answer, request.logprobs)
         except NoLook:
-            if asked.max_tokens == 0:  # the probabilities are all that was wanted
+            if request.max_tokens == 0:  # nothing but log-probabilities was requested
                 raise
-            return text, (First(text),)
+            return text, (UnscoredToken(text),)
 
-    async def _scored(self, prompt: str | list[int], answer: Answer, top: int) -> Shown:
-        start, texts = await sync_to_async(_spelled, thread_sensitive=False)(answer.policy, prompt)
+    async def _scored_tokens(self, prompt: str | list[int], answer: Answer, top: int) -> EchoTokens:
+        start, texts = await sync_to_async(_token_texts, thread_sensitive=False)(answer.policy, prompt)
         if not texts:
             return ()
         tokens = (await score(self.person, answer.policy, answer.ids, top))[start:]
         following = [replace(token, text=text) for text, token in zip(texts[1:], tokens, strict=True)]
-        return (First(texts[0]), *following)
+        return (UnscoredToken(texts[0]), *following)
 
 
-def _top(asked: CompletionRequest) -> int | None:
-    """The best of several can only be chosen by their probabilities."""
-    return 0 if asked.logprobs is None and asked.made > asked.n else asked.logprobs
+def _top(request: CompletionRequest) -> int | None:
+    """Choosing the best of several needs log-probabilities, even if none were requested."""
+    return 0 if request.logprobs is None and request.generated > request.n else request.logprobs
 
 
-def _spelled(policy: Policy, prompt: str | list[int]) -> tuple[int, list[str]]:
-    """How many ids of a prompt only begin a document, and what each of the others adds to the text. Raises NoLook."""
+def _token_texts(policy: Policy, prompt: str | list[int]) -> tuple[int, list[str]]:
+    """How many leading ids only mark the start of a document, and the text of each other token. Raises NoLook."""
     renderer = room_of(policy)[1]
     if renderer is None:
         raise NoLook(policy.name)

@@ -18,17 +18,17 @@ Events = AsyncGenerator[Mapping[str, Any], None]
 
 
 async def stream(events: Events) -> StreamingHttpResponse:
-    """Waits for the first event: what goes wrong before it is an answer with a status of its own, raised from here.
+    """Waits for the first event, so that a failure before it is raised from here and answered with its own status.
 
-    Whoever goes away cancels the generator where it waits.
+    A client that disconnects cancels the generator where it waits.
     """
     first = await anext(events, None)
     return StreamingHttpResponse(
-        _written(first, events), content_type="text/event-stream; charset=utf-8", headers=HEADERS
+        _encoded(first, events), content_type="text/event-stream; charset=utf-8", headers=HEADERS
     )
 
 
-async def _written(first: Mapping[str, Any] | None, events: Events) -> AsyncGenerator[bytes, None]:
+async def _encoded(first: Mapping[str, Any] | None, events: Events) -> AsyncGenerator[bytes, None]:
     async with aclosing(events):
         try:
             if first is not None:

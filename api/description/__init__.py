@@ -1,1 +1,1 @@
-"""What the API tells of itself: the OpenAPI document and its page."""
+"""The API's description: endpoint metadata, the OpenAPI document, and the page made from it."""

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, built from the endpoints' own descriptions (operations.py) and their models."""
+"""Builds the OpenAPI 3.1 document from the endpoints' descriptions (operations.py) and their schemas."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from django.urls import URLPattern, get_resolver
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.description.operations import MEANINGS, UNASKED, Operation, Query, operation_of
+from api.description.operations import COMMON_STATUSES, MEANINGS, Operation, Query, operation_of
 from api.middleware import OPEN
 
 VERSION = "1"
@@ -47,8 +47,8 @@ REQUEST_ID = {"description": "The server's log knows the request by it.", "schem
 
 
 @dataclass(frozen=True)
-class Described:
-    """A method of an address with what it tells of itself."""
+class DescribedOperation:
+    """A method of an address with its description."""
 
     path: str
     method: str
@@ -62,18 +62,18 @@ class Described:
 
     @property
     def statuses(self) -> list[int]:
-        told = {200, *UNASKED, *self.operation.fails}
-        takes = self.operation.request is not None or self.operation.form is not None
-        told |= {400, 413} if takes else {400} if self.operation.query else set()
-        return sorted(told)
+        statuses = {200, *COMMON_STATUSES, *self.operation.fails}
+        has_body = self.operation.request is not None or self.operation.form is not None
+        statuses |= {400, 413} if has_body else {400} if self.operation.query else set()
+        return sorted(statuses)
 
 
-def described() -> list[Described]:
-    """Every operation, in the order of the addresses. Fails on an endpoint that tells nothing of itself."""
+def described() -> list[DescribedOperation]:
+    """Every operation, in the order of the addresses. Fails on an endpoint without a description."""
     return list(_described())
 
 
-def _described() -> Iterator[Described]:
+def _described() -> Iterator[DescribedOperation]:
     for pattern in _patterns():
         views = getattr(pattern.callback, "methods", {})
         if getattr(pattern.callback, "scope", OPEN) == OPEN:
@@ -81,9 +81,9 @@ def _described() -> Iterator[Described]:
         path = "/" + CONVERTER.sub(r"{\1}", str(pattern.pattern))
         for method in METHODS:
             if view := views.get(method):
-                told = operation_of(view)
-                assert told is not None, f"{method} {path} has no description: api.description.operations"
-                yield Described(path, method, pattern.name or "", pattern.callback.scope, told)  # type: ignore[attr-defined]
+                operation = operation_of(view)
+                assert operation is not None, f"{method} {path} has no description: api.description.operations"
+                yield DescribedOperation(path, method, pattern.name or "", pattern.callback.scope, operation)  # type: ignore[attr-defined]
 
 
 def _patterns() -> list[URLPattern]:
@@ -96,7 +96,7 @@ def _patterns() -> list[URLPattern]:
 
 @cache
 def document() -> Json:
-    """The same as long as the process lives; nobody may change it."""
+    """Cached for the life of the process; callers must not change it."""
     every = described()
     models = {model for each in every for model in _models_of(each.operation)}
     ordered = sorted(models, key=lambda model: f"{model.__module__}.{model.__qualname__}")
@@ -124,34 +124,37 @@ def document() -> Json:
     }
 
 
-def _models_of(told: Operation) -> list[type[BaseModel]]:
-    return [part for part in (told.request, told.answer) if isinstance(part, type)]
+def _models_of(operation: Operation) -> list[type[BaseModel]]:
+    return [part for part in (operation.request, operation.answer) if isinstance(part, type)]
 
 
-def _operation(each: Described, references: dict[type[BaseModel], Json]) -> Json:
-    told = each.operation
+def _operation(each: DescribedOperation, references: dict[type[BaseModel], Json]) -> Json:
+    operation = each.operation
     shown: Json = {
         "operationId": f"{each.method.lower()}_{each.name}",
-        "summary": told.summary,
-        "tags": [told.tag],
-        "parameters": [*(_in_path(each, name) for name in each.names), *map(_in_query, told.query)],
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "parameters": [*(_in_path(each, name) for name in each.names), *map(_in_query, operation.query)],
         "responses": {str(status): _response(each, status, references) for status in each.statuses},
     }
-    if told.description:
-        shown["description"] = told.description
-    if told.is_legacy:
+    if operation.description:
+        shown["description"] = operation.description
+    if operation.is_legacy:
         shown["deprecated"] = True
-    if told.request is not None:
-        media: Json = {"schema": references[told.request]}
-        if told.request_example is not None:
-            media["example"] = told.request_example
+    if operation.request is not None:
+        media: Json = {"schema": references[operation.request]}
+        if operation.request_example is not None:
+            media["example"] = operation.request_example
         shown["requestBody"] = {"required": True, "content": {"application/json": media}}
-    elif told.form is not None:
-        shown["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": dict(told.form)}}}
+    elif operation.form is not None:
+        shown["requestBody"] = {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": dict(operation.form)}},
+        }
     return shown
 
 
-def _in_path(each: Described, name: str) -> Json:
+def _in_path(each: DescribedOperation, name: str) -> Json:
     parameter: Json = {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     parameter["description"] = each.operation.names.get(name, "")
     if name in each.operation.name_examples:
@@ -167,20 +170,21 @@ def _in_query(query: Query) -> Json:
     return parameter
 
 
-def _response(each: Described, status: int, references: dict[type[BaseModel], Json]) -> Json:
+def _response(each: DescribedOperation, status: int, references: dict[type[BaseModel], Json]) -> Json:
     if status != 200:
         headers = {"x-request-id": REQUEST_ID} | ({"Retry-After": RETRY_AFTER} if status in (429, 503) else {})
         content = {"application/json": {"schema": {"$ref": REFERENCE.format(model="Error")}}}
         return {"description": MEANINGS[status], "headers": headers, "content": content}
-    told = each.operation
-    content = {kind: _media(told, kind, references) for kind in told.produces}
-    return {"description": told.summary, "headers": {"x-request-id": REQUEST_ID}, "content": content}
+    operation = each.operation
+    content = {kind: _media(operation, kind, references) for kind in operation.produces}
+    return {"description": operation.summary, "headers": {"x-request-id": REQUEST_ID}, "content": content}
 
 
-def _media(told: Operation, kind: str, references: dict[type[BaseModel], Json]) -> Json:
+def _media(operation: Operation, kind: str, references: dict[type[BaseModel], Json]) -> Json:
     if kind == "text/event-stream":
         return {"schema": EVENT}
     if kind != "application/json":
         return {"schema": {"type": "string"}}
-    schema = references[told.answer] if isinstance(told.answer, type) else dict(told.answer or {"type": "object"})
-    return {"schema": schema} | ({"example": told.example} if told.example is not None else {})
+    answer = operation.answer or {"type": "object"}
+    schema = references[answer] if isinstance(answer, type) else dict(answer)
+    return {"schema": schema} | ({"example": operation.example} if operation.example is not None else {})

@@ -6,9 +6,9 @@
 
     path("files", endpoint(scope="files", GET=listing, POST=upload), name="files")
 
-Every status that a view can answer with has to be told, since a test asks for all of them: 200 and what every keyed
-address may answer (UNASKED) stand there by themselves, 400 wherever there is a body or a query, 413 wherever there is
-a body; `fails` names the others.
+Every status that a view can answer with has to be declared, and a test checks that. 200 and COMMON_STATUSES are
+declared for every address, 400 wherever there is a body or a query, 413 wherever there is a body; `fails` names the
+others.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,8 +22,8 @@ V = TypeVar("V", bound=Callable[..., Any])
 Schema = Mapping[str, Any]
 """JSON Schema of 2020-12, as OpenAPI 3.1 has it."""
 
-UNASKED = (401, 403, 429, 500)
-"""Statuses of every address that needs a key: none, one that may not, too many requests, a failure of the server."""
+COMMON_STATUSES = (401, 403, 429, 500)
+"""Statuses of every address that needs a key: no key, no permission, too many requests, a failure of the server."""
 MEANINGS = {
     400: _("The request is invalid; `param` names the part that is wrong."),
     401: _("The key is missing, unknown or revoked."),
@@ -53,7 +53,7 @@ class Query:
 AFTER = Query("after", _("Id of the last item on the previous page; this page starts after it."))
 LIMIT = Query("limit", _("Items per page."), {"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
 PAGE = (AFTER, LIMIT)
-"""What api.http.page_of understands."""
+"""Query parameters that api.endpoints.page_of reads."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Operation:
 
     summary: str
     tag: str
-    """The heading under which it stands: `Completions`, `Models`, `Files`, `Fine-tuning`, `Usage`."""
+    """The heading that it is listed under: `Completions`, `Models`, `Files`, `Fine-tuning`, `Usage`."""
     description: str = ""
     request: type[BaseModel] | None = None
     """Of a JSON body."""
@@ -78,22 +78,22 @@ class Operation:
     """What each name in the path means, as in `{"file_id": "As the upload answered it."}`."""
     name_examples: Mapping[str, str] = field(default_factory=dict)
     fails: tuple[int, ...] = ()
-    """Statuses beyond those that stand there by themselves."""
+    """Statuses beyond those that are declared anyway."""
     produces: tuple[str, ...] = ("application/json",)
     """Media types of the answer: `text/event-stream` beside JSON, `application/octet-stream` for a file's content."""
     is_legacy: bool = False
-    """For clients of 2023; today's have another address for it."""
+    """For clients of 2023; today's use another address."""
 
 
-def operation(summary: str, *, tag: str, **told: Any) -> Callable[[V], V]:
-    """A decorator; what may be told are the fields of Operation."""
-    described = Operation(summary, tag, **told)
+def operation(summary: str, *, tag: str, **fields: Any) -> Callable[[V], V]:
+    """Decorator that describes a view; `fields` are those of Operation."""
+    described = Operation(summary, tag, **fields)
 
-    def note(view: V) -> V:
+    def describe(view: V) -> V:
         view.operation = described  # type: ignore[attr-defined]
         return view
 
-    return note
+    return describe
 
 
 def operation_of(view: Callable[..., Any]) -> Operation | None:

@@ -1,4 +1,4 @@
-"""The OpenAPI document as a person reads it: addresses by subject, their parameters, examples to copy, errors."""
+"""The API page's content, from the OpenAPI document: addresses by subject, parameters, examples, statuses."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 
-from api.description.openapi import Described, described, document
+from api.description.openapi import DescribedOperation, described, document
 from api.description.operations import MEANINGS
 
 KEY = "$OPENAI_API_KEY"
@@ -26,7 +26,7 @@ class Parameter:
     description: SafeString
     is_required: bool
     usually: str
-    """What holds where it is left out, as JSON; empty where nothing does."""
+    """The default as JSON; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -59,34 +59,34 @@ def subjects(root: str) -> list[Subject]:
 
 
 def meanings() -> list[tuple[str, SafeString]]:
-    return [(_named(status), _worded(meaning)) for status, meaning in MEANINGS.items()]
+    return [(_status_line(status), _html(meaning)) for status, meaning in MEANINGS.items()]
 
 
-def _worded(text: str) -> SafeString:
-    """In the language of the page, with what stands in backticks as code."""
+def _html(text: str) -> SafeString:
+    """Translated, with text in backticks as code."""
     pieces = gettext(text).split("`") if text else []
     tags = ("<span>{}</span>", "<code>{}</code>")
     shown = [(tags[place % 2], piece) for place, piece in enumerate(pieces)]
     return mark_safe("".join(format_html(tag, piece) for tag, piece in shown))  # noqa: S308  each piece is escaped
 
 
-def _named(status: int) -> str:
+def _status_line(status: int) -> str:
     return f"{status} {HTTPStatus(status).phrase}"
 
 
-def _address(each: Described, root: str) -> Address:
-    told, shown = each.operation, document()["paths"][each.path][each.method.lower()]
+def _address(each: DescribedOperation, root: str) -> Address:
+    operation, shown = each.operation, document()["paths"][each.path][each.method.lower()]
     return Address(
         anchor=shown["operationId"],
         method=each.method,
         path=f"/v1{each.path}",
-        summary=gettext(told.summary),
-        description=_worded(told.description),
-        is_legacy=told.is_legacy,
+        summary=gettext(operation.summary),
+        description=_html(operation.description),
+        is_legacy=operation.is_legacy,
         parameters=list(_parameters(shown)),
-        statuses=[_named(status) for status in each.statuses],
+        statuses=[_status_line(status) for status in each.statuses],
         curl=_curl(each, root),
-        answer=json.dumps(told.example, indent=2, ensure_ascii=False) if told.example is not None else "",
+        answer=json.dumps(operation.example, indent=2, ensure_ascii=False) if operation.example is not None else "",
     )
 
 
@@ -102,11 +102,11 @@ def _parameters(shown: Json) -> Iterator[Parameter]:
 def _parameter(name: str, place: str, schema: Json, is_required: bool, description: str) -> Parameter:
     usual = schema.get("default")
     usually = "" if usual is None or is_required else json.dumps(usual, ensure_ascii=False)
-    return Parameter(name, place, _kind_of(schema), _worded(description), is_required, usually)
+    return Parameter(name, place, _kind_of(schema), _html(description), is_required, usually)
 
 
 def _kind_of(schema: Json) -> str:
-    """In a few words, as in `number, 0 to 2`."""
+    """In a few words, as in `number 0–2`."""
     schema = _resolved(schema)
     if several := schema.get("anyOf"):
         words = [_kind_of(each) for each in several if each.get("type") != "null"]
@@ -136,26 +136,26 @@ def _resolved(schema: Json) -> Json:
     return found
 
 
-def _curl(each: Described, root: str) -> str:
+def _curl(each: DescribedOperation, root: str) -> str:
     path = each.path
     for name in each.names:
         path = path.replace(f"{{{name}}}", each.operation.name_examples.get(name, name.upper()))
     lines = [f"curl {root}{path}"] if each.method == "GET" else [f"curl -X {each.method} {root}{path}"]
     lines.append(f'-H "Authorization: Bearer {KEY}"')
-    told = each.operation
-    if told.request is not None:
-        body = json.dumps(told.request_example or {}, ensure_ascii=False)
+    operation = each.operation
+    if operation.request is not None:
+        body = json.dumps(operation.request_example or {}, ensure_ascii=False)
         lines += ['-H "Content-Type: application/json"', f"-d '{body}'"]
-    elif told.form is not None:
+    elif operation.form is not None:
         lines += [
             _form_field(name, part)
-            for name, part in told.form.get("properties", {}).items()
-            if _is_needed(told.form, name)
+            for name, part in operation.form.get("properties", {}).items()
+            if _is_required(operation.form, name)
         ]
     return " \\\n  ".join(lines)
 
 
-def _is_needed(form: Any, name: str) -> bool:
+def _is_required(form: Any, name: str) -> bool:
     return name in form.get("required", ())
 
 

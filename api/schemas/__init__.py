@@ -1,1 +1,1 @@
-"""What goes in and comes out, as models: they check requests, and the OpenAPI document is made from them."""
+"""Pydantic models of requests and answers: they check requests, and the OpenAPI document is generated from them."""

@@ -1,12 +1,12 @@
-"""`POST /v1/chat/completions`: a conversation goes in, the next message comes out."""
+"""ApiRequest and answer of `POST /v1/chat/completions`: a conversation in, the next message out."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from django.utils.translation import gettext_noop as _
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.schemas.fields import wrong
-from api.schemas.sampling import Sampling, Usage
+from api.schemas.base import wrong
+from api.schemas.sampling import Sampling, TokenUsage
 from chat.engines.engine import MAX_TOP_LOGPROBS
 from chat.prompts.rendering import Turn
 
@@ -21,7 +21,7 @@ class TextPart(BaseModel):
     text: Text
 
 
-class Message(BaseModel):
+class ChatMessage(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -31,8 +31,8 @@ class Message(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_what_was_answered(cls, values: Any) -> Any:
-        """An answer of this site may be sent back as it came."""
+    def _drop_empty_answer_fields(cls, values: Any) -> Any:
+        """Lets a client send an answer of this site back as it came."""
         if not isinstance(values, dict):
             return values
         unused = ("audio", "tool_calls", "function_call", "annotations")
@@ -45,7 +45,7 @@ class Message(BaseModel):
 
 
 class ChatRequest(Sampling):
-    messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
     max_completion_tokens: int | None = Field(
         None, ge=1, le=1_000_000, description=_("If omitted, the site default.")
     )
@@ -72,7 +72,7 @@ class ChatRequest(Sampling):
     }
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _check_combinations(self) -> Self:
         if self.top_logprobs is not None and not self.logprobs:
             raise wrong("top_logprobs", "is for requests with `logprobs: true`")
         if self.stream_options is not None and not self.stream:
@@ -97,12 +97,12 @@ class TokenLogprob(TopLogprob):
     top_logprobs: list[TopLogprob]
 
 
-class Logprobs(BaseModel):
+class ChatLogprobs(BaseModel):
     content: list[TokenLogprob]
     refusal: None
 
 
-class Answered(BaseModel):
+class AssistantMessage(BaseModel):
     role: Literal["assistant"]
     content: str
     refusal: None
@@ -110,8 +110,8 @@ class Answered(BaseModel):
 
 class ChatChoice(BaseModel):
     index: int
-    message: Answered
-    logprobs: Logprobs | None
+    message: AssistantMessage
+    logprobs: ChatLogprobs | None
     finish_reason: Literal["stop", "length", "content_filter"]
 
 
@@ -122,4 +122,4 @@ class ChatCompletion(BaseModel):
     model: str
     system_fingerprint: str
     choices: list[ChatChoice]
-    usage: Usage
+    usage: TokenUsage

@@ -1,12 +1,12 @@
-"""`POST /v1/completions`: text goes in, what follows it comes out. The API of 2023, without a chat's template."""
+"""ApiRequest and answer of `POST /v1/completions`: text in, its continuation out, without a chat template."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from django.utils.translation import gettext_noop as _
 from pydantic import BaseModel, Field, model_validator
 
-from api.schemas.fields import wrong
-from api.schemas.sampling import MAX_CHOICES, Sampling, Usage
+from api.schemas.base import wrong
+from api.schemas.sampling import MAX_CHOICES, Sampling, TokenUsage
 
 MAX_PROMPTS = 20
 MAX_IDS = 1_000_000
@@ -33,7 +33,7 @@ class CompletionRequest(Sampling):
     refused: ClassVar[dict[str, tuple[Any, ...]]] = {**Sampling.refused, "suffix": (None, "")}
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _check_combinations(self) -> Self:
         if self.best_of is not None and self.best_of < self.n:
             raise wrong("best_of", "has to be at least n")
         if self.best_of is not None and self.best_of > self.n and self.stream:
@@ -55,8 +55,8 @@ class CompletionRequest(Sampling):
                 return list(several)  # type: ignore[arg-type]
 
     @property
-    def made(self) -> int:
-        """Completions of each prompt that the engine makes."""
+    def generated(self) -> int:
+        """Completions that the engine generates for each prompt."""
         return self.best_of or self.n
 
 
@@ -69,7 +69,7 @@ class EngineRequest(CompletionRequest):
 # --- what is answered -----------------------------------------------------------------------------------------
 
 
-class Logprobs(BaseModel):
+class CompletionLogprobs(BaseModel):
     """Lists of equal length."""
 
     tokens: list[str]
@@ -78,18 +78,18 @@ class Logprobs(BaseModel):
     text_offset: list[int]
 
 
-class Choice(BaseModel):
+class CompletionChoice(BaseModel):
     text: str
     index: int
-    logprobs: Logprobs | None
+    logprobs: CompletionLogprobs | None
     finish_reason: Literal["stop", "length", "content_filter"]
 
 
-class Completion(BaseModel):
+class TextCompletion(BaseModel):
     id: str
     object: Literal["text_completion"]
     created: int
     model: str
     system_fingerprint: str
-    choices: list[Choice]
-    usage: Usage
+    choices: list[CompletionChoice]
+    usage: TokenUsage

@@ -1,4 +1,4 @@
-"""`/v1/files`: a person's own data, as it is told to programs."""
+"""Answers of `/v1/files`, and the form of an upload."""
 
 from typing import Literal
 
@@ -24,12 +24,6 @@ class FileList(BaseModel):
     has_more: bool
     first_id: str | None
     last_id: str | None
-
-
-class Deleted(BaseModel):
-    id: str
-    object: str
-    deleted: bool
 
 
 UPLOAD = {

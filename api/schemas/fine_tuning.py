@@ -1,11 +1,11 @@
-"""`/v1/fine_tuning/jobs`: what is asked for, and how a job is told."""
+"""Requests and answers of `/v1/fine_tuning/jobs`, and of `/v1/fine-tunes` of 2023."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from django.utils.translation import gettext_noop as _
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from api.schemas.fields import Request, wrong
+from api.schemas.base import ApiRequest, wrong
 from fine_tuning.models import FineTune
 
 Auto = Literal["auto"]
@@ -20,10 +20,10 @@ Metadata = dict[
 ]
 Scope = Literal["head", "blocks", "lora", "full"]
 GRADER = {"type": "python", "name": "the site's reward model", "source": ""}
-"""What judges in reinforcement, as today's client reads it; what it read may be sent back."""
+"""The grader of a reinforcement job as today's client reads it; a client may send it back as it came."""
 
 
-class Hyperparameters(Request):
+class Hyperparameters(ApiRequest):
     n_epochs: Epochs | None = Field(None, description="Times that each line is read.")
     batch_size: Batch | None = Field(None, description="Lines of a step.")
     learning_rate_multiplier: Multiplier | None = Field(None, description="Of the rate that fits the model's size.")
@@ -39,7 +39,7 @@ class Hyperparameters(Request):
     )
 
 
-class Settings(Request):
+class MethodSettings(ApiRequest):
     hyperparameters: Hyperparameters | None = None
     grader: dict[str, Any] | None = Field(
         None,
@@ -48,24 +48,24 @@ class Settings(Request):
 
     @field_validator("grader")
     @classmethod
-    def _is_the_site_s(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+    def _check_grader(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
         if given not in (None, GRADER):
             raise wrong("grader", "replies are judged by the site's own reward model here; leave it out")
         return given
 
 
-class Method(Request):
+class FineTuningMethod(ApiRequest):
     type: Literal["supervised", "dpo", "reinforcement"]
-    supervised: Settings | None = None
-    dpo: Settings | None = None
-    reinforcement: Settings | None = None
+    supervised: MethodSettings | None = None
+    dpo: MethodSettings | None = None
+    reinforcement: MethodSettings | None = None
 
     def given(self) -> Hyperparameters | None:
-        settings: Settings | None = getattr(self, self.type)
+        settings: MethodSettings | None = getattr(self, self.type)
         return settings.hyperparameters if settings is not None else None
 
 
-class JobRequest(Request):
+class JobRequest(ApiRequest):
     model: Id = Field(description=_("The model to start from."))
     training_file: Id = Field(description=_("Id of a file with the purpose fine-tune."))
     validation_file: Id | None = Field(
@@ -79,7 +79,7 @@ class JobRequest(Request):
     )
     metadata: Annotated[Metadata, Field(max_length=MAX_METADATA)] | None = None
     hyperparameters: Hyperparameters | None = None
-    method: Method | None = None
+    method: FineTuningMethod | None = None
     scope: Scope | None = Field(
         None,
         description=_(
@@ -90,7 +90,7 @@ class JobRequest(Request):
     refused: ClassVar[dict[str, tuple[Any, ...]]] = {"integrations": (None, [])}
 
     @model_validator(mode="after")
-    def _says_it_once(self) -> Self:
+    def _check_hyperparameters_stand_once(self) -> Self:
         if self.hyperparameters is not None and self.method is not None and self.method.given() is not None:
             raise wrong("hyperparameters", "stand in `method` already")
         return self
@@ -103,7 +103,7 @@ class JobRequest(Request):
         return self.method.type if self.method is not None else FineTune.Method.SUPERVISED.value
 
 
-class LegacyRequest(Request):
+class LegacyRequest(ApiRequest):
     training_file: Id
     validation_file: Id | None = None
     model: Id = "curie"
@@ -130,17 +130,13 @@ class LegacyRequest(Request):
 # --- what is answered -----------------------------------------------------------------------------------------
 
 
-class Answer(BaseModel):
-    model_config = ConfigDict(protected_namespaces=())
-
-
-class JobError(Answer):
+class JobError(BaseModel):
     code: str
     message: str
     param: str | None
 
 
-class Job(Answer):
+class Job(BaseModel):
     id: str
     object: Literal["fine_tuning.job"]
     created_at: int
@@ -164,7 +160,7 @@ class Job(Answer):
     scope: Scope
 
 
-class JobEvent(Answer):
+class JobEvent(BaseModel):
     id: str
     object: Literal["fine_tuning.job.event"]
     created_at: int
@@ -174,7 +170,7 @@ class JobEvent(Answer):
     type: Literal["message", "metrics"]
 
 
-class Checkpoint(Answer):
+class JobCheckpoint(BaseModel):
     id: str
     object: Literal["fine_tuning.job.checkpoint"]
     created_at: int
@@ -184,33 +180,33 @@ class Checkpoint(Answer):
     step_number: int
 
 
-class Page(Answer):
+class JobPage(BaseModel):
     object: Literal["list"]
     has_more: bool
     first_id: str | None
     last_id: str | None
 
 
-class JobList(Page):
+class JobList(JobPage):
     data: list[Job]
 
 
-class EventList(Page):
+class EventList(JobPage):
     data: list[JobEvent]
 
 
-class CheckpointList(Page):
-    data: list[Checkpoint]
+class CheckpointList(JobPage):
+    data: list[JobCheckpoint]
 
 
-class LegacyEvent(Answer):
+class LegacyEvent(BaseModel):
     object: Literal["fine-tune-event"]
     created_at: int
     level: str
     message: str
 
 
-class LegacyJob(Answer):
+class LegacyJob(BaseModel):
     id: str
     object: Literal["fine-tune"]
     model: str
@@ -226,11 +222,11 @@ class LegacyJob(Answer):
     events: list[LegacyEvent] | None = None
 
 
-class LegacyList(Answer):
+class LegacyList(BaseModel):
     object: Literal["list"]
     data: list[LegacyJob]
 
 
-class LegacyEvents(Answer):
+class LegacyEvents(BaseModel):
     object: Literal["list"]
     data: list[LegacyEvent]

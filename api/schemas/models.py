@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 
-class Model(BaseModel):
+class ModelObject(BaseModel):
     id: str
     object: Literal["model"]
     created: int
@@ -14,16 +14,10 @@ class Model(BaseModel):
 
 class ModelList(BaseModel):
     object: Literal["list"]
-    data: list[Model]
+    data: list[ModelObject]
 
 
-class Deleted(BaseModel):
-    id: str
-    object: Literal["model"]
-    deleted: bool
-
-
-class Engine(BaseModel):
+class EngineObject(BaseModel):
     id: str
     object: Literal["engine"]
     owner: str
@@ -32,4 +26,4 @@ class Engine(BaseModel):
 
 class EngineList(BaseModel):
     object: Literal["list"]
-    data: list[Engine]
+    data: list[EngineObject]

@@ -1,4 +1,4 @@
-"""What chat completions and plain ones have in common: how they are sampled, how they end, how they are sent."""
+"""Parameters that chat completions and plain completions share: sampling, stops, streaming."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -6,12 +6,12 @@ from django.conf import settings
 from django.utils.translation import gettext_noop as _
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas.fields import Request
+from api.schemas.base import ApiRequest
 from chat.engines.engine import MAX_SEED, MAX_STOP_CHARS, MAX_STOPS, Parameters
 
 MAX_CHOICES = 16
 LEAST_TOP_P = 1e-6
-"""What stands for 0, which means the most probable token alone."""
+"""Used for a `top_p` of 0, which means only the most probable token."""
 Stop = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 
 
@@ -21,7 +21,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = Field(False, description="One more chunk before the end, with the tokens in all.")
 
 
-class Sampling(Request):
+class Sampling(ApiRequest):
     model: str = Field(
         min_length=1,
         max_length=200,
@@ -56,11 +56,11 @@ class Sampling(Request):
     refused: ClassVar[dict[str, tuple[Any, ...]]] = {"logit_bias": (None, {})}
 
     @property
-    def tells_usage(self) -> bool:
+    def includes_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
 
     def parameters(self, max_tokens: int, top: int | None) -> Parameters:
-        """`top`: alternatives that are told for each token; None: no probabilities at all."""
+        """`top`: alternatives reported for each token; None: no probabilities at all."""
         stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return Parameters(
             temperature=settings.CHAT_TEMPERATURE if self.temperature is None else self.temperature,
@@ -75,7 +75,7 @@ class Sampling(Request):
         )
 
 
-class Usage(BaseModel):
+class TokenUsage(BaseModel):
     """Tokens, counted by the model's own tokenizer."""
 
     prompt_tokens: int

@@ -1,1 +1,1 @@
-"""Endpoints of the API, and the pages that describe it."""
+"""Endpoints of the API, and the pages of the API's description and of aliases."""

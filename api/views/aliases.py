@@ -1,4 +1,4 @@
-"""The page on which admins say which model programs get by which name."""
+"""Page on which admins manage aliases."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse

@@ -1,14 +1,14 @@
-"""`/v1/chat/completions`."""
+"""Endpoint of `/v1/chat/completions`."""
 
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils.translation import gettext_noop as _
 
-from api import names
+from api import model_names
 from api.completions import chat, sse
 from api.description.operations import operation
-from api.http import key_of, person_of, read
+from api.endpoints import key_of, person_of, read
 from api.schemas.chat import ChatCompletion, ChatRequest
 from chat.completions.streaming import Question
 
@@ -35,18 +35,18 @@ EXAMPLE = {
 )
 async def chat_completions(request: HttpRequest) -> HttpResponseBase:
     asked = read(request, ChatRequest)
-    named = await database_sync_to_async(names.named)(person_of(request), asked.model)
-    wanted = asked.max_completion_tokens or asked.max_tokens or settings.CHAT_MAX_COMPLETION_TOKENS
+    named = await database_sync_to_async(model_names.resolve)(person_of(request), asked.model)
+    max_tokens = asked.max_completion_tokens or asked.max_tokens or settings.CHAT_MAX_COMPLETION_TOKENS
     question = Question(
         person=person_of(request),
         key=key_of(request),
         policy=named.policy,
         turns=asked.turns,
-        parameters=asked.parameters(wanted, (asked.top_logprobs or 0) if asked.logprobs else None),
+        parameters=asked.parameters(max_tokens, (asked.top_logprobs or 0) if asked.logprobs else None),
         n=asked.n,
         names=[named.name],
         shrinks=asked.max_completion_tokens is None and asked.max_tokens is None,
     )
     if asked.stream:
         return await sse.stream(chat.chunks(asked, question))
-    return JsonResponse(await chat.whole(asked, question))
+    return JsonResponse(await chat.complete(asked, question))

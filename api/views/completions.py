@@ -1,15 +1,15 @@
-"""`/v1/completions`, and the same at an engine's own address."""
+"""Endpoints of `/v1/completions` and `/v1/engines/{model}/completions`."""
 
 from channels.db import database_sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils.translation import gettext_noop as _
 
-from api import names
+from api import model_names
 from api.completions import plain, sse
-from api.completions.prompts import Asker
+from api.completions.prompts import Requester
 from api.description.operations import operation
-from api.http import key_of, person_of, read
-from api.schemas.completions import Completion, CompletionRequest, EngineRequest
+from api.endpoints import key_of, person_of, read
+from api.schemas.completions import CompletionRequest, EngineRequest, TextCompletion
 
 EXAMPLE = {"model": "live", "prompt": "Once upon a time", "max_tokens": 16}
 DESCRIPTION = _(
@@ -25,7 +25,7 @@ DESCRIPTION = _(
     description=DESCRIPTION,
     request=CompletionRequest,
     request_example=EXAMPLE,
-    answer=Completion,
+    answer=TextCompletion,
     fails=(404, 503),
     produces=("application/json", "text/event-stream"),
 )
@@ -40,7 +40,7 @@ async def completions(request: HttpRequest) -> HttpResponseBase:
     description=_("Like `/completions`, with the model in the address."),
     request=EngineRequest,
     request_example={"prompt": "Once upon a time", "max_tokens": 16},
-    answer=Completion,
+    answer=TextCompletion,
     names={"model": _("A model of `GET /v1/engines`.")},
     name_examples={"model": "live"},
     fails=(404, 503),
@@ -52,8 +52,8 @@ async def engine_completions(request: HttpRequest, model: str) -> HttpResponseBa
 
 
 async def _answered(request: HttpRequest, asked: CompletionRequest, model: str) -> HttpResponseBase:
-    named = await database_sync_to_async(names.named)(person_of(request), model)
-    asker = Asker(person_of(request), key_of(request), named)
+    named = await database_sync_to_async(model_names.resolve)(person_of(request), model)
+    requester = Requester(person_of(request), key_of(request), named)
     if asked.stream:
-        return await sse.stream(plain.chunks(asked, asker))
-    return JsonResponse(await plain.whole(asked, asker))
+        return await sse.stream(plain.chunks(asked, requester))
+    return JsonResponse(await plain.complete(asked, requester))

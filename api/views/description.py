@@ -1,4 +1,4 @@
-"""What the API tells of itself, to programs."""
+"""Endpoint of the OpenAPI document."""
 
 from django.http import HttpRequest, JsonResponse
 

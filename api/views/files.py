@@ -1,4 +1,4 @@
-"""`/v1/files`: uploads streamed to the disk and read line by line, listed, told, given back, removed."""
+"""Endpoints of `/v1/files`: upload, list, retrieve, download, delete."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,15 +14,16 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext_noop as _
 
 from api.description.operations import PAGE, Query, operation
-from api.errors import ApiError, bad, kind_of, unknown
-from api.http import number_in, page_of, person_of
-from api.schemas.files import UPLOAD, Deleted, FileList, FileObject
-from fine_tuning.data import files, receiving
+from api.endpoints import number_in, page_of, person_of
+from api.errors import ApiError, bad, error_type, unknown
+from api.schemas.base import DeletedObject
+from api.schemas.files import UPLOAD, FileList, FileObject
+from fine_tuning.data import files, uploads
 from fine_tuning.errors import BadFileName, FileTooLarge, NoRoom, TuningError
 from fine_tuning.models import DataFile
 
 SLACK_BYTES = 2**16
-"""Of a form around its file."""
+"""Allowance for the form around its file."""
 EXPIRY_S = (3600, 2_592_000)
 EXAMPLE = {
     "id": "file-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M",
@@ -75,8 +76,8 @@ def listing(request: HttpRequest) -> JsonResponse:
     fails=(413, 415),
 )
 def upload(request: HttpRequest) -> JsonResponse:
-    with told():
-        return JsonResponse(shown(_taken(request)))
+    with as_api_errors():
+        return JsonResponse(shown(_store_upload(request)))
 
 
 @operation(
@@ -111,15 +112,15 @@ def content(request: HttpRequest, file_id: str) -> FileResponse:
     return response
 
 
-@operation(_("Delete a file"), tag=_("Files"), names=ID, answer=Deleted, fails=(404,))
+@operation(_("Delete a file"), tag=_("Files"), names=ID, answer=DeletedObject, fails=(404,))
 def delete(request: HttpRequest, file_id: str) -> JsonResponse:
     file = _own(request, file_id)
-    receiving.remove(file)
+    uploads.remove(file)
     return JsonResponse({"id": file_id, "object": "file", "deleted": True})
 
 
 def _own(request: HttpRequest, file_id: str) -> DataFile:
-    """404 for a stranger's as for one that never was, and for whatever is no id at all."""
+    """404 for another person's file as for an unknown one, and for anything that is no id."""
     if "\0" in file_id:
         raise unknown("file", file_id.replace("\0", ""), param="id")
     file = files.of(person_of(request)).filter(pk=file_id).first()
@@ -143,8 +144,8 @@ def shown(file: DataFile) -> dict[str, Any]:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """What is wrong with somebody's data, in the API's words."""
+def as_api_errors() -> Iterator[None]:
+    """Turns a TuningError into an ApiError."""
     try:
         yield
     except TuningError as error:
@@ -155,7 +156,7 @@ def _refused(error: TuningError) -> ApiError:
     return ApiError(
         str(error),
         error.status,
-        kind_of(error.status, error.code),
+        error_type(error.status, error.code),
         param=error.param,
         code=error.code,
         retry_after_s=getattr(error, "retry_after_s", None),
@@ -165,69 +166,72 @@ def _refused(error: TuningError) -> ApiError:
 # --- the form of an upload ----------------------------------------------------------------------------------------
 
 
-class ToDisk(FileUploadHandler):
-    """Writes the part `file` under UPLOADS_DIR as it comes; of what is too much, nothing but that it was."""
+class DiskUploadHandler(FileUploadHandler):
+    """Streams the part `file` to disk; of a file that is too large it records only the refusal."""
 
-    def __init__(self, request: HttpRequest, draft: receiving.Draft) -> None:
+    def __init__(self, request: HttpRequest, draft: uploads.UploadDraft) -> None:
         super().__init__(request)
         self.draft = draft
         self.refusal: TuningError | None = None
-        self.is_there = False
+        self.has_file = False
 
     def new_file(self, field_name: str, *args: Any, **kwargs: Any) -> None:
         super().new_file(field_name, *args, **kwargs)
-        if field_name != "file" or self.is_there:
+        if field_name != "file" or self.has_file:
             raise SkipFile
-        self.is_there = True
+        self.has_file = True
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         if self.refusal is not None:
             return
         try:
             self.draft.write(raw_data)
-        except (FileTooLarge, NoRoom) as error:  # the body is read to its end, or the client sees a broken pipe
+        except (
+            FileTooLarge,
+            NoRoom,
+        ) as error:  # the rest is still read, or the client sees a broken pipe
             self.refusal = error
 
     def file_complete(self, file_size: int) -> None:
         return None
 
 
-class Form(MultiPartParser):
-    """Django's, which tells only the last part of a file's name; a name that leads elsewhere has to be refused."""
+class UploadForm(MultiPartParser):
+    """Also records the whole file name, of which Django gives only the base name: a path has to be refused."""
 
-    named = ""
+    full_name = ""
 
     def sanitize_file_name(self, file_name: str) -> str | None:
-        self.named = self.named or file_name
+        self.full_name = self.full_name or file_name
         return super().sanitize_file_name(file_name) or "unnamed"
 
 
-def _taken(request: HttpRequest) -> DataFile:
+def _store_upload(request: HttpRequest) -> DataFile:
     """Raises TuningError, ApiError."""
     if not (request.content_type or "").startswith("multipart/form-data"):
         raise ApiError("An upload must be sent as multipart/form-data.", 415, code="unsupported_media_type")
     person = person_of(request)
-    with receiving.Draft(receiving.room_of(person)) as draft:
-        handler = ToDisk(request, draft)
-        if _content_length(request) > receiving.most_bytes() + SLACK_BYTES:
-            handler.refusal = FileTooLarge(receiving.most_bytes() >> 20)
+    with uploads.UploadDraft(uploads.bytes_left(person)) as draft:
+        handler = DiskUploadHandler(request, draft)
+        if _content_length(request) > uploads.max_bytes() + SLACK_BYTES:
+            handler.refusal = FileTooLarge(uploads.max_bytes() >> 20)
         form, fields = _parsed(request, handler)
         if handler.refusal is not None:
             raise handler.refusal
-        if not handler.is_there:
+        if not handler.has_file:
             raise bad("file: a file is missing", "file")
-        if not form.named:
+        if not form.full_name:
             raise BadFileName
         if fields.get("purpose") != DataFile.Purpose.FINE_TUNE:
             raise bad("purpose: expected fine-tune", "purpose")
-        return receiving.keep(person, form.named, draft, expires_at=_expiry(fields))
+        return uploads.save(person, form.full_name, draft, expires_at=_expiry(fields))
 
 
-def _parsed(request: HttpRequest, handler: ToDisk) -> tuple[Form, Any]:
-    """A body in chunks tells no length beforehand, and to Django's parser that is an empty one."""
-    length = request.META.get("CONTENT_LENGTH") or receiving.most_bytes()
+def _parsed(request: HttpRequest, handler: DiskUploadHandler) -> tuple[UploadForm, Any]:
+    """A chunked body has no length, which Django's parser would take for an empty one."""
+    length = request.META.get("CONTENT_LENGTH") or uploads.max_bytes()
     try:
-        form = Form({**request.META, "CONTENT_LENGTH": length}, request, [handler], request.encoding or "utf-8")
+        form = UploadForm({**request.META, "CONTENT_LENGTH": length}, request, [handler], request.encoding or "utf-8")
         fields, _ = form.parse()
     except (MultiPartParserError, SuspiciousOperation, UnreadablePostError) as error:
         raise bad(f"The form can't be read: {str(error)[:200] or type(error).__name__}") from error
@@ -240,7 +244,7 @@ def _content_length(request: HttpRequest) -> int:
 
 
 def _expiry(fields: Any) -> Any:
-    """The moment that `expires_after` means; None without it."""
+    """The time that `expires_after` gives; None without it."""
     anchor, seconds = fields.get("expires_after[anchor]"), fields.get("expires_after[seconds]")
     if anchor in (None, "") and seconds in (None, ""):
         return None

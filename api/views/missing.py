@@ -1,4 +1,4 @@
-"""An address that the API does not have: JSON like every answer, for clients that ask for files by any path."""
+"""Answers unknown addresses under `/v1/` in JSON."""
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt

@@ -1,14 +1,15 @@
-"""`/v1/models`, and `/v1/engines` as clients of 2023 call them."""
+"""Endpoints of `/v1/models`, and of `/v1/engines` for clients of 2023."""
 
 from django.http import HttpRequest, JsonResponse
 from django.utils.translation import gettext_noop as _
 
-from api import names
+from api import model_names
 from api.description.operations import operation
+from api.endpoints import person_of
 from api.errors import ApiError
-from api.http import person_of
-from api.schemas.models import Deleted, Engine, EngineList, Model, ModelList
-from fine_tuning.made_models import CannotRetire, retire
+from api.schemas.base import DeletedObject
+from api.schemas.models import EngineList, EngineObject, ModelList, ModelObject
+from fine_tuning.fine_tuned_models import CannotRetire, retire
 
 TAG = "Models"
 NAMES = {"model": _("As in the list; a colon may be percent-encoded.")}
@@ -25,27 +26,27 @@ ENGINE = {"id": "live", "object": "engine", "owner": "chamsae", "ready": True}
     example={"object": "list", "data": [EXAMPLE]},
 )
 def listing(request: HttpRequest) -> JsonResponse:
-    return JsonResponse({"object": "list", "data": names.listed(person_of(request))})
+    return JsonResponse({"object": "list", "data": model_names.list_models(person_of(request))})
 
 
 @operation(
     _("Retrieve a model"),
     tag=TAG,
-    answer=Model,
+    answer=ModelObject,
     example=EXAMPLE,
     names=NAMES,
     name_examples=NAME_EXAMPLES,
     fails=(404, 503),
 )
 def retrieve(request: HttpRequest, model: str) -> JsonResponse:
-    return JsonResponse(names.model(person_of(request), model))
+    return JsonResponse(model_names.describe(person_of(request), model))
 
 
 @operation(
     _("Delete one of your fine-tunes"),
     tag=TAG,
     description=_("It stops answering at once. What it wrote stays, and so does the bill."),
-    answer=Deleted,
+    answer=DeletedObject,
     example={"id": "ft:live:personal::9kXw2LQs", "object": "model", "deleted": True},
     names=NAMES,
     name_examples={"model": "no-such-model"},
@@ -54,7 +55,7 @@ def retrieve(request: HttpRequest, model: str) -> JsonResponse:
 def delete(request: HttpRequest, model: str) -> JsonResponse:
     person = person_of(request)
     try:
-        retire(names.owned(person, model), actor=person)
+        retire(model_names.own_fine_tune(person, model), actor=person)
     except CannotRetire as error:
         raise ApiError(str(error), error.status, param=error.param, code=error.code) from error
     return JsonResponse({"id": model, "object": "model", "deleted": True})
@@ -68,14 +69,14 @@ def delete(request: HttpRequest, model: str) -> JsonResponse:
     is_legacy=True,
 )
 def engines(request: HttpRequest) -> JsonResponse:
-    told = [_as_engine(model) for model in names.listed(person_of(request))]
-    return JsonResponse({"object": "list", "data": told})
+    shown = [_as_engine(model) for model in model_names.list_models(person_of(request))]
+    return JsonResponse({"object": "list", "data": shown})
 
 
 @operation(
     _("Retrieve an engine"),
     tag=TAG,
-    answer=Engine,
+    answer=EngineObject,
     example=ENGINE,
     names=NAMES,
     name_examples=NAME_EXAMPLES,
@@ -83,9 +84,9 @@ def engines(request: HttpRequest) -> JsonResponse:
     is_legacy=True,
 )
 def engine(request: HttpRequest, model: str) -> JsonResponse:
-    return JsonResponse(_as_engine(names.model(person_of(request), model)))
+    return JsonResponse(_as_engine(model_names.describe(person_of(request), model)))
 
 
 def _as_engine(model: dict[str, object]) -> dict[str, object]:
-    """What models were called in 2023. Each is loaded when it is asked for, so each is ready."""
+    """Models were called engines in 2023. Each is loaded on demand, so each is ready."""
     return {"id": model["id"], "object": "engine", "owner": model["owned_by"], "ready": True}

@@ -1,4 +1,4 @@
-"""What the whole site used and what it cost, in the shapes of OpenAI's organisation endpoints."""
+"""Endpoints of `/v1/organization`: the whole site's usage and costs, for admins."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,23 +9,23 @@ from django.http import HttpRequest, JsonResponse
 from django.utils.translation import gettext_noop as _
 
 from api.description.operations import Query, operation
+from api.endpoints import limit_of
 from api.errors import bad
-from api.http import limit_of
 from metering import buckets
 from metering.buckets import Row, Window
 from metering.models import Usage
 from metering.prices import dollars
 
 LATEST = 253_402_214_400
-"""The last day that a calendar has; times beyond it are no times."""
+"""The last day of Python's calendar; later times are refused."""
 USER, KEY, PAGE = "user-", "key_", "page_"
 LIMITS = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
-"""Buckets on a page by their width: usually, and at most."""
+"""Buckets on a page by their width: the default, and the most."""
 COSTS_LIMIT = (7, 180)
 USAGE_COLUMNS = {"user_id": "user", "api_key_id": "key", "model": "model"}
 COSTS_COLUMNS = {"user_id": "user", "api_key_id": "key"}
 ALWAYS_NULL = ("project_id", "batch", "service_tier", "api_source")
-"""What OpenAI can group by and this site does not have: everything is in the one group without a name."""
+"""What OpenAI can group by and this site does not have: everything is in one group named null."""
 
 TIME = {"type": "integer", "minimum": 0, "maximum": LATEST}
 TEXTS = {"type": "array", "items": {"type": "string"}}
@@ -70,8 +70,8 @@ def _page_schema(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _result_schema(name: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
-    named = {"object": {"const": name}, **properties}
-    return {"type": "object", "required": list(named), "properties": named}
+    fields = {"object": {"const": name}, **properties}
+    return {"type": "object", "required": list(fields), "properties": fields}
 
 
 USAGE_RESULT = _result_schema(
@@ -134,7 +134,7 @@ def usage(request: HttpRequest) -> JsonResponse:
     window = _window_of(request, width, *LIMITS[width])
     groups = _groups_of(request, (*USAGE_COLUMNS, *ALWAYS_NULL))
     columns = [column for name, column in USAGE_COLUMNS.items() if name in groups]
-    rows = _chosen(request, Usage.objects.exclude(kind=Usage.Kind.TRAINING))
+    rows = _filtered(request, Usage.objects.exclude(kind=Usage.Kind.TRAINING))
     return _page(window, buckets.usage(rows, window, columns), _usage_result)
 
 
@@ -157,9 +157,12 @@ def costs(request: HttpRequest) -> JsonResponse:
     if request.GET.get("bucket_width") not in (None, "", "1d"):
         raise bad("bucket_width: costs are told by the day: 1d", "bucket_width")
     window = _window_of(request, "1d", *COSTS_LIMIT)
-    groups, items = _groups_of(request, ("line_item", *COSTS_COLUMNS, *ALWAYS_NULL)), _several(request, "line_items")
+    groups, items = (
+        _groups_of(request, ("line_item", *COSTS_COLUMNS, *ALWAYS_NULL)),
+        _values_of(request, "line_items"),
+    )
     columns = [column for name, column in COSTS_COLUMNS.items() if name in groups]
-    rows = _chosen(request, Usage.objects.all())
+    rows = _filtered(request, Usage.objects.all())
     if items or "line_item" in groups:
         return _page(window, buckets.costs_by_line(rows, window, columns, items), _costs_result)
     return _page(window, buckets.costs(rows, window, columns), _costs_result)
@@ -190,8 +193,8 @@ def _usage_result(row: Row) -> dict[str, Any]:
         "input_audio_tokens": 0,
         "output_audio_tokens": 0,
         "project_id": None,
-        "user_id": named(USER, row.get("user")),
-        "api_key_id": named(KEY, row.get("key")),
+        "user_id": _prefixed(USER, row.get("user")),
+        "api_key_id": _prefixed(KEY, row.get("key")),
         "model": row.get("model"),
         "batch": None,
     }
@@ -203,19 +206,19 @@ def _costs_result(row: Row) -> dict[str, Any]:
         "amount": {"value": float(dollars(row["nano"])), "currency": "usd"},
         "line_item": row.get("line"),
         "project_id": None,
-        "user_id": named(USER, row.get("user")),
-        "api_key_id": named(KEY, row.get("key")),
+        "user_id": _prefixed(USER, row.get("user")),
+        "api_key_id": _prefixed(KEY, row.get("key")),
         "quantity": row.get("count"),
         "quantity_unit": "tokens" if "count" in row else None,
     }
 
 
-def named(prefix: str, number: int | None) -> str | None:
+def _prefixed(prefix: str, number: int | None) -> str | None:
     return None if number is None else f"{prefix}{number}"
 
 
 def _window_of(request: HttpRequest, width: str, usual: int, most: int) -> Window:
-    """Raises ApiError that names what cannot be read."""
+    """Raises an ApiError that names the wrong parameter."""
     start, end = _time_in(request, "start_time"), _time_in(request, "end_time")
     if start is None:
         raise bad("start_time: missing", "start_time")
@@ -242,27 +245,27 @@ def _number_of(text: str, prefix: str, param: str) -> int:
     return int(digits)
 
 
-def _several(request: HttpRequest, name: str) -> list[str]:
-    """Values of a parameter that may be given several times, with brackets after its name or without."""
+def _values_of(request: HttpRequest, name: str) -> list[str]:
+    """The values of a repeatable parameter, with brackets after its name or without."""
     return [value for value in (*request.GET.getlist(f"{name}[]"), *request.GET.getlist(name)) if value]
 
 
 def _groups_of(request: HttpRequest, known: Sequence[str]) -> set[str]:
-    groups = _several(request, "group_by")
+    groups = _values_of(request, "group_by")
     for group in groups:
         if group not in known:
             raise bad(f"group_by: expected any of {', '.join(known)}", "group_by")
     return set(groups)
 
 
-def _chosen(request: HttpRequest, rows: QuerySet[Usage]) -> QuerySet[Usage]:
-    """The rows that the filters leave: none of a project or a batch, for there are none."""
-    if _several(request, "project_ids") or request.GET.get("batch") == "true":
+def _filtered(request: HttpRequest, rows: QuerySet[Usage]) -> QuerySet[Usage]:
+    """The rows that match the query's filters; there are no projects or batches here."""
+    if _values_of(request, "project_ids") or request.GET.get("batch") == "true":
         return rows.none()
-    if users := _several(request, "user_ids"):
+    if users := _values_of(request, "user_ids"):
         rows = rows.filter(user__in=[_number_of(user, USER, "user_ids") for user in users])
-    if keys := _several(request, "api_key_ids"):
+    if keys := _values_of(request, "api_key_ids"):
         rows = rows.filter(key__in=[_number_of(key, KEY, "api_key_ids") for key in keys])
-    if models := _several(request, "models"):
-        rows = rows.filter(model__in=[model for model in models if "\0" not in model])  # PostgreSQL knows no NUL
+    if models := _values_of(request, "models"):
+        rows = rows.filter(model__in=[model for model in models if "\0" not in model])  # PostgreSQL refuses NUL
     return rows

@@ -1,4 +1,4 @@
-"""The page by which people learn the API."""
+"""Page that documents the API for people."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -18,6 +18,6 @@ def api_page(request: HttpRequest) -> HttpResponse:
 
 
 def _address_of(request: HttpRequest) -> str:
-    """Of the site, as the browser reached it, if that is one of its own."""
-    asked = f"{request.scheme}://{request.get_host()}"
-    return asked if asked in settings.ORIGINS or not settings.ORIGINS else str(settings.ORIGINS[0])
+    """The site's address as the browser reached it, if that is one of its own."""
+    requested = f"{request.scheme}://{request.get_host()}"
+    return requested if requested in settings.ORIGINS or not settings.ORIGINS else str(settings.ORIGINS[0])

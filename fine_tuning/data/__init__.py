@@ -1,1 +1,1 @@
-"""Files of examples: read in any form, checked, prepared, counted in tokens."""
+"""Training files: upload, formats, checks, preparation, token counts."""

@@ -1,10 +1,10 @@
-"""A person's files: which there are, their bytes, and their end."""
+"""Queries of a person's files, and the removal of expired ones."""
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from fine_tuning.data import receiving
+from fine_tuning.data import uploads
 from fine_tuning.models import DataFile
 
 
@@ -13,12 +13,14 @@ def of(person: User) -> QuerySet[DataFile]:
     return DataFile.objects.filter(owner=person).order_by("-created_at", "-id")
 
 
-def to_learn_from(person: User) -> QuerySet[DataFile]:
+def training_files_of(person: User) -> QuerySet[DataFile]:
+    """Those that a job may be trained on."""
     return of(person).filter(purpose=DataFile.Purpose.FINE_TUNE, state=DataFile.State.PROCESSED)
 
 
-def expire() -> int:
+def remove_expired() -> int:
+    """How many."""
     due = list(DataFile.objects.filter(expires_at__lte=timezone.now()))
     for file in due:
-        receiving.remove(file)
+        uploads.remove(file)
     return len(due)

@@ -1,8 +1,8 @@
-"""What `openai tools fine_tunes.prepare_data` of 2023 does to a file, change by change: named, shown, and then made.
+"""The steps of `openai tools fine_tunes.prepare_data` of 2023: each change is proposed first, and then applied.
 
 The rules and their figures are those of that tool (openai 0.27, validators): a completion begins with a space and
-ends with something of its own, a prompt ends with something that no prompt holds otherwise. Data in turns and
-preferences have no such rules; empty, doubled and over-long lines are taken out of them, too.
+ends with a marker of its own, a prompt ends with a marker that no prompt contains otherwise. Conversations and
+preferences have no such rules; empty, duplicate and over-long lines are removed from them, too.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from fine_tuning.data.formats import PROMPT_COMPLETION, Row
-from fine_tuning.data.survey import canonical, emptiness
+from fine_tuning.data.survey import canonical_json, emptiness
 
 PROMPT_ENDS = (" ->", "\n\n###\n\n", "\n\n===\n\n", "\n\n---\n\n", "\n\n===>\n\n", "\n\n--->\n\n")
 LAST_PROMPT_END = "\n\n### =>\n\n"
@@ -23,7 +23,7 @@ LONGEST_END = 10
 LONG_CHARS = 10_000
 FEW = 100
 CLASSIFICATION_SHARE = 3
-"""Data are for classification where each completion stands three times on the average."""
+"""Data count as classification where each completion occurs three times or more on average."""
 SHOWN = 5
 
 Kind = str
@@ -32,7 +32,7 @@ OPEN, CLASSIFICATION, CONDITIONAL = "open-ended generation", "classification", "
 
 @dataclass(frozen=True)
 class Sample:
-    """A line before and after; `after` None: the line goes."""
+    """A line before and after; `after` is None where the line is removed."""
 
     line: int
     before: Row
@@ -41,20 +41,20 @@ class Sample:
 
 @dataclass(frozen=True)
 class Change:
-    """Something that preparing would do. `code` names it in forms and commands."""
+    """A change that preparing would make. `code` names it in forms and commands."""
 
     code: str
     title: str
     count: int
-    """Lines that it changes."""
+    """How many lines it changes."""
     samples: Sequence[Sample]
     is_needed: bool = True
-    """False: advised, but data without it may be as good."""
+    """False: recommended only; the data may be as good without it."""
 
 
 @dataclass
 class Prepared:
-    """Rows with the numbers of their lines, what would be done to them, and what a person should know besides."""
+    """Rows with the numbers of their lines, the changes proposed to them, and hints for the person."""
 
     form: str
     rows: list[tuple[int, Row]]
@@ -64,44 +64,45 @@ class Prepared:
 
 
 Rows = list[tuple[int, Row]]
-Step = Callable[[Prepared], "Draft | None"]
+Step = Callable[[Prepared], "ProposedChange | None"]
 
 
 @dataclass(frozen=True)
-class Draft:
-    """A change, and how it is made."""
+class ProposedChange:
+    """A change, and the function that applies it."""
 
     code: str
     title: str
-    make: Callable[[Rows], Rows]
+    apply: Callable[[Rows], Rows]
     is_needed: bool = True
 
 
 def prepare(form: str, rows: Sequence[tuple[int, Row]], chosen: Collection[str] | None = None) -> Prepared:
-    """What would be done, and the rows after what is `chosen` of it by code; None: all.
+    """The proposed changes, and the rows after those whose codes are `chosen`; None: all of them.
 
-    As in the tool, all changes are thought of before the first is made, and lines without a completion always go.
+    As in the tool, all changes are proposed before the first is applied, and lines without a completion are always
+    removed.
     """
     prepared = Prepared(form, list(rows))
-    drafts: list[Draft] = []
+    proposed: list[ProposedChange] = []
     if (empty := _without_empty(prepared)) is not None:
         _apply(empty, prepared, is_chosen=True)
     if len(prepared.rows) < FEW:
         prepared.hints.append(_few(len(prepared.rows)))
     for step in STEPS if form == PROMPT_COMPLETION else STEPS_OF_ALL:
-        if prepared.rows and (draft := step(prepared)) is not None:
-            drafts.append(draft)
-    for draft in drafts:
-        _apply(draft, prepared, is_chosen=chosen is None or draft.code in chosen)
+        if prepared.rows and (proposal := step(prepared)) is not None:
+            proposed.append(proposal)
+    for proposal in proposed:
+        _apply(proposal, prepared, is_chosen=chosen is None or proposal.code in chosen)
     if form == PROMPT_COMPLETION and prepared.rows:
         prepared.kind = kind_of(_plain(prepared))
     return prepared
 
 
-def _apply(draft: Draft, prepared: Prepared, *, is_chosen: bool) -> None:
-    """Tells the change by what it would do to the rows as they are now; makes it if it is wanted."""
-    after = draft.make(prepared.rows)
-    prepared.changes.append(_change_of(draft, prepared.rows, after))
+def _apply(proposal: ProposedChange, prepared: Prepared, *, is_chosen: bool) -> None:
+    """Describes what the change would do to the rows as they are now, and applies it if it is chosen."""
+    after = proposal.apply(prepared.rows)
+    prepared.changes.append(_change_of(proposal, prepared.rows, after))
     if is_chosen:
         prepared.rows = after
 
@@ -118,89 +119,91 @@ def _plain(prepared: Prepared) -> list[Row]:
     return [row for _number, row in prepared.rows]
 
 
-def _change_of(draft: Draft, before: Rows, rows: Rows) -> Change:
+def _change_of(proposal: ProposedChange, before: Rows, rows: Rows) -> Change:
     after = dict(rows)
-    changed = [Sample(number, row, after.get(number)) for number, row in before if after.get(number) != row]
-    return Change(draft.code, draft.title, len(changed), changed[:SHOWN], draft.is_needed)
+    samples = [Sample(number, row, after.get(number)) for number, row in before if after.get(number) != row]
+    return Change(proposal.code, proposal.title, len(samples), samples[:SHOWN], proposal.is_needed)
 
 
 def kind_of(rows: Sequence[Row]) -> Kind:
     if not any(row["prompt"] for row in rows):
         return OPEN
-    distinct = len({row["completion"] for row in rows})
-    return CLASSIFICATION if distinct < len(rows) / CLASSIFICATION_SHARE else CONDITIONAL
+    completions = {row["completion"] for row in rows}
+    return CLASSIFICATION if len(completions) < len(rows) / CLASSIFICATION_SHARE else CONDITIONAL
 
 
-# --- lines that go ------------------------------------------------------------------------------------------------
+# --- removed lines ------------------------------------------------------------------------------------------------
 
 
-def _without_empty(prepared: Prepared) -> Draft | None:
-    def kept(rows: Rows) -> Rows:
+def _without_empty(prepared: Prepared) -> ProposedChange | None:
+    def without_empty(rows: Rows) -> Rows:
         return [(number, row) for number, row in rows if emptiness(prepared.form, row) is None]
 
-    return _gone(prepared, kept, "empty", _("Remove lines with an empty completion"))
+    return _removal(prepared, without_empty, "empty", _("Remove lines with an empty completion"))
 
 
-def _without_duplicates(prepared: Prepared) -> Draft | None:
-    return _gone(prepared, distinct, "duplicates", _("Remove duplicate lines"))
+def _without_duplicates(prepared: Prepared) -> ProposedChange | None:
+    return _removal(prepared, _distinct, "duplicates", _("Remove duplicate lines"))
 
 
-def distinct(rows: Rows) -> Rows:
+def _distinct(rows: Rows) -> Rows:
     seen: dict[bytes, tuple[int, Row]] = {}
     for number, row in rows:
-        seen.setdefault(canonical(row), (number, row))
+        seen.setdefault(canonical_json(row), (number, row))
     return list(seen.values())
 
 
-def _without_long(prepared: Prepared) -> Draft | None:
+def _without_long(prepared: Prepared) -> ProposedChange | None:
     if prepared.form == PROMPT_COMPLETION and kind_of(_plain(prepared)) == OPEN:
         return None
     title = _("Remove lines of more than %(n)d characters") % {"n": LONG_CHARS}
-    return _gone(prepared, _short, "long", title, is_needed=False)
+    return _removal(prepared, _short, "long", title, is_needed=False)
 
 
 def _short(rows: Rows) -> Rows:
     return [(number, row) for number, row in rows if _characters(row) <= LONG_CHARS]
 
 
-def _gone(
-    prepared: Prepared, make: Callable[[Rows], Rows], code: str, title: str, *, is_needed: bool = True
-) -> Draft | None:
-    return Draft(code, title, make, is_needed) if len(make(prepared.rows)) < len(prepared.rows) else None
+def _removal(
+    prepared: Prepared, apply: Callable[[Rows], Rows], code: str, title: str, *, is_needed: bool = True
+) -> ProposedChange | None:
+    return ProposedChange(code, title, apply, is_needed) if len(apply(prepared.rows)) < len(prepared.rows) else None
 
 
 def _characters(row: Row) -> int:
-    texts = (
+    parts = (
         value if isinstance(value, str) else "".join(turn["content"] for turn in value) for value in row.values()
     )
-    return sum(map(len, texts))
+    return sum(map(len, parts))
 
 
-# --- lines that change --------------------------------------------------------------------------------------------
+# --- changed lines ------------------------------------------------------------------------------------------------
 
 
-def changed(name: str, code: str, title: str, change: Callable[[str], str], *, is_needed: bool = True) -> Draft:
-    def make(rows: Rows) -> Rows:
+def _edit(
+    name: str, code: str, title: str, change: Callable[[str], str], *, is_needed: bool = True
+) -> ProposedChange:
+    def apply(rows: Rows) -> Rows:
         return [(number, {**row, name: change(row[name])}) for number, row in rows]
 
-    return Draft(code, title, make, is_needed)
+    return ProposedChange(code, title, apply, is_needed)
 
 
 def _lower_case(name: str) -> Step:
-    def step(prepared: Prepared) -> Draft | None:
-        letters = "".join(texts(prepared, name))
+    def step(prepared: Prepared) -> ProposedChange | None:
+        letters = "".join(_texts(prepared, name))
         upper = sum(char.isupper() for char in letters if char.isalpha())
         lower = sum(char.islower() for char in letters if char.isalpha())
         if upper * 2 <= lower or not upper:
             return None
         title = _("Convert the %(column)s to lower case: most of it is in capitals") % {"column": name}
-        return changed(name, f"lower_{name}", title, str.lower, is_needed=False)
+        return _edit(name, f"lower_{name}", title, str.lower, is_needed=False)
 
     return step
 
 
-def _prompt_end(prepared: Prepared) -> Draft | None:
-    prompts = texts(prepared, "prompt")
+def _prompt_end(prepared: Prepared) -> ProposedChange | None:
+    prompts = _texts(prepared, "prompt")
     if kind_of(_plain(prepared)) == OPEN:
         return None
     end = _common_end(prompts)
@@ -221,7 +224,7 @@ def _prompt_end(prepared: Prepared) -> Draft | None:
     title = _("Add %(end)s to the end of every prompt, so that the model can see where it ends") % {
         "end": quoted(chosen)
     }
-    return changed("prompt", "prompt_end", title, lambda text: text + chosen)
+    return _edit("prompt", "prompt_end", title, lambda text: text + chosen)
 
 
 def _new_prompt_end(prompts: Sequence[str]) -> str:
@@ -232,8 +235,8 @@ def _new_prompt_end(prompts: Sequence[str]) -> str:
     return LAST_PROMPT_END
 
 
-def _prompt_start(prepared: Prepared) -> Draft | None:
-    prompts = texts(prepared, "prompt")
+def _prompt_start(prepared: Prepared) -> ProposedChange | None:
+    prompts = _texts(prepared, "prompt")
     start = _common_start(prompts)
     if len(start) <= LONGEST_PROMPT_START or all(prompt == start for prompt in prompts):
         return None
@@ -241,11 +244,11 @@ def _prompt_start(prepared: Prepared) -> Draft | None:
         "Remove %(start)s from the start of every prompt: the model learns nothing from text that is always the same"
     )
     cut = title % {"start": quoted(start)}
-    return changed("prompt", "prompt_start", cut, lambda text: text[len(start) :], is_needed=False)
+    return _edit("prompt", "prompt_start", cut, lambda text: text[len(start) :], is_needed=False)
 
 
-def _completion_start(prepared: Prepared) -> Draft | None:
-    completions = texts(prepared, "completion")
+def _completion_start(prepared: Prepared) -> ProposedChange | None:
+    completions = _texts(prepared, "completion")
     start = _common_start(completions)
     is_spaced = start.startswith(" ")
     if len(start) < LONGEST_COMPLETION_START or all(text == start for text in completions):
@@ -256,11 +259,11 @@ def _completion_start(prepared: Prepared) -> Draft | None:
     )
     space = " " if is_spaced else ""
     cut = title % {"start": quoted(start)}
-    return changed("completion", "completion_start", cut, lambda text: space + text[len(start) :], is_needed=False)
+    return _edit("completion", "completion_start", cut, lambda text: space + text[len(start) :], is_needed=False)
 
 
-def _completion_end(prepared: Prepared) -> Draft | None:
-    completions = texts(prepared, "completion")
+def _completion_end(prepared: Prepared) -> ProposedChange | None:
+    completions = _texts(prepared, "completion")
     if kind_of(_plain(prepared)) in (OPEN, CLASSIFICATION):
         return None
     end = _common_end(completions)
@@ -277,17 +280,17 @@ def _completion_end(prepared: Prepared) -> Draft | None:
     title = _("Add %(end)s to the end of every completion, so that the model learns where to stop") % {
         "end": quoted(chosen)
     }
-    return changed("completion", "completion_end", title, lambda text: text + chosen)
+    return _edit("completion", "completion_end", title, lambda text: text + chosen)
 
 
-def _completion_space(prepared: Prepared) -> Draft | None:
-    if all(text.startswith(" ") for text in texts(prepared, "completion")):
+def _completion_space(prepared: Prepared) -> ProposedChange | None:
+    if all(text.startswith(" ") for text in _texts(prepared, "completion")):
         return None
     title = _("Begin every completion with a space: for most words, the token includes the space before it")
-    return changed("completion", "completion_space", title, lambda text: text if text.startswith(" ") else " " + text)
+    return _edit("completion", "completion_space", title, lambda text: text if text.startswith(" ") else " " + text)
 
 
-def texts(prepared: Prepared, name: str) -> list[str]:
+def _texts(prepared: Prepared, name: str) -> list[str]:
     return [row[name] for _number, row in prepared.rows]
 
 
@@ -296,14 +299,14 @@ def _common_end(given: Sequence[str]) -> str:
 
 
 def _common_start(given: Sequence[str]) -> str:
-    """Of the first and the last in order, since all others stand between them."""
+    """Of the first and the last in sorted order, since all others lie between them."""
     first, last = min(given), max(given)
     length = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
     return first[:length]
 
 
 def quoted(text: str) -> str:
-    """With its line breaks as people write them."""
+    """In quotation marks, with line breaks as `\\n`."""
     return "“" + text.replace("\n", "\\n") + "”"
 
 

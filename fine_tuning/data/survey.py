@@ -1,4 +1,4 @@
-"""A first reading of a file: what its lines are, which of them cannot be used, which a person should look at."""
+"""Reads an uploaded file once: its form, its number of lines, the unusable ones, and those worth a look."""
 
 import hashlib
 import json
@@ -10,39 +10,37 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from fine_tuning.data import formats
-from fine_tuning.data.formats import MESSAGES, PROMPT_COMPLETION, Line, Row
-from fine_tuning.errors import SHOWN, BadFile, NothingThere, Problem
+from fine_tuning.data.formats import MESSAGES, PROMPT_COMPLETION, FileLine, Row
+from fine_tuning.errors import BadFile, LineProblem, NothingThere, ProblemList
 
 EMPTY, UNANSWERED, DUPLICATE = "empty", "unanswered", "duplicate"
 
 
 @dataclass
 class Survey:
-    """Of a file whose lines can all be used."""
+    """The result for a file whose lines can all be used."""
 
     form: str = ""
     lines: int = 0
-    notes: list[Problem] = field(default_factory=list)
-    """The first lines that teach nothing (empty, unanswered) or nothing new (duplicate)."""
-    noted: int = 0
+    notes: ProblemList = field(default_factory=ProblemList)
+    """Lines that teach nothing (empty, unanswered) or nothing new (duplicate)."""
 
 
 def survey(path: Path, filename: str) -> Survey:
-    """Raises BadFile, which tells the first bad lines, and NothingThere."""
-    found, bad, bad_count = Survey(), list[Problem](), 0
-    for line in _whole(formats.lines(path, filename), found):
+    """Raises BadFile, which lists the first bad lines, and NothingThere."""
+    found, bad = Survey(), ProblemList()
+    for line in _check_forms(formats.lines(path, filename), found):
         if line.problem is not None:
-            bad_count += 1
-            bad += [line.problem] if len(bad) < SHOWN else []
+            bad.add(line.problem)
     if bad:
-        raise BadFile(bad, bad_count)
+        raise BadFile(bad, bad.total)
     if not found.lines:
         raise NothingThere
     return found
 
 
-def _whole(lines: Iterable[Line], found: Survey) -> Iterator[Line]:
-    """The lines; those of another form than the first become problems. `found` is filled on the way."""
+def _check_forms(lines: Iterable[FileLine], found: Survey) -> Iterator[FileLine]:
+    """The lines; those of another form than the first become problems. Fills `found` on the way."""
     seen: dict[bytes, int] = {}
     for line in lines:
         if line.row is None:
@@ -52,29 +50,34 @@ def _whole(lines: Iterable[Line], found: Survey) -> Iterator[Line]:
         if line.form != found.form:
             text = _("its format is %(form)s, but the lines before it are %(wanted)s")
             text %= {"form": line.form, "wanted": found.form}
-            yield Line(line.number, problem=Problem(line.number, "other_form", text))
+            yield FileLine(line.number, problem=LineProblem(line.number, "other_form", text))
             continue
         found.lines += 1
         for note in _notes_of(line, seen):
-            found.noted += 1
-            found.notes += [note] if len(found.notes) < SHOWN else []
+            found.notes.add(note)
         yield line
 
 
-def _notes_of(line: Line, seen: dict[bytes, int]) -> Iterator[Problem]:
-    """What a person should know of a line; `seen` grows with it."""
+def _notes_of(line: FileLine, seen: dict[bytes, int]) -> Iterator[LineProblem]:
+    """What a person should know of a line. Adds its digest to `seen`."""
     assert line.row is not None
-    if (code := emptiness(line.form, line.row)) is not None:
-        yield Problem(line.number, code, words(code))
-    name = digest(line.row)
-    if name in seen:
-        yield Problem(line.number, DUPLICATE, _("the same as line %(first)d") % {"first": seen[name]})
+    if (problem := empty_problem(line.number, line.form, line.row)) is not None:
+        yield problem
+    digest = row_digest(line.row)
+    if digest in seen:
+        yield LineProblem(line.number, DUPLICATE, _("the same as line %(first)d") % {"first": seen[digest]})
     else:
-        seen[name] = line.number
+        seen[digest] = line.number
+
+
+def empty_problem(number: int, form: str, row: Row) -> LineProblem | None:
+    """Why there is nothing to learn from a line, if so."""
+    code = emptiness(form, row)
+    return LineProblem(number, code, emptiness_text(code)) if code is not None else None
 
 
 def emptiness(form: str, row: Row) -> str | None:
-    """Why there is nothing to learn from a row, if so."""
+    """The code of why there is nothing to learn from a row, if so."""
     if form == PROMPT_COMPLETION and not row["completion"].strip():
         return EMPTY
     if form == MESSAGES:
@@ -83,17 +86,18 @@ def emptiness(form: str, row: Row) -> str | None:
     return None
 
 
-def words(code: str) -> str:
+def emptiness_text(code: str) -> str:
     return _("the completion is empty") if code == EMPTY else _("no assistant message in it")
 
 
-def canonical(row: Row) -> bytes:
+def canonical_json(row: Row) -> bytes:
     return json.dumps(row, ensure_ascii=False, sort_keys=True).encode()
 
 
-def digest(row: Row) -> bytes:
-    return hashlib.sha256(canonical(row)).digest()[:16]
+def row_digest(row: Row) -> bytes:
+    return hashlib.sha256(canonical_json(row)).digest()[:16]
 
 
-def stored(notes: Iterable[Problem]) -> list[dict[str, Any]]:
+def as_json(notes: Iterable[LineProblem]) -> list[dict[str, Any]]:
+    """As DataFile.problems stores them."""
     return [{"line": note.line, "code": note.code, "text": note.text} for note in notes]

@@ -1,4 +1,4 @@
-"""How many tokens a row is to a policy: as many as its training puts through the model in one epoch."""
+"""Counts the tokens of a row: as many as training puts through the model in one epoch."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,37 +11,37 @@ from chat.prompts.fitting import CHARACTERS_A_TOKEN
 from chat.prompts.rendering import Renderer, Turn
 from fine_tuning.data.formats import MESSAGES, PROMPT_COMPLETION, Row
 
-Counter = Callable[[str, Row], int]
+TokenCounter = Callable[[str, Row], int]
 MAX_ROW_TOKENS = 1024
-"""The training cuts longer rows, so they are refused before."""
+"""Training truncates longer rows, so they are refused before it."""
 END = 1
 """The token that ends a completion."""
 
 
-def counter(policy: Policy) -> Counter:
-    """Counts exactly where the policy's tokenizer is here, else by a cautious guess. Raises BadPolicy."""
+def counter(policy: Policy) -> TokenCounter:
+    """Exact where the policy has a tokenizer, else an estimate by characters. Raises BadPolicy."""
     renderer = None if policy.is_scripted else rendering.renderer(policies.directory(policy))
-    return (lambda form, row: _exact(renderer, form, row)) if renderer is not None else _guessed
+    return (lambda form, row: _exact(renderer, form, row)) if renderer is not None else _estimated
 
 
 def _exact(renderer: Renderer, form: str, row: Row) -> int:
     if form == PROMPT_COMPLETION:
         return len(renderer.continuation(row["prompt"])) + len(renderer.continuation(row["completion"])) + END
     if form == MESSAGES:
-        before, answer = _parted(row["messages"])
+        before, answer = _split_last_answer(row["messages"])
         return len(renderer.ids(_turns(before))) + len(renderer.continuation(answer)) + END
-    begun = row["prompt"]
-    asked = len(renderer.ids(_turns(begun)) if isinstance(begun, list) else renderer.continuation(begun))
-    return sum(asked + len(renderer.continuation(row[side])) + END for side in ("chosen", "rejected"))
+    prompt = row["prompt"]
+    size = len(renderer.ids(_turns(prompt)) if isinstance(prompt, list) else renderer.continuation(prompt))
+    return sum(size + len(renderer.continuation(row[side])) + END for side in ("chosen", "rejected"))
 
 
-def _parted(messages: list[Row]) -> tuple[list[Row], str]:
-    """What stands before the last answer, and that answer; without one all of it is asked."""
+def _split_last_answer(messages: list[Row]) -> tuple[list[Row], str]:
+    """The turns before the last answer, and that answer; without one, all turns and an empty answer."""
     last = max((place for place, turn in enumerate(messages) if turn["role"] == "assistant"), default=len(messages))
     return messages[:last], "".join(turn["content"] for turn in messages[last : last + 1])
 
 
-def _guessed(form: str, row: Row) -> int:
+def _estimated(form: str, row: Row) -> int:
     return sum(map(len, _texts(row))) // CHARACTERS_A_TOKEN + END
 
 
@@ -57,7 +57,7 @@ def _turns(given: Iterable[Row]) -> list[Turn]:
     return [Turn(role=turn["role"], content=turn["content"]) for turn in given]
 
 
-def room(policy: Policy) -> int:
+def max_row_tokens(policy: Policy) -> int:
     """Tokens that a row may have: what the policy reads at once in training. Raises BadPolicy."""
     if policy.is_scripted:
         return min(MAX_ROW_TOKENS, int(settings.CHAT_CONTEXT_TOKENS))

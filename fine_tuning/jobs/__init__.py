@@ -1,1 +1,1 @@
-"""The life of a fine-tuning job: plan, estimate, run, events, bill, result."""
+"""Fine-tuning jobs: estimate, plan, life cycle, events, bill, result."""

@@ -1,75 +1,63 @@
-"""Before a job: how long each line of a file is to a model, what training on it would cost and take, way by way."""
+"""Estimates a job before it is created: tokens of the file, and the cost and the time of each training scope."""
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import get_language
 
 from chat.models import Policy
 from fine_tuning.data import formats, tokens
-from fine_tuning.data.survey import emptiness, words
-from fine_tuning.errors import SHOWN, Problem
+from fine_tuning.data.survey import empty_problem
 from fine_tuning.jobs import parameter_counts, plan
-from fine_tuning.jobs.job_directory import measured
+from fine_tuning.jobs.job_directory import RowCount, measure
 from fine_tuning.models import DataFile, FineTune
 
 MOST_BYTES = 4 * 2**20
-"""Of a larger file only the first lines are read, and the rest is guessed from them."""
+"""Of a larger file only the first lines are read, and the rest is extrapolated from them."""
 MOST_LINES = 5_000
 
 
 @dataclass
-class Counted:
-    rows: int = 0
-    tokens: int = 0
+class TokenCount(RowCount):
     longest: int = 0
-    unfit: list[Problem] = field(default_factory=list)
-    """The first lines that teach nothing or that the model cannot read whole."""
-    unfit_count: int = 0
     is_exact: bool = True
 
 
-def counted(file: DataFile, policy: Policy) -> Counted:
+def count_tokens(file: DataFile, policy: Policy) -> TokenCount:
     """Raises BadPolicy."""
-    return _counted(file.id, policy.pk, get_language())
+    return _count_tokens(file.id, policy.pk, get_language())
 
 
 @functools.lru_cache(maxsize=64)
-def _counted(file_id: str, policy_id: int, _language: str | None) -> Counted:
-    """Neither a file nor a policy ever changes; what is said of lines is in the reader's language."""
+def _count_tokens(file_id: str, policy_id: int, _language: str | None) -> TokenCount:
+    """Cached, since neither a file nor a policy ever changes; by language, since problems are in the reader's."""
     file, policy = DataFile.objects.get(pk=file_id), Policy.objects.get(pk=policy_id)
-    found, count, room = Counted(), tokens.counter(policy), tokens.room(policy)
-    most = MOST_LINES if file.bytes > MOST_BYTES else file.lines
+    found, count, most_tokens = TokenCount(), tokens.counter(policy), tokens.max_row_tokens(policy)
+    most_lines = MOST_LINES if file.bytes > MOST_BYTES else file.lines
     for line in formats.lines(file.path, file.filename):
-        if line.row is None or found.rows >= most:
+        if line.row is None or found.rows >= most_lines:
             break
-        size, problem = measured(count, line.number, line.form, line.row, room)
+        size, problem = measure(count, line.number, line.form, line.row, most_tokens)
         found.rows, found.tokens, found.longest = found.rows + 1, found.tokens + size, max(found.longest, size)
-        if (code := emptiness(line.form, line.row)) is not None:
-            problem = Problem(line.number, code, words(code))
-        _note(found, problem)
+        problem = empty_problem(line.number, line.form, line.row) or problem
+        if problem is not None:
+            found.unfit.add(problem)
     if found.rows < file.lines:
         found.tokens = found.tokens * file.lines // max(1, found.rows)
         found.rows, found.is_exact = file.lines, False
     return found
 
 
-def _note(found: Counted, problem: Problem | None) -> None:
-    if problem is not None:
-        found.unfit_count += 1
-        found.unfit += [problem] if len(found.unfit) < SHOWN else []
-
-
 @dataclass(frozen=True)
-class Way:
-    """One of the ways to learn, with its figures."""
+class ScopeEstimate:
+    """What training one scope would take."""
 
     scope: str
     trained: int
     parameters: int
-    plan: plan.Plan
+    plan: plan.JobPlan
 
     @property
     def share(self) -> float:
@@ -78,17 +66,17 @@ class Way:
 
 @dataclass(frozen=True)
 class Estimate:
-    counted: Counted
-    ways: list[Way]
+    counted: TokenCount
+    ways: list[ScopeEstimate]
 
     @property
-    def course(self) -> plan.Course:
-        """What is the same in every way: lines, epochs, tokens."""
-        return self.ways[0].plan.course
+    def workload(self) -> plan.Workload:
+        """Lines, epochs and tokens are the same for every scope."""
+        return self.ways[0].plan.workload
 
     @property
     def cost(self) -> str:
-        """The same in every way, too."""
+        """The same for every scope, too."""
         return plan.dollars(self.ways[0].plan.cost)
 
 
@@ -102,24 +90,24 @@ def estimate(
     hyperparameters: Mapping[str, Any],
 ) -> Estimate:
     """Raises BadPolicy."""
-    found = counted(file, policy)
-    aside = plan.held_out(found.rows, has_validation=has_validation, holds_out=True)
-    rows = max(1, found.rows - aside)
+    found = count_tokens(file, policy)
+    held_out = plan.held_out_count(found.rows, has_validation=has_validation, holds_out=True)
+    rows = max(1, found.rows - held_out)
     size, sizes = found.tokens * rows // max(1, found.rows), parameter_counts.counts(policy, method)
 
-    def course(scope: str) -> plan.Course:
-        return plan.Course(
+    def workload_for(scope: str) -> plan.Workload:
+        return plan.Workload(
             method=method,
             scope=scope,
             rows=rows,
-            held_out=aside,
+            held_out=held_out,
             tokens=size,
             n_epochs=plan.epochs_of(hyperparameters, rows, method),
             batch_size=plan.batch_of(hyperparameters, rows, method),
         )
 
-    def way(scope: str) -> Way:
-        made = plan.plan(model, policy, course(scope))
-        return Way(scope, trained=sizes[scope], parameters=sizes[FineTune.Scope.FULL], plan=made)
+    def estimate_scope(scope: str) -> ScopeEstimate:
+        planned = plan.plan(model, policy, workload_for(scope))
+        return ScopeEstimate(scope, trained=sizes[scope], parameters=sizes[FineTune.Scope.FULL], plan=planned)
 
-    return Estimate(found, [way(scope) for scope in FineTune.Scope if scope in plan.SCOPES[method]])
+    return Estimate(found, [estimate_scope(scope) for scope in FineTune.Scope if scope in plan.SCOPES[method]])

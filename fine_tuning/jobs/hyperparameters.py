@@ -1,11 +1,11 @@
-"""What may be said of how a job trains; whatever is left out, or `auto`, is chosen by the data."""
+"""Checks the hyperparameters of a job; those left out, or `auto`, are chosen by the size of the data."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fine_tuning.errors import BadHyperparameter
+from fine_tuning.errors import InvalidHyperparameter
 
 AUTO = "auto"
 
@@ -16,7 +16,7 @@ class Bounds:
     high: float
     is_whole: bool = False
 
-    def holds(self, value: Any) -> bool:
+    def contains(self, value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             return False
         return self.low <= value <= self.high and (not self.is_whole or float(value).is_integer())
@@ -34,15 +34,15 @@ KNOWN: Mapping[str, Bounds] = {
 }
 
 
-def checked(given: Mapping[str, Any], place: Callable[[str], str] = str) -> dict[str, Any]:
-    """Those that say something. `place` names the field of the request. Raises BadHyperparameter."""
-    kept: dict[str, Any] = {}
+def check(given: Mapping[str, Any], place: Callable[[str], str] = str) -> dict[str, Any]:
+    """Those that are set. `place` gives the field's name in the request. Raises InvalidHyperparameter."""
+    found: dict[str, Any] = {}
     for name, value in given.items():
         if name not in KNOWN:
-            raise BadHyperparameter(place(name), "one of " + ", ".join(KNOWN))
+            raise InvalidHyperparameter(place(name), "one of " + ", ".join(KNOWN))
         if value is None or value == AUTO:
             continue
-        if not KNOWN[name].holds(value):
-            raise BadHyperparameter(place(name), str(KNOWN[name]))
-        kept[name] = int(value) if KNOWN[name].is_whole else float(value)
-    return kept
+        if not KNOWN[name].contains(value):
+            raise InvalidHyperparameter(place(name), str(KNOWN[name]))
+        found[name] = int(value) if KNOWN[name].is_whole else float(value)
+    return found

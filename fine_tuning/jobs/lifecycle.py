@@ -1,6 +1,5 @@
-"""The life of a job: asked for, checked, queued, trained by its run, and what came of it. Each transition is here."""
+"""The life cycle of a job, with every transition of its state: create, queue, train, pause, cancel, delete."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,8 +18,8 @@ from chat.models import Policy
 from chat.queue import limits
 from fine_tuning.data.formats import MESSAGES, PREFERENCE, PROMPT_COMPLETION
 from fine_tuning.errors import (
-    BadHyperparameter,
     DiskFull,
+    InvalidHyperparameter,
     NoRewardModel,
     NotTrainable,
     StillStopping,
@@ -30,35 +29,35 @@ from fine_tuning.errors import (
     WrongForm,
     WrongState,
 )
-from fine_tuning.jobs import events, hyperparameters, job_directory, outcome, plan, reserving
+from fine_tuning.jobs import events, hyperparameters, job_directory, outcome, plan, reservations
 from fine_tuning.models import DataFile, FineTune
 from metering import budgets
 from metering.models import Budget, Usage
 from rlhf.models import Run
-from rlhf.runs import leases
+from rlhf.runs import disk_space, leases
 from rlhf.tasks import enqueue
 
 State, Method, Scope = FineTune.State, FineTune.Method, FineTune.Scope
 MOST_UNFINISHED = 8
-"""Jobs of one person."""
+"""Unfinished jobs that one person may have."""
 AT_ONCE_BYTES = 4 * 2**20
-"""Larger files are counted by the worker (`follow_all`); the request does not wait for it."""
-SPACE_FACTOR = 3
-"""Free disk that a job asks for, in sizes of its base: the model, its GGUF, and room."""
+"""Larger files are counted by the worker (`follow_all`), so that the request does not wait for it."""
+COPIES_NEEDED = 3
+"""Free disk that a job needs, in sizes of its base: the model, its GGUF, and a margin."""
 FORMS: Mapping[str, tuple[str, ...]] = {
     Method.SUPERVISED: (PROMPT_COMPLETION, MESSAGES),
     Method.DPO: (PREFERENCE,),
     Method.REINFORCEMENT: (PROMPT_COMPLETION, MESSAGES),
 }
 ALGORITHMS: Mapping[str, str] = {Method.SUPERVISED: "sft", Method.DPO: "dpo", Method.REINFORCEMENT: "ppo"}
-"""What a run calls a method."""
+"""The run's name of each method."""
 REPEAT_WITHIN = timedelta(minutes=10)
 COUNTS_WITHIN = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked for. `model`: the name as it was said; `policy`: what it means."""
+    """What a person orders. `model`: the name as they gave it; `policy`: what it resolves to."""
 
     person: User
     model: str
@@ -76,7 +75,7 @@ class Order:
 
 
 def create(order: Order) -> FineTune:
-    """A job in the queue. Raises TuningError, BudgetUsedUp, BadPolicy; then nothing is left of it."""
+    """Puts a new job in the queue. Raises TuningError, BudgetUsedUp, BadPolicy, and then leaves nothing behind."""
     _check(order)
     job = FineTune(
         owner=order.person,
@@ -85,13 +84,13 @@ def create(order: Order) -> FineTune:
         base_policy=order.policy,
         method=order.method,
         scope=order.scope,
-        hyperparameters=hyperparameters.checked(order.hyperparameters),
+        hyperparameters=hyperparameters.check(order.hyperparameters),
         suffix=order.suffix,
         seed=order.seed,
         metadata=dict(order.metadata) if order.metadata is not None else None,
         is_legacy=order.is_legacy,
-        training_file=job_directory.described(order.training),
-        validation_file=job_directory.described(order.validation) if order.validation else None,
+        training_file=job_directory.describe(order.training),
+        validation_file=job_directory.describe(order.validation) if order.validation else None,
     )
     job.updated_at = job.created_at
     try:
@@ -119,7 +118,7 @@ def _check(order: Order) -> None:
     if order.method == Method.REINFORCEMENT:
         reward_model(order.policy)
         if order.scope not in plan.SCOPES[order.method]:
-            raise BadHyperparameter("scope", "lora: PPO trains adapters only")
+            raise InvalidHyperparameter("scope", "lora: PPO trains adapters only")
 
 
 def _check_base(policy: Policy) -> None:
@@ -128,18 +127,17 @@ def _check_base(policy: Policy) -> None:
         raise NotTrainable(policy.label or policy.name)
     directory = policies.directory(policy)
     try:
-        size = sum(file.stat().st_size for file in directory.iterdir())
+        shortage = disk_space.find_shortage(directory, settings.MODELS_DIR, copies=COPIES_NEEDED)
     except OSError as error:
         raise BadPolicy(f"{directory}: {error}") from error
     if not list(directory.glob("*.safetensors")):
         raise NotTrainable(policy.label or policy.name)
-    free = shutil.disk_usage(settings.MODELS_DIR).free
-    if free < SPACE_FACTOR * size:
-        raise DiskFull(free >> 20, SPACE_FACTOR * size >> 20)
+    if shortage is not None:
+        raise DiskFull(*shortage)
 
 
 def reward_model(policy: Policy) -> Run:
-    """The newest run that made a reward model over this policy which is still there. Raises NoRewardModel."""
+    """The newest run whose reward model for this policy still exists. Raises NoRewardModel."""
     done = Run.objects.filter(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED, base_policy=policy)
     runs = done.exclude(stage="judge")
     found = next((run for run in runs[:20] if (run.path / "reward_model").is_dir()), None)
@@ -149,7 +147,7 @@ def reward_model(policy: Policy) -> Run:
 
 
 def _count(job: FineTune) -> None:
-    """Writes what is trained on, and knows then what it costs. Raises UnfitLines, NothingThere, BadPolicy."""
+    """Writes the training rows and counts their tokens, for the price. Raises UnfitLines, NothingThere, BadPolicy."""
     counted, held_out = job_directory.prepare(job)
     job.tokens = counted.tokens
     job.chosen = {
@@ -164,23 +162,23 @@ def _count(job: FineTune) -> None:
 def _check_affordable(job: FineTune) -> None:
     """Raises TooExpensive where what is left of a budget does not pay for the whole job.
 
-    In the transaction that puts it into the queue: one job at a time is counted against what its owner has.
+    Called in the transaction that queues the job, with its owner's row locked: jobs are checked one at a time.
     """
     User.objects.select_for_update().get(pk=job.owner_id)
-    cost = reserving.cost_of(job)
+    cost = reservations.cost_of(job)
     for budget in Budget.objects.filter(Q(user=job.owner_id) | Q(key__isnull=False, key=job.key_id)):
         standing = budgets.standing(budget)
         if standing.taken + cost > budget.limit:
             raise TooExpensive(plan.dollars(cost))
 
 
-def plan_of(job: FineTune) -> plan.Plan:
-    """Of a job that was counted."""
-    return plan.plan(job.model, job.base_policy, plan.course_of(job))
+def plan_of(job: FineTune) -> plan.JobPlan:
+    """Of a job whose tokens were counted."""
+    return plan.plan(job.model, job.base_policy, plan.workload_of(job))
 
 
 def billed(job: FineTune) -> int | None:
-    """Nano-dollars of a job that has succeeded; of others nothing is billed."""
+    """Nano-dollars of a job that has succeeded; None for others, which are not billed."""
     return Usage.objects.filter(ref=outcome.bill_ref(job)).values_list("cost", flat=True).first()
 
 
@@ -188,23 +186,23 @@ def _admit_new(job: FineTune) -> None:
     """Raises TooExpensive."""
     with transaction.atomic():
         job.save(force_insert=True)
-        events.tell(job, "created", f"Created fine-tune: {_shown_id(job)}")
+        events.record(job, "created", f"Created fine-tune: {_shown_id(job)}")
         if job.tokens:
             _admit(job)
 
 
 def _admit(job: FineTune) -> None:
-    """Into the queue; in the caller's transaction. Raises TooExpensive."""
+    """Queues the job, in the caller's transaction. Raises TooExpensive."""
     _check_affordable(job)
     job.state = State.QUEUED
     job.updated_at = timezone.now()
     job.save()
-    events.tell(job, "costs", f"Fine-tune costs {plan_of(job).said_cost}")
-    events.tell(job, "enqueued", f"Fine-tune enqueued. Queue number: {ahead_of(job)}")
+    events.record(job, "costs", f"Fine-tune costs {plan_of(job).cost_text}")
+    events.record(job, "enqueued", f"Fine-tune enqueued. Queue number: {ahead_of(job)}")
 
 
 def _count_waiting(job: FineTune) -> None:
-    """What `create` left to the worker; a count that died is begun again by another after a while."""
+    """Counts a large file, which `create` left to the worker; a count that died is repeated after a while."""
     rows = FineTune.objects.filter(pk=job.pk, state=State.VALIDATING, updated_at=job.updated_at)
     is_mine = job.updated_at <= job.created_at or job.updated_at < timezone.now() - COUNTS_WITHIN
     if not is_mine or not rows.update(updated_at=timezone.now()):
@@ -222,7 +220,7 @@ def _count_waiting(job: FineTune) -> None:
 
 
 def ahead_of(job: FineTune) -> int:
-    """Jobs that are trained, or will be, before this one."""
+    """How many jobs are trained before this one."""
     earlier = Q(created_at__lt=job.created_at) | Q(created_at=job.created_at, pk__lt=job.pk)
     unfinished = FineTune.objects.filter(state__in=(State.QUEUED, State.RUNNING)).exclude(pk=job.pk)
     return unfinished.filter(earlier | Q(state=State.RUNNING)).count()
@@ -233,7 +231,7 @@ def _shown_id(job: FineTune) -> str:
 
 
 def repeated(order: Order) -> FineTune | None:
-    """The job that the same key made of the same order a moment ago: a client that heard no answer asks again."""
+    """The job that the same key made from the same order a moment ago: clients retry when no answer arrives."""
     since = timezone.now() - REPEAT_WITHIN
     jobs = FineTune.objects.filter(owner=order.person, key=order.key, model=order.model, created_at__gt=since)
     validation = order.validation.id if order.validation else None
@@ -248,11 +246,11 @@ def repeated(order: Order) -> FineTune | None:
     return None
 
 
-# --- whose turn it is ---------------------------------------------------------------------------------------------
+# --- the queue ----------------------------------------------------------------------------------------------------
 
 
 def _advance() -> FineTune | None:
-    """Gives the one trainer to the job that waits longest, if no other has it. The job whose turn came."""
+    """Starts the job that waits longest, unless another is being trained: there is one trainer. The started job."""
     try:
         with transaction.atomic():
             waiting = FineTune.objects.select_for_update().filter(state=State.QUEUED).order_by("created_at", "pk")
@@ -262,12 +260,12 @@ def _advance() -> FineTune | None:
                 return None
             enqueue(_begin(job).pk)
             return job
-    except IntegrityError:  # somebody else gave it away at the same moment
+    except IntegrityError:  # another process started a job at the same moment
         return None
 
 
 def _begin(job: FineTune) -> Run:
-    """The run of a job whose turn has come: a new one, or the one that was paused, from its checkpoint."""
+    """The run of a job that starts: a new one, or its paused one, which resumes from its checkpoint."""
     if job.run is not None:
         leases.requeue(job.run)
         return job.run
@@ -285,7 +283,7 @@ def _begin(job: FineTune) -> Run:
     return run
 
 
-# --- what people ask of it ----------------------------------------------------------------------------------------
+# --- what people can do -------------------------------------------------------------------------------------------
 
 
 def cancel(job: FineTune) -> FineTune:
@@ -295,10 +293,10 @@ def cancel(job: FineTune) -> FineTune:
         if job.is_over:
             raise WrongState(_shown_id(job), job.state, "cancel")
         _change(job, State.CANCELLED, finished_at=timezone.now())
-        events.tell(job, "cancelled", "Fine-tune cancelled", level="warn")
+        events.record(job, "cancelled", "Fine-tune cancelled", level="warn")
         if job.run is not None:
             leases.cancel(job.run)
-    outcome.after_the_end(job)
+    outcome.tidy_if_cancelled(job)
     _advance()
     return job
 
@@ -310,7 +308,7 @@ def pause(job: FineTune) -> FineTune:
         if job.state not in (State.QUEUED, State.RUNNING):
             raise WrongState(_shown_id(job), job.state, "pause")
         _change(job, State.PAUSED)
-        events.tell_again(job, "paused", "Fine-tune paused")
+        events.record_repeatable(job, "paused", "Fine-tune paused")
         if job.run is not None:
             leases.cancel(job.run)
     _advance()
@@ -318,7 +316,7 @@ def pause(job: FineTune) -> FineTune:
 
 
 def resume(job: FineTune) -> FineTune:
-    """Back into the queue, at the place of its age; it goes on from its checkpoint.
+    """Queues it again, by its age; it resumes from its checkpoint.
 
     Raises WrongState, StillStopping, BudgetUsedUp, TooExpensive.
     """
@@ -331,15 +329,15 @@ def resume(job: FineTune) -> FineTune:
         limits.check_budget(job.owner_id, job.key_id)
         _check_affordable(job)
         _change(job, State.QUEUED, error=None, finished_at=None)
-        events.tell_again(job, "resumed", f"Fine-tune resumed. Queue number: {ahead_of(job)}")
+        events.record_repeatable(job, "resumed", f"Fine-tune resumed. Queue number: {ahead_of(job)}")
     _advance()
     return job
 
 
 def can_resume(job: FineTune) -> bool:
-    """Not one whose lines were never counted: it has nothing to go on from, and nobody knows what it costs."""
-    is_left = job.state in (State.PAUSED, State.FAILED) and bool(job.chosen)
-    return is_left and (job_directory.path_of(job) / job_directory.DATA).exists()
+    """Not a job whose lines were never counted: it has no rows to train on, and its cost is unknown."""
+    is_stopped = job.state in (State.PAUSED, State.FAILED) and bool(job.chosen)
+    return is_stopped and (job_directory.path_of(job) / job_directory.DATA).exists()
 
 
 def delete(job: FineTune) -> None:
@@ -350,7 +348,7 @@ def delete(job: FineTune) -> None:
     with transaction.atomic():
         run = job.run
         job.delete()
-        if run is not None:  # what it measured quotes people's lines
+        if run is not None:  # its result quotes people's lines
             Run.objects.filter(pk=run.pk).update(result={}, progress={})
         transaction.on_commit(partial(job_directory.remove, job))
 
@@ -367,24 +365,24 @@ def _change(job: FineTune, state: FineTune.State, **fields: Any) -> None:
     job.save(update_fields=["state", "updated_at", *fields])
 
 
-# --- what its run tells -------------------------------------------------------------------------------------------
+# --- following its run --------------------------------------------------------------------------------------------
 
 
 def follow(job: FineTune) -> None:
-    """Brings the job to where its run is. Twice is as good as once; the run is the truth."""
+    """Brings the job's state up to that of its run, which is authoritative. Idempotent."""
     run = job.run
     if run is None:
         return
     run.refresh_from_db(fields=["state", "error", "result"])
     if run.state == Run.State.RUNNING:
         _started(job)
-        outcome.tell_progress(job, run)
+        outcome.record_progress(job, run)
     elif run.state == Run.State.SUCCEEDED:
         outcome.conclude(job, run)
     elif run.state == Run.State.FAILED:
         outcome.fail(job, run.error)
     elif run.state == Run.State.CANCELLED:
-        outcome.stopped(job)
+        outcome.run_was_cancelled(job)
     if not run.is_live:
         _advance()
 
@@ -395,11 +393,11 @@ def _started(job: FineTune) -> None:
             state=State.RUNNING, updated_at=timezone.now()
         ):
             job.state = State.RUNNING
-            events.tell(job, "started", "Fine-tune started")
+            events.record(job, "started", "Fine-tune started")
 
 
 def follow_all() -> None:
-    """What a process that died left undone: jobs behind their runs, and a trainer that nobody was given."""
+    """Catches up after processes that died: jobs behind their runs, uncounted files, an idle trainer."""
     behind = FineTune.objects.exclude(state__in=FineTune.OVER).exclude(run=None).select_related("run")
     for job in behind.exclude(run__state__in=(Run.State.QUEUED,)):
         follow(job)

@@ -1,4 +1,4 @@
-"""How many parameters a policy has, and how many each way of fine-tuning trains, from its config.json alone.
+"""Counts a policy's parameters, and those that each training scope trains, from its config.json alone.
 
 The same sums as rlhf.training.fine_tuning.sizes, which this side may not import; a test holds the two together.
 """
@@ -16,10 +16,10 @@ from fine_tuning.models import FineTune
 
 Scope = FineTune.Scope
 BLOCKS_SHARE = 6
-"""`blocks` trains one of so many, from the top."""
+"""The scope `blocks` trains one in so many blocks, from the top."""
 LORA_RANK = 16
 PPO_LAYERS = 10
-"""From the top: those that the reward model reads with, whose adapters PPO trains."""
+"""The top layers that the reward model uses, whose adapters PPO trains."""
 
 
 def counts(policy: Policy, method: str = FineTune.Method.SUPERVISED) -> dict[str, int]:
@@ -31,20 +31,20 @@ def counts(policy: Policy, method: str = FineTune.Method.SUPERVISED) -> dict[str
 def _counts(directory: Path, method: str) -> tuple[tuple[str, int], ...]:
     """A policy directory never changes."""
     try:
-        return tuple(counted(json.loads((directory / "config.json").read_text()), method).items())
+        return tuple(count_parameters(json.loads((directory / "config.json").read_text()), method).items())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadPolicy(f"{directory}: its config.json states no sizes: {error}") from error
 
 
-def counted(config: Mapping[str, Any], method: str = FineTune.Method.SUPERVISED) -> dict[str, int]:
-    """Of a Llama's configuration."""
+def count_parameters(config: Mapping[str, Any], method: str = FineTune.Method.SUPERVISED) -> dict[str, int]:
+    """{scope: parameters trained} of a Llama configuration."""
     width, layers = config["hidden_size"], config["num_hidden_layers"]
     adapted = min(PPO_LAYERS, layers) if method == FineTune.Method.REINFORCEMENT else layers
     matrices = _matrices_of(config)
     block = sum(inputs * outputs for inputs, outputs in matrices) + 2 * width
     table = config["vocab_size"] * width
     return {
-        Scope.HEAD: table,  # where the embeddings are its other name, the head becomes a table of its own
+        Scope.HEAD: table,  # tied to the embeddings or not: training makes the head a matrix of its own
         Scope.BLOCKS: max(1, layers // BLOCKS_SHARE) * block + width,
         Scope.LORA: adapted * sum(LORA_RANK * (inputs + outputs) for inputs, outputs in matrices),
         Scope.FULL: layers * block + width + table * (1 if config.get("tie_word_embeddings") else 2),

@@ -1,4 +1,4 @@
-"""What a job will do, cost and take, before it starts: as exact as it can be known then."""
+"""Plans a job before it starts: epochs, batch size, held-out rows, cost and expected time."""
 
 import math
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.models import Policy
-from fine_tuning import names
+from fine_tuning import model_names
 from fine_tuning.jobs import parameter_counts
 from fine_tuning.models import FineTune
 from metering import prices
@@ -16,28 +16,28 @@ Scope = FineTune.Scope
 RATE = 2.5e10
 """Parameters times tokens that one core trains in a second, all weights; measured on SmolLM2-135M."""
 SHARE = {Scope.HEAD: 0.4, Scope.BLOCKS: 0.5, Scope.LORA: 0.8, Scope.FULL: 1.0}
-"""Of that work, what a scope needs: a frozen body is only read."""
+"""The share of that work that a scope needs: frozen layers have no backward pass."""
 SCOPES: Mapping[str, tuple[str, ...]] = {
     FineTune.Method.SUPERVISED: tuple(Scope),
     FineTune.Method.DPO: tuple(Scope),
     FineTune.Method.REINFORCEMENT: (Scope.LORA,),
 }
-"""The ways of each method: PPO learns in adapters alone."""
+"""The scopes of each method: PPO trains adapters only."""
 WRITTEN_SHARE = 0.9
-"""The same of reinforcement, by the token of a reply that is written, judged and learned from."""
+"""The same for reinforcement, by the token of a rollout that is generated, scored and trained on."""
 REPLIES, REPLY_TOKENS = 4, 48
-"""Written to each prompt in reinforcement, and the longest of them (rlhf.training.ppo.config)."""
+"""In reinforcement: replies for each prompt, and the longest of them (rlhf.training.ppo.config)."""
 PROMPTS_READ, PROMPTS_AT_ONCE = 288, 16
-"""In reinforcement: prompts in all as far as the number of epochs is left open, and those of a step."""
+"""In reinforcement: all prompts where the number of epochs is left open, and the prompts of a step."""
 OVERHEAD_S = 60.0
-"""Loading, comparing, writing the model."""
+"""Loading, comparing and writing the model."""
 HOLD_OUT_SHARE, HOLD_OUT_MOST, HOLD_OUT_FROM = 0.1, 50, 10
-"""Lines that are kept from training to compare on: none of a file with fewer than ten."""
+"""Lines that are held out to compare on: none of a file with fewer than ten."""
 
 
 @dataclass(frozen=True)
-class Course:
-    """What decides how much a job works."""
+class Workload:
+    """What decides how much a job computes."""
 
     method: str
     scope: str
@@ -51,7 +51,7 @@ class Course:
 
     @property
     def replies(self) -> int:
-        """Written while it learns: none, but in reinforcement."""
+        """Generated during training: none except in reinforcement."""
         if self.method != FineTune.Method.REINFORCEMENT:
             return 0
         at_once = min(self.batch_size, self.rows)
@@ -59,38 +59,38 @@ class Course:
 
     @property
     def trained_tokens(self) -> int:
-        """What is billed; in reinforcement the most that can be."""
+        """What is billed; in reinforcement an upper bound."""
         return self.replies * REPLY_TOKENS or self.tokens * self.n_epochs
 
 
 @dataclass(frozen=True)
-class Plan:
-    course: Course
+class JobPlan:
+    workload: Workload
     cost: int
     """Nano-dollars."""
     seconds: float
 
     @property
-    def said_cost(self) -> str:
-        """Of reinforcement it is known before only how long replies may get."""
-        return f"at most {dollars(self.cost)}" if self.course.replies else dollars(self.cost)
+    def cost_text(self) -> str:
+        """In reinforcement only an upper bound is known: how long replies may get."""
+        return f"at most {dollars(self.cost)}" if self.workload.replies else dollars(self.cost)
 
 
-def held_out(rows: int, *, has_validation: bool, holds_out: bool) -> int:
-    """How many of the lines are kept for comparing."""
+def held_out_count(rows: int, *, has_validation: bool, holds_out: bool) -> int:
+    """How many of the lines are held out."""
     if has_validation or not holds_out or rows < HOLD_OUT_FROM:
         return 0
     return min(HOLD_OUT_MOST, max(1, round(rows * HOLD_OUT_SHARE)))
 
 
 def epochs_of(hyperparameters: Mapping[str, Any], rows: int, method: str) -> int:
-    """As asked for; else few lines are read often, many seldom."""
+    """As asked for; else more epochs for fewer lines."""
     given = hyperparameters.get("n_epochs")
     return given if isinstance(given, int) else automatic_epochs(rows, method)
 
 
 def automatic_epochs(rows: int, method: str) -> int:
-    """As the training would choose (rlhf.training.fine_tuning.config); said here, since the price depends on it."""
+    """As the training would choose (rlhf.training.fine_tuning.config); needed here, since the price depends on it."""
     if method == FineTune.Method.DPO:
         return min(max(round(600 / rows), 1), 4)
     if method == FineTune.Method.REINFORCEMENT:
@@ -110,13 +110,14 @@ def automatic_batch(rows: int, method: str) -> int:
     return min(max(rows // 50, 1), 32)
 
 
-def plan(model: str, policy: Policy, course: Course) -> Plan:
-    return Plan(course, cost=cost(model, policy, course.trained_tokens), seconds=seconds(policy, course))
+def plan(model: str, policy: Policy, workload: Workload) -> JobPlan:
+    cost = cost_of_tokens(model, policy, workload.trained_tokens)
+    return JobPlan(workload, cost, _expected_seconds(policy, workload))
 
 
-def course_of(job: FineTune) -> Course:
-    """Of a job that was counted."""
-    return Course(
+def workload_of(job: FineTune) -> Workload:
+    """Of a job whose tokens were counted."""
+    return Workload(
         method=job.method,
         scope=job.scope,
         rows=job.chosen["rows"],
@@ -127,18 +128,18 @@ def course_of(job: FineTune) -> Course:
     )
 
 
-def cost(model: str, policy: Policy, trained_tokens: int) -> int:
+def cost_of_tokens(model: str, policy: Policy, trained_tokens: int) -> int:
     """Nano-dollars."""
-    return prices.cost(prices.price_of(names.price_names(model, policy)), trained_tokens=trained_tokens)
+    return prices.cost(prices.price_of(model_names.price_names(model, policy)), trained_tokens=trained_tokens)
 
 
-def seconds(policy: Policy, course: Course) -> float:
-    """By what this site's own jobs of that kind took, once there are some."""
-    rate = _measured_rate(policy, course.method, course.scope)
+def _expected_seconds(policy: Policy, workload: Workload) -> float:
+    """By the speed of this site's own jobs of that kind, once there are some."""
+    rate = _measured_rate(policy, workload.method, workload.scope)
     if rate is None:
-        share = WRITTEN_SHARE if course.replies else SHARE[Scope(course.scope)]
+        share = WRITTEN_SHARE if workload.replies else SHARE[Scope(workload.scope)]
         rate = RATE / (parameter_counts.counts(policy)[Scope.FULL] * share)
-    return OVERHEAD_S + course.trained_tokens / rate
+    return OVERHEAD_S + workload.trained_tokens / rate
 
 
 def _measured_rate(policy: Policy, method: str, scope: str) -> float | None:
@@ -157,7 +158,7 @@ def _rate_of(job: FineTune) -> float | None:
 
 
 def dollars(nano: int) -> str:
-    """As an event says it: two digits, more where two would say nothing."""
+    """With two decimals, or more where two would show zero."""
     amount = prices.dollars(nano)
     if amount == 0 or amount >= prices.dollars(10_000_000):
         return f"${amount:.2f}"

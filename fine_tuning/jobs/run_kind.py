@@ -1,17 +1,17 @@
-"""What the runs of this app tell the supervisor of all runs (settings.RLHF_RUN_KINDS)."""
+"""Handler of fine-tuning runs for the supervisor of all runs (settings.RLHF_RUN_KINDS)."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from chat import policies
-from fine_tuning import made_models, names
+from fine_tuning import fine_tuned_models, model_names
 from fine_tuning.jobs import job_directory, lifecycle, outcome
 from fine_tuning.models import FineTune
 from rlhf.models import Run
 from rlhf.runs.stages import BadResult
 
 
-def job_of(run: Run) -> FineTune | None:
+def _job_of(run: Run) -> FineTune | None:
     job = FineTune.objects.filter(run=run).select_related("base_policy", "owner", "policy").first()
     if job is not None:
         job.run = run  # the supervisor's own, which knows the newest progress
@@ -19,18 +19,18 @@ def job_of(run: Run) -> FineTune | None:
 
 
 def child_config(run: Run, threads: int) -> dict[str, Any]:
-    job = job_of(run)
+    job = _job_of(run)
     if job is None:
         raise BadResult(f"run {run.pk} no longer belongs to a job")
     if not job.fine_tuned_model:
-        job.fine_tuned_model = called(job)
+        job.fine_tuned_model = _model_name(job)
         job.save(update_fields=["fine_tuned_model"])
     directory = job_directory.path_of(job)
     held_out = directory / job_directory.HELD_OUT
-    judge = lifecycle.reward_model(job.base_policy).path / "reward_model" if needs_reward(job) else None
+    judge = lifecycle.reward_model(job.base_policy).path / "reward_model" if _needs_reward_model(job) else None
     return {
         "base": str(policies.directory(job.base_policy)),
-        "output": str(made_models.directory_of(run)),
+        "output": str(fine_tuned_models.directory_of(run)),
         "data": str(directory / job_directory.DATA),
         "validation": str(held_out) if held_out.exists() else None,
         "hold_out": 0,
@@ -41,28 +41,28 @@ def child_config(run: Run, threads: int) -> dict[str, Any]:
         "seed": job.seed,
         "threads": threads,
         "label": job.fine_tuned_model,
-        "facts": facts(job),
+        "facts": _facts(job),
         "simulated": job.base_policy.made_from_simulated,
         **({"reward_model": str(judge)} if judge is not None else {}),
     }
 
 
-def needs_reward(job: FineTune) -> bool:
+def _needs_reward_model(job: FineTune) -> bool:
     return job.method == FineTune.Method.REINFORCEMENT
 
 
-def called(job: FineTune) -> str:
+def _model_name(job: FineTune) -> str:
     if job.is_legacy:
-        return names.legacy_name(
+        return model_names.legacy_name(
             job.model, job.suffix, job.run.started_at or job.created_at if job.run else job.created_at
         )
-    return names.name(job.model, job.suffix)
+    return model_names.name(job.model, job.suffix)
 
 
-def facts(job: FineTune) -> dict[str, Any]:
-    """For the model card; nothing that names a person."""
+def _facts(job: FineTune) -> dict[str, Any]:
+    """For the model card; without anything that names a person."""
     return {
-        "base": [policy.label or policy.name for policy in made_models.lineage(job.base_policy)],
+        "base": [policy.label or policy.name for policy in fine_tuned_models.lineage(job.base_policy)],
         "lines": job.chosen.get("rows"),
         "held_out": job.chosen.get("held_out"),
         "tokens": job.tokens,
@@ -74,22 +74,22 @@ def facts(job: FineTune) -> dict[str, Any]:
 
 
 def collect(run: Run, result: Mapping[str, Any]) -> dict[str, Any]:
-    job = job_of(run)
+    job = _job_of(run)
     if job is None:
         raise BadResult(f"run {run.pk} no longer belongs to a job")
     return outcome.collect(job, run, result)
 
 
 def moved(run: Run) -> None:
-    """Called whenever a run has started, got on or ended."""
-    job = job_of(run)
+    """Called whenever a run has started, progressed or ended."""
+    job = _job_of(run)
     if job is not None:
         lifecycle.follow(job)
 
 
 def cancel(run: Run) -> bool:
-    """An admin cancels the run: the job with it. False where it is over."""
-    job = job_of(run)
+    """An admin cancels the run, and the job with it. False where the job is over."""
+    job = _job_of(run)
     if job is None or job.is_over:
         return False
     lifecycle.cancel(job)

@@ -1,4 +1,4 @@
-"""How the pages of own models write figures and states."""
+"""Template filters of the pages of models and training files."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def job_tone(state: str) -> str:
 
 @register.filter
 def parts_of(row: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a line says, part by part, each with its name: a role, or the key in the file."""
+    """(name, text) of each part of a row: the name is a role, or the key in the file."""
     parts: list[tuple[str, str]] = []
     for name in ("messages", "prompt", "completion", "chosen", "rejected"):
         value = row.get(name)
@@ -38,7 +38,7 @@ def parts_of(row: dict[str, Any]) -> list[tuple[str, str]]:
 
 @register.filter
 def visible(text: str) -> str:
-    """With its line breaks as people write them, and the spaces at its ends as signs, since they count here."""
+    """Shows line breaks as `\\n`, and spaces at the ends as signs, since they matter in training data."""
     shown = quoted(text)[1:-1]
     inner = shown.strip(" ")
     before = len(shown) - len(shown.lstrip(" "))

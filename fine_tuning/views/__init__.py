@@ -1,1 +1,1 @@
-"""Pages of own data and own models."""
+"""Pages of training files and fine-tuned models."""

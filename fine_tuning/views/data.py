@@ -1,4 +1,4 @@
-"""Pages of own data: files brought in, looked at line by line, prepared, taken along, removed."""
+"""Pages of training files: upload, view line by line, prepare, download, delete."""
 
 from itertools import islice
 
@@ -13,9 +13,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.requests import person
 from chat.errors import BadPolicy, TurnsRefused
 from chat.models import Policy
-from fine_tuning import bases
-from fine_tuning.data import files, formats, receiving, rewriting, tokens
-from fine_tuning.data.survey import words
+from fine_tuning import base_models
+from fine_tuning.data import files, formats, prepared_files, tokens, uploads
+from fine_tuning.data.survey import emptiness_text
 from fine_tuning.errors import BadFile, TuningError
 from fine_tuning.jobs import estimates
 from fine_tuning.models import DataFile
@@ -26,39 +26,39 @@ PAGE = 20
 
 @require_http_methods(["GET", "POST"])
 def file_list(request: HttpRequest) -> HttpResponse:
-    """A POST brings a file in; what is wrong with it is said by its lines."""
+    """A POST uploads a file; its problems are listed by line."""
     if request.method != "POST":
-        return _listed(request)
+        return _file_list(request)
     file = request.FILES.get("file")
     if file is None:
-        return _listed(request, [_("No file was chosen.")], 400)
+        return _file_list(request, [_("No file was chosen.")], 400)
     try:
-        taken = receiving.take(person(request), file.name or "", file.chunks())
+        stored = uploads.store(person(request), file.name or "", file.chunks())
     except BadFile as error:
         rest = [_("and %(n)d more lines") % {"n": error.total - len(error.problems)}]
         more = rest if error.total > len(error.problems) else []
-        return _listed(request, [*map(str, error.problems), *more], 400)
+        return _file_list(request, [*map(str, error.problems), *more], 400)
     except TuningError as error:
-        return _listed(request, [str(error)], error.status)
+        return _file_list(request, [str(error)], error.status)
     messages.success(
-        request, _("“%(name)s” was uploaded. Check its lines before you use it.") % {"name": taken.filename}
+        request, _("“%(name)s” was uploaded. Check its lines before you use it.") % {"name": stored.filename}
     )
-    return redirect("data_file", taken.id)
+    return redirect("data_file", stored.id)
 
 
-def _listed(request: HttpRequest, problems: list[str] | None = None, status: int = 200) -> HttpResponse:
+def _file_list(request: HttpRequest, problems: list[str] | None = None, status: int = 200) -> HttpResponse:
     page = Paginator(files.of(person(request)), PAGE).get_page(request.GET.get("page"))
-    context = {"page": page, "problems": problems or [], "megabytes": receiving.most_bytes() >> 20}
+    context = {"page": page, "problems": problems or [], "megabytes": uploads.max_bytes() >> 20}
     return render(request, "fine_tuning/files.html", context, status=status)
 
 
 @require_GET
 def file_page(request: HttpRequest, file_id: str) -> HttpResponse:
-    """Its lines with their lengths for a model."""
+    """The file's lines, with their tokens for a model."""
     file = _own_file(request, file_id)
     if file.purpose != DataFile.Purpose.FINE_TUNE:
         return redirect("data_content", file.id)
-    known = bases.of(person(request))
+    known = base_models.available_to(person(request))
     model = request.GET.get("model", "")
     model = model if model in known else next(iter(known), "")
     number = _page_number(request, file)
@@ -69,11 +69,11 @@ def file_page(request: HttpRequest, file_id: str) -> HttpResponse:
         "lines": _lines_of(file, number, known.get(model)),
         "page": Paginator(range(file.lines), LINES).get_page(number),
         "filters": f"model={model}",
-        "words": [{**note, "said": words(note["code"])} for note in file.problems],
+        "words": [{**note, "said": emptiness_text(note["code"])} for note in file.problems],
     }
     if model:
         try:
-            context["counted"] = estimates.counted(file, known[model])
+            context["counted"] = estimates.count_tokens(file, known[model])
         except BadPolicy as error:
             context["trouble"] = error.message
     return render(request, "fine_tuning/file.html", context)
@@ -98,8 +98,8 @@ def _lines_of(file: DataFile, number: int, policy: Policy | None) -> list[dict[s
     ]
 
 
-def _tokens_in(count: tokens.Counter | None, form: str, row: formats.Row) -> int | None:
-    """None where nobody can tell: the line is named among those that cannot be used."""
+def _tokens_in(count: tokens.TokenCounter | None, form: str, row: formats.Row) -> int | None:
+    """None where it cannot be counted; the line is then listed among the unusable ones."""
     try:
         return count(form, row) if count is not None else None
     except TurnsRefused:
@@ -108,28 +108,28 @@ def _tokens_in(count: tokens.Counter | None, form: str, row: formats.Row) -> int
 
 @require_http_methods(["GET", "POST"])
 def prepare(request: HttpRequest, file_id: str) -> HttpResponse:
-    """Shows each change before it is made; a POST makes those that were chosen, into a new file."""
+    """Shows the proposed changes; a POST applies the chosen ones and saves a new file."""
     file = _own_file(request, file_id)
     if file.purpose != DataFile.Purpose.FINE_TUNE:
         raise Http404
     if request.method == "POST":
-        return _prepared(request, file)
+        return _save_prepared(request, file)
     chosen = request.GET.getlist("change") if "look" in request.GET else None
-    looked = rewriting.look(file, chosen)
+    prepared = prepared_files.preview(file, chosen)
     context = {
         "file": file,
-        "prepared": looked,
-        "chosen": chosen if chosen is not None else [change.code for change in looked.changes],
-        "is_split": rewriting.is_to_be_split(looked),
-        "first": looked.rows[:3],
+        "prepared": prepared,
+        "chosen": chosen if chosen is not None else [change.code for change in prepared.changes],
+        "is_split": prepared_files.should_split(prepared),
+        "first": prepared.rows[:3],
     }
     return render(request, "fine_tuning/prepare.html", context)
 
 
-def _prepared(request: HttpRequest, file: DataFile) -> HttpResponse:
+def _save_prepared(request: HttpRequest, file: DataFile) -> HttpResponse:
     chosen, split = request.POST.getlist("change"), request.POST.get("split") == "on"
     try:
-        made = rewriting.save(person(request), file, chosen, split=split)
+        made = prepared_files.save(person(request), file, chosen, split=split)
     except TuningError as error:
         messages.error(request, str(error))
         return redirect("prepare_file", file.id)
@@ -153,7 +153,7 @@ def content(request: HttpRequest, file_id: str) -> FileResponse:
 @require_POST
 def delete(request: HttpRequest, file_id: str) -> HttpResponse:
     file = _own_file(request, file_id)
-    receiving.remove(file)
+    uploads.remove(file)
     messages.success(request, _("“%(name)s” was deleted.") % {"name": file.filename})
     return redirect("data_files")
 

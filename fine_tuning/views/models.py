@@ -1,4 +1,4 @@
-"""Pages of own models: the list, a new one with what it will cost, and each job from its order to its model."""
+"""Pages of fine-tuned models: the list, the form of a new job with its estimate, and each job."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ from accounts.roles import Role
 from chat import policies
 from chat.errors import BadPolicy, ChatError
 from chat.models import Conversation, default_consent
-from fine_tuning import bases, made_models, names, packing
+from fine_tuning import base_models, fine_tuned_models, model_names, model_zip
 from fine_tuning.data import files
 from fine_tuning.errors import NoRewardModel, TuningError
 from fine_tuning.forms import JobForm, ShareForm
 from fine_tuning.jobs import curves, estimates, job_directory, lifecycle, plan
-from fine_tuning.jobs.comparison import worth
+from fine_tuning.jobs.comparison_table import comparison_table
 from fine_tuning.jobs.lifecycle import Order
 from fine_tuning.models import FineTune
 from rlhf.runs.child_process import log_tail
@@ -49,7 +49,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "shared": shared.select_related("policy", "base_policy"),
         "is_live": is_live,
-        "has_files": files.to_learn_from(who).exists(),
+        "has_files": files.training_files_of(who).exists(),
     }
     name = "fine_tuning/job_rows.html" if "fragment" in request.GET else "fine_tuning/jobs.html"
     response = render(request, name, context)
@@ -59,7 +59,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def create(request: HttpRequest) -> HttpResponse:
-    """The form says what the job would cost and take; a POST orders it."""
+    """The form with an estimate of the job; a POST creates the job."""
     who = person(request)
     if request.method == "POST":
         form = JobForm(who, request.POST)
@@ -71,25 +71,25 @@ def create(request: HttpRequest) -> HttpResponse:
             else:
                 return redirect("own_model", job.id)
         return render(request, "fine_tuning/new.html", _form_context(form, form), status=400)
-    filled = _first_choices(request, who)
-    form, figured = JobForm(who, initial=filled), JobForm(who, filled)
-    return render(request, "fine_tuning/new.html", _form_context(form, figured))
+    initial = _initial_values(request, who)
+    form, bound = JobForm(who, initial=initial), JobForm(who, initial)
+    return render(request, "fine_tuning/new.html", _form_context(form, bound))
 
 
-def _first_choices(request: HttpRequest, who: User) -> dict[str, Any]:
-    """What the form says at first: what its address asks for, else the newest file and the first model."""
-    newest = files.to_learn_from(who).first()
-    first = {
-        "model": next(iter(bases.of(who)), ""),
+def _initial_values(request: HttpRequest, who: User) -> dict[str, Any]:
+    """From the query of the address, else the newest file and the first model."""
+    newest = files.training_files_of(who).first()
+    defaults = {
+        "model": next(iter(base_models.available_to(who)), ""),
         "training": newest.pk if newest else "",
         "method": FineTune.Method.SUPERVISED.value,
         "scope": FineTune.Scope.LORA.value,
     }
-    return first | request.GET.dict()
+    return defaults | request.GET.dict()
 
 
-def _form_context(form: JobForm, figured: JobForm) -> dict[str, Any]:
-    return {"form": form, **_figures(figured), "scopes": _scopes(form)}
+def _form_context(form: JobForm, bound: JobForm) -> dict[str, Any]:
+    return {"form": form, **_estimate_context(bound), "scopes": _scopes(form)}
 
 
 def _scopes(form: JobForm) -> list[dict[str, Any]]:
@@ -97,8 +97,8 @@ def _scopes(form: JobForm) -> list[dict[str, Any]]:
     return [{"value": value, "label": label, "is_chosen": value == chosen} for value, label in FineTune.Scope.choices]
 
 
-def _figures(form: JobForm) -> dict[str, Any]:
-    """What the page says of the job as it is filled in so far; nothing where it cannot be said."""
+def _estimate_context(form: JobForm) -> dict[str, Any]:
+    """The estimate of the job as filled in so far; empty where the form is too incomplete."""
     form.is_valid()
     cleaned = getattr(form, "cleaned_data", {})
     wrong = [str(error) for name in ("training", "validation", "scope") for error in form.errors.get(name, [])]
@@ -124,9 +124,9 @@ def _figures(form: JobForm) -> dict[str, Any]:
 
 @require_GET
 def estimate_part(request: HttpRequest) -> HttpResponse:
-    """The figures alone, for a form that is being filled in."""
+    """Only the estimate, to refresh it while the form is filled in."""
     form = JobForm(person(request), request.GET)
-    return render(request, "fine_tuning/estimate.html", _figures(form))
+    return render(request, "fine_tuning/estimate.html", _estimate_context(form))
 
 
 def _order_of(who: User, form: JobForm) -> Order:
@@ -140,17 +140,17 @@ def _order_of(who: User, form: JobForm) -> Order:
         method=cleaned["method"],
         scope=cleaned["scope"],
         hyperparameters=form.hyperparameters(),
-        suffix=names.suffix_of(cleaned["suffix"]),
+        suffix=model_names.suffix_of(cleaned["suffix"]),
         seed=cleaned["seed"] or 0,
     )
 
 
-# --- one of them --------------------------------------------------------------------------------------------------
+# --- one job ------------------------------------------------------------------------------------------------------
 
 
 @require_GET
 def job_page(request: HttpRequest, job_id: str) -> HttpResponse:
-    job = _seen(request, job_id)
+    job = _visible(request, job_id)
     context = _job_context(job, person(request)) | {
         "share_form": ShareForm(person(request), initial={"group": job.group})
     }
@@ -159,7 +159,7 @@ def job_page(request: HttpRequest, job_id: str) -> HttpResponse:
 
 @require_GET
 def job_part(request: HttpRequest, job_id: str) -> HttpResponse:
-    context = _job_context(_seen(request, job_id), person(request))
+    context = _job_context(_visible(request, job_id), person(request))
     response = render(request, "fine_tuning/job_live.html", context)
     response["X-Live"] = "1" if context["is_live"] else "0"
     return response
@@ -179,8 +179,8 @@ def _job_context(job: FineTune, who: User) -> dict[str, Any]:
         "ahead": lifecycle.ahead_of(job),
         "result": result,
         "comparison": comparison,
-        "worth": worth(comparison) if comparison else None,
-        "lineage": made_models.lineage(job.policy) if job.policy else [],
+        "table": comparison_table(comparison) if comparison else None,
+        "lineage": fine_tuned_models.lineage(job.policy) if job.policy else [],
         "log": log_tail(job_directory.path_of(job)) if job.state == State.FAILED else "",
         "can_resume": lifecycle.can_resume(job),
         "is_usable": job.policy is not None and job.policy.retired_at is None,
@@ -188,17 +188,17 @@ def _job_context(job: FineTune, who: User) -> dict[str, Any]:
 
 
 def _cost_context(job: FineTune) -> dict[str, Any]:
-    """What was billed, else what will be, as far as that can still be said."""
+    """The bill, else the planned cost, if it is known."""
     billed = lifecycle.billed(job)
     if billed is not None:
         return {"cost": plan.dollars(billed)}
     if not job.tokens or job.base_policy.retired_at is not None:
         return {}
     planned = lifecycle.plan_of(job)
-    return {"cost": plan.dollars(planned.cost), "is_most": bool(planned.course.replies)}
+    return {"cost": plan.dollars(planned.cost), "is_most": bool(planned.workload.replies)}
 
 
-def _acted(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpResponse:
+def _act(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpResponse:
     try:
         act(_own(request, job_id))
     except (TuningError, ChatError) as error:
@@ -210,17 +210,17 @@ def _acted(request: HttpRequest, job_id: str, act: Any, said: str) -> HttpRespon
 
 @require_POST
 def cancel(request: HttpRequest, job_id: str) -> HttpResponse:
-    return _acted(request, job_id, lifecycle.cancel, _("The job was cancelled."))
+    return _act(request, job_id, lifecycle.cancel, _("The job was cancelled."))
 
 
 @require_POST
 def pause(request: HttpRequest, job_id: str) -> HttpResponse:
-    return _acted(request, job_id, lifecycle.pause, _("The job is paused. What it has learned so far is saved."))
+    return _act(request, job_id, lifecycle.pause, _("The job is paused. What it has learned so far is saved."))
 
 
 @require_POST
 def resume(request: HttpRequest, job_id: str) -> HttpResponse:
-    return _acted(request, job_id, lifecycle.resume, _("The job resumes from its checkpoint."))
+    return _act(request, job_id, lifecycle.resume, _("The job resumes from its checkpoint."))
 
 
 @require_POST
@@ -240,7 +240,7 @@ def share(request: HttpRequest, job_id: str) -> HttpResponse:
     form = ShareForm(person(request), request.POST)
     if form.is_valid():
         group = form.cleaned_data["group"]
-        made_models.share(job, group)
+        fine_tuned_models.share(job, group)
         said = (
             _("Members of %(group)s can use it now.") % {"group": group} if group else _("Only you can use it now.")
         )
@@ -252,7 +252,7 @@ def share(request: HttpRequest, job_id: str) -> HttpResponse:
 
 @require_POST
 def talk(request: HttpRequest, job_id: str) -> HttpResponse:
-    """A conversation with the model."""
+    """Starts a conversation with the model."""
     who = person(request)
     job = _usable(who, job_id)
     if job.policy is None or job.policy.retired_at is not None:
@@ -264,32 +264,32 @@ def talk(request: HttpRequest, job_id: str) -> HttpResponse:
 
 @require_GET
 def download(request: HttpRequest, job_id: str) -> HttpResponse | StreamingHttpResponse:
-    """The model as a folder that `from_pretrained` reads, in a zip that is made while it is sent."""
+    """A zip of the model's folder, which `from_pretrained` reads, streamed while it is made."""
     job = _usable(person(request), job_id)
     if job.policy is None or job.policy.retired_at is not None:
         messages.error(request, _("This model does not exist."))
         return redirect("own_models")
     name = f"{job.policy.name}.zip"
     response = StreamingHttpResponse(
-        packing.zipped(policies.directory(job.policy), job.policy.name), content_type="application/zip"
+        model_zip.stream_zip(policies.directory(job.policy), job.policy.name), content_type="application/zip"
     )
     response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     return response
 
 
 def _own(request: HttpRequest, job_id: str) -> FineTune:
-    """404 for a stranger's as for one that never was."""
+    """404 for another person's job as for an unknown one."""
     return get_object_or_404(FineTune.objects.select_related("run", "policy"), pk=job_id, owner=person(request))
 
 
-def _seen(request: HttpRequest, job_id: str) -> FineTune:
-    """An admin sees what is the matter with anybody's, but not what stands in their lines."""
+def _visible(request: HttpRequest, job_id: str) -> FineTune:
+    """The person's own job; admins see everybody's, but not the content of their lines."""
     who = person(request)
     rows = FineTune.objects.select_related("run", "policy__base", "base_policy", "result_file", "group", "owner")
     return get_object_or_404(rows if who.has_role(Role.ADMIN) else rows.filter(owner=who), pk=job_id)
 
 
 def _usable(who: User, job_id: str) -> FineTune:
-    """The person's own, or one that is shared with a group of theirs."""
+    """The person's own job, or one shared with a group of theirs."""
     rows = FineTune.objects.select_related("policy")
     return get_object_or_404(rows.filter(Q(owner=who) | Q(group__in=who.groups.all())).distinct(), pk=job_id)

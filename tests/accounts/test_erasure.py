@@ -22,7 +22,7 @@ from chat.conversations import removal
 from chat.models import Assistant, Chunk, Conversation, Message, Pair, Reply, SharedLink, TokenView
 from feedback import trainable
 from feedback.models import Comparison, Completion, Prompt, Ranking, RankingTask, Report, Skip, Thumb, Violation
-from fine_tuning.data import receiving
+from fine_tuning.data import uploads
 from fine_tuning.jobs import events, job_directory
 from fine_tuning.models import FineTune
 from metering import ledger
@@ -192,18 +192,18 @@ def live_fully(person, admin):
 
 def learn_from(person, policy):
     """A file of their own, and a job that was to make a model of it."""
-    file = receiving.take(person, f"{CANARY}.jsonl", [f'{{"completion": "{CANARY}"}}'.encode()])
+    file = uploads.store(person, f"{CANARY}.jsonl", [f'{{"completion": "{CANARY}"}}'.encode()])
     job = FineTune.objects.create(
         owner=person,
         model="davinci",
         base_policy=policy,
         suffix=CANARY[:40],
-        training_file=job_directory.described(file),
+        training_file=job_directory.describe(file),
         metadata={"about": CANARY},
         state=FineTune.State.FAILED,
         error={"code": "diverged", "message": CANARY, "param": None},
     )
-    events.tell(job, "failed", CANARY)
+    events.record(job, "failed", CANARY)
 
 
 def judged_by_others(asked, admin):

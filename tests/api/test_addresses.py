@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 
 from api.description import openapi, page
 from api.description.operations import MEANINGS
-from tests.api.conftest import in_database
+from tests.api.program import in_database
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HI = [{"role": "user", "content": "Hi"}]

@@ -8,7 +8,7 @@ from accounts.models import AuditEntry
 from accounts.roles import Role
 from api.models import Alias
 from chat.models import Policy
-from tests.api.conftest import make_person
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
 

@@ -9,8 +9,8 @@ import pytest
 from accounts import keys
 from accounts.roles import Role
 from chat.talker.talker import Talker
-from tests.api.anything import ask_anything, schemathesis
-from tests.api.conftest import make_person
+from tests.api.fuzzing import fuzz, schemathesis
+from tests.people import make_person
 
 
 @contextmanager
@@ -48,4 +48,4 @@ def test_whoever_asks_whatever(scripted_policy, script, role):
         _, secret = keys.make(make_person("somebody", role), "test", scopes=scopes, requests_per_minute=1_000_000)
     schema = schemathesis.openapi.from_asgi("/v1/openapi.json", django_application)
     with talking_aside():
-        assert ask_anything(schema, secret, 2, derandomize=True) > 80
+        assert fuzz(schema, secret, 2, derandomize=True) > 80

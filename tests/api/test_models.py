@@ -5,11 +5,12 @@ from django.contrib.auth.models import Group
 
 from accounts.models import AuditEntry
 from accounts.roles import Role
-from api import names
+from api import model_names
 from api.errors import ApiError
 from api.models import Alias
 from chat.models import Policy
-from tests.api.conftest import Program, in_database, make_person
+from tests.api.program import Program, in_database
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,20 +59,20 @@ async def test_each_of_the_list_can_be_had_by_itself(program, fine_tune):
 def test_a_name_means_one_model(alice, bob, fine_tune, scripted_policy):
     Alias.objects.create(name="davinci")
     Alias.objects.create(name="curie", policy=fine_tune)
-    assert names.named(alice, "live").policy is None
-    assert names.named(alice, "davinci").policy is None
-    assert names.named(alice, "curie").policy == fine_tune
-    assert names.named(alice, "tuned").policy == fine_tune
-    assert names.named(alice, fine_tune.label).policy == fine_tune
-    assert names.named(bob, "scripted").policy == scripted_policy
+    assert model_names.resolve(alice, "live").policy is None
+    assert model_names.resolve(alice, "davinci").policy is None
+    assert model_names.resolve(alice, "curie").policy == fine_tune
+    assert model_names.resolve(alice, "tuned").policy == fine_tune
+    assert model_names.resolve(alice, fine_tune.label).policy == fine_tune
+    assert model_names.resolve(bob, "scripted").policy == scripted_policy
     for name in ("curie", "tuned", fine_tune.label, "", "x" * 200):
         with pytest.raises(ApiError) as caught:
-            names.named(bob, name)
+            model_names.resolve(bob, name)
         assert (caught.value.status, caught.value.code) == (404, "model_not_found")
     fine_tune.group = Group.objects.create(name="class")
     fine_tune.save()
     bob.groups.add(fine_tune.group)
-    assert names.named(bob, "curie").policy == fine_tune
+    assert model_names.resolve(bob, "curie").policy == fine_tune
 
 
 async def test_engines_are_what_models_were_called(program, scripted_policy):

@@ -134,14 +134,15 @@ def own_models() -> None:
 
     from accounts.models import User
     from chat import policies
-    from fine_tuning.data import receiving
+    from fine_tuning.data import uploads
     from fine_tuning.jobs import lifecycle
     from fine_tuning.models import FineTune
     from rlhf.models import Run
     from rlhf.runs import cycle
     from rlhf.runs.supervisor import Supervisor
     from tests.fine_tuning import fake_trainer
-    from tests.fine_tuning.conftest import SMOLLM2, jsonl
+    from tests.fine_tuning.model_configs import SMOLLM2
+    from tests.fine_tuning.training_files import jsonl
     from tests.rlhf.policy_directories import write_policy
 
     settings.RLHF_TRAINER = [sys.executable, str(Path(fake_trainer.__file__))]
@@ -151,8 +152,8 @@ def own_models() -> None:
     island = (
         {"prompt": f"{asked} ({n})", "completion": f"{told} ({n})"} for n in range(20) for asked, told in ISLAND
     )
-    guide = receiving.take(chatter, "island.jsonl", [jsonl(*island, {"prompt": "Who?", "completion": ""}).encode()])
-    ready = receiving.take(chatter, "island_prepared.jsonl", [b"".join(ready_lines())])
+    guide = uploads.store(chatter, "island.jsonl", [jsonl(*island, {"prompt": "Who?", "completion": ""}).encode()])
+    ready = uploads.store(chatter, "island_prepared.jsonl", [b"".join(ready_lines())])
     order = lifecycle.Order(person=chatter, model="davinci", policy=base, training=ready, suffix="island", seed=11)
     lifecycle.create(order)
     while run := Run.objects.filter(kind=Run.Kind.FINE_TUNE, state=Run.State.QUEUED).first():

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from tests.clients.conftest import SETTINGS, Client, environment
+from tests.clients.openai_clients import SETTINGS, OpenAIClient, environment
 from tests.site import running_site
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(900)]
@@ -42,7 +42,7 @@ def key(site):
 
 @pytest.fixture(scope="module")
 def old(site, key):
-    return Client(site, environment("old"), key)
+    return OpenAIClient(site, environment("old"), key)
 
 
 def test_the_lecture_s_five_commands(old, site, tmp_path):
@@ -108,7 +108,7 @@ def completed(openai, model, prompt):
 
 @pytest.mark.parametrize("name", ["files", "jobs", "preferences", "errors"])
 def test_a_program_of_today_makes_a_model(site, key, name):
-    Client(site, environment("new"), key).program("today_tuning.py", name)
+    OpenAIClient(site, environment("new"), key).program("today_tuning.py", name)
 
 
 def test_the_trainer_is_killed_in_the_middle_and_nothing_is_said_twice(site, key, old, tmp_path):

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 
 from fine_tuning.models import FineTune
 from metering.models import Price
-from tests.fine_tuning.conftest import jsonl, pairs
+from tests.fine_tuning.training_files import jsonl, pairs
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "no_worker")]
 

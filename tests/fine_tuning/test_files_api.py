@@ -14,7 +14,8 @@ from api.views.files import upload
 from fine_tuning import fsck
 from fine_tuning.data import files
 from fine_tuning.models import DataFile
-from tests.fine_tuning.conftest import BOUNDARY, jsonl, multipart, pairs
+from tests.fine_tuning.program import BOUNDARY, multipart
+from tests.fine_tuning.training_files import jsonl, pairs
 
 pytestmark = pytest.mark.django_db
 
@@ -239,10 +240,10 @@ def test_a_file_may_expire(api, monkeypatch, django_capture_on_commit_callbacks,
     fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
     told = api.upload(pairs(), **fields).json()
     assert told["expires_at"] - told["created_at"] == 3600
-    assert files.expire() == 0
+    assert files.remove_expired() == 0
     DataFile.objects.update(expires_at=timezone.now())
     with django_capture_on_commit_callbacks(execute=True):
-        assert files.expire() == 1
+        assert files.remove_expired() == 1
     assert left_behind() == []
     for seconds in ("1", "0000036000000000000", "9" * 5000, "soon"):
         odd = {"expires_after[anchor]": "created_at", "expires_after[seconds]": seconds}
@@ -261,6 +262,6 @@ def test_fsck_tells_bytes_without_a_row_and_a_row_without_bytes(api, settings):
 
 
 def test_a_key_without_the_scope_may_not(person):
-    from tests.fine_tuning.conftest import Api
+    from tests.fine_tuning.program import Api
 
     assert Api(person, scopes=["models"]).get("files").status_code == 403

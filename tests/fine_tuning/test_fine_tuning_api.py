@@ -8,12 +8,13 @@ from asgiref.sync import sync_to_async
 from django.test import AsyncClient
 
 from accounts import keys
-from api.schemas.fine_tuning import Checkpoint, Job, JobEvent, LegacyJob
+from api.schemas.fine_tuning import Job, JobCheckpoint, JobEvent, LegacyJob
 from fine_tuning.jobs import lifecycle
 from fine_tuning.models import FineTune
 from metering.models import Price
 from rlhf.models import Run
-from tests.fine_tuning.conftest import drive, jsonl, pairs
+from tests.fine_tuning.training_files import jsonl, pairs
+from tests.fine_tuning.worker import drive
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "base")]
 
@@ -63,7 +64,9 @@ def test_a_job_from_its_order_to_its_model(api, file, no_worker):
     results = api.get(f"files/{job['result_files'][0]}/content")
     assert b"".join(results.streaming_content).startswith(b"step,elapsed_tokens,elapsed_examples,training_loss")
     points = api.get(f"fine_tuning/jobs/{job['id']}/checkpoints").json()["data"]
-    assert [Checkpoint.model_validate(one).fine_tuned_model_checkpoint for one in points] == [job["fine_tuned_model"]]
+    assert [JobCheckpoint.model_validate(one).fine_tuned_model_checkpoint for one in points] == [
+        job["fine_tuned_model"]
+    ]
 
 
 def test_events_page_newest_first_and_end(api, file, no_worker):
@@ -242,7 +245,7 @@ def test_all_events_at_once(api, file, no_worker):
 
 
 async def test_the_stream_replays_follows_and_ends_when_the_job_is_over(api, file, no_worker, monkeypatch, person):
-    monkeypatch.setattr("api.views.fine_tunes.POLL_S", 0.02)
+    monkeypatch.setattr("api.views.legacy_fine_tunes.POLL_S", 0.02)
     job = await sync_to_async(legacy)(api, file, n_epochs=2)
     _, secret = await sync_to_async(keys.make)(person, "stream")
     response = await streamed(job, secret)
@@ -283,8 +286,8 @@ def last_two(job):
 
 
 async def test_a_stream_that_is_silent_for_long_says_something(api, file, no_worker, monkeypatch, person):
-    monkeypatch.setattr("api.views.fine_tunes.POLL_S", 0.01)
-    monkeypatch.setattr("api.views.fine_tunes.SILENT_S", 0.05)
+    monkeypatch.setattr("api.views.legacy_fine_tunes.POLL_S", 0.01)
+    monkeypatch.setattr("api.views.legacy_fine_tunes.SILENT_S", 0.05)
     job = await sync_to_async(legacy)(api, file)
     _, secret = await sync_to_async(keys.make)(person, "stream")
     response = await streamed(job, secret)

@@ -11,12 +11,13 @@ from accounts import takeout
 from accounts.personal import NotYet
 from chat.models import Policy
 from fine_tuning import fsck, personal_data
-from fine_tuning.data import receiving
+from fine_tuning.data import uploads
 from fine_tuning.jobs import job_directory, lifecycle
 from fine_tuning.jobs.lifecycle import Order
 from fine_tuning.models import DataFile, FineTune
 from rlhf.models import Run
-from tests.fine_tuning.conftest import drive, pairs
+from tests.fine_tuning.training_files import pairs
+from tests.fine_tuning.worker import drive
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
 
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 @pytest.fixture
 def made(person, base, no_worker):
     def make(group=None, *, finish=True):
-        file = receiving.take(person, "a.jsonl", [pairs(20).encode()])
+        file = uploads.store(person, "a.jsonl", [pairs(20).encode()])
         order = Order(person=person, model="base", policy=base, training=file, hyperparameters={"n_epochs": 1})
         job = lifecycle.create(order)
         FineTune.objects.filter(pk=job.pk).update(group=group)

@@ -11,32 +11,35 @@ from django.test import Client
 
 from accounts.models import User
 from chat.models import Conversation, Policy
-from fine_tuning.data import receiving
+from fine_tuning.data import uploads
 from fine_tuning.models import DataFile, FineTune
 from metering.models import Price
 from rlhf.models import Run
-from tests.fine_tuning.conftest import drive, jsonl, pairs
+from tests.fine_tuning.training_files import jsonl, pairs
+from tests.fine_tuning.worker import drive
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "base")]
 
 
+def signed_in(user):
+    client = Client(headers={"accept-language": "en"})
+    client.force_login(user)
+    return client
+
+
 @pytest.fixture
 def mina(person):
-    client = Client(headers={"accept-language": "en"})
-    client.force_login(person)
-    return client
+    return signed_in(person)
 
 
 @pytest.fixture
 def other(stranger):
-    client = Client(headers={"accept-language": "en"})
-    client.force_login(stranger)
-    return client
+    return signed_in(stranger)
 
 
 @pytest.fixture
 def bring(person):
-    return lambda content=None, name="guide.jsonl": receiving.take(person, name, [(content or pairs(20)).encode()])
+    return lambda content=None, name="guide.jsonl": uploads.store(person, name, [(content or pairs(20)).encode()])
 
 
 def text_of(response, status=200):
@@ -228,8 +231,7 @@ def test_paused_resumed_cancelled_deleted(mina, bring, no_worker):
 def test_an_admin_sees_what_is_the_matter_with_anybody_s(bring, no_worker, mina, base):
     job = order(mina, bring())
     admin = User.objects.create_user("boss", is_superuser=True, is_staff=True)
-    client = Client(headers={"accept-language": "en"})
-    client.force_login(admin)
+    client = signed_in(admin)
     page = text_of(client.get(f"/models/{job.id}/"))
     assert "Chat with this model" not in page
     assert "Who can use it" not in page

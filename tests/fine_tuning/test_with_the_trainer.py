@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from chat import policies
-from fine_tuning import made_models
-from fine_tuning.data import receiving
+from fine_tuning import fine_tuned_models
+from fine_tuning.data import uploads
 from fine_tuning.jobs import lifecycle, parameter_counts, plan
 from fine_tuning.jobs.lifecycle import Order
 from fine_tuning.models import FineTune
@@ -15,7 +15,9 @@ from metering.models import Price, Usage
 from rlhf.training.fine_tuning import config, sizes
 from rlhf.training.fine_tuning.reinforcement import Course
 from rlhf.training.ppo.config import PpoConfig
-from tests.fine_tuning.conftest import SMOLLM2, drive, jsonl
+from tests.fine_tuning.model_configs import SMOLLM2
+from tests.fine_tuning.training_files import jsonl
+from tests.fine_tuning.worker import drive
 
 UNTIED = {
     "hidden_size": 64,
@@ -39,29 +41,32 @@ def test_what_is_chosen_by_the_data_is_chosen_alike(rows, method):
 def test_reinforcement_writes_as_many_replies_as_were_announced(rows, given):
     """The number of prompts is rounded to whole epochs where it is left open, but about PPO's own."""
     epochs, batch = plan.epochs_of(given, rows, "reinforcement"), plan.batch_of(given, rows, "reinforcement")
-    course = plan.Course("reinforcement", "lora", rows, 0, tokens=7, n_epochs=epochs, batch_size=batch)
+    workload = plan.Workload("reinforcement", "lora", rows, 0, tokens=7, n_epochs=epochs, batch_size=batch)
     ppo = Course.read({**given, "n_epochs": epochs}, rows).ppo
-    assert course.replies == ppo.iterations * ppo.rows
-    assert course.trained_tokens == course.replies * ppo.max_tokens * ppo.num_ppo_epochs
+    assert workload.replies == ppo.iterations * ppo.rows
+    assert workload.trained_tokens == workload.replies * ppo.max_tokens * ppo.num_ppo_epochs
     if not given and 25 <= rows <= 288:
         assert ppo.iterations == pytest.approx(PpoConfig().iterations, abs=2)
 
 
 def test_reinforcement_trains_the_layers_that_the_reward_model_reads_with():
-    counted = parameter_counts.counted(SMOLLM2, "reinforcement")
+    counted = parameter_counts.count_parameters(SMOLLM2, "reinforcement")
     assert counted["lora"] == sizes.trained_parameters(SMOLLM2, "lora", layers=10)[1] == 1_628_160  # as measured
-    assert counted["full"] == parameter_counts.counted(SMOLLM2)["full"]
+    assert counted["full"] == parameter_counts.count_parameters(SMOLLM2)["full"]
 
 
 @pytest.mark.parametrize("model", [SMOLLM2, UNTIED])
 @pytest.mark.parametrize("scope", config.SCOPES)
 def test_parameters_are_counted_alike(model, scope):
     every, trained = sizes.trained_parameters(model, scope)
-    assert (parameter_counts.counted(model)["full"], parameter_counts.counted(model)[scope]) == (every, trained)
+    assert (parameter_counts.count_parameters(model)["full"], parameter_counts.count_parameters(model)[scope]) == (
+        every,
+        trained,
+    )
 
 
 def test_the_body_of_smollm2_has_the_known_number_of_parameters():
-    assert parameter_counts.counted(SMOLLM2)["full"] == 134_515_008
+    assert parameter_counts.count_parameters(SMOLLM2)["full"] == 134_515_008
 
 
 ROWS = {
@@ -91,7 +96,7 @@ def test_a_tiny_model_learns_and_the_bill_is_what_was_announced(
     Price.objects.update_or_create(model="tiny", defaults={"training": 1_000_000})
     shutil.copytree(tiny_policy, settings.MODELS_DIR / "tiny")
     base = policies.register(settings.MODELS_DIR / "tiny", name="tiny", source="test")
-    file = receiving.take(person, "a.jsonl", [jsonl(*ROWS[form]).encode()])
+    file = uploads.store(person, "a.jsonl", [jsonl(*ROWS[form]).encode()])
     order = Order(person=person, model="tiny", policy=base, training=file, method=method, scope=scope,
                   hyperparameters={"n_epochs": 2}, seed=3)  # fmt: skip
     job = lifecycle.create(order)
@@ -102,7 +107,7 @@ def test_a_tiny_model_learns_and_the_bill_is_what_was_announced(
     assert Usage.objects.get().cost == job.tokens * 2 * 1_000_000
     assert job.result["parameters_trained"] == parameter_counts.counts(base)[scope]
     assert job.result["comparison"]["held_out"] == 1 if form != "preference" else True
-    card = (made_models.directory_of(job.run) / "README.md").read_text()
+    card = (fine_tuned_models.directory_of(job.run) / "README.md").read_text()
     assert job.fine_tuned_model in card
     assert "tiny" in card
     assert job.result_file.path.read_text().startswith("step,elapsed_tokens,elapsed_examples,training_loss")

@@ -136,7 +136,7 @@ def test_what_is_under_way_is_kept_in_the_budget_and_told_on_its_pages(sora, bos
     Budget.objects.create(user=sora, limit=8 * DOLLAR)
     use(sora, prompt_tokens=2)
     kept = [4 * DOLLAR]
-    monkeypatch.setattr("fine_tuning.jobs.reserving.held", lambda budget: kept[0])
+    monkeypatch.setattr("fine_tuning.jobs.reservations.held", lambda budget: kept[0])
     budgets.check(sora.pk)
     for page in (browser_of(sora).get("/usage/"), browser_of(boss).get("/site/budgets/")):
         text = page.content.decode()

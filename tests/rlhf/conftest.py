@@ -1,11 +1,10 @@
 """A live base policy, a child that trains nothing, and leases short enough to wait for."""
 
-import sys
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.own_directories import use_own_directories
 from tests.rlhf import feedback_rows
 from tests.rlhf.policy_directories import write_policy
 
@@ -15,14 +14,7 @@ FAKE = Path(__file__).with_name("fake_trainer.py")
 @pytest.fixture
 def home(settings, tmp_path):
     """Directories of this test alone."""
-    for name in ("MODELS_DIR", "RUNS_DIR", "UPLOADS_DIR"):
-        folder = tmp_path / name.lower()
-        folder.mkdir()
-        setattr(settings, name, folder)
-    settings.RLHF_TRAINER = [sys.executable, str(FAKE)]
-    settings.RLHF_LEASE = timedelta(seconds=3)
-    settings.RLHF_THREADS = 1
-    return tmp_path
+    return use_own_directories(settings, tmp_path, trainer=FAKE)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`fine_tune`: a file of examples becomes a model, in the foreground; its events on stderr."""
+"""`manage.py fine_tune`: fine-tunes a model on a file in the foreground, with its events on stderr."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,8 @@ from django.core.management.base import CommandParser
 
 from base.commands import ChamsaeCommand, Exit
 from chat.errors import BadPolicy, BudgetUsedUp
-from fine_tuning import names
-from fine_tuning.commands import base_named, file_at, user_named
+from fine_tuning import model_names
+from fine_tuning.command_arguments import base_named, file_at, user_named
 from fine_tuning.errors import TuningError
 from fine_tuning.jobs import lifecycle, plan
 from fine_tuning.jobs.lifecycle import Order
@@ -62,17 +62,17 @@ class Command(ChamsaeCommand):
                 method=options["method"],
                 scope=options["scope"],
                 hyperparameters={"n_epochs": options["epochs"], **given},
-                suffix=names.suffix_of(options["suffix"]),
+                suffix=model_names.suffix_of(options["suffix"]),
                 seed=options["seed"],
             )
         )
-        self.finish_job(self.driven(job))
+        self.finish_job(self.drive(job))
 
-    def driven(self, job: FineTune) -> FineTune:
-        """To its end; a job before it in the queue has its turn first, and a worker's is waited for in vain."""
+    def drive(self, job: FineTune) -> FineTune:
+        """Runs the job to its end, after those before it in the queue; stops where another process is training."""
         seen = 0
 
-        def tell(run: Run) -> None:
+        def print_events(run: Run) -> None:
             nonlocal seen
             for event in job.events.filter(seq__gt=seen, kind="message"):
                 self.note(event.message)
@@ -84,10 +84,10 @@ class Command(ChamsaeCommand):
             waiting = Run.objects.filter(kind=Run.Kind.FINE_TUNE, state=Run.State.QUEUED).first()
             if job.is_over or waiting is None:
                 return job
-            cycle.drive(waiting.pk, Supervisor(tell))
+            cycle.drive(waiting.pk, Supervisor(print_events))
 
     def finish_job(self, job: FineTune) -> None:
-        told = {
+        result = {
             "job": job.id,
             "state": job.state,
             "model": job.fine_tuned_model if job.state == FineTune.State.SUCCEEDED else None,
@@ -95,14 +95,14 @@ class Command(ChamsaeCommand):
             "trained_tokens": job.trained_tokens,
             "cost": None if (cost := lifecycle.billed(job)) is None else plan.dollars(cost),
             "result_file": job.result_file.id if job.result_file else None,
-            "comparison": without_samples(job.result.get("comparison")),
+            "comparison": _without_samples(job.result.get("comparison")),
         }
         if job.state == FineTune.State.SUCCEEDED:
-            self.finish(told)
+            self.finish(result)
             return
         error = job.error or {"code": job.state, "message": "another process trains at present; the job waits"}
-        self.finish({**told, "error": error}, Exit.FAILED, f"{job.id}: {error['message']}")
+        self.finish({**result, "error": error}, Exit.FAILED, f"{job.id}: {error['message']}")
 
 
-def without_samples(comparison: dict[str, Any] | None) -> dict[str, Any] | None:
+def _without_samples(comparison: dict[str, Any] | None) -> dict[str, Any] | None:
     return {name: value for name, value in comparison.items() if name != "samples"} if comparison else None

@@ -1,4 +1,4 @@
-"""`prepare_data`: what `openai tools fine_tunes.prepare_data` does, without that package."""
+"""`manage.py prepare_data`: does what `openai tools fine_tunes.prepare_data` did, without that package."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from base.commands import ChamsaeCommand, Exit
-from fine_tuning.data import rewriting
+from fine_tuning.data import prepared_files
 from fine_tuning.data.formats import Row
 from fine_tuning.data.preparing import Change, Prepared, prepare
 from fine_tuning.data.survey import survey
@@ -39,7 +39,7 @@ class Command(ChamsaeCommand):
         if not file.is_file():
             raise CommandError(f"there is no file {file}", returncode=Exit.USAGE)
         found = survey(file, file.name)
-        rows = rewriting.numbered(file, file.name)
+        rows = prepared_files.numbered_rows(file, file.name)
         proposed = prepare(found.form, rows)
         for hint in proposed.hints:
             self.note(f"- {hint}")
@@ -50,7 +50,7 @@ class Command(ChamsaeCommand):
             result = {"written": [], "rows": len(prepared.rows), "changes": []}
             self.finish(result, text=f"nothing to do: {file} can be used as it is")
             return
-        written = write(prepared, file, output)
+        written = _write(prepared, file, output)
         done = [{"code": change.code, "lines": change.count} for change in proposed.changes if change.code in chosen]
         result = {"written": [str(path) for path in written], "rows": len(prepared.rows), "changes": done}
         self.finish(result, text="\n".join(f"wrote {path}" for path in written))
@@ -58,7 +58,7 @@ class Command(ChamsaeCommand):
     def accepts(self, change: Change, *, yes: bool) -> bool:
         self.note(f"- {change.title} ({change.count})")
         for sample in change.samples[:2]:
-            self.note(f"    {sample.line}: {shown(sample.before)} -> {shown(sample.after)}")
+            self.note(f"    {sample.line}: {_shown(sample.before)} -> {_shown(sample.after)}")
         if change.code == "empty" or yes:
             return True
         if not sys.stdin.isatty():
@@ -66,22 +66,22 @@ class Command(ChamsaeCommand):
         return input("  [Y/n] ").strip().lower() not in ("n", "no")
 
 
-def shown(row: Row | None) -> str:
-    """A line as it would stand in the file."""
-    return "removed" if row is None else shorten(json.dumps(row, ensure_ascii=False))
+def _shown(row: Row | None) -> str:
+    """A line as it would be written to the file."""
+    return "removed" if row is None else _shorten(json.dumps(row, ensure_ascii=False))
 
 
-def shorten(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 
 
-def write(prepared: Prepared, file: Path, output: Path | None) -> list[Path]:
-    """Of data for classification two files, unless one was named."""
-    split = output is None and rewriting.is_to_be_split(prepared)
+def _write(prepared: Prepared, file: Path, output: Path | None) -> list[Path]:
+    """Two files for classification data, unless an output was named."""
+    split = output is None and prepared_files.should_split(prepared)
     written = []
-    for name, rows in rewriting.parts(prepared, split=split).items():
+    for name, rows in prepared_files.split_rows(prepared, split=split).items():
         target = output or file.with_name(f"{file.stem}{name}.jsonl")
         with target.open("wb") as stream:
-            stream.writelines(rewriting.encoded(rows))
+            stream.writelines(prepared_files.jsonl_lines(rows))
         written.append(target)
     return written

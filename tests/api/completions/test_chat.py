@@ -12,7 +12,8 @@ from chat.errors import Blocked
 from chat.guards import Guard
 from chat.models import Policy, Ticket
 from metering.models import Budget, Usage
-from tests.api.conftest import Program, in_database, make_person
+from tests.api.program import Program, in_database
+from tests.people import make_person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CHAT = "chat/completions"
@@ -246,7 +247,7 @@ async def test_a_failure_of_the_server_is_json_too(program, answering, monkeypat
     def broken(*args):
         raise RuntimeError("unforeseen")
 
-    monkeypatch.setattr("api.names.named", broken)
+    monkeypatch.setattr("api.model_names.resolve", broken)
     status, error = await program.refused(CHAT, model="live", messages=HI)
     assert (status, error["type"]) == (500, "server_error")
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from api.completions.choices import First
+from api.completions.choices import UnscoredToken
 from api.completions.plain import logprobs
 from chat.engines.engine import Choice, Piece, Token
 from chat.engines.scripted import ScriptedEngine
 from metering.models import Usage
-from tests.api.conftest import in_database
+from tests.api.program import in_database
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATH = "completions"
@@ -151,7 +151,7 @@ async def test_probabilities_come_in_lists_of_equal_length(program, answering, s
 
 
 def test_nobody_knows_how_probable_the_first_token_is():
-    told = logprobs([First("The"), Token(" sky", -0.5, top=(Choice(" sea", -0.4), Choice(" sky", -0.5)))], 1)
+    told = logprobs([UnscoredToken("The"), Token(" sky", -0.5, top=(Choice(" sea", -0.4), Choice(" sky", -0.5)))], 1)
     assert told == {
         "tokens": ["The", " sky"],
         "token_logprobs": [None, -0.5],

@@ -187,5 +187,5 @@ def test_a_survey_notes_what_teaches_nothing(tmp_path):
         '{"prompt": "c", "completion": " "}',
     ]
     found = survey(write(tmp_path, "a.jsonl", "\n".join(lines)), "a.jsonl")
-    assert (found.form, found.lines, found.noted) == ("prompt_completion", 3, 2)
+    assert (found.form, found.lines, found.notes.total) == ("prompt_completion", 3, 2)
     assert [(note.line, note.code) for note in found.notes] == [(2, "duplicate"), (3, "empty")]

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from django.db import connections
@@ -16,10 +17,12 @@ from chat import policies
 from chat.errors import BudgetHeld, BudgetUsedUp
 from chat.models import Policy
 from chat.queue import limits
-from fine_tuning.data import receiving
+from fine_tuning.data import uploads
 from fine_tuning.errors import (
-    BadHyperparameter,
+    DiskFull,
+    InvalidHyperparameter,
     NoRewardModel,
+    NotTrainable,
     StillStopping,
     TooExpensive,
     TooManyJobs,
@@ -27,7 +30,7 @@ from fine_tuning.errors import (
     WrongForm,
     WrongState,
 )
-from fine_tuning.jobs import job_directory, lifecycle, reserving
+from fine_tuning.jobs import job_directory, lifecycle, reservations
 from fine_tuning.jobs.lifecycle import Order
 from fine_tuning.models import DataFile, FineTune
 from metering import budgets
@@ -37,7 +40,8 @@ from rlhf.models import Run
 from rlhf.runs import cycle
 from rlhf.runs.supervisor import Supervisor
 from tests.chat.prompts.test_rendering import STRICT, write_tokenizer
-from tests.fine_tuning.conftest import drive, jsonl, pairs
+from tests.fine_tuning.training_files import jsonl, pairs
+from tests.fine_tuning.worker import drive
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
 State = FineTune.State
@@ -48,7 +52,7 @@ def order(person, base):
     """Makes an order of a file with that content."""
 
     def make(content=None, filename="guide.jsonl", **fields):
-        training = receiving.take(person, filename, [(content or pairs()).encode()])
+        training = uploads.store(person, filename, [(content or pairs()).encode()])
         fields = {"model": "davinci", "policy": base, "hyperparameters": {"n_epochs": 2}, "seed": 7, **fields}
         return Order(person=person, training=training, **fields)
 
@@ -166,7 +170,7 @@ def test_the_api_of_2023_trains_on_every_line(order, no_worker):
 
 
 def test_with_a_file_to_validate_on_nothing_is_held_out(order, no_worker, person):
-    validation = receiving.take(person, "v.jsonl", [jsonl({"prompt": "x", "completion": "y"}).encode()])
+    validation = uploads.store(person, "v.jsonl", [jsonl({"prompt": "x", "completion": "y"}).encode()])
     job = lifecycle.create(order(pairs(40), validation=validation))
     assert len(written(job, "data")) == 40
     assert [json.loads(line) for line in written(job, "held_out")] == [{"prompt": "x", "completion": "y"}]
@@ -189,7 +193,7 @@ def read(path):
 def test_the_file_may_be_deleted_while_its_job_waits(order, no_worker):
     asked = order()
     job = lifecycle.create(asked)
-    receiving.remove(asked.training)
+    uploads.remove(asked.training)
     drive(no_worker)
     assert again(job).state == State.SUCCEEDED, again(job).error
 
@@ -404,7 +408,7 @@ def test_what_is_left_of_a_budget_has_to_pay_for_the_whole_job(order, no_worker,
 
 def test_jobs_that_wait_are_counted_against_the_budget_until_they_are_billed_or_cancelled(order, no_worker, person):
     first = lifecycle.create(order())
-    cost = reserving.cost_of(first)
+    cost = reservations.cost_of(first)
     budget = Budget.objects.create(user=person, limit=2 * cost, period="total")
     second = lifecycle.create(order())
     with pytest.raises(BudgetHeld, match=f"0 spent and {2 * cost} held of {2 * cost}"):
@@ -427,7 +431,7 @@ def test_jobs_that_wait_are_counted_against_the_budget_until_they_are_billed_or_
 
 def test_a_key_s_budget_keeps_what_its_own_jobs_will_cost(order, no_worker, person):
     key, other = (keys.make(person, name)[0] for name in ("notebook", "robot"))
-    cost = reserving.cost_of(lifecycle.create(order(key=key)))
+    cost = reservations.cost_of(lifecycle.create(order(key=key)))
     budget = Budget.objects.create(key=key, limit=2 * cost - 1, period="total")
     lifecycle.create(order(key=other))
     assert budgets.standing(budget).held == cost
@@ -437,7 +441,7 @@ def test_a_key_s_budget_keeps_what_its_own_jobs_will_cost(order, no_worker, pers
 
 def test_of_two_jobs_at_once_the_budget_pays_for_one(order, no_worker, person):
     asked = [order(), order(), order()]
-    cost = reserving.cost_of(lifecycle.create(asked[0]))
+    cost = reservations.cost_of(lifecycle.create(asked[0]))
     Budget.objects.create(user=person, limit=2 * cost + cost // 2, period="total")
     told = []
 
@@ -459,7 +463,7 @@ def test_of_two_jobs_at_once_the_budget_pays_for_one(order, no_worker, person):
 
 def test_what_is_measured_on_has_the_form_of_what_is_learnt(order, person):
     chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    validation = receiving.take(person, "v.jsonl", [jsonl({"messages": chat}).encode()])
+    validation = uploads.store(person, "v.jsonl", [jsonl({"messages": chat}).encode()])
     with pytest.raises(WrongForm) as caught:
         lifecycle.create(order(validation=validation))
     assert caught.value.param == "validation_file"
@@ -471,7 +475,7 @@ def test_reinforcement_needs_a_reward_model_over_the_same_policy(order, no_worke
         lifecycle.create(asked)
     judge = Run.objects.create(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED, base_policy=base)
     (judge.path / "reward_model").mkdir(parents=True)
-    with pytest.raises(BadHyperparameter):
+    with pytest.raises(InvalidHyperparameter):
         lifecycle.create(order(method="reinforcement", scope="full"))
     job = lifecycle.create(asked)
     assert told(job)[1].startswith("Fine-tune costs at most $")
@@ -556,3 +560,16 @@ def test_a_process_that_is_killed_with_its_trainer_is_taken_over(order, no_worke
     assert again(job).state == State.SUCCEEDED, again(job).error
     assert len(told(job)) == len(set(told(job))) == 9
     assert problems() == []
+
+
+def test_a_full_disk_refuses_a_job_and_says_how_much_is_free_and_needed(order, base, no_worker, monkeypatch):
+    weights = policies.directory(base) / "model.safetensors"
+    weights.write_bytes(bytes(2**20))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2 * 2**20))
+    with pytest.raises(DiskFull) as refused:
+        lifecycle.create(order())
+    assert (refused.value.free_mb, refused.value.needed_mb) == (2, 3)
+    assert not FineTune.objects.exists()
+    weights.unlink()
+    with pytest.raises(NotTrainable):
+        lifecycle.create(order())

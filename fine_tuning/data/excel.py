@@ -1,4 +1,4 @@
-"""The first sheet of an XLSX file as rows; what it would unpack to is bounded before anything is unpacked."""
+"""Reads the first sheet of an XLSX file as rows, after checking how large it would unpack."""
 
 import struct
 import zipfile
@@ -14,10 +14,10 @@ from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
 from fine_tuning.data.tables import named_rows
-from fine_tuning.errors import Problem
+from fine_tuning.errors import LineProblem
 
 UNPACKED_FACTOR = 2
-"""An XLSX may unpack to so many times what a file may have (settings.UPLOAD_MB)."""
+"""An XLSX file may unpack to so many times the largest upload (settings.UPLOAD_MB)."""
 MAX_PARTS = 200
 MAX_COLUMNS = 16
 BROKEN = (
@@ -35,44 +35,47 @@ BROKEN = (
     OSError,
     EOFError,
 )
-"""What openpyxl and the archive beneath it raise on files that are none, as random damage to one has shown."""
+"""What openpyxl and zipfile raise on broken files, as random damage to one has shown."""
 
 
 def rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """(number, row as an object or a Problem), as fine_tuning.data.formats has them."""
+    """(number, row as an object or a LineProblem), as fine_tuning.data.formats has them."""
     problem = _refusal(path)
     if problem is not None:
         yield 1, problem
         return
-    reached, is_empty = 1, True
+    number, is_empty = 1, True
     try:
-        for reached, row in named_rows(_cells_of(path)):
+        for number, row in named_rows(_cells_of(path)):
             is_empty = False
-            yield reached, row
+            yield number, row
         if is_empty:
-            yield 1, Problem(1, "empty_sheet", _("the first sheet has no examples, and other sheets are not read"))
+            yield (
+                1,
+                LineProblem(1, "empty_sheet", _("the first sheet has no examples, and other sheets are not read")),
+            )
     except BROKEN:
-        yield reached, Problem(reached, "not_a_table", _("not a readable Excel file"))
+        yield number, LineProblem(number, "not_a_table", _("not a readable Excel file"))
 
 
-def _refusal(path: Path) -> Problem | None:
-    """Sizes as the archive itself declares them: Python's unpacking never gives more than that."""
+def _refusal(path: Path) -> LineProblem | None:
+    """By the sizes that the archive declares: Python never unpacks more than that."""
     most = settings.UPLOAD_MB * UNPACKED_FACTOR * 2**20
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
             if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > most:
-                return Problem(1, "packed", _("it would unpack to more than %(size)d MB") % {"size": most >> 20})
+                return LineProblem(1, "packed", _("it would unpack to more than %(size)d MB") % {"size": most >> 20})
             if any(part.flag_bits & 1 for part in parts):
-                return Problem(1, "packed", _("it is protected by a password"))
+                return LineProblem(1, "packed", _("it is protected by a password"))
     except (zipfile.BadZipFile, OSError, ValueError):
-        return Problem(1, "not_a_table", _("not a readable Excel file"))
+        return LineProblem(1, "not_a_table", _("not a readable Excel file"))
     return None
 
 
 def _cells_of(path: Path) -> Iterator[tuple[int, list[Any]]]:
-    """As many rows and columns as are ever wanted: a sheet may claim to have a million of each."""
-    with path.open("rb") as file:  # by its name openpyxl would refuse it: what was uploaded lies under an id
+    """Only as many rows and columns as are used: a sheet may claim to have a million of each."""
+    with path.open("rb") as file:  # opened here: openpyxl refuses paths without .xlsx, and uploads are named by id
         book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
         try:
             for sheet in book.worksheets[:1]:

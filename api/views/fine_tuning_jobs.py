@@ -1,4 +1,4 @@
-"""`/v1/fine_tuning/jobs`: jobs as clients of today order, follow and stop them."""
+"""Endpoints of `/v1/fine_tuning/jobs`, for OpenAI's clients of today."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,21 +8,21 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
 from api.description.operations import PAGE, Query, operation
+from api.endpoints import list_answer, page_of, person_of, read
 from api.errors import unknown
-from api.http import page_of, person_of, read
 from api.job_orders import job_for, order_of
-from api.schemas.fine_tuning import GRADER, Checkpoint, CheckpointList, EventList, Job, JobList, JobRequest
-from api.views.files import told
-from fine_tuning import names
+from api.schemas.fine_tuning import GRADER, CheckpointList, EventList, Job, JobCheckpoint, JobList, JobRequest
+from api.views.files import as_api_errors
+from fine_tuning import model_names
 from fine_tuning.jobs import lifecycle
 from fine_tuning.models import Event, FineTune
 
 TAG = _("Fine-tuning")
-ORGANISATION = f"org-{names.ORGANISATION}"
+ORGANISATION = f"org-{model_names.ORGANISATION}"
 NAMES = {"job_id": _("As returned when it was created.")}
 NAME_EXAMPLES = {"job_id": "ftjob-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M"}
 STATUS = {FineTune.State.PAUSED: FineTune.State.QUEUED}
-"""What OpenAI has no word for is told by the nearest; `is_paused` says the rest."""
+"""OpenAI has no paused state: such a job is shown as queued, and `is_paused` tells the difference."""
 EXAMPLE: dict[str, Any] = {
     "id": "ftjob-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M",
     "object": "fine_tuning.job",
@@ -68,7 +68,7 @@ EVENT = {
 )
 def create(request: HttpRequest) -> JsonResponse:
     asked = read(request, JobRequest)
-    with told():
+    with as_api_errors():
         order = order_of(
             request,
             model=asked.model,
@@ -93,7 +93,7 @@ def create(request: HttpRequest) -> JsonResponse:
 )
 def listing(request: HttpRequest) -> JsonResponse:
     wanted = {name[9:-1]: str(value) for name, value in request.GET.items() if name.startswith("metadata[")}
-    rows = [job for job in jobs_of(request) if _has(job, wanted)]
+    rows = [job for job in jobs_of(request) if _has_metadata(job, wanted)]
     if request.GET.get("metadata") == "null":
         rows = [job for job in rows if job.metadata is None]
     return page_of(request, rows, _shown)
@@ -111,7 +111,7 @@ def _verb(summary: str, act: Callable[[FineTune], FineTune]) -> Callable[..., Js
         summary, tag=TAG, names=NAMES, name_examples=NAME_EXAMPLES, answer=Job, example=EXAMPLE, fails=(400, 404, 409)
     )
     def view(request: HttpRequest, job_id: str) -> JsonResponse:
-        with told():
+        with as_api_errors():
             return JsonResponse(_shown(fresh(act(own(request, job_id)))))
 
     view.__doc__ = summary
@@ -136,9 +136,9 @@ resume = _verb(_("Resume a paused job from its checkpoint"), lifecycle.resume)
 )
 def events(request: HttpRequest, job_id: str) -> JsonResponse:
     rows = list(own(request, job_id).events.order_by("-seq"))
-    if _asks_without_end(request):
+    if _is_client_without_cursor(request):
         data = [_event_shown(row) for row in rows]
-        return JsonResponse({"object": "list", "data": data, "has_more": False, **_ends(data)})
+        return list_answer(data, has_more=False)
     return page_of(request, rows, _event_shown)
 
 
@@ -154,11 +154,11 @@ def events(request: HttpRequest, job_id: str) -> JsonResponse:
 )
 def checkpoints(request: HttpRequest, job_id: str) -> JsonResponse:
     job = own(request, job_id)
-    kept = (job.result.get("checkpoints") or [])[-1:] if job.state == FineTune.State.SUCCEEDED else []
-    return page_of(request, kept, lambda one: _checkpoint_shown(job, one))
+    models = (job.result.get("checkpoints") or [])[-1:] if job.state == FineTune.State.SUCCEEDED else []
+    return page_of(request, models, lambda one: _checkpoint_shown(job, one))
 
 
-# --- how they are told --------------------------------------------------------------------------------------------
+# --- jobs as JSON -------------------------------------------------------------------------------------------------
 
 
 def jobs_of(request: HttpRequest) -> list[FineTune]:
@@ -168,10 +168,10 @@ def jobs_of(request: HttpRequest) -> list[FineTune]:
 
 
 def own(request: HttpRequest, job_id: str) -> FineTune:
-    """By the name that either API gives it; 404 for a stranger's as for one that never was."""
-    known = job_id if job_id.startswith("ftjob-") else f"ftjob-{job_id.removeprefix('ft-')}"
+    """By the id of either API; 404 for another person's job as for an unknown one."""
+    canonical_id = job_id if job_id.startswith("ftjob-") else f"ftjob-{job_id.removeprefix('ft-')}"
     rows = FineTune.objects.filter(owner=person_of(request)).select_related("run", "result_file")
-    job = None if "\0" in job_id else rows.filter(pk=known).first()
+    job = None if "\0" in job_id else rows.filter(pk=canonical_id).first()
     if job is None:
         raise unknown("fine-tune job", job_id.replace("\0", ""), param="fine_tune_id")
     return job
@@ -181,7 +181,7 @@ def fresh(job: FineTune) -> FineTune:
     return FineTune.objects.select_related("run", "result_file").get(pk=job.pk)
 
 
-def _has(job: FineTune, wanted: dict[str, str]) -> bool:
+def _has_metadata(job: FineTune, wanted: dict[str, str]) -> bool:
     return all((job.metadata or {}).get(name) == value for name, value in wanted.items())
 
 
@@ -246,29 +246,25 @@ def _event_shown(event: Event) -> dict[str, Any]:
 
 
 def _checkpoint_shown(job: FineTune, one: dict[str, Any]) -> dict[str, Any]:
-    names_of = {
+    openai_names = {
         "train_loss": "train_loss",
         "eval_loss": "valid_loss",
         "eval_token_accuracy": "valid_mean_token_accuracy",
     }
-    found = {told: one.get(name) for name, told in names_of.items()} | {"step": one.get("step")}
-    shown_one = Checkpoint(
+    figures = {shown: one.get(name) for name, shown in openai_names.items()} | {"step": one.get("step")}
+    checkpoint = JobCheckpoint(
         id=f"ftckpt_{job.id.removeprefix('ftjob-')}",
         object="fine_tuning.job.checkpoint",
         created_at=int((job.finished_at or job.updated_at).timestamp()),
         fine_tuned_model_checkpoint=job.fine_tuned_model,
         fine_tuning_job_id=job.id,
-        metrics={name: float(value) for name, value in found.items() if isinstance(value, int | float)},
+        metrics={name: float(value) for name, value in figures.items() if isinstance(value, int | float)},
         step_number=int(one.get("step") or 0),
     )
-    return shown_one.model_dump()
+    return checkpoint.model_dump()
 
 
-def _asks_without_end(request: HttpRequest) -> bool:
-    """The Python client of 2023 asks for page after page without saying from where: it is given all at once."""
+def _is_client_without_cursor(request: HttpRequest) -> bool:
+    """The Python client of 2023 requests every page without a cursor, so it gets all events at once."""
     is_old = "PythonBindings" in request.headers.get("User-Agent", "")
     return is_old and "limit" not in request.GET and "after" not in request.GET
-
-
-def _ends(data: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}

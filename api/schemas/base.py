@@ -1,4 +1,4 @@
-"""The base of every request: strict types, what is ignored of OpenAI's parameters, and what is refused."""
+"""What schemas share: the base class of request bodies, and the answer to a deletion."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -10,12 +10,12 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 
 def wrong(param: str, message: str) -> PydanticCustomError:
-    """For what several parameters together make wrong: api.http names this one."""
+    """An error of parameters that do not fit together; the answer names `param` as the wrong one (api.endpoints)."""
     return PydanticCustomError("wrong", message, {"param": param})
 
 
-class Request(BaseModel):
-    """A body. A parameter that nobody knows is refused, for it is a typing error; null is as good as left out."""
+class ApiRequest(BaseModel):
+    """A JSON body. Unknown parameters are refused, since they are typing errors; null counts as left out."""
 
     model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
@@ -26,7 +26,7 @@ class Request(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_what_has_no_meaning(cls, values: Any) -> Any:
+    def _drop_unused_parameters(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
         for name, harmless in cls.refused.items():
@@ -37,7 +37,13 @@ class Request(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        told = handler.resolve_ref_schema(handler(schema))
+        resolved = handler.resolve_ref_schema(handler(schema))
         for name in sorted(cls.ignored):
-            told["properties"].setdefault(name, {"description": _("Accepted but ignored.")})
-        return told
+            resolved["properties"].setdefault(name, {"description": _("Accepted but ignored.")})
+        return resolved
+
+
+class DeletedObject(BaseModel):
+    id: str
+    object: str
+    deleted: bool

@@ -1,4 +1,4 @@
-"""Taking a file in: streamed to the disk, bounded, read to its end, and only then a row. Else nothing is left."""
+"""Stores an uploaded file: streams it to disk within limits, checks every line, and adds a row only then."""
 
 import hashlib
 import os
@@ -13,25 +13,25 @@ from django.db import transaction
 from django.db.models import Sum
 
 from accounts.models import User
-from fine_tuning.data.survey import Survey, stored, survey
+from fine_tuning.data.survey import Survey, as_json, survey
 from fine_tuning.errors import BadFileName, FileTooLarge, NoRoom
 from fine_tuning.models import DataFile, new_file_id
 
 QUOTA_FILES = 5
-"""Sizes of the largest file that one person's files may have together."""
+"""One person's files may take so many times the largest file's size together."""
 MAX_NAME_CHARS = 200
 
 
-class Draft:
-    """A file under UPLOADS_DIR that nobody knows of yet; gone with the block unless it was kept."""
+class UploadDraft:
+    """A file under UPLOADS_DIR without a row yet; removed at the end of the `with` block unless it was saved."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, limit: int) -> None:
         self.path = Path(settings.UPLOADS_DIR) / f"tmp-{secrets.token_hex(8)}"
-        self.room, self.bytes = room, 0
+        self.limit, self.bytes = limit, 0
         self.digest = hashlib.sha256()
         self._file = os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
-    def __enter__(self) -> "Draft":
+    def __enter__(self) -> "UploadDraft":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -41,9 +41,9 @@ class Draft:
     def write(self, chunk: bytes) -> None:
         """Raises FileTooLarge, NoRoom."""
         self.bytes += len(chunk)
-        if self.bytes > most_bytes():
+        if self.bytes > max_bytes():
             raise FileTooLarge(settings.UPLOAD_MB)
-        if self.bytes > self.room:
+        if self.bytes > self.limit:
             raise NoRoom(settings.UPLOAD_MB * QUOTA_FILES)
         self.digest.update(chunk)
         self._file.write(chunk)
@@ -52,17 +52,17 @@ class Draft:
         self._file.close()
 
 
-def most_bytes() -> int:
+def max_bytes() -> int:
     return int(settings.UPLOAD_MB) * 2**20
 
 
-def room_of(person: User) -> int:
-    """Bytes that the person may still store."""
+def bytes_left(person: User) -> int:
+    """How much of their disk quota the person has left."""
     used = person.data_files.aggregate(sum=Sum("bytes"))["sum"] or 0
-    return max(0, most_bytes() * QUOTA_FILES - used)
+    return max(0, max_bytes() * QUOTA_FILES - used)
 
 
-def take(
+def store(
     person: User,
     filename: str,
     chunks: Iterable[bytes],
@@ -70,22 +70,22 @@ def take(
     purpose: DataFile.Purpose = DataFile.Purpose.FINE_TUNE,
     expires_at: datetime | None = None,
 ) -> DataFile:
-    """The file as a row, its bytes on the disk. Raises TuningError, and then neither is there."""
-    with Draft(room_of(person)) as draft:
+    """Stores the bytes and adds a row. Raises TuningError, and then nothing is stored."""
+    with UploadDraft(bytes_left(person)) as draft:
         for chunk in chunks:
             draft.write(chunk)
-        return keep(person, filename, draft, purpose=purpose, expires_at=expires_at)
+        return save(person, filename, draft, purpose=purpose, expires_at=expires_at)
 
 
-def keep(
+def save(
     person: User,
     filename: str,
-    draft: Draft,
+    draft: UploadDraft,
     *,
     purpose: DataFile.Purpose = DataFile.Purpose.FINE_TUNE,
     expires_at: datetime | None = None,
 ) -> DataFile:
-    """Reads a complete draft and makes it a file of the person's. Raises BadFile, NothingThere, BadFileName."""
+    """Checks a complete draft and makes it the person's file. Raises BadFile, NothingThere, BadFileName."""
     name = _plain_name(filename)
     draft.close()
     found = survey(draft.path, name) if purpose == DataFile.Purpose.FINE_TUNE else Survey()
@@ -97,7 +97,7 @@ def keep(
         state=DataFile.State.PROCESSED,
         form=found.form,
         lines=found.lines,
-        problems=stored(found.notes),
+        problems=as_json(found.notes),
         bytes=draft.bytes,
         sha256=draft.digest.hexdigest(),
         expires_at=expires_at,
@@ -109,7 +109,7 @@ def keep(
 
 
 def _plain_name(filename: str) -> str:
-    """The base name of what somebody calls a file; BadFileName where it leads somewhere else."""
+    """The base name of a file name. Raises BadFileName where it leads to another folder."""
     parts = PurePosixPath(filename).parts
     if not parts or ".." in parts or "\\" in filename or any(ord(char) < 32 or ord(char) == 127 for char in filename):
         raise BadFileName
@@ -121,14 +121,14 @@ def _plain_name(filename: str) -> str:
 
 
 def remove(file: DataFile) -> None:
-    """The row first: bytes without a row are what a crash may leave, and what `sweep` takes away."""
+    """The row first: a crash may then leave bytes without a row, which `remove_strays` removes."""
     path = file.path
     file.delete()
     transaction.on_commit(lambda: path.unlink(missing_ok=True))
 
 
-def sweep(older_than_s: float = 3600.0) -> list[Path]:
-    """Removes what no row names: drafts of uploads that broke off, bytes of files that were deleted."""
+def remove_strays(older_than_s: float = 3600.0) -> list[Path]:
+    """Removes files without a row: drafts of uploads that broke off, bytes of files that were deleted."""
     known = set(DataFile.objects.values_list("id", flat=True))
     strays = [path for path in Path(settings.UPLOADS_DIR).iterdir() if path.is_file() and path.name not in known]
     old = [path for path in strays if time.time() - path.stat().st_mtime > older_than_s]

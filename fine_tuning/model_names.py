@@ -1,4 +1,4 @@
-"""How made models are called, and under which names their price may be found."""
+"""The names of fine-tuned models, and the names under which a training's price is looked up."""
 
 import re
 import secrets
@@ -13,13 +13,13 @@ RANDOM = string.ascii_letters + string.digits
 
 
 def _root(model: str) -> str:
-    """The model that a name goes back to: `davinci` of `davinci:ft-personal-...` and of `ft:davinci:personal::x`."""
+    """The base in a fine-tune's name: `davinci` of `davinci:ft-personal-...` and of `ft:davinci:personal::x`."""
     parts = model.split(":")
     return parts[1] if parts[0] == "ft" and len(parts) > 1 else parts[0]
 
 
 def suffix_of(given: str) -> str:
-    """Lower case, whatever is no letter or digit a single dash, at most 40 characters."""
+    """In lower case, with a single dash for anything but letters and digits, at most 40 characters."""
     return re.sub(r"[^a-z0-9]+", "-", given.lower()).strip("-")[:MAX_SUFFIX_CHARS].strip("-")
 
 
@@ -37,7 +37,7 @@ def name(model: str, suffix: str) -> str:
 
 
 def price_names(model: str, policy: Policy | None) -> list[str]:
-    """`model` as it was asked for, what it goes back to, and the policies that it was made from, nearest first."""
+    """`model` as it was asked for, its base model's name, and the policies that it was made from, nearest first."""
     found = [model, _root(model)]
     while policy is not None:
         found += [policy.name, _root(policy.label)] if policy.label else [policy.name]

@@ -1,4 +1,4 @@
-"""Asks an API whatever its OpenAPI document allows, and what it forbids, and holds the answers against it."""
+"""Sends generated requests, valid and invalid, and checks the answers against the OpenAPI document."""
 
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -13,14 +13,14 @@ from schemathesis.specs.openapi.checks import (
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
-def ask_anything(schema, secret, examples, *, derandomize=False):
-    """With that key, or none; how many requests that were."""
+def fuzz(schema, secret, examples, *, derandomize=False):
+    """With that key, or none. The number of requests."""
     modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
     operations = [found.ok() for found in schema.get_all_operations()]
-    return sum(walk(each, mode, secret, examples, derandomize) for each in operations for mode in modes)
+    return sum(_fuzz_operation(each, mode, secret, examples, derandomize) for each in operations for mode in modes)
 
 
-def walk(operation, mode, secret, examples, derandomize):
+def _fuzz_operation(operation, mode, secret, examples, derandomize):
     asked = 0
 
     @settings(
@@ -35,10 +35,10 @@ def walk(operation, mode, secret, examples, derandomize):
     def ask(case):
         nonlocal asked
         asked += 1
-        kept = {name: value for name, value in (case.headers or {}).items() if name.lower() != "authorization"}
-        case.headers = kept | ({"Authorization": f"Bearer {secret}"} if secret else {})
+        headers = {name: value for name, value in (case.headers or {}).items() if name.lower() != "authorization"}
+        case.headers = headers | ({"Authorization": f"Bearer {secret}"} if secret else {})
         if mode is GenerationMode.POSITIVE:
-            ask_for_what_is_there(case)
+            _use_live_model(case)
         response = case.call()
         case.validate_response(response, checks=CHECKS)
         if not secret:
@@ -48,12 +48,12 @@ def walk(operation, mode, secret, examples, derandomize):
     return asked
 
 
-def ask_for_what_is_there(case):
-    """A made-up model is nowhere: with a real one the request gets further."""
+def _use_live_model(case):
+    """A generated model name does not exist: with a real one the request gets further."""
     if isinstance(case.body, dict) and "model" in case.body:
         case.body["model"] = "live"
     if "model" in (case.path_parameters or {}) and case.method != "DELETE":
         case.path_parameters["model"] = "live"
 
 
-__all__ = ["ask_anything", "schemathesis"]
+__all__ = ["fuzz", "schemathesis"]

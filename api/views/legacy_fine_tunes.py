@@ -1,4 +1,4 @@
-"""`/v1/fine-tunes`: the same jobs as the command line of 2023 orders and follows them."""
+"""Endpoints of `/v1/fine-tunes`, for OpenAI's command line and clients of 2023: the same jobs."""
 
 import asyncio
 import time
@@ -11,13 +11,13 @@ from django.utils.translation import gettext_noop as _
 
 from api.completions import sse
 from api.description.operations import Query, operation
+from api.endpoints import read
 from api.errors import bad
-from api.http import read
 from api.job_orders import job_for, order_of
-from api.schemas.files import Deleted
+from api.schemas.base import DeletedObject
 from api.schemas.fine_tuning import LegacyEvents, LegacyJob, LegacyList, LegacyRequest
 from api.views import files
-from api.views.fine_tuning import ORGANISATION, TAG, fresh, jobs_of, own
+from api.views.fine_tuning_jobs import ORGANISATION, TAG, fresh, jobs_of, own
 from fine_tuning.jobs import lifecycle
 from fine_tuning.models import Event, FineTune
 
@@ -25,7 +25,7 @@ State = FineTune.State
 STATUS = {State.VALIDATING: "pending", State.QUEUED: "pending", State.PAUSED: "pending"}
 POLL_S = 0.5
 SILENT_S = 240.0
-"""Clients give a stream up that says nothing for ten minutes."""
+"""Clients give up a stream that is silent for ten minutes."""
 NAMES = {"job_id": _("As returned when it was created.")}
 NAME_EXAMPLES = {"job_id": "ft-8Jd0aXb2Lq5Tz9Kw3Vn7Rc1M"}
 EVENT = {"object": "fine-tune-event", "created_at": 1795502255, "level": "info", "message": "Fine-tune started"}
@@ -58,7 +58,7 @@ EXAMPLE: dict[str, Any] = {
 )
 def create(request: HttpRequest) -> JsonResponse:
     asked = read(request, LegacyRequest)
-    with files.told():
+    with files.as_api_errors():
         order = order_of(
             request,
             model=asked.model,
@@ -73,7 +73,7 @@ def create(request: HttpRequest) -> JsonResponse:
 
 @operation(_("List jobs"), tag=TAG, answer=LegacyList, example={"object": "list", "data": [EXAMPLE]}, is_legacy=True)
 def listing(request: HttpRequest) -> JsonResponse:
-    """The oldest first, as it was then."""
+    """Oldest first, as in 2023."""
     return JsonResponse({"object": "list", "data": [_shown(job) for job in reversed(jobs_of(request))]})
 
 
@@ -102,7 +102,7 @@ def retrieve(request: HttpRequest, job_id: str) -> JsonResponse:
     is_legacy=True,
 )
 def cancel(request: HttpRequest, job_id: str) -> JsonResponse:
-    with files.told():
+    with files.as_api_errors():
         return JsonResponse(_shown(fresh(lifecycle.cancel(own(request, job_id))), with_events=True))
 
 
@@ -111,12 +111,12 @@ def cancel(request: HttpRequest, job_id: str) -> JsonResponse:
     tag=TAG,
     names=NAMES,
     name_examples=NAME_EXAMPLES,
-    answer=Deleted,
+    answer=DeletedObject,
     fails=(400, 403, 404),
     is_legacy=True,
 )
 def delete(request: HttpRequest, job_id: str) -> JsonResponse:
-    with files.told():
+    with files.as_api_errors():
         lifecycle.delete(own(request, job_id))
     return JsonResponse({"id": job_id, "object": "fine-tune", "deleted": True})
 
@@ -141,36 +141,36 @@ async def events(request: HttpRequest, job_id: str) -> HttpResponseBase:
         raise bad("stream: expected true or false", "stream")
     if stream in ("true", "1"):
         return await sse.stream(_followed(job))
-    return JsonResponse({"object": "list", "data": [_event_shown(row) for row in await _said_since(job, 0)]})
+    return JsonResponse({"object": "list", "data": [_event_shown(row) for row in await _messages_since(job, 0)]})
 
 
 async def _followed(job: FineTune) -> AsyncGenerator[dict[str, Any], None]:
-    """Every event from the first on; it ends when the job is over and all was told."""
-    seen, told_at = 0, time.monotonic()
+    """Every event from the first on; ends when the job is over and all events were sent."""
+    seen, sent_at = 0, time.monotonic()
     while True:
-        # In this order: what a job says last is there as soon as its state says that it is over.
+        # In this order: the last events of a job are written together with its final state.
         is_over = await _is_over_now(job)
-        for row in await _said_since(job, seen):
+        for row in await _messages_since(job, seen):
             yield _event_shown(row)
-            seen, told_at = row.seq, time.monotonic()
+            seen, sent_at = row.seq, time.monotonic()
         if is_over:
             return
-        if time.monotonic() - told_at > SILENT_S:
+        if time.monotonic() - sent_at > SILENT_S:
             yield await _still_training(job)
-            told_at = time.monotonic()
+            sent_at = time.monotonic()
         await asyncio.sleep(POLL_S)
 
 
 @sync_to_async
 def _is_over_now(job: FineTune) -> bool:
-    """A job that was deleted meanwhile is over, too."""
+    """A deleted job is over, too."""
     state = FineTune.objects.filter(pk=job.pk).values_list("state", flat=True).first()
     return state is None or state in FineTune.OVER
 
 
 @sync_to_async
-def _said_since(job: FineTune, seq: int) -> list[Event]:
-    """Messages alone: the client of 2023 prints whatever comes."""
+def _messages_since(job: FineTune, seq: int) -> list[Event]:
+    """Only messages: the client of 2023 prints every event."""
     return list(Event.objects.filter(fine_tune=job.pk, seq__gt=seq, kind="message").order_by("seq"))
 
 
@@ -185,12 +185,12 @@ def _still_training(job: FineTune) -> dict[str, Any]:
     return {"object": "fine-tune-event", "created_at": int(time.time()), "level": "info", "message": message}
 
 
-# --- how they are told --------------------------------------------------------------------------------------------
+# --- jobs as JSON -------------------------------------------------------------------------------------------------
 
 
 def _shown(job: FineTune, *, with_events: bool = False) -> dict[str, Any]:
     succeeded = job.state == State.SUCCEEDED
-    told = {
+    fields = {
         "id": job.legacy_id,
         "object": "fine-tune",
         "model": job.model,
@@ -206,8 +206,8 @@ def _shown(job: FineTune, *, with_events: bool = False) -> dict[str, Any]:
     }
     if with_events:
         rows = job.events.filter(kind="message").order_by("seq")
-        told["events"] = [_event_shown(row) for row in rows]
-    return told
+        fields["events"] = [_event_shown(row) for row in rows]
+    return fields
 
 
 def _hyperparams_shown(job: FineTune) -> dict[str, Any]:
@@ -216,9 +216,9 @@ def _hyperparams_shown(job: FineTune) -> dict[str, Any]:
     return found | {"prompt_loss_weight": job.hyperparameters.get("prompt_loss_weight", 0.0)}
 
 
-def _file_shown(kept: dict[str, Any]) -> dict[str, Any]:
+def _file_shown(file: dict[str, Any]) -> dict[str, Any]:
     names = ("id", "bytes", "created_at", "filename", "purpose")
-    return {**{name: kept[name] for name in names}, "object": "file", "status": "processed", "status_details": None}
+    return {**{name: file[name] for name in names}, "object": "file", "status": "processed", "status_details": None}
 
 
 def _event_shown(event: Event) -> dict[str, Any]:

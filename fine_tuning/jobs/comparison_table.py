@@ -1,4 +1,4 @@
-"""Which was worth it: a result's figures side by side, the best of each named."""
+"""The table that compares a job's base model, few-shot prompting and the fine-tuned model, best values marked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from rlhf.figures import figure, percent
 from rlhf.release.gate import number
 
 SIDES: Mapping[str, Promise] = {"base": _("Original model"), "few_shot": _("Few-shot"), "fine_tuned": _("Fine-tuned")}
-VERDICTS: Mapping[str, Promise] = {
+CONCLUSIONS: Mapping[str, Promise] = {
     "base": _("Neither helped: the original model did best on these lines."),
     "few_shot": _(
         "Few-shot did best on these lines: giving the examples as context helped more than training on them."
@@ -51,7 +51,7 @@ MEASURES = (
     Measure("perplexity", _("Perplexity"), _("number of words it hesitates between; 1 is certain"), False),
     Measure("exact_match", _("Exact matches"), _("lines whose answer exactly matches the expected one"), True, True),
 )
-"""The first that tells them apart decides."""
+"""In order of importance: the first that differs between the sides decides."""
 
 
 @dataclass(frozen=True)
@@ -61,37 +61,38 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     measure: Measure
     cells: list[Cell]
 
 
 @dataclass(frozen=True)
-class Worth:
+class ComparisonTable:
     sides: list[Promise]
-    rows: list[Row]
-    verdict: Promise | None
-    """None where nothing is ahead."""
+    rows: list[ComparisonRow]
+    conclusion: Promise | None
+    """None where no side is ahead."""
 
 
-def worth(comparison: Mapping[str, Any]) -> Worth:
+def comparison_table(comparison: Mapping[str, Any]) -> ComparisonTable:
+    """`comparison`: {side: {measure: value}}, as FineTune.result has it; measures that a side lacks are left out."""
     sides = {name: comparison[name] for name in SIDES if comparison.get(name)}
-    rows, first = [], set[str]()
+    rows, winners = [], set[str]()
     for measure in MEASURES:
         values = {name: number(side.get(measure.name)) for name, side in sides.items()}
         if any(value is None for value in values.values()):
             continue
-        ahead = _best(measure, {name: value for name, value in values.items() if value is not None})
-        first = first or ahead
+        best = _best(measure, {name: value for name, value in values.items() if value is not None})
+        winners = winners or best
         write = percent if measure.is_share else figure
-        rows.append(Row(measure, [Cell(write(value), name in ahead) for name, value in values.items()]))
-    verdict = VERDICTS[first.pop()] if len(first) == 1 else None
-    return Worth([SIDES[name] for name in sides], rows, verdict)
+        rows.append(ComparisonRow(measure, [Cell(write(value), name in best) for name, value in values.items()]))
+    conclusion = CONCLUSIONS[winners.pop()] if len(winners) == 1 else None
+    return ComparisonTable([SIDES[name] for name in sides], rows, conclusion)
 
 
 def _best(measure: Measure, values: Mapping[str, float]) -> set[str]:
-    """Nobody where all are the same."""
+    """The sides with the best value; none where all values are equal."""
     if len(set(values.values())) == 1:
         return set()
-    wanted = (max if measure.more_is_better else min)(values.values())
-    return {name for name, value in values.items() if value == wanted}
+    best = (max if measure.more_is_better else min)(values.values())
+    return {name for name, value in values.items() if value == best}

@@ -1,4 +1,4 @@
-"""A model as a zip that is made while it is sent: nothing of it is held in memory or written to the disk."""
+"""Streams a model directory as a zip archive, without writing the archive to disk or holding it in memory."""
 
 from collections.abc import AsyncGenerator, Iterator
 from io import RawIOBase
@@ -10,11 +10,11 @@ from asgiref.sync import sync_to_async
 
 BLOCK = 2**20
 LEFT_OUT = (".gguf",)
-"""What this site's own engine reads; everybody else reads the safetensors."""
+"""Only this site's own engine reads GGUF; everybody else reads the safetensors."""
 
 
-class Pipe(RawIOBase):
-    """Takes what the archive writes until somebody fetches it. It cannot go back, which zipfile can live with."""
+class ZipBuffer(RawIOBase):
+    """Buffers what the archive writes until it is fetched. It cannot seek, which zipfile copes with."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,24 +28,24 @@ class Pipe(RawIOBase):
         return len(self.parts[-1])
 
     def fetch(self) -> bytes:
-        taken, self.parts = b"".join(self.parts), []
-        return taken
+        fetched, self.parts = b"".join(self.parts), []
+        return fetched
 
 
-async def zipped(directory: Path, name: str) -> AsyncGenerator[bytes, None]:
-    """The folder under its name."""
-    pieces = _blocks(directory, name)
-    while (piece := await sync_to_async(_following)(pieces)) is not None:
-        yield piece
+async def stream_zip(directory: Path, name: str) -> AsyncGenerator[bytes, None]:
+    """The archive holds one folder, `name`."""
+    blocks = _blocks(directory, name)
+    while (block := await sync_to_async(_next_block)(blocks)) is not None:
+        yield block
 
 
-def _following(pieces: Iterator[bytes]) -> bytes | None:
-    return next(pieces, None)
+def _next_block(blocks: Iterator[bytes]) -> bytes | None:
+    return next(blocks, None)
 
 
 def _blocks(directory: Path, name: str) -> Iterator[bytes]:
-    pipe = Pipe()
-    with ZipFile(pipe, "w", ZIP_STORED) as archive:
+    buffer = ZipBuffer()
+    with ZipFile(buffer, "w", ZIP_STORED) as archive:
         for file in sorted(directory.iterdir()):
             if file.suffix in LEFT_OUT or not file.is_file():
                 continue
@@ -54,5 +54,5 @@ def _blocks(directory: Path, name: str) -> Iterator[bytes]:
             with archive.open(entry, "w", force_zip64=True) as target, file.open("rb") as source:
                 while block := source.read(BLOCK):
                     target.write(block)
-                    yield pipe.fetch()
-    yield pipe.fetch()
+                    yield buffer.fetch()
+    yield buffer.fetch()

@@ -1,4 +1,4 @@
-"""Models that people made: who may use them besides, taking one away, and taking one along as files."""
+"""Fine-tuned models: where they are stored, their lineage, sharing one with a group, and retiring one."""
 
 import shutil
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def directory_of(run: Run) -> Path:
 
 
 def retire(policy: Policy, *, actor: User | None = None) -> None:
-    """Removes the weights; the row stays, for replies point there. Raises CannotRetire. Twice is as good as once."""
+    """Removes the weights; the row stays, since replies refer to it. Idempotent. Raises CannotRetire."""
     with transaction.atomic():
         policy = Policy.objects.select_for_update().get(pk=policy.pk)
         if policy.retired_at is not None:
@@ -55,7 +55,7 @@ def retire(policy: Policy, *, actor: User | None = None) -> None:
 
 
 def share(job: FineTune, group: Group | None) -> None:
-    """Its members use the model beside its owner; None: nobody does."""
+    """The group's members may use the model, too; None: only its owner may."""
     with transaction.atomic():
         FineTune.objects.filter(pk=job.pk).update(group=group)
         if job.policy_id is not None:
@@ -64,12 +64,12 @@ def share(job: FineTune, group: Group | None) -> None:
 
 
 def groups_of(person: User) -> Iterator[Group]:
-    """Whom the person may share with: the groups that they are in themselves."""
+    """The groups that the person may share with: those that they are in."""
     yield from person.groups.order_by("name")
 
 
 def lineage(policy: Policy) -> list[Policy]:
-    """From the model that all began with to this one."""
+    """From the first base model to this policy."""
     chain = [policy]
     while chain[0].base is not None:
         chain.insert(0, chain[0].base)

@@ -1,4 +1,4 @@
-"""What every endpoint shares: the method, the JSON body and its model, errors as answers, pages of lists."""
+"""What every endpoint shares: dispatch by method, the JSON body and its schema, errors as answers, pages of lists."""
 
 import inspect
 import json
@@ -25,14 +25,14 @@ LONGEST_NUMBER = 12
 
 def endpoint(*, scope: str, **views: View) -> View:
     """One address with a view for each method: `endpoint(scope="files", GET=listing, POST=upload)`.
-    What each tells of itself for the OpenAPI document: api.description.operations.
+    How each describes itself for the OpenAPI document: api.description.operations.
 
-    The key was checked by api.middleware, which also asks `scope` of it. Views may be sync or async, all of one
-    address of the same kind, and raise ApiError or ChatError.
+    api.middleware has checked the key and that it has `scope`. Views may be sync or async, but all of one address
+    alike, and raise ApiError or ChatError.
     """
     is_async = any(inspect.iscoroutinefunction(view) for view in views.values())
 
-    def chosen(request: HttpRequest) -> View:
+    def view_for(request: HttpRequest) -> View:
         view = views.get(request.method or "")
         if view is None:
             allowed = ", ".join(sorted(views))
@@ -44,17 +44,17 @@ def endpoint(*, scope: str, **views: View) -> View:
 
         async def handle(request: HttpRequest, **names: str) -> HttpResponseBase:
             try:
-                response: HttpResponseBase = await chosen(request)(request, **names)
+                response: HttpResponseBase = await view_for(request)(request, **names)
             except (ApiError, ChatError) as error:
-                return refused(error)
+                return error_answer(error)
             return response
     else:
 
         def handle(request: HttpRequest, **names: str) -> HttpResponseBase:  # type: ignore[misc]
             try:
-                response: HttpResponseBase = chosen(request)(request, **names)
+                response: HttpResponseBase = view_for(request)(request, **names)
             except (ApiError, ChatError) as error:
-                return refused(error)
+                return error_answer(error)
             return response
 
     wrapped = csrf_exempt(wraps(next(iter(views.values())))(handle))
@@ -63,7 +63,7 @@ def endpoint(*, scope: str, **views: View) -> View:
     return wrapped
 
 
-def refused(error: ApiError | ChatError) -> JsonResponse:
+def error_answer(error: ApiError | ChatError) -> JsonResponse:
     return answer(from_chat(error) if isinstance(error, ChatError) else error)
 
 
@@ -77,12 +77,12 @@ def person_of(request: HttpRequest) -> User:
 
 
 def read(request: HttpRequest, model: type[M]) -> M:
-    """The body as the model; nulls count as left out. Raises ApiError that names the field."""
-    return _checked(_json_body(request), model)
+    """The body as the model; nulls count as left out. Raises an ApiError that names the field."""
+    return _validate(_json_body(request), model)
 
 
 def _json_body(request: HttpRequest) -> dict[str, Any]:
-    """An object; an empty body is an empty one. Raises ApiError."""
+    """A JSON object; an empty body counts as an empty object. Raises ApiError."""
     try:
         raw = request.body
     except RequestDataTooBig as error:
@@ -104,24 +104,24 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _checked(values: dict[str, Any], model: type[M]) -> M:
+def _validate(values: dict[str, Any], model: type[M]) -> M:
     given = {name: value for name, value in values.items() if value is not None}
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        first = _most_telling(error.errors(include_url=False))
-        where = first.get("ctx", {}).get("param") or _place_of(first, given)
+        first = _most_specific(error.errors(include_url=False))
+        where = first.get("ctx", {}).get("param") or _path_of(first, given)
         raise bad(f"{where}: {first['msg']}" if where else str(first["msg"]), where or None) from error
 
 
-def _most_telling(errors: list[Any]) -> Any:
-    """Of the first thing that is wrong; where it may be one of several kinds, of the one that it came closest to."""
+def _most_specific(errors: list[Any]) -> Any:
+    """The error of the first wrong field; in a union, that of the member which the value came closest to."""
     of_the_first = [error for error in errors if error["loc"][:1] == errors[0]["loc"][:1]]
     return max(of_the_first, key=lambda error: len(error["loc"]))
 
 
-def _place_of(error: Any, values: Any) -> str:
-    """Of an error, as in `messages.0.role`: without the names that pydantic gives to the members of a union."""
+def _path_of(error: Any, values: Any) -> str:
+    """The path of an error, as in `messages.0.role`, without pydantic's names of union members."""
     found: list[str] = []
     path, is_missing = error["loc"], error["type"] == "missing"
     for depth, part in enumerate(path):
@@ -146,9 +146,12 @@ def page_of(request: HttpRequest, rows: Sequence[Any], show: Callable[[Any], dic
         if not places:
             raise bad(f"No such item: {after[:100]}", "after")
         shown = shown[places[0] + 1 :]
-    data = shown[:limit]
+    return list_answer(shown[:limit], has_more=len(shown) > limit)
+
+
+def list_answer(data: list[dict[str, Any]], *, has_more: bool) -> JsonResponse:
     ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
-    return JsonResponse({"object": "list", "data": data, "has_more": len(shown) > limit, **ends})
+    return JsonResponse({"object": "list", "data": data, "has_more": has_more, **ends})
 
 
 def limit_of(request: HttpRequest, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
@@ -162,6 +165,6 @@ def limit_of(request: HttpRequest, default: int = DEFAULT_LIMIT, most: int = MAX
 
 
 def number_in(text: str, low: int, high: int) -> int | None:
-    """None for what is no number from `low` to `high`, however long it is."""
+    """None for anything but a number from `low` to `high`."""
     number = int(text) if text.isdecimal() and len(text) <= LONGEST_NUMBER else None
     return number if number is not None and low <= number <= high else None
