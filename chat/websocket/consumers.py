@@ -17,6 +17,7 @@ from channels.layers import get_channel_layer
 from django.db import connection
 from django.utils import translation
 
+from accounts import sockets
 from accounts.models import User
 from chat.conversations.turns import open_path, regenerate, take_turn
 from chat.errors import ChatError, ConversationGone, Flood, SignedOut, UnknownEvent, UnknownReply
@@ -45,41 +46,28 @@ async def _with_rows(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     return await database_sync_to_async(function, thread_sensitive=False, executor=_threads)(*args, **kwargs)
 
 
-def _group_of(user_id: int) -> str:
-    return f"user.{user_id}"
-
-
-def _room_of(conversation_id: UUID) -> str:
+def _page_group_of(conversation_id: UUID) -> str:
+    """The channel layer's group that the sockets of all open pages of the conversation are in."""
     return f"conversation.{conversation_id}"
 
 
-def close_sockets(user_id: int) -> None:
-    """Closes the sockets of somebody who is signed out, suspended or removed; to be called after the commit.
-
-    A socket whose session still holds (another browser of the same person) stays open.
-    """
-    layer = get_channel_layer()
-    assert layer is not None
-    async_to_sync(layer.group_send)(_group_of(user_id), {"type": "user.closed"})
-
-
-def _bell(frame: dict[str, Any]) -> dict[str, Any]:
-    """The event by which every open page of a conversation gets the frame; to be sent to its room."""
+def _page_event(frame: dict[str, Any]) -> dict[str, Any]:
+    """The event that has every page in the group send the frame."""
     return {"type": "page.changed", "frame": frame}
 
 
-def ring(conversation_id: UUID, frame: dict[str, Any]) -> None:
+def broadcast(conversation_id: UUID, frame: dict[str, Any]) -> None:
     """Sends the frame to every open page of the conversation, from a view; to be called after the commit."""
     layer = get_channel_layer()
     assert layer is not None
-    async_to_sync(layer.group_send)(_room_of(conversation_id), _bell(frame))
+    async_to_sync(layer.group_send)(_page_group_of(conversation_id), _page_event(frame))
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         """Accepts the owner of the conversation; whoever else gets 403 before the socket opens."""
         self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
-        self.room = _room_of(self.conversation_id)
+        self.page_group = _page_group_of(self.conversation_id)
         self.language = access.language_of(self.scope)
         self.watches: dict[int, Watch] = {}
         self.arrivals: deque[float] = deque()
@@ -105,7 +93,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         for task in self.tasks:
             task.cancel()
         if self.user_id is not None:
-            for group in (_group_of(self.user_id), self.room):
+            for group in (sockets.group_of(self.user_id), self.page_group):
                 await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -129,16 +117,16 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _message_send(self, event: dict[str, Any]) -> None:
         text, key = frames.text(event, "text"), frames.text(event, "key")
         parent = frames.number(event, "parent")
-        await self._ring(await self._as_writer(_take_turn, self.conversation_id, text, key, parent))
+        await self._publish(await self._as_writer(_take_turn, self.conversation_id, text, key, parent))
 
     async def _reply_regenerate(self, event: dict[str, Any]) -> None:
         """`message`: the reply to make anew, or a person's message. `prefix`: what the new reply begins with."""
         message, key = frames.needed(event, "message"), frames.text(event, "key")
         prefix = frames.text(event, "prefix") if event.get("prefix") is not None else ""
-        await self._ring(await self._as_writer(_regenerate, self.conversation_id, message, key, prefix))
+        await self._publish(await self._as_writer(_regenerate, self.conversation_id, message, key, prefix))
 
     async def _path_open(self, event: dict[str, Any]) -> None:
-        await self._ring(await self._as_writer(_open_path, self.conversation_id, frames.needed(event, "message")))
+        await self._publish(await self._as_writer(_open_path, self.conversation_id, frames.needed(event, "message")))
 
     async def _reply_stop(self, event: dict[str, Any]) -> None:
         await self._as_writer(_stop, self.conversation_id, frames.needed(event, "reply"), frames.number(event, "seq"))
@@ -200,10 +188,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     # --- the rest ---------------------------------------------------------------------------------------------
 
-    async def _ring(self, frame: dict[str, Any]) -> None:
-        """Tells this page first, then every other one of the conversation."""
+    async def _publish(self, frame: dict[str, Any]) -> None:
+        """Sends the frame to this page first, then to every other one of the conversation."""
         await self._show(frame)
-        await self.channel_layer.group_send(self.room, {**_bell(frame), "by": self.channel_name})
+        await self.channel_layer.group_send(self.page_group, {**_page_event(frame), "by": self.channel_name})
 
     async def _show(self, frame: dict[str, Any]) -> None:
         """Sends a frame, and from now on what becomes of the replies that it names."""
@@ -213,7 +201,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 self._watch(reply, 0)
 
     async def _join(self, user_id: int) -> None:
-        for group in (_group_of(user_id), self.room):
+        for group in (sockets.group_of(user_id), self.page_group):
             await self.channel_layer.group_add(group, self.channel_name)
 
     def _watch(self, reply: int, after_seq: int) -> None:

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST
 from accounts.models import User
 from accounts.requests import person
 from chat.models import Pair, Reply
-from chat.websocket.consumers import ring
+from chat.websocket.consumers import broadcast
 from feedback.errors import FeedbackError
 from feedback.judgements import comparisons
 from feedback.models import Comparison
@@ -83,7 +83,7 @@ def _told(pair: Pair, winner: Reply, made: Comparison | None) -> JsonResponse:
         "left": _of_side(pair, "left"),
         "right": _of_side(pair, "right"),
     }
-    ring(pair.message.conversation_id, frame)
+    broadcast(pair.message.conversation_id, frame)
     return JsonResponse(frame)
 
 

@@ -104,7 +104,7 @@ async def test_a_path_that_one_page_opens_is_opened_on_every_page(conversation, 
 
 async def test_a_view_rings_every_page(conversation, alice, scripted_policy):
     async with opened(conversation, alice) as socket:
-        await sync_to_async(consumers.ring)(conversation.pk, {"type": "path.opened", "message": 1, "tip": 2})
+        await sync_to_async(consumers.broadcast)(conversation.pk, {"type": "path.opened", "message": 1, "tip": 2})
         assert await socket.hear() == {"type": "path.opened", "message": 1, "tip": 2}
 
 
