@@ -17,7 +17,7 @@ from chat.models import Assistant, Policy, SiteChoices
 
 
 @dataclass(frozen=True)
-class Example:
+class ExampleExchange:
     """A row of the form: what a person says, and how the assistant answers."""
 
     user: str = ""
@@ -28,7 +28,7 @@ class Example:
         return not (self.user or self.assistant)
 
 
-class PolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
+class AssistantPolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
     def label_from_instance(self, obj: Policy) -> str:
         return obj.label or f"{obj.name} · v{obj.version}"
 
@@ -51,7 +51,7 @@ class LinesField(forms.CharField):
 
 
 class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
-    policy = PolicyField(
+    policy = AssistantPolicyField(
         queryset=Policy.objects.none(),
         required=False,
         label=gettext_lazy("Model"),
@@ -161,7 +161,7 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         self.label_suffix = ""
         self.posted = data
         models = self.fields["policy"]
-        assert isinstance(models, PolicyField)
+        assert isinstance(models, AssistantPolicyField)
         models.queryset = assistants.named_policies(person)
         self.fields["max_completion_tokens"].widget.attrs["max"] = settings.CHAT_CONTEXT_TOKENS
         for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty"):
@@ -173,13 +173,13 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
             del self.fields["is_shared"]
 
     @property
-    def examples(self) -> list[Example]:
+    def examples(self) -> list[ExampleExchange]:
         """As they were sent, else as they are stored."""
         if self.posted is None:
-            return [Example(**example) for example in self.instance.examples]
+            return [ExampleExchange(**example) for example in self.instance.examples]
         asked, answered = (self.posted.getlist(f"example_{side}") for side in ("user", "assistant"))
         sent = zip(asked, answered, strict=False)
-        return [Example(plain(user).strip(), plain(assistant).strip()) for user, assistant in sent]
+        return [ExampleExchange(plain(user).strip(), plain(assistant).strip()) for user, assistant in sent]
 
     @property
     def names_retired(self) -> bool:

@@ -8,7 +8,7 @@ from chat.models import Assistant, Conversation, Policy
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelOption:
     """A model as the picker shows it."""
 
     policy: Policy
@@ -20,12 +20,12 @@ class Choice:
         return self.policy.label or self.policy.name
 
 
-def choices_for(person: User) -> list[Choice]:
+def options_for(person: User) -> list[ModelOption]:
     """The live model first, then the person's own, then the others, newest first.
 
     Not the one on trial, unless it is their own: its name is not to stand beside pairs that hide it.
     """
-    found = [Choice(policy, policy.owner_id == person.pk) for policy in policies.visible_to(person)]
+    found = [ModelOption(policy, policy.owner_id == person.pk) for policy in policies.visible_to(person)]
     found = [choice for choice in found if choice.is_own or not choice.policy.is_on_trial]
     return sorted(found, key=lambda choice: (not choice.policy.is_live, not choice.is_own, -choice.policy.version))
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from api.completions.choices import Alternative, Head, collected, usage
 from api.schemas.chat import ChatRequest
-from chat.completions.streaming import Question, asking
-from chat.engines.engine import Choice, Token
+from chat.completions.streaming import CompletionSpec, stream_completions
+from chat.engines.engine import Token, TokenProbability
 from chat.models import Policy
 
 PREFIX = "chatcmpl"
@@ -16,10 +16,10 @@ WHOLE, CHUNK = "chat.completion", "chat.completion.chunk"
 Json = dict[str, Any]
 
 
-async def whole(asked: ChatRequest, question: Question) -> Json:
+async def whole(asked: ChatRequest, question: CompletionSpec) -> Json:
     """Raises ChatError."""
     head = Head.new(PREFIX, WHOLE, asked.model)
-    async with asking(question) as answer:
+    async with stream_completions(question) as answer:
         alternatives = await collected(answer.pieces, asked.n)
         choices = [_choice(asked, index, alternative) for index, alternative in enumerate(alternatives)]
         counted = usage(alternatives[0].prompt_tokens, sum(each.completion_tokens for each in alternatives))
@@ -35,13 +35,13 @@ def _choice(asked: ChatRequest, index: int, alternative: Alternative) -> Json:
     }
 
 
-async def chunks(asked: ChatRequest, question: Question) -> AsyncGenerator[Json, None]:
+async def chunks(asked: ChatRequest, question: CompletionSpec) -> AsyncGenerator[Json, None]:
     """For each choice: its role, its text in pieces, its end. Raises ChatError."""
     head = Head.new(PREFIX, CHUNK, asked.model)
     no_usage = {"usage": None} if asked.tells_usage else {}
     begun: set[int] = set()
     prompt_tokens = completion_tokens = 0
-    async with asking(question) as answer, aclosing(answer.pieces) as pieces:
+    async with stream_completions(question) as answer, aclosing(answer.pieces) as pieces:
         policy = answer.policy
 
         def chunk(index: int, delta: Json, finish_reason: str | None = None, tokens: Sequence[Token] = ()) -> Json:
@@ -72,7 +72,7 @@ def logprobs(tokens: Sequence[Token], top: int) -> Json:
     return {"content": content, "refusal": None}
 
 
-def _told(choice: Choice) -> Json:
+def _told(choice: TokenProbability) -> Json:
     """A token that is a part of a character has bytes which nobody tells: only what stands for it is known."""
     spelled = None if BROKEN in choice.text else list(choice.text.encode("utf-8", "surrogatepass"))
     return {"token": choice.text, "logprob": choice.logprob, "bytes": spelled}

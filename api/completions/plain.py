@@ -11,7 +11,7 @@ from api.completions.choices import Alternative, First, Head, usage
 from api.completions.merging import merged
 from api.completions.prompts import Asker
 from api.schemas.completions import CompletionRequest
-from chat.completions.streaming import asking, reading
+from chat.completions.streaming import meter_prompt, stream_completions
 from chat.engines.engine import Token
 from chat.models import Policy
 
@@ -101,7 +101,7 @@ async def _parts_of(asked: CompletionRequest, asker: Asker, prompt: Prompt, firs
 
 async def _read(asked: CompletionRequest, asker: Asker, prompt: Prompt) -> AsyncGenerator[Part, None]:
     """Only the prompt comes back."""
-    answer = await reading(asker.question(asked, prompt))
+    answer = await meter_prompt(asker.question(asked, prompt))
     text, tokens = await asker.echo(asked, prompt, answer)
     for index in range(asked.n):
         yield Part(index, answer.policy, text, tokens, "length")
@@ -112,7 +112,7 @@ async def _all(asked: CompletionRequest, asker: Asker, prompt: Prompt) -> AsyncG
     """Every choice as it is written."""
     begun: set[int] = set()
     prompt_tokens = 0
-    async with asking(asker.question(asked, prompt)) as answer, aclosing(answer.pieces) as pieces:
+    async with stream_completions(asker.question(asked, prompt)) as answer, aclosing(answer.pieces) as pieces:
         text, tokens = await asker.echo(asked, prompt, answer)
         async for piece in pieces:
             if asked.echo and piece.index not in begun:
@@ -128,7 +128,7 @@ async def _all(asked: CompletionRequest, asker: Asker, prompt: Prompt) -> AsyncG
 async def _best(asked: CompletionRequest, asker: Asker, prompt: Prompt) -> AsyncGenerator[Part, None]:
     """The most probable of those that were made, when all of them are."""
     made = [Alternative() for _ in range(asked.made)]
-    async with asking(asker.question(asked, prompt)) as answer, aclosing(answer.pieces) as pieces:
+    async with stream_completions(asker.question(asked, prompt)) as answer, aclosing(answer.pieces) as pieces:
         text, tokens = await asker.echo(asked, prompt, answer)
         async for piece in pieces:
             made[piece.index].take(piece)

@@ -8,7 +8,7 @@ from accounts.models import ApiKey, User
 from api.completions.choices import First
 from api.names import Named
 from api.schemas.completions import CompletionRequest
-from chat.completions.streaming import Answer, Question, score
+from chat.completions.streaming import CompletionSpec, CompletionStream, score
 from chat.engines.engine import Token
 from chat.errors import NoLook
 from chat.models import Policy
@@ -23,8 +23,8 @@ class Asker:
     key: ApiKey
     named: Named
 
-    def question(self, asked: CompletionRequest, prompt: str | list[int]) -> Question:
-        return Question(
+    def question(self, asked: CompletionRequest, prompt: str | list[int]) -> CompletionSpec:
+        return CompletionSpec(
             person=self.person,
             key=self.key,
             policy=self.named.policy,
@@ -35,7 +35,9 @@ class Asker:
             names=[self.named.name],
         )
 
-    async def echo(self, asked: CompletionRequest, prompt: str | list[int], answer: Answer) -> tuple[str, Shown]:
+    async def echo(
+        self, asked: CompletionRequest, prompt: str | list[int], answer: CompletionStream
+    ) -> tuple[str, Shown]:
         """The prompt as it stands before each of its completions, with its tokens where their probabilities are told.
 
         Raises ChatError.
@@ -52,7 +54,7 @@ class Asker:
                 raise
             return text, (First(text),)
 
-    async def _scored(self, prompt: str | list[int], answer: Answer, top: int) -> Shown:
+    async def _scored(self, prompt: str | list[int], answer: CompletionStream, top: int) -> Shown:
         start, texts = await sync_to_async(_spelled, thread_sensitive=False)(answer.policy, prompt)
         if not texts:
             return ()

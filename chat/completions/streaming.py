@@ -2,7 +2,7 @@
 engines, and passes the same guards, limits and budgets.
 
 The process that took the request reads the completion from the engine by itself; a ticket (chat.queue.tickets)
-holds its place. Whatever ends the reading, also a client that goes away, ends the ticket and records what was used.
+holds its place. Whatever ends the stream, also a client that goes away, ends the ticket and records what was used.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -31,11 +31,11 @@ from chat.queue import limits, tickets, usage
 from chat.queue.tickets import Used
 from chat.queue.turnstile import Place, turnstile
 
-__all__ = ["Answer", "Question", "asking", "reading", "score", "spelled"]
+__all__ = ["CompletionSpec", "CompletionStream", "meter_prompt", "score", "spelled", "stream_completions"]
 
 
 @dataclass(frozen=True)
-class Question:
+class CompletionSpec:
     """What a program wants to have completed: `turns`, or a raw `text`, or token `ids`."""
 
     person: User
@@ -54,7 +54,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CompletionStream:
     policy: Policy
     prompt: Prompt
     pieces: AsyncGenerator[Piece, None]
@@ -81,7 +81,7 @@ class _Task:
 
 
 @asynccontextmanager
-async def asking(question: Question) -> AsyncIterator[Answer]:
+async def stream_completions(question: CompletionSpec) -> AsyncIterator[CompletionStream]:
     """Waits for the question's turn, and gives the completions as they are made.
 
     Raises a ChatError: of what is wrong with the question before it waits, of what became of it afterwards.
@@ -96,7 +96,7 @@ async def asking(question: Question) -> AsyncIterator[Answer]:
         granted = await place.turn
         task, engine = await database_sync_to_async(_begin)(granted, task, question)
         async with aclosing(_read(engine, task, question, place)) as pieces:
-            yield Answer(task.policy, task.prompt, pieces)
+            yield CompletionStream(task.policy, task.prompt, pieces)
     except ChatError as failure:
         error = failure.code
         raise
@@ -109,17 +109,17 @@ async def asking(question: Question) -> AsyncIterator[Answer]:
         await database_sync_to_async(tickets.end)(ticket, used, names=question.names, error=error)
 
 
-async def reading(question: Question) -> Answer:
+async def meter_prompt(question: CompletionSpec) -> CompletionStream:
     """A question to which nothing is to be written: let in and metered like any other, with no place in the line."""
     task = await database_sync_to_async(_let_in)(question)
     await database_sync_to_async(_meter_reading)(task, question)
-    return Answer(task.policy, task.prompt, _nothing())
+    return CompletionStream(task.policy, task.prompt, _nothing())
 
 
 # --- before it waits ----------------------------------------------------------------------------------------------
 
 
-def _let_in(question: Question) -> _Task:
+def _let_in(question: CompletionSpec) -> _Task:
     person, key = question.person.pk, question.key.pk if question.key else None
     limits.check_budget(person, key)
     policy = question.policy or policies.live()
@@ -132,13 +132,13 @@ def _let_in(question: Question) -> _Task:
     return task
 
 
-def _said_by_people(question: Question, prompt: Prompt) -> list[str]:
+def _said_by_people(question: CompletionSpec, prompt: Prompt) -> list[str]:
     if prompt.text is not None:
         return [prompt.text]
     return [turn["content"] for turn in question.turns or () if turn["role"] == "user"]
 
 
-def _task(policy: Policy, question: Question) -> _Task:
+def _task(policy: Policy, question: CompletionSpec) -> _Task:
     """What the policy is to be asked. Raises ContextExceeded, TurnsRefused, UnknownTokens, BadPolicy."""
     if question.turns is not None:
         prompt = raw_prompts.conversation(policy, question.turns)
@@ -150,13 +150,13 @@ def _task(policy: Policy, question: Question) -> _Task:
     return _Task(policy, prompt, parameters)
 
 
-def _queue(ticket: UUID, question: Question) -> None:
+def _queue(ticket: UUID, question: CompletionSpec) -> None:
     key = question.key.pk if question.key else None
     slots = min(question.n, settings.CHAT_ENGINE_SLOTS)
     tickets.queue(ticket, question.person.pk, key, question.policy, slots)
 
 
-def _meter_reading(task: _Task, question: Question) -> None:
+def _meter_reading(task: _Task, question: CompletionSpec) -> None:
     key = question.key.pk if question.key else None
     ref, tokens = f"reading:{uuid4()}", task.prompt.tokens
     usage.outside(ref, question.person.pk, key, task.policy, question.names, tokens)
@@ -170,7 +170,7 @@ async def _nothing() -> AsyncGenerator[Piece, None]:
 # --- when its turn has come ---------------------------------------------------------------------------------------
 
 
-def _begin(granted: Ticket, task: _Task, question: Question) -> tuple[_Task, Engine]:
+def _begin(granted: Ticket, task: _Task, question: CompletionSpec) -> tuple[_Task, Engine]:
     """The granted engine, and the task for its policy: another one may have gone live meanwhile."""
     assert granted.policy is not None
     if granted.policy != task.policy:
@@ -181,7 +181,7 @@ def _begin(granted: Ticket, task: _Task, question: Question) -> tuple[_Task, Eng
     return task, engine
 
 
-async def _read(engine: Engine, task: _Task, question: Question, place: Place) -> AsyncGenerator[Piece, None]:
+async def _read(engine: Engine, task: _Task, question: CompletionSpec, place: Place) -> AsyncGenerator[Piece, None]:
     """What the engine says, past the guards, with `place` told what was used."""
     conversation = Conversation(owner=question.person, may_train=False)
 

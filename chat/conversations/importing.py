@@ -31,7 +31,7 @@ BATCH = 500
 
 
 @dataclass(frozen=True)
-class Problem:
+class ImportProblem:
     place: str
     """As in `messages[3].parent`, counted from 0; empty for the file as a whole."""
     text: str
@@ -40,13 +40,13 @@ class Problem:
 class ImportRefused(Exception):
     """A file that is not read in, with at most MAX_PROBLEMS reasons."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[ImportProblem]) -> None:
         super().__init__("; ".join(f"{problem.place}: {problem.text}" for problem in problems))
         self.problems = problems
 
 
 @dataclass(frozen=True)
-class Line:
+class ImportedMessage:
     """A message of the file, with the place of its parent among them."""
 
     parent: int | None
@@ -58,16 +58,16 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Draft:
+class ImportedConversation:
     """A file that was found good."""
 
     title: str
     created_at: datetime
     tip: int | None
-    lines: list[Line]
+    lines: list[ImportedMessage]
 
 
-def read(data: bytes) -> Draft:
+def read(data: bytes) -> ImportedConversation:
     """The conversation in a file. Raises ImportRefused."""
     document = _document(data)
     checks = Checks()
@@ -80,7 +80,7 @@ def read(data: bytes) -> Draft:
     return checks.draft(document)
 
 
-def create(person: User, draft: Draft) -> Conversation:
+def create(person: User, draft: ImportedConversation) -> Conversation:
     """The tree as a new conversation of the person."""
     now = timezone.now()
     with transaction.atomic():
@@ -132,7 +132,7 @@ def _document(data: bytes) -> dict[str, Any]:
 
 
 def _refuse(text: str) -> NoReturn:
-    raise ImportRefused([Problem("", text)])
+    raise ImportRefused([ImportProblem("", text)])
 
 
 def _no_number(name: str) -> NoReturn:
@@ -156,10 +156,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class Checks:
     """Collects what is wrong with a document until there is too much of it."""
 
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[ImportProblem] = field(default_factory=list)
 
     def add(self, place: str, text: str) -> None:
-        self.problems.append(Problem(place, text))
+        self.problems.append(ImportProblem(place, text))
         if len(self.problems) >= MAX_PROBLEMS:
             self.end()
 
@@ -168,7 +168,7 @@ class Checks:
         if self.problems:
             raise ImportRefused(self.problems)
 
-    def draft(self, document: Mapping[str, Any]) -> Draft:
+    def draft(self, document: Mapping[str, Any]) -> ImportedConversation:
         title = titles.given(self.text(document, "title", "", titles.LONGEST_GIVEN))
         created_at = self.moment(document, "")
         lines = document.get("messages")
@@ -184,9 +184,9 @@ class Checks:
         if tip is not None and (not _is_number(tip) or tip not in known):
             self.add("tip", _("no message in the file has this number"))
         self.end()
-        return Draft(title, created_at, known[tip][0] if tip is not None else None, read)
+        return ImportedConversation(title, created_at, known[tip][0] if tip is not None else None, read)
 
-    def line(self, line: Any, place: str, index: int, known: dict[int, tuple[int, str]]) -> Line:
+    def line(self, line: Any, place: str, index: int, known: dict[int, tuple[int, str]]) -> ImportedMessage:
         if not isinstance(line, dict):
             self.add(place, _("a JSON object is required, { … }"))
             line = {}
@@ -201,7 +201,7 @@ class Checks:
             known[number] = (index, str(role))
         if not isinstance(line.get("hidden", False), bool):
             self.add(f"{place}.hidden", _("only true and false are allowed here"))
-        return Line(
+        return ImportedMessage(
             parent=parent,
             role=str(role),
             text=self.text(line, "text", place, MAX_TEXT_CHARS),

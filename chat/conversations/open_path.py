@@ -13,7 +13,7 @@ from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply
 
 
 @dataclass(frozen=True)
-class Turn:
+class ShownMessage:
     """One message as the page shows it. A hidden one carries no text at all."""
 
     message: Message
@@ -24,7 +24,7 @@ class Turn:
     """The message and its alternatives, oldest first."""
     pair: Pair | None = None
     """The pair that this reply waits in, while nobody has chosen."""
-    sides: Sequence["Turn"] = field(default=(), compare=False)
+    sides: Sequence["ShownMessage"] = field(default=(), compare=False)
     """The left and the right reply of that pair."""
 
     @property
@@ -86,38 +86,40 @@ class Turn:
         return self.siblings[self.number] if self.number < len(self.siblings) else None
 
 
-def open_branch(conversation: Conversation) -> list[Turn]:
+def open_branch(conversation: Conversation) -> list[ShownMessage]:
     """The path that is open: from the first message to the newest one below the conversation's tip."""
     tree = tree_of(conversation.pk)
     return _turns(tree, tree.open_path(conversation.tip_id))
 
 
-def branch_to(message: Message) -> list[Turn]:
+def branch_to(message: Message) -> list[ShownMessage]:
     """The path that ends at the message."""
     tree = tree_of(message.conversation_id)
     return _turns(tree, tree.path(message.pk))
 
 
-def _turns(tree: Tree, path: Sequence[int]) -> list[Turn]:
+def _turns(tree: Tree, path: Sequence[int]) -> list[ShownMessage]:
     pairs = Pair.objects.filter(message__in=path, revealed_at=None).select_related("left", "right")
     undecided = {message: pair for pair in pairs for message in (pair.left.message_id, pair.right.message_id)}
     of_pairs = [pair for pair in undecided if pair not in path]
     messages = Message.objects.select_related("reply__policy").in_bulk([*path, *of_pairs])
-    return [turn(messages[pk], tree, undecided.get(pk), messages) for pk in path if pk in messages]
+    return [shown_message(messages[pk], tree, undecided.get(pk), messages) for pk in path if pk in messages]
 
 
-def turn(
+def shown_message(
     message: Message, tree: Tree | None = None, pair: Pair | None = None, messages: dict[int, Message] | None = None
-) -> Turn:
-    """The message as a turn; `pair` with the `messages` of its two replies where it waits in one."""
+) -> ShownMessage:
+    """The message as a shown_message; `pair` with the `messages` of its two replies where it waits in one."""
     siblings = tree.siblings(message.pk) if tree else [message.pk]
     text, seq = _text(message)
-    sides: list[Turn] = []
+    sides: list[ShownMessage] = []
     if pair is not None and messages is not None:
         for side in (pair.left, pair.right):
             said, number = _text(messages[side.message_id])
-            sides.append(Turn(messages[side.message_id], messages[side.message_id].reply, said, number, (), pair))
-    return Turn(message, getattr(message, "reply", None), text, seq, siblings, pair, sides)
+            sides.append(
+                ShownMessage(messages[side.message_id], messages[side.message_id].reply, said, number, (), pair)
+            )
+    return ShownMessage(message, getattr(message, "reply", None), text, seq, siblings, pair, sides)
 
 
 def _text(message: Message) -> tuple[str, int]:

@@ -86,7 +86,7 @@ def _are_stops(stops: object) -> bool:
 
 
 @dataclass(frozen=True)
-class Choice:
+class TokenProbability:
     """A token that could have stood somewhere, with its natural log-probability at temperature 1."""
 
     text: str
@@ -95,10 +95,10 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Token(Choice):
+class Token(TokenProbability):
     """A token that was written, with the most probable ones of its place."""
 
-    top: tuple[Choice, ...] = ()
+    top: tuple[TokenProbability, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from chat.engines.engine import Choice, Engine, Parameters, Piece, Token
+from chat.engines.engine import Engine, Parameters, Piece, Token, TokenProbability
 from chat.errors import EngineDown, EngineError
 from chat.models import Policy
 from chat.prompts.fitting import Prompt
@@ -122,4 +122,8 @@ def _probabilities(token: str, count: int, top: int | None) -> tuple[Token, ...]
     others = [f" {word}" for word in WORDS[count % 20 :] if f" {word}" != token]
     choices = [(token, probability)] + [(other, (1 - probability) / 2**k) for k, other in enumerate(others, start=1)]
     ranked = sorted(choices, key=lambda choice: -choice[1])[:top]
-    return (Token(token, math.log(probability), top=tuple(Choice(text, math.log(share)) for text, share in ranked)),)
+    return (
+        Token(
+            token, math.log(probability), top=tuple(TokenProbability(text, math.log(share)) for text, share in ranked)
+        ),
+    )

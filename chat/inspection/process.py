@@ -16,7 +16,7 @@ ROWS = 64
 """Places whose probabilities are computed together: each is a row as wide as the vocabulary."""
 
 
-class Policy:
+class LoadedModel:
     """The weights of a policy directory."""
 
     def __init__(self, directory: str) -> None:
@@ -56,13 +56,13 @@ def main() -> None:
     os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
     idle_s = float(sys.argv[1])
-    policy: Policy | None = None
+    policy: LoadedModel | None = None
     while select.select([sys.stdin], [], [], idle_s)[0] and (line := sys.stdin.readline()):
         asked = json.loads(line)
         try:
             if policy is None or policy.directory != asked["directory"]:
                 policy = None  # one at a time in memory
-                policy = Policy(asked["directory"])
+                policy = LoadedModel(asked["directory"])
             answer: dict[str, Any] = {"tokens": policy.look(asked["prompt"], asked["completion"], asked["top"])}
         except Exception as error:  # whatever torch and transformers raise is the answer
             answer = {"error": f"{type(error).__name__}: {error}"}

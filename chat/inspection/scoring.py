@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from chat import policies
-from chat.engines.engine import Choice, Token
+from chat.engines.engine import Token, TokenProbability
 from chat.errors import ChatError, InspectorDown, NoLook, TooManyLooks, WeightsGone
 from chat.inspection import token_views
 from chat.models import Policy, Scoring
@@ -36,7 +36,7 @@ AT_A_TIME = 16
 
 
 @dataclass(frozen=True)
-class Question:
+class ScoringJob:
     """What has to be computed."""
 
     scoring: UUID
@@ -97,7 +97,7 @@ def remove_forgotten() -> None:
 
 
 def _token(told: dict[str, Any]) -> Token:
-    top = tuple(Choice(other["text"], other["logprob"], other["id"]) for other in told["top"])
+    top = tuple(TokenProbability(other["text"], other["logprob"], other["id"]) for other in told["top"])
     return Token(told["text"], told["logprob"], told["id"], top)
 
 
@@ -107,13 +107,13 @@ FAILURES: dict[str, type[ChatError]] = {error.code: error for error in (NoLook, 
 # --- computed -----------------------------------------------------------------------------------------------------
 
 
-def next_question() -> Question | None:
+def next_job() -> ScoringJob | None:
     """The oldest request."""
     row = Scoring.objects.filter(state=State.QUEUED).select_related("policy").order_by("requested_at", "pk").first()
-    return None if row is None else Question(row.pk, row.policy, row.ids, row.top)
+    return None if row is None else ScoringJob(row.pk, row.policy, row.ids, row.top)
 
 
-def encode(question: Question) -> token_views.Encoded:
+def encode(question: ScoringJob) -> token_views.Encoded:
     """The first id as the prompt, the others as its completion, each with what it adds to the text."""
     directory = policies.directory(question.policy)
     its_renderer = renderer(directory) if directory.is_dir() else None
@@ -124,13 +124,13 @@ def encode(question: Question) -> token_views.Encoded:
     return token_views.Encoded(directory, its_renderer, ids[:1], list(zip(ids, texts, strict=True))[1:])
 
 
-def answer(question: Question, tokens: list[dict[str, Any]]) -> None:
+def answer(question: ScoringJob, tokens: list[dict[str, Any]]) -> None:
     _queued(question).update(state=State.READY, tokens=tokens)
 
 
-def fail(question: Question, error: ChatError) -> None:
+def fail(question: ScoringJob, error: ChatError) -> None:
     _queued(question).update(state=State.FAILED, error=error.code)
 
 
-def _queued(question: Question) -> Any:
+def _queued(question: ScoringJob) -> Any:
     return Scoring.objects.filter(pk=question.scoring, state=State.QUEUED)

@@ -29,7 +29,7 @@ LOOKS_AT_A_TIME = 3
 
 
 @dataclass(frozen=True)
-class Question:
+class TokenViewJob:
     """What has to be computed."""
 
     reply: int
@@ -117,18 +117,18 @@ def has_weights(policy: Policy | None) -> bool:
 # --- computed for them ----------------------------------------------------------------------------------------
 
 
-def next_question() -> Question | None:
+def next_job() -> TokenViewJob | None:
     """The oldest request; those that can't be computed are ended on the way."""
     for view in TokenView.objects.filter(state=State.QUEUED).order_by("requested_at", "pk"):
         reply = Reply.objects.select_related("message", "policy").get(pk=view.reply_id)
         if reply.policy is None or not reply.message.text:
             fail(reply.pk, NoLook())
             continue
-        return Question(reply.pk, reply.policy, turns_seen(reply.message), reply.prefix, reply.message.text)
+        return TokenViewJob(reply.pk, reply.policy, turns_seen(reply.message), reply.prefix, reply.message.text)
     return None
 
 
-def encode(question: Question) -> Encoded:
+def encode(question: TokenViewJob) -> Encoded:
     """As the talker had it: the rendered turns, what the reply was to begin with, what the policy wrote."""
     directory = policies.directory(question.policy)
     if not directory.is_dir():
@@ -157,7 +157,7 @@ def described(encoded: Encoded, seen: Sequence[Seen]) -> list[dict[str, Any]]:
     return tokens
 
 
-def answer(question: Question, encoded: Encoded, tokens: list[dict[str, Any]]) -> None:
+def answer(question: TokenViewJob, encoded: Encoded, tokens: list[dict[str, Any]]) -> None:
     reply = Reply.objects.get(pk=question.reply)
     asked = len(encoded.prompt) + len(encoded.renderer.continuation(question.prefix))
     differs = bool(reply.prompt_tokens) and reply.prompt_tokens != asked

@@ -22,7 +22,7 @@ PAUSE_AFTER_ERROR_S = 2.0
 TIDY_EVERY_S = 60.0
 
 
-class Looks:
+class InspectionWorker:
     def __init__(self, database: DatabaseThread) -> None:
         self.database = database
         self.inspector = Inspector()
@@ -48,22 +48,22 @@ class Looks:
 
         People and programs take turns: neither waits for all of the others.
         """
-        question = await self.database(token_views.next_question)
+        question = await self.database(token_views.next_job)
         if question is not None:
             await self._answer(f"reply {question.reply}", self._look(question), token_views.fail, question.reply)
-        asked = await self.database(scoring.next_question)
+        asked = await self.database(scoring.next_job)
         if asked is not None:
             await self._answer(f"scoring {asked.scoring}", self._score(asked), scoring.fail, asked)
         return question is not None or asked is not None
 
-    async def _look(self, question: token_views.Question) -> None:
+    async def _look(self, question: token_views.TokenViewJob) -> None:
         encoded = await asyncio.to_thread(token_views.encode, question)
         ids = [number for number, _ in encoded.completion]
         seen = await self.inspector.look(encoded.directory, encoded.prompt, ids)
         tokens = await asyncio.to_thread(token_views.described, encoded, seen)
         await self.database(token_views.answer, question, encoded, tokens)
 
-    async def _score(self, question: scoring.Question) -> None:
+    async def _score(self, question: scoring.ScoringJob) -> None:
         encoded = await asyncio.to_thread(scoring.encode, question)
         ids = [number for number, _ in encoded.completion]
         seen = await self.inspector.look(encoded.directory, encoded.prompt, ids, question.top)

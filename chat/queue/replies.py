@@ -40,7 +40,7 @@ QUEUE_PATIENCE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
-class Written:
+class NewChunk:
     """A chunk to be stored."""
 
     reply: int
@@ -119,7 +119,7 @@ def let_go(owner: str, ids: Collection[int]) -> set[int]:
     return set(ids) - (held.keys() - to_stop)
 
 
-def write(owner: str, chunks: Sequence[Written]) -> set[int]:
+def write(owner: str, chunks: Sequence[NewChunk]) -> set[int]:
     """Stores chunks of replies that the owner still holds; the ids of the others come back.
 
     Safe to repeat with the same chunks, as after an error that left unsaid whether it was done. Statements made once,
@@ -140,7 +140,7 @@ def write(owner: str, chunks: Sequence[Written]) -> set[int]:
     return ids - held
 
 
-def _store_all(owner: str, ids: list[int], chunks: Sequence[Written]) -> set[int]:
+def _store_all(owner: str, ids: list[int], chunks: Sequence[NewChunk]) -> set[int]:
     """Locks, stores and wakes the readers in one trip; those that are held."""
     rows = json.dumps([vars(chunk) for chunk in chunks], ensure_ascii=False)
     with connection.cursor() as cursor:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from chat import guards
 from chat.engines.engine import Piece, Token
 from chat.models import Reply
-from chat.queue.replies import Ending, Written
+from chat.queue.replies import Ending, NewChunk
 from chat.talker.engine_pool import LoadedEngine
 
 
@@ -50,7 +50,7 @@ class Active:
                 self.sentence_ends.append(end)
         return self.sentence_ends[-1]
 
-    def next_chunks(self) -> list[Written]:
+    def next_chunks(self) -> list[NewChunk]:
         """What is new, with the end of a chunk wherever a sentence ends: there a reply may have to be cut."""
         start, whole = self.ends[-1] if self.ends else 0, len(self.text)
         if start == whole:
@@ -59,7 +59,7 @@ class Active:
         chunks = []
         for end in [*self.sentence_ends[after:before], whole]:
             self.ends.append(end)
-            chunks.append(Written(self.reply.pk, len(self.ends), self.text[start:end]))
+            chunks.append(NewChunk(self.reply.pk, len(self.ends), self.text[start:end]))
             start = end
         return chunks
 

@@ -1,7 +1,7 @@
 """The pool of loaded engines, one for each wanted policy: starts, probes, restarts, swaps and unloads them while
 replies under way go on.
 
-Wanted are the live policy, those that queued replies and tickets name, and the one on trial. At most
+WantedPolicies are the live policy, those that queued replies and tickets name, and the one on trial. At most
 settings.CHAT_ENGINES are loaded at once: a policy that nobody waits for gives its place to one that somebody does,
 and is unloaded after a while anyway. Only the live policy never waits for a place.
 
@@ -94,7 +94,7 @@ class Failures:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedPolicies:
     live: Policy | None = None
     named: tuple[Policy, ...] = ()
     """By what is queued, the one that is waited for longest first."""
@@ -109,7 +109,7 @@ class EnginePool:
     database: DatabaseThread
     current: LoadedEngine | None = None
     """Where replies go that name no policy; None while no engine is ready."""
-    wanted: Wanted = Wanted()
+    wanted: WantedPolicies = WantedPolicies()
     engines: list[LoadedEngine] = field(default_factory=list)
     failures: dict[int, Failures] = field(default_factory=dict)
     stopping: set[asyncio.Task[None]] = field(default_factory=set)
@@ -126,7 +126,7 @@ class EnginePool:
 
     async def step(self) -> None:
         """One look at everything. Nothing in it waits for an engine."""
-        self.wanted = await self.database(_wanted)
+        self.wanted = await self.database(_wanted_policies)
         await self._want_live(self.wanted.live)
         for policy in self.wanted.named:
             await self._want_beside(policy)
@@ -321,14 +321,14 @@ async def _stop(loaded: LoadedEngine) -> None:
 # --- rows -----------------------------------------------------------------------------------------------------
 
 
-def _wanted() -> Wanted:
+def _wanted_policies() -> WantedPolicies:
     named = line.entries(Q(policy__isnull=False))
     order = list(dict.fromkeys(entry.lane for entry in named if entry.lane is not None))
     wanted = Policy.objects.filter(Q(is_live=True) | Q(is_on_trial=True) | Q(pk__in=order))
     found = {policy.pk: policy for policy in wanted}
     live = next((policy for policy in found.values() if policy.is_live), None)
     on_trial = next((policy for policy in found.values() if policy.is_on_trial and not policy.is_live), None)
-    return Wanted(live, tuple(found[pk] for pk in order if found[pk] != live), on_trial)
+    return WantedPolicies(live, tuple(found[pk] for pk in order if found[pk] != live), on_trial)
 
 
 def _verify(policy: Policy) -> None:

@@ -24,12 +24,12 @@ from chat import guards
 from chat.engines.engine import Parameters
 from chat.errors import Blocked, ChatError, EngineBroken, TalkerGone
 from chat.inspection import token_views
-from chat.inspection.worker import Looks
+from chat.inspection.worker import InspectionWorker
 from chat.models import Reply
 from chat.prompts.fitting import Prompt
 from chat.prompts.history import prompt_for, turns_before
 from chat.queue import claims, replies, tickets
-from chat.queue.replies import Ending, Written
+from chat.queue.replies import Ending, NewChunk
 from chat.talker.active import Active
 from chat.talker.engine_pool import EnginePool, LoadedEngine
 
@@ -80,7 +80,7 @@ class Talker:
         self.engines = EnginePool(self.database)
         self.active: dict[int, Active] = {}
         self.granted: dict[UUID, Granted] = {}
-        self._unsent: list[Written] = []
+        self._unsent: list[NewChunk] = []
         """Chunks that the database has not confirmed: sent again as they are, before anything newer."""
         self._endings: asyncio.Task[None] | None = None
         self._turn = 0
@@ -93,7 +93,7 @@ class Talker:
         guards.guards()
         loops = (self.engines.run(), self._write_on(), self._look_on())
         vital = [asyncio.create_task(loop) for loop in loops]
-        looking = asyncio.create_task(Looks(self.database).run())
+        looking = asyncio.create_task(InspectionWorker(self.database).run())
         try:
             ended, _ = await asyncio.wait(vital, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.models import User
 from accounts.requests import person
 from chat import assistants
-from chat.forms import AssistantForm, Example
+from chat.forms import AssistantForm, ExampleExchange
 from chat.models import Assistant, Conversation
 from chat.views.requests import as_uuid, own_conversation, wants_json
 
@@ -129,7 +129,7 @@ def _edit(request: HttpRequest, edited: Assistant) -> HttpResponse:
         "is_new": edited._state.adding,
         "rows": rows,
         "added": "add" in request.POST,
-        "blank": Example(),
+        "blank": ExampleExchange(),
         "most": assistants.MAX_EXAMPLES,
     }
     return render(request, "chat/assistants/edit.html", context, status=400 if is_wrong else 200)
@@ -139,11 +139,11 @@ def _changes_rows(request: HttpRequest) -> bool:
     return "add" in request.POST or "remove" in request.POST
 
 
-def _rows(request: HttpRequest, form: AssistantForm) -> list[Example]:
+def _rows(request: HttpRequest, form: AssistantForm) -> list[ExampleExchange]:
     """The examples of the form, with one more or one less where a button without script asked for it."""
     rows = form.examples
     if "add" in request.POST:
-        rows.append(Example())
+        rows.append(ExampleExchange())
     removed = request.POST.get("remove", "")
     if removed.isdecimal() and int(removed) < len(rows):
         rows.pop(int(removed))

@@ -36,7 +36,7 @@ def model_chosen_by(request: HttpRequest, name: str) -> Policy | None:
 
 def model_picker(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:
     """What the picker needs; `lost_model` is one that was chosen here and can not be talked with any more."""
-    choices = model_choice.choices_for(person(request))
+    choices = model_choice.options_for(person(request))
     if shown is not None:
         chosen = model_choice.chosen(shown)
     else:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.requests import person
 from chat.conversations import sharing
-from chat.conversations.open_path import turn
+from chat.conversations.open_path import shown_message
 from chat.models import Conversation, SharedLink
 from chat.views.requests import own_conversation
 
@@ -58,7 +58,7 @@ def shared(request: HttpRequest, token: str) -> HttpResponse:
     link = sharing.opened_by(token)
     if link is None:
         raise Http404
-    turns = [turn(message) for message in sharing.shared_path(link)]
+    turns = [shown_message(message) for message in sharing.shared_path(link)]
     response = render(request, "chat/shared.html", {"link": link, "turns": turns})
     response["X-Robots-Tag"] = "noindex, nofollow, noarchive"
     response["Referrer-Policy"] = "no-referrer"  # the address is the key: it goes nowhere

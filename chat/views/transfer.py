@@ -41,10 +41,10 @@ def import_file(request: HttpRequest) -> HttpResponse:
         return _form(request)
     file = request.FILES.get("file")
     if file is None:
-        return _form(request, [importing.Problem("", _("No file was chosen."))], 400)
+        return _form(request, [importing.ImportProblem("", _("No file was chosen."))], 400)
     if (file.size or 0) > importing.MAX_BYTES:
         size = {"size": importing.MAX_BYTES // 2**20}
-        return _form(request, [importing.Problem("", _("the file is larger than %(size)d MB") % size)], 413)
+        return _form(request, [importing.ImportProblem("", _("the file is larger than %(size)d MB") % size)], 413)
     try:
         draft = importing.read(file.read())
     except importing.ImportRefused as refused:
@@ -52,7 +52,9 @@ def import_file(request: HttpRequest) -> HttpResponse:
     return redirect("conversation", importing.create(person(request), draft).pk)
 
 
-def _form(request: HttpRequest, problems: list[importing.Problem] | None = None, status: int = 200) -> HttpResponse:
+def _form(
+    request: HttpRequest, problems: list[importing.ImportProblem] | None = None, status: int = 200
+) -> HttpResponse:
     context = {"problems": problems or [], "megabytes": importing.MAX_BYTES // 2**20}
     return render(request, "chat/import.html", context, status=status)
 

@@ -24,7 +24,7 @@ from chat.errors import ChatError, ConversationGone, Flood, SignedOut, UnknownEv
 from chat.models import Conversation, Reply
 from chat.queue import replies
 from chat.websocket import access, frames
-from chat.websocket.tail import ChunkNews, EndNews, News, Watch, tail
+from chat.websocket.tail import ChunkNews, EndNews, News, Subscription, tail
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,7 +69,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
         self.page_group = _page_group_of(self.conversation_id)
         self.language = access.language_of(self.scope)
-        self.watches: dict[int, Watch] = {}
+        self.watches: dict[int, Subscription] = {}
         self.arrivals: deque[float] = deque()
         self.news: deque[News] = deque()
         self.has_news = asyncio.Event()

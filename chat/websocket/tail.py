@@ -83,7 +83,7 @@ News = StateNews | ChunkNews | EndNews
 
 
 @dataclass(eq=False)
-class Watch:
+class Subscription:
     """One socket's interest in one reply."""
 
     reply: int
@@ -106,20 +106,20 @@ class _Look:
 
 class Tail:
     def __init__(self) -> None:
-        self._watches: set[Watch] = set()
+        self._watches: set[Subscription] = set()
         self._task: asyncio.Task[None] | None = None
         self._looks = 0
         self._changed: set[int] = set()
         """Replies that a call named: their state is read at the next look."""
 
-    def watch(self, reply: int, after_seq: int, tell: Callable[[News], None]) -> Watch:
+    def watch(self, reply: int, after_seq: int, tell: Callable[[News], None]) -> Subscription:
         """Tells of the reply until its end, or until the watch is forgotten."""
-        watch = Watch(reply, after_seq, tell)
+        watch = Subscription(reply, after_seq, tell)
         self._watches.add(watch)
         self._begin()
         return watch
 
-    def forget(self, watch: Watch) -> None:
+    def forget(self, watch: Subscription) -> None:
         self._watches.discard(watch)
 
     def _begin(self) -> None:
@@ -180,7 +180,7 @@ class Tail:
                 watch.is_new = True  # the next look reads what is missing
         return found.cursor
 
-    def _to_ask(self, watches: list[Watch]) -> set[int]:
+    def _to_ask(self, watches: list[Subscription]) -> set[int]:
         """Replies whose state is read now: those that may begin at any moment, and a share of those that go on."""
         self._looks += 1
         changed, self._changed = self._changed, set()
@@ -195,7 +195,7 @@ class Tail:
             or watch.reply % turns == self._looks % turns
         }
 
-    def _tell(self, watch: Watch, found: _Look, was_asked: bool) -> bool:
+    def _tell(self, watch: Subscription, found: _Look, was_asked: bool) -> bool:
         """False if a chunk is missing before the newest."""
         is_whole = True
         state = found.states.get(watch.reply) if was_asked else watch.said

@@ -68,11 +68,11 @@ def test_everybodys_ones_own_and_those_of_ones_groups_are_seen_and_an_admin_sees
 
 def test_the_picker_offers_the_live_one_first_then_ones_own_and_hides_the_one_on_trial(alice, admin, models):
     trial = Policy.objects.create(name="trial", version=9, is_on_trial=True)
-    offered = [(choice.name, choice.is_own) for choice in model_choice.choices_for(alice)]
+    offered = [(choice.name, choice.is_own) for choice in model_choice.options_for(alice)]
     assert offered == [("scripted", False), ("ft-3", True), ("davinci:ft-mine", True)]
-    assert trial not in [choice.policy for choice in model_choice.choices_for(admin)]
+    assert trial not in [choice.policy for choice in model_choice.options_for(admin)]
     Policy.objects.filter(pk=trial.pk).update(owner=alice)
-    assert "trial" in [choice.name for choice in model_choice.choices_for(alice)]
+    assert "trial" in [choice.name for choice in model_choice.options_for(alice)]
 
 
 def test_the_chosen_model_answers_and_where_it_is_lost_the_assistants_or_the_live_one(alice, conversation, models):

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts import keys
 from chat import guards, policies
 from chat.completions import streaming as askings
-from chat.completions.streaming import Question, asking, reading, score, spelled
+from chat.completions.streaming import CompletionSpec, meter_prompt, score, spelled, stream_completions
 from chat.engines.engine import Parameters
 from chat.errors import (
     BadParameters,
@@ -52,13 +52,13 @@ def _hasty(monkeypatch, settings):
 
 
 def question(person, text="Once", policy=None, n=1, **parameters):
-    return Question(person, None, policy, Parameters(**parameters), text=text, n=n)
+    return CompletionSpec(person, None, policy, Parameters(**parameters), text=text, n=n)
 
 
 async def all_of(asked):
     """Texts and last pieces of all completions, by their index."""
     texts, lasts = [""] * asked.n, [None] * asked.n
-    async with asyncio.timeout(30), asking(asked) as answer:
+    async with asyncio.timeout(30), stream_completions(asked) as answer:
         async for piece in answer.pieces:
             texts[piece.index] += piece.text
             if piece.finish_reason:
@@ -67,7 +67,7 @@ async def all_of(asked):
 
 
 async def read_into(got, asked):
-    async with asking(asked) as answer:
+    async with stream_completions(asked) as answer:
         async for piece in answer.pieces:
             got.append(piece.text)
 
@@ -101,7 +101,7 @@ async def test_a_conversation_is_answered_and_ends_by_itself(alice, scripted_pol
     script.text = "Hello there"
     turns = [{"role": "user", "content": "Hi"}]
     async with talking():
-        (text,), (last,), _ = await all_of(Question(alice, None, None, Parameters(), turns=turns))
+        (text,), (last,), _ = await all_of(CompletionSpec(alice, None, None, Parameters(), turns=turns))
     assert (text, last.finish_reason, last.completion_tokens) == ("Hello there", "stop", 2)
 
 
@@ -137,7 +137,10 @@ async def test_a_reader_that_goes_away_frees_the_engine_and_pays_for_what_it_got
 async def test_a_reader_that_stops_reading_leaves_in_the_same_way(alice, scripted_policy, script):
     script.seconds_a_token, script.tokens = 0.02, 2000
     async with talking() as talker:
-        async with asking(question(alice, max_completion_tokens=1000)) as answer, aclosing(answer.pieces) as pieces:
+        async with (
+            stream_completions(question(alice, max_completion_tokens=1000)) as answer,
+            aclosing(answer.pieces) as pieces,
+        ):
             first = await anext(pieces)
         assert first.text
         await until(lambda: not talker.engines.current.users, timeout=1)
@@ -179,7 +182,7 @@ async def test_a_named_policy_is_loaded_for_it(alice, scripted_policy):
     )
     await Price.objects.acreate(model="davinci", prompt=1)
     async with talking():
-        _, _, answer = await all_of(Question(alice, None, other, Parameters(), text="Once", names=["davinci"]))
+        _, _, answer = await all_of(CompletionSpec(alice, None, other, Parameters(), text="Once", names=["davinci"]))
     assert answer.policy == other
     used = await only_usage()
     assert (used.model, used.priced_as) == ("other", "davinci")
@@ -188,7 +191,7 @@ async def test_a_named_policy_is_loaded_for_it(alice, scripted_policy):
 async def test_an_engine_that_drains_lives_until_the_ticket_has_ended(alice, scripted_policy, script):
     script.seconds_a_token, script.tokens = 0.02, 60
     new = await Policy.objects.acreate(name="new", version=2, is_scripted=True)
-    async with talking() as talker, asking(question(alice, max_completion_tokens=60)) as answer:
+    async with talking() as talker, stream_completions(question(alice, max_completion_tokens=60)) as answer:
         texts = [(await anext(answer.pieces)).text]
         await Policy.objects.filter(pk=scripted_policy.pk).aupdate(is_live=False)
         await Policy.objects.filter(pk=new.pk).aupdate(is_live=True)
@@ -244,7 +247,7 @@ async def test_a_question_that_a_guard_blocks_takes_no_place(alice, scripted_pol
         {"role": "assistant", "content": "?"},
         {"role": "user", "content": ""},
     ]
-    for asked in (question(alice, "The cat sat"), Question(alice, None, None, Parameters(), turns=turns)):
+    for asked in (question(alice, "The cat sat"), CompletionSpec(alice, None, None, Parameters(), turns=turns)):
         with pytest.raises(Blocked):
             await all_of(asked)
     assert not await Ticket.objects.aexists()
@@ -272,7 +275,7 @@ async def test_a_spent_budget_closes_the_door_of_its_owner_or_of_its_key(alice, 
     await Usage.objects.acreate(ref="x", user=alice, key=key, kind="api", model="m", cost=10)
     await Budget.objects.acreate(key=key, period="month", limit=10)
     with pytest.raises(BudgetUsedUp) as refusal:
-        await all_of(Question(alice, key, None, Parameters(), text="Hi"))
+        await all_of(CompletionSpec(alice, key, None, Parameters(), text="Hi"))
     assert 0 < refusal.value.retry_after_s <= 31 * 86400
     async with talking():
         assert (await all_of(question(alice)))[0][0], "without the key it is another purse"
@@ -284,7 +287,7 @@ async def test_a_spent_budget_closes_the_door_of_its_owner_or_of_its_key(alice, 
 async def test_nothing_is_ever_left_out_of_what_a_program_sends(alice, scripted_policy, settings):
     settings.CHAT_CONTEXT_TOKENS = 300
     turns = [{"role": role, "content": "word " * 60} for role in ("user", "assistant", "user")]
-    asked = Question(alice, None, None, Parameters(max_completion_tokens=16), turns=turns)
+    asked = CompletionSpec(alice, None, None, Parameters(max_completion_tokens=16), turns=turns)
     with pytest.raises(ContextExceeded) as refusal:
         await all_of(asked)
     assert "300" in str(refusal.value.message)
@@ -292,7 +295,7 @@ async def test_nothing_is_ever_left_out_of_what_a_program_sends(alice, scripted_
         await all_of(question(alice, "word " * 100, max_completion_tokens=200))
     async with talking():
         _, (last,), answer = await all_of(
-            Question(alice, None, None, Parameters(max_completion_tokens=200), text="word " * 100, shrinks=True)
+            CompletionSpec(alice, None, None, Parameters(max_completion_tokens=200), text="word " * 100, shrinks=True)
         )
     assert last.completion_tokens <= 300 - answer.prompt_tokens
 
@@ -332,7 +335,7 @@ async def test_a_blocked_completion_ends_where_it_passed_and_the_others_go_on(
 
 
 async def test_a_prompt_that_is_only_read_is_metered_without_a_place(alice, scripted_policy):
-    answer = await reading(question(alice, "To be read"))
+    answer = await meter_prompt(question(alice, "To be read"))
     assert [piece async for piece in answer.pieces] == []
     used = await only_usage()
     assert (used.prompt_tokens, used.completion_tokens) == (answer.prompt_tokens, 0)
@@ -355,7 +358,7 @@ async def test_raw_text_and_its_ids_are_completed_as_transformers_would_and_coun
     async with talking():
         (said,), (last,), answer = await all_of(question(alice, text, temperature=0, max_completion_tokens=24))
         from_text = await all_of(question(alice, "The sun is a", temperature=0, max_completion_tokens=24))
-        by_ids = Question(alice, None, None, Parameters(temperature=0, max_completion_tokens=24), ids=plain)
+        by_ids = CompletionSpec(alice, None, None, Parameters(temperature=0, max_completion_tokens=24), ids=plain)
         from_ids = await all_of(by_ids)
         several = await all_of(question(alice, "The sun", n=3, temperature=1.0, seed=3, max_completion_tokens=20))
         empty = await all_of(question(alice, "", max_completion_tokens=4))
@@ -375,7 +378,7 @@ async def test_raw_text_and_its_ids_are_completed_as_transformers_would_and_coun
     rows = [row.completion_tokens async for row in Usage.objects.all()]
     assert sum(rows) == total + last.completion_tokens
     with pytest.raises(BadParameters):
-        await all_of(Question(alice, None, policy, Parameters(), ids=[10**6]))
+        await all_of(CompletionSpec(alice, None, policy, Parameters(), ids=[10**6]))
 
 
 def greedy(directory, ids, tokens):

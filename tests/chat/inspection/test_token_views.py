@@ -13,7 +13,7 @@ from django.urls import reverse
 from accounts.models import User
 from chat import policies
 from chat.engines.child import ChildEngine
-from chat.engines.engine import Choice, Parameters, Token
+from chat.engines.engine import Parameters, Token, TokenProbability
 from chat.errors import InspectorDown, NoLook, ReplyUnderWay, StillBlind, TooManyLooks, WeightsGone
 from chat.inspection import client as inspection_client
 from chat.inspection import token_views
@@ -183,18 +183,23 @@ def test_a_prompt_that_is_no_longer_the_one_that_was_sent_is_said_to_be_so(conve
         if hidden:
             Message.objects.filter(text="A ball of gas.").update(hidden_at=reply.queued_at)
         TokenView.objects.update_or_create(reply=reply, defaults={"state": TokenView.State.QUEUED})
-        question = token_views.next_question()
+        question = token_views.next_job()
         token_views.answer(question, token_views.encode(question), [])
         assert TokenView.objects.get(reply=reply).is_of_other_prompt is differs
 
 
 def question_of(reply):
     TokenView.objects.create(reply=reply)
-    return token_views.next_question()
+    return token_views.next_job()
 
 
 TOKENS = (
-    Token("Good", math.log(0.9), 5, (Choice("Good", math.log(0.9), 5), Choice("Bad", math.log(0.1), 6))),
+    Token(
+        "Good",
+        math.log(0.9),
+        5,
+        (TokenProbability("Good", math.log(0.9), 5), TokenProbability("Bad", math.log(0.1), 6)),
+    ),
     Token(" morning", math.log(0.5)),
     Token(" to", math.log(0.25)),
 )

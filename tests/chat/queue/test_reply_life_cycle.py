@@ -29,7 +29,7 @@ from chat.conversations.turns import take_turn
 from chat.errors import BadPolicy
 from chat.models import Chunk, Conversation, EngineProcess, Message, Policy, Reply, Ticket
 from chat.queue import claims, replies, tickets
-from chat.queue.replies import Ending, Written
+from chat.queue.replies import Ending, NewChunk
 from chat.queue.tickets import Used
 from chat.websocket.tail import ChunkNews, EndNews, StateNews, Tail, Watch, look
 from metering.models import Usage
@@ -53,7 +53,7 @@ class Writer:
     owner: str
     writing: dict[int, int] = field(default_factory=dict)
     """Reply -> last seq."""
-    unsent: list[Written] = field(default_factory=list)
+    unsent: list[NewChunk] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
 
 
@@ -270,7 +270,7 @@ class LifeOfReplies(RuleBasedStateMachine):
         writer = self.writers[number]
         for reply in writer.writing:
             writer.writing[reply] += 1
-            writer.unsent.append(Written(reply, writer.writing[reply], text))
+            writer.unsent.append(NewChunk(reply, writer.writing[reply], text))
         if at_once:
             self.flush(number, False)
 

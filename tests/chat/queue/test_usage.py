@@ -11,7 +11,7 @@ from chat.conversations.turns import regenerate, take_turn
 from chat.errors import BudgetUsedUp
 from chat.models import Conversation, Message, Policy, Reply
 from chat.queue import claims, limits, replies, usage
-from chat.queue.replies import Ending, Written
+from chat.queue.replies import Ending, NewChunk
 from chat.websocket import frames
 from metering.models import Budget, Price, Usage
 from tests.chat.conftest import install, opened, talking
@@ -37,7 +37,7 @@ def started(owner, policy, prefix=""):
 
 
 def say(reply, *texts, first=1):
-    replies.write("me", [Written(reply.pk, first + place, text) for place, text in enumerate(texts)])
+    replies.write("me", [NewChunk(reply.pk, first + place, text) for place, text in enumerate(texts)])
 
 
 def ends(reply, how):
