@@ -1,10 +1,10 @@
-"""Which model a conversation talks with: the one that its owner chose, the assistant's, or whichever is live."""
+"""The model that a person picks for a conversation: the options, the choice, and whether it still applies."""
 
 from dataclasses import dataclass
 
 from accounts.models import User
-from chat import assistants, policies
-from chat.models import Assistant, Conversation, Policy
+from chat import policies
+from chat.models import Conversation, Policy
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,10 @@ def choose(conversation: Conversation, policy: Policy | None) -> None:
 
 
 def chosen(conversation: Conversation) -> Policy | None:
-    """The model that its owner chose, as long as they may talk with it."""
+    """The model that its owner chose, as long as they may use it.
+
+    One that is gone leaves the choice to the assistant: the page says so.
+    """
     if conversation.policy_id is None:
         return None
     return policies.visible_to(conversation.owner).filter(pk=conversation.policy_id).first()
-
-
-def policy_of(conversation: Conversation, assistant: Assistant | None) -> Policy | None:
-    """The one that has to write the next reply; None: whichever is live. Raises PolicyRetired.
-
-    A chosen model that is gone leaves the choice to the assistant: the page says so.
-    """
-    return chosen(conversation) or assistants.named_policy(assistant, conversation.owner)

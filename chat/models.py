@@ -195,6 +195,18 @@ class Message(models.Model):
         verbose_name = _("message")
         verbose_name_plural = _("messages")
 
+    @property
+    def reply_or_none(self) -> "Reply | None":
+        """None of a person's message, and of one that was imported."""
+        reply: Reply | None = getattr(self, "reply", None)
+        return reply
+
+    @property
+    def pair_or_none(self) -> "Pair | None":
+        """The two replies that stand side by side below a person's message."""
+        pair: Pair | None = getattr(self, "pair", None)
+        return pair
+
 
 class Reply(models.Model):
     """The making of one assistant message, work with a life cycle of its own (transitions: chat.queue.replies)."""

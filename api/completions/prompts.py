@@ -12,7 +12,7 @@ from chat.completions.streaming import CompletionSpec, CompletionStream, score
 from chat.engines.engine import Token
 from chat.errors import NoLook
 from chat.models import Policy
-from chat.prompts.history import room_of
+from chat.prompts.history import renderer_of
 
 Shown = tuple[Token | First, ...]
 
@@ -70,7 +70,7 @@ def _top(asked: CompletionRequest) -> int | None:
 
 def _spelled(policy: Policy, prompt: str | list[int]) -> tuple[int, list[str]]:
     """How many ids of a prompt only begin a document, and what each of the others adds to the text. Raises NoLook."""
-    renderer = room_of(policy)[1]
+    renderer = renderer_of(policy)
     if renderer is None:
         raise NoLook(policy.name)
     if not isinstance(prompt, str):

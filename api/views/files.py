@@ -207,7 +207,7 @@ def _taken(request: HttpRequest) -> DataFile:
     if not (request.content_type or "").startswith("multipart/form-data"):
         raise ApiError("An upload must be sent as multipart/form-data.", 415, code="unsupported_media_type")
     person = person_of(request)
-    with receiving.Draft(receiving.room_of(person)) as draft:
+    with receiving.Draft(receiving.bytes_left(person)) as draft:
         handler = ToDisk(request, draft)
         if _content_length(request) > receiving.most_bytes() + SLACK_BYTES:
             handler.refusal = FileTooLarge(receiving.most_bytes() >> 20)

@@ -7,13 +7,13 @@ from chat.engines.engine import Parameters
 from chat.errors import ContextExceeded, UnknownTokens
 from chat.models import Policy
 from chat.prompts.fitting import CHARACTERS_A_TOKEN, Prompt, count
-from chat.prompts.history import room_of
+from chat.prompts.history import context_window, renderer_of
 from chat.prompts.rendering import Turn
 
 
 def conversation(policy: Policy, turns: Sequence[Turn]) -> Prompt:
     """Raises TurnsRefused, BadPolicy."""
-    renderer = room_of(policy)[1]
+    renderer = renderer_of(policy)
     ids = renderer.ids(turns) if renderer else None
     return Prompt(list(turns), ids, count(turns, None) if ids is None else len(ids))
 
@@ -21,14 +21,14 @@ def conversation(policy: Policy, turns: Sequence[Turn]) -> Prompt:
 def text(policy: Policy, said: str) -> Prompt:
     """A text to be gone on from as it stands; an empty one is the start of a document. Raises BadPolicy."""
     ids = [number for number, _ in spelled(policy, said)]
-    if room_of(policy)[1] is None:
+    if renderer_of(policy) is None:
         return Prompt([], None, len(said) // CHARACTERS_A_TOKEN + 1, text=said)
     return Prompt([], ids, len(ids), text=said)
 
 
 def token_ids(policy: Policy, ids: Sequence[int]) -> Prompt:
     """Raises UnknownTokens on ids that are no tokens of the policy, BadPolicy."""
-    renderer = room_of(policy)[1]
+    renderer = renderer_of(policy)
     if renderer is None:
         if not policy.is_scripted:
             raise UnknownTokens
@@ -46,7 +46,7 @@ def spelled(policy: Policy, said: str) -> list[tuple[int, str]]:
 
     Empty where the tokenizer is elsewhere. Raises BadPolicy.
     """
-    renderer = room_of(policy)[1]
+    renderer = renderer_of(policy)
     return [] if renderer is None else renderer.document(said)
 
 
@@ -55,7 +55,7 @@ def within_context(policy: Policy, prompt: Prompt, parameters: Parameters, *, sh
 
     `shrinks`: nobody named the completion's length, so it may be what room is left.
     """
-    context = room_of(policy)[0]
+    context = context_window(policy)
     room, wanted = context - prompt.tokens, parameters.max_completion_tokens
     if room < (1 if shrinks else wanted):
         param = "messages" if prompt.text is None else "prompt"

@@ -25,7 +25,7 @@ from chat.errors import ChatError, EngineDown, EngineError, PolicyRetired
 from chat.inspection.scoring import score
 from chat.models import Conversation, Policy, Ticket
 from chat.prompts.fitting import Prompt
-from chat.prompts.history import room_of
+from chat.prompts.history import renderer_of
 from chat.prompts.rendering import Turn
 from chat.queue import limits, tickets, usage
 from chat.queue.tickets import Used
@@ -218,7 +218,7 @@ def _spellings(task: _Task, n: int) -> list[Spelling]:
     """One for each completion whose tokens are told; none where nobody asked for them."""
     if task.parameters.top_logprobs is None:
         return []
-    renderer = room_of(task.policy)[1]
+    renderer = renderer_of(task.policy)
     return [Spelling(renderer, list(task.prompt.ids or ())) for _ in range(n)]
 
 

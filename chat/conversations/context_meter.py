@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from base.trimming import reserve
-from chat import assistants
+from chat.answerer import Answerer
 from chat.errors import ChatError, TooLong
-from chat.models import Assistant, Policy
+from chat.models import Policy
 from chat.prompts.fitting import count, fit
-from chat.prompts.history import room_of
+from chat.prompts.history import context_window, renderer_of
 from chat.prompts.rendering import Renderer, Turn
 
 
@@ -40,15 +40,13 @@ class Shares:
         return self.instructions + self.examples + self.history + self.draft + self.form
 
 
-def shares(assistant: Assistant | None, history: Sequence[Turn], draft: str, named: Policy | None = None) -> Shares:
-    """Of the prompt that the draft would make for the policy that would answer. Raises BadPolicy.
-
-    `named`: the one that has to answer; None: whichever is live.
-    """
-    policy = named or Policy.objects.filter(is_live=True).first()
-    context, renderer = room_of(policy) if policy else (settings.CHAT_CONTEXT_TOKENS, None)
-    completion_tokens = assistants.parameters_of(assistant).max_completion_tokens
-    head = assistants.preamble(assistant)
+def shares(answerer: Answerer, history: Sequence[Turn], draft: str) -> Shares:
+    """Of the prompt that the draft would make for the answerer. Raises BadPolicy."""
+    policy = answerer.policy or Policy.objects.filter(is_live=True).first()
+    context = context_window(policy) if policy else settings.CHAT_CONTEXT_TOKENS
+    renderer = renderer_of(policy) if policy else None
+    completion_tokens = answerer.parameters.max_completion_tokens
+    head = answerer.preamble
     turns = [*head, *history, Turn(role="user", content=draft)]
     problem: ChatError | None = None
     try:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from chat.conversations import side_by_side
 from chat.conversations.tree import tree_of
-from chat.models import Chunk, Conversation, Message, Reply
+from chat.models import Chunk, Conversation, Message
 
 FORMAT, VERSION = "chamsae.conversation", 1
 OF_A_REPLY = (
@@ -33,7 +33,7 @@ OF_A_REPLY = (
 def as_json(conversation: Conversation) -> dict[str, Any]:
     messages = list(_messages(conversation))
     numbers = {message.pk: number for number, message in enumerate(messages, 1)}
-    blind = side_by_side.blind([message.reply.pk for message in messages if hasattr(message, "reply")])
+    blind = side_by_side.blind([reply.pk for message in messages if (reply := message.reply_or_none)])
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -48,7 +48,7 @@ def as_markdown(conversation: Conversation) -> str:
     """The path that is open, each message under a heading that says who wrote it."""
     path = tree_of(conversation.pk).open_path(conversation.tip_id)
     shown = Message.objects.filter(pk__in=path).select_related("reply__policy").order_by("pk")
-    blind = side_by_side.blind([message.reply.pk for message in shown if hasattr(message, "reply")])
+    blind = side_by_side.blind([reply.pk for message in shown if (reply := message.reply_or_none)])
     parts = [f"# {conversation.title or _('New conversation')}"]
     for message in shown:
         parts += [f"## {_author(message, blind)}", _text_of(message) or f"*{_('no text')}*"]
@@ -59,7 +59,7 @@ def _text_of(message: Message) -> str:
     """What may be shown of the message; of a reply that is being written, what there is of it."""
     if message.hidden_at is not None:
         return ""
-    reply = getattr(message, "reply", None)
+    reply = message.reply_or_none
     if reply is not None and reply.is_live:
         return "".join(Chunk.objects.filter(reply=reply).order_by("seq").values_list("text", flat=True))
     return message.text
@@ -87,7 +87,7 @@ def _message(message: Message, numbers: Mapping[int, int], blind: set[int]) -> d
 
 def _reply(message: Message, blind: set[int]) -> dict[str, Any] | None:
     """How a reply was made; of one that was read in from a file, what that file said."""
-    reply: Reply | None = getattr(message, "reply", None)
+    reply = message.reply_or_none
     if reply is None:
         return message.imported or None
     is_told = reply.policy is not None and reply.pk not in blind
@@ -99,7 +99,7 @@ def _reply(message: Message, blind: set[int]) -> dict[str, Any] | None:
 def _author(message: Message, blind: set[int]) -> str:
     if message.role == Message.Role.USER:
         return _("You")
-    reply = getattr(message, "reply", None)
+    reply = message.reply_or_none
     if reply is not None and reply.policy is not None and reply.pk not in blind:
         return str(reply.policy.name)
     return _("Reply")

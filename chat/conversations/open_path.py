@@ -119,12 +119,12 @@ def shown_message(
             sides.append(
                 ShownMessage(messages[side.message_id], messages[side.message_id].reply, said, number, (), pair)
             )
-    return ShownMessage(message, getattr(message, "reply", None), text, seq, siblings, pair, sides)
+    return ShownMessage(message, message.reply_or_none, text, seq, siblings, pair, sides)
 
 
 def _text(message: Message) -> tuple[str, int]:
     """What is written so far, and the number of its last chunk."""
-    reply = getattr(message, "reply", None)
+    reply = message.reply_or_none
     if message.hidden_at is not None:
         return "", 0
     if reply is None or not reply.is_live:

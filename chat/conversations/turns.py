@@ -10,11 +10,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from chat import assistants, guards, model_choice
+from chat import guards
+from chat.answerer import answerer_of
 from chat.conversations import side_by_side, titles
 from chat.conversations.tree import open_at
 from chat.errors import BadKey, ConversationGone, ReplyUnderWay, UnknownMessage, UnknownParent
-from chat.models import Conversation, Message, Policy, Reply
+from chat.models import Conversation, Message, Reply
 from chat.queue import limits, replies
 
 MAX_KEY_CHARS = 64
@@ -44,7 +45,7 @@ def take_turn(conversation: Conversation, text: str, key: str, parent: int | Non
             conversation=conversation, parent=before, role=Message.Role.USER, text=text, key=key
         )
         titles.name_untitled(conversation, text)
-        reply = side_by_side.replies_to(message, *wishes_of(conversation))[0]
+        reply = side_by_side.queue_replies(message, answerer_of(conversation))[0]
         _open(conversation, reply)
         return message, reply
 
@@ -71,8 +72,15 @@ def regenerate(conversation: Conversation, message: int, key: str, *, prefix: st
         limits.check_room(conversation.owner_id)
         for former in Message.objects.filter(pk=message, role=Message.Role.ASSISTANT):
             side_by_side.lapse(former)
-        parameters, policy = wishes_of(conversation)
-        reply = replies.queue(question, parameters, key=key, prefix=prefix, policy=policy)
+        answerer = answerer_of(conversation)
+        reply = replies.queue(
+            question,
+            answerer.parameters.to_json(),
+            preamble=answerer.preamble,
+            key=key,
+            prefix=prefix,
+            policy=answerer.policy,
+        )
         _open(conversation, reply)
         return reply
 
@@ -83,12 +91,6 @@ def open_path(conversation: Conversation, message: int) -> int:
         return open_at(conversation, message)
     except KeyError as error:
         raise UnknownMessage(str(message)) from error
-
-
-def wishes_of(conversation: Conversation) -> tuple[dict[str, object], Policy | None]:
-    """The parameters of a reply in this conversation, and the policy that has to write it; None: the live one."""
-    assistant = assistants.applied(conversation)
-    return assistants.parameters_of(assistant).to_json(), model_choice.policy_of(conversation, assistant)
 
 
 @contextmanager
@@ -122,7 +124,7 @@ def _taken(conversation: Conversation, key: str) -> tuple[Message, Reply] | None
     if message is None:
         return None
     first = Reply.objects.select_related("message").filter(message__parent=message).order_by("pk")[0]
-    pair = getattr(message, "pair", None)
+    pair = message.pair_or_none
     return message, pair.left if pair else first
 
 
@@ -138,7 +140,7 @@ def _parent(conversation: Conversation, parent: int | None) -> Message | None:
     message = Message.objects.filter(conversation=conversation, pk=parent).select_related("reply").first()
     if message is None or message.role == Message.Role.USER:
         raise UnknownParent(str(parent))
-    reply = getattr(message, "reply", None)  # what was imported has none
+    reply = message.reply_or_none
     if reply is not None and reply.state in Reply.LIVE:
         raise ReplyUnderWay
     return message

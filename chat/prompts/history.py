@@ -21,13 +21,13 @@ def turns_before(message: Message) -> list[Turn]:
 
 def turns_seen(message: Message) -> list[Turn]:
     """What the policy saw when it wrote the message: without the turns that no longer fitted."""
-    reply = getattr(message, "reply", None)
+    reply = message.reply_or_none
     trimmed = reply.trimmed if reply is not None else 0
     return preamble_of(message) + turns_to(message.conversation_id, message.parent_id)[trimmed:]
 
 
 def preamble_of(message: Message) -> list[Turn]:
-    reply = getattr(message, "reply", None)
+    reply = message.reply_or_none
     return [Turn(role=turn["role"], content=turn["content"]) for turn in reply.preamble] if reply is not None else []
 
 
@@ -56,18 +56,28 @@ def prompt_for(
     `prefix`: what the reply begins with; the engine writes what follows.
     A policy without files here (scripted, or served elsewhere) gets no token ids, and its lengths are guessed.
     """
-    context, its_renderer = room_of(policy)
     return fit(
-        turns, its_renderer, context_tokens=context, completion_tokens=completion_tokens, kept=kept, prefix=prefix
+        turns,
+        renderer_of(policy),
+        context_tokens=context_window(policy),
+        completion_tokens=completion_tokens,
+        kept=kept,
+        prefix=prefix,
     )
 
 
-def room_of(policy: Policy) -> tuple[int, Renderer | None]:
-    """Tokens of the policy's context, and what counts them; None where they can only be guessed. Raises BadPolicy."""
-    if policy.is_scripted or not policy.directory:
-        return settings.CHAT_CONTEXT_TOKENS, None
-    directory = policies.directory(policy)
-    return policies.context_tokens(directory), renderer(directory)
+def context_window(policy: Policy) -> int:
+    """Tokens that a prompt and its completion may have together. Raises BadPolicy."""
+    return policies.context_tokens(policies.directory(policy)) if _has_files(policy) else settings.CHAT_CONTEXT_TOKENS
+
+
+def renderer_of(policy: Policy) -> Renderer | None:
+    """None where the policy's tokenizer is not here, and lengths can only be estimated. Raises BadPolicy."""
+    return renderer(policies.directory(policy)) if _has_files(policy) else None
+
+
+def _has_files(policy: Policy) -> bool:
+    return bool(policy.directory) and not policy.is_scripted
 
 
 def _branch(conversation_id: UUID, tip: int | None) -> list[int]:

@@ -16,9 +16,9 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from chat import assistants
 from chat.errors import ChatError, EngineDown, EnginesFull, TalkerGone
 from chat.models import Chunk, Message, Policy, Reply
+from chat.prompts.rendering import Turn
 from chat.queue import usage, waiting, wakeup
 
 State = Reply.State
@@ -66,19 +66,24 @@ class Ending:
 
 
 def queue(
-    parent: Message, parameters: dict[str, object], *, key: str = "", prefix: str = "", policy: Policy | None = None
+    parent: Message,
+    parameters: dict[str, object],
+    *,
+    preamble: Sequence[Turn] = (),
+    key: str = "",
+    prefix: str = "",
+    policy: Policy | None = None,
 ) -> Reply:
     """A queued reply with its still empty message, as an answer to `parent`; inside a transaction.
 
-    `prefix` is what the reply begins with: its first chunk from the start. `policy`: the only one that may make it;
-    None: whichever is live when it starts.
+    `preamble`: instructions and examples that stand before the conversation. `prefix` is what the reply begins with:
+    its first chunk from the start. `policy`: the only one that may write it; None: whichever is live when it starts.
     """
     message = Message.objects.create(
         conversation_id=parent.conversation_id, parent=parent, role=Message.Role.ASSISTANT, key=key
     )
-    preamble = assistants.preamble(assistants.applied(parent.conversation))
     reply = Reply.objects.create(
-        message=message, parameters=parameters, preamble=preamble, prefix=prefix, policy=policy
+        message=message, parameters=parameters, preamble=list(preamble), prefix=prefix, policy=policy
     )
     if prefix:
         Chunk.objects.create(reply=reply, seq=1, text=prefix)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from chat.errors import BadPolicy
 from chat.models import Policy, Reply, Ticket
 from chat.prompts.fitting import CHARACTERS_A_TOKEN
-from chat.prompts.history import room_of
+from chat.prompts.history import renderer_of
 from metering import ledger
 from metering.models import Usage
 
@@ -87,7 +87,7 @@ def exact_tokens(policy: Policy, text: str) -> int | None:
     if policy.is_scripted:  # it says words
         return len(text.lstrip(" ").split(" ")) if text else 0
     try:
-        renderer = room_of(policy)[1]
+        renderer = renderer_of(policy)
     except BadPolicy:  # its files are gone: whatever ends has to end all the same
         return None
     return None if renderer is None else len(renderer.continuation(text))

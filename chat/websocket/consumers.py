@@ -265,7 +265,7 @@ def _replies_in(frame: dict[str, Any]) -> list[int]:
 
 def _take_turn(user: User, conversation_id: UUID, text: str, key: str, parent: int | None) -> dict[str, Any]:
     message, reply = take_turn(_own(user, conversation_id), text, key, parent)
-    return frames.accepted(message, reply, getattr(message, "pair", None))
+    return frames.accepted(message, reply, message.pair_or_none)
 
 
 def _regenerate(user: User, conversation_id: UUID, message: int, key: str, prefix: str) -> dict[str, Any]:

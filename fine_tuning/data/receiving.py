@@ -56,7 +56,7 @@ def most_bytes() -> int:
     return int(settings.UPLOAD_MB) * 2**20
 
 
-def room_of(person: User) -> int:
+def bytes_left(person: User) -> int:
     """Bytes that the person may still store."""
     used = person.data_files.aggregate(sum=Sum("bytes"))["sum"] or 0
     return max(0, most_bytes() * QUOTA_FILES - used)
@@ -71,7 +71,7 @@ def take(
     expires_at: datetime | None = None,
 ) -> DataFile:
     """The file as a row, its bytes on the disk. Raises TuningError, and then neither is there."""
-    with Draft(room_of(person)) as draft:
+    with Draft(bytes_left(person)) as draft:
         for chunk in chunks:
             draft.write(chunk)
         return keep(person, filename, draft, purpose=purpose, expires_at=expires_at)
