@@ -9,14 +9,14 @@ Whatever ends a reply writes the message's text in the same transaction: the con
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from chat.errors import ChatError, EngineDown, EnginesFull, TalkerGone
+from chat.errors import ChatError, TalkerGone
 from chat.models import Chunk, Message, Policy, Reply
 from chat.prompts.rendering import Turn
 from chat.queue import usage, waiting, wakeup
@@ -35,8 +35,6 @@ STORE_ALL = f"""
     ), woken AS (SELECT pg_notify('{wakeup.CHANNEL}', ''))
     SELECT id FROM held WHERE EXISTS (SELECT FROM woken)
 """  # noqa: S608
-QUEUE_PATIENCE = timedelta(seconds=60)
-"""How long a reply waits in the queue while no engine is there for it."""
 
 
 @dataclass(frozen=True)
@@ -178,21 +176,9 @@ def abandon(owner: str) -> None:
             _end(_held(owner).filter(pk=pk), ending_after(pk, TalkerGone()))
 
 
-def reap(*, except_owner: str = "") -> int:
-    """Ends replies that nobody writes any more, and queued ones that no engine will take; how many."""
-    now = timezone.now()
-    ended = 0
-    expired = Q(state=State.STREAMING, lease_until__lt=now) & ~Q(owner=except_owner)
-    forgotten = Q(state=State.QUEUED, stop_requested=True)
-    impatient = Q(state=State.QUEUED, queued_at__lt=now - QUEUE_PATIENCE)
-    for lane in Reply.objects.filter(impatient).order_by().values_list("policy", flat=True).distinct():
-        if not waiting.is_served(lane, QUEUE_PATIENCE):  # the engine may be restarting
-            forgotten |= impatient & Q(policy=lane)
-    for reply in Reply.objects.filter(expired | forgotten).order_by("pk"):
-        still = Reply.objects.filter(expired | forgotten, pk=reply.pk)
-        with transaction.atomic():
-            ended += _end(still, _end_of_forgotten(reply))
-    return ended
+def end_abandoned(rows: QuerySet[Reply], reply: Reply) -> bool:
+    """Ends a reply that nobody writes or will write (chat.queue.reaping). `rows` says under which condition."""
+    return _end(rows, _ending_of_abandoned(reply))
 
 
 def refuse(policy: Policy, error: ChatError) -> None:
@@ -214,13 +200,11 @@ def ending_after(reply_id: int, error: ChatError) -> Ending:
     return Ending(reply_id, state, error=error.code)
 
 
-def _end_of_forgotten(reply: Reply) -> Ending:
+def _ending_of_abandoned(reply: Reply) -> Ending:
     if reply.stop_requested:
         return Ending(reply.pk, State.STOPPED)
     if reply.state == State.QUEUED:
-        others_are_served = reply.policy_id is not None and waiting.engine_of(None)[0] == "ready"
-        error = EnginesFull if others_are_served else EngineDown
-        return Ending(reply.pk, State.FAILED, error=error.code)
+        return Ending(reply.pk, State.FAILED, error=waiting.unserved_error(reply.policy_id).code)
     return Ending(reply.pk, State.INTERRUPTED, error=TalkerGone.code)
 
 

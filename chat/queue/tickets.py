@@ -15,13 +15,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from chat.errors import ChatError, EngineDown, EnginesFull
+from chat.errors import ChatError
 from chat.models import Policy, Ticket
-from chat.queue import limits, replies, usage, waiting
+from chat.queue import limits, usage, waiting
 
 State = Ticket.State
 KEPT = timedelta(days=2)
@@ -90,22 +90,10 @@ def end(ticket: UUID, used: Used = NOTHING, *, names: Sequence[str] = (), error:
         return _end(living, ticket, error, used, names)
 
 
-def reap() -> int:
-    """Ends tickets that nobody waits for, and queued ones that no engine will take; how many."""
-    now = timezone.now()
-    forgotten = Q(lease_until__lt=now) & ~Q(state=State.ENDED)
-    impatient = Q(state=State.QUEUED, queued_at__lt=now - replies.QUEUE_PATIENCE)
-    unserved = Q(pk__in=())
-    for lane in Ticket.objects.filter(impatient).order_by().values_list("policy", flat=True).distinct():
-        if not waiting.is_served(lane, replies.QUEUE_PATIENCE):
-            unserved |= impatient & Q(policy=lane)
-    ended = 0
-    for ticket in Ticket.objects.filter(forgotten | unserved).order_by("queued_at"):
-        still = Ticket.objects.filter(forgotten | unserved, pk=ticket.pk)
-        so_far = Used(ticket.prompt_tokens, ticket.completion_tokens)
-        with transaction.atomic():
-            ended += _end(still, ticket.pk, _error_of(ticket), so_far)
-    return ended
+def end_abandoned(rows: QuerySet[Ticket], ticket: Ticket) -> bool:
+    """Ends a ticket that nobody waits for, or that no engine will serve (chat.queue.reaping). `rows` says under
+    which condition; inside a transaction."""
+    return _end(rows, ticket.pk, _error_of(ticket), Used(ticket.prompt_tokens, ticket.completion_tokens))
 
 
 def refuse(policy: Policy, error: ChatError) -> None:
@@ -124,8 +112,7 @@ def remove_old() -> int:
 def _error_of(ticket: Ticket) -> str:
     if ticket.state != State.QUEUED or ticket.lease_until < timezone.now():
         return ""  # whoever waited has gone
-    others_are_served = ticket.policy_id is not None and waiting.engine_of(None)[0] == "ready"
-    return EnginesFull.code if others_are_served else EngineDown.code
+    return waiting.unserved_error(ticket.policy_id).code
 
 
 def _end(rows: QuerySet[Ticket], pk: UUID, error: str, used: Used, names: Sequence[str] = ()) -> bool:

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
+from chat.errors import ChatError, EngineDown, EnginesFull
 from chat.models import EngineProcess, Reply, Ticket
 from chat.queue import line
 from chat.queue.line import Entry, Lane
@@ -80,6 +81,12 @@ def is_served(lane: Lane, within: timedelta) -> bool:
     if lane is not None:
         known |= Q(state=EngineProcess.State.STARTING, heartbeat_at__gt=now - ENGINE_FRESH)
     return _rows(lane).filter(known).exists()
+
+
+def unserved_error(lane: Lane) -> type[ChatError]:
+    """Why no engine serves the lane: other policies take all the places, or the live one's engine is down."""
+    others_are_served = lane is not None and engine_of(None)[0] == "ready"
+    return EnginesFull if others_are_served else EngineDown
 
 
 def seconds_to_room(lane: Lane = None) -> float | None:

@@ -28,7 +28,7 @@ from chat.inspection.worker import InspectionWorker
 from chat.models import Reply
 from chat.prompts.fitting import Prompt
 from chat.prompts.history import prompt_for, turns_before
-from chat.queue import claims, replies, tickets
+from chat.queue import claims, reaping, replies, tickets
 from chat.queue.replies import Ending, NewChunk
 from chat.talker.active import Active
 from chat.talker.engine_pool import EnginePool, LoadedEngine
@@ -160,8 +160,7 @@ class Talker:
 
     async def _renew(self) -> float:
         await self.writing(replies.renew, self.owner)  # rows that writes lock: in one thread neither waits crosswise
-        await self.database(replies.reap, except_owner=self.owner)
-        await self.database(tickets.reap)
+        await self.database(reaping.reap, except_owner=self.owner)
         return RENEW_EVERY_S
 
     async def _answer(self, active: Active) -> None:

@@ -24,7 +24,7 @@ from chat.errors import ChatError, ConversationGone, Flood, SignedOut, UnknownEv
 from chat.models import Conversation, Reply
 from chat.queue import replies
 from chat.websocket import access, frames
-from chat.websocket.tail import ChunkNews, EndNews, News, Subscription, tail
+from chat.websocket.tail import ChunkNews, EndNews, Follower, News, Tail
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,7 +69,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
         self.page_group = _page_group_of(self.conversation_id)
         self.language = access.language_of(self.scope)
-        self.watches: dict[int, Subscription] = {}
+        self.followers: dict[int, Follower] = {}
         self.arrivals: deque[float] = deque()
         self.news: deque[News] = deque()
         self.has_news = asyncio.Event()
@@ -88,8 +88,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await getattr(self, get_handler_name(message))(message)
 
     async def disconnect(self, code: int) -> None:
-        for watch in self.watches.values():
-            tail().forget(watch)
+        for follower in self.followers.values():
+            Tail.of_running_loop().unfollow(follower)
         for task in self.tasks:
             task.cancel()
         if self.user_id is not None:
@@ -134,7 +134,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _reply_resume(self, event: dict[str, Any]) -> None:
         reply = frames.needed(event, "reply")
         await _with_rows(_own_reply, self.conversation_id, reply)
-        self._watch(reply, frames.number(event, "after_seq") or 0)
+        self._follow(reply, frames.number(event, "after_seq") or 0)
 
     async def _ping(self, event: dict[str, Any]) -> None:
         if self.user_id is not None:
@@ -170,7 +170,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             while self.news:
                 await self._send(self._next_frame())
 
-    def _hear(self, news: News) -> None:
+    def _take_news(self, news: News) -> None:
         self.news.append(news)
         self.has_news.set()
 
@@ -182,7 +182,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 self.news.popleft()
             return frames.of(news)
         if isinstance(news, EndNews):
-            self.watches.pop(news.reply, None)
+            self.followers.pop(news.reply, None)
         with translation.override(self.language):
             return frames.of(news)
 
@@ -197,18 +197,19 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Sends a frame, and from now on what becomes of the replies that it names."""
         await self._send(frame)
         for reply in _replies_in(frame):
-            if reply not in self.watches:  # the same send again, on the same line
-                self._watch(reply, 0)
+            if reply not in self.followers:  # the same send again, on the same line
+                self._follow(reply, 0)
 
     async def _join(self, user_id: int) -> None:
         for group in (sockets.group_of(user_id), self.page_group):
             await self.channel_layer.group_add(group, self.channel_name)
 
-    def _watch(self, reply: int, after_seq: int) -> None:
-        """A second wish for the same reply replaces the first: nothing is told twice."""
-        if former := self.watches.get(reply):
-            tail().forget(former)
-        self.watches[reply] = tail().watch(reply, after_seq, self._hear)
+    def _follow(self, reply: int, after_seq: int) -> None:
+        """A second follower of the same reply replaces the first: nothing is sent twice."""
+        tail = Tail.of_running_loop()
+        if former := self.followers.get(reply):
+            tail.unfollow(former)
+        self.followers[reply] = tail.follow(reply, after_seq, self._take_news)
 
     def _count_frame(self) -> None:
         now = time.monotonic()

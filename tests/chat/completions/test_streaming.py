@@ -27,7 +27,7 @@ from chat.errors import (
     TooManyReplies,
 )
 from chat.models import Conversation, Message, Policy, Scoring, Ticket
-from chat.queue import replies, tickets, turnstile
+from chat.queue import reaping, replies, ticket_poller, tickets
 from chat.talker import engine_pool as keeping
 from metering.models import Budget, Price, Usage
 from tests.chat.conftest import install, talking
@@ -47,7 +47,7 @@ class NoCats(guards.Guard):
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch, settings):
     monkeypatch.setattr(keeping, "STEP_S", 0.02)
-    monkeypatch.setattr(turnstile, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(ticket_poller, "POLL_EVERY_S", 0.01)
     settings.CHAT_GUARDS = [HERE + "NoCats"]
 
 
@@ -166,7 +166,7 @@ async def test_a_process_that_was_killed_is_billed_for_what_it_had_noted(alice, 
         await sync_to_async(tickets.renew)({ticket.pk: tickets.Used(5, 3)})
         await Ticket.objects.filter(pk=ticket.pk).aupdate(lease_until=timezone.now() - timedelta(seconds=1))
         await until(lambda: not talker.engines.current.users)
-    await sync_to_async(tickets.reap)()
+    await sync_to_async(reaping.reap)()
     used = await only_usage()
     assert (used.prompt_tokens, used.completion_tokens) == (5, 3)
     assert await sync_to_async(tickets.end)(ticket.pk, tickets.Used(9, 9)) is False
@@ -232,8 +232,8 @@ async def test_a_policy_that_can_not_be_loaded_says_so_to_those_who_named_it(ali
 
 
 async def test_where_nobody_talks_the_wait_ends(alice, scripted_policy, monkeypatch):
-    monkeypatch.setattr(replies, "QUEUE_PATIENCE", timedelta(0))
-    monkeypatch.setattr(turnstile, "RENEW_EVERY_S", 0.05)
+    monkeypatch.setattr(reaping, "QUEUE_PATIENCE", timedelta(0))
+    monkeypatch.setattr(ticket_poller, "RENEW_EVERY_S", 0.05)
     with pytest.raises(EngineDown):
         await all_of(question(alice))
 
@@ -444,7 +444,7 @@ async def unended(asked):
     return await replies.Reply.objects.filter(pk__in=[row.pk for row in asked], ended_at=None).acount()
 
 
-async def test_a_turnstile_that_breaks_lets_nobody_wait_for_ever(alice, scripted_policy, monkeypatch):
+async def test_where_the_wait_for_tickets_breaks_nobody_waits_for_ever(alice, scripted_policy, monkeypatch):
     def breaks(ids):
         raise KeyError("unforeseen")
 

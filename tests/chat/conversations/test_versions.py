@@ -109,7 +109,7 @@ async def test_a_view_rings_every_page(conversation, alice, scripted_policy):
 
 
 async def test_both_replies_of_a_pair_are_told(conversation, alice, scripted_policy, script, monkeypatch):
-    monkeypatch.setattr(side_by_side, "_shows_two", lambda *args: True)
+    monkeypatch.setattr(side_by_side, "_makes_pair", lambda *args: True)
     async with talking(), opened(conversation, alice) as socket:
         await socket.say(type="message.send", text="Hi", key="k1", parent=None)
         accepted = await socket.hear()
@@ -122,7 +122,7 @@ async def test_both_replies_of_a_pair_are_told(conversation, alice, scripted_pol
 
 
 def test_whoever_asks_again_lets_the_pair_lapse(conversation, monkeypatch):
-    monkeypatch.setattr(side_by_side, "_shows_two", lambda *args: True)
+    monkeypatch.setattr(side_by_side, "_makes_pair", lambda *args: True)
     _, left = answered(conversation)
     Reply.objects.update(state="complete")
     again = regenerate(conversation, left.message_id, "again")

@@ -10,7 +10,7 @@ from chat import fsck
 from chat.conversations.turns import regenerate, take_turn
 from chat.errors import BudgetUsedUp
 from chat.models import Conversation, Message, Policy, Reply
-from chat.queue import claims, limits, replies, usage
+from chat.queue import claims, limits, reaping, replies, usage
 from chat.queue.replies import Ending, NewChunk
 from chat.websocket import frames
 from metering.models import Budget, Price, Usage
@@ -46,7 +46,7 @@ def ends(reply, how):
         replies.stop(pk, 2)
     elif how == "reaped":
         Reply.objects.filter(pk=pk).update(lease_until=timezone.now() - timedelta(seconds=1))
-        replies.reap()
+        reaping.reap()
     elif how == "abandoned":
         replies.abandon("me")
     elif how == "blocked":

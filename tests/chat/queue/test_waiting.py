@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chat.conversations.turns import take_turn
 from chat.errors import QueueFull
 from chat.models import Conversation, EngineProcess, Message, Policy, Reply, Ticket
-from chat.queue import replies, waiting
+from chat.queue import reaping, replies, waiting
 from chat.queue.waiting import play_forward, rounded, waits
 
 pytestmark = pytest.mark.django_db
@@ -202,7 +202,7 @@ def test_a_reply_that_waited_long_survives_a_restart_but_not_the_absence_of_ever
     row = engine(live, state=state, age_s=silent_s)
     EngineProcess.objects.filter(pk=row.pk).update(ready_at=now - timedelta(hours=1))
     engine(live, state="starting")  # the next one, which may never come up
-    replies.reap()
+    reaping.reap()
     reply.refresh_from_db()
     assert (reply.state == "failed") == ended
 
@@ -212,6 +212,6 @@ def test_a_start_that_fails_again_and_again_keeps_nobody_waiting(alice, live):
     Reply.objects.filter(pk=reply.pk).update(queued_at=timezone.now() - timedelta(minutes=2))
     engine(live, state="dead")
     engine(live, state="starting")
-    replies.reap()
+    reaping.reap()
     reply.refresh_from_db()
     assert (reply.state, reply.error) == ("failed", "engine_down")

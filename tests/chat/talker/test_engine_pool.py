@@ -155,9 +155,9 @@ async def test_replies_wait_for_the_engine_that_starts(tiny_live_policy, alice, 
 async def test_where_no_engine_comes_a_queued_reply_fails_in_the_end(conversation, alice, monkeypatch):
     from datetime import timedelta
 
-    from chat.queue import replies
+    from chat.queue import reaping
 
-    monkeypatch.setattr(replies, "QUEUE_PATIENCE", timedelta(seconds=0.3))
+    monkeypatch.setattr(reaping, "QUEUE_PATIENCE", timedelta(seconds=0.3))
     async with opened(conversation, alice) as socket:
         await socket.say(type="message.send", text="Hi", key="k", parent=None)
         heard = await socket.hear_until("reply.done")
