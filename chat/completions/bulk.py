@@ -1,4 +1,4 @@
-"""Completions in bulk for tasks and commands: the engine that runs already, else one for the duration."""
+"""Completes many prompts for tasks and commands, with the running engine or one started for the duration."""
 
 import asyncio
 import secrets
