@@ -119,7 +119,7 @@ class StillBlind(ChatError):
     message = _("Choose one of the two replies first; then you can see which model wrote each.")
 
 
-class NoLook(ChatError):
+class NoProbabilities(ChatError):
     code = "no_look"
     message = _("No probabilities: this reply came from a remote model that returned none.")
 
@@ -131,7 +131,7 @@ class WeightsGone(ChatError):
     )
 
 
-class TooManyLooks(ChatError):
+class TooManyTokenViews(ChatError):
     code = "too_many_looks"
     message = _("The probabilities of other replies are being computed. Try again in a moment.")
     is_retryable = True

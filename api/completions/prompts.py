@@ -10,7 +10,7 @@ from api.names import Named
 from api.schemas.completions import CompletionRequest
 from chat.completions.streaming import CompletionSpec, CompletionStream, score
 from chat.engines.engine import Token
-from chat.errors import NoLook
+from chat.errors import NoProbabilities
 from chat.models import Policy
 from chat.prompts.history import renderer_of
 
@@ -49,7 +49,7 @@ class Asker:
             return text, ()
         try:
             return text, await self._scored(prompt, answer, asked.logprobs)
-        except NoLook:
+        except NoProbabilities:
             if asked.max_tokens == 0:  # the probabilities are all that was wanted
                 raise
             return text, (First(text),)
@@ -69,10 +69,13 @@ def _top(asked: CompletionRequest) -> int | None:
 
 
 def _spelled(policy: Policy, prompt: str | list[int]) -> tuple[int, list[str]]:
-    """How many ids of a prompt only begin a document, and what each of the others adds to the text. Raises NoLook."""
+    """How many ids of a prompt only begin a document, and what each of the others adds to the text.
+
+    Raises NoProbabilities.
+    """
     renderer = renderer_of(policy)
     if renderer is None:
-        raise NoLook(policy.name)
+        raise NoProbabilities(policy.name)
     if not isinstance(prompt, str):
         return 0, [renderer.added_by(number, prompt[:place]) for place, number in enumerate(prompt)]
     start = len(renderer.start)

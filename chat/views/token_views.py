@@ -4,7 +4,7 @@ from django.http import HttpRequest, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST, require_safe
 
-from chat.errors import ChatError, InspectorDown, NoLook, WeightsGone
+from chat.errors import ChatError, InspectorDown, NoProbabilities, WeightsGone
 from chat.inspection import token_views
 from chat.models import Reply, TokenView
 from chat.views.requests import conversations_of
@@ -34,7 +34,7 @@ def inside_of(request: HttpRequest, reply_id: int) -> JsonResponse:
     return JsonResponse(token_views.to_json(view))
 
 
-ERRORS: dict[str, type[ChatError]] = {kind.code: kind for kind in (NoLook, WeightsGone, InspectorDown)}
+ERRORS: dict[str, type[ChatError]] = {kind.code: kind for kind in (NoProbabilities, WeightsGone, InspectorDown)}
 
 
 def _own(request: HttpRequest, reply_id: int) -> Reply:

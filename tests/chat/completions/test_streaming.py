@@ -21,7 +21,7 @@ from chat.errors import (
     ContextExceeded,
     EngineDown,
     NoLivePolicy,
-    NoLook,
+    NoProbabilities,
     PolicyRetired,
     QueueFull,
     TooManyReplies,
@@ -410,7 +410,7 @@ async def test_scores_are_those_of_a_plain_forward_pass_and_leave_no_text_behind
 
 
 async def test_without_weights_nothing_can_be_scored(alice, scripted_policy):
-    with pytest.raises(NoLook):
+    with pytest.raises(NoProbabilities):
         await score(alice, scripted_policy, [1, 2], 0)
 
 

@@ -14,7 +14,7 @@ from accounts.models import User
 from chat import policies
 from chat.engines.child import ChildEngine
 from chat.engines.engine import Parameters, Token, TokenProbability
-from chat.errors import InspectorDown, NoLook, ReplyUnderWay, StillBlind, TooManyLooks, WeightsGone
+from chat.errors import InspectorDown, NoProbabilities, ReplyUnderWay, StillBlind, TooManyTokenViews, WeightsGone
 from chat.inspection import client as inspection_client
 from chat.inspection import token_views
 from chat.inspection.client import Inspector
@@ -159,7 +159,7 @@ def test_a_reply_in_the_making_and_one_of_an_undecided_pair_are_not_looked_into(
 
 @pytest.mark.django_db(transaction=True)
 def test_without_weights_there_is_a_reason(conversation, policy):
-    with pytest.raises(NoLook):
+    with pytest.raises(NoProbabilities):
         token_views.ask(ended(conversation, Policy.objects.create(name="elsewhere", version=99)))
     (policies.directory(policy) / "model.safetensors").unlink()
     with pytest.raises(WeightsGone):
@@ -168,9 +168,9 @@ def test_without_weights_there_is_a_reason(conversation, policy):
 
 @pytest.mark.django_db(transaction=True)
 def test_one_person_asks_for_a_few_at_a_time(conversation, policy):
-    for _ in range(token_views.LOOKS_AT_A_TIME):
+    for _ in range(token_views.MAX_QUEUED):
         token_views.ask(ended(conversation, policy))
-    with pytest.raises(TooManyLooks):
+    with pytest.raises(TooManyTokenViews):
         token_views.ask(ended(conversation, policy))
 
 
@@ -184,7 +184,7 @@ def test_a_prompt_that_is_no_longer_the_one_that_was_sent_is_said_to_be_so(conve
             Message.objects.filter(text="A ball of gas.").update(hidden_at=reply.queued_at)
         TokenView.objects.update_or_create(reply=reply, defaults={"state": TokenView.State.QUEUED})
         question = token_views.next_job()
-        token_views.answer(question, token_views.encode(question), [])
+        token_views.store(question, token_views.encode(question), [])
         assert TokenView.objects.get(reply=reply).is_of_other_prompt is differs
 
 
@@ -285,17 +285,17 @@ async def inspector():
 
 async def test_the_inspector_answers_again_after_poison_and_after_its_death(tiny_policy):
     async with inspector() as asked:
-        good = await asked.look(tiny_policy, [1, 5], [7, 8])
+        good = await asked.logprobs(tiny_policy, [1, 5], [7, 8])
         for prompt, completion in (([], [5]), ([1], []), ([1], [10**6]), ([-1], [5])):
             with pytest.raises(InspectorDown):
-                await asked.look(tiny_policy, prompt, completion)
+                await asked.logprobs(tiny_policy, prompt, completion)
         with pytest.raises(InspectorDown):
-            await asked.look(tiny_policy / "nowhere", [1], [5])
+            await asked.logprobs(tiny_policy / "nowhere", [1], [5])
         child = asked._process
-        assert await asked.look(tiny_policy, [1, 5], [7, 8]) == good
+        assert await asked.logprobs(tiny_policy, [1, 5], [7, 8]) == good
         assert asked._process is child
         child.kill()
-        assert await asked.look(tiny_policy, [1, 5], [7, 8]) == good
+        assert await asked.logprobs(tiny_policy, [1, 5], [7, 8]) == good
         assert asked._process is not child
     assert asked._process is None
 
@@ -303,10 +303,10 @@ async def test_the_inspector_answers_again_after_poison_and_after_its_death(tiny
 async def test_the_inspector_goes_when_nobody_asks_and_comes_back(tiny_policy, monkeypatch):
     monkeypatch.setattr(inspection_client, "IDLE_S", 0.2)
     async with inspector() as asked:
-        first = await asked.look(tiny_policy, [1, 5], [7])
+        first = await asked.logprobs(tiny_policy, [1, 5], [7])
         async with asyncio.timeout(20):
             assert await asked._process.wait() == 0
-        assert await asked.look(tiny_policy, [1, 5], [7]) == first
+        assert await asked.logprobs(tiny_policy, [1, 5], [7]) == first
 
 
 async def test_an_inspector_that_hangs_is_ended(tiny_policy, monkeypatch):
@@ -315,7 +315,7 @@ async def test_an_inspector_that_hangs_is_ended(tiny_policy, monkeypatch):
         child = await asked._running()
         child.send_signal(signal.SIGSTOP)
         with pytest.raises(InspectorDown):
-            await asked.look(tiny_policy, [1, 5], [7])
+            await asked.logprobs(tiny_policy, [1, 5], [7])
         assert child.returncode is not None
 
 
