@@ -1,4 +1,4 @@
-"""The websocket of a conversation: it takes events from the page and relays what the tail reads. It makes no text."""
+"""The websocket of a conversation: takes events from the page, and relays the news of replies that the tail reads."""
 
 import asyncio
 import json
@@ -35,14 +35,14 @@ FRAMES, FRAMES_WITHIN_S = 40, 10.0
 RECHECK_EVERY_S = 60.0
 CLOSE_FLOOD, CLOSE_TOO_BIG, CLOSE_SIGNED_OUT = 1008, 1009, 4401
 THREADS = 1 if connection.vendor == "sqlite" else 4
-"""Turns taken at a time. SQLite has one writer: who waits in line for it comes sooner than who asks again."""
+"""Turns taken at a time. SQLite has one writer: waiting in line for it is faster than retrying."""
 
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sockets")
 
 
 async def _with_rows(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Runs what asks the database, past the one thread that all pages of the site share: there a turn would wait for
-    whatever else is asked."""
+    """Runs a function that queries the database outside of the one thread that all pages of the site share, where a
+    turn would wait for every other query."""
     return await database_sync_to_async(function, thread_sensitive=False, executor=_threads)(*args, **kwargs)
 
 
@@ -65,7 +65,7 @@ def broadcast(conversation_id: UUID, frame: dict[str, Any]) -> None:
 
 class ChatConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
-        """Accepts the owner of the conversation; whoever else gets 403 before the socket opens."""
+        """Accepts the owner of the conversation; anybody else gets 403 before the socket opens."""
         self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
         self.page_group = _page_group_of(self.conversation_id)
         self.language = access.language_of(self.scope)
@@ -83,8 +83,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.tasks = [asyncio.create_task(self._relay()), asyncio.create_task(self._recheck())]
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        """As Channels does it, without a visit to the thread of the pages: every event would wait there for whatever
-        else is asked, to close a connection that no socket has."""
+        """As in Channels, but without closing old connections in the shared thread: every event would wait there for
+        other queries, and sockets have no connection in it."""
         await getattr(self, get_handler_name(message))(message)
 
     async def disconnect(self, code: int) -> None:
@@ -110,7 +110,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 raise UnknownEvent(event["type"][:40])
             await handle(self, event)
         except ChatError as error:
-            await self._say_error(error, key)
+            await self._send_error(error, key)
 
     # --- events from the page ---------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self._publish(await self._as_writer(_take_turn, self.conversation_id, text, key, parent))
 
     async def _reply_regenerate(self, event: dict[str, Any]) -> None:
-        """`message`: the reply to make anew, or a person's message. `prefix`: what the new reply begins with."""
+        """`message`: the reply to regenerate, or a person's message. `prefix`: what the new reply begins with."""
         message, key = frames.needed(event, "message"), frames.text(event, "key")
         prefix = frames.text(event, "prefix") if event.get("prefix") is not None else ""
         await self._publish(await self._as_writer(_regenerate, self.conversation_id, message, key, prefix))
@@ -138,7 +138,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _ping(self, event: dict[str, Any]) -> None:
         if self.user_id is not None:
-            await self._join(self.user_id)  # a layer forgets a channel after a while
+            await self._join(self.user_id)  # a channel layer drops members of a group after a while
         await self._send({"type": "pong"})
 
     _handlers: dict[str, Callable[["ChatConsumer", dict[str, Any]], Awaitable[None]]] = {
@@ -153,17 +153,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
     # --- events from elsewhere --------------------------------------------------------------------------------
 
     async def user_closed(self, event: dict[str, Any]) -> None:
-        """Somebody signed this person out, or suspended them: true if the rows say so, too."""
+        """This person may have been signed out or suspended: checks it in the database."""
         if await self._enter() is None:
-            await self._say_error(SignedOut())
+            await self._send_error(SignedOut())
 
     async def page_changed(self, event: dict[str, Any]) -> None:
-        """What is open changed, by another page or a view. Only a bell: whoever misses it sees it on reload."""
+        """Another page or a view changed what is open. A page that misses the event sees it on reload."""
         if event.get("by") != self.channel_name:
             await self._show(event["frame"])
 
     async def _relay(self) -> None:
-        """From the tail to this socket alone: a slow one keeps nobody else waiting, and gets fewer, longer frames."""
+        """Sends news from the tail to this socket. A slow socket delays no other, and gets fewer, longer frames."""
         while True:
             await self.has_news.wait()
             self.has_news.clear()
@@ -176,7 +176,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _next_frame(self) -> dict[str, Any]:
         news = self.news.popleft()
-        if isinstance(news, ChunkNews):  # no word in it to be translated
+        if isinstance(news, ChunkNews):  # has nothing to translate
             while self.news and isinstance(after := self.news[0], ChunkNews) and after.reply == news.reply:
                 news = news.joined(after)
                 self.news.popleft()
@@ -186,7 +186,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         with translation.override(self.language):
             return frames.of(news)
 
-    # --- the rest ---------------------------------------------------------------------------------------------
+    # --- helpers ------------------------------------------------------------------------------------------
 
     async def _publish(self, frame: dict[str, Any]) -> None:
         """Sends the frame to this page first, then to every other one of the conversation."""
@@ -194,10 +194,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.channel_layer.group_send(self.page_group, {**_page_event(frame), "by": self.channel_name})
 
     async def _show(self, frame: dict[str, Any]) -> None:
-        """Sends a frame, and from now on what becomes of the replies that it names."""
+        """Sends a frame, and from now on the news of the replies that it names."""
         await self._send(frame)
         for reply in _replies_in(frame):
-            if reply not in self.followers:  # the same send again, on the same line
+            if reply not in self.followers:  # else the same message was sent twice on this socket
                 self._follow(reply, 0)
 
     async def _join(self, user_id: int) -> None:
@@ -220,20 +220,20 @@ class ChatConsumer(AsyncWebsocketConsumer):
             raise Flood
 
     async def _enter(self) -> int | None:
-        """The id of the person, if they may be here now."""
+        """The id of the person, if they may use this conversation now."""
         return await _with_rows(_enter, self.scope, self.conversation_id)
 
     async def _as_writer(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Runs what changes rows, after asking anew whether this person may."""
+        """Runs a function that changes rows, after checking again that the person is signed in."""
         return await _with_rows(_guarded, self.scope, function, *args)
 
     async def _recheck(self) -> None:
         while True:
             await asyncio.sleep(RECHECK_EVERY_S)
             if await self._enter() is None:
-                await self._say_error(SignedOut())
+                await self._send_error(SignedOut())
 
-    async def _say_error(self, error: ChatError, key: object = None) -> None:
+    async def _send_error(self, error: ChatError, key: object = None) -> None:
         with translation.override(self.language):
             frame = frames.error(error, key)
         await self._send(frame)
@@ -247,12 +247,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
 
 def _enter(scope: Any, conversation_id: UUID) -> int | None:
-    user = access.who(scope)
+    user = access.user_of(scope)
     return user.pk if user and access.conversation_of(user, conversation_id) else None
 
 
 def _guarded(scope: Any, function: Callable[..., Any], *args: Any) -> Any:
-    user = access.who(scope)
+    user = access.user_of(scope)
     if user is None:
         raise SignedOut
     return function(user, *args)

@@ -1,6 +1,6 @@
-"""The tail of the chunk table: while sockets of this process wait for live replies, one loop reads for all of them.
+"""Follows live replies for all sockets of this process: one task reads new chunks and states from the database.
 
-A socket says from which chunk on it wants a reply, and is told each later chunk once and in order, each change of
+A socket names the last chunk that it has of a reply, and is sent each later chunk once and in order, each change of
 state, and the end.
 """
 
@@ -26,10 +26,10 @@ LOOK_EVERY_S = 0.025
 LEAST_S_A_LOOK = 0.01
 LOOK_UNCALLED_AFTER_S = 0.05
 UNCALLED_STATES_A_LOOK = 20
-"""Where writers wake readers (chat.queue.wakeup), readers look when they are woken; and from time to time for what
-changed without a call."""
+"""Where writers wake readers (chat.queue.wakeup), the tail looks when it is woken, and also after this time for
+changes that woke nobody."""
 STATES_A_LOOK = 100
-"""Of about so many replies that are being written the state is read at a look; where more are watched, in turn."""
+"""Each look reads the state of about so many streaming replies; where more are followed, they take turns."""
 REAP_EVERY_S = 5.0
 
 
@@ -40,7 +40,7 @@ class StateNews:
     wait: Wait | None
     """While queued."""
     policy: tuple[str, int, bool] | None
-    """What people call it, its version, and whether it learned from simulated judgements."""
+    """Its name for people, its version, and whether it was trained on simulated judgements."""
     error: str
     trimmed: int = 0
     """Messages, oldest first, that did not fit the context."""
@@ -49,7 +49,7 @@ class StateNews:
 
 
 class ChunkNews(NamedTuple):
-    """One chunk, or several in a row that were found together."""
+    """One chunk, or several consecutive ones that were found together."""
 
     reply: int
     first: int
@@ -79,7 +79,7 @@ News = StateNews | ChunkNews | EndNews
 
 @dataclass(eq=False)
 class Follower:
-    """One socket that wants to hear of one reply."""
+    """A socket that follows a reply."""
 
     reply: int
     seq: int
@@ -119,7 +119,7 @@ class Tail(Poller[_TailThread]):
         self._followers: set[Follower] = set()
         self._looks = 0
         self._changed: set[int] = set()
-        """Replies that a call named: their state is read at the next look."""
+        """Replies named by a wake-up: their state is read at the next look."""
 
     def follow(self, reply: int, after_seq: int, send: Callable[[News], None]) -> Follower:
         """Sends news of the reply until its end, or until it is unfollowed."""
@@ -176,7 +176,7 @@ class Tail(Poller[_TailThread]):
         return found.cursor
 
     def _to_ask(self, followers: list[Follower]) -> set[int]:
-        """Replies whose state is read now: those that may begin at any moment, and a share of those that go on."""
+        """Replies whose state is read now: all that are not streaming yet, and a share of those that are."""
         self._looks += 1
         changed, self._changed = self._changed, set()
         turns = 1 + len(followers) // (UNCALLED_STATES_A_LOOK if wakeup.IS_POSSIBLE else STATES_A_LOOK)
@@ -191,7 +191,7 @@ class Tail(Poller[_TailThread]):
         }
 
     def _send_news(self, follower: Follower, found: _Look, was_asked: bool) -> bool:
-        """False if a chunk is missing before the newest."""
+        """False if a chunk before the newest is missing."""
         is_whole = True
         state = found.states.get(follower.reply) if was_asked else follower.last_state
         if state is None:  # the reply was deleted with its conversation
@@ -222,21 +222,21 @@ STATE_FIELDS = (
     *("pk", "state", "error", "trimmed", "blocked_by"),
     *("policy__label", "policy__name", "policy__version", "policy__made_from_simulated"),
 )
-"""Read of every reply at every look; plain values, for a row of the model costs five times as much."""
+"""Read at every look as plain values, since a model instance costs five times as much."""
 
 
 def look(
     ids: set[int], asked: Collection[int], behind: dict[int, int], cursor: int, named: Collection[int] = ()
 ) -> _Look:
-    """States of the replies that are asked for, the chunks of all after the cursor, and for those `behind` every
-    chunk after the number.
+    """States of the replies in `asked`, chunks of all `ids` after the cursor, and for those in `behind` every chunk
+    after the given number.
 
-    `named`: replies whose writer was told already: those are, or were, no side of an undecided pair.
+    `named`: replies whose policy was already shown, so they are in no undecided pair.
     """
-    # States first: what had ended by then has all its chunks in the table.
+    # States first: a reply that has ended by then has all its chunks in the table.
     rows = list(Reply.objects.filter(pk__in=asked).values_list(*STATE_FIELDS)) if asked else []
     unnamed = [row[0] for row in rows if row[0] not in named]
-    blind = side_by_side.blind(unnamed) if unnamed else set()  # who wrote those is told when the pair is revealed
+    blind = side_by_side.blind(unnamed) if unnamed else set()  # their policy is shown once the pair is revealed
     queued = [pk for pk, state, *_rest in rows if state == Reply.State.QUEUED]
     waiting = waits(queued) if queued else {}
     states = {}
@@ -250,7 +250,7 @@ def look(
     for reply, seq in behind.items():
         missed = Chunk.objects.filter(reply_id=reply, seq__gt=seq).order_by("seq")
         chunks[reply] += [ChunkNews(reply, chunk.seq, chunk.seq, chunk.text) for chunk in missed]
-    # Of every reply: to ask for hundreds of numbers costs more than the few rows of others that it would leave out.
+    # Of every reply: filtering by hundreds of ids costs more than the few rows of others that it would leave out.
     newer = Chunk.objects.filter(pk__gt=cursor).order_by("pk")
     for pk, reply, seq, text in newer.values_list("pk", "reply_id", "seq", "text"):
         cursor = pk
@@ -274,6 +274,6 @@ def _policy(row: Reply) -> tuple[str, int, bool] | None:
 
 
 def end_of(row: Reply) -> EndNews:
-    """The whole of an ended reply; nothing of one that moderators hid."""
+    """The complete text of an ended reply; empty if a moderator hid it."""
     text = "" if row.message.hidden_at else row.message.text
     return EndNews(row.pk, row.state, _policy(row), row.last_seq, text, markdown.render(text), row.finish_reason)
