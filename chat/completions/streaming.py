@@ -158,7 +158,7 @@ def _queue(ticket: UUID, spec: CompletionSpec) -> None:
 def _record_prompt(request: _EngineRequest, spec: CompletionSpec) -> None:
     key = spec.key.pk if spec.key else None
     ref, tokens = f"reading:{uuid4()}", request.prompt.tokens
-    usage.outside(ref, spec.person.pk, key, request.policy, spec.names, tokens)
+    usage.record_request(ref, spec.person.pk, key, request.policy, spec.names, tokens)
 
 
 async def _no_pieces() -> AsyncGenerator[Piece, None]:

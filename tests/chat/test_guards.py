@@ -145,7 +145,7 @@ def test_however_text_comes_and_is_flushed_a_cut_keeps_exactly_what_passed(piece
         if flush:
             chunks += active.next_chunks()
     whole = "".join(pieces)
-    keep = active.take_back()
+    keep = active.cut_to_passed()
     chunks += active.next_chunks()
     assert [chunk.seq for chunk in chunks] == list(range(1, len(chunks) + 1))
     assert "".join(chunk.text for chunk in chunks[:keep]) == whole[: active.passed]

@@ -309,7 +309,7 @@ class LifeOfReplies(RuleBasedStateMachine):
     @rule(number=st.integers(0, 1))
     def look_for_stops(self, number):
         writer = self.writers[number]
-        for pk in replies.let_go(writer.owner, list(writer.writing)):
+        for pk in replies.lost_or_stopped(writer.owner, list(writer.writing)):
             writer.writing.pop(pk)
 
     @rule(number=st.integers(0, 1))

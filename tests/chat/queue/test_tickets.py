@@ -122,7 +122,7 @@ def test_a_ticket_ends_once_and_is_billed_once(alice, live):
     assert tickets.end(row.pk, Used(5, 7), names=["davinci"])
     assert not tickets.end(row.pk, Used(50, 70))
     assert tickets.renew({row.pk: Used(9, 9)}) == {row.pk}
-    assert tickets.held("talker", [row.pk]) == set()
+    assert tickets.still_granted("talker", [row.pk]) == set()
     usage = Usage.objects.get()
     assert (usage.ref, usage.prompt_tokens, usage.completion_tokens) == (f"ticket:{row.pk}", 5, 7)
     assert list(fsck.usage_is_written_down()) == []

@@ -330,7 +330,7 @@ async def test_text_does_not_wait_for_what_the_talker_looks_for(
     conversation, alice, scripted_policy, script, monkeypatch
 ):
     script.tokens, script.seconds_a_token = 60, 0.02
-    looked, hangs, begun, release = replies.let_go, threading.Event(), threading.Event(), threading.Event()
+    looked, hangs, begun, release = replies.lost_or_stopped, threading.Event(), threading.Event(), threading.Event()
 
     def look(*args):
         if begun.is_set():  # what a reply needs before its first word is read in the same thread
@@ -338,7 +338,7 @@ async def test_text_does_not_wait_for_what_the_talker_looks_for(
             release.wait(20)
         return looked(*args)
 
-    monkeypatch.setattr(replies, "let_go", look)
+    monkeypatch.setattr(replies, "lost_or_stopped", look)
     async with talking(), opened(conversation, alice) as socket:
         try:
             await socket.say(type="message.send", text="Hi", key="k1", parent=None)
@@ -353,7 +353,7 @@ async def test_text_does_not_wait_for_what_the_talker_looks_for(
     assert text_of(heard) == heard[-1]["text"] != ""
 
 
-@pytest.mark.parametrize("part", ["replies.write", "replies.end", "claims.claim", "replies.let_go"])
+@pytest.mark.parametrize("part", ["replies.write", "replies.end", "claims.claim", "replies.lost_or_stopped"])
 async def test_a_database_that_is_away_for_a_moment_costs_nothing_but_time(
     part, conversation, alice, scripted_policy, script, monkeypatch
 ):
