@@ -1,4 +1,4 @@
-"""The path of a conversation's tree that its page shows, as turns ready for the template."""
+"""The messages on the open path of a conversation's tree, ready for the template."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply
 
 @dataclass(frozen=True)
 class ShownMessage:
-    """One message as the page shows it. A hidden one carries no text at all."""
+    """A message as the page shows it. A hidden one has no text at all."""
 
     message: Message
     reply: Reply | None
@@ -23,7 +23,7 @@ class ShownMessage:
     siblings: Sequence[int] = ()
     """The message and its alternatives, oldest first."""
     pair: Pair | None = None
-    """The pair that this reply waits in, while nobody has chosen."""
+    """The undecided pair that this reply is in."""
     sides: Sequence["ShownMessage"] = field(default=(), compare=False)
     """The left and the right reply of that pair."""
 
@@ -37,7 +37,7 @@ class ShownMessage:
 
     @property
     def policy(self) -> Policy | None:
-        """Who wrote it, where that may be told."""
+        """Its policy, if that may be shown."""
         return None if self.reply is None or self.pair is not None else self.reply.policy
 
     @property
@@ -51,7 +51,7 @@ class ShownMessage:
 
     @property
     def blocked_by(self) -> str:
-        """The name of the rule or guard that ended it."""
+        """The name of the rule or guard that blocked it."""
         return guards.name_of(self.reply.blocked_by) if self.reply and self.reply.blocked_by else ""
 
     @property
@@ -60,18 +60,18 @@ class ShownMessage:
 
     @property
     def is_cut(self) -> bool:
-        """Whether it ended because it may not be longer."""
+        """Whether it reached the length limit."""
         reply = self.reply
         return reply is not None and reply.state == Reply.State.COMPLETE and reply.finish_reason == "length"
 
     @property
-    def can_go_on(self) -> bool:
-        """Whether another reply may begin with its text and go on from there."""
+    def can_continue(self) -> bool:
+        """Whether a new reply may continue its text."""
         if self.reply is None or not self.text.strip():
             return False
         return self.is_cut or self.reply.state in (Reply.State.STOPPED, Reply.State.INTERRUPTED)
 
-    # Of several versions of a message: which one this is, and its neighbours.
+    # Which of several versions of a message this is, and its neighbours.
 
     @property
     def number(self) -> int:
@@ -87,7 +87,7 @@ class ShownMessage:
 
 
 def open_branch(conversation: Conversation) -> list[ShownMessage]:
-    """The path that is open: from the first message to the newest one below the conversation's tip."""
+    """The open path: from the first message to the newest one below the conversation's tip."""
     tree = tree_of(conversation.pk)
     return _turns(tree, tree.open_path(conversation.tip_id))
 
@@ -109,21 +109,19 @@ def _turns(tree: Tree, path: Sequence[int]) -> list[ShownMessage]:
 def shown_message(
     message: Message, tree: Tree | None = None, pair: Pair | None = None, messages: dict[int, Message] | None = None
 ) -> ShownMessage:
-    """The message as a shown_message; `pair` with the `messages` of its two replies where it waits in one."""
+    """The message for the page; `pair` with the `messages` of its two replies if it is in an undecided one."""
     siblings = tree.siblings(message.pk) if tree else [message.pk]
     text, seq = _text(message)
     sides: list[ShownMessage] = []
     if pair is not None and messages is not None:
         for side in (pair.left, pair.right):
-            said, number = _text(messages[side.message_id])
-            sides.append(
-                ShownMessage(messages[side.message_id], messages[side.message_id].reply, said, number, (), pair)
-            )
+            of_side = messages[side.message_id]
+            sides.append(ShownMessage(of_side, of_side.reply, *_text(of_side), (), pair))
     return ShownMessage(message, message.reply_or_none, text, seq, siblings, pair, sides)
 
 
 def _text(message: Message) -> tuple[str, int]:
-    """What is written so far, and the number of its last chunk."""
+    """The text so far, and the number of its last chunk."""
     reply = message.reply_or_none
     if message.hidden_at is not None:
         return "", 0

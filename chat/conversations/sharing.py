@@ -1,4 +1,4 @@
-"""Read-only links to a conversation: made and revoked by its owner, good for whoever has the address."""
+"""Read-only links to a conversation, which its owner creates and revokes; anybody with the address can read it."""
 
 import secrets
 
@@ -10,7 +10,7 @@ from chat.conversations.tree import tree_of
 from chat.models import Conversation, Message, SharedLink
 
 TOKEN_BYTES = 32
-"""256 bits: nobody guesses one, at whatever rate they ask."""
+"""256 bits, which nobody can guess at any rate of requests."""
 
 
 class NothingToShare(Exception):
@@ -18,9 +18,9 @@ class NothingToShare(Exception):
 
 
 def share(conversation: Conversation) -> SharedLink:
-    """A link to the path that is open, as far as it goes now; the same one while it ends at the same message.
+    """A link to the open path up to its last message now; the same link while that message is the last.
 
-    What is said later is not in it. Raises NothingToShare.
+    Later messages are not in it. Raises NothingToShare.
     """
     path = tree_of(conversation.pk).open_path(conversation.tip_id)
     if not path:
@@ -35,7 +35,7 @@ def active_links(conversation: Conversation) -> QuerySet[SharedLink]:
 
 
 def links_of(person: User) -> QuerySet[SharedLink]:
-    """Every link of theirs that works."""
+    """Every working link of the person."""
     links = SharedLink.objects.filter(conversation__owner=person, conversation__deleted_at=None, revoked_at=None)
     return links.select_related("conversation")
 
@@ -45,14 +45,14 @@ def revoke(link: SharedLink) -> None:
 
 
 def opened_by(token: str) -> SharedLink | None:
-    """The link of that address while it works: not revoked, the conversation kept, its owner in good standing."""
+    """The link of that token if it works: not revoked, its conversation not deleted, its owner in good standing."""
     links = SharedLink.objects.filter(token=token, revoked_at=None, conversation__deleted_at=None)
     link = links.select_related("conversation__owner", "tip").first()
     return link if link is not None and _in_good_standing(link.conversation.owner) else None
 
 
 def _in_good_standing(owner: User) -> bool:
-    """A suspended, closed or leaving account shows nothing to the world."""
+    """Links of a suspended, closed or leaving account do not work."""
     return owner.is_active and not owner.is_suspended and owner.deletion_due_at is None
 
 

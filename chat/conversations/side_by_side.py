@@ -1,9 +1,9 @@
-"""Two replies side by side: when a turn gets them, how long nobody may know which is which, and what is told then.
+"""Pairs of replies side by side: when a turn gets one, and when it is shown which policy wrote which reply.
 
-A turn gets two where an admin's rate and the person's own switch say so, the site has room for both, and whichever
-policy is live answers. They come from the live policy and the one on trial; without one on trial, twice from the live
-policy with different seeds. Whoever writes on below an undecided pair, or makes one of its replies anew, lets it
-lapse: the names are shown, and nothing counts.
+A turn gets a pair where an admin's rate and the person's own switch say so, the site has capacity for both, and no
+policy was named. The replies come from the live policy and the one on trial; without one on trial, from the live
+policy with two seeds. Whoever writes on below an undecided pair, or regenerates one of its replies, lets it lapse:
+the names are shown, and nothing counts.
 """
 
 import random
@@ -48,31 +48,31 @@ def _two_answerers(answerer: Answerer) -> list[Answerer]:
 
 
 def is_blind(reply: Reply) -> bool:
-    """Whether nothing that tells who wrote the reply may be shown."""
+    """Whether it may not be shown yet which policy wrote the reply."""
     return bool(blind([reply.pk]))
 
 
 def blind(ids: Collection[int]) -> set[int]:
-    """Those of the replies whose writer may not be told yet."""
+    """Those of the replies whose policy may not be shown yet."""
     undecided = Pair.objects.filter(Q(left__in=ids) | Q(right__in=ids), revealed_at=None)
     return {reply for pair in undecided.values_list("left", "right") for reply in pair}
 
 
 def _undecided_at(message: Message) -> Pair | None:
-    """The pair that the message, one of its two replies, waits in."""
+    """The undecided pair that has the message as one of its replies."""
     pairs = Pair.objects.filter(Q(left__message=message) | Q(right__message=message), revealed_at=None)
     return pairs.select_related("left__message", "right__message", "message").first()
 
 
 def lapse(message: Message) -> None:
-    """Reveals the pair that the message is one of, without a choice; does nothing if there is none."""
+    """Reveals the message's undecided pair without a choice; does nothing if there is none."""
     reply = message.reply_or_none
     if reply is not None and is_blind(reply) and (pair := _undecided_at(message)):
         reveal(pair, reply)
 
 
 def reveal(pair: Pair, winner: Reply) -> bool:
-    """Lets the names be shown and goes on from the winner. False if somebody was quicker: then nothing changes."""
+    """Reveals the policies and continues from the winner. False if somebody was quicker: then nothing changes."""
     with transaction.atomic():
         if not Pair.objects.filter(pk=pair.pk, revealed_at=None).update(revealed_at=timezone.now()):
             return False
@@ -82,7 +82,7 @@ def reveal(pair: Pair, winner: Reply) -> bool:
 
 
 def frame(pair: Pair) -> dict[str, Any]:
-    """What the page is told of a pair: which reply stands where, and nothing of who wrote it."""
+    """A pair for the page: which reply is on which side, and nothing of who wrote it."""
     sides = {"left": pair.left, "right": pair.right}
     return {"id": pair.pk, **{side: {"id": reply.pk, "message": reply.message_id} for side, reply in sides.items()}}
 
@@ -99,13 +99,13 @@ def _on_trial() -> Policy | None:
 def _makes_pair(message: Message, answerer: Answerer) -> bool:
     owner = message.conversation.owner
     if settings.CHAT_ENGINES < 2 and _on_trial() is not None:
-        return False  # the one on trial has no place to be loaded in
+        return False  # there is no place to load the one on trial
     if not owner.sees_side_by_side or CHANCE.random() * 100 >= site_choices.get().side_by_side_percent:
         return False
     if answerer.parameters.temperature == 0 and _on_trial() is None:
-        return False  # twice the same text
+        return False  # both would be the same text
     live = Reply.objects.filter(state__in=Reply.LIVE)
     if live.filter(message__conversation__owner=owner).exists():
         return False
-    # A second reply is a luxury: a site that is busy answers first.
+    # A busy site generates no second replies.
     return live.filter(state=Reply.State.QUEUED).count() + 2 <= settings.CHAT_QUEUE_LIMIT // 2

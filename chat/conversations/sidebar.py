@@ -1,4 +1,4 @@
-"""A person's list of conversations as the page shows it: in sections by pin and day, or as what a search found."""
+"""The sidebar's list of conversations, in sections by pin and day, or the results of a search."""
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -18,7 +18,7 @@ LENGTH = 50
 
 @dataclass(frozen=True)
 class ListedConversation:
-    """A line of the list; with a search also where it was found."""
+    """A row of the list; in a search also with what was found."""
 
     conversation: Conversation
     title: list[search.TextSpan] = field(default_factory=list)
@@ -28,7 +28,7 @@ class ListedConversation:
 @dataclass(frozen=True)
 class Section:
     name: str
-    """Empty where the list is one."""
+    """Empty where the list has no sections."""
     items: list[ListedConversation]
 
 
@@ -41,7 +41,7 @@ class Listing:
 
 
 def listing(own: QuerySet[Conversation], query: str, number: str | None, *, archived: bool = False) -> Listing:
-    """One page of the list. A search looks into the archive, too; without one the archive is a list of its own."""
+    """One page of the list. A search includes the archive; else the archive is a list of its own."""
     words = search.words_of(query)
     if words:
         found = search.find(own, words)

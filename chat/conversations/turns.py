@@ -1,6 +1,6 @@
-"""Taking a turn: a person's message becomes a row and a reply to it is queued, or another reply to the same message.
+"""Takes a turn: stores a person's message and queues a reply to it, or queues another reply to the same message.
 
-Whatever is taken opens the path that it lies on (Conversation.tip).
+The path of the new reply becomes the open one (Conversation.tip).
 """
 
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ MAX_KEY_CHARS = 64
 
 
 def take_turn(conversation: Conversation, text: str, key: str, parent: int | None) -> tuple[Message, Reply]:
-    """The person's message and the queued reply. The same key again gives the same two, and costs nothing.
+    """The person's message and the queued reply. Idempotent: the same key again gives the same two.
 
-    `parent` is the message that this one follows; None starts a branch of its own. An edited message follows the
-    same one as the message that it stands beside. Two replies are queued where they stand side by side
-    (`message.pair`): the left one is given back. Raises a ChatError.
+    `parent` is the message that this one follows; None starts a branch of its own. An edited message has the same
+    parent as the message that it replaces. If two replies are queued side by side (`message.pair`), the left one is
+    returned. Raises a ChatError.
     """
     _check_key(key)
     if taken := _taken(conversation, key):
@@ -51,9 +51,9 @@ def take_turn(conversation: Conversation, text: str, key: str, parent: int | Non
 
 
 def regenerate(conversation: Conversation, message: int, key: str, *, prefix: str = "") -> Reply:
-    """Another reply beside the one that `message` is, or to the person's message that it is.
+    """Another reply to the same message as the reply `message`, or to the person's message `message`.
 
-    `prefix`: text that the reply begins with. The same key again gives the same reply. Raises a ChatError.
+    `prefix`: text that the reply begins with. Idempotent by its key. Raises a ChatError.
     """
     _check_key(key)
     if again := _regenerated(conversation, key):
@@ -86,7 +86,7 @@ def regenerate(conversation: Conversation, message: int, key: str, *, prefix: st
 
 
 def open_path(conversation: Conversation, message: int) -> int:
-    """Opens the path through the message (chat.conversations.tree.open_at); its tip. Raises UnknownMessage."""
+    """Opens the path through the message (tree.open_at), and returns its tip. Raises UnknownMessage."""
     try:
         return open_at(conversation, message)
     except KeyError as error:
@@ -95,7 +95,7 @@ def open_path(conversation: Conversation, message: int) -> int:
 
 @contextmanager
 def _one_turn_at_a_time(conversation: Conversation) -> Iterator[None]:
-    """A transaction in which the person takes no other turn: the second of two equal sends finds the first."""
+    """A transaction in which the person takes no other turn, so that a repeated send finds the first."""
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).values_list("pk").get(pk=conversation.owner_id)
         yield
@@ -134,7 +134,7 @@ def _regenerated(conversation: Conversation, key: str) -> Reply | None:
 
 
 def _parent(conversation: Conversation, parent: int | None) -> Message | None:
-    """The message to follow: one of this conversation, and nothing that is still being written."""
+    """The message to follow, which has to be of this conversation and complete."""
     if parent is None:
         return None
     message = Message.objects.filter(conversation=conversation, pk=parent).select_related("reply").first()
@@ -147,7 +147,7 @@ def _parent(conversation: Conversation, parent: int | None) -> Message | None:
 
 
 def _question(conversation: Conversation, message: int) -> Message:
-    """The person's message that is to be answered once more; one that moderators hid is not."""
+    """The person's message that is to be answered again; a hidden one is not."""
     found = Message.objects.filter(conversation=conversation, pk=message).select_related("parent").first()
     question = found.parent if found is not None and found.role == Message.Role.ASSISTANT else found
     if question is None or question.role != Message.Role.USER or question.hidden_at is not None:

@@ -161,9 +161,8 @@ class Talker:
         return CHECK_EVERY_S
 
     async def _renew(self) -> float:
-        await self.writing(
-            replies.renew, self.owner
-        )  # in the thread of writes, which lock the same rows, so that they cannot deadlock
+        # In the thread of writes, which lock the same rows: so the two cannot deadlock.
+        await self.writing(replies.renew, self.owner)
         await self.database(reaping.reap, except_owner=self.owner)
         return RENEW_EVERY_S
 
@@ -287,9 +286,7 @@ class Talker:
             if self._endings is not None:
                 await asyncio.wait([self._endings])
         await self.database(replies.abandon, self.owner)
-        for (
-            granted
-        ) in self.granted.values():  # other processes read their completions; an engine elsewhere would wait for them
+        for granted in self.granted.values():  # an engine elsewhere would wait for those who read them
             granted.loaded.users -= granted.slots
         self.granted.clear()
         await self.engines.close()
