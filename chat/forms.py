@@ -1,4 +1,4 @@
-"""What the pages of assistants and of the site's choices accept."""
+"""Forms of assistants and of the site's choices."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from chat.models import Assistant, Policy, SiteChoices
 
 @dataclass(frozen=True)
 class ExampleExchange:
-    """A row of the form: what a person says, and how the assistant answers."""
+    """An example of the form: what a person says, and how the assistant answers."""
 
     user: str = ""
     assistant: str = ""
@@ -34,7 +34,7 @@ class AssistantPolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]  #
 
 
 class LinesField(forms.CharField):
-    """Strings, one a line."""
+    """A list of strings, one on each line."""
 
     widget = forms.Textarea(attrs={"rows": 2})
 
@@ -174,7 +174,7 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
 
     @property
     def examples(self) -> list[ExampleExchange]:
-        """As they were sent, else as they are stored."""
+        """As posted, else as stored."""
         if self.posted is None:
             return [ExampleExchange(**example) for example in self.instance.examples]
         asked, answered = (self.posted.getlist(f"example_{side}") for side in ("user", "assistant"))
@@ -183,7 +183,7 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
 
     @property
     def names_retired(self) -> bool:
-        """The stored version is gone, and another one has to be chosen."""
+        """Whether the stored version is retired, so that another one has to be chosen."""
         return self.instance.policy is not None and self.instance.policy.retired_at is not None
 
     @property
@@ -224,7 +224,7 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         return cleaned
 
     def content(self) -> dict[str, Any]:
-        """For assistants.save; sampling that is left empty stays the site's."""
+        """For assistants.save; sampling parameters that are empty stay the site's."""
         given = {name: self.cleaned_data[name] for name in self.SAMPLING}
         fields = {name: self.cleaned_data[name] for name in self.Meta.fields if name in self.fields}
         return {
@@ -294,5 +294,5 @@ class ChoicesForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
 
 
 def plain(text: str) -> str:
-    """With the line breaks that models know."""
+    """The text with line feeds alone as line breaks."""
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,4 +1,5 @@
-"""The chat's promises: replies end, texts are their chunks, trees are whole, errors say what, usage is billed."""
+"""Checks of fsck for the chat: replies end, texts match chunks, trees are consistent, errors are known, usage is
+recorded."""
 
 from collections.abc import Iterator
 
@@ -62,7 +63,7 @@ def errors_say_something() -> Iterator[str]:
 
 
 def usage_is_written_down() -> Iterator[str]:
-    """Of every reply and every ticket that an engine worked for, since there is a ledger."""
+    """Of every reply and ticket that an engine worked for, since the ledger exists."""
     since = MigrationRecorder.Migration.objects.get(app="metering", name="0001_initial").applied
     ended = Reply.objects.exclude(state__in=Reply.LIVE).filter(ended_at__gt=since).exclude(policy=None)
     replies = ended.exclude(started_at=None).values_list("pk", flat=True)

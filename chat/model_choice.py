@@ -9,11 +9,11 @@ from chat.models import Conversation, Policy
 
 @dataclass(frozen=True)
 class ModelOption:
-    """A model as the picker shows it."""
+    """A model in the picker."""
 
     policy: Policy
     is_own: bool
-    """Made by the person who chooses, from data of their own."""
+    """The person made it from data of their own."""
 
     @property
     def name(self) -> str:
@@ -23,7 +23,7 @@ class ModelOption:
 def options_for(person: User) -> list[ModelOption]:
     """The live model first, then the person's own, then the others, newest first.
 
-    Not the one on trial, unless it is their own: its name is not to stand beside pairs that hide it.
+    Not the one on trial, unless it is their own: its name must not be shown beside pairs that hide it.
     """
     found = [ModelOption(policy, policy.owner_id == person.pk) for policy in policies.visible_to(person)]
     found = [choice for choice in found if choice.is_own or not choice.policy.is_on_trial]
@@ -31,7 +31,7 @@ def options_for(person: User) -> list[ModelOption]:
 
 
 def choose(conversation: Conversation, policy: Policy | None) -> None:
-    """Counts from the next reply on; those being written keep the model that they have."""
+    """Applies from the next reply on; replies that are queued keep the model that they have."""
     conversation.policy = policy
     conversation.save(update_fields=["policy"])
 

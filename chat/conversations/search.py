@@ -48,7 +48,7 @@ class SearchWords:
         return bool(self.words)
 
     def matches(self, field: str) -> Q:
-        """Condition that the field contains all the words; Hangul also decomposed into letters, as macOS writes it."""
+        """Condition that the field contains all the words; Hangul also as decomposed letters, as in macOS."""
         condition = Q()
         for word in self.words:
             # Case-insensitive matching takes PostgreSQL ten times as long, and Hangul has no case.

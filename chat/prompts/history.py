@@ -1,4 +1,4 @@
-"""What stands before a reply, as the model sees it: its preamble, then the branch up to its parent, fitted."""
+"""The turns before a reply as its policy sees them: the preamble, then the branch up to its parent, as a prompt."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -11,16 +11,16 @@ from chat.prompts.fitting import Prompt, fit
 from chat.prompts.rendering import Renderer, Turn, renderer
 
 LONGEST_BRANCH = 400
-"""Messages looked at; more fit in no context that this site serves."""
+"""Messages that are read; no context that this site serves holds more."""
 
 
 def turns_before(message: Message) -> list[Turn]:
-    """Of a reply's message: instructions and examples (`Reply.preamble`), then what was said, oldest first."""
+    """Of a reply's message: instructions and examples (`Reply.preamble`), then the branch, oldest first."""
     return preamble_of(message) + turns_to(message.conversation_id, message.parent_id)
 
 
 def turns_seen(message: Message) -> list[Turn]:
-    """What the policy saw when it wrote the message: without the turns that no longer fitted."""
+    """What the policy saw when it wrote the message: without the turns that did not fit."""
     reply = message.reply_or_none
     trimmed = reply.trimmed if reply is not None else 0
     return preamble_of(message) + turns_to(message.conversation_id, message.parent_id)[trimmed:]
@@ -32,7 +32,7 @@ def preamble_of(message: Message) -> list[Turn]:
 
 
 def turns_to(conversation_id: UUID, tip: int | None) -> list[Turn]:
-    """Up to the message `tip`. Hidden messages and empty replies are left out, as if they had not been said."""
+    """The branch up to the message `tip`, without hidden messages and empty replies."""
     return [
         Turn(role=turn.role, content=turn.text)
         for turn in branch_to(conversation_id, tip)
@@ -54,7 +54,7 @@ def prompt_for(
 
     Raises TooLong, TurnsRefused, BadPolicy.
     `prefix`: what the reply begins with; the engine writes what follows.
-    A policy without files here (scripted, or served elsewhere) gets no token ids, and its lengths are guessed.
+    A policy without files here (scripted, or served elsewhere) gets no token ids; its lengths are estimated.
     """
     return fit(
         turns,

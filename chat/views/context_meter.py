@@ -1,4 +1,4 @@
-"""How full the context is, for the meter beside the composer: asked anew while somebody writes."""
+"""Serves the token counts of the context meter, which the page asks for while somebody writes."""
 
 from typing import Any
 
