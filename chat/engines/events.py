@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible server says in a completion's stream, and which error its refusals are."""
+"""Parses the events that an OpenAI-compatible server streams, and maps its errors to ours."""
 
 import json
 import math
@@ -10,16 +10,14 @@ from chat.engines.engine import Piece, Token, TokenProbability
 from chat.errors import EngineBroken, EngineBusy, EngineDown, EngineError, EngineRefused, TooLong
 
 UNSTORABLE = re.compile("[\\0\ud800-\udfff]")
-"""NUL and halves of surrogate pairs: no database holds them."""
-
-
+"""NUL and halves of surrogate pairs, which no database stores."""
 LEAST_LOGPROB = -9999.0
-"""What stands for minus infinity, which is no JSON."""
+"""Stands for minus infinity, which JSON does not have."""
 
 
 @dataclass
 class StreamedCompletion:
-    """One of the completions that a stream carries, and what is known of it so far."""
+    """One of the completions in a stream, as far as it is known."""
 
     finish_reason: str = ""
     prompt_tokens: int = 0
@@ -28,7 +26,7 @@ class StreamedCompletion:
 
 
 class EventReader:
-    """Reads the events of one stream and remembers how each of its `n` completions ends."""
+    """Reads the events of one stream, and records how each of its `n` completions ends."""
 
     def __init__(self, n: int = 1) -> None:
         self.completions = [StreamedCompletion() for _ in range(n)]
@@ -59,7 +57,7 @@ class EventReader:
         return Piece(_storable(text or ""), tokens=_tokens(choice.get("logprobs")), index=index)
 
     def _read_usage(self, event: dict[str, Any]) -> None:
-        """A chunk that ends one completion counts its tokens; one without choices counts those of all together."""
+        """The last chunk of a completion has its token counts; a chunk without choices has those of all together."""
         usage = event.get("usage")
         if not usage:
             return
@@ -93,7 +91,7 @@ def _storable(text: object) -> str:
 
 
 def _tokens(logprobs: Any) -> tuple[Token, ...]:
-    """In the form of chat completions, which llama.cpp also uses for plain ones, or in the old form of the latter."""
+    """In the format of chat completions, which llama.cpp also uses for plain ones, or in the old plain one."""
     if not logprobs:
         return ()
     if "content" in logprobs:
@@ -127,7 +125,7 @@ def _logprob(value: Any) -> float:
 
 
 def failure_of(status: int, body: str, headers: Any) -> EngineError | TooLong:
-    """The error class for what a server answered instead of a completion."""
+    """The error for what a server answered instead of a completion."""
     detail = f"HTTP {status}: {body[:300]}"
     if status in (400, 413) and re.search(r"context|too long|maximum.*length", body, re.IGNORECASE):
         return TooLong(detail)

@@ -1,6 +1,6 @@
 """Renders messages as the token ids of a prompt, without torch; user text never becomes a control token.
 
-This works as `apply_chat_template(..., sanitize_control_tokens=True)` of transformers (5.20 and later): control tokens
+Works as `apply_chat_template(..., sanitize_control_tokens=True)` of transformers (5.20 and later): control tokens
 in the messages are marked before the template is rendered, the rendered text is split at the marks, and marked pieces
 are encoded as plain text. A property test holds the ids against transformers itself.
 """
