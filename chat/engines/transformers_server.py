@@ -27,7 +27,7 @@ from chat.engines.lifeline import die_with_parent
 from chat.engines.transformers_worker import Request, Worker
 
 if TYPE_CHECKING:
-    from chat.engines.transformers_batch import Batch, Wish, Written
+    from chat.engines.transformers_batch import Batch, CompletionUpdate, Wish
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -156,7 +156,7 @@ async def _relay(request: Request, send: Send) -> None:
     return await _send_event(send, "[DONE]", is_last=True)
 
 
-def _chunk(news: "Written", prompt_tokens: int) -> dict[str, Any]:
+def _chunk(news: "CompletionUpdate", prompt_tokens: int) -> dict[str, Any]:
     choice = {
         "index": news.index,
         "text": news.text,

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from chat.engines.transformers_batch import Batch, Row, Wish, Written
+    from chat.engines.transformers_batch import Batch, BatchRow, CompletionUpdate, Wish
 
 STUCK_S = 60.0
 """A single step takes milliseconds; one that lasts this long does not end."""
@@ -24,8 +24,8 @@ class Request:
     """A wish that waits for news of its rows; None is the news that its client has left."""
 
     wish: "Wish"
-    news: "asyncio.Queue[Written | None]" = field(default_factory=asyncio.Queue)
-    rows: "list[Row]" = field(default_factory=list)
+    news: "asyncio.Queue[CompletionUpdate | None]" = field(default_factory=asyncio.Queue)
+    rows: "list[BatchRow]" = field(default_factory=list)
     is_cancelled: bool = False
 
     def cancel(self) -> None:
@@ -43,7 +43,7 @@ class Worker(threading.Thread):
         self.arrivals: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self.under_way = 0
         self.working_since: float | None = None
-        self._outbox: list[tuple[Request, Written]] = []
+        self._outbox: list[tuple[Request, CompletionUpdate]] = []
 
     @property
     def is_stuck(self) -> bool:
@@ -73,7 +73,7 @@ class Worker(threading.Thread):
                 if request.is_cancelled:  # meanwhile
                     request.cancel()
 
-    def _note(self, request: Request, news: "Written") -> None:
+    def _note(self, request: Request, news: "CompletionUpdate") -> None:
         self._outbox.append((request, news))
 
     def _deliver(self) -> None:
@@ -83,6 +83,6 @@ class Worker(threading.Thread):
             self.loop.call_soon_threadsafe(_hand_out, news)
 
 
-def _hand_out(outbox: "list[tuple[Request, Written]]") -> None:
+def _hand_out(outbox: "list[tuple[Request, CompletionUpdate]]") -> None:
     for request, news in outbox:
         request.news.put_nowait(news)
