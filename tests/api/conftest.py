@@ -13,7 +13,7 @@ from accounts.models import User
 from accounts.roles import GROUPS, Role
 from chat.engines.scripted import Script, ScriptedEngine
 from chat.models import Policy
-from tests.chat.conftest import talking
+from tests.chat.talkers import talking
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,8 @@ from chat.errors import Blocked, ChatError
 from chat.models import Chunk, Message, Reply
 from chat.queue import replies
 from chat.talker.talker import Active, Talker
-from tests.chat.conftest import opened, talking
-from tests.chat.talker.test_talking import text_of
+from tests.chat.sockets import opened, text_of
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HERE = "tests.chat.test_guards."

@@ -155,7 +155,7 @@ def test_a_new_conversation_is_made_with_the_model_that_was_asked_for(client, al
 
 
 def test_the_meter_counts_with_the_chosen_model(client, alice, tiny_policy, scripted_policy):
-    from tests.chat.conftest import install
+    from tests.chat.policies import install
 
     tiny = install(tiny_policy, "tiny-chosen")
     client.force_login(alice)

@@ -30,7 +30,9 @@ from chat.models import Conversation, Message, Policy, Scoring, Ticket
 from chat.queue import reaping, replies, ticket_poller, tickets
 from chat.talker import engine_pool as keeping
 from metering.models import Budget, Price, Usage
-from tests.chat.conftest import install, talking
+from tests.chat.inspection.reference import forward_pass
+from tests.chat.policies import install
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HERE = "tests.chat.completions.test_streaming."
@@ -391,8 +393,6 @@ def greedy(directory, ids, tokens):
 
 
 async def test_scores_are_those_of_a_plain_forward_pass_and_leave_no_text_behind(alice, tiny_policy):
-    from tests.chat.inspection.test_token_views import expected
-
     policy = await sync_to_async(install)(tiny_policy, "tiny-score", is_live=True)
     told = await sync_to_async(spelled)(policy, "A 무지개 is a star.")
     ids = [number for number, _ in told]
@@ -400,7 +400,7 @@ async def test_scores_are_those_of_a_plain_forward_pass_and_leave_no_text_behind
     async with talking():
         tokens = await score(alice, policy, ids, 3)
         bare = await score(alice, policy, ids, 0)
-    own, tops = await asyncio.to_thread(expected, tiny_policy, ids[:1], ids[1:], 3)
+    own, tops = await asyncio.to_thread(forward_pass, tiny_policy, ids[:1], ids[1:], 3)
     assert [token.id for token in tokens] == ids[1:]
     assert [token.logprob for token in tokens] == pytest.approx(own, abs=1e-3)
     for token, top in zip(tokens, tops, strict=True):

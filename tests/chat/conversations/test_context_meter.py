@@ -122,7 +122,7 @@ def test_lengths_are_a_guess_where_the_tokenizer_is_elsewhere(scripted_policy, t
 
 
 def test_a_named_version_counts_answerings_own_tokenizer(scripted_policy, tiny_policy, tutor):
-    from tests.chat.conftest import install
+    from tests.chat.policies import install
 
     tutor.policy = install(tiny_policy, "tiny-named")
     assert shares(answering(tutor), [], "Why?").is_exact

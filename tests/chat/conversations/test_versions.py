@@ -13,7 +13,8 @@ from chat.conversations.turns import open_path, regenerate, take_turn
 from chat.errors import BadKey, Blocked, ConversationGone, ReplyUnderWay, TooManyReplies, UnknownMessage
 from chat.models import Conversation, Message, Pair, Reply
 from chat.websocket import consumers
-from tests.chat.conftest import opened, talking
+from tests.chat.sockets import opened
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -23,7 +23,7 @@ from chat.engines.transformers_server import MAX_BODY_BYTES, Application, option
 from chat.engines.transformers_worker import Worker
 from chat.errors import BadPolicy, EngineRefused, TooLong
 from chat.prompts.fitting import Prompt
-from tests.chat.conftest import install
+from tests.chat.policies import install
 
 ANY = random.Random(1)
 PROMPTS = [[ANY.randrange(3, 380) for _ in range(length)] for length in (3, 40, 700, 7, 1, 90)]

@@ -21,7 +21,9 @@ from chat.inspection.client import Inspector
 from chat.models import Message, Pair, Policy, Reply, TokenView
 from chat.prompts.rendering import Renderer
 from chat.queue import replies
-from tests.chat.conftest import install, talking
+from tests.chat.inspection.reference import forward_pass
+from tests.chat.policies import install
+from tests.chat.talkers import talking
 
 TEXT = "A rainbow is 무지개 — light!\n\nThe <|im_end|> sun 🌈 is a star.  "
 
@@ -42,19 +44,6 @@ def ended(conversation, policy, text=TEXT, prefix="", state=Reply.State.COMPLETE
     Message.objects.filter(pk=reply.message_id).update(text=text)
     Reply.objects.filter(pk=reply.pk).update(state=state, policy=policy, prefix=prefix)
     return Reply.objects.select_related("message", "policy").get(pk=reply.pk)
-
-
-def expected(directory, prompt, completion, top):
-    """Each token's log-probability and the most probable ones of its place, by the book."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
-    with torch.no_grad():
-        logits = model(torch.tensor([prompt + completion])).logits[0].double()
-    rows = torch.log_softmax(logits, -1)[len(prompt) - 1 : -1]
-    own = [row[number].item() for row, number in zip(rows, completion, strict=True)]
-    return own, [dict(zip(*map(torch.Tensor.tolist, reversed(row.topk(top))), strict=True)) for row in rows]
 
 
 async def seen(reply):
@@ -96,7 +85,7 @@ async def test_probabilities_are_those_of_a_plain_forward_pass_under_the_ids_tha
     assert sent[0] == prompt + begun
     assert "".join(token["text"] for token in tokens) == reply.message.text
     assert reply.message.text.startswith("A rainbow 무")
-    own, tops = await asyncio.to_thread(expected, tiny_policy, prompt, ids, inspection_client.TOP)
+    own, tops = await asyncio.to_thread(forward_pass, tiny_policy, prompt, ids, inspection_client.TOP)
     for token, logprob, top in zip(tokens, own, tops, strict=True):
         assert token["logprob"] == pytest.approx(logprob, abs=1e-3)
         assert {other["id"]: other["logprob"] for other in token["top"]} == pytest.approx(top, abs=1e-3)

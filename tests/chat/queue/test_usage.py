@@ -14,7 +14,9 @@ from chat.queue import claims, limits, reaping, replies, usage
 from chat.queue.replies import Ending, NewChunk
 from chat.websocket import frames
 from metering.models import Budget, Price, Usage
-from tests.chat.conftest import install, opened, talking
+from tests.chat.policies import install
+from tests.chat.sockets import opened
+from tests.chat.talkers import talking
 
 TEXT = "A rainbow is 무지개 — light! "
 State = Reply.State

@@ -13,8 +13,9 @@ from asgiref.sync import sync_to_async
 from chat import policies
 from chat.models import Chunk, Conversation, EngineProcess, Policy, Reply
 from chat.talker import engine_pool as keeping
-from tests.chat.conftest import install, opened, talking
-from tests.chat.talker.test_talking import swap, text_of
+from tests.chat.policies import install, swap
+from tests.chat.sockets import opened, text_of
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

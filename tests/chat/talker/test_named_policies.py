@@ -10,8 +10,8 @@ from chat import policies
 from chat.models import Conversation, EngineProcess, Message, Policy, Reply
 from chat.queue import reaping, replies
 from chat.talker import engine_pool as keeping
-from tests.chat.conftest import install, talking
-from tests.chat.talker.test_talking import swap
+from tests.chat.policies import install, swap
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

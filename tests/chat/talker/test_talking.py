@@ -14,13 +14,11 @@ from chat.queue import claims, replies, wakeup
 from chat.talker import talker as talker_module
 from chat.talker.talker import Talker
 from chat.websocket import tail
-from tests.chat.conftest import opened, talking
+from tests.chat.policies import swap
+from tests.chat.sockets import opened, text_of
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def text_of(frames):
-    return "".join(frame["text"] for frame in frames if frame["type"] == "reply.chunk")
 
 
 def numbers_in(heard):
@@ -213,14 +211,6 @@ async def test_a_promoted_policy_answers_the_next_turn(conversation, alice, scri
         async with asyncio.timeout(5):
             while len(talker.engines.engines) > 1:  # the former is stopped once it is idle
                 await asyncio.sleep(0.02)
-
-
-def swap(old, new):
-    from django.db import transaction
-
-    with transaction.atomic():
-        type(old).objects.filter(pk=old.pk).update(is_live=False)
-        type(new).objects.filter(pk=new.pk).update(is_live=True)
 
 
 async def test_a_turn_that_comes_while_the_tail_ends_is_told(conversation, alice, scripted_policy, monkeypatch):

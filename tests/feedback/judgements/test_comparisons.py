@@ -6,7 +6,7 @@ from asgiref.sync import sync_to_async
 from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply
 from chat.websocket.consumers import broadcast
 from feedback.models import Comparison
-from tests.chat.conftest import opened
+from tests.chat.sockets import opened
 
 JSON = {"Accept": "application/json"}
 

@@ -36,7 +36,7 @@ from metering.models import Budget, Price, Usage
 from rlhf.models import Run
 from rlhf.runs import cycle
 from rlhf.runs.supervisor import Supervisor
-from tests.chat.prompts.test_rendering import STRICT, write_tokenizer
+from tests.chat.tokenizers import STRICT, write_tokenizer
 from tests.fine_tuning.conftest import drive, jsonl, pairs
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]

@@ -17,7 +17,7 @@ from accounts.models import User
 from chat.errors import BadFrame
 from chat.models import Conversation, Message, Reply
 from chat.websocket import consumers, frames
-from tests.chat.conftest import Socket, cookie_of, opened
+from tests.chat.sockets import Socket, cookie_of, opened
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
