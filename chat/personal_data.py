@@ -9,12 +9,12 @@ from chat.conversations import exporting, side_by_side
 from chat.models import Assistant, Conversation, Message, Reply, Scoring, Ticket
 
 
-def without_hidden(row: Row, person: User) -> Row:
+def _without_hidden(row: Row, person: User) -> Row:
     """Without the text that a moderator has hidden."""
     return row | ({"text": "", "imported": None} if row["hidden_at"] else {})
 
 
-def without_blind(row: Row, person: User) -> Row:
+def _without_blind(row: Row, person: User) -> Row:
     """Without the policy of a reply in an undecided pair."""
     return row | ({"policy_id": None} if side_by_side.blind([row["id"]]) else {})
 
@@ -22,8 +22,8 @@ def without_blind(row: Row, person: User) -> Row:
 EXPORT = (
     Table("chat.Assistant", "owner"),
     Table("chat.Conversation", "owner"),
-    Table("chat.Message", "conversation__owner", changed=without_hidden),
-    Table("chat.Reply", "message__conversation__owner", frozenset({"owner", "lease_until"}), without_blind),
+    Table("chat.Message", "conversation__owner", changed=_without_hidden),
+    Table("chat.Reply", "message__conversation__owner", frozenset({"owner", "lease_until"}), _without_blind),
     Table("chat.Pair", "message__conversation__owner"),
     Table("chat.TokenView", "reply__message__conversation__owner"),
     Table("chat.SharedLink", "conversation__owner"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from base.trimming import reserve
-from chat.answerer import Answerer
+from chat.conversations.answerer import Answerer
 from chat.errors import ChatError, TooLong
 from chat.models import Policy
 from chat.prompts.fitting import count, fit

@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from chat import site_choices
-from chat.answerer import Answerer
+from chat.conversations.answerer import Answerer
 from chat.engines.engine import MAX_SEED
 from chat.models import Conversation, Message, Pair, Policy, Reply
 from chat.queue import replies

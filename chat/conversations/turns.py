@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from chat import guards
-from chat.answerer import answerer_of
 from chat.conversations import side_by_side, titles
+from chat.conversations.answerer import answerer_of
 from chat.conversations.tree import open_at
 from chat.errors import BadKey, ConversationGone, ReplyUnderWay, UnknownMessage, UnknownParent
 from chat.models import Conversation, Message, Reply

@@ -8,7 +8,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from accounts.requests import person
-from chat.answerer import Answerer, answerer_for, answerer_of
+from chat.conversations.answerer import Answerer, answerer_for, answerer_of
 from chat.conversations.context_meter import Shares, shares
 from chat.errors import ChatError
 from chat.forms import plain

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from chat import assistants, model_choice, policies, site_choices
-from chat.answerer import answerer_of
 from chat.conversations import side_by_side
+from chat.conversations.answerer import answerer_of
 from chat.conversations.turns import take_turn
 from chat.models import Assistant, Conversation, Message, Policy, Reply
 

@@ -31,10 +31,10 @@ class Command(ChamsaeCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         settle()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(talk_until_signalled())
+            runner.run(_talk_until_signalled())
 
 
-async def talk_until_signalled() -> None:
+async def _talk_until_signalled() -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from chat import assistants
-from chat.answerer import Answerer, answerer_for
+from chat.conversations.answerer import Answerer, answerer_for
 from chat.conversations.context_meter import shares
 from chat.conversations.turns import take_turn
 from chat.errors import PolicyRetired, PreambleTooLong, TooLong
