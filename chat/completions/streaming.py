@@ -23,7 +23,7 @@ from chat.engines.loading import attached
 from chat.errors import ChatError, EngineDown, EngineError, PolicyRetired
 from chat.inspection.scoring import score
 from chat.models import Conversation, Policy, Ticket
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.history import renderer_of
 from chat.prompts.rendering import Turn
 from chat.queue import limits, tickets, usage
@@ -55,7 +55,7 @@ class CompletionSpec:
 @dataclass(frozen=True)
 class CompletionStream:
     policy: Policy
-    prompt: Prompt
+    prompt: PolicyPrompt
     pieces: AsyncGenerator[Piece, None]
     """Of all completions, each with its `index`; the last of each has its finish reason, which may also be
     `content_filter`, and the token counts. Raises ChatError."""
@@ -75,7 +75,7 @@ class _EngineRequest:
     """What the engine is asked for an admitted request."""
 
     policy: Policy
-    prompt: Prompt
+    prompt: PolicyPrompt
     parameters: Parameters
 
 
@@ -131,7 +131,7 @@ def _admit(spec: CompletionSpec) -> _EngineRequest:
     return request
 
 
-def _texts_of_people(spec: CompletionSpec, prompt: Prompt) -> list[str]:
+def _texts_of_people(spec: CompletionSpec, prompt: PolicyPrompt) -> list[str]:
     if prompt.text is not None:
         return [prompt.text]
     return [turn["content"] for turn in spec.turns or () if turn["role"] == "user"]

@@ -21,7 +21,7 @@ from chat.engines.engine import MAX_SEED, Engine, Parameters, Piece
 from chat.engines.openai import OpenAIClient, Timeouts
 from chat.errors import EngineDown, EngineRefused
 from chat.models import Policy
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 
 PASSIVE_WAITING = {"OMP_WAIT_POLICY": "passive"}
 """Threads that wait for each other sleep instead of spinning. Beside a training run on two cores that was 45 tokens/s
@@ -86,16 +86,16 @@ class ChildEngine(Engine):
         super().attach(url, key)
         self._client = OpenAIClient(url, key, keep_alive=False, timeouts=Timeouts())
 
-    def stream(self, prompt: Prompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
+    def stream(self, prompt: PolicyPrompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
         return self._ask(prompt, parameters, 1)
 
-    def stream_many(self, prompt: Prompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
+    def stream_many(self, prompt: PolicyPrompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
         """The server reads the prompt once for all completions, and adds k to the seed of completion k."""
         if n > settings.CHAT_ENGINE_SLOTS or (parameters.seed or 0) + n - 1 > MAX_SEED:
             return super().stream_many(prompt, parameters, n)
         return self._ask(prompt, parameters, n)
 
-    async def _ask(self, prompt: Prompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
+    async def _ask(self, prompt: PolicyPrompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
         if self._client is None:
             raise EngineDown("not started")
         if not prompt.ids:

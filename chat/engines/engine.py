@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from chat.errors import BadParameters
 from chat.models import Policy
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 
 MAX_SEED = 2**32 - 2
 """llama.cpp reads 2**32 - 1 as "random"."""
@@ -155,10 +155,10 @@ class Engine(ABC):
         """Returns once it is ready; callers need `key`. Raises EngineError, BadPolicy."""
 
     @abstractmethod
-    def stream(self, prompt: Prompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
+    def stream(self, prompt: PolicyPrompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
         """The completion as it is generated. Closing the generator cancels it. Raises EngineError."""
 
-    async def stream_many(self, prompt: Prompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
+    async def stream_many(self, prompt: PolicyPrompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
         """`n` completions of one prompt, each with its `Piece.index`; with a seed, completion k gets the seed plus k.
 
         Here each is requested by itself; engines whose server can read the prompt once for all of them do that.

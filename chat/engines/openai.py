@@ -19,7 +19,7 @@ from chat.engines.engine import Engine, Parameters, Piece
 from chat.engines.events import EventReader, failure_of
 from chat.errors import EngineBroken, EngineDown, EngineError, EngineRefused, EngineTimeout
 from chat.models import Policy
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.rendering import ROLES, Turn
 
 LONGEST_LINE = 1 << 20
@@ -177,7 +177,7 @@ def neutral(turn: Turn) -> Turn:
     return Turn(role=turn["role"], content=CONTROL.sub(r"\g<0> ", turn["content"]))
 
 
-def _prompt_fields(prompt: Prompt) -> dict[str, Any]:
+def _prompt_fields(prompt: PolicyPrompt) -> dict[str, Any]:
     """The prompt as messages or as a raw text; no ids, since the server may have another tokenizer."""
     if prompt.text is None:
         return {"messages": [neutral(turn) for turn in prompt.messages]}
@@ -202,13 +202,13 @@ class OpenAIEngine(Engine):
         if not await self.is_healthy():
             raise EngineDown(f"{self.url} does not answer")
 
-    async def stream(self, prompt: Prompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
+    async def stream(self, prompt: PolicyPrompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
         path = "chat/completions" if prompt.text is None else "completions"
         async with aclosing(self._client.stream(path, self._request(prompt, parameters))) as pieces:
             async for piece in pieces:
                 yield piece
 
-    def _request(self, prompt: Prompt, parameters: Parameters) -> dict[str, Any]:
+    def _request(self, prompt: PolicyPrompt, parameters: Parameters) -> dict[str, Any]:
         """Sets only what differs from the protocol's defaults, since some servers refuse unknown fields."""
         body: dict[str, Any] = {
             "model": self.model,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from chat.engines.engine import Engine, Parameters, Piece, Token, TokenProbability
 from chat.errors import EngineDown, EngineError
 from chat.models import Policy
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 
 WORDS = [
     *("the", "a", "sparrow", "river", "morning", "small", "window", "listens", "to", "and", "over", "of", "rain"),
@@ -57,7 +57,7 @@ class ScriptedEngine(Engine):
         if self.script.is_down:
             raise EngineDown("scripted to be down")
 
-    async def stream(self, prompt: Prompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
+    async def stream(self, prompt: PolicyPrompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
         script = self.script
         if script.error:
             raise script.error
@@ -83,12 +83,12 @@ class ScriptedEngine(Engine):
         pass
 
 
-def _last_message(prompt: Prompt) -> str:
+def _last_message(prompt: PolicyPrompt) -> str:
     """Or all of a raw prompt."""
     return prompt.messages[-1]["content"] if prompt.text is None else prompt.text
 
 
-def _tokens(script: Script, prompt: Prompt) -> list[str]:
+def _tokens(script: Script, prompt: PolicyPrompt) -> list[str]:
     """Words with the space before them; the same prompt gets the same words. A raw prompt is continued."""
     text = _last_message(prompt) if script.echoes else script.text
     if text:

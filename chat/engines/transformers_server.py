@@ -24,7 +24,7 @@ import uvloop
 from pydantic import BaseModel, FailFast, Field, ValidationError, model_validator
 
 from chat.engines.lifeline import die_with_parent
-from chat.engines.transformers_worker import Request, Worker
+from chat.engines.transformers_worker import BatchRequest, Worker
 
 if TYPE_CHECKING:
     from chat.engines.transformers_batch import Batch, CompletionUpdate, Wish
@@ -110,7 +110,7 @@ class Application:
         wish = self._fit(Body.parse(await _read_body(receive)).wish())
         if self.worker.under_way >= self.slots * (1 + WAITING_PER_SLOT):
             raise Refused(503, "too many are waiting", "unavailable_error")
-        await self._stream(Request(wish), receive, send)
+        await self._stream(BatchRequest(wish), receive, send)
         return None
 
     def _fit(self, wish: "Wish") -> "Wish":
@@ -124,7 +124,7 @@ class Application:
             raise Refused(400, f"n: at most {self.slots}")
         return dataclasses.replace(wish, max_tokens=min(wish.max_tokens, room))
 
-    async def _stream(self, request: Request, receive: Receive, send: Send) -> None:
+    async def _stream(self, request: BatchRequest, receive: Receive, send: Send) -> None:
         watching = asyncio.create_task(_watch(request, receive))
         self.worker.under_way += request.wish.n
         try:
@@ -137,7 +137,7 @@ class Application:
             watching.cancel()
 
 
-async def _watch(request: Request, receive: Receive) -> None:
+async def _watch(request: BatchRequest, receive: Receive) -> None:
     """Cancels the request when its client leaves."""
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -145,7 +145,7 @@ async def _watch(request: Request, receive: Receive) -> None:
     request.news.put_nowait(None)
 
 
-async def _relay(request: Request, send: Send) -> None:
+async def _relay(request: BatchRequest, send: Send) -> None:
     """News as events, until every completion has ended or the client has left."""
     unfinished = request.wish.n
     while unfinished and (news := await request.news.get()):

@@ -20,7 +20,7 @@ FAILURES_IN_A_ROW = 3
 
 
 @dataclass(eq=False)
-class Request:
+class BatchRequest:
     """A wish that waits for news of its rows; None is the news that its client has left."""
 
     wish: "Wish"
@@ -40,10 +40,10 @@ class Worker(threading.Thread):
     def __init__(self, batch: "Batch", loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(daemon=True)
         self.batch, self.loop = batch, loop
-        self.arrivals: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self.arrivals: queue.SimpleQueue[BatchRequest] = queue.SimpleQueue()
         self.under_way = 0
         self.working_since: float | None = None
-        self._outbox: list[tuple[Request, CompletionUpdate]] = []
+        self._outbox: list[tuple[BatchRequest, CompletionUpdate]] = []
 
     @property
     def is_stuck(self) -> bool:
@@ -73,7 +73,7 @@ class Worker(threading.Thread):
                 if request.is_cancelled:  # meanwhile
                     request.cancel()
 
-    def _note(self, request: Request, news: "CompletionUpdate") -> None:
+    def _note(self, request: BatchRequest, news: "CompletionUpdate") -> None:
         self._outbox.append((request, news))
 
     def _deliver(self) -> None:
@@ -83,6 +83,6 @@ class Worker(threading.Thread):
             self.loop.call_soon_threadsafe(_hand_out, news)
 
 
-def _hand_out(outbox: "list[tuple[Request, CompletionUpdate]]") -> None:
+def _hand_out(outbox: "list[tuple[BatchRequest, CompletionUpdate]]") -> None:
     for request, news in outbox:
         request.news.put_nowait(news)

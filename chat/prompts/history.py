@@ -7,7 +7,7 @@ from django.conf import settings
 
 from chat import policies
 from chat.models import Message, Policy
-from chat.prompts.fitting import Prompt, fit
+from chat.prompts.fitting import PolicyPrompt, fit
 from chat.prompts.rendering import Renderer, Turn, renderer
 
 LONGEST_BRANCH = 400
@@ -49,7 +49,7 @@ def branch_to(conversation_id: UUID, tip: int | None) -> list[Message]:
 
 def prompt_for(
     policy: Policy, turns: Sequence[Turn], completion_tokens: int, kept: int = 0, prefix: str = ""
-) -> Prompt:
+) -> PolicyPrompt:
     """The turns as the policy's prompt; the first `kept`, a reply's preamble, always stay.
 
     Raises TooLong, TurnsRefused, BadPolicy.

@@ -27,7 +27,7 @@ from chat.errors import Blocked, ChatError, EngineBroken, TalkerGone
 from chat.inspection import token_views
 from chat.inspection.worker import InspectionWorker
 from chat.models import Reply
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.history import prompt_for, turns_before
 from chat.queue import claims, reaping, replies, tickets
 from chat.queue.replies import Ending, NewChunk
@@ -188,7 +188,7 @@ class Talker:
         finally:
             await self._record_tokens(active)
 
-    async def _stream(self, active: Active, prompt: Prompt, parameters: Parameters) -> None:
+    async def _stream(self, active: Active, prompt: PolicyPrompt, parameters: Parameters) -> None:
         """From the engine, through the guards. Raises ChatError."""
         with active.loaded.writing() as note:
             async with aclosing(active.loaded.engine.stream(prompt, parameters)) as pieces:

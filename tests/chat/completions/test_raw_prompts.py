@@ -14,7 +14,7 @@ from chat.engines.engine import Parameters
 from chat.engines.openai import OpenAIEngine
 from chat.errors import UnknownTokens
 from chat.models import Policy
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.rendering import Renderer
 from tests.chat.engines.scripted_server import HEAD, event, server
 from tests.chat.policies import install
@@ -125,7 +125,7 @@ async def test_a_server_elsewhere_is_asked_at_the_address_of_raw_completions(set
     async with server(HEAD, event("lo"), event("", "stop"), b"data: [DONE]\n\n") as (url, calls):
         settings.CHAT_ENGINE_URL = url
         engine = OpenAIEngine(Policy(name="p", version=1))
-        pieces = [piece async for piece in engine.stream(Prompt([], None, 3, text="Hel"), Parameters())]
+        pieces = [piece async for piece in engine.stream(PolicyPrompt([], None, 3, text="Hel"), Parameters())]
         await engine.stop()
     assert "".join(piece.text for piece in pieces) == "lo"
     assert calls[0][0].startswith(b"POST /v1/completions ")

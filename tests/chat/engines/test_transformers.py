@@ -22,7 +22,7 @@ from chat.engines.transformers import TransformersEngine
 from chat.engines.transformers_server import MAX_BODY_BYTES, Application, options_of
 from chat.engines.transformers_worker import Worker
 from chat.errors import BadPolicy, EngineRefused, TooLong
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 from tests.chat.policies import install
 
 ANY = random.Random(1)
@@ -279,12 +279,12 @@ async def started(policy, ends=(0,)):
 
 
 async def read(engine, ids, **parameters):
-    prompt = Prompt([], ids, len(ids))
+    prompt = PolicyPrompt([], ids, len(ids))
     return [piece async for piece in engine.stream(prompt, Parameters(**parameters))]
 
 
 async def read_many(engine, ids, n, **parameters):
-    prompt, texts = Prompt([], ids, len(ids)), [""] * n
+    prompt, texts = PolicyPrompt([], ids, len(ids)), [""] * n
     async for piece in engine.stream_many(prompt, Parameters(**parameters), n):
         texts[piece.index] += piece.text
     return texts
@@ -375,7 +375,7 @@ async def test_the_child_ends_on_sigterm_when_its_streams_have_ended_and_leaves_
 
 async def _signal_a_stream(engine, number):
     """The child gets the signal while it writes, and the stream is whole."""
-    stream = engine.stream(Prompt([], PROMPTS[4], 1), Parameters(temperature=0, max_completion_tokens=500))
+    stream = engine.stream(PolicyPrompt([], PROMPTS[4], 1), Parameters(temperature=0, max_completion_tokens=500))
     async with aclosing(stream) as pieces:
         await anext(pieces)
         os.kill(engine.pid, number)
