@@ -24,7 +24,7 @@ LONGEST_CHARACTER = 4
 
 
 @dataclass(frozen=True)
-class Wish:
+class PromptJob:
     """A request for completions of one prompt, in the terms of /v1/completions."""
 
     ids: list[int]
@@ -56,7 +56,7 @@ class CompletionUpdate:
 class BatchRow:
     """A completion that is being generated."""
 
-    wish: Wish
+    job: PromptJob
     index: int
     send: Callable[[CompletionUpdate], None]
     generator: torch.Generator
@@ -69,7 +69,7 @@ class BatchRow:
     @property
     def length(self) -> int:
         """Tokens in the cache: all but the newest."""
-        return len(self.wish.ids) + len(self.ids) - 1
+        return len(self.job.ids) + len(self.ids) - 1
 
 
 class Text:
@@ -144,15 +144,15 @@ class Batch:
         self.rows: list[BatchRow] = []
         self.cache: Any = None
 
-    def add(self, wish: Wish, send: Callable[[CompletionUpdate], None]) -> list[BatchRow]:
+    def add(self, job: PromptJob, send: Callable[[CompletionUpdate], None]) -> list[BatchRow]:
         rows = []
-        for index in range(wish.n):
+        for index in range(job.n):
             generator = torch.Generator(self.device)
-            if wish.seed is None:
+            if job.seed is None:
                 generator.seed()
             else:
-                generator.manual_seed(wish.seed + index)
-            rows.append(BatchRow(wish, index, send, generator, Text(self.tokenizer, wish.ids, wish.stop)))
+                generator.manual_seed(job.seed + index)
+            rows.append(BatchRow(job, index, send, generator, Text(self.tokenizer, job.ids, job.stop)))
         self.waiting.append(rows)
         return rows
 
@@ -184,7 +184,7 @@ class Batch:
         if all(row.is_cancelled for row in prefill.rows):
             self.prefill = None
             return
-        ids = prefill.rows[0].wish.ids
+        ids = prefill.rows[0].job.ids
         part = ids[prefill.read : prefill.read + PREFILL_TOKENS]
         logits = self.model(
             torch.tensor([part], device=self.device),
@@ -228,9 +228,9 @@ class Batch:
             self._choose(row, of_row)
 
     def _choose(self, row: BatchRow, logits: torch.Tensor) -> None:
-        wish = row.wish
+        job = row.job
         number = _sample(logits, row)
-        tokens = (self._logprobs(number, logits, wish.logprobs),) if wish.logprobs is not None else ()
+        tokens = (self._logprobs(number, logits, job.logprobs),) if job.logprobs is not None else ()
         row.ids.append(number)
         row.counts[number] += 1
         if number in self.ends:
@@ -238,7 +238,7 @@ class Batch:
         text, is_stopped = row.text.add(number)
         if is_stopped:
             return self._end(row, text, "stop", tokens)
-        if len(row.ids) >= wish.max_tokens:
+        if len(row.ids) >= job.max_tokens:
             return self._end(row, text + row.text.rest(), "length", tokens)
         if text or tokens:
             row.send(CompletionUpdate(row.index, text, tokens=tokens))
@@ -303,20 +303,20 @@ def _joined(first: Any, second: Any) -> Any:
 
 def _sample(logits: torch.Tensor, row: BatchRow) -> int:
     """Penalties (by this completion's tokens), temperature, top_k, top_p, in this order."""
-    wish = row.wish
-    if wish.presence_penalty or wish.frequency_penalty:
+    job = row.job
+    if job.presence_penalty or job.frequency_penalty:
         logits = logits.clone()
         for number, count in row.counts.items():
-            logits[number] -= wish.presence_penalty + wish.frequency_penalty * count
-    if wish.temperature == 0:
+            logits[number] -= job.presence_penalty + job.frequency_penalty * count
+    if job.temperature == 0:
         return int(logits.argmax())
-    logits = logits / wish.temperature
-    if 0 < wish.top_k < len(logits):
-        logits = logits.masked_fill(logits < logits.topk(wish.top_k).values[-1], -torch.inf)
+    logits = logits / job.temperature
+    if 0 < job.top_k < len(logits):
+        logits = logits.masked_fill(logits < logits.topk(job.top_k).values[-1], -torch.inf)
     probabilities = torch.softmax(logits, -1)
-    if wish.top_p < 1:
+    if job.top_p < 1:
         ranked, order = probabilities.sort(descending=True)
-        outside = order[ranked.cumsum(0) - ranked >= wish.top_p]  # the most probable one always stays
+        outside = order[ranked.cumsum(0) - ranked >= job.top_p]  # the most probable one always stays
         probabilities[outside] = 0
     return int(torch.multinomial(probabilities, 1, generator=row.generator))
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from chat.engines.transformers_batch import Batch, BatchRow, CompletionUpdate, Wish
+    from chat.engines.transformers_batch import Batch, BatchRow, CompletionUpdate, PromptJob
 
 STUCK_S = 60.0
 """A single step takes milliseconds; one that lasts this long does not end."""
@@ -21,9 +21,9 @@ FAILURES_IN_A_ROW = 3
 
 @dataclass(eq=False)
 class BatchRequest:
-    """A wish that waits for news of its rows; None is the news that its client has left."""
+    """A job that waits for news of its rows; None is the news that its client has left."""
 
-    wish: "Wish"
+    job: "PromptJob"
     news: "asyncio.Queue[CompletionUpdate | None]" = field(default_factory=asyncio.Queue)
     rows: "list[BatchRow]" = field(default_factory=list)
     is_cancelled: bool = False
@@ -58,7 +58,7 @@ class Worker(threading.Thread):
             try:
                 self.batch.work()
                 failures = 0
-            except Exception as error:  # the batch has sent it to everybody; it starts anew
+            except Exception as error:  # the batch has sent it to all its rows, and goes on without them
                 print(f"a step failed: {error}", file=sys.stderr, flush=True)  # noqa: T201  the talker's log
                 failures += 1
             self.working_since = None
@@ -69,7 +69,7 @@ class Worker(threading.Thread):
         while self.batch.is_idle or not self.arrivals.empty():
             request = self.arrivals.get()
             if not request.is_cancelled:
-                request.rows = self.batch.add(request.wish, partial(self._note, request))
+                request.rows = self.batch.add(request.job, partial(self._note, request))
                 if request.is_cancelled:  # meanwhile
                     request.cancel()
 
