@@ -135,17 +135,6 @@ def test_a_policy_that_can_not_be_loaded_ends_those_that_named_it_alone(alice, l
     assert Ticket.objects.get(pk=mine.pk).error == "bad_policy"
 
 
-def test_where_no_engine_comes_the_wait_ends_with_a_reason(alice, live, named):
-    EngineProcess.objects.create(policy=live, state="ready", is_default=True)
-    waits, crowded = ticket(alice, age_s=100), ticket(alice, named, age_s=100)
-    reaping.reap()
-    assert Ticket.objects.get(pk=waits.pk).state == "queued", "its engine is there, however long the line"
-    assert Ticket.objects.get(pk=crowded.pk).error == "engines_full"
-    EngineProcess.objects.update(heartbeat_at=NOW - timedelta(minutes=5))
-    reaping.reap()
-    assert Ticket.objects.get(pk=waits.pk).error == "engine_down"
-
-
 def test_ended_tickets_are_removed_after_days_and_their_bills_stay(alice, live):
     old, new = ticket(alice), ticket(alice)
     claim(live, 2)
