@@ -1,1 +1,1 @@
-"""Talking: conversations, replies in the making, the engines that write them, and the policies that answer."""
+"""Chat: conversations, the replies to them, the engines that generate replies, and the policies that answer."""

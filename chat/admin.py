@@ -1,39 +1,26 @@
-"""Conversations and policies in Django's admin: to look at, not to change, for the site has verbs for that."""
-
-from typing import Any
+"""Read-only admin pages of conversations, replies, policies and engines; changes go by the site's own pages."""
 
 from django.contrib import admin
-from django.http import HttpRequest
 
+from base.admin import ReadOnlyAdmin
 from chat.models import Conversation, EngineProcess, Policy, Reply
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(Policy)
-class PolicyAdmin(ReadOnly):
+class PolicyAdmin(ReadOnlyAdmin):
     list_display = ("name", "version", "is_live", "made_from_simulated", "base", "source", "created_at")
     list_filter = ("is_live", "made_from_simulated")
     search_fields = ("name", "source")
 
 
 @admin.register(EngineProcess)
-class EngineProcessAdmin(ReadOnly):
+class EngineProcessAdmin(ReadOnlyAdmin):
     list_display = ("policy", "state", "url", "pid", "started_at", "heartbeat_at", "error")
     list_filter = ("state",)
 
 
 @admin.register(Conversation)
-class ConversationAdmin(ReadOnly):
+class ConversationAdmin(ReadOnlyAdmin):
     """Without titles and texts: what people write is read only where it was reported, on the moderators' pages."""
 
     list_display = ("id", "owner", "may_train", "created_at", "updated_at", "deleted_at")
@@ -43,7 +30,7 @@ class ConversationAdmin(ReadOnly):
 
 
 @admin.register(Reply)
-class ReplyAdmin(ReadOnly):
+class ReplyAdmin(ReadOnlyAdmin):
     list_display = ("id", "state", "policy", "error", "prompt_tokens", "completion_tokens", "queued_at", "ended_at")
     list_filter = ("state", "policy", "error")
     exclude = ("message",)

@@ -1,4 +1,4 @@
-"""Assistants: who may use and change which, and what one means for the replies of a conversation."""
+"""Assistants: who may use and change which, changes to them, and what they mean for a reply."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,12 +29,12 @@ def usable_by(person: User) -> QuerySet[Assistant]:
 
 
 def may_change(person: User, assistant: Assistant) -> bool:
-    """What is for everybody is changed by admins alone, whoever made it."""
+    """A shared one can be changed by admins alone, whoever made it."""
     return person.has_role(Role.ADMIN) if assistant.is_shared else assistant.owner_id == person.pk
 
 
 def deleted_of(person: User) -> QuerySet[Assistant]:
-    """Deleted ones that the person may bring back."""
+    """Deleted ones that the person may restore."""
     rows = Assistant.objects.filter(deleted_at__isnull=False)
     if person.has_role(Role.ADMIN):
         return rows.filter(Q(owner=person) | Q(is_shared=True))
@@ -46,7 +46,7 @@ def has_room(person: User) -> bool:
 
 
 def named_policies(person: User) -> QuerySet[Policy]:
-    """Models that an assistant of the person may name; one for everybody only what is everybody's."""
+    """Models that an assistant of the person may name."""
     return policies.visible_to(person)
 
 
@@ -54,7 +54,7 @@ def named_policies(person: User) -> QuerySet[Policy]:
 
 
 def save(actor: User, assistant: Assistant, content: Mapping[str, Any]) -> Assistant:
-    """Creates or edits it. What everybody uses, or used until now, has its entry in the audit log."""
+    """Creates or edits it. Changes of an assistant that is or was shared go into the audit log."""
     with transaction.atomic():
         is_new = assistant._state.adding
         before = {} if is_new else _content(Assistant.objects.select_for_update().get(pk=assistant.pk))
@@ -82,7 +82,7 @@ def duplicate(actor: User, assistant: Assistant, name: str) -> Assistant:
 
 
 def delete(actor: User, assistant: Assistant) -> None:
-    """Conversations keep it in mind, for it may come back; until then their replies come without it."""
+    """Conversations keep their reference, since it may be restored; until then replies come without it."""
     _set_deleted(actor, assistant, "assistant.delete", is_deleted=True)
 
 
@@ -91,23 +91,23 @@ def restore(actor: User, assistant: Assistant) -> None:
 
 
 def choose(conversation: Conversation, assistant: Assistant | None) -> None:
-    """Counts from the next reply on; those being written keep what they were queued with."""
+    """Applies from the next reply on; replies that are queued keep what they were queued with."""
     conversation.assistant = assistant
     conversation.save(update_fields=["assistant"])
 
 
-# --- what one means for a reply -----------------------------------------------------------------------------------
+# --- effect on a reply -----------------------------------------------------------------------------------
 
 
 def applied(conversation: Conversation) -> Assistant | None:
-    """The conversation's assistant, as long as its owner may use it: it is neither deleted nor shared no more."""
+    """The conversation's assistant, if its owner may still use it."""
     if conversation.assistant_id is None:
         return None
     return usable_by(conversation.owner).filter(pk=conversation.assistant_id).first()
 
 
 def preamble(assistant: Assistant | None) -> list[Turn]:
-    """Instructions and examples as the turns that stand before a conversation."""
+    """Instructions and examples as the turns before a conversation."""
     if assistant is None:
         return []
     turns = [Turn(role="system", content=assistant.system_prompt)] if assistant.system_prompt else []
@@ -118,13 +118,13 @@ def preamble(assistant: Assistant | None) -> list[Turn]:
 
 
 def parameters_of(assistant: Assistant | None) -> Parameters:
-    """The site's, but for what the assistant says. Raises BadParameters."""
+    """The site's parameters with the assistant's own. Raises BadParameters."""
     own = assistant.parameters if assistant else {}
     return Parameters.from_json(default_parameters().to_json() | own)
 
 
 def named_policy(assistant: Assistant | None, person: User) -> Policy | None:
-    """The policy that has to write the person's replies; None: whichever is live. Raises PolicyRetired."""
+    """The policy that the assistant names for the person's replies; None: whichever is live. Raises PolicyRetired."""
     policy = assistant.policy if assistant else None
     if policy is not None and not policies.visible_to(person).filter(pk=policy.pk).exists():
         raise PolicyRetired(policy.name)
@@ -132,14 +132,14 @@ def named_policy(assistant: Assistant | None, person: User) -> Policy | None:
 
 
 def default_parameters() -> Parameters:
-    """The site's."""
+    """The site's parameters."""
     return Parameters(
         temperature=settings.CHAT_TEMPERATURE, max_completion_tokens=settings.CHAT_MAX_COMPLETION_TOKENS
     )
 
 
 def _content(assistant: Assistant) -> dict[str, Any]:
-    """As an audit entry can hold it."""
+    """The content as an audit entry stores it."""
     content = {name: getattr(assistant, name) for name in CONTENT}
     return content | {"policy": assistant.policy.name if assistant.policy else None}
 

@@ -1,4 +1,4 @@
-"""What can go wrong in the chat: each error knows its code, what to say and when to try again."""
+"""Errors of the chat, each with its code, a message for people, and when to retry."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ Text = str | Promise
 
 
 class ChatError(Exception):
-    """Base of every error that a person may see. Never raised itself."""
+    """Base of every error that a person may see; never raised itself."""
 
     code = "error"
     message: Text = ""
@@ -20,14 +20,14 @@ class ChatError(Exception):
     retry_after_s: float | None = None
 
     def __init__(self, detail: str = "", *, retry_after_s: float | None = None) -> None:
-        """`detail` is for the log; what a person sees is `message`."""
+        """`detail` is for the log; people see `message`."""
         super().__init__(detail or self.code)
         self.detail = detail
         if retry_after_s is not None:
             self.retry_after_s = retry_after_s
 
 
-# --- a message that is not taken ------------------------------------------------------------------------------
+# --- a message that is refused -------------------------------------------------------------------------------
 
 
 class EmptyMessage(ChatError):
@@ -48,10 +48,10 @@ class PreambleTooLong(TooLong):
 
 
 class ContextExceeded(TooLong):
-    """A program's prompt, of which nothing may be left out, and the completion it wants do not fit together."""
+    """A program's prompt, which is never trimmed, and its completion do not fit into the context."""
 
     def __init__(self, context: int, prompt: int, completion: int, param: str) -> None:
-        """`param`: what of the request holds the prompt."""
+        """`param`: the parameter of the request that has the prompt."""
         super().__init__(f"{prompt} + {completion} > {context}")
         self.param = param
         words = _(
@@ -62,7 +62,7 @@ class ContextExceeded(TooLong):
 
 
 class TurnsRefused(ChatError):
-    """The policy's own template forbids these messages: their roles, or the order in which they stand."""
+    """The policy's chat template refuses these messages for their roles or their order."""
 
     code = "turns_refused"
     message = _(
@@ -70,7 +70,7 @@ class TurnsRefused(ChatError):
     )
 
     def __init__(self, reason: str = "") -> None:
-        """`reason`: what the template says of it."""
+        """`reason`: as the template gives it."""
         super().__init__(reason)
         if reason:
             words = _("This model does not accept these messages in this order. Its template says: {reason}")
@@ -119,7 +119,7 @@ class StillBlind(ChatError):
     message = _("Choose one of the two replies first; then you can see which model wrote each.")
 
 
-class NoLook(ChatError):
+class NoProbabilities(ChatError):
     code = "no_look"
     message = _("No probabilities: this reply came from a remote model that returned none.")
 
@@ -131,7 +131,7 @@ class WeightsGone(ChatError):
     )
 
 
-class TooManyLooks(ChatError):
+class TooManyTokenViews(ChatError):
     code = "too_many_looks"
     message = _("The probabilities of other replies are being computed. Try again in a moment.")
     is_retryable = True
@@ -139,7 +139,7 @@ class TooManyLooks(ChatError):
 
 
 class InspectorDown(ChatError):
-    """The process that computes probabilities gave none."""
+    """The process that computes probabilities did not answer."""
 
     code = "inspector_down"
     message = _("The probabilities could not be computed. Try again.")
@@ -161,13 +161,13 @@ class TooManyReplies(ChatError):
 
 
 class BudgetUsedUp(ChatError):
-    """The person, or the key that they ask with, has spent what an admin lets them spend."""
+    """The budget of the person, or of the key that they use, is spent."""
 
     code = "budget_spent"
     message = _("Your budget is used up. An admin can raise it.")
 
     def __init__(self, detail: str = "", until: datetime | None = None) -> None:
-        """`until`: when it is filled up again; None: never by itself."""
+        """`until`: when its next period begins; None: never."""
         super().__init__(detail, retry_after_s=(until - timezone.now()).total_seconds() if until else None)
         if until is not None:
             words = _(
@@ -178,7 +178,7 @@ class BudgetUsedUp(ChatError):
 
 
 class BudgetHeld(BudgetUsedUp):
-    """What is left of the budget is kept for what the person has under way."""
+    """The rest of the budget is reserved for the person's running fine-tunes."""
 
     def __init__(self, detail: str = "", until: datetime | None = None) -> None:
         super().__init__(detail, until)
@@ -196,7 +196,7 @@ class QueueFull(ChatError):
 
 
 class Blocked(ChatError):
-    """A guard said no, or could not say yes."""
+    """A guard refused a text."""
 
     code = "blocked"
     message = _("The message was blocked by a rule of this site. Rephrase it and send it again.")
@@ -209,7 +209,7 @@ class Blocked(ChatError):
 
 
 class GuardBroken(Blocked):
-    """A guard raised something else than a refusal: nobody knows whether the text may pass, so it does not."""
+    """A guard failed, so the text is blocked."""
 
     code = "guard_broken"
     message = _("One of this site's checks failed, so the message was not sent. Tell an admin.")
@@ -223,14 +223,14 @@ class NoLivePolicy(ChatError):
 
 
 class BadPolicy(ChatError):
-    """A policy directory is incomplete, tampered with or holds what it must not."""
+    """A policy directory is incomplete, was tampered with, or has files that are not allowed."""
 
     code = "bad_policy"
     message = _("The model on disk is damaged. An admin has to download it again.")
 
 
 class PolicyUnavailable(ChatError):
-    """A policy that a reply asked for by name, which no engine could load."""
+    """No engine could load the policy that a reply names."""
 
     code = "policy_unavailable"
     message = _("The model chosen for this reply cannot be loaded. Choose another one, or try again later.")
@@ -239,7 +239,7 @@ class PolicyUnavailable(ChatError):
 
 
 class EnginesFull(ChatError):
-    """More policies are wanted at once than this site loads (settings.CHAT_ENGINES)."""
+    """More policies are needed at once than this site loads (settings.CHAT_ENGINES)."""
 
     code = "engines_full"
     message = _(
@@ -250,7 +250,7 @@ class EnginesFull(ChatError):
 
 
 class PolicyRetired(ChatError):
-    """The version that an assistant names has no weights any more."""
+    """The policy that an assistant names has no weights any more."""
 
     code = "policy_retired"
     message = _("The model version that this assistant uses has been deleted. Choose another version or assistant.")
@@ -260,7 +260,7 @@ class PolicyRetired(ChatError):
 
 
 class EngineError(ChatError):
-    """Base of what engines do wrong. Never raised itself."""
+    """Base of the errors of engines; never raised itself."""
 
     is_retryable = True
 
@@ -289,7 +289,7 @@ class EngineBroken(EngineError):
 
 
 class EngineRefused(EngineError):
-    """The engine understood the request and would not serve it."""
+    """The engine understood the request and refused it."""
 
     code = "engine_refused"
     message = _("The engine refused this request. Rephrase the message, or tell an admin.")
@@ -302,7 +302,7 @@ class BadParameters(ChatError):
 
 
 class UnknownTokens(BadParameters):
-    """A prompt of token ids, some of which the policy's tokenizer does not have, or which it can't be asked about."""
+    """A prompt of token ids that are not in the policy's vocabulary, or whose tokenizer is elsewhere."""
 
     code = "unknown_tokens"
     message = _("This model's tokenizer is not on this machine. Send text instead of token ids.")
@@ -322,7 +322,7 @@ class TalkerGone(ChatError):
     is_retryable = True
 
 
-# --- a frame that is not an event -----------------------------------------------------------------------------
+# --- frames of the websocket -----------------------------------------------------------------------------
 
 
 class BadFrame(ChatError):
@@ -368,4 +368,4 @@ OF_A_REPLY: dict[str, type[ChatError]] = {
         TalkerGone,
     )
 }
-"""What `Reply.error` may hold, with what to say of it."""
+"""The errors whose codes `Reply.error` may have."""

@@ -1,4 +1,4 @@
-"""What the pages of assistants and of the site's choices accept."""
+"""Forms of assistants and of the site's choices."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +17,8 @@ from chat.models import Assistant, Policy, SiteChoices
 
 
 @dataclass(frozen=True)
-class Example:
-    """A row of the form: what a person says, and how the assistant answers."""
+class ExampleExchange:
+    """An example of the form: what a person says, and how the assistant answers."""
 
     user: str = ""
     assistant: str = ""
@@ -28,13 +28,13 @@ class Example:
         return not (self.user or self.assistant)
 
 
-class PolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
+class AssistantPolicyField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
     def label_from_instance(self, obj: Policy) -> str:
         return obj.label or f"{obj.name} · v{obj.version}"
 
 
 class LinesField(forms.CharField):
-    """Strings, one a line."""
+    """A list of strings, one on each line."""
 
     widget = forms.Textarea(attrs={"rows": 2})
 
@@ -51,7 +51,7 @@ class LinesField(forms.CharField):
 
 
 class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
-    policy = PolicyField(
+    policy = AssistantPolicyField(
         queryset=Policy.objects.none(),
         required=False,
         label=gettext_lazy("Model"),
@@ -161,7 +161,7 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         self.label_suffix = ""
         self.posted = data
         models = self.fields["policy"]
-        assert isinstance(models, PolicyField)
+        assert isinstance(models, AssistantPolicyField)
         models.queryset = assistants.named_policies(person)
         self.fields["max_completion_tokens"].widget.attrs["max"] = settings.CHAT_CONTEXT_TOKENS
         for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty"):
@@ -173,17 +173,17 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
             del self.fields["is_shared"]
 
     @property
-    def examples(self) -> list[Example]:
-        """As they were sent, else as they are stored."""
+    def examples(self) -> list[ExampleExchange]:
+        """As posted, else as stored."""
         if self.posted is None:
-            return [Example(**example) for example in self.instance.examples]
+            return [ExampleExchange(**example) for example in self.instance.examples]
         asked, answered = (self.posted.getlist(f"example_{side}") for side in ("user", "assistant"))
         sent = zip(asked, answered, strict=False)
-        return [Example(plain(user).strip(), plain(assistant).strip()) for user, assistant in sent]
+        return [ExampleExchange(plain(user).strip(), plain(assistant).strip()) for user, assistant in sent]
 
     @property
     def names_retired(self) -> bool:
-        """The stored version is gone, and another one has to be chosen."""
+        """Whether the stored version is retired, so that another one has to be chosen."""
         return self.instance.policy is not None and self.instance.policy.retired_at is not None
 
     @property
@@ -224,7 +224,7 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         return cleaned
 
     def content(self) -> dict[str, Any]:
-        """For assistants.save; sampling that is left empty stays the site's."""
+        """For assistants.save; sampling parameters that are empty stay the site's."""
         given = {name: self.cleaned_data[name] for name in self.SAMPLING}
         fields = {name: self.cleaned_data[name] for name in self.Meta.fields if name in self.fields}
         return {
@@ -294,5 +294,5 @@ class ChoicesForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
 
 
 def plain(text: str) -> str:
-    """With the line breaks that models know."""
+    """The text with line feeds alone as line breaks."""
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,4 +1,4 @@
-"""The chat's promises: replies end, texts are their chunks, trees are whole, errors say what, usage is billed."""
+"""The chat's checks for fsck: replies end, texts match chunks, trees are consistent, usage is recorded."""
 
 from collections.abc import Iterator
 
@@ -62,15 +62,15 @@ def errors_say_something() -> Iterator[str]:
 
 
 def usage_is_written_down() -> Iterator[str]:
-    """Of every reply and every ticket that an engine worked for, since there is a ledger."""
+    """Of every reply and ticket that an engine worked for, since the ledger exists."""
     since = MigrationRecorder.Migration.objects.get(app="metering", name="0001_initial").applied
     ended = Reply.objects.exclude(state__in=Reply.LIVE).filter(ended_at__gt=since).exclude(policy=None)
     replies = ended.exclude(started_at=None).values_list("pk", flat=True)
     granted = Ticket.objects.filter(state=Ticket.State.ENDED).exclude(granted_at=None)
-    told = set(Usage.objects.filter(kind__in=(Usage.Kind.CHAT, Usage.Kind.API)).values_list("ref", flat=True))
-    wanted = [f"reply:{pk}" for pk in replies] + [f"ticket:{pk}" for pk in granted.values_list("pk", flat=True)]
-    for ref in wanted:
-        if ref not in told:
+    recorded = set(Usage.objects.filter(kind__in=(Usage.Kind.CHAT, Usage.Kind.API)).values_list("ref", flat=True))
+    billable = [f"reply:{pk}" for pk in replies] + [f"ticket:{pk}" for pk in granted.values_list("pk", flat=True)]
+    for ref in billable:
+        if ref not in recorded:
             yield f"{ref} has ended, but its usage is not recorded"
 
 

@@ -1,13 +1,11 @@
-"""Guards: checks named in the settings that a message must pass before anything is stored, and a reply while it is
-written. They fail closed.
+"""Guards: checks, named in the settings, of messages before they are stored and of replies while they are streamed.
 
-A reply is shown as it is written and checked at the ends of its sentences and at its own end. One that does not pass
-ends there: what came after the last sentence that had passed is taken back from every page and kept nowhere. So a
-reply has one text for all who read it (its owner, an export, the next prompt, training), and no second one that a
-mistake could show; moderators see which rule it broke, and a rule that blocks too much shows in the number of them.
+Guards fail closed. A reply is shown while it streams, and checked at the end of each sentence and at its own end. One
+that is blocked ends there: the text after the last sentence that passed is removed from every page and not stored. So
+a reply has a single text for all readers (its owner, an export, the next prompt, training), and no other one that a
+mistake could show. Moderators see which rule it broke; a rule that blocks too much shows in their number.
 
-Not checked is the sentence under way of a reply that its reader stops, who keeps exactly what was seen, or whose
-talker dies.
+The last sentence is not checked if its reader stops the reply, who keeps exactly what they saw, or the talker dies.
 """
 
 import asyncio
@@ -28,28 +26,28 @@ from chat.models import Conversation
 logger = logging.getLogger(__name__)
 
 
-WATCH = "chat.guards"
-"""Stands for the guard that took too long, whichever it was."""
+TIMED_OUT = "chat.guards"
+"""Stands for a guard that took too long, whichever it was."""
 LIMIT_S = 10.0
-"""A guard that takes longer over a reply has failed."""
+"""A guard that takes longer for a reply has failed."""
 SENTENCE_END = re.compile(r"""[.!?…][)\]"'”’»*_`]*\s|[。！？]|\n""")
 LONGEST_END = 12
-"""Characters that a mark at the end of a sentence is looked for back, with the quotes and brackets after it."""
+"""Characters at the end of a sentence: its mark, with the quotes and brackets after it."""
 LONGEST_UNCHECKED = 400
-"""Characters after which a text without an end of a sentence is checked all the same."""
+"""Characters after which a text is checked even without the end of a sentence."""
 
 
 class Guard:
-    """What guards derive from. Whatever a check raises keeps the text from passing."""
+    """Base class of guards. A text is blocked if a check raises anything."""
 
     def check_message(self, text: str, conversation: Conversation) -> None:
         """Raises a ChatError (usually Blocked, with words of its own) if the message may not pass."""
 
     def check_reply(self, text: str, conversation: Conversation) -> None:
-        """The same for a reply as far as it is written. Raises Blocked, with the key of a rule as its guard."""
+        """The same for a reply's text so far. Raises Blocked, with the key of a rule as its guard."""
 
     def name_of(self, key: str) -> Text | None:
-        """What people call a rule of this guard, translated when shown; None if the key is not of its making."""
+        """The name of one of this guard's rules, translated when shown; None if the key is not one of its."""
         return None
 
 
@@ -59,13 +57,13 @@ def guards() -> list[Guard]:
 
 
 def check_message(text: str, conversation: Conversation) -> None:
-    """Raises the first refusal; GuardBroken if a guard cannot say."""
+    """Raises the first refusal; GuardBroken if a guard fails."""
     for path in settings.CHAT_GUARDS:
         _ask(path, "check_message", text, conversation)
 
 
 def check_reply(text: str, conversation: Conversation) -> None:
-    """Raises Blocked, or GuardBroken if a guard cannot say."""
+    """Raises Blocked, or GuardBroken if a guard fails."""
     for path in settings.CHAT_GUARDS:
         try:
             _ask(path, "check_reply", text, conversation)
@@ -76,32 +74,32 @@ def check_reply(text: str, conversation: Conversation) -> None:
 
 
 async def in_time(check: Awaitable[None]) -> None:
-    """Waits for a check that runs in a thread. Raises Blocked; GuardBroken where it takes longer than LIMIT_S."""
+    """Waits for a check that runs in a thread. Raises Blocked; GuardBroken if it takes longer than LIMIT_S."""
     try:
         async with asyncio.timeout(LIMIT_S):
             await check
     except (TimeoutError, OperationalError, InterfaceError) as error:
-        raise GuardBroken(WATCH, repr(error)) from error
+        raise GuardBroken(TIMED_OUT, repr(error)) from error
 
 
 def name_of(key: str) -> str:
-    """What people call the rule or guard that a reply was blocked by."""
+    """The name of the rule or guard that blocked a reply."""
     return str(lazy_name_of(key))
 
 
 def lazy_name_of(key: str) -> Text:
-    """The same, translated when it is shown, which asks no database any more."""
-    if key in (*settings.CHAT_GUARDS, WATCH):
+    """The same, translated when it is shown; that needs no database."""
+    if key in (*settings.CHAT_GUARDS, TIMED_OUT):
         return _("a failed check")
     names = (_load(path).name_of(key) for path in settings.CHAT_GUARDS)
     return next((name for name in names if name is not None), key)
 
 
 def checkable(text: str, checked: int, searched: int = 0) -> int:
-    """How much of a reply that is still being written is ready to be checked: up to the end of its last sentence.
+    """Characters of a streaming reply that are ready to be checked: up to the end of its last complete sentence.
 
-    `checked` is how much was, and comes back while there is nothing new. `searched`: how much of the text an earlier
-    call had before it, and found no end in beyond `checked`.
+    `checked`: characters that were checked before, returned while there is nothing new. `searched`: characters that
+    an earlier call has searched without finding the end of a sentence beyond `checked`.
     """
     ends = [found.end() for found in SENTENCE_END.finditer(text, max(checked, searched - LONGEST_END))]
     if ends:
@@ -117,7 +115,7 @@ def _ask(path: str, check: str, text: str, conversation: Conversation) -> None:
         getattr(_load(path), check)(text, conversation)
     except (ChatError, ImproperlyConfigured):
         raise
-    except Exception as error:  # a guard is others' code: whatever it raises, the text does not pass
+    except Exception as error:  # a guard is third-party code: whatever it raises, the text does not pass
         logger.exception("guard %s failed", path)
         raise GuardBroken(path, repr(error)) from error
 
@@ -134,7 +132,7 @@ def _load(path: str) -> Guard:
 
 
 class MessageShapeGuard(Guard):
-    """Text that can be stored, shown and answered: not empty, not endless, no NUL, no half characters."""
+    """Passes text that can be stored, shown and answered: not empty, not too long, no NUL, no half characters."""
 
     def check_message(self, text: str, conversation: Conversation) -> None:
         if len(text) > settings.CHAT_MAX_MESSAGE_CHARS:

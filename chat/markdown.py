@@ -1,4 +1,4 @@
-"""From a model's markdown to HTML that is safe to show: no raw HTML, no images, no script, no inline style."""
+"""Renders a model's Markdown as HTML that is safe to show: no raw HTML, images, scripts or inline styles."""
 
 import re
 from typing import Any
@@ -22,11 +22,11 @@ SCHEMES = {"http", "https", "mailto"}
 LONGEST_HIGHLIGHT = 20_000
 """Characters of code that are coloured; more are shown plain."""
 INVISIBLE = re.compile("[\U000e0000-\U000e007f\u202a-\u202e\u2066-\u2069]")
-"""Tag characters and direction controls: text that reads otherwise than it is stored."""
+"""Tag characters and direction controls, which make text look different from what is stored."""
 PYGMENTS_CLASS = re.compile(r"[a-z][a-z0-9]{0,3}")
 LANGUAGE_CLASS = re.compile(r"language-[A-Za-z0-9_+#-]{1,30}")
 BARE_ADDRESS = re.compile(r"https?://[^\s<>\"'`|\\^{}\u3000-\u303f가-힣ㄱ-ㅎㅏ-ㅣ]+", re.IGNORECASE)
-"""Hangul ends one: its particles stand right behind a word. In an address it is percent-encoded."""
+"""Hangul ends an address, since particles directly follow a word; inside one it is percent-encoded."""
 PUNCTUATION_AFTER_IT = ".,;:!?*_~…"
 BRACKETS = {")": "(", "]": "["}
 
@@ -41,22 +41,22 @@ def render(text: str) -> str:
         attribute_filter=_filter,
         url_schemes=SCHEMES,
         link_rel="nofollow noopener",
-        set_tag_attribute_values={"a": {"target": "_blank"}},  # who follows one keeps the conversation open
+        set_tag_attribute_values={"a": {"target": "_blank"}},  # the conversation stays open
         clean_content_tags={"script", "style"},
     )
 
 
 def _filter(tag: str, attribute: str, value: str) -> str | None:
     if attribute == "class":
-        wanted = PYGMENTS_CLASS if tag == "span" else LANGUAGE_CLASS
-        return value if wanted.fullmatch(value) else None
+        allowed = PYGMENTS_CLASS if tag == "span" else LANGUAGE_CLASS
+        return value if allowed.fullmatch(value) else None
     if attribute == "href":
         return value if re.match(r"(?:https?://|mailto:)", value, re.IGNORECASE) else None
     return value
 
 
 def _colour(code: str, language: str, _attributes: str) -> str:
-    """HTML of a code block's inside; empty lets markdown-it escape it."""
+    """HTML of a code block's content; if empty, markdown-it escapes the code."""
     if not language or len(code) > LONGEST_HIGHLIGHT:
         return ""
     try:
@@ -68,7 +68,7 @@ def _colour(code: str, language: str, _attributes: str) -> str:
 
 
 def _description(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
-    """An image becomes its description: whatever its address, the reader's browser asks nobody for it."""
+    """An image becomes its description, so that the reader's browser loads nothing."""
     return escapeHtml(tokens[index].content)
 
 
@@ -76,14 +76,14 @@ _formatter: Any = HtmlFormatter(nowrap=True)
 
 
 def _link_addresses(state: StateCore) -> None:
-    """A core rule of markdown-it. Leaves alone what is a link already, and code, which is no text."""
+    """A core rule of markdown-it that links bare addresses, but not in links and code."""
     for block in state.tokens:
         if block.type == "inline" and block.children:
             block.children = _linked(block.children)
 
 
 def _address_in(text: str) -> str:
-    """The matched text without what belongs to the sentence: marks at its end, a bracket that closes no other."""
+    """The matched text without punctuation of the sentence: marks at its end, an unmatched closing bracket."""
     while text:
         last = text[-1]
         if last in PUNCTUATION_AFTER_IT or (last in BRACKETS and text.count(last) > text.count(BRACKETS[last])):
@@ -103,7 +103,7 @@ def _linked(tokens: list[Token]) -> list[Token]:
 
 
 def _pieces(token: Token) -> list[Token]:
-    """The text in pieces, of which some are links."""
+    """The text as tokens, with its addresses as links."""
     pieces: list[Token] = []
     end = 0
     for found in BARE_ADDRESS.finditer(token.content):

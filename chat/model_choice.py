@@ -1,51 +1,46 @@
-"""Which model a conversation talks with: the one that its owner chose, the assistant's, or whichever is live."""
+"""The model that a person picks for a conversation: the options, the choice, and whether it still applies."""
 
 from dataclasses import dataclass
 
 from accounts.models import User
-from chat import assistants, policies
-from chat.models import Assistant, Conversation, Policy
+from chat import policies
+from chat.models import Conversation, Policy
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A model as the picker shows it."""
+class ModelOption:
+    """A model in the picker."""
 
     policy: Policy
     is_own: bool
-    """Made by the person who chooses, from data of their own."""
+    """The person made it from data of their own."""
 
     @property
     def name(self) -> str:
         return self.policy.label or self.policy.name
 
 
-def choices_for(person: User) -> list[Choice]:
+def options_for(person: User) -> list[ModelOption]:
     """The live model first, then the person's own, then the others, newest first.
 
-    Not the one on trial, unless it is their own: its name is not to stand beside pairs that hide it.
+    Not the one on trial, unless it is their own: its name must not be shown beside pairs that hide it.
     """
-    found = [Choice(policy, policy.owner_id == person.pk) for policy in policies.visible_to(person)]
+    found = [ModelOption(policy, policy.owner_id == person.pk) for policy in policies.visible_to(person)]
     found = [choice for choice in found if choice.is_own or not choice.policy.is_on_trial]
     return sorted(found, key=lambda choice: (not choice.policy.is_live, not choice.is_own, -choice.policy.version))
 
 
 def choose(conversation: Conversation, policy: Policy | None) -> None:
-    """Counts from the next reply on; those being written keep the model that they have."""
+    """Applies from the next reply on; replies that are queued keep the model that they have."""
     conversation.policy = policy
     conversation.save(update_fields=["policy"])
 
 
 def chosen(conversation: Conversation) -> Policy | None:
-    """The model that its owner chose, as long as they may talk with it."""
+    """The model that its owner chose, as long as they may use it.
+
+    One that is gone leaves the choice to the assistant: the page says so.
+    """
     if conversation.policy_id is None:
         return None
     return policies.visible_to(conversation.owner).filter(pk=conversation.policy_id).first()
-
-
-def policy_of(conversation: Conversation, assistant: Assistant | None) -> Policy | None:
-    """The one that has to write the next reply; None: whichever is live. Raises PolicyRetired.
-
-    A chosen model that is gone leaves the choice to the assistant: the page says so.
-    """
-    return chosen(conversation) or assistants.named_policy(assistant, conversation.owner)

@@ -1,4 +1,4 @@
-"""Conversations, their messages, the replies in the making, and the policies that answer."""
+"""Database models of the chat: conversations, messages, replies, policies, engines, assistants, tickets."""
 
 import uuid
 
@@ -12,11 +12,11 @@ from django.utils.translation import gettext_lazy as _
 class Policy(models.Model):
     """A model that can answer: a directory loadable by `from_pretrained`, with a manifest of hashes.
 
-    Chat owns the slot, training fills it. `is_live` is changed by promotion only.
+    Training creates policies, and promotion alone changes `is_live`.
     """
 
     name = models.SlugField(_("name"), max_length=80, unique=True)
-    """As in `smollm2-135m-instruct` for the base and `policy-3` for what a run made."""
+    """As in `smollm2-135m-instruct` for a base policy and `policy-3` for one that a run made."""
     version = models.PositiveIntegerField(_("version"), unique=True)
     directory = models.CharField(_("directory"), max_length=300)
     """Relative to settings.MODELS_DIR."""
@@ -34,12 +34,12 @@ class Policy(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    """Who made it from data of their own; None: it is everybody's. Others see it only where `group` or an admin
-    lets them (chat.policies.visible_to)."""
+    """Who made it from data of their own; None: it is everybody's. Others see it only through `group`, or as admins
+    (chat.policies.visible_to)."""
     group = models.ForeignKey("auth.Group", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    """Whose members use it beside its owner."""
+    """Its members may use it, too."""
     label = models.CharField(_("label"), max_length=120, blank=True)
-    """What its maker called it, as in `davinci:ft-personal-2026-11-24-06-37-36`; empty: its name."""
+    """The name that its maker gave it, as in `davinci:ft-personal-2026-11-24-06-37-36`; empty: its name."""
     retired_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
 
@@ -57,7 +57,7 @@ class Policy(models.Model):
 
 
 class EngineProcess(models.Model):
-    """An engine that the talker started or found: the row by which other processes reach it."""
+    """An engine that the talker started or found; other processes reach it by this row."""
 
     class State(models.TextChoices):
         STARTING = "starting", _("starting")
@@ -86,12 +86,12 @@ class EngineProcess(models.Model):
 
 
 class SiteChoices(models.Model):
-    """What an admin chooses on a page rather than in the environment; one row, changed by chat.site_choices."""
+    """Settings that an admin chooses on a page, not in the environment; one row, changed by chat.site_choices."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     side_by_side_percent = models.PositiveSmallIntegerField(_("turns with two replies, in percent"), default=0)
     may_train_default = models.BooleanField(_("new conversations may be used for training"), null=True, default=None)
-    """None: what the environment says (CHAMSAE_CONSENT_DEFAULT)."""
+    """None: as set in the environment (CHAMSAE_CONSENT_DEFAULT)."""
 
     class Meta:
         verbose_name = _("site settings")
@@ -103,13 +103,13 @@ class SiteChoices(models.Model):
 
 
 def default_consent() -> bool:
-    """An admin's choice; where none was made, the environment's."""
+    """An admin's choice, or else the environment's."""
     chosen = SiteChoices.objects.values_list("may_train_default", flat=True).first()
     return bool(settings.CHAT_CONSENT_DEFAULT) if chosen is None else chosen
 
 
 class Assistant(models.Model):
-    """A way to talk with a policy: instructions, examples, sampling. A person's own, or shared by an admin."""
+    """Instructions, examples and sampling parameters for a policy; a person's own, or shared by an admin."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="assistants")
@@ -117,7 +117,7 @@ class Assistant(models.Model):
     description = models.CharField(_("description"), max_length=200, blank=True)
     system_prompt = models.TextField(_("instructions"), blank=True)
     examples = models.JSONField(_("examples"), default=list)
-    """[{"user": ..., "assistant": ...}]: turns put before every conversation (in-context learning)."""
+    """[{"user": ..., "assistant": ...}]: turns before every conversation (in-context learning)."""
     parameters = models.JSONField(_("sampling"), default=dict)
     """Those of chat.engines.engine.Parameters that differ from the site's."""
     policy = models.ForeignKey(Policy, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
@@ -145,9 +145,9 @@ class Conversation(models.Model):
         Assistant, null=True, blank=True, on_delete=models.SET_NULL, related_name="conversations"
     )
     policy = models.ForeignKey(Policy, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    """The model that its owner chose to talk with; None: the assistant's, or whichever is live."""
+    """The model that its owner chose; None: the assistant's, or whichever is live."""
     tip = models.ForeignKey("Message", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    """Where the path that is open ends; None: at the newest message."""
+    """The end of the open path; None: the newest message."""
     pinned_at = models.DateTimeField(null=True, blank=True)
     archived_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -179,12 +179,12 @@ class Message(models.Model):
     role = models.CharField(max_length=10, choices=Role)
     text = models.TextField(blank=True)
     key = models.CharField(max_length=64, blank=True)
-    """The client's own id of a send: the same send twice is one message."""
+    """The client's idempotency key: a message that is sent twice is stored once."""
     hidden_at = models.DateTimeField(_("hidden"), null=True, blank=True)
-    """Hidden by a moderator; shown to nobody but moderators until restored."""
+    """Hidden by a moderator: only moderators see it until it is restored."""
     never_train = models.BooleanField(_("exclude from training"), default=False)
     imported = models.JSONField(null=True, blank=True, default=None)
-    """Of a message that came in with a file: what the file said of its making. No Reply made it."""
+    """Of a message that was imported: the fields of its reply in the file. It has no Reply."""
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -195,9 +195,21 @@ class Message(models.Model):
         verbose_name = _("message")
         verbose_name_plural = _("messages")
 
+    @property
+    def reply_or_none(self) -> "Reply | None":
+        """None of a person's message, and of one that was imported."""
+        reply: Reply | None = getattr(self, "reply", None)
+        return reply
+
+    @property
+    def pair_or_none(self) -> "Pair | None":
+        """The two replies that stand side by side below a person's message."""
+        pair: Pair | None = getattr(self, "pair", None)
+        return pair
+
 
 class Reply(models.Model):
-    """The making of one assistant message, work with a life cycle of its own (transitions: chat.queue.replies)."""
+    """The generation of one assistant message, with states of its own (transitions: chat.queue.replies)."""
 
     class State(models.TextChoices):
         QUEUED = "queued", _("queued")
@@ -212,27 +224,27 @@ class Reply(models.Model):
 
     message = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="reply")
     policy = models.ForeignKey(Policy, null=True, on_delete=models.PROTECT, related_name="replies")
-    """Set when the reply starts, or when it is queued for a named one, and kept to its end: every judgement is
-    traceable to the weights that earned it."""
+    """Set when the reply starts, or when it is queued if a policy is named, and never changed: every judgement is
+    traceable to the weights that it is of."""
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED, db_index=True)
     stop_requested = models.BooleanField(default=False)
     parameters = models.JSONField(default=dict)
     """Of chat.engines.engine.Parameters."""
     preamble = models.JSONField(default=list)
-    """[{"role", "content"}]: what stands before the conversation, instructions and examples of the assistant as they
-    were when the reply was queued. With it and `trimmed`, what the policy saw can be told for ever."""
+    """[{"role", "content"}]: the assistant's instructions and examples as they were when the reply was queued.
+    With it and `trimmed`, the prompt that the policy saw can always be restored."""
     prefix = models.TextField(blank=True)
-    """Text that the reply was made to begin with; its first chunk."""
+    """Text that the reply had to begin with; its first chunk."""
     trimmed = models.PositiveIntegerField(default=0)
-    """Messages, oldest first, that did not fit the context and were not seen by the policy."""
+    """Messages, oldest first, that did not fit into the context and were left out of the prompt."""
     blocked_by = models.CharField(max_length=120, blank=True)
     """The rule or guard that ended a blocked reply, by its key."""
     finish_reason = models.CharField(max_length=20, blank=True)
-    """`stop` (the model ended) or `length`, as the engine said."""
+    """`stop` (the model ended) or `length`, from the engine."""
     error = models.CharField(max_length=40, blank=True)
     """Code of chat.errors; empty unless interrupted or failed."""
     owner = models.CharField(max_length=100, blank=True)
-    """The talker that holds the lease."""
+    """The talker that has the lease."""
     lease_until = models.DateTimeField(null=True, blank=True, db_index=True)
     last_seq = models.PositiveIntegerField(default=0)
     prompt_tokens = models.PositiveIntegerField(default=0)
@@ -257,8 +269,8 @@ class Chunk(models.Model):
     reply = models.ForeignKey(
         Reply, on_delete=models.CASCADE, related_name="chunks", db_index=False, db_constraint=False
     )
-    """Found by the index of the constraint below. The database need not look for each of thousands of chunks a
-    second whether its reply is there: who writes them has locked it (chat.queue.replies.write), and fsck asks."""
+    """Looked up by the index of the constraint below. No foreign key constraint, which would check thousands of
+    chunks a second: their writer has locked the reply (chat.queue.replies.write), and fsck checks it."""
     seq = models.PositiveIntegerField()
     text = models.TextField()
 
@@ -268,19 +280,19 @@ class Chunk(models.Model):
 
 
 class Pair(models.Model):
-    """Two replies to one message that stand side by side; which is which is told after the choice."""
+    """Two replies to one message, side by side; their policies are shown after the choice."""
 
     message = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="pair")
     """The person's message that both answer."""
     left = models.OneToOneField(Reply, on_delete=models.CASCADE, related_name="+")
     right = models.OneToOneField(Reply, on_delete=models.CASCADE, related_name="+")
-    """Drawn at random which reply is left, and kept."""
+    """Which reply is on which side was drawn at random."""
     revealed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
 
 class TokenView(models.Model):
-    """The probabilities of a reply's tokens, computed when somebody asks to see them."""
+    """The probabilities of a reply's tokens, computed on request."""
 
     class State(models.TextChoices):
         QUEUED = "queued", _("queued")
@@ -292,18 +304,18 @@ class TokenView(models.Model):
     tokens = models.JSONField(default=list)
     """[{"id", "text", "logprob", "top": [{"id", "text", "logprob"}, ...]}] at temperature 1, natural logarithms."""
     is_of_other_prompt = models.BooleanField(default=False)
-    """What stands before the reply is no longer what its policy saw, as when a moderator has hidden a message."""
+    """The prompt is no longer the one that the policy saw, as when a moderator has hidden a message."""
     error = models.CharField(max_length=40, blank=True)
     """Code of chat.errors."""
     requested_at = models.DateTimeField(default=timezone.now)
 
 
 class SharedLink(models.Model):
-    """A read-only address of one path of a conversation, for whoever has it, until it is revoked."""
+    """A read-only link to one path of a conversation, for anybody who has it, until it is revoked."""
 
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="shared_links")
     tip = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+")
-    """The last message that is shown."""
+    """The last message that it shows."""
     token = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField(default=timezone.now)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -313,8 +325,8 @@ class SharedLink(models.Model):
 
 
 class Ticket(models.Model):
-    """The place of a request from outside in the same queue as the replies (chat.queue.tickets). It holds no text:
-    once its turn has come, the process that took the request reads the completion from the engine by itself."""
+    """The place of a program's request in the queue that it shares with replies (chat.queue.tickets). It has no text:
+    once it is granted, the process that took the request reads the completion from the engine itself."""
 
     class State(models.TextChoices):
         QUEUED = "queued", _("queued")
@@ -325,17 +337,17 @@ class Ticket(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     key = models.ForeignKey("accounts.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     policy = models.ForeignKey(Policy, null=True, on_delete=models.PROTECT, related_name="+")
-    """As of a reply: set when its turn comes, or at once where the request names a model."""
+    """Set when it is granted, or when it is queued if the request names a model."""
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED, db_index=True)
     slots = models.PositiveSmallIntegerField(default=1)
-    """Completions that are decoded together for it."""
+    """Completions that are generated together for it."""
     owner = models.CharField(max_length=100, blank=True)
-    """The talker whose engine it was granted."""
+    """The talker on whose engine it was granted."""
     engine = models.ForeignKey(EngineProcess, null=True, on_delete=models.SET_NULL, related_name="+")
     error = models.CharField(max_length=40, blank=True)
     """Code of chat.errors, where the talker ended it."""
     lease_until = models.DateTimeField(db_index=True)
-    """Renewed by the process that took the request, for as long as somebody waits for it."""
+    """Renewed by the process that took the request while somebody waits for it."""
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     queued_at = models.DateTimeField(default=timezone.now)
@@ -349,7 +361,7 @@ class Ticket(models.Model):
 
 
 class Scoring(models.Model):
-    """A text whose tokens' log-probabilities a request wants to know; removed as soon as they were told."""
+    """A program's request for the log-probabilities of a text's tokens; deleted once they were read."""
 
     class State(models.TextChoices):
         QUEUED = "queued", _("queued")
@@ -360,7 +372,7 @@ class Scoring(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="+")
     ids = models.JSONField()
-    """Token ids; the first is given, the others are scored."""
+    """Token ids; all but the first are scored."""
     top = models.PositiveSmallIntegerField(default=0)
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED, db_index=True)
     tokens = models.JSONField(default=list)

@@ -1,4 +1,4 @@
-"""What the chat keeps of a person, and what becomes of it when they leave: everything they said is removed."""
+"""The chat's personal data: exports it, and deletes it when a person leaves or a conversation is removed."""
 
 from collections.abc import Collection, Iterator
 from uuid import UUID
@@ -9,42 +9,42 @@ from chat.conversations import exporting, side_by_side
 from chat.models import Assistant, Conversation, Message, Reply, Scoring, Ticket
 
 
-def without_hidden(row: Row, person: User) -> Row:
-    """What a moderator has hidden is shown to nobody."""
+def _without_hidden(row: Row, person: User) -> Row:
+    """Without the text that a moderator has hidden."""
     return row | ({"text": "", "imported": None} if row["hidden_at"] else {})
 
 
-def without_blind(row: Row, person: User) -> Row:
-    """Who wrote a reply of an undecided pair is told after the choice."""
+def _without_blind(row: Row, person: User) -> Row:
+    """Without the policy of a reply in an undecided pair."""
     return row | ({"policy_id": None} if side_by_side.blind([row["id"]]) else {})
 
 
 EXPORT = (
     Table("chat.Assistant", "owner"),
     Table("chat.Conversation", "owner"),
-    Table("chat.Message", "conversation__owner", changed=without_hidden),
-    Table("chat.Reply", "message__conversation__owner", frozenset({"owner", "lease_until"}), without_blind),
+    Table("chat.Message", "conversation__owner", changed=_without_hidden),
+    Table("chat.Reply", "message__conversation__owner", frozenset({"owner", "lease_until"}), _without_blind),
     Table("chat.Pair", "message__conversation__owner"),
     Table("chat.TokenView", "reply__message__conversation__owner"),
     Table("chat.SharedLink", "conversation__owner"),
 )
 EXCLUDED = {
     "chat.Chunk": "the pieces of replies, whose text chat.Message has whole",
-    "chat.Policy": "models; what somebody made from data of their own is told by tuning.FineTune",
+    "chat.Policy": "models; those that somebody made from data of their own are in tuning.FineTune",
     "chat.EngineProcess": "processes of the site; one may serve a model that somebody made",
-    "chat.Ticket": "places in the queue, without any text; what was used is told by metering.Usage",
+    "chat.Ticket": "places in the queue, without any text; what was used is in metering.Usage",
     "chat.Scoring": "texts under calculation, removed within minutes",
 }
 
 
 def files(person: User) -> Iterator[tuple[str, object]]:
-    """Each conversation as a file that can be read in again."""
+    """Each conversation as a file that can be imported again."""
     for conversation in person.conversations.filter(deleted_at=None).order_by("created_at", "pk"):
         yield f"conversations/{conversation.pk}.json", exporting.as_json(conversation)
 
 
 def forget_conversations(ids: Collection[UUID]) -> None:
-    """The rows themselves, with every message, reply, link and token below them."""
+    """Deletes conversations with their messages, replies, links and token views."""
     if Reply.objects.filter(message__conversation__in=ids, state__in=Reply.LIVE).exists():
         raise NotYet("a reply is still being written")
     Conversation.objects.filter(pk__in=ids).update(tip=None)
@@ -53,7 +53,7 @@ def forget_conversations(ids: Collection[UUID]) -> None:
 
 
 def forget_person(person: User) -> None:
-    """Their conversations, and their own assistants. One that an admin shared with everybody is the site's."""
+    """Deletes their conversations and their own assistants. One shared with everybody belongs to the site."""
     forget_conversations(list(person.conversations.values_list("pk", flat=True)))
     Assistant.objects.filter(owner=person, is_shared=False).delete()
     Ticket.objects.filter(user=person).delete()

@@ -1,4 +1,4 @@
-"""Policies on disk and in the database: which one is live, where it lies, whether it is whole."""
+"""Policies on disk and in the database: which one is live, who may use which, and whether its files are intact."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ FORBIDDEN_SUFFIXES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".py", 
 """Files that could run code when loaded."""
 BLOCK = 1 << 22
 EVERYBODYS = Q(owner=None, group=None, label="")
-"""A model that somebody made bears a label for good."""
+"""A model that somebody made always has a label."""
 
 
 def live() -> Policy:
@@ -32,12 +32,12 @@ def live() -> Policy:
 
 
 def for_everybody() -> QuerySet[Policy]:
-    """Those that nobody made from data of their own, not even somebody who has left; with their weights."""
+    """Policies with weights that were not made from somebody's own data, not even by somebody who has left."""
     return Policy.objects.filter(EVERYBODYS, retired_at=None)
 
 
 def visible_to(person: User) -> QuerySet[Policy]:
-    """Those that the person may talk with: everybody's, the live one, their own, their groups'; an admin all."""
+    """Policies that the person may use: everybody's, the live one, their own, their groups'; for an admin, all."""
     usable = Policy.objects.filter(retired_at=None)
     if person.has_role(Role.ADMIN):
         return usable
@@ -46,7 +46,7 @@ def visible_to(person: User) -> QuerySet[Policy]:
 
 
 def directory(policy: Policy) -> Path:
-    """Where the policy lies: always inside settings.MODELS_DIR. Raises BadPolicy."""
+    """The policy's directory, which is always inside settings.MODELS_DIR. Raises BadPolicy."""
     return _inside_models(settings.MODELS_DIR / policy.directory)
 
 
@@ -79,7 +79,7 @@ def nonfinite_tensors(path: Path) -> list[str]:
 def register(
     path: Path, *, name: str, source: str, base: Policy | None = None, made_from_simulated: bool = False
 ) -> Policy:
-    """Adds a verified directory under settings.MODELS_DIR as the next version; it is not made live."""
+    """Adds a verified directory under settings.MODELS_DIR as the next version, without making it live."""
     path = _inside_models(path)
     manifest_sha256 = verify(path)
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""What an admin chooses for the whole site on a page: read anywhere, changed with an entry in the audit log."""
+"""The choices that an admin makes for the whole site on a page; changes go into the audit log."""
 
 from typing import TypedDict, Unpack
 
@@ -18,12 +18,12 @@ NAMES = tuple(Chosen.__annotations__)
 
 
 def get() -> SiteChoices:
-    """As they stand; what nobody has changed yet has the values that the model gives. Writes nothing."""
+    """The stored choices, or the model's defaults if nobody has changed them. Writes nothing."""
     return SiteChoices.objects.first() or SiteChoices()
 
 
 def change(actor: User, **chosen: Unpack[Chosen]) -> SiteChoices:
-    """Sets what is named, and says so in the audit log; what stays the same leaves no entry."""
+    """Sets the given choices, with an entry in the audit log if a value changes."""
     with transaction.atomic():
         SiteChoices.objects.get_or_create()
         choices = SiteChoices.objects.select_for_update().get()

@@ -1,4 +1,4 @@
-"""Celery's hands: what was deleted is gone after some weeks, ended tickets after some days."""
+"""Celery tasks: remove deleted conversations after some weeks, and ended tickets after some days."""
 
 from celery import shared_task
 

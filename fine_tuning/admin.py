@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from chat.admin import ReadOnly
+from base.admin import ReadOnlyAdmin
 from fine_tuning.models import DataFile, FineTune
 
 
 @admin.register(DataFile)
-class DataFileAdmin(ReadOnly):
+class DataFileAdmin(ReadOnlyAdmin):
     list_display = ("id", "owner", "purpose", "form", "lines", "bytes", "created_at")
     list_filter = ("purpose", "form")
     search_fields = ("=id", "owner__username")
@@ -15,7 +15,7 @@ class DataFileAdmin(ReadOnly):
 
 
 @admin.register(FineTune)
-class FineTuneAdmin(ReadOnly):
+class FineTuneAdmin(ReadOnlyAdmin):
     list_display = ("id", "owner", "state", "model", "method", "scope", "tokens", "created_at", "finished_at")
     list_filter = ("state", "method", "scope")
     search_fields = ("=id", "owner__username", "fine_tuned_model")

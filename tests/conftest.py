@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.fetched_model import fetched_policy
+
 SERVICES = {
     "PostgreSQL": ("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/postgres"),
     "Redis": ("REDIS_URL", "redis://127.0.0.1:6379/0"),
     "RabbitMQ": ("CELERY_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//"),
 }
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-MODEL = Path(__file__).parent.parent / "var/models"
 LONGEST = (
     "test_loop.py",
     "rlhf/test_sabotage.py",
@@ -72,12 +73,6 @@ def absence_of(service):
 @functools.cache
 def chromium():
     return next(filter(None, map(shutil.which, CHROMIUMS)), None)
-
-
-@functools.cache
-def fetched_policy():
-    """Directory of the real base policy where `make run` or `fetch_model` left one."""
-    return next((manifest.parent for manifest in sorted(MODEL.glob("*/manifest.json"))), None)
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from api.completions.choices import CollectedChoice, Envelope, collect, usage
 from api.schemas.chat import ChatRequest
-from chat.completions.streaming import Question, asking
-from chat.engines.engine import Choice, Token
+from chat.completions.streaming import CompletionSpec, stream_completions
+from chat.engines.engine import Token, TokenProbability
 from chat.models import Policy
 
 PREFIX = "chatcmpl"
@@ -16,10 +16,10 @@ WHOLE, CHUNK = "chat.completion", "chat.completion.chunk"
 Json = dict[str, Any]
 
 
-async def complete(request: ChatRequest, question: Question) -> Json:
+async def complete(request: ChatRequest, question: CompletionSpec) -> Json:
     """The whole answer. Raises ChatError."""
     envelope = Envelope.new(PREFIX, WHOLE, request.model)
-    async with asking(question) as answer:
+    async with stream_completions(question) as answer:
         collected = await collect(answer.pieces, request.n)
         choices = [_choice(request, index, choice) for index, choice in enumerate(collected)]
         tokens = usage(collected[0].prompt_tokens, sum(choice.completion_tokens for choice in collected))
@@ -35,13 +35,13 @@ def _choice(request: ChatRequest, index: int, choice: CollectedChoice) -> Json:
     }
 
 
-async def chunks(request: ChatRequest, question: Question) -> AsyncGenerator[Json, None]:
+async def chunks(request: ChatRequest, question: CompletionSpec) -> AsyncGenerator[Json, None]:
     """For each choice its role, its text in pieces, and its end. Raises ChatError."""
     envelope = Envelope.new(PREFIX, CHUNK, request.model)
     no_usage = {"usage": None} if request.includes_usage else {}
     begun: set[int] = set()
     prompt_tokens = completion_tokens = 0
-    async with asking(question) as answer, aclosing(answer.pieces) as pieces:
+    async with stream_completions(question) as answer, aclosing(answer.pieces) as pieces:
         policy = answer.policy
 
         def chunk(index: int, delta: Json, finish_reason: str | None = None, tokens: Sequence[Token] = ()) -> Json:
@@ -75,7 +75,7 @@ def logprobs(tokens: Sequence[Token], top: int) -> Json:
     return {"content": content, "refusal": None}
 
 
-def _token_shown(choice: Choice) -> Json:
+def _token_shown(choice: TokenProbability) -> Json:
     """The bytes of a token that is only a part of a character are unknown: its text is a replacement character."""
     encoded = None if BROKEN in choice.text else list(choice.text.encode("utf-8", "surrogatepass"))
     return {"token": choice.text, "logprob": choice.logprob, "bytes": encoded}

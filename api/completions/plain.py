@@ -11,7 +11,7 @@ from api.completions.choices import CollectedChoice, Envelope, UnscoredToken, us
 from api.completions.merging import merge
 from api.completions.prompts import Requester
 from api.schemas.completions import CompletionRequest
-from chat.completions.streaming import asking, reading
+from chat.completions.streaming import meter_prompt, stream_completions
 from chat.engines.engine import Token
 from chat.models import Policy
 
@@ -110,7 +110,7 @@ async def _echo_only(
     request: CompletionRequest, requester: Requester, prompt: Prompt
 ) -> AsyncGenerator[ChoiceDelta, None]:
     """Only the prompt, for `max_tokens` 0."""
-    answer = await reading(requester.question(request, prompt))
+    answer = await meter_prompt(requester.question(request, prompt))
     text, tokens = await requester.echo(request, prompt, answer)
     for index in range(request.n):
         yield ChoiceDelta(index, answer.policy, text, tokens, "length")
@@ -121,7 +121,7 @@ async def _all(request: CompletionRequest, requester: Requester, prompt: Prompt)
     """Every choice as it is generated."""
     begun: set[int] = set()
     prompt_tokens = 0
-    async with asking(requester.question(request, prompt)) as answer, aclosing(answer.pieces) as pieces:
+    async with stream_completions(requester.question(request, prompt)) as answer, aclosing(answer.pieces) as pieces:
         text, tokens = await requester.echo(request, prompt, answer)
         async for piece in pieces:
             if request.echo and piece.index not in begun:
@@ -139,7 +139,7 @@ async def _best(
 ) -> AsyncGenerator[ChoiceDelta, None]:
     """The most probable choices, once all of them are complete."""
     generated = [CollectedChoice() for _ in range(request.generated)]
-    async with asking(requester.question(request, prompt)) as answer, aclosing(answer.pieces) as pieces:
+    async with stream_completions(requester.question(request, prompt)) as answer, aclosing(answer.pieces) as pieces:
         text, tokens = await requester.echo(request, prompt, answer)
         async for piece in pieces:
             generated[piece.index].add(piece)

@@ -8,11 +8,11 @@ from accounts.models import ApiKey, User
 from api.completions.choices import UnscoredToken
 from api.model_names import NamedModel
 from api.schemas.completions import CompletionRequest
-from chat.completions.streaming import Answer, Question, score
+from chat.completions.streaming import CompletionSpec, CompletionStream, score
 from chat.engines.engine import Token
-from chat.errors import NoLook
+from chat.errors import NoProbabilities
 from chat.models import Policy
-from chat.prompts.history import room_of
+from chat.prompts.history import renderer_of
 
 EchoTokens = tuple[Token | UnscoredToken, ...]
 
@@ -25,8 +25,8 @@ class Requester:
     key: ApiKey
     model: NamedModel
 
-    def question(self, request: CompletionRequest, prompt: str | list[int]) -> Question:
-        return Question(
+    def question(self, request: CompletionRequest, prompt: str | list[int]) -> CompletionSpec:
+        return CompletionSpec(
             person=self.person,
             key=self.key,
             policy=self.model.policy,
@@ -38,7 +38,7 @@ class Requester:
         )
 
     async def echo(
-        self, request: CompletionRequest, prompt: str | list[int], answer: Answer
+        self, request: CompletionRequest, prompt: str | list[int], answer: CompletionStream
     ) -> tuple[str, EchoTokens]:
         """The prompt as put before each of its completions, with its tokens where log-probabilities are requested.
 
@@ -51,12 +51,12 @@ class Requester:
             return text, ()
         try:
             return text, await self._scored_tokens(prompt, answer, request.logprobs)
-        except NoLook:
+        except NoProbabilities:
             if request.max_tokens == 0:  # nothing but log-probabilities was requested
                 raise
             return text, (UnscoredToken(text),)
 
-    async def _scored_tokens(self, prompt: str | list[int], answer: Answer, top: int) -> EchoTokens:
+    async def _scored_tokens(self, prompt: str | list[int], answer: CompletionStream, top: int) -> EchoTokens:
         start, texts = await sync_to_async(_token_texts, thread_sensitive=False)(answer.policy, prompt)
         if not texts:
             return ()
@@ -71,10 +71,13 @@ def _top(request: CompletionRequest) -> int | None:
 
 
 def _token_texts(policy: Policy, prompt: str | list[int]) -> tuple[int, list[str]]:
-    """How many leading ids only mark the start of a document, and the text of each other token. Raises NoLook."""
-    renderer = room_of(policy)[1]
+    """How many leading ids only mark the start of a document, and the text of each other token.
+
+    Raises NoProbabilities.
+    """
+    renderer = renderer_of(policy)
     if renderer is None:
-        raise NoLook(policy.name)
+        raise NoProbabilities(policy.name)
     if not isinstance(prompt, str):
         return 0, [renderer.added_by(number, prompt[:place]) for place, number in enumerate(prompt)]
     start = len(renderer.start)

@@ -10,7 +10,7 @@ from api.completions import chat, sse
 from api.description.operations import operation
 from api.endpoints import key_of, person_of, read
 from api.schemas.chat import ChatCompletion, ChatRequest
-from chat.completions.streaming import Question
+from chat.completions.streaming import CompletionSpec
 
 EXAMPLE = {
     "model": "live",
@@ -37,7 +37,7 @@ async def chat_completions(request: HttpRequest) -> HttpResponseBase:
     asked = read(request, ChatRequest)
     named = await database_sync_to_async(model_names.resolve)(person_of(request), asked.model)
     max_tokens = asked.max_completion_tokens or asked.max_tokens or settings.CHAT_MAX_COMPLETION_TOKENS
-    question = Question(
+    question = CompletionSpec(
         person=person_of(request),
         key=key_of(request),
         policy=named.policy,

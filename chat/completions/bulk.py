@@ -1,4 +1,4 @@
-"""Completions in bulk for tasks and commands: the engine that runs already, else one for the duration."""
+"""Completes many prompts for tasks and commands, with the running engine or one started for the duration."""
 
 import asyncio
 import secrets
@@ -13,7 +13,7 @@ from chat.engines.engine import MAX_SEED, Engine, Parameters
 from chat.engines.loading import attached, engine_for
 from chat.errors import EngineBusy, EngineDown
 from chat.models import Policy
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.history import prompt_for
 from chat.prompts.rendering import Turn
 
@@ -61,7 +61,7 @@ def complete(
 async def _complete(
     policy: Policy,
     engine: Engine | None,
-    prompts: list[Prompt],
+    prompts: list[PolicyPrompt],
     n: int,
     parameters: Parameters,
     on_progress: Callable[[int, int], None] | None,
@@ -75,7 +75,7 @@ async def _complete(
         together = min(n, slots)
         gate = asyncio.Semaphore(slots // together)
 
-        async def some(prompt: Prompt, number: int, count: int) -> list[Completed]:
+        async def some(prompt: PolicyPrompt, number: int, count: int) -> list[Completed]:
             nonlocal done
             async with gate:
                 seeded = replace(parameters, seed=(first_seed + number) % (MAX_SEED + 1))
@@ -110,7 +110,7 @@ async def _working(policy: Policy, engine: Engine | None) -> AsyncIterator[_Work
         await work.engine.stop()
 
 
-async def _patiently(work: _Work, prompt: Prompt, parameters: Parameters, n: int) -> list[Completed]:
+async def _patiently(work: _Work, prompt: PolicyPrompt, parameters: Parameters, n: int) -> list[Completed]:
     """Asks again where the talker is restarting the engine that was asked."""
     for attempt in range(1, TRIES + 1):
         engine = work.engine
@@ -125,7 +125,7 @@ async def _patiently(work: _Work, prompt: Prompt, parameters: Parameters, n: int
     raise AssertionError("unreachable")
 
 
-async def _once(engine: Engine, prompt: Prompt, parameters: Parameters, n: int) -> list[Completed]:
+async def _once(engine: Engine, prompt: PolicyPrompt, parameters: Parameters, n: int) -> list[Completed]:
     """`n` completions that share one reading of the prompt where the engine can do that."""
     texts: list[list[str]] = [[] for _ in range(n)]
     done: dict[int, Completed] = {}

@@ -1,8 +1,7 @@
-"""Completions for programs: a question waits in the same line as the replies of the page, is answered by the same
-engines, and passes the same guards, limits and budgets.
+"""Streams completions to programs, through the same queue, engines, guards, limits and budgets as the page's replies.
 
-The process that took the request reads the completion from the engine by itself; a ticket (chat.queue.tickets)
-holds its place. Whatever ends the reading, also a client that goes away, ends the ticket and records what was used.
+The process that took the request reads the completion from the engine itself; a ticket (chat.queue.tickets) is its
+place in the queue. Whatever ends the stream, also a client that goes away, ends the ticket and records its usage.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -16,50 +15,50 @@ from django.conf import settings
 from accounts.models import ApiKey, User
 from chat import guards, policies
 from chat.completions import raw_prompts
-from chat.completions.guarded import Held
+from chat.completions.guarded import GuardedCompletion
 from chat.completions.raw_prompts import spelled
-from chat.completions.token_texts import Spelling
+from chat.completions.token_texts import TokenAligner
 from chat.engines.engine import Engine, Parameters, Piece
 from chat.engines.loading import attached
 from chat.errors import ChatError, EngineDown, EngineError, PolicyRetired
 from chat.inspection.scoring import score
 from chat.models import Conversation, Policy, Ticket
-from chat.prompts.fitting import Prompt
-from chat.prompts.history import room_of
+from chat.prompts.fitting import PolicyPrompt
+from chat.prompts.history import renderer_of
 from chat.prompts.rendering import Turn
 from chat.queue import limits, tickets, usage
+from chat.queue.ticket_poller import PendingTicket, TicketPoller
 from chat.queue.tickets import Used
-from chat.queue.turnstile import Place, turnstile
 
-__all__ = ["Answer", "Question", "asking", "reading", "score", "spelled"]
+__all__ = ["CompletionSpec", "CompletionStream", "meter_prompt", "score", "spelled", "stream_completions"]
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a program wants to have completed: `turns`, or a raw `text`, or token `ids`."""
+class CompletionSpec:
+    """What a program asks for: completions of `turns`, of a raw `text`, or of token `ids`."""
 
     person: User
     key: ApiKey | None
     policy: Policy | None
-    """None: whichever is live when its turn comes."""
+    """None: whichever is live when its ticket is granted."""
     parameters: Parameters
     turns: Sequence[Turn] | None = None
     text: str | None = None
     ids: Sequence[int] | None = None
     n: int = 1
     names: Sequence[str] = ()
-    """By which the model was asked for: a price may stand under them."""
+    """Names by which the model was asked for; a price may be set for any of them."""
     shrinks: bool = False
-    """Nobody named the completion's length: it is what the context has left, if that is less."""
+    """The request names no length, so the completion may be cut to what the context has left."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class CompletionStream:
     policy: Policy
-    prompt: Prompt
+    prompt: PolicyPrompt
     pieces: AsyncGenerator[Piece, None]
-    """Of all completions, told apart by `index`; the last of each has its finish reason, which may also be
-    `content_filter`, and the counts. Raises ChatError."""
+    """Of all completions, each with its `index`; the last of each has its finish reason, which may also be
+    `content_filter`, and the token counts. Raises ChatError."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -72,169 +71,172 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """A question that was let in, with what the engine is asked."""
+class _EngineRequest:
+    """What the engine is asked for an admitted request."""
 
     policy: Policy
-    prompt: Prompt
+    prompt: PolicyPrompt
     parameters: Parameters
 
 
 @asynccontextmanager
-async def asking(question: Question) -> AsyncIterator[Answer]:
-    """Waits for the question's turn, and gives the completions as they are made.
+async def stream_completions(spec: CompletionSpec) -> AsyncIterator[CompletionStream]:
+    """Waits until an engine has room, then streams the completions as they are generated.
 
-    Raises a ChatError: of what is wrong with the question before it waits, of what became of it afterwards.
+    Raises a ChatError: before it waits, for what is wrong with the request; later, for what went wrong with it.
     """
-    task = await database_sync_to_async(_let_in)(question)
-    ticket, place = uuid4(), None
+    request = await database_sync_to_async(_admit)(spec)
+    ticket, pending = uuid4(), None
     engine: Engine | None = None
     error = ""
     try:
-        await database_sync_to_async(_queue)(ticket, question)
-        place = turnstile().stand(ticket)
-        granted = await place.turn
-        task, engine = await database_sync_to_async(_begin)(granted, task, question)
-        async with aclosing(_read(engine, task, question, place)) as pieces:
-            yield Answer(task.policy, task.prompt, pieces)
+        await database_sync_to_async(_queue)(ticket, spec)
+        pending = TicketPoller.of_running_loop().add(ticket)
+        granted = await pending.granted
+        request, engine = await database_sync_to_async(_begin)(granted, request, spec)
+        async with aclosing(_read(engine, request, spec, pending)) as pieces:
+            yield CompletionStream(request.policy, request.prompt, pieces)
     except ChatError as failure:
         error = failure.code
         raise
     finally:
-        if place is not None:
-            turnstile().leave(place)
+        if pending is not None:
+            TicketPoller.of_running_loop().remove(pending)
         if engine is not None:
             await engine.stop()
-        used = place.used if place is not None else Used()
-        await database_sync_to_async(tickets.end)(ticket, used, names=question.names, error=error)
+        used = pending.used if pending is not None else Used()
+        await database_sync_to_async(tickets.end)(ticket, used, names=spec.names, error=error)
 
 
-async def reading(question: Question) -> Answer:
-    """A question to which nothing is to be written: let in and metered like any other, with no place in the line."""
-    task = await database_sync_to_async(_let_in)(question)
-    await database_sync_to_async(_meter_reading)(task, question)
-    return Answer(task.policy, task.prompt, _nothing())
+async def meter_prompt(spec: CompletionSpec) -> CompletionStream:
+    """For a request of no completion tokens: admitted and metered like any other, without waiting for an engine."""
+    request = await database_sync_to_async(_admit)(spec)
+    await database_sync_to_async(_record_prompt)(request, spec)
+    return CompletionStream(request.policy, request.prompt, _no_pieces())
 
 
 # --- before it waits ----------------------------------------------------------------------------------------------
 
 
-def _let_in(question: Question) -> _Task:
-    person, key = question.person.pk, question.key.pk if question.key else None
+def _admit(spec: CompletionSpec) -> _EngineRequest:
+    person, key = spec.person.pk, spec.key.pk if spec.key else None
     limits.check_budget(person, key)
-    policy = question.policy or policies.live()
+    policy = spec.policy or policies.live()
     if policy.retired_at is not None:
         raise PolicyRetired(policy.name)
-    task = _task(policy, question)
-    for text in _said_by_people(question, task.prompt):
+    request = _engine_request(policy, spec)
+    for text in _texts_of_people(spec, request.prompt):
         if text.strip():
-            guards.check_message(text, Conversation(owner=question.person, may_train=False))
-    return task
+            guards.check_message(text, Conversation(owner=spec.person, may_train=False))
+    return request
 
 
-def _said_by_people(question: Question, prompt: Prompt) -> list[str]:
+def _texts_of_people(spec: CompletionSpec, prompt: PolicyPrompt) -> list[str]:
     if prompt.text is not None:
         return [prompt.text]
-    return [turn["content"] for turn in question.turns or () if turn["role"] == "user"]
+    return [turn["content"] for turn in spec.turns or () if turn["role"] == "user"]
 
 
-def _task(policy: Policy, question: Question) -> _Task:
-    """What the policy is to be asked. Raises ContextExceeded, TurnsRefused, UnknownTokens, BadPolicy."""
-    if question.turns is not None:
-        prompt = raw_prompts.conversation(policy, question.turns)
-    elif question.ids is not None:
-        prompt = raw_prompts.token_ids(policy, question.ids)
+def _engine_request(policy: Policy, spec: CompletionSpec) -> _EngineRequest:
+    """Raises ContextExceeded, TurnsRefused, UnknownTokens, BadPolicy."""
+    if spec.turns is not None:
+        prompt = raw_prompts.conversation(policy, spec.turns)
+    elif spec.ids is not None:
+        prompt = raw_prompts.token_ids(policy, spec.ids)
     else:
-        prompt = raw_prompts.text(policy, question.text or "")
-    parameters = raw_prompts.within_context(policy, prompt, question.parameters, shrinks=question.shrinks)
-    return _Task(policy, prompt, parameters)
+        prompt = raw_prompts.text(policy, spec.text or "")
+    parameters = raw_prompts.within_context(policy, prompt, spec.parameters, shrinks=spec.shrinks)
+    return _EngineRequest(policy, prompt, parameters)
 
 
-def _queue(ticket: UUID, question: Question) -> None:
-    key = question.key.pk if question.key else None
-    slots = min(question.n, settings.CHAT_ENGINE_SLOTS)
-    tickets.queue(ticket, question.person.pk, key, question.policy, slots)
+def _queue(ticket: UUID, spec: CompletionSpec) -> None:
+    key = spec.key.pk if spec.key else None
+    slots = min(spec.n, settings.CHAT_ENGINE_SLOTS)
+    tickets.queue(ticket, spec.person.pk, key, spec.policy, slots)
 
 
-def _meter_reading(task: _Task, question: Question) -> None:
-    key = question.key.pk if question.key else None
-    ref, tokens = f"reading:{uuid4()}", task.prompt.tokens
-    usage.outside(ref, question.person.pk, key, task.policy, question.names, tokens)
+def _record_prompt(request: _EngineRequest, spec: CompletionSpec) -> None:
+    key = spec.key.pk if spec.key else None
+    ref, tokens = f"reading:{uuid4()}", request.prompt.tokens
+    usage.record_request(ref, spec.person.pk, key, request.policy, spec.names, tokens)
 
 
-async def _nothing() -> AsyncGenerator[Piece, None]:
+async def _no_pieces() -> AsyncGenerator[Piece, None]:
     return
     yield  # makes a generator of it
 
 
-# --- when its turn has come ---------------------------------------------------------------------------------------
+# --- once its ticket is granted ------------------------------------------------------------------------------------
 
 
-def _begin(granted: Ticket, task: _Task, question: Question) -> tuple[_Task, Engine]:
-    """The granted engine, and the task for its policy: another one may have gone live meanwhile."""
+def _begin(granted: Ticket, request: _EngineRequest, spec: CompletionSpec) -> tuple[_EngineRequest, Engine]:
+    """The request for the granted policy, which may have gone live meanwhile, and the granted engine."""
     assert granted.policy is not None
-    if granted.policy != task.policy:
-        task = _task(granted.policy, question)
-    engine = attached(task.policy, granted.engine_id)
+    if granted.policy != request.policy:
+        request = _engine_request(granted.policy, spec)
+    engine = attached(request.policy, granted.engine_id)
     if engine is None:
         raise EngineDown("the engine went away before it was asked")
-    return task, engine
+    return request, engine
 
 
-async def _read(engine: Engine, task: _Task, question: Question, place: Place) -> AsyncGenerator[Piece, None]:
-    """What the engine says, past the guards, with `place` told what was used."""
-    conversation = Conversation(owner=question.person, may_train=False)
+async def _read(
+    engine: Engine, request: _EngineRequest, spec: CompletionSpec, pending: PendingTicket
+) -> AsyncGenerator[Piece, None]:
+    """The engine's pieces after the guards; `pending.used` is kept up to date."""
+    conversation = Conversation(owner=spec.person, may_train=False)
 
     async def check(text: str) -> None:
         await guards.in_time(database_sync_to_async(guards.check_reply, thread_sensitive=False)(text, conversation))
 
-    answers = [Held(check) for _ in range(question.n)]
-    spellings = _spellings(task, question.n)
-    place.used = Used(task.prompt.tokens)
+    completions = [GuardedCompletion(check) for _ in range(spec.n)]
+    aligners = _aligners(request, spec.n)
+    pending.used = Used(request.prompt.tokens)
     try:
-        async with aclosing(_stream(engine, task, question.n)) as pieces:
+        async with aclosing(_stream(engine, request, spec.n)) as pieces:
             async for piece in pieces:
-                if place.is_lost:
-                    raise EngineDown("the ticket's lease was not kept")
-                if piece.prompt_tokens and task.prompt.ids is None:  # a server elsewhere has counted them
-                    task = replace(task, prompt=replace(task.prompt, tokens=piece.prompt_tokens))
-                answer = answers[piece.index]
-                for ready in await answer.take(piece):
-                    place.used = Used(task.prompt.tokens, sum(one.pieces for one in answers))
-                    given = answer.give(ready)
-                    told = spellings[piece.index].take(given) if spellings else given
-                    yield _counted(told, answer, task)
-                if all(one.finish_reason for one in answers):
+                if pending.is_lost:
+                    raise EngineDown("the ticket's lease was not renewed in time")
+                if piece.prompt_tokens and request.prompt.ids is None:  # a server elsewhere has counted them
+                    request = replace(request, prompt=replace(request.prompt, tokens=piece.prompt_tokens))
+                completion = completions[piece.index]
+                for ready in await completion.take(piece):
+                    pending.used = Used(request.prompt.tokens, sum(one.pieces for one in completions))
+                    given = completion.give(ready)
+                    aligned = aligners[piece.index].take(given) if aligners else given
+                    yield _counted(aligned, completion, request)
+                if all(one.finish_reason for one in completions):
                     break
     except EngineError:
-        if not any(one.text for one in answers):
-            task = replace(task, prompt=replace(task.prompt, tokens=0))  # nobody pays for nothing
+        if not any(one.text for one in completions):
+            request = replace(request, prompt=replace(request.prompt, tokens=0))  # no text, no charge
         raise
     finally:
-        place.used = Used(task.prompt.tokens, sum(_tokens(answer, task) for answer in answers))
+        pending.used = Used(request.prompt.tokens, sum(_tokens(completion, request) for completion in completions))
 
 
-def _spellings(task: _Task, n: int) -> list[Spelling]:
-    """One for each completion whose tokens are told; none where nobody asked for them."""
-    if task.parameters.top_logprobs is None:
+def _aligners(request: _EngineRequest, n: int) -> list[TokenAligner]:
+    """One for each completion; none where the request wants no log-probabilities."""
+    if request.parameters.top_logprobs is None:
         return []
-    renderer = room_of(task.policy)[1]
-    return [Spelling(renderer, list(task.prompt.ids or ())) for _ in range(n)]
+    renderer = renderer_of(request.policy)
+    return [TokenAligner(renderer, list(request.prompt.ids or ())) for _ in range(n)]
 
 
-def _stream(engine: Engine, task: _Task, n: int) -> AsyncGenerator[Piece, None]:
+def _stream(engine: Engine, request: _EngineRequest, n: int) -> AsyncGenerator[Piece, None]:
     if n == 1:
-        return engine.stream(task.prompt, task.parameters)
-    return engine.stream_many(task.prompt, task.parameters, n)
+        return engine.stream(request.prompt, request.parameters)
+    return engine.stream_many(request.prompt, request.parameters, n)
 
 
-def _counted(piece: Piece, answer: Held, task: _Task) -> Piece:
+def _counted(piece: Piece, completion: GuardedCompletion, request: _EngineRequest) -> Piece:
     """The last piece with the counts that are metered."""
     if not piece.finish_reason:
         return piece
-    return replace(piece, prompt_tokens=task.prompt.tokens, completion_tokens=_tokens(answer, task))
+    return replace(piece, prompt_tokens=request.prompt.tokens, completion_tokens=_tokens(completion, request))
 
 
-def _tokens(answer: Held, task: _Task) -> int:
+def _tokens(completion: GuardedCompletion, request: _EngineRequest) -> int:
     """Of what the reader was given."""
-    return usage.completion_tokens(task.policy, answer.text, answer.finish_reason, answer.told)
+    text, reason, counted = completion.text, completion.finish_reason, completion.engine_tokens
+    return usage.completion_tokens(request.policy, text, reason, counted)

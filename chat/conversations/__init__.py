@@ -1,1 +1,1 @@
-"""Conversations: their turns, branches, titles, list, search, sharing, and files."""
+"""Conversations: turns, the tree of messages, side-by-side replies, titles, search, sharing, import and export."""

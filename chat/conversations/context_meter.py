@@ -1,4 +1,4 @@
-"""What of the context window each part of the next prompt takes, counted as the prompt itself is."""
+"""Token counts of each part of the next prompt, for the meter of the context window."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from base.trimming import reserve
-from chat import assistants
+from chat.conversations.answerer import Answerer
 from chat.errors import ChatError, TooLong
-from chat.models import Assistant, Policy
+from chat.models import Policy
 from chat.prompts.fitting import count, fit
-from chat.prompts.history import room_of
+from chat.prompts.history import context_window, renderer_of
 from chat.prompts.rendering import Renderer, Turn
 
 
@@ -21,34 +21,32 @@ class Shares:
     context: int
     """The whole window: prompt and reply together."""
     reply: int
-    """Kept for the reply."""
+    """Reserved for the reply."""
     instructions: int
     examples: int
     history: int
     draft: int
     form: int
-    """What the model's template puts around the turns, and before them."""
+    """What the chat template adds around the turns and before them."""
     dropped: int
-    """Messages, oldest first, that have no room and will not be seen."""
+    """Messages, oldest first, that do not fit and are left out."""
     is_exact: bool
-    """False where the policy's tokenizer is not here and lengths are guessed."""
+    """False where the policy's tokenizer is not here and lengths are estimated."""
     problem: ChatError | None = None
-    """Why the draft could not be sent like this."""
+    """Why the draft could not be sent as it is."""
 
     @property
     def prompt(self) -> int:
         return self.instructions + self.examples + self.history + self.draft + self.form
 
 
-def shares(assistant: Assistant | None, history: Sequence[Turn], draft: str, named: Policy | None = None) -> Shares:
-    """Of the prompt that the draft would make for the policy that would answer. Raises BadPolicy.
-
-    `named`: the one that has to answer; None: whichever is live.
-    """
-    policy = named or Policy.objects.filter(is_live=True).first()
-    context, renderer = room_of(policy) if policy else (settings.CHAT_CONTEXT_TOKENS, None)
-    completion_tokens = assistants.parameters_of(assistant).max_completion_tokens
-    head = assistants.preamble(assistant)
+def shares(answerer: Answerer, history: Sequence[Turn], draft: str) -> Shares:
+    """Of the prompt that the draft would make for the answerer. Raises BadPolicy."""
+    policy = answerer.policy or Policy.objects.filter(is_live=True).first()
+    context = context_window(policy) if policy else settings.CHAT_CONTEXT_TOKENS
+    renderer = renderer_of(policy) if policy else None
+    completion_tokens = answerer.parameters.max_completion_tokens
+    head = answerer.preamble
     turns = [*head, *history, Turn(role="user", content=draft)]
     problem: ChatError | None = None
     try:
@@ -59,26 +57,26 @@ def shares(assistant: Assistant | None, history: Sequence[Turn], draft: str, nam
     return Shares(
         context=context,
         reply=reserve(completion_tokens, context),
-        **_weights(sent, len(head), renderer),
+        **_sizes(sent, len(head), renderer),
         dropped=dropped,
         is_exact=renderer is not None,
         problem=problem,
     )
 
 
-def _weights(turns: Sequence[Turn], kept: int, renderer: Renderer | None) -> dict[str, int]:
-    """A part weighs what the prompt loses when the part's texts are emptied; the form is what still stands then."""
-    whole, last = count(turns, renderer), len(turns) - 1
+def _sizes(turns: Sequence[Turn], kept: int, renderer: Renderer | None) -> dict[str, int]:
+    """The tokens by which the prompt shrinks when a part's texts are emptied; `form` is what is left then."""
+    total, last = count(turns, renderer), len(turns) - 1
     first_example = int(kept > 0 and turns[0]["role"] == "system")
 
-    def weight(start: int, end: int) -> int:
+    def size(start: int, end: int) -> int:
         emptied = [Turn(role=turn["role"], content="") if start <= i < end else turn for i, turn in enumerate(turns)]
-        return max(0, whole - count(emptied, renderer)) if start < end else 0
+        return max(0, total - count(emptied, renderer)) if start < end else 0
 
-    weights = {
-        "instructions": weight(0, first_example),
-        "examples": weight(first_example, kept),
-        "history": weight(kept, last),
-        "draft": weight(last, last + 1),
+    sizes = {
+        "instructions": size(0, first_example),
+        "examples": size(first_example, kept),
+        "history": size(kept, last),
+        "draft": size(last, last + 1),
     }
-    return weights | {"form": whole - sum(weights.values())}
+    return sizes | {"form": total - sum(sizes.values())}

@@ -1,8 +1,8 @@
-"""A conversation as a file: JSON that can be read in again (chat.conversations.importing), and Markdown for people.
+"""Exports a conversation as JSON, which can be imported again (chat.conversations.importing), or as Markdown.
 
-The JSON numbers the messages 1, 2, 3 ..., oldest first, and knows no row of this site: the same tree gives the same
-file wherever it was read in. What a moderator has hidden is in it without its text, and who wrote a reply that still
-stands in an undecided pair is not told.
+The JSON numbers the messages 1, 2, 3 ..., oldest first, and has no ids of this site: the same tree gives the same
+file wherever it was imported. A message that a moderator has hidden is exported without its text, and a reply in an
+undecided pair without its policy.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 
 from chat.conversations import side_by_side
 from chat.conversations.tree import tree_of
-from chat.models import Chunk, Conversation, Message, Reply
+from chat.models import Chunk, Conversation, Message
 
 FORMAT, VERSION = "chamsae.conversation", 1
-OF_A_REPLY = (
+REPLY_FIELDS = (
     "state",
     "finish_reason",
     "error",
@@ -27,13 +27,13 @@ OF_A_REPLY = (
     "completion_tokens",
     "parameters",
 )
-"""What the file says of a reply's making, beside the name of the policy."""
+"""Fields of a reply that the file has beside the name of its policy."""
 
 
 def as_json(conversation: Conversation) -> dict[str, Any]:
     messages = list(_messages(conversation))
     numbers = {message.pk: number for number, message in enumerate(messages, 1)}
-    blind = side_by_side.blind([message.reply.pk for message in messages if hasattr(message, "reply")])
+    blind = side_by_side.blind([reply.pk for message in messages if (reply := message.reply_or_none)])
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -45,10 +45,10 @@ def as_json(conversation: Conversation) -> dict[str, Any]:
 
 
 def as_markdown(conversation: Conversation) -> str:
-    """The path that is open, each message under a heading that says who wrote it."""
+    """The open path, each message under a heading that names its author."""
     path = tree_of(conversation.pk).open_path(conversation.tip_id)
     shown = Message.objects.filter(pk__in=path).select_related("reply__policy").order_by("pk")
-    blind = side_by_side.blind([message.reply.pk for message in shown if hasattr(message, "reply")])
+    blind = side_by_side.blind([reply.pk for message in shown if (reply := message.reply_or_none)])
     parts = [f"# {conversation.title or _('New conversation')}"]
     for message in shown:
         parts += [f"## {_author(message, blind)}", _text_of(message) or f"*{_('no text')}*"]
@@ -56,10 +56,10 @@ def as_markdown(conversation: Conversation) -> str:
 
 
 def _text_of(message: Message) -> str:
-    """What may be shown of the message; of a reply that is being written, what there is of it."""
+    """The text that may be shown; of a reply that is being written, what is stored so far."""
     if message.hidden_at is not None:
         return ""
-    reply = getattr(message, "reply", None)
+    reply = message.reply_or_none
     if reply is not None and reply.is_live:
         return "".join(Chunk.objects.filter(reply=reply).order_by("seq").values_list("text", flat=True))
     return message.text
@@ -71,7 +71,7 @@ def _messages(conversation: Conversation) -> Iterator[Message]:
 
 
 def _message(message: Message, numbers: Mapping[int, int], blind: set[int]) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    exported: dict[str, Any] = {
         "id": numbers[message.pk],
         "parent": numbers.get(message.parent_id or 0),
         "role": message.role,
@@ -79,27 +79,26 @@ def _message(message: Message, numbers: Mapping[int, int], blind: set[int]) -> d
         "created_at": message.created_at.astimezone(UTC).isoformat(),
     }
     if message.hidden_at is not None:
-        told["hidden"] = True
+        exported["hidden"] = True
     if message.role == Message.Role.ASSISTANT:
-        told["reply"] = _reply(message, blind)
-    return told
+        exported["reply"] = _reply(message, blind)
+    return exported
 
 
 def _reply(message: Message, blind: set[int]) -> dict[str, Any] | None:
-    """How a reply was made; of one that was read in from a file, what that file said."""
-    reply: Reply | None = getattr(message, "reply", None)
+    """How a reply was generated; of an imported one, what its file said."""
+    reply = message.reply_or_none
     if reply is None:
         return message.imported or None
-    is_told = reply.policy is not None and reply.pk not in blind
-    policy = reply.policy.name if is_told and reply.policy is not None else None
-    made = {"policy": policy, **{name: getattr(reply, name) for name in OF_A_REPLY}}
-    return made | ({"prefix": ""} if message.hidden_at is not None else {})
+    policy = reply.policy.name if reply.policy is not None and reply.pk not in blind else None
+    fields = {"policy": policy, **{name: getattr(reply, name) for name in REPLY_FIELDS}}
+    return fields | ({"prefix": ""} if message.hidden_at is not None else {})
 
 
 def _author(message: Message, blind: set[int]) -> str:
     if message.role == Message.Role.USER:
         return _("You")
-    reply = getattr(message, "reply", None)
+    reply = message.reply_or_none
     if reply is not None and reply.policy is not None and reply.pk not in blind:
         return str(reply.policy.name)
     return _("Reply")

@@ -1,7 +1,7 @@
-"""Reads a conversation from the JSON that exporting.py writes, or names every problem with its place.
+"""Imports a conversation from the JSON that exporting.py writes, or reports every problem with its place.
 
-Nobody knows who wrote such a file. Its replies are therefore no replies of this site: they have no policy, no
-judgement of them counts, and nothing of the conversation trains (Message.never_train).
+Nobody knows who wrote such a file. So its replies do not count as replies of this site: they have no policy, they
+cannot be judged, and nothing of the conversation is used for training (Message.never_train).
 """
 
 import json
@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from chat.conversations import titles
-from chat.conversations.exporting import FORMAT, OF_A_REPLY, VERSION
+from chat.conversations.exporting import FORMAT, REPLY_FIELDS, VERSION
 from chat.models import Conversation, Message, Reply
 
 MAX_BYTES = 32 * 2**20
@@ -31,23 +31,23 @@ BATCH = 500
 
 
 @dataclass(frozen=True)
-class Problem:
+class ImportProblem:
     place: str
     """As in `messages[3].parent`, counted from 0; empty for the file as a whole."""
     text: str
 
 
 class ImportRefused(Exception):
-    """A file that is not read in, with at most MAX_PROBLEMS reasons."""
+    """A file that is not imported, with at most MAX_PROBLEMS reasons."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[ImportProblem]) -> None:
         super().__init__("; ".join(f"{problem.place}: {problem.text}" for problem in problems))
         self.problems = problems
 
 
 @dataclass(frozen=True)
-class Line:
-    """A message of the file, with the place of its parent among them."""
+class ImportedMessage:
+    """A message of the file, with the index of its parent among the messages."""
 
     parent: int | None
     role: str
@@ -58,16 +58,16 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Draft:
-    """A file that was found good."""
+class ImportedConversation:
+    """A file that passed all checks."""
 
     title: str
     created_at: datetime
     tip: int | None
-    lines: list[Line]
+    messages: list[ImportedMessage]
 
 
-def read(data: bytes) -> Draft:
+def read(data: bytes) -> ImportedConversation:
     """The conversation in a file. Raises ImportRefused."""
     document = _document(data)
     checks = Checks()
@@ -77,15 +77,15 @@ def read(data: bytes) -> Draft:
     if document.get("version") != VERSION:
         checks.add("version", _("only version %(version)d can be read") % {"version": VERSION})
         checks.end()
-    return checks.draft(document)
+    return checks.conversation(document)
 
 
-def create(person: User, draft: Draft) -> Conversation:
-    """The tree as a new conversation of the person."""
+def create(person: User, imported: ImportedConversation) -> Conversation:
+    """Stores the tree as a new conversation of the person."""
     now = timezone.now()
     with transaction.atomic():
         made = Conversation.objects.create(
-            owner=person, title=draft.title, created_at=draft.created_at, updated_at=now, may_train=False
+            owner=person, title=imported.title, created_at=imported.created_at, updated_at=now, may_train=False
         )
         rows = Message.objects.bulk_create(
             [
@@ -98,14 +98,14 @@ def create(person: User, draft: Draft) -> Conversation:
                     never_train=True,
                     imported=line.reply or {},
                 )
-                for line in draft.lines
+                for line in imported.messages
             ],
             batch_size=BATCH,
         )
-        for row, line in zip(rows, draft.lines, strict=True):
+        for row, line in zip(rows, imported.messages, strict=True):
             row.parent = rows[line.parent] if line.parent is not None else None
         Message.objects.bulk_update([row for row in rows if row.parent], ["parent"], batch_size=BATCH)
-        made.tip = rows[draft.tip] if draft.tip is not None else None
+        made.tip = rows[imported.tip] if imported.tip is not None else None
         made.save(update_fields=["tip"])
     return made
 
@@ -124,7 +124,7 @@ def _document(data: bytes) -> dict[str, Any]:
         _refuse(_("not valid JSON: line %(line)d, column %(column)d") % place)
     except RecursionError:
         _refuse(_("nested too deeply"))
-    except ValueError as error:  # what the three readers below found, or a number of thousands of digits
+    except ValueError as error:  # raised by the three functions given above, or a number of thousands of digits
         _refuse(_("this JSON cannot be read: %(error)s") % {"error": str(error)[:200]})
     if not isinstance(document, dict):
         _refuse(_("a JSON object is required, { … }"))
@@ -132,7 +132,7 @@ def _document(data: bytes) -> dict[str, Any]:
 
 
 def _refuse(text: str) -> NoReturn:
-    raise ImportRefused([Problem("", text)])
+    raise ImportRefused([ImportProblem("", text)])
 
 
 def _no_number(name: str) -> NoReturn:
@@ -154,12 +154,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @dataclass
 class Checks:
-    """Collects what is wrong with a document until there is too much of it."""
+    """Collects the problems of a document, up to MAX_PROBLEMS."""
 
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[ImportProblem] = field(default_factory=list)
 
     def add(self, place: str, text: str) -> None:
-        self.problems.append(Problem(place, text))
+        self.problems.append(ImportProblem(place, text))
         if len(self.problems) >= MAX_PROBLEMS:
             self.end()
 
@@ -168,7 +168,7 @@ class Checks:
         if self.problems:
             raise ImportRefused(self.problems)
 
-    def draft(self, document: Mapping[str, Any]) -> Draft:
+    def conversation(self, document: Mapping[str, Any]) -> ImportedConversation:
         title = titles.given(self.text(document, "title", "", titles.LONGEST_GIVEN))
         created_at = self.moment(document, "")
         lines = document.get("messages")
@@ -179,14 +179,14 @@ class Checks:
         self.end()
         assert isinstance(lines, list)
         known: dict[int, tuple[int, str]] = {}  # the file's number: (place in the list, role)
-        read = [self.line(line, f"messages[{index}]", index, known) for index, line in enumerate(lines)]
+        read = [self.message(line, f"messages[{index}]", index, known) for index, line in enumerate(lines)]
         tip = document.get("tip")
         if tip is not None and (not _is_number(tip) or tip not in known):
             self.add("tip", _("no message in the file has this number"))
         self.end()
-        return Draft(title, created_at, known[tip][0] if tip is not None else None, read)
+        return ImportedConversation(title, created_at, known[tip][0] if tip is not None else None, read)
 
-    def line(self, line: Any, place: str, index: int, known: dict[int, tuple[int, str]]) -> Line:
+    def message(self, line: Any, place: str, index: int, known: dict[int, tuple[int, str]]) -> ImportedMessage:
         if not isinstance(line, dict):
             self.add(place, _("a JSON object is required, { … }"))
             line = {}
@@ -201,7 +201,7 @@ class Checks:
             known[number] = (index, str(role))
         if not isinstance(line.get("hidden", False), bool):
             self.add(f"{place}.hidden", _("only true and false are allowed here"))
-        return Line(
+        return ImportedMessage(
             parent=parent,
             role=str(role),
             text=self.text(line, "text", place, MAX_TEXT_CHARS),
@@ -213,7 +213,7 @@ class Checks:
     def parent(
         self, line: Mapping[str, Any], place: str, role: Any, known: Mapping[int, tuple[int, str]]
     ) -> int | None:
-        """Its place among the lines: one that stands before, by the other side."""
+        """The index of its parent: an earlier message of the other role."""
         number = line.get("parent")
         if number is None:
             if role == Message.Role.ASSISTANT:
@@ -228,19 +228,19 @@ class Checks:
         return index
 
     def reply(self, made: Any, place: str) -> dict[str, Any] | None:
-        """What the file says of a reply's making, with exactly the names that an export has."""
+        """The fields of a reply that an export has, and no others."""
         if made is None:
             return None
         if not isinstance(made, dict):
             self.add(place, _("a JSON object is required, { … }"))
             return None
         policy = made.get("policy")
-        told: dict[str, Any] = {"policy": self.text(made, "policy", place, 80) if policy is not None else None}
-        for name in OF_A_REPLY:
-            told[name] = self.of_a_reply(made, name, place)
-        return told
+        fields: dict[str, Any] = {"policy": self.text(made, "policy", place, 80) if policy is not None else None}
+        for name in REPLY_FIELDS:
+            fields[name] = self.reply_field(made, name, place)
+        return fields
 
-    def of_a_reply(self, made: Mapping[str, Any], name: str, place: str) -> Any:
+    def reply_field(self, made: Mapping[str, Any], name: str, place: str) -> Any:
         kind = Reply._meta.get_field(name)
         if name == "state":
             if made.get(name) not in Reply.State.values:
@@ -293,5 +293,5 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_text(text: str) -> bool:
-    """Whether a database can hold it: no zero character, and no half of a surrogate pair."""
+    """Whether a database can store it: no NUL, and no half of a surrogate pair."""
     return "\0" not in text and not any(0xD800 <= ord(character) <= 0xDFFF for character in text)

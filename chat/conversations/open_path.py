@@ -1,4 +1,4 @@
-"""The path of a conversation's tree that its page shows, as turns ready for the template."""
+"""The messages on the open path of a conversation's tree, ready for the template."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,8 +13,8 @@ from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One message as the page shows it. A hidden one carries no text at all."""
+class ShownMessage:
+    """A message as the page shows it. A hidden one has no text at all."""
 
     message: Message
     reply: Reply | None
@@ -23,8 +23,8 @@ class Turn:
     siblings: Sequence[int] = ()
     """The message and its alternatives, oldest first."""
     pair: Pair | None = None
-    """The pair that this reply waits in, while nobody has chosen."""
-    sides: Sequence["Turn"] = field(default=(), compare=False)
+    """The undecided pair that this reply is in."""
+    sides: Sequence["ShownMessage"] = field(default=(), compare=False)
     """The left and the right reply of that pair."""
 
     @property
@@ -37,7 +37,7 @@ class Turn:
 
     @property
     def policy(self) -> Policy | None:
-        """Who wrote it, where that may be told."""
+        """Its policy, if that may be shown."""
         return None if self.reply is None or self.pair is not None else self.reply.policy
 
     @property
@@ -51,7 +51,7 @@ class Turn:
 
     @property
     def blocked_by(self) -> str:
-        """The name of the rule or guard that ended it."""
+        """The name of the rule or guard that blocked it."""
         return guards.name_of(self.reply.blocked_by) if self.reply and self.reply.blocked_by else ""
 
     @property
@@ -60,18 +60,18 @@ class Turn:
 
     @property
     def is_cut(self) -> bool:
-        """Whether it ended because it may not be longer."""
+        """Whether it reached the length limit."""
         reply = self.reply
         return reply is not None and reply.state == Reply.State.COMPLETE and reply.finish_reason == "length"
 
     @property
-    def can_go_on(self) -> bool:
-        """Whether another reply may begin with its text and go on from there."""
+    def can_continue(self) -> bool:
+        """Whether a new reply may continue its text."""
         if self.reply is None or not self.text.strip():
             return False
         return self.is_cut or self.reply.state in (Reply.State.STOPPED, Reply.State.INTERRUPTED)
 
-    # Of several versions of a message: which one this is, and its neighbours.
+    # Which of several versions of a message this is, and its neighbours.
 
     @property
     def number(self) -> int:
@@ -86,43 +86,43 @@ class Turn:
         return self.siblings[self.number] if self.number < len(self.siblings) else None
 
 
-def open_branch(conversation: Conversation) -> list[Turn]:
-    """The path that is open: from the first message to the newest one below the conversation's tip."""
+def open_branch(conversation: Conversation) -> list[ShownMessage]:
+    """The open path: from the first message to the newest one below the conversation's tip."""
     tree = tree_of(conversation.pk)
     return _turns(tree, tree.open_path(conversation.tip_id))
 
 
-def branch_to(message: Message) -> list[Turn]:
+def branch_to(message: Message) -> list[ShownMessage]:
     """The path that ends at the message."""
     tree = tree_of(message.conversation_id)
     return _turns(tree, tree.path(message.pk))
 
 
-def _turns(tree: Tree, path: Sequence[int]) -> list[Turn]:
+def _turns(tree: Tree, path: Sequence[int]) -> list[ShownMessage]:
     pairs = Pair.objects.filter(message__in=path, revealed_at=None).select_related("left", "right")
     undecided = {message: pair for pair in pairs for message in (pair.left.message_id, pair.right.message_id)}
     of_pairs = [pair for pair in undecided if pair not in path]
     messages = Message.objects.select_related("reply__policy").in_bulk([*path, *of_pairs])
-    return [turn(messages[pk], tree, undecided.get(pk), messages) for pk in path if pk in messages]
+    return [shown_message(messages[pk], tree, undecided.get(pk), messages) for pk in path if pk in messages]
 
 
-def turn(
+def shown_message(
     message: Message, tree: Tree | None = None, pair: Pair | None = None, messages: dict[int, Message] | None = None
-) -> Turn:
-    """The message as a turn; `pair` with the `messages` of its two replies where it waits in one."""
+) -> ShownMessage:
+    """The message for the page; `pair` with the `messages` of its two replies if it is in an undecided one."""
     siblings = tree.siblings(message.pk) if tree else [message.pk]
     text, seq = _text(message)
-    sides: list[Turn] = []
+    sides: list[ShownMessage] = []
     if pair is not None and messages is not None:
         for side in (pair.left, pair.right):
-            said, number = _text(messages[side.message_id])
-            sides.append(Turn(messages[side.message_id], messages[side.message_id].reply, said, number, (), pair))
-    return Turn(message, getattr(message, "reply", None), text, seq, siblings, pair, sides)
+            of_side = messages[side.message_id]
+            sides.append(ShownMessage(of_side, of_side.reply, *_text(of_side), (), pair))
+    return ShownMessage(message, message.reply_or_none, text, seq, siblings, pair, sides)
 
 
 def _text(message: Message) -> tuple[str, int]:
-    """What is written so far, and the number of its last chunk."""
-    reply = getattr(message, "reply", None)
+    """The text so far, and the number of its last chunk."""
+    reply = message.reply_or_none
     if message.hidden_at is not None:
         return "", 0
     if reply is None or not reply.is_live:

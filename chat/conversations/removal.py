@@ -1,4 +1,4 @@
-"""Removing conversations for good: those deleted weeks ago, and those of somebody who leaves."""
+"""Removes deleted conversations for good once they can no longer be restored."""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -12,14 +12,14 @@ from chat.models import Conversation
 
 KEPT = timedelta(days=30)
 """How long a deleted conversation can be restored."""
-AT_A_TIME = 200
+BATCH = 200
 
 
 def remove_deleted() -> int:
-    """Removes conversations deleted longer than KEPT ago, each with all that hangs on it; how many."""
+    """Removes conversations deleted longer than KEPT ago with everything that refers to them; returns how many."""
     old = Conversation.objects.filter(deleted_at__lt=timezone.now() - KEPT).order_by("deleted_at")
     removed = 0
-    for pk in list(old.values_list("pk", flat=True)[:AT_A_TIME]):
+    for pk in list(old.values_list("pk", flat=True)[:BATCH]):
         try:
             _remove([pk])
         except personal.NotYet:
@@ -29,7 +29,7 @@ def remove_deleted() -> int:
 
 
 def _remove(ids: Collection[UUID]) -> None:
-    """All or nothing. Raises personal.NotYet while something works on one of them."""
+    """All or nothing. Raises personal.NotYet while one of them is in use."""
     with transaction.atomic():
         for app in personal.modules():
             app.forget_conversations(ids)

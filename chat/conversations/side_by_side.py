@@ -1,13 +1,14 @@
-"""Two replies side by side: when a turn gets them, how long nobody may know which is which, and what is told then.
+"""Pairs of replies side by side: when a turn gets one, and when it is shown which policy wrote which reply.
 
-A turn gets two where an admin's rate and the person's own switch say so, the site has room for both, and whichever
-policy is live answers. They come from the live policy and the one on trial; without one on trial, twice from the live
-policy with different seeds. Whoever writes on below an undecided pair, or makes one of its replies anew, lets it
-lapse: the names are shown, and nothing counts.
+A turn gets a pair where an admin's rate and the person's own switch say so, the site has capacity for both, and no
+policy was named. The replies come from the live policy and the one on trial; without one on trial, from the live
+policy with two seeds. Whoever writes on below an undecided pair, or regenerates one of its replies, lets it lapse:
+the names are shown, and nothing counts.
 """
 
 import random
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from chat import site_choices
+from chat.conversations.answerer import Answerer
 from chat.engines.engine import MAX_SEED
 from chat.models import Conversation, Message, Pair, Policy, Reply
 from chat.queue import replies
@@ -23,52 +25,54 @@ from chat.queue import replies
 CHANCE = random.SystemRandom()
 
 
-def replies_to(message: Message, parameters: dict[str, object], policy: Policy | None = None) -> list[Reply]:
+def queue_replies(message: Message, answerer: Answerer) -> list[Reply]:
     """Queues the answer to a person's message: one reply, or two that stand side by side, the left one first.
 
-    `policy`: the one that has to answer; such a turn is never a pair. Belongs into the transaction of the turn.
+    An answerer with a policy of its own never makes a pair. To be called in the transaction of the turn.
     """
-    if policy is not None or not _shows_two(message, parameters):
-        return [_queue(message, parameters, policy)]
-    on_trial = _on_trial()
-    seeds = [None, None] if on_trial else CHANCE.sample(range(MAX_SEED), 2)
-    writers = [None, on_trial]
-    CHANCE.shuffle(writers)  # before a row is made: the numbers of rows, which the page knows, tell nothing either
-    both = [
-        _queue(message, parameters | ({} if seed is None else {"seed": seed}), writer)
-        for seed, writer in zip(seeds, writers, strict=True)
-    ]
-    left, right = both
+    if answerer.policy is not None or not _makes_pair(message, answerer):
+        return [_queue(message, answerer)]
+    sides = _two_answerers(answerer)
+    CHANCE.shuffle(sides)  # before a row is made, so that the rows' ids, which the page knows, say nothing either
+    left, right = (_queue(message, side) for side in sides)
     Pair.objects.create(message=message, left=left, right=right)
-    return both
+    return [left, right]
+
+
+def _two_answerers(answerer: Answerer) -> list[Answerer]:
+    """The live policy and the one on trial, or the live policy with two seeds."""
+    if (on_trial := _on_trial()) is not None:
+        return [answerer, replace(answerer, policy=on_trial)]
+    seeds = CHANCE.sample(range(MAX_SEED), 2)
+    return [replace(answerer, parameters=replace(answerer.parameters, seed=seed)) for seed in seeds]
 
 
 def is_blind(reply: Reply) -> bool:
-    """Whether nothing that tells who wrote the reply may be shown."""
+    """Whether it may not be shown yet which policy wrote the reply."""
     return bool(blind([reply.pk]))
 
 
 def blind(ids: Collection[int]) -> set[int]:
-    """Those of the replies whose writer may not be told yet."""
+    """Those of the replies whose policy may not be shown yet."""
     undecided = Pair.objects.filter(Q(left__in=ids) | Q(right__in=ids), revealed_at=None)
     return {reply for pair in undecided.values_list("left", "right") for reply in pair}
 
 
 def _undecided_at(message: Message) -> Pair | None:
-    """The pair that the message, one of its two replies, waits in."""
+    """The undecided pair that has the message as one of its replies."""
     pairs = Pair.objects.filter(Q(left__message=message) | Q(right__message=message), revealed_at=None)
     return pairs.select_related("left__message", "right__message", "message").first()
 
 
 def lapse(message: Message) -> None:
-    """Reveals the pair that the message is one of, without a choice; does nothing if there is none."""
-    reply = getattr(message, "reply", None)  # what was imported has none
+    """Reveals the message's undecided pair without a choice; does nothing if there is none."""
+    reply = message.reply_or_none
     if reply is not None and is_blind(reply) and (pair := _undecided_at(message)):
         reveal(pair, reply)
 
 
 def reveal(pair: Pair, winner: Reply) -> bool:
-    """Lets the names be shown and goes on from the winner. False if somebody was quicker: then nothing changes."""
+    """Reveals the policies and continues from the winner. False if somebody was quicker: then nothing changes."""
     with transaction.atomic():
         if not Pair.objects.filter(pk=pair.pk, revealed_at=None).update(revealed_at=timezone.now()):
             return False
@@ -78,33 +82,30 @@ def reveal(pair: Pair, winner: Reply) -> bool:
 
 
 def frame(pair: Pair) -> dict[str, Any]:
-    """What the page is told of a pair: which reply stands where, and nothing of who wrote it."""
+    """A pair for the page: which reply is on which side, and nothing of who wrote it."""
     sides = {"left": pair.left, "right": pair.right}
     return {"id": pair.pk, **{side: {"id": reply.pk, "message": reply.message_id} for side, reply in sides.items()}}
 
 
-def _queue(message: Message, parameters: dict[str, object], policy: Policy | None) -> Reply:
-    reply = replies.queue(message, parameters)
-    if policy is not None:
-        reply.policy = policy
-        reply.save(update_fields=["policy"])
-    return reply
+def _queue(message: Message, answerer: Answerer) -> Reply:
+    parameters, preamble = answerer.parameters.to_json(), answerer.preamble
+    return replies.queue(message, parameters, preamble=preamble, policy=answerer.policy)
 
 
 def _on_trial() -> Policy | None:
     return Policy.objects.filter(is_on_trial=True, is_live=False, retired_at=None).first()
 
 
-def _shows_two(message: Message, parameters: dict[str, object]) -> bool:
+def _makes_pair(message: Message, answerer: Answerer) -> bool:
     owner = message.conversation.owner
     if settings.CHAT_ENGINES < 2 and _on_trial() is not None:
-        return False  # the one on trial has no place to be loaded in
+        return False  # there is no place to load the one on trial
     if not owner.sees_side_by_side or CHANCE.random() * 100 >= site_choices.get().side_by_side_percent:
         return False
-    if parameters.get("temperature") == 0 and _on_trial() is None:
-        return False  # twice the same text
+    if answerer.parameters.temperature == 0 and _on_trial() is None:
+        return False  # both would be the same text
     live = Reply.objects.filter(state__in=Reply.LIVE)
     if live.filter(message__conversation__owner=owner).exists():
         return False
-    # A second reply is a luxury: a site that is busy answers first.
+    # A busy site generates no second replies.
     return live.filter(state=Reply.State.QUEUED).count() + 2 <= settings.CHAT_QUEUE_LIMIT // 2

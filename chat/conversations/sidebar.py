@@ -1,4 +1,4 @@
-"""A person's list of conversations as the page shows it: in sections by pin and day, or as what a search found."""
+"""The sidebar's list of conversations, in sections by pin and day, or the results of a search."""
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -17,19 +17,19 @@ LENGTH = 50
 
 
 @dataclass(frozen=True)
-class Item:
-    """A line of the list; with a search also where it was found."""
+class ListedConversation:
+    """A row of the list; in a search also with what was found."""
 
     conversation: Conversation
-    title: list[search.Part] = field(default_factory=list)
+    title: list[search.TextSpan] = field(default_factory=list)
     hit: search.Hit | None = None
 
 
 @dataclass(frozen=True)
 class Section:
     name: str
-    """Empty where the list is one."""
-    items: list[Item]
+    """Empty where the list has no sections."""
+    items: list[ListedConversation]
 
 
 @dataclass(frozen=True)
@@ -41,27 +41,27 @@ class Listing:
 
 
 def listing(own: QuerySet[Conversation], query: str, number: str | None, *, archived: bool = False) -> Listing:
-    """One page of the list. A search looks into the archive, too; without one the archive is a list of its own."""
-    words = search.wanted(query)
+    """One page of the list. A search includes the archive; else the archive is a list of its own."""
+    words = search.words_of(query)
     if words:
         found = search.find(own, words)
         pages: Page[Any] = Paginator(list(found), LENGTH).get_page(number)
         rows, hits = own.in_bulk(list(pages)), search.hits([found[pk] for pk in pages], words)
-        items = [Item(rows[pk], words.mark(rows[pk].title), hits.get(pk)) for pk in pages if pk in rows]
+        items = [ListedConversation(rows[pk], words.mark(rows[pk].title), hits.get(pk)) for pk in pages if pk in rows]
         return Listing(pages, [Section("", items)] if items else [], query, archived)
     listed = own.filter(archived_at__isnull=not archived)
     order = F("archived_at").desc() if archived else F("pinned_at").desc(nulls_last=True)
     page = Paginator(listed.order_by(order, "-updated_at"), LENGTH).get_page(number)
-    items = [Item(row, [search.Part(row.title, False)] if row.title else []) for row in page]
+    items = [ListedConversation(row, [search.TextSpan(row.title, False)] if row.title else []) for row in page]
     sections = [Section("", items)] if archived and items else _in_sections(items, timezone.localdate())
     return Listing(page, sections, query, archived)
 
 
-def _in_sections(items: list[Item], today: date) -> list[Section]:
+def _in_sections(items: list[ListedConversation], today: date) -> list[Section]:
     return [Section(name, list(group)) for name, group in groupby(items, key=lambda item: _section_of(item, today))]
 
 
-def _section_of(item: Item, today: date) -> str:
+def _section_of(item: ListedConversation, today: date) -> str:
     if item.conversation.pinned_at is not None:
         return _("Pinned")
     day = timezone.localdate(item.conversation.updated_at)

@@ -1,4 +1,4 @@
-"""Titles of conversations: those made from what was said first, which never replace one that a person gave."""
+"""Titles of conversations, made from the first message unless the person gave one."""
 
 import re
 
@@ -7,31 +7,31 @@ from chat.models import Conversation, Message
 TITLE_CHARS = 60
 LONGEST_GIVEN = 120
 SHORTEST_SENTENCE = 12
-"""Below it a sentence is a greeting or an abbreviation, and the next one belongs to the title."""
+"""A shorter sentence is a greeting or an abbreviation, so the title takes the next one, too."""
 LINE_MARK = re.compile(r"^\s*(?:[#>*+-]+|\d+[.)])\s+", re.MULTILINE)
 EMPHASIS = re.compile(r"(?<!\w)(\*{1,3}|`{1,3}|~~|_{1,2}(?=.*_(?!\w)))(?=\S)(.+?)(?<=\S)\1")
-"""What stands between two equal marks, of which the first follows no letter: 2*3*4 is no emphasis."""
+"""Text between two equal marks, of which the first follows no letter: 2*3*4 is no emphasis."""
 CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 ADDRESS = re.compile(r"https?://(?:www\.)?([^\s/?#]+)\S*")
 SENTENCE_END = re.compile(r"(?<=[.!?。！？…])\s+")
 
 
 def title_from(text: str) -> str:
-    """What a text begins with, as a title: its first sentence, without markup, code and long addresses."""
+    """The first sentence of a text, without markup, code and long addresses."""
     prose = ADDRESS.sub(r"\1", CODE.sub(" ", text))
     line = on_one_line(EMPHASIS.sub(r"\2", LINE_MARK.sub("", prose))) or on_one_line(text)
     return _shortened(_first_sentence(line), TITLE_CHARS)
 
 
 def given(text: str) -> str:
-    """A title that a person typed, as it is kept; empty if it holds nothing."""
+    """A title that a person typed, as it is stored; may be empty."""
     return _shortened(on_one_line(text), LONGEST_GIVEN)
 
 
 def name_untitled(conversation: Conversation, text: str = "") -> str:
-    """The conversation's title. One without gets it from the text, or else from its first message.
+    """The conversation's title; if it has none, made from the text or else from its first message.
 
-    The update asks for an empty title, so whatever a person gave meanwhile stays.
+    The update requires an empty title, so one that a person gave meanwhile stays.
     """
     if not conversation.title:
         first = conversation.messages.filter(role=Message.Role.USER, hidden_at=None).order_by("pk").first()
@@ -46,7 +46,7 @@ def on_one_line(text: str) -> str:
 
 
 def _first_sentence(line: str) -> str:
-    """Up to the end of the first sentence that says something."""
+    """Up to the end of the first sentence that is long enough."""
     for end in SENTENCE_END.finditer(line):
         if end.start() >= SHORTEST_SENTENCE:
             return line[: end.start()]
@@ -54,7 +54,7 @@ def _first_sentence(line: str) -> str:
 
 
 def _shortened(line: str, chars: int) -> str:
-    """At most so many characters, cut between words where one ends in the second half."""
+    """At most `chars` characters, cut between words if one ends in the second half."""
     if len(line) <= chars:
         return line
     cut = line[: chars - 1]

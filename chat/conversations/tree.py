@@ -1,4 +1,4 @@
-"""The tree of a conversation's messages: who follows whom, and which path through it is open."""
+"""The tree of a conversation's messages, and the path through it that is open."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from chat.models import Conversation, Message
 @dataclass(frozen=True)
 class Tree:
     parents: Mapping[int, int | None]
-    """Message to the one that it follows, oldest first: a message is always younger than what it follows."""
+    """Message to its parent, oldest first: a message is always newer than its parent."""
 
     def path(self, tip: int | None) -> list[int]:
         """From the first message to the tip."""
@@ -21,7 +21,7 @@ class Tree:
         return path[::-1]
 
     def newest_below(self, message: int) -> int:
-        """The youngest message that comes after this one on any path, or itself: where somebody wrote last."""
+        """The newest descendant of the message, or itself: where somebody wrote last."""
         below, newest = {message}, message
         for pk, parent in self.parents.items():
             if parent in below:
@@ -30,11 +30,11 @@ class Tree:
         return newest
 
     def siblings(self, message: int) -> list[int]:
-        """The message and its alternatives, oldest first: an order that never changes, but grows at its end."""
+        """The message and the others of its parent, oldest first; new ones are added at the end."""
         return [pk for pk, parent in self.parents.items() if parent == self.parents[message]]
 
     def open_path(self, tip: int | None) -> list[int]:
-        """The path that a page shows: through the tip and to the youngest below it; no tip, the youngest of all."""
+        """The path that a page shows: through the tip to the newest message below it, or to the newest of all."""
         if tip is None or tip not in self.parents:
             tip = max(self.parents, default=None)
             return self.path(tip)
@@ -47,7 +47,7 @@ def tree_of(conversation_id: UUID) -> Tree:
 
 
 def open_at(conversation: Conversation, message: int) -> int:
-    """Opens the path through the message, and to where somebody last wrote below it; its tip. It stays open.
+    """Opens the path through the message to the newest one below it, and stores it; returns its tip.
 
     Raises KeyError for a message of another conversation.
     """

@@ -1,6 +1,6 @@
-"""Taking a turn: a person's message becomes a row and a reply to it is queued, or another reply to the same message.
+"""Takes a turn: stores a person's message and queues a reply to it, or queues another reply to the same message.
 
-Whatever is taken opens the path that it lies on (Conversation.tip).
+The path of the new reply becomes the open one (Conversation.tip).
 """
 
 from collections.abc import Iterator
@@ -10,22 +10,23 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from chat import assistants, guards, model_choice
+from chat import guards
 from chat.conversations import side_by_side, titles
+from chat.conversations.answerer import answerer_of
 from chat.conversations.tree import open_at
 from chat.errors import BadKey, ConversationGone, ReplyUnderWay, UnknownMessage, UnknownParent
-from chat.models import Conversation, Message, Policy, Reply
+from chat.models import Conversation, Message, Reply
 from chat.queue import limits, replies
 
 MAX_KEY_CHARS = 64
 
 
 def take_turn(conversation: Conversation, text: str, key: str, parent: int | None) -> tuple[Message, Reply]:
-    """The person's message and the queued reply. The same key again gives the same two, and costs nothing.
+    """The person's message and the queued reply. Idempotent: the same key again gives the same two.
 
-    `parent` is the message that this one follows; None starts a branch of its own. An edited message follows the
-    same one as the message that it stands beside. Two replies are queued where they stand side by side
-    (`message.pair`): the left one is given back. Raises a ChatError.
+    `parent` is the message that this one follows; None starts a branch of its own. An edited message has the same
+    parent as the message that it replaces. If two replies are queued side by side (`message.pair`), the left one is
+    returned. Raises a ChatError.
     """
     _check_key(key)
     if taken := _taken(conversation, key):
@@ -44,15 +45,15 @@ def take_turn(conversation: Conversation, text: str, key: str, parent: int | Non
             conversation=conversation, parent=before, role=Message.Role.USER, text=text, key=key
         )
         titles.name_untitled(conversation, text)
-        reply = side_by_side.replies_to(message, *wishes_of(conversation))[0]
+        reply = side_by_side.queue_replies(message, answerer_of(conversation))[0]
         _open(conversation, reply)
         return message, reply
 
 
 def regenerate(conversation: Conversation, message: int, key: str, *, prefix: str = "") -> Reply:
-    """Another reply beside the one that `message` is, or to the person's message that it is.
+    """Another reply to the same message as the reply `message`, or to the person's message `message`.
 
-    `prefix`: text that the reply begins with. The same key again gives the same reply. Raises a ChatError.
+    `prefix`: text that the reply begins with. Idempotent by its key. Raises a ChatError.
     """
     _check_key(key)
     if again := _regenerated(conversation, key):
@@ -71,29 +72,30 @@ def regenerate(conversation: Conversation, message: int, key: str, *, prefix: st
         limits.check_room(conversation.owner_id)
         for former in Message.objects.filter(pk=message, role=Message.Role.ASSISTANT):
             side_by_side.lapse(former)
-        parameters, policy = wishes_of(conversation)
-        reply = replies.queue(question, parameters, key=key, prefix=prefix, policy=policy)
+        answerer = answerer_of(conversation)
+        reply = replies.queue(
+            question,
+            answerer.parameters.to_json(),
+            preamble=answerer.preamble,
+            key=key,
+            prefix=prefix,
+            policy=answerer.policy,
+        )
         _open(conversation, reply)
         return reply
 
 
 def open_path(conversation: Conversation, message: int) -> int:
-    """Opens the path through the message (chat.conversations.tree.open_at); its tip. Raises UnknownMessage."""
+    """Opens the path through the message (tree.open_at), and returns its tip. Raises UnknownMessage."""
     try:
         return open_at(conversation, message)
     except KeyError as error:
         raise UnknownMessage(str(message)) from error
 
 
-def wishes_of(conversation: Conversation) -> tuple[dict[str, object], Policy | None]:
-    """The parameters of a reply in this conversation, and the policy that has to write it; None: the live one."""
-    assistant = assistants.applied(conversation)
-    return assistants.parameters_of(assistant).to_json(), model_choice.policy_of(conversation, assistant)
-
-
 @contextmanager
 def _one_turn_at_a_time(conversation: Conversation) -> Iterator[None]:
-    """A transaction in which the person takes no other turn: the second of two equal sends finds the first."""
+    """A transaction in which the person takes no other turn, so that a repeated send finds the first."""
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).values_list("pk").get(pk=conversation.owner_id)
         yield
@@ -122,7 +124,7 @@ def _taken(conversation: Conversation, key: str) -> tuple[Message, Reply] | None
     if message is None:
         return None
     first = Reply.objects.select_related("message").filter(message__parent=message).order_by("pk")[0]
-    pair = getattr(message, "pair", None)
+    pair = message.pair_or_none
     return message, pair.left if pair else first
 
 
@@ -132,20 +134,20 @@ def _regenerated(conversation: Conversation, key: str) -> Reply | None:
 
 
 def _parent(conversation: Conversation, parent: int | None) -> Message | None:
-    """The message to follow: one of this conversation, and nothing that is still being written."""
+    """The message to follow, which has to be of this conversation and complete."""
     if parent is None:
         return None
     message = Message.objects.filter(conversation=conversation, pk=parent).select_related("reply").first()
     if message is None or message.role == Message.Role.USER:
         raise UnknownParent(str(parent))
-    reply = getattr(message, "reply", None)  # what was imported has none
+    reply = message.reply_or_none
     if reply is not None and reply.state in Reply.LIVE:
         raise ReplyUnderWay
     return message
 
 
 def _question(conversation: Conversation, message: int) -> Message:
-    """The person's message that is to be answered once more; one that moderators hid is not."""
+    """The person's message that is to be answered again; a hidden one is not."""
     found = Message.objects.filter(conversation=conversation, pk=message).select_related("parent").first()
     question = found.parent if found is not None and found.role == Message.Role.ASSISTANT else found
     if question is None or question.role != Message.Role.USER or question.hidden_at is not None:

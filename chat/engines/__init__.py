@@ -1,1 +1,1 @@
-"""Where text comes from: what an engine is, the four kinds there are, and their child processes."""
+"""Engines, which generate text: the interface, its four implementations, and their child processes."""

@@ -1,6 +1,6 @@
-"""An embedded engine: a server in a child process that we start, hand a key, and ask with token ids.
+"""Base of the embedded engines: starts an inference server as a child process, and asks it with token ids.
 
-Ids, because prompts are rendered here (chat.prompts): a chat endpoint may turn user text into control tokens.
+Prompts are rendered here (chat.prompts), since a chat endpoint may turn user text into control tokens.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ from chat.engines.engine import MAX_SEED, Engine, Parameters, Piece
 from chat.engines.openai import OpenAIClient, Timeouts
 from chat.errors import EngineDown, EngineRefused
 from chat.models import Policy
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 
-PATIENT = {"OMP_WAIT_POLICY": "passive"}
+PASSIVE_WAITING = {"OMP_WAIT_POLICY": "passive"}
 """Threads that wait for each other sleep instead of spinning. Beside a training run on two cores that was 45 tokens/s
 against 4; OpenMP reads it when its library is loaded, so it must be there from the start."""
 
 
 class ChildEngine(Engine):
-    """Its child reads one JSON line on stdin, says `{"url": ...}` on stdout, and ends when stdin does."""
+    """The child reads one JSON line on stdin, writes `{"url": ...}` to stdout, and ends when stdin does."""
 
     is_embedded = True
     module: ClassVar[str]
@@ -43,7 +43,7 @@ class ChildEngine(Engine):
 
     @abstractmethod
     def config(self, directory: Path) -> dict[str, Any]:
-        """What the child has to know of the policy beside key, context, slots and threads. Raises BadPolicy."""
+        """What the child needs beside key, context, slots and threads. Raises BadPolicy."""
 
     async def start(self, key: str) -> None:
         directory = policies.directory(self.policy)
@@ -58,14 +58,14 @@ class ChildEngine(Engine):
             sys.executable,
             *("-m", self.module),
             cwd=settings.BASE_DIR,
-            env={**os.environ, **PATIENT},
+            env={**os.environ, **PASSIVE_WAITING},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
         self.pid = self._process.pid
         try:
             await self._handshake(self._process, json.dumps(config), key)
-        except BaseException:  # cancelled, too: no child stays behind
+        except BaseException:  # also when cancelled: no child may stay behind
             await self.stop()
             raise
 
@@ -86,16 +86,16 @@ class ChildEngine(Engine):
         super().attach(url, key)
         self._client = OpenAIClient(url, key, keep_alive=False, timeouts=Timeouts())
 
-    def stream(self, prompt: Prompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
+    def stream(self, prompt: PolicyPrompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
         return self._ask(prompt, parameters, 1)
 
-    def stream_many(self, prompt: Prompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
-        """The server reads the prompt once for all, and adds k to the seed of number k."""
+    def stream_many(self, prompt: PolicyPrompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
+        """The server reads the prompt once for all completions, and adds k to the seed of completion k."""
         if n > settings.CHAT_ENGINE_SLOTS or (parameters.seed or 0) + n - 1 > MAX_SEED:
             return super().stream_many(prompt, parameters, n)
         return self._ask(prompt, parameters, n)
 
-    async def _ask(self, prompt: Prompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
+    async def _ask(self, prompt: PolicyPrompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
         if self._client is None:
             raise EngineDown("not started")
         if not prompt.ids:
@@ -112,7 +112,7 @@ class ChildEngine(Engine):
         return self._process is None or self._process.returncode is None
 
     async def stop(self) -> None:
-        """The process first: whoever still reads gets a broken stream, not a closed client."""
+        """Ends the process first, so that readers get a broken stream and not a closed client."""
         if self._process is not None and self._process.returncode is None:
             await end(self._process)
         if self._client is not None:
@@ -120,7 +120,7 @@ class ChildEngine(Engine):
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """Asks the child to end by closing its stdin, and makes it end a second later."""
+    """Asks the child to end by closing its stdin, and kills it a second later."""
     assert process.stdin is not None
     process.stdin.close()
     try:
@@ -133,7 +133,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 
 def _request(ids: list[int], parameters: Parameters, n: int = 1) -> dict[str, Any]:
-    """Every sampling parameter is said, so that llama.cpp's own defaults (top_k 40, min_p 0.05) play no part."""
+    """Sets every sampling parameter, since llama.cpp has defaults of its own (top_k 40, min_p 0.05)."""
     is_greedy = parameters.temperature == 0
     body: dict[str, Any] = {
         "prompt": ids,
@@ -148,7 +148,7 @@ def _request(ids: list[int], parameters: Parameters, n: int = 1) -> dict[str, An
         "frequency_penalty": parameters.frequency_penalty,
         "seed": -1 if parameters.seed is None else parameters.seed,
         "stop": list(parameters.stop),
-        "cache_prompt": not is_greedy,  # a cached prefix may change the last bits, and with them a greedy choice
+        "cache_prompt": not is_greedy,  # a cached prefix may change the last bits, and so a greedy choice
         "stream": True,
         "stream_options": {"include_usage": True},
     }

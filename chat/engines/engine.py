@@ -1,4 +1,4 @@
-"""What an engine is: something that answers prompts for one policy. Knows nothing of replies or the database."""
+"""The interface of engines, which complete prompts for one policy; knows nothing of replies or the database."""
 
 import asyncio
 import math
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from chat.errors import BadParameters
 from chat.models import Policy
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 
 MAX_SEED = 2**32 - 2
 """llama.cpp reads 2**32 - 1 as "random"."""
@@ -19,7 +19,7 @@ MAX_STOPS, MAX_STOP_CHARS, MAX_TOP_LOGPROBS = 4, 100, 20
 
 @dataclass(frozen=True)
 class Parameters:
-    """How a completion is sampled. Raises BadParameters on what no engine could mean."""
+    """How a completion is sampled. Raises BadParameters for values out of range."""
 
     temperature: float = 0.7
     """0: always the most probable token."""
@@ -29,13 +29,13 @@ class Parameters:
     top_k: int = 0
     """Only the k most probable tokens; 0: all."""
     stop: tuple[str, ...] = ()
-    """Strings at which the completion ends; they are no part of it."""
+    """Strings before which the completion ends."""
     presence_penalty: float = 0.0
-    """Taken from the logit of a token that was written already; below 0 it is favoured."""
+    """Subtracted from the logit of a token that the completion has already; below 0 it is favoured."""
     frequency_penalty: float = 0.0
-    """The same, for each time that it was written."""
+    """The same, for each time that it has it."""
     top_logprobs: int | None = None
-    """Pieces carry each token's log-probability, with so many alternatives; None: they don't."""
+    """Pieces have each token's log-probability, with so many alternatives; None: they do not."""
 
     def __post_init__(self) -> None:
         if isinstance(self.stop, list):  # as JSON has it
@@ -86,8 +86,8 @@ def _are_stops(stops: object) -> bool:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A token that could have stood somewhere, with its natural log-probability at temperature 1."""
+class TokenProbability:
+    """A possible token with its natural log-probability at temperature 1."""
 
     text: str
     logprob: float
@@ -95,10 +95,10 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Token(Choice):
-    """A token that was written, with the most probable ones of its place."""
+class Token(TokenProbability):
+    """A generated token, with the most probable ones of its position."""
 
-    top: tuple[Choice, ...] = ()
+    top: tuple[TokenProbability, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -113,15 +113,15 @@ class Piece:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     tokens: tuple[Token, ...] = ()
-    """Only where log-probabilities were asked for, and as far as the server told them; those of text that is held
-    back may come before it (chat.completions.token_texts)."""
+    """Only if log-probabilities were asked for, and as far as the server sends them; they may come before their text,
+    which may be buffered (chat.completions.token_texts)."""
     index: int = 0
-    """Which one, where several completions of one prompt are made together."""
+    """Which completion, if several of one prompt are generated together."""
 
 
 @asynccontextmanager
 async def _all_of(works: list[Coroutine[Any, Any, None]]) -> AsyncIterator[asyncio.Task[None]]:
-    """One task that does all of them and fails with the first failure; cancelled, with all of them, at the end."""
+    """One task that runs all of them and fails with the first failure; cancelled at the end with all of them."""
 
     async def together() -> None:
         try:
@@ -140,10 +140,10 @@ async def _all_of(works: list[Coroutine[Any, Any, None]]) -> AsyncIterator[async
 
 
 class Engine(ABC):
-    """Made for a policy, then started once, asked by many at a time, and stopped."""
+    """Made for a policy, then started once, used for many requests at a time, and stopped."""
 
     is_embedded: ClassVar[bool] = False
-    """Whether the talker has to start, watch and end a process for it."""
+    """Whether the talker has to start, watch and stop a process for it."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -152,16 +152,16 @@ class Engine(ABC):
 
     @abstractmethod
     async def start(self, key: str) -> None:
-        """Returns when prompts are answered; `key` is what callers must know. Raises EngineError or BadPolicy."""
+        """Returns once it is ready; callers need `key`. Raises EngineError, BadPolicy."""
 
     @abstractmethod
-    def stream(self, prompt: Prompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
-        """The completion as it is made. Closing the generator ends the work. Raises EngineError."""
+    def stream(self, prompt: PolicyPrompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
+        """The completion as it is generated. Closing the generator cancels it. Raises EngineError."""
 
-    async def stream_many(self, prompt: Prompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
-        """`n` completions of one prompt, told apart by `Piece.index`; with a seed, number k gets the seed plus k.
+    async def stream_many(self, prompt: PolicyPrompt, parameters: Parameters, n: int) -> AsyncGenerator[Piece, None]:
+        """`n` completions of one prompt, each with its `Piece.index`; with a seed, completion k gets the seed plus k.
 
-        Engines whose server can read the prompt once for all of them do that; here each is asked for by itself.
+        Here each is requested by itself; engines whose server can read the prompt once for all of them do that.
         """
         pieces: asyncio.Queue[Piece] = asyncio.Queue(maxsize=64)
 
@@ -182,14 +182,14 @@ class Engine(ABC):
 
     @abstractmethod
     async def is_healthy(self) -> bool:
-        """Whether it answers now, within a few seconds."""
+        """Whether it answers within a few seconds."""
 
     @abstractmethod
     async def stop(self) -> None:
-        """Ends it, and whatever it still does."""
+        """Stops it, with everything that is under way."""
 
     def attach(self, url: str, key: str) -> None:
-        """Uses, instead of `start`, what another process started."""
+        """Instead of `start`: uses an engine that another process started."""
         self.url = url
 
     def is_running(self) -> bool:

@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible server says in a completion's stream, and which error its refusals are."""
+"""Parses the events that an OpenAI-compatible server streams, and maps its errors to ours."""
 
 import json
 import math
@@ -6,20 +6,18 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from chat.engines.engine import Choice, Piece, Token
+from chat.engines.engine import Piece, Token, TokenProbability
 from chat.errors import EngineBroken, EngineBusy, EngineDown, EngineError, EngineRefused, TooLong
 
 UNSTORABLE = re.compile("[\\0\ud800-\udfff]")
-"""NUL and halves of surrogate pairs: no database holds them."""
-
-
+"""NUL and halves of surrogate pairs, which no database stores."""
 LEAST_LOGPROB = -9999.0
-"""What stands for minus infinity, which is no JSON."""
+"""Stands for minus infinity, which JSON does not have."""
 
 
 @dataclass
-class Alternative:
-    """One of the completions that a stream carries, and what is known of it so far."""
+class StreamedCompletion:
+    """One of the completions in a stream, as far as it is known."""
 
     finish_reason: str = ""
     prompt_tokens: int = 0
@@ -28,10 +26,10 @@ class Alternative:
 
 
 class EventReader:
-    """Reads the events of one stream and remembers how each of its `n` completions ends."""
+    """Reads the events of one stream, and records how each of its `n` completions ends."""
 
     def __init__(self, n: int = 1) -> None:
-        self.alternatives = [Alternative() for _ in range(n)]
+        self.completions = [StreamedCompletion() for _ in range(n)]
         self.is_over = False
 
     def read(self, data: str) -> list[Piece]:
@@ -50,39 +48,39 @@ class EventReader:
 
     def _read_choice(self, choice: dict[str, Any]) -> Piece:
         index = int(choice.get("index") or 0)
-        if not 0 <= index < len(self.alternatives):
+        if not 0 <= index < len(self.completions):
             raise IndexError(index)
-        alternative = self.alternatives[index]
-        alternative.finish_reason = choice.get("finish_reason") or alternative.finish_reason
+        completion = self.completions[index]
+        completion.finish_reason = choice.get("finish_reason") or completion.finish_reason
         text = choice["delta"].get("content") if "delta" in choice else choice["text"]
-        alternative.pieces += bool(text)
+        completion.pieces += bool(text)
         return Piece(_storable(text or ""), tokens=_tokens(choice.get("logprobs")), index=index)
 
     def _read_usage(self, event: dict[str, Any]) -> None:
-        """A chunk that ends one completion counts its tokens; one without choices counts those of all together."""
+        """The last chunk of a completion has its token counts; a chunk without choices has those of all together."""
         usage = event.get("usage")
         if not usage:
             return
         choices = event["choices"]
-        if choices or len(self.alternatives) == 1:
-            alternative = self.alternatives[int(choices[0].get("index") or 0) if choices else 0]
-            alternative.completion_tokens = int(usage.get("completion_tokens") or 0)
-        for alternative in self.alternatives:
-            alternative.prompt_tokens = int(usage.get("prompt_tokens") or 0)
+        if choices or len(self.completions) == 1:
+            completion = self.completions[int(choices[0].get("index") or 0) if choices else 0]
+            completion.completion_tokens = int(usage.get("completion_tokens") or 0)
+        for completion in self.completions:
+            completion.prompt_tokens = int(usage.get("prompt_tokens") or 0)
 
     def endings(self) -> list[Piece]:
         """The last piece of each completion."""
-        if not all(alternative.finish_reason for alternative in self.alternatives):
+        if not all(completion.finish_reason for completion in self.completions):
             raise EngineDown("the stream ended before the completion did")
         return [
             Piece(
                 "",
-                "length" if alternative.finish_reason == "length" else "stop",
-                alternative.prompt_tokens,
-                alternative.completion_tokens or alternative.pieces,
+                "length" if completion.finish_reason == "length" else "stop",
+                completion.prompt_tokens,
+                completion.completion_tokens or completion.pieces,
                 index=index,
             )
-            for index, alternative in enumerate(self.alternatives)
+            for index, completion in enumerate(self.completions)
         ]
 
 
@@ -93,18 +91,23 @@ def _storable(text: object) -> str:
 
 
 def _tokens(logprobs: Any) -> tuple[Token, ...]:
-    """In the form of chat completions, which llama.cpp also uses for plain ones, or in the old form of the latter."""
+    """In the format of chat completions, which llama.cpp also uses for plain ones, or in the old plain one."""
     if not logprobs:
         return ()
     if "content" in logprobs:
         return tuple(
-            Token(**_choice(entry), top=tuple(Choice(**_choice(other)) for other in entry.get("top_logprobs") or ()))
+            Token(
+                **_choice(entry),
+                top=tuple(TokenProbability(**_choice(other)) for other in entry.get("top_logprobs") or ()),
+            )
             for entry in logprobs["content"] or ()
         )
     tops = logprobs.get("top_logprobs") or [{}] * len(logprobs["tokens"])
     return tuple(
         Token(
-            _storable(text), _logprob(logprob), top=tuple(Choice(_storable(t), _logprob(p)) for t, p in top.items())
+            _storable(text),
+            _logprob(logprob),
+            top=tuple(TokenProbability(_storable(t), _logprob(p)) for t, p in top.items()),
         )
         for text, logprob, top in zip(logprobs["tokens"], logprobs["token_logprobs"], tops, strict=True)
     )
@@ -122,7 +125,7 @@ def _logprob(value: Any) -> float:
 
 
 def failure_of(status: int, body: str, headers: Any) -> EngineError | TooLong:
-    """The error class for what a server answered instead of a completion."""
+    """The error for what a server answered instead of a completion."""
     detail = f"HTTP {status}: {body[:300]}"
     if status in (400, 413) and re.search(r"context|too long|maximum.*length", body, re.IGNORECASE):
         return TooLong(detail)

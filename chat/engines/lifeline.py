@@ -1,4 +1,4 @@
-"""What a child process does so that it never outlives its parent. Knows no Django."""
+"""Ends a child process when its parent dies. Knows no Django."""
 
 import ctypes
 import signal
@@ -10,7 +10,7 @@ PR_SET_PDEATHSIG = 1
 def die_with_parent() -> None:
     """Linux kills this process when its parent dies, even if it is stopped and never sees its stdin end.
 
-    Ctrl+C reaches the whole terminal; what comes of it is for the parent to say.
+    Ctrl+C reaches every process of the terminal, and the parent decides what it means.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":

@@ -1,6 +1,6 @@
 """The embedded engine: llama.cpp's server as a child process.
 
-Its penalties look at the last 64 tokens of prompt and completion together, where OpenAI's look at the completion.
+Its penalties count the last 64 tokens of prompt and completion together, where OpenAI's count the completion.
 """
 
 from pathlib import Path

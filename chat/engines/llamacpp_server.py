@@ -1,7 +1,7 @@
-"""The child process of an embedded engine: llama.cpp's server on a free port of 127.0.0.1. Knows no Django.
+"""The child process of the embedded engine: llama.cpp's server on a free port of 127.0.0.1. Knows no Django.
 
-Started as `python -m chat.engines.llamacpp_server`. One JSON line comes in on stdin (so that the key is in no process
-list), one with the URL goes out on stdout. It ends when stdin does: nobody can leave it behind.
+Started as `python -m chat.engines.llamacpp_server`. It reads one JSON line on stdin (so that the key is in no process
+list), writes one with the URL to stdout, and ends when stdin does, so that it is never left behind.
 """
 
 import json
@@ -21,14 +21,14 @@ def serve(config: dict[str, Any]) -> Any:
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [config["key"]]
-    params.cors_origins = "http://127.0.0.1"  # the default allows every page in the world
+    params.cors_origins = "http://127.0.0.1"  # the default allows every origin
     params.ui = False
     params.endpoint_slots = False  # would show the prompts of all
     params.n_ctx = config["context_tokens"] * config["slots"]
     params.n_parallel = config["slots"]
     params.cpuparams.n_threads = config["threads"]
     params.cpuparams_batch.n_threads = config["threads"]
-    params.n_threads_http = 2 * config["slots"] + 8  # a stream holds a thread; health must still answer
+    params.n_threads_http = 2 * config["slots"] + 8  # a stream occupies a thread; health must still answer
     params.cache_ram_mib = 0  # the default keeps up to 8 GiB of old prompts
     params.verbosity = 1
     return xllamacpp.Server(params)

@@ -1,4 +1,4 @@
-"""Which engine answers for a policy: the class that the settings name, and a running one where there is one."""
+"""Makes the engine of a policy from the class in the settings, or attaches to one that runs already."""
 
 import socket
 from datetime import timedelta
@@ -13,7 +13,7 @@ from chat.engines.scripted import ScriptedEngine
 from chat.models import EngineProcess, Policy
 
 HEARTBEAT_LIMIT = timedelta(seconds=15)
-"""An engine's row that is older belongs to a talker that is gone."""
+"""An engine's row with an older heartbeat belongs to a talker that is gone."""
 
 
 def engine_for(policy: Policy) -> Engine:
@@ -26,9 +26,9 @@ def engine_for(policy: Policy) -> Engine:
 
 
 def attached(policy: Policy, process: int | None = None) -> Engine | None:
-    """An engine for the policy that runs already; None where one has to be started.
+    """A running engine for the policy; None if one has to be started.
 
-    `process`: the row of the one that it has to be.
+    `process`: the row of the engine process that it has to be.
     """
     engine = engine_for(policy)
     if not engine.is_embedded:

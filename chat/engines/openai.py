@@ -1,7 +1,7 @@
-"""Client of an OpenAI-compatible server, and the engine that is just that: a server elsewhere, given by its URL.
+"""Client of OpenAI-compatible servers, and the engine for such a server elsewhere, given by its URL.
 
-Timeouts hold for connecting, for the silence between two lines and for the whole; closing the generator closes the
-connection, which is how such servers learn that nobody reads any more.
+Timeouts limit the connection, the pause between two lines and the whole request. Closing the generator closes the
+connection, by which such servers notice that nobody reads any more.
 """
 
 import asyncio
@@ -19,27 +19,27 @@ from chat.engines.engine import Engine, Parameters, Piece
 from chat.engines.events import EventReader, failure_of
 from chat.errors import EngineBroken, EngineDown, EngineError, EngineRefused, EngineTimeout
 from chat.models import Policy
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.rendering import ROLES, Turn
 
 LONGEST_LINE = 1 << 20
-"""Bytes of a line of the stream; no server has reason to send more."""
+"""Bytes of a line of the stream; no server has a reason to send more."""
 CONTROL = re.compile(r"<(?=\|[^|<>\s]{1,60}\|>|/?s>|(?:start|end)_of_turn>|/?(?:bos|eos|pad)>)|\[(?=/?INST\])")
-"""Where a control token of the well-known templates begins (ChatML, Llama, Gemma, Mistral)."""
+"""The first character of control tokens of well-known templates (ChatML, Llama, Gemma, Mistral)."""
 
 
 @dataclass(frozen=True)
 class Timeouts:
     connect_s: float = 5.0
     first_s: float = 120.0
-    """Until the answer begins: a long prompt behind other long prompts."""
+    """Until the answer begins, for a long prompt behind other long prompts."""
     between_s: float = 30.0
     total_s: float = 600.0
 
 
 @dataclass
 class Breaker:
-    """After `limit` failures in a row asks nobody for `pause_s`, then lets one try."""
+    """Circuit breaker: after `limit` failures in a row refuses requests for `pause_s`, then lets one through."""
 
     limit: int = 5
     pause_s: float = 15.0
@@ -53,19 +53,19 @@ class Breaker:
 
     def report(self, error: EngineError | None) -> None:
         if isinstance(error, EngineRefused):
-            error = None  # an answer, though not the one wished for
+            error = None  # the server did answer
         self.failures = self.failures + 1 if error else 0
         if self.failures >= self.limit:
             self.closed_until = time.monotonic() + self.pause_s
 
 
 class OpenAIClient:
-    """Asks one server. Several tasks may ask at the same time."""
+    """Client of one server, for several tasks at a time."""
 
     def __init__(self, url: str, key: str, *, keep_alive: bool, timeouts: Timeouts = Timeouts()) -> None:
         self.timeouts = timeouts
         self.breaker = Breaker()
-        # llama.cpp's server closes idle connections without a word, so the next request on one fails: none is kept.
+        # llama.cpp's server closes idle connections without notice, so the next request on one fails: none is kept.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20 if keep_alive else 0)
         self._http = httpx.AsyncClient(
             base_url=url.rstrip("/") + "/",
@@ -109,7 +109,7 @@ class OpenAIClient:
         try:
             if response.status_code != 200:
                 async with asyncio.timeout(self.timeouts.between_s):
-                    raise failure_of(response.status_code, (await _head(response)), response.headers)
+                    raise failure_of(response.status_code, (await _start_of(response)), response.headers)
             reader = EventReader(n)
             async with aclosing(self._lines(response)) as lines:
                 async for line in lines:
@@ -129,7 +129,7 @@ class OpenAIClient:
                 async with asyncio.timeout(self.timeouts.first_s):
                     return await self._http.send(request, stream=True)
             except httpx.RemoteProtocolError:
-                if attempt == 2:  # once is the idle connection that the server had already given up
+                if attempt == 2:  # the first time it may be an idle connection that the server had closed
                     raise
         raise AssertionError("unreachable")
 
@@ -156,7 +156,7 @@ def _failure_from(error: Exception) -> EngineError:
     return EngineDown(f"{type(error).__name__}: {error}")
 
 
-async def _head(response: httpx.Response) -> str:
+async def _start_of(response: httpx.Response) -> str:
     """The start of an error's body."""
     body = b""
     async for block in response.aiter_bytes():
@@ -167,25 +167,25 @@ async def _head(response: httpx.Response) -> str:
 
 
 def neutral(turn: Turn) -> Turn:
-    """The message with control tokens of the well-known templates broken up by a space.
+    """The message with control tokens of well-known templates broken up by a space.
 
-    To encode user text as text is the server's work; this is the belt to its braces. Roles are checked, since a
-    template may build a control token from one.
+    The server should encode user text as text; this is a second protection. Roles are checked, since a template may
+    build a control token from one.
     """
     if turn["role"] not in ROLES:
         raise EngineRefused(f"role {turn['role']!r}")
     return Turn(role=turn["role"], content=CONTROL.sub(r"\g<0> ", turn["content"]))
 
 
-def _asked(prompt: Prompt) -> dict[str, Any]:
-    """What is to be gone on from: messages, or a raw text; no ids, for the server may have another tokenizer."""
+def _prompt_fields(prompt: PolicyPrompt) -> dict[str, Any]:
+    """The prompt as messages or as a raw text; no ids, since the server may have another tokenizer."""
     if prompt.text is None:
         return {"messages": [neutral(turn) for turn in prompt.messages]}
     return {"prompt": CONTROL.sub(r"\g<0> ", prompt.text)}
 
 
 class OpenAIEngine(Engine):
-    """Any OpenAI-compatible server: vLLM, SGLang, TGI, a hosted one. It is started and watched by others."""
+    """Any OpenAI-compatible server, started and watched by others: vLLM, SGLang, TGI, a hosted one."""
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
@@ -197,22 +197,22 @@ class OpenAIEngine(Engine):
         if not self.url:
             raise EngineDown("CHAMSAE_ENGINE_URL is not set")
         if settings.CHAT_ENGINE_MODEL and not self.policy.is_live:
-            # Its replies would bear the name of a policy that did not write them.
+            # Its replies would have the name of a policy that did not generate them.
             raise EngineRefused(f"the server has one model, the live policy, not {self.policy.name}")
         if not await self.is_healthy():
             raise EngineDown(f"{self.url} does not answer")
 
-    async def stream(self, prompt: Prompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
+    async def stream(self, prompt: PolicyPrompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
         path = "chat/completions" if prompt.text is None else "completions"
         async with aclosing(self._client.stream(path, self._request(prompt, parameters))) as pieces:
             async for piece in pieces:
                 yield piece
 
-    def _request(self, prompt: Prompt, parameters: Parameters) -> dict[str, Any]:
-        """What differs from the defaults of the protocol is said; some servers refuse what they don't know."""
+    def _request(self, prompt: PolicyPrompt, parameters: Parameters) -> dict[str, Any]:
+        """Sets only what differs from the protocol's defaults, since some servers refuse unknown fields."""
         body: dict[str, Any] = {
             "model": self.model,
-            **_asked(prompt),
+            **_prompt_fields(prompt),
             "temperature": parameters.temperature,
             "top_p": parameters.top_p,
             "max_tokens": parameters.max_completion_tokens,

@@ -1,4 +1,4 @@
-"""An engine without a model: canned text at a set pace, and faults on demand; for tests and load."""
+"""An engine without a model, for tests and load: canned text at a set pace, and faults on demand."""
 
 import asyncio
 import hashlib
@@ -8,10 +8,10 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from chat.engines.engine import Choice, Engine, Parameters, Piece, Token
+from chat.engines.engine import Engine, Parameters, Piece, Token, TokenProbability
 from chat.errors import EngineDown, EngineError
 from chat.models import Policy
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 
 WORDS = [
     *("the", "a", "sparrow", "river", "morning", "small", "window", "listens", "to", "and", "over", "of", "rain"),
@@ -22,25 +22,25 @@ WORDS = [
 
 @dataclass
 class Script:
-    """What a scripted engine does. Tests replace `ScriptedEngine.script`; a policy may carry its own, as JSON."""
+    """What a scripted engine does. Tests replace `ScriptedEngine.script`; a policy may have its own, as JSON."""
 
     seconds_a_token: float = 0.05
     slow_word: str = ""
-    """Where there is one, only what is said to a message with this word takes its time; the rest comes at once."""
+    """If set, only replies to a message with this word take time; others come at once."""
     tokens: int = 40
     text: str = ""
-    """Said word for word instead of the canned text."""
+    """Sent word for word instead of the canned text."""
     echoes: bool = False
-    """Says the last message back, word for word."""
+    """Sends the last message back, word for word."""
     stamps: bool = False
-    """Each token is the moment of its making, in microseconds since the epoch."""
+    """Each token is the time at which it was sent, in microseconds since the epoch."""
     fail_after: int | None = None
     """Tokens after which it goes away."""
     hang_after: int | None = None
-    """Tokens after which it says nothing more."""
+    """Tokens after which it sends nothing more."""
     is_down: bool = False
     error: EngineError | None = None
-    """Raised instead of an answer."""
+    """Raised instead of a completion."""
     start_seconds: float = 0.0
 
 
@@ -57,14 +57,13 @@ class ScriptedEngine(Engine):
         if self.script.is_down:
             raise EngineDown("scripted to be down")
 
-    async def stream(self, prompt: Prompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
+    async def stream(self, prompt: PolicyPrompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
         script = self.script
         if script.error:
             raise script.error
-        whole = _tokens(script, prompt)
-        tokens = _until_stop(whole, parameters.stop)
-        cut = len(tokens) > parameters.max_completion_tokens
-        seconds_a_token = script.seconds_a_token if script.slow_word in _asked(prompt) else 0.0
+        tokens = _until_stop(_tokens(script, prompt), parameters.stop)
+        is_cut = len(tokens) > parameters.max_completion_tokens
+        seconds_a_token = script.seconds_a_token if script.slow_word in _last_message(prompt) else 0.0
         for count, token in enumerate(tokens[: parameters.max_completion_tokens]):
             if script.fail_after == count or script.is_down:
                 raise EngineDown("scripted to go away")
@@ -74,8 +73,8 @@ class ScriptedEngine(Engine):
             if script.stamps:
                 token = f" {time.time_ns() // 1000}"
             yield Piece(token, tokens=_probabilities(token, count, parameters.top_logprobs))
-        said = min(len(tokens), parameters.max_completion_tokens)
-        yield Piece("", "length" if cut else "stop", prompt.tokens, said)
+        count = min(len(tokens), parameters.max_completion_tokens)
+        yield Piece("", "length" if is_cut else "stop", prompt.tokens, count)
 
     async def is_healthy(self) -> bool:
         return not self.script.is_down
@@ -84,16 +83,16 @@ class ScriptedEngine(Engine):
         pass
 
 
-def _asked(prompt: Prompt) -> str:
-    """The last message, or all of a raw prompt."""
+def _last_message(prompt: PolicyPrompt) -> str:
+    """Or all of a raw prompt."""
     return prompt.messages[-1]["content"] if prompt.text is None else prompt.text
 
 
-def _tokens(script: Script, prompt: Prompt) -> list[str]:
-    """Words with the space before them; the same prompt gets the same words. A raw prompt is gone on from."""
-    said = _asked(prompt) if script.echoes else script.text
-    if said:
-        words = said.split(" ")
+def _tokens(script: Script, prompt: PolicyPrompt) -> list[str]:
+    """Words with the space before them; the same prompt gets the same words. A raw prompt is continued."""
+    text = _last_message(prompt) if script.echoes else script.text
+    if text:
+        words = text.split(" ")
     else:
         asked = repr(prompt.messages) if prompt.text is None else prompt.text
         seed = hashlib.sha256(asked.encode("utf-8", "replace")).digest()
@@ -103,23 +102,27 @@ def _tokens(script: Script, prompt: Prompt) -> list[str]:
 
 
 def _until_stop(tokens: list[str], stops: tuple[str, ...]) -> list[str]:
-    """Up to where the first of the stop strings begins, as a real engine does it."""
+    """Up to the first of the stop strings, as a real engine does it."""
     text = "".join(tokens)
     end = min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))
-    kept = []
+    before = []
     for token in tokens:
         if end > 0:
-            kept.append(token[:end])
+            before.append(token[:end])
         end -= len(token)
-    return kept
+    return before
 
 
 def _probabilities(token: str, count: int, top: int | None) -> tuple[Token, ...]:
-    """Made-up ones, from nearly sure to unlikely in turn; the alternatives are other words."""
+    """Made-up ones, from almost certain to unlikely in turn; the alternatives are other words."""
     if top is None:
         return ()
     probability = (0.97, 0.7, 0.45, 0.2, 0.05, 0.004)[count % 6]
     others = [f" {word}" for word in WORDS[count % 20 :] if f" {word}" != token]
     choices = [(token, probability)] + [(other, (1 - probability) / 2**k) for k, other in enumerate(others, start=1)]
     ranked = sorted(choices, key=lambda choice: -choice[1])[:top]
-    return (Token(token, math.log(probability), top=tuple(Choice(text, math.log(share)) for text, share in ranked)),)
+    return (
+        Token(
+            token, math.log(probability), top=tuple(TokenProbability(text, math.log(share)) for text, share in ranked)
+        ),
+    )

@@ -1,7 +1,7 @@
-"""The engine for a GPU: the policy's own safetensors in transformers, behind a small /v1 of ours in a child process.
+"""The engine for a GPU: the policy's own safetensors in transformers, served by a child process of ours.
 
-Weights are served as they were trained, without an export. It reads prompts anew each turn and is made for one model
-on one device: past that take vLLM or SGLang (chat.engines.openai).
+Weights are served as they were trained, without an export. It reads the whole prompt again each turn and is made for
+one model on one device; for more use vLLM or SGLang (chat.engines.openai).
 """
 
 from pathlib import Path

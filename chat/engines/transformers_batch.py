@@ -1,7 +1,7 @@
-"""Completions of one model in a batch that grows and shrinks between two steps; each step writes a token of each.
+"""Continuous batching: completions join and leave the batch between steps; each step generates a token of each.
 
-A prompt is read in parts, between steps, into a KV cache of its own, which then joins the cache of all, padded on the
-left. Where several completions share a prompt it is read once. Knows no Django and no HTTP.
+A prompt is prefilled in parts, between steps, into a KV cache of its own, which is then joined to the cache of all,
+padded on the left. Several completions of one prompt share its prefill. Knows no Django and no HTTP.
 """
 
 import inspect
@@ -15,17 +15,17 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, DynamicCache
 
-READ_TOKENS = 512
-"""Of a prompt between two steps: longer makes others wait, shorter makes the reading slower."""
+PREFILL_TOKENS = 512
+"""Of a prompt between two steps: more makes others wait, fewer makes the prefill slower."""
 CONTEXT_OF_TEXT = 4
 """Tokens before a token that its text may depend on."""
 LONGEST_CHARACTER = 4
-"""Bytes, and so tokens, of one; what is none by then never will be."""
+"""Bytes, and so tokens, of a character; more tokens that make none never will."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a caller wants of one prompt, in the words of /v1/completions."""
+class PromptJob:
+    """A request for completions of one prompt, in the terms of /v1/completions."""
 
     ids: list[int]
     n: int
@@ -41,8 +41,8 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Written:
-    """News of one completion."""
+class CompletionUpdate:
+    """New text of one completion, or its end."""
 
     index: int
     text: str = ""
@@ -53,12 +53,12 @@ class Written:
 
 
 @dataclass(eq=False)
-class Row:
-    """One completion in the making."""
+class BatchRow:
+    """A completion that is being generated."""
 
-    wish: Wish
+    job: PromptJob
     index: int
-    tell: Callable[[Written], None]
+    send: Callable[[CompletionUpdate], None]
     generator: torch.Generator
     text: "Text"
     ids: list[int] = field(default_factory=list)
@@ -69,32 +69,32 @@ class Row:
     @property
     def length(self) -> int:
         """Tokens in the cache: all but the newest."""
-        return len(self.wish.ids) + len(self.ids) - 1
+        return len(self.job.ids) + len(self.ids) - 1
 
 
 class Text:
-    """Tokens to text that may be shown: no broken character, nothing that may be the beginning of a stop string."""
+    """Turns tokens into text that can be sent: no broken character, and no possible beginning of a stop string."""
 
     def __init__(self, tokenizer: Tokenizer, before: Sequence[int], stops: tuple[str, ...]) -> None:
-        self.tokenizer, self.stops, self.held = tokenizer, stops, ""
+        self.tokenizer, self.stops, self.buffer = tokenizer, stops, ""
         self.shown = list(before[-CONTEXT_OF_TEXT:])
-        """The newest tokens whose text is known: what the next ones say may depend on them."""
+        """The newest tokens whose text is known; the text of the next ones may depend on them."""
         self.new: list[int] = []
 
     def add(self, number: int) -> tuple[str, bool]:
-        """What can be shown now, and whether a stop string has come."""
+        """What can be sent now, and whether a stop string was found."""
         self.new.append(number)
-        self.held += self._decoded(is_last=False)
-        ends = [at for stop in self.stops if (at := self.held.find(stop)) >= 0]
+        self.buffer += self._decoded(is_last=False)
+        ends = [at for stop in self.stops if (at := self.buffer.find(stop)) >= 0]
         if ends:
-            return self.held[: min(ends)], True
-        shown = len(self.held) - max((_overlap(self.held, stop) for stop in self.stops), default=0)
-        text, self.held = self.held[:shown], self.held[shown:]
+            return self.buffer[: min(ends)], True
+        shown = len(self.buffer) - max((_overlap(self.buffer, stop) for stop in self.stops), default=0)
+        text, self.buffer = self.buffer[:shown], self.buffer[shown:]
         return text, False
 
     def rest(self) -> str:
-        """All that was held back, as when no further token comes; the beginning of a character is not shown."""
-        return self.held + self._decoded(is_last=True).rstrip("\ufffd")
+        """The buffered text, when no further token comes; an incomplete character is dropped."""
+        return self.buffer + self._decoded(is_last=True).rstrip("\ufffd")
 
     def _decoded(self, *, is_last: bool) -> str:
         before = self.tokenizer.decode(self.shown, skip_special_tokens=True)
@@ -111,16 +111,16 @@ def _overlap(text: str, stop: str) -> int:
 
 
 @dataclass(eq=False)
-class Reading:
-    """A prompt that is being read, for one or several rows."""
+class Prefill:
+    """The prefill of a prompt, for one or several rows."""
 
-    rows: list[Row]
+    rows: list[BatchRow]
     cache: Any
     read: int = 0
 
 
 class Batch:
-    """Used by one thread. Rows come by `add`, every `work` brings them one token further."""
+    """Used by one thread. `add` adds rows, each call of `work` generates their next token."""
 
     def __init__(self, directory: Path, slots: int) -> None:
         is_cuda = torch.cuda.is_available()
@@ -139,32 +139,32 @@ class Batch:
         self.ends = _ends(self.model)
         newer = "cache" in inspect.signature(self.model.forward).parameters
         self.cache_name = "cache" if newer else "past_key_values"
-        self.waiting: deque[list[Row]] = deque()
-        self.reading: Reading | None = None
-        self.rows: list[Row] = []
+        self.waiting: deque[list[BatchRow]] = deque()
+        self.prefill: Prefill | None = None
+        self.rows: list[BatchRow] = []
         self.cache: Any = None
 
-    def add(self, wish: Wish, tell: Callable[[Written], None]) -> list[Row]:
+    def add(self, job: PromptJob, send: Callable[[CompletionUpdate], None]) -> list[BatchRow]:
         rows = []
-        for index in range(wish.n):
+        for index in range(job.n):
             generator = torch.Generator(self.device)
-            if wish.seed is None:
+            if job.seed is None:
                 generator.seed()
             else:
-                generator.manual_seed(wish.seed + index)
-            rows.append(Row(wish, index, tell, generator, Text(self.tokenizer, wish.ids, wish.stop)))
+                generator.manual_seed(job.seed + index)
+            rows.append(BatchRow(job, index, send, generator, Text(self.tokenizer, job.ids, job.stop)))
         self.waiting.append(rows)
         return rows
 
     @property
     def is_idle(self) -> bool:
-        return not (self.rows or self.reading or self.waiting)
+        return not (self.rows or self.prefill or self.waiting)
 
     @torch.inference_mode()
     def work(self) -> None:
-        """Reads on in a prompt, then writes one token of every row. An error ends all that are under way."""
+        """Continues a prefill, then generates one token of every row. An error ends all rows."""
         try:
-            self._read_on()
+            self._prefill()
             self._step()
             self._drop()
         except Exception as error:
@@ -173,44 +173,44 @@ class Batch:
 
     # --- prompts ------------------------------------------------------------------------------------------------
 
-    def _read_on(self) -> None:
-        if self.reading is None:
+    def _prefill(self) -> None:
+        if self.prefill is None:
             while self.waiting and all(row.is_cancelled for row in self.waiting[0]):
                 self.waiting.popleft()
             if not self.waiting or len(self.rows) + len(self.waiting[0]) > self.slots:
                 return
-            self.reading = Reading(self.waiting.popleft(), DynamicCache())
-        reading = self.reading
-        if all(row.is_cancelled for row in reading.rows):
-            self.reading = None
+            self.prefill = Prefill(self.waiting.popleft(), DynamicCache())
+        prefill = self.prefill
+        if all(row.is_cancelled for row in prefill.rows):
+            self.prefill = None
             return
-        ids = reading.rows[0].wish.ids
-        part = ids[reading.read : reading.read + READ_TOKENS]
+        ids = prefill.rows[0].job.ids
+        part = ids[prefill.read : prefill.read + PREFILL_TOKENS]
         logits = self.model(
             torch.tensor([part], device=self.device),
-            **{self.cache_name: reading.cache},
-            position_ids=torch.arange(reading.read, reading.read + len(part), device=self.device).unsqueeze(0),
+            **{self.cache_name: prefill.cache},
+            position_ids=torch.arange(prefill.read, prefill.read + len(part), device=self.device).unsqueeze(0),
             use_cache=True,
             logits_to_keep=1,
         ).logits[0, -1]
-        reading.read += len(part)
-        if reading.read == len(ids):
-            self.reading = None
-            self._join(reading)
-            for row in reading.rows:
+        prefill.read += len(part)
+        if prefill.read == len(ids):
+            self.prefill = None
+            self._join(prefill)
+            for row in prefill.rows:
                 self._choose(row, logits.float())
 
-    def _join(self, reading: Reading) -> None:
-        count = len(reading.rows)
+    def _join(self, prefill: Prefill) -> None:
+        count = len(prefill.rows)
         if count > 1:
-            reading.cache.batch_repeat_interleave(count)
-        self.cache = reading.cache if self.cache is None else _beside(self.cache, reading.cache)
-        self.rows += reading.rows
+            prefill.cache.batch_repeat_interleave(count)
+        self.cache = prefill.cache if self.cache is None else _joined(self.cache, prefill.cache)
+        self.rows += prefill.rows
 
     # --- steps --------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        """One more token of every row; the cache knows all of theirs but the newest."""
+        """Generates one token of every row; the cache has all of their tokens but the newest."""
         self._drop()
         if not self.rows:
             return
@@ -227,64 +227,64 @@ class Batch:
         for row, of_row in zip(self.rows, logits.float(), strict=True):
             self._choose(row, of_row)
 
-    def _choose(self, row: Row, logits: torch.Tensor) -> None:
-        wish = row.wish
+    def _choose(self, row: BatchRow, logits: torch.Tensor) -> None:
+        job = row.job
         number = _sample(logits, row)
-        told = (self._told(number, logits, wish.logprobs),) if wish.logprobs is not None else ()
+        tokens = (self._logprobs(number, logits, job.logprobs),) if job.logprobs is not None else ()
         row.ids.append(number)
         row.counts[number] += 1
         if number in self.ends:
             return self._end(row, row.text.rest(), "stop")
         text, is_stopped = row.text.add(number)
         if is_stopped:
-            return self._end(row, text, "stop", told)
-        if len(row.ids) >= wish.max_tokens:
-            return self._end(row, text + row.text.rest(), "length", told)
-        if text or told:
-            row.tell(Written(row.index, text, tokens=told))
+            return self._end(row, text, "stop", tokens)
+        if len(row.ids) >= job.max_tokens:
+            return self._end(row, text + row.text.rest(), "length", tokens)
+        if text or tokens:
+            row.send(CompletionUpdate(row.index, text, tokens=tokens))
 
-    def _end(self, row: Row, text: str, reason: str, told: tuple[dict[str, Any], ...] = ()) -> None:
+    def _end(self, row: BatchRow, text: str, reason: str, tokens: tuple[dict[str, Any], ...] = ()) -> None:
         row.is_over = True
-        row.tell(Written(row.index, text, reason, told, completion_tokens=len(row.ids)))
+        row.send(CompletionUpdate(row.index, text, reason, tokens, completion_tokens=len(row.ids)))
 
-    def _told(self, number: int, logits: torch.Tensor, top: int) -> dict[str, Any]:
+    def _logprobs(self, number: int, logits: torch.Tensor, top: int) -> dict[str, Any]:
         logprobs = torch.log_softmax(logits, -1)
         best = logprobs.topk(top) if top else None
         others = zip(best.indices.tolist(), best.values.tolist(), strict=True) if best else ()
         return {
-            **self._named(number, logprobs[number].item()),
-            "top_logprobs": [self._named(other, logprob) for other, logprob in others],
+            **self._entry(number, logprobs[number].item()),
+            "top_logprobs": [self._entry(other, logprob) for other, logprob in others],
         }
 
-    def _named(self, number: int, logprob: float) -> dict[str, Any]:
+    def _entry(self, number: int, logprob: float) -> dict[str, Any]:
         text = self.tokenizer.decode([number], skip_special_tokens=False)
         return {"id": number, "token": text, "logprob": logprob}
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
     def _drop(self) -> None:
-        """Takes rows that are over or cancelled out of the batch, and padding that nobody needs any more."""
-        kept = [index for index, row in enumerate(self.rows) if not (row.is_over or row.is_cancelled)]
-        if len(kept) == len(self.rows):
+        """Removes finished and cancelled rows from the batch, and padding that is not needed any more."""
+        remaining = [index for index, row in enumerate(self.rows) if not (row.is_over or row.is_cancelled)]
+        if len(remaining) == len(self.rows):
             return
-        self.rows = [self.rows[index] for index in kept]
-        if not kept:
+        self.rows = [self.rows[index] for index in remaining]
+        if not remaining:
             self.cache = None
             return
-        self.cache.batch_select_indices(torch.tensor(kept, device=self.device))
+        self.cache.batch_select_indices(torch.tensor(remaining, device=self.device))
         width = max(row.length for row in self.rows)
         for layer in self.cache.layers:
             layer.keys, layer.values = layer.keys[:, :, -width:], layer.values[:, :, -width:]
 
     def _fail(self, error: str) -> None:
-        rows = self.rows + (self.reading.rows if self.reading else [])
-        self.rows, self.reading, self.cache = [], None, None
+        rows = self.rows + (self.prefill.rows if self.prefill else [])
+        self.rows, self.prefill, self.cache = [], None, None
         for row in rows:
-            row.tell(Written(row.index, error=error))
+            row.send(CompletionUpdate(row.index, error=error))
 
 
-def _beside(first: Any, second: Any) -> Any:
-    """One cache of two, the shorter one padded on the left."""
+def _joined(first: Any, second: Any) -> Any:
+    """Joins two caches, the shorter one padded on the left."""
     width = max(first.get_seq_length(), second.get_seq_length())
 
     def padded(states: torch.Tensor) -> torch.Tensor:
@@ -301,22 +301,22 @@ def _beside(first: Any, second: Any) -> Any:
     )
 
 
-def _sample(logits: torch.Tensor, row: Row) -> int:
-    """Penalties (of what this completion holds), temperature, top_k, top_p, in this order."""
-    wish = row.wish
-    if wish.presence_penalty or wish.frequency_penalty:
+def _sample(logits: torch.Tensor, row: BatchRow) -> int:
+    """Penalties (by this completion's tokens), temperature, top_k, top_p, in this order."""
+    job = row.job
+    if job.presence_penalty or job.frequency_penalty:
         logits = logits.clone()
         for number, count in row.counts.items():
-            logits[number] -= wish.presence_penalty + wish.frequency_penalty * count
-    if wish.temperature == 0:
+            logits[number] -= job.presence_penalty + job.frequency_penalty * count
+    if job.temperature == 0:
         return int(logits.argmax())
-    logits = logits / wish.temperature
-    if 0 < wish.top_k < len(logits):
-        logits = logits.masked_fill(logits < logits.topk(wish.top_k).values[-1], -torch.inf)
+    logits = logits / job.temperature
+    if 0 < job.top_k < len(logits):
+        logits = logits.masked_fill(logits < logits.topk(job.top_k).values[-1], -torch.inf)
     probabilities = torch.softmax(logits, -1)
-    if wish.top_p < 1:
+    if job.top_p < 1:
         ranked, order = probabilities.sort(descending=True)
-        outside = order[ranked.cumsum(0) - ranked >= wish.top_p]  # the most probable one always stays
+        outside = order[ranked.cumsum(0) - ranked >= job.top_p]  # the most probable one always stays
         probabilities[outside] = 0
     return int(torch.multinomial(probabilities, 1, generator=row.generator))
 

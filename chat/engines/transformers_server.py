@@ -24,10 +24,10 @@ import uvloop
 from pydantic import BaseModel, FailFast, Field, ValidationError, model_validator
 
 from chat.engines.lifeline import die_with_parent
-from chat.engines.transformers_worker import Request, Worker
+from chat.engines.transformers_worker import BatchRequest, Worker
 
 if TYPE_CHECKING:
-    from chat.engines.transformers_batch import Batch, Wish, Written
+    from chat.engines.transformers_batch import Batch, CompletionUpdate, PromptJob
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -77,11 +77,11 @@ class Body(BaseModel, allow_inf_nan=False):
             problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             raise Refused(400, f"no request for a completion: {'; '.join(problems)}") from error
 
-    def wish(self) -> "Wish":
-        from chat.engines.transformers_batch import Wish
+    def job(self) -> "PromptJob":
+        from chat.engines.transformers_batch import PromptJob
 
         values = self.model_dump(exclude={"prompt", "stream", "seed"})
-        return Wish(ids=self.prompt, seed=None if self.seed < 0 else self.seed, **values)
+        return PromptJob(ids=self.prompt, seed=None if self.seed < 0 else self.seed, **values)
 
 
 class Application:
@@ -107,37 +107,37 @@ class Application:
             raise Refused(401, "the key is missing or wrong", "authentication_error")
         if asked != "POST /v1/completions":
             raise Refused(404, f"there is no {asked}", "not_found_error")
-        wish = self._fit(Body.parse(await _read_body(receive)).wish())
+        job = self._fit(Body.parse(await _read_body(receive)).job())
         if self.worker.under_way >= self.slots * (1 + WAITING_PER_SLOT):
             raise Refused(503, "too many are waiting", "unavailable_error")
-        await self._stream(Request(wish), receive, send)
+        await self._stream(BatchRequest(job), receive, send)
         return None
 
-    def _fit(self, wish: "Wish") -> "Wish":
-        """The wish within the context. Raises Refused on what would harm the batch."""
-        room = self.context_tokens - len(wish.ids)
+    def _fit(self, job: "PromptJob") -> "PromptJob":
+        """The job, cut to the context. Raises Refused for what would harm the batch."""
+        room = self.context_tokens - len(job.ids)
         if room < 1:
-            raise Refused(400, f"{len(wish.ids)} tokens exceed the context of {self.context_tokens}")
-        if max(wish.ids) >= self.batch.vocabulary:
+            raise Refused(400, f"{len(job.ids)} tokens exceed the context of {self.context_tokens}")
+        if max(job.ids) >= self.batch.vocabulary:
             raise Refused(400, "the prompt has to be token ids of the vocabulary")
-        if wish.n > self.slots:
+        if job.n > self.slots:
             raise Refused(400, f"n: at most {self.slots}")
-        return dataclasses.replace(wish, max_tokens=min(wish.max_tokens, room))
+        return dataclasses.replace(job, max_tokens=min(job.max_tokens, room))
 
-    async def _stream(self, request: Request, receive: Receive, send: Send) -> None:
+    async def _stream(self, request: BatchRequest, receive: Receive, send: Send) -> None:
         watching = asyncio.create_task(_watch(request, receive))
-        self.worker.under_way += request.wish.n
+        self.worker.under_way += request.job.n
         try:
             self.worker.arrivals.put(request)
             await _send_head(send, 200, "text/event-stream")
             await _relay(request, send)
         finally:
-            self.worker.under_way -= request.wish.n
+            self.worker.under_way -= request.job.n
             request.cancel()
             watching.cancel()
 
 
-async def _watch(request: Request, receive: Receive) -> None:
+async def _watch(request: BatchRequest, receive: Receive) -> None:
     """Cancels the request when its client leaves."""
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -145,18 +145,18 @@ async def _watch(request: Request, receive: Receive) -> None:
     request.news.put_nowait(None)
 
 
-async def _relay(request: Request, send: Send) -> None:
+async def _relay(request: BatchRequest, send: Send) -> None:
     """News as events, until every completion has ended or the client has left."""
-    unfinished = request.wish.n
+    unfinished = request.job.n
     while unfinished and (news := await request.news.get()):
         if news.error:
             return await _send_event(send, json.dumps({"error": {"code": 500, "message": news.error}}), is_last=True)
         unfinished -= bool(news.finish_reason)
-        await _send_event(send, json.dumps(_chunk(news, len(request.wish.ids))))
+        await _send_event(send, json.dumps(_chunk(news, len(request.job.ids))))
     return await _send_event(send, "[DONE]", is_last=True)
 
 
-def _chunk(news: "Written", prompt_tokens: int) -> dict[str, Any]:
+def _chunk(news: "CompletionUpdate", prompt_tokens: int) -> dict[str, Any]:
     choice = {
         "index": news.index,
         "text": news.text,

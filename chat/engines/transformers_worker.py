@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from chat.engines.transformers_batch import Batch, Row, Wish, Written
+    from chat.engines.transformers_batch import Batch, BatchRow, CompletionUpdate, PromptJob
 
 STUCK_S = 60.0
 """A single step takes milliseconds; one that lasts this long does not end."""
@@ -20,12 +20,12 @@ FAILURES_IN_A_ROW = 3
 
 
 @dataclass(eq=False)
-class Request:
-    """A wish that waits for news of its rows; None is the news that its client has left."""
+class BatchRequest:
+    """A job that waits for news of its rows; None is the news that its client has left."""
 
-    wish: "Wish"
-    news: "asyncio.Queue[Written | None]" = field(default_factory=asyncio.Queue)
-    rows: "list[Row]" = field(default_factory=list)
+    job: "PromptJob"
+    news: "asyncio.Queue[CompletionUpdate | None]" = field(default_factory=asyncio.Queue)
+    rows: "list[BatchRow]" = field(default_factory=list)
     is_cancelled: bool = False
 
     def cancel(self) -> None:
@@ -40,10 +40,10 @@ class Worker(threading.Thread):
     def __init__(self, batch: "Batch", loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(daemon=True)
         self.batch, self.loop = batch, loop
-        self.arrivals: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self.arrivals: queue.SimpleQueue[BatchRequest] = queue.SimpleQueue()
         self.under_way = 0
         self.working_since: float | None = None
-        self._outbox: list[tuple[Request, Written]] = []
+        self._outbox: list[tuple[BatchRequest, CompletionUpdate]] = []
 
     @property
     def is_stuck(self) -> bool:
@@ -58,7 +58,7 @@ class Worker(threading.Thread):
             try:
                 self.batch.work()
                 failures = 0
-            except Exception as error:  # the batch has sent it to everybody; it starts anew
+            except Exception as error:  # the batch has sent it to all its rows, and goes on without them
                 print(f"a step failed: {error}", file=sys.stderr, flush=True)  # noqa: T201  the talker's log
                 failures += 1
             self.working_since = None
@@ -69,11 +69,11 @@ class Worker(threading.Thread):
         while self.batch.is_idle or not self.arrivals.empty():
             request = self.arrivals.get()
             if not request.is_cancelled:
-                request.rows = self.batch.add(request.wish, partial(self._note, request))
+                request.rows = self.batch.add(request.job, partial(self._note, request))
                 if request.is_cancelled:  # meanwhile
                     request.cancel()
 
-    def _note(self, request: Request, news: "Written") -> None:
+    def _note(self, request: BatchRequest, news: "CompletionUpdate") -> None:
         self._outbox.append((request, news))
 
     def _deliver(self) -> None:
@@ -83,6 +83,6 @@ class Worker(threading.Thread):
             self.loop.call_soon_threadsafe(_hand_out, news)
 
 
-def _hand_out(outbox: "list[tuple[Request, Written]]") -> None:
+def _hand_out(outbox: "list[tuple[BatchRequest, CompletionUpdate]]") -> None:
     for request, news in outbox:
         request.news.put_nowait(news)

@@ -1,1 +1,1 @@
-"""Asks a child process for the probability of each token of a reply."""
+"""Log-probabilities of the tokens of a reply or of a given text, computed in a child process."""

@@ -1,4 +1,4 @@
-"""Asks the inspector, a child process with torch that is there only while somebody looks inside."""
+"""Client of the inspector: a child process with torch that runs only while token probabilities are asked for."""
 
 import asyncio
 import json
@@ -11,20 +11,20 @@ from typing import Any
 
 from django.conf import settings
 
-from chat.engines.child import PATIENT, end
+from chat.engines.child import PASSIVE_WAITING, end
 from chat.errors import InspectorDown
 
 IDLE_S = 180.0
-"""How long the child waits for another question before it gives its memory back."""
+"""How long the child waits for another request before it ends and frees its memory."""
 ANSWER_TIMEOUT_S = 300.0
 LONGEST_ANSWER = 1 << 26
 TOP = 8
-"""Alternatives that are told for each place."""
+"""Most probable tokens that are returned for each position."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A token by its number, with its log-probability and the most probable ones of its place, by number."""
+class InspectedToken:
+    """A token by its id, with its log-probability and the most probable ids of its position."""
 
     id: int
     logprob: float
@@ -32,23 +32,25 @@ class Seen:
 
 
 class Inspector:
-    """One question at a time."""
+    """Answers one request at a time."""
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
 
-    async def look(self, directory: Path, prompt: list[int], completion: list[int], top: int = TOP) -> list[Seen]:
+    async def logprobs(
+        self, directory: Path, prompt: list[int], completion: list[int], top: int = TOP
+    ) -> list[InspectedToken]:
         """Probabilities of the completion's tokens after the prompt. Raises InspectorDown."""
-        question = {"directory": str(directory), "prompt": prompt, "completion": completion, "top": top}
-        line = json.dumps(question).encode() + b"\n"
+        request = {"directory": str(directory), "prompt": prompt, "completion": completion, "top": top}
+        line = json.dumps(request).encode() + b"\n"
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                # A child that had been idle may end while it is asked: then a new one is.
+                # A child that had been idle may end while it is asked: a new one is asked then.
                 answer = await self._ask(line) or await self._ask(line)
         except TimeoutError:
             await self.close()
             raise InspectorDown("no answer in time") from None
-        except asyncio.CancelledError:  # a child with a question half answered is of no use
+        except asyncio.CancelledError:  # a child in the middle of a request is of no use
             await self.close()
             raise
         return _read(answer)
@@ -63,7 +65,7 @@ class Inspector:
             answer = await process.stdout.readline()
         except (ConnectionError, ValueError):  # ValueError: a line longer than its limit
             answer = b""
-        if not answer:  # its end is told later than the end of its pipe
+        if not answer:  # its end is noticed later than the end of its pipe
             await self.close()
         return answer
 
@@ -76,7 +78,7 @@ class Inspector:
             cwd=settings.BASE_DIR,
             env={
                 **os.environ,
-                **PATIENT,
+                **PASSIVE_WAITING,
                 "OMP_NUM_THREADS": str(settings.CHAT_ENGINE_THREADS or os.cpu_count() or 1),
             },
             stdin=asyncio.subprocess.PIPE,
@@ -91,12 +93,14 @@ class Inspector:
             await end(process)
 
 
-def _read(line: bytes) -> list[Seen]:
+def _read(line: bytes) -> list[InspectedToken]:
     try:
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise InspectorDown(answer["error"])
-        tokens = [Seen(t["id"], t["logprob"], [(number, p) for number, p in t["top"]]) for t in answer["tokens"]]
+        tokens = [
+            InspectedToken(t["id"], t["logprob"], [(number, p) for number, p in t["top"]]) for t in answer["tokens"]
+        ]
     except (ValueError, KeyError, TypeError) as error:
         raise InspectorDown(f"no answer: {line[:200]!r}") from error
     if not all(math.isfinite(token.logprob) for token in tokens):

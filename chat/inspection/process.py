@@ -1,7 +1,7 @@
-"""The child process that looks inside a policy: log-probabilities of given tokens by one plain forward pass in fp32.
+"""The inspector's child process: log-probabilities of given tokens by one plain forward pass of a policy in fp32.
 
-Started as `python -m chat.inspection.process IDLE_S`. A JSON line on stdin asks, a JSON line on stdout answers. It
-keeps the policy that it was asked about last, and ends with its stdin, or when nobody asked for IDLE_S. No Django.
+Started as `python -m chat.inspection.process IDLE_S`. Requests come as JSON lines on stdin, answers go as JSON lines
+to stdout. It keeps the last policy loaded, and ends with its stdin, or after IDLE_S without a request. No Django.
 """
 
 import json
@@ -13,10 +13,10 @@ from typing import Any
 from chat.engines.lifeline import die_with_parent
 
 ROWS = 64
-"""Places whose probabilities are computed together: each is a row as wide as the vocabulary."""
+"""Positions whose probabilities are computed together: each is a row as wide as the vocabulary."""
 
 
-class Policy:
+class LoadedModel:
     """The weights of a policy directory."""
 
     def __init__(self, directory: str) -> None:
@@ -30,25 +30,25 @@ class Policy:
         )
         self.model.to(self.device).eval()
 
-    def look(self, prompt: list[int], completion: list[int], top: int) -> list[dict[str, Any]]:
-        """For each token of the completion its log-probability, and the `top` most probable tokens of its place."""
+    def logprobs(self, prompt: list[int], completion: list[int], top: int) -> list[dict[str, Any]]:
+        """The completion's tokens, their log-probabilities and the `top` most probable tokens of each position."""
         import torch
 
         ids = prompt + completion
         vocabulary = self.model.get_input_embeddings().num_embeddings
         if not prompt or not completion or not all(0 <= number < vocabulary for number in ids):
-            raise ValueError("tokens that the policy does not know, or none")
+            raise ValueError("tokens that are not in the policy's vocabulary, or none")
         with torch.inference_mode():
             given = torch.tensor([ids[:-1]], device=self.device)
             logits = self.model(given, use_cache=False, logits_to_keep=len(completion)).logits[0]
-            looks: list[dict[str, Any]] = []
+            tokens: list[dict[str, Any]] = []
             for start in range(0, len(completion), ROWS):
                 logprobs = torch.log_softmax(logits[start : start + ROWS], dim=-1)
                 best = logprobs.topk(min(top, vocabulary), dim=-1)
                 for row, number in enumerate(completion[start : start + ROWS]):
                     others = zip(best.indices[row].tolist(), best.values[row].tolist(), strict=True)
-                    looks.append({"id": number, "logprob": logprobs[row, number].item(), "top": list(others)})
-        return looks
+                    tokens.append({"id": number, "logprob": logprobs[row, number].item(), "top": list(others)})
+        return tokens
 
 
 def main() -> None:
@@ -56,14 +56,14 @@ def main() -> None:
     os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
     idle_s = float(sys.argv[1])
-    policy: Policy | None = None
+    policy: LoadedModel | None = None
     while select.select([sys.stdin], [], [], idle_s)[0] and (line := sys.stdin.readline()):
         asked = json.loads(line)
         try:
             if policy is None or policy.directory != asked["directory"]:
                 policy = None  # one at a time in memory
-                policy = Policy(asked["directory"])
-            answer: dict[str, Any] = {"tokens": policy.look(asked["prompt"], asked["completion"], asked["top"])}
+                policy = LoadedModel(asked["directory"])
+            answer: dict[str, Any] = {"tokens": policy.logprobs(asked["prompt"], asked["completion"], asked["top"])}
         except Exception as error:  # whatever torch and transformers raise is the answer
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")

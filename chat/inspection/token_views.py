@@ -1,8 +1,8 @@
-"""A look inside a reply: how probable each of its tokens was, and what could have stood in its place.
+"""Token views: how probable each token of a reply was, and which others were likely in its place.
 
-A TokenView row is the request. Where the policy's weights are here the talker has them recomputed
-(chat.inspection.worker), under the very ids that the policy was given; else there is only what the engine sent while
-it wrote.
+A TokenView row is the request. Where the policy's weights are here, the talker's background worker
+(chat.inspection.worker) recomputes the probabilities from the very ids that the policy was given; elsewhere there
+are only those that the engine sent while it generated.
 """
 
 from collections.abc import Sequence
@@ -17,20 +17,28 @@ from django.utils import timezone
 from chat import policies
 from chat.conversations import side_by_side
 from chat.engines.engine import Parameters, Token
-from chat.errors import BadPolicy, ChatError, NoLook, ReplyUnderWay, StillBlind, TooManyLooks, WeightsGone
-from chat.inspection.client import Seen
+from chat.errors import (
+    BadPolicy,
+    ChatError,
+    NoProbabilities,
+    ReplyUnderWay,
+    StillBlind,
+    TooManyTokenViews,
+    WeightsGone,
+)
+from chat.inspection.client import InspectedToken
 from chat.models import Policy, Reply, TokenView
 from chat.prompts.history import turns_seen
 from chat.prompts.rendering import Renderer, Turn, renderer
 
 State = TokenView.State
-LOOKS_AT_A_TIME = 3
-"""Of one person; each costs a pass through the whole model."""
+MAX_QUEUED = 3
+"""Token views of one person; each costs a pass through the whole model."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """What has to be computed."""
+class TokenViewJob:
+    """A token view that has to be computed."""
 
     reply: int
     policy: Policy
@@ -42,7 +50,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Encoded:
-    """The same as token ids."""
+    """Prompt and completion as token ids."""
 
     directory: Path
     renderer: Renderer
@@ -51,7 +59,7 @@ class Encoded:
     """Each with what it adds to the text."""
 
 
-# --- asked for by a person ------------------------------------------------------------------------------------
+# --- requests ------------------------------------------------------------------------------------
 
 
 def ask(reply: Reply) -> TokenView:
@@ -61,11 +69,11 @@ def ask(reply: Reply) -> TokenView:
     if view is not None and view.state != State.FAILED:
         return view
     if not has_weights(reply.policy):
-        raise NoLook if reply.policy is None or not reply.policy.directory else WeightsGone
+        raise NoProbabilities if reply.policy is None or not reply.policy.directory else WeightsGone
     queued = TokenView.objects.filter(state=State.QUEUED)
     of_owner = queued.filter(reply__message__conversation__owner=reply.message.conversation.owner_id)
-    if of_owner.count() >= LOOKS_AT_A_TIME or queued.count() >= settings.CHAT_QUEUE_LIMIT:
-        raise TooManyLooks
+    if of_owner.count() >= MAX_QUEUED or queued.count() >= settings.CHAT_QUEUE_LIMIT:
+        raise TooManyTokenViews
     try:
         with transaction.atomic():
             return TokenView.objects.update_or_create(
@@ -76,7 +84,7 @@ def ask(reply: Reply) -> TokenView:
 
 
 def check(reply: Reply) -> None:
-    """Raises a ChatError where nobody may look inside yet."""
+    """Raises a ChatError while the reply's tokens may not be shown."""
     if reply.is_live:
         raise ReplyUnderWay
     if side_by_side.is_blind(reply):
@@ -84,7 +92,7 @@ def check(reply: Reply) -> None:
 
 
 def to_json(view: TokenView) -> dict[str, Any]:
-    """What the page is told: the tokens once they are there, none of them beyond the reply's text."""
+    """As the page gets it: the tokens once they are ready, cut to the reply's text."""
     shown: dict[str, Any] = {"state": view.state}
     if view.state == State.READY:
         tokens = _within(view.tokens, view.reply.message.text, len(view.reply.prefix))
@@ -93,16 +101,16 @@ def to_json(view: TokenView) -> dict[str, Any]:
 
 
 def _within(tokens: list[dict[str, Any]], text: str, given: int) -> list[dict[str, Any]]:
-    """A stopped reply keeps what was seen, which may be less than what was written. `given`: characters at its start
-    that a person chose and not the policy."""
-    kept, place = [], 0
+    """The tokens within the text: a stopped reply may have less text than was generated. `given`: characters at its
+    start that a person chose, not the policy."""
+    shown, place = [], 0
     for token in tokens:
         if place >= len(text):
             break
-        said = token["text"][: len(text) - place]
-        kept.append(token | {"text": said, "given": place < given})
-        place += len(said)
-    return kept
+        part = token["text"][: len(text) - place]
+        shown.append(token | {"text": part, "given": place < given})
+        place += len(part)
+    return shown
 
 
 def has_weights(policy: Policy | None) -> bool:
@@ -114,36 +122,36 @@ def has_weights(policy: Policy | None) -> bool:
         return False
 
 
-# --- computed for them ----------------------------------------------------------------------------------------
+# --- computation ----------------------------------------------------------------------------------------
 
 
-def next_question() -> Question | None:
-    """The oldest request; those that can't be computed are ended on the way."""
+def next_job() -> TokenViewJob | None:
+    """The oldest request; those that can't be computed fail on the way."""
     for view in TokenView.objects.filter(state=State.QUEUED).order_by("requested_at", "pk"):
         reply = Reply.objects.select_related("message", "policy").get(pk=view.reply_id)
         if reply.policy is None or not reply.message.text:
-            fail(reply.pk, NoLook())
+            fail(reply.pk, NoProbabilities())
             continue
-        return Question(reply.pk, reply.policy, turns_seen(reply.message), reply.prefix, reply.message.text)
+        return TokenViewJob(reply.pk, reply.policy, turns_seen(reply.message), reply.prefix, reply.message.text)
     return None
 
 
-def encode(question: Question) -> Encoded:
-    """As the talker had it: the rendered turns, what the reply was to begin with, what the policy wrote."""
-    directory = policies.directory(question.policy)
+def encode(job: TokenViewJob) -> Encoded:
+    """As the talker had it: the rendered turns, the reply's prefix, and what the policy generated."""
+    directory = policies.directory(job.policy)
     if not directory.is_dir():
         raise WeightsGone(str(directory))
     its_renderer = renderer(directory)
     if its_renderer is None:
         raise WeightsGone(f"{directory}: no tokenizer")
-    written = question.text.removeprefix(question.prefix)
-    prefix = question.prefix if written != question.text else ""
+    written = job.text.removeprefix(job.prefix)
+    prefix = job.prefix if written != job.text else ""
     completion = its_renderer.spelled(prefix) + its_renderer.spelled(written)
-    return Encoded(directory, its_renderer, its_renderer.ids(question.turns), completion)
+    return Encoded(directory, its_renderer, its_renderer.ids(job.turns), completion)
 
 
-def described(encoded: Encoded, seen: Sequence[Seen]) -> list[dict[str, Any]]:
-    """The tokens as TokenView holds them, each alternative with what it would add to the text."""
+def described(encoded: Encoded, seen: Sequence[InspectedToken]) -> list[dict[str, Any]]:
+    """The tokens as TokenView stores them, each alternative with what it would add to the text."""
     specials = encoded.renderer.control_tokens
     before, tokens = list(encoded.prompt), []
     for (number, text), token in zip(encoded.completion, seen, strict=True):
@@ -157,11 +165,11 @@ def described(encoded: Encoded, seen: Sequence[Seen]) -> list[dict[str, Any]]:
     return tokens
 
 
-def answer(question: Question, encoded: Encoded, tokens: list[dict[str, Any]]) -> None:
-    reply = Reply.objects.get(pk=question.reply)
-    asked = len(encoded.prompt) + len(encoded.renderer.continuation(question.prefix))
+def store(job: TokenViewJob, encoded: Encoded, tokens: list[dict[str, Any]]) -> None:
+    reply = Reply.objects.get(pk=job.reply)
+    asked = len(encoded.prompt) + len(encoded.renderer.continuation(job.prefix))
     differs = bool(reply.prompt_tokens) and reply.prompt_tokens != asked
-    TokenView.objects.filter(reply=question.reply, state=State.QUEUED).update(
+    TokenView.objects.filter(reply=job.reply, state=State.QUEUED).update(
         state=State.READY, tokens=tokens, is_of_other_prompt=differs
     )
 
@@ -170,18 +178,18 @@ def fail(reply: int, error: ChatError) -> None:
     TokenView.objects.filter(reply=reply, state=State.QUEUED).update(state=State.FAILED, error=error.code)
 
 
-# --- told by the engine ---------------------------------------------------------------------------------------
+# --- recorded from the engine ---------------------------------------------------------------------------------------
 
 
 def recording(parameters: Parameters, policy: Policy) -> Parameters:
-    """The parameters with the log-probabilities that the site wants kept of policies whose weights are elsewhere."""
+    """Asks for log-probabilities if the site records them and the policy's weights are elsewhere."""
     if not settings.CHAT_RECORD_LOGPROBS or has_weights(policy):
         return parameters
     return replace(parameters, top_logprobs=settings.CHAT_RECORD_LOGPROBS)
 
 
 def record(reply: int, prefix: str, tokens: Sequence[Token]) -> None:
-    """Keeps what an engine told while it wrote; nobody told it how probable the prefix was."""
+    """Stores what an engine sent while it generated; the probabilities of the prefix are not known."""
     given: list[dict[str, Any]] = [{"id": None, "text": prefix, "logprob": None, "top": []}] if prefix else []
     TokenView.objects.update_or_create(
         reply_id=reply, defaults={"state": State.READY, "tokens": given + [token.to_json() for token in tokens]}

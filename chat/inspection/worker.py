@@ -1,5 +1,4 @@
-"""Answers what people want to see inside of replies and what programs want scored, one after the other, beside the
-talker's other work."""
+"""Background worker of the talker for token views and prompt scores; it works on one request at a time."""
 
 import asyncio
 import logging
@@ -17,16 +16,16 @@ from chat.inspection.client import Inspector
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.5
+POLL_EVERY_S = 0.5
 PAUSE_AFTER_ERROR_S = 2.0
-TIDY_EVERY_S = 60.0
+CLEAN_UP_EVERY_S = 60.0
 
 
-class Looks:
+class InspectionWorker:
     def __init__(self, database: DatabaseThread) -> None:
         self.database = database
         self.inspector = Inspector()
-        self._tidied_at = 0.0
+        self._cleaned_up_at = 0.0
 
     async def run(self) -> None:
         """Until cancelled; then the inspector is ended."""
@@ -34,42 +33,42 @@ class Looks:
             while True:
                 try:
                     idle = not await self.step()
-                    await self._tidy()
+                    await self._clean_up()
                 except (OperationalError, InterfaceError) as error:
                     logger.warning("the database is away: %s", error)
                     await asyncio.sleep(PAUSE_AFTER_ERROR_S)
                 else:
-                    await asyncio.sleep(LOOK_EVERY_S if idle else 0)
+                    await asyncio.sleep(POLL_EVERY_S if idle else 0)
         finally:
             await self.inspector.close()
 
     async def step(self) -> bool:
-        """Whether there was a request. Every request ends, whatever its computation died of.
+        """Whether there was a request. Every request ends, whatever its computation failed with.
 
-        People and programs take turns: neither waits for all of the others.
+        Token views and scorings take turns: neither waits for all of the others.
         """
-        question = await self.database(token_views.next_question)
-        if question is not None:
-            await self._answer(f"reply {question.reply}", self._look(question), token_views.fail, question.reply)
-        asked = await self.database(scoring.next_question)
-        if asked is not None:
-            await self._answer(f"scoring {asked.scoring}", self._score(asked), scoring.fail, asked)
-        return question is not None or asked is not None
+        view = await self.database(token_views.next_job)
+        if view is not None:
+            await self._work_on(f"reply {view.reply}", self._compute_view(view), token_views.fail, view.reply)
+        scored = await self.database(scoring.next_job)
+        if scored is not None:
+            await self._work_on(f"scoring {scored.scoring}", self._score(scored), scoring.fail, scored)
+        return view is not None or scored is not None
 
-    async def _look(self, question: token_views.Question) -> None:
-        encoded = await asyncio.to_thread(token_views.encode, question)
+    async def _compute_view(self, job: token_views.TokenViewJob) -> None:
+        encoded = await asyncio.to_thread(token_views.encode, job)
         ids = [number for number, _ in encoded.completion]
-        seen = await self.inspector.look(encoded.directory, encoded.prompt, ids)
+        seen = await self.inspector.logprobs(encoded.directory, encoded.prompt, ids)
         tokens = await asyncio.to_thread(token_views.described, encoded, seen)
-        await self.database(token_views.answer, question, encoded, tokens)
+        await self.database(token_views.store, job, encoded, tokens)
 
-    async def _score(self, question: scoring.Question) -> None:
-        encoded = await asyncio.to_thread(scoring.encode, question)
+    async def _score(self, job: scoring.ScoringJob) -> None:
+        encoded = await asyncio.to_thread(scoring.encode, job)
         ids = [number for number, _ in encoded.completion]
-        seen = await self.inspector.look(encoded.directory, encoded.prompt, ids, question.top)
-        await self.database(scoring.answer, question, await asyncio.to_thread(token_views.described, encoded, seen))
+        seen = await self.inspector.logprobs(encoded.directory, encoded.prompt, ids, job.top)
+        await self.database(scoring.store, job, await asyncio.to_thread(token_views.described, encoded, seen))
 
-    async def _answer(
+    async def _work_on(
         self, what: str, work: Awaitable[None], fail: Callable[[T, ChatError], None], request: T
     ) -> None:
         try:
@@ -77,13 +76,13 @@ class Looks:
         except (OperationalError, InterfaceError):
             raise
         except ChatError as error:
-            logger.warning("%s can't be looked into: %s: %s", what, error.code, error.detail)
+            logger.warning("%s failed: %s: %s", what, error.code, error.detail)
             await self.database(fail, request, error)
         except Exception:
-            logger.exception("%s can't be looked into", what)
+            logger.exception("%s failed", what)
             await self.database(fail, request, InspectorDown())
 
-    async def _tidy(self) -> None:
-        if time.monotonic() - self._tidied_at > TIDY_EVERY_S:
-            self._tidied_at = time.monotonic()
-            await self.database(scoring.remove_forgotten)
+    async def _clean_up(self) -> None:
+        if time.monotonic() - self._cleaned_up_at > CLEAN_UP_EVERY_S:
+            self._cleaned_up_at = time.monotonic()
+            await self.database(scoring.remove_abandoned)

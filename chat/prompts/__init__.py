@@ -1,1 +1,1 @@
-"""From the messages of a conversation to the token ids of a prompt."""
+"""Turns the messages of a conversation into the token ids of a prompt."""

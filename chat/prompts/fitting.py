@@ -12,7 +12,7 @@ CHARACTERS_A_TOKEN = 3
 
 
 @dataclass(frozen=True)
-class Prompt:
+class PolicyPrompt:
     messages: list[Turn]
     ids: list[int] | None
     """None where the policy has no tokenizer here: an engine elsewhere tokenises the messages."""
@@ -33,7 +33,7 @@ def fit(
     completion_tokens: int,
     kept: int = 0,
     prefix: str = "",
-) -> Prompt:
+) -> PolicyPrompt:
     """The prompt within the context, by the rule of `base.trimming`, after the completion has reserved its tokens.
 
     Raises TooLong if what must stay does not fit, PreambleTooLong if that is so whatever the last message says.
@@ -41,10 +41,10 @@ def fit(
     """
     begun = renderer.continuation(prefix) if renderer else []
 
-    def encode(turns: list[Turn]) -> Prompt:
+    def encode(turns: list[Turn]) -> PolicyPrompt:
         ids = renderer.ids(turns) + begun if renderer else None
         tokens = len(ids) if ids is not None else _guess_tokens(turns) + len(prefix) // CHARACTERS_A_TOKEN
-        return Prompt(turns, ids, tokens, prefix=prefix)
+        return PolicyPrompt(turns, ids, tokens, prefix=prefix)
 
     room = context_tokens - reserve(completion_tokens, context_tokens)
     try:

@@ -1,4 +1,4 @@
-"""What stands before a reply, as the model sees it: its preamble, then the branch up to its parent, fitted."""
+"""The turns before a reply as its policy sees them: the preamble, then the branch up to its parent, as a prompt."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -7,32 +7,32 @@ from django.conf import settings
 
 from chat import policies
 from chat.models import Message, Policy
-from chat.prompts.fitting import Prompt, fit
+from chat.prompts.fitting import PolicyPrompt, fit
 from chat.prompts.rendering import Renderer, Turn, renderer
 
 LONGEST_BRANCH = 400
-"""Messages looked at; more fit in no context that this site serves."""
+"""Messages that are read; no context that this site serves holds more."""
 
 
 def turns_before(message: Message) -> list[Turn]:
-    """Of a reply's message: instructions and examples (`Reply.preamble`), then what was said, oldest first."""
+    """Of a reply's message: instructions and examples (`Reply.preamble`), then the branch, oldest first."""
     return preamble_of(message) + turns_to(message.conversation_id, message.parent_id)
 
 
 def turns_seen(message: Message) -> list[Turn]:
-    """What the policy saw when it wrote the message: without the turns that no longer fitted."""
-    reply = getattr(message, "reply", None)
+    """What the policy saw when it wrote the message: without the turns that did not fit."""
+    reply = message.reply_or_none
     trimmed = reply.trimmed if reply is not None else 0
     return preamble_of(message) + turns_to(message.conversation_id, message.parent_id)[trimmed:]
 
 
 def preamble_of(message: Message) -> list[Turn]:
-    reply = getattr(message, "reply", None)
+    reply = message.reply_or_none
     return [Turn(role=turn["role"], content=turn["content"]) for turn in reply.preamble] if reply is not None else []
 
 
 def turns_to(conversation_id: UUID, tip: int | None) -> list[Turn]:
-    """Up to the message `tip`. Hidden messages and empty replies are left out, as if they had not been said."""
+    """The branch up to the message `tip`, without hidden messages and empty replies."""
     return [
         Turn(role=turn.role, content=turn.text)
         for turn in branch_to(conversation_id, tip)
@@ -49,25 +49,35 @@ def branch_to(conversation_id: UUID, tip: int | None) -> list[Message]:
 
 def prompt_for(
     policy: Policy, turns: Sequence[Turn], completion_tokens: int, kept: int = 0, prefix: str = ""
-) -> Prompt:
+) -> PolicyPrompt:
     """The turns as the policy's prompt; the first `kept`, a reply's preamble, always stay.
 
     Raises TooLong, TurnsRefused, BadPolicy.
     `prefix`: what the reply begins with; the engine writes what follows.
-    A policy without files here (scripted, or served elsewhere) gets no token ids, and its lengths are guessed.
+    A policy without files here (scripted, or served elsewhere) gets no token ids; its lengths are estimated.
     """
-    context, its_renderer = room_of(policy)
     return fit(
-        turns, its_renderer, context_tokens=context, completion_tokens=completion_tokens, kept=kept, prefix=prefix
+        turns,
+        renderer_of(policy),
+        context_tokens=context_window(policy),
+        completion_tokens=completion_tokens,
+        kept=kept,
+        prefix=prefix,
     )
 
 
-def room_of(policy: Policy) -> tuple[int, Renderer | None]:
-    """Tokens of the policy's context, and what counts them; None where they can only be guessed. Raises BadPolicy."""
-    if policy.is_scripted or not policy.directory:
-        return settings.CHAT_CONTEXT_TOKENS, None
-    directory = policies.directory(policy)
-    return policies.context_tokens(directory), renderer(directory)
+def context_window(policy: Policy) -> int:
+    """Tokens that a prompt and its completion may have together. Raises BadPolicy."""
+    return policies.context_tokens(policies.directory(policy)) if _has_files(policy) else settings.CHAT_CONTEXT_TOKENS
+
+
+def renderer_of(policy: Policy) -> Renderer | None:
+    """None where the policy's tokenizer is not here, and lengths can only be estimated. Raises BadPolicy."""
+    return renderer(policies.directory(policy)) if _has_files(policy) else None
+
+
+def _has_files(policy: Policy) -> bool:
+    return bool(policy.directory) and not policy.is_scripted
 
 
 def _branch(conversation_id: UUID, tip: int | None) -> list[int]:

@@ -1,8 +1,8 @@
-"""From messages to the token ids of a prompt, without torch: user text never becomes a control token.
+"""Renders messages as the token ids of a prompt, without torch; user text never becomes a control token.
 
-The way is that of `apply_chat_template(..., sanitize_control_tokens=True)` of transformers (5.20 and later): control
-tokens in the messages are marked before the template is rendered, the rendered text is split at the marks, and marked
-pieces are encoded as plain text. A property test holds the ids against transformers itself.
+Works as `apply_chat_template(..., sanitize_control_tokens=True)` of transformers (5.20 and later): control tokens
+in the messages are marked before the template is rendered, the rendered text is split at the marks, and marked pieces
+are encoded as plain text. A property test holds the ids against transformers itself.
 """
 
 import functools
@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from chat.errors import BadPolicy, TurnsRefused
 
 MARK_START, MARK_END = "\U000f0000", "\U000f0001"
-"""Private-use characters; dropped from what people write, so that nobody can forge a mark."""
+"""Private-use characters; removed from what people write, so that nobody can forge a mark."""
 TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 
 
@@ -37,7 +37,7 @@ ROLES = ("system", "user", "assistant")
 
 
 class Forbidden(jinja2.TemplateError):
-    """A template's own refusal of the messages, with its reason (`raise_exception`)."""
+    """Raised by a template that refuses the messages (`raise_exception`), with its reason."""
 
 
 TEMPLATE_ERRORS = (jinja2.TemplateError, TypeError, ArithmeticError, ValueError, LookupError, AttributeError)
@@ -51,8 +51,8 @@ class Renderer:
             self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
             self.special_tokens = _special_tokens(directory / "tokenizer_config.json")
             self.start = _start_of_document(self.tokenizer, directory / "tokenizer_config.json", self.special_tokens)
-            """What a document begins with by the tokenizer's own convention; often nothing."""
-            self.tokenizer.post_processor = None  # it would take the spaces out of tokens' places in the text
+            """Ids with which a document begins by the tokenizer's convention; often none."""
+            self.tokenizer.post_processor = None  # it would remove the spaces from the offsets of tokens
             self.template = (directory / "chat_template.jinja").read_text(encoding="utf-8")
             self._compiled = _compile_template(self.template)
         except Exception as error:  # `tokenizers` raises bare Exception
@@ -85,7 +85,7 @@ class Renderer:
 
     @functools.cached_property
     def _is_sound(self) -> bool:
-        """Whether the template renders a plain question: what it fails at is then the messages' own."""
+        """Whether the template renders a plain message, so that a failure is due to the messages."""
         try:
             self._rendered([{"role": "user", "content": "a"}])
         except TEMPLATE_ERRORS:
@@ -93,27 +93,26 @@ class Renderer:
         return True
 
     def continuation(self, text: str) -> list[int]:
-        """Token ids of text that goes on after what stands already, without any control token."""
+        """Token ids of text that continues the prompt, without any control token."""
         return self._encode_pieces(self._marks.split(self._mark(text)), is_marked=False)
 
     def document(self, text: str) -> list[tuple[int, str]]:
-        """The ids of a text that nothing stands before, as `spelled` tells them; what begins a document adds nothing.
+        """The ids of a text with nothing before it, each as in `spelled`; those that begin a document add no text.
 
-        Of an empty text only the beginning of a document is left, as far as the tokenizer has a token for it.
+        An empty text is only the beginning of a document, if the tokenizer has a token for it.
         """
         start = self.start or ([] if text else self._opening())
         return [(number, "") for number in start] + self.spelled(text, is_first=True)
 
     def _opening(self) -> list[int]:
-        """Stands for the beginning of a document where the tokenizer's convention puts nothing there."""
+        """The beginning of a document where the tokenizer's convention has none."""
         names = [self.special_tokens.get(name, "") for name in ("bos_token", "eos_token")]
         return [self.added_tokens[name] for name in names if name in self.added_tokens][:1]
 
     def spelled(self, text: str, *, is_first: bool = False) -> list[tuple[int, str]]:
-        """The ids of `continuation`, each with what it adds to the text; together that is the text.
+        """The ids of `continuation`, each with what it adds to the text; joined, that is the text.
 
-        A token that only begins a character adds nothing, the one that ends it adds it. `is_first`: nothing stands
-        before the text.
+        A character of several tokens is added by the last of them. `is_first`: nothing stands before the text.
         """
         spelled: list[tuple[int, str]] = []
         for index, piece in enumerate(self._marks.split(self._mark(text))):
@@ -144,7 +143,7 @@ class Renderer:
         return "" if added.endswith("\ufffd") else added
 
     def _encode_pieces(self, pieces: Sequence[str], *, is_marked: bool) -> list[int]:
-        """Every other piece is a marked one; `is_marked` says it of the first."""
+        """Every other piece is marked; `is_marked`: whether the first one is."""
         newline, ids = self._encode("\n"), []
         for index, piece in enumerate(pieces):
             if piece:
@@ -166,9 +165,9 @@ class Renderer:
         return self._control.sub(f"{MARK_START}\\g<0>{MARK_END}", text)
 
     def _folded(self, text: str) -> str:
-        """The text; as the tokenizer normalises it where that makes control tokens of it (`＜s＞` to `<s>` by NFKC).
+        """The text, normalised if the tokenizer's normalisation makes control tokens of it (`＜s＞` to `<s>`).
 
-        transformers' own sanitising does not see those.
+        transformers' own sanitising misses those.
         """
         if self.tokenizer.normalizer is None:
             return text
@@ -181,7 +180,7 @@ class Renderer:
         return ids
 
     def _encode_as_text(self, text: str) -> list[int]:
-        """Through the tokenizer's pipeline without its added tokens."""
+        """Encodes by the tokenizer's pipeline without its added tokens."""
         tokenizer, token = self.tokenizer, self.added_tokens.get(text.removeprefix("\n"))
         if tokenizer.normalizer is not None:
             text = tokenizer.normalizer.normalize_str(text)
@@ -196,12 +195,12 @@ class Renderer:
 
 @functools.lru_cache(maxsize=8)
 def renderer(directory: Path) -> Renderer | None:
-    """The directory's renderer, kept; None where it holds no tokenizer. A policy directory never changes."""
+    """The directory's cached renderer; None if it has no tokenizer. A policy directory never changes."""
     return Renderer(directory) if (directory / "tokenizer.json").is_file() else None
 
 
 def _compile_template(source: str) -> jinja2.Template:
-    """In Jinja's sandbox, with the options and the functions that transformers gives to chat templates."""
+    """Compiles it in Jinja's sandbox, with the options and functions that transformers gives to chat templates."""
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, jinja2.ext.loopcontrols]
     )
@@ -212,7 +211,7 @@ def _compile_template(source: str) -> jinja2.Template:
 
 
 class _GenerationBlock(jinja2.ext.Extension):
-    """`{% generation %}` marks the assistant's part for training; a prompt only needs what is in it."""
+    """`{% generation %}` marks the assistant's part for training; a prompt only needs its content."""
 
     tags = {"generation"}
 
@@ -237,7 +236,7 @@ def _special_tokens(path: Path) -> dict[str, str]:
 
 
 def _start_of_document(tokenizer: Tokenizer, path: Path, special_tokens: dict[str, str]) -> list[int]:
-    """The ids that the tokenizer by itself puts before a text, as transformers reads its files."""
+    """The ids that the tokenizer puts before a text by itself, as transformers reads its files."""
     adds_bos = json.loads(path.read_text(encoding="utf-8")).get("add_bos_token")
     if isinstance(adds_bos, bool):
         number = tokenizer.token_to_id(special_tokens.get("bos_token", "")) if adds_bos else None
@@ -265,6 +264,6 @@ def _pattern(tokens: Sequence[str]) -> re.Pattern[str]:
 
 
 def _encode_after_newline(encode: Callable[[str], list[int]], piece: str, newline: list[int]) -> list[int]:
-    """Some tokenizers put a space before the start of a string: start with a newline, and take it away again."""
+    """Some tokenizers put a space before a string: encodes it after a newline, and removes the newline's ids."""
     ids = encode("\n" + piece)
     return ids[len(newline) :] if ids[: len(newline)] == newline else encode(piece)

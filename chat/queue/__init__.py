@@ -1,1 +1,1 @@
-"""What waits for an engine, replies and tickets alike: order, leases, limits, and their ends."""
+"""The queue for engines, in which replies and tickets wait: order, leases, limits, usage."""

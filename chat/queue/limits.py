@@ -1,4 +1,4 @@
-"""How much one person, and all together, may ask for: past a limit comes an error that says when to try again."""
+"""Limits on what one person, and all together, may ask for; each error says when to try again."""
 
 from django.conf import settings
 from django.db.models import Count, Q
@@ -15,24 +15,23 @@ MINUTE_S = 60
 
 
 def check_rate(user_id: int) -> None:
-    """Counts a message of this minute. Raises RateLimited past settings.CHAT_MESSAGES_PER_MINUTE."""
+    """Counts a message in the current minute. Raises RateLimited past settings.CHAT_MESSAGES_PER_MINUTE."""
     count, left_s = shared_cache.count(f"chat:messages:{user_id}", MINUTE_S)
     if count > settings.CHAT_MESSAGES_PER_MINUTE:
         raise RateLimited(retry_after_s=left_s)
 
 
 def check_budget(user_id: int, key_id: int | None = None) -> None:
-    """Raises BudgetUsedUp where the person, or the key that they ask with, has spent what they may."""
+    """Raises BudgetUsedUp if the budget of the person, or of the key that they use, is spent."""
     try:
         budgets.check(user_id, key_id)
     except BudgetSpent as error:
-        is_held = error.spent < error.limit
-        told = f"{error.spent} spent and {error.held} held of {error.limit}"
-        raise (BudgetHeld if is_held else BudgetUsedUp)(told, error.until) from error
+        kind = BudgetHeld if error.spent < error.limit else BudgetUsedUp
+        raise kind(f"{error.spent} spent and {error.held} held of {error.limit}", error.until) from error
 
 
 def check_room(user_id: int) -> None:
-    """Raises TooManyReplies or QueueFull. Counts rows, so it belongs into the transaction that adds one."""
+    """Raises TooManyReplies or QueueFull. Counts rows: to be called in the transaction that adds one."""
     live = Reply.objects.filter(state__in=Reply.LIVE).aggregate(
         mine=Count("pk", filter=Q(message__conversation__owner=user_id)),
         queued=Count("pk", filter=Q(state=Reply.State.QUEUED)),
@@ -43,7 +42,7 @@ def check_room(user_id: int) -> None:
 
 
 def check_room_for_ticket(user_id: int) -> None:
-    """The same for a request from outside, of which a person may have settings.API_CONCURRENCY at a time."""
+    """The same for a program's request, of which a person may have settings.API_CONCURRENCY at a time."""
     mine = Ticket.objects.filter(user=user_id, lease_until__gt=timezone.now()).exclude(state=Ticket.State.ENDED)
     if mine.count() >= settings.API_CONCURRENCY:
         raise TooManyReplies

@@ -1,4 +1,4 @@
-"""The line before an engine: replies of the page and tickets of programs in one order, the longest wait first."""
+"""The order of the queue: replies of the page and tickets of programs together, the longest wait first."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,19 +10,19 @@ from django.utils import timezone
 from chat.models import Reply, Ticket
 
 Lane = int | None
-"""The policy that a request names, None for whichever is live."""
+"""The policy that an entry names; None: whichever is live."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands in the line: a reply or a ticket."""
+    """A queued reply or ticket."""
 
     queued_at: datetime
     lane: Lane
     reply: int | None = None
     ticket: UUID | None = None
     slots: int = 1
-    """Completions that it takes at once."""
+    """Completions that are generated at once for it."""
 
     @property
     def order(self) -> tuple[datetime, bool, int]:
@@ -33,7 +33,7 @@ ANY = Q()
 
 
 def entries(lanes: Q = ANY, most: int | None = None) -> list[Entry]:
-    """Those whose lane is among `lanes`, oldest first; at most so many of each kind."""
+    """Entries of the lanes, oldest first; at most `most` replies and `most` tickets."""
     replies = Reply.objects.filter(lanes, state=Reply.State.QUEUED, stop_requested=False).order_by("queued_at", "pk")
     tickets = Ticket.objects.filter(lanes, state=Ticket.State.QUEUED, lease_until__gt=timezone.now())
     found = [

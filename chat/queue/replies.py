@@ -1,46 +1,44 @@
-"""The life of a reply: every transition, each a conditional UPDATE, so that only one of several can win.
+"""The states of a reply: every transition is a conditional UPDATE, so that only one of several writers can win.
 
     queued -> streaming -> complete | stopped | blocked | interrupted | failed
     queued -> stopped | failed | interrupted
 
-Whatever ends a reply writes the message's text in the same transaction: the concatenation of its chunks.
+Ending a reply stores its message's text, the concatenation of its chunks, in the same transaction.
 """
 
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from chat import assistants
-from chat.errors import ChatError, EngineDown, EnginesFull, TalkerGone
+from chat.errors import ChatError, TalkerGone
 from chat.models import Chunk, Message, Policy, Reply
+from chat.prompts.rendering import Turn
 from chat.queue import usage, waiting, wakeup
 
 State = Reply.State
 STORE_ROW = "INSERT INTO chat_chunk (reply_id, seq, text) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 STORE_ALL = f"""
-    WITH held AS MATERIALIZED (
+    WITH leased AS MATERIALIZED (
         SELECT id FROM chat_reply WHERE id = ANY(%s) AND owner = %s AND state = '{State.STREAMING}'
         ORDER BY id FOR UPDATE
     ), stored AS (
         INSERT INTO chat_chunk (reply_id, seq, text)
         SELECT reply, seq, text FROM json_to_recordset(%s) AS chunk (reply bigint, seq int, text text)
-        JOIN held ON held.id = reply ORDER BY reply, seq
+        JOIN leased ON leased.id = reply ORDER BY reply, seq
         ON CONFLICT DO NOTHING
     ), woken AS (SELECT pg_notify('{wakeup.CHANNEL}', ''))
-    SELECT id FROM held WHERE EXISTS (SELECT FROM woken)
+    SELECT id FROM leased WHERE EXISTS (SELECT FROM woken)
 """  # noqa: S608
-QUEUE_PATIENCE = timedelta(seconds=60)
-"""How long a reply waits in the queue while no engine is there for it."""
 
 
 @dataclass(frozen=True)
-class Written:
+class NewChunk:
     """A chunk to be stored."""
 
     reply: int
@@ -50,7 +48,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a reply ended, and what is known of its making by then."""
+    """How a reply ends, with the counts that are known by then."""
 
     reply: int
     state: Reply.State
@@ -58,27 +56,32 @@ class Ending:
     finish_reason: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    """As its engine counted them, where it came to its end."""
+    """As its engine counted them, if it completed."""
     first_token_at: datetime | None = None
     blocked_by: str = ""
     keep: int | None = None
-    """Chunks that stay, where the reply is cut; None: all."""
+    """Number of chunks to keep if the reply is cut; None: all."""
 
 
 def queue(
-    parent: Message, parameters: dict[str, object], *, key: str = "", prefix: str = "", policy: Policy | None = None
+    parent: Message,
+    parameters: dict[str, object],
+    *,
+    preamble: Sequence[Turn] = (),
+    key: str = "",
+    prefix: str = "",
+    policy: Policy | None = None,
 ) -> Reply:
     """A queued reply with its still empty message, as an answer to `parent`; inside a transaction.
 
-    `prefix` is what the reply begins with: its first chunk from the start. `policy`: the only one that may make it;
-    None: whichever is live when it starts.
+    `preamble`: instructions and examples that stand before the conversation. `prefix` is what the reply begins with:
+    its first chunk from the start. `policy`: the only one that may write it; None: whichever is live when it starts.
     """
     message = Message.objects.create(
         conversation_id=parent.conversation_id, parent=parent, role=Message.Role.ASSISTANT, key=key
     )
-    preamble = assistants.preamble(assistants.applied(parent.conversation))
     reply = Reply.objects.create(
-        message=message, parameters=parameters, preamble=preamble, prefix=prefix, policy=policy
+        message=message, parameters=parameters, preamble=list(preamble), prefix=prefix, policy=policy
     )
     if prefix:
         Chunk.objects.create(reply=reply, seq=1, text=prefix)
@@ -86,7 +89,7 @@ def queue(
 
 
 def start(owner: str, policy: Policy, reply: int) -> bool:
-    """Begins a queued reply on the policy that it keeps to its end. False if somebody was quicker."""
+    """Starts a queued reply on the policy, which it keeps to its end. False if another talker was quicker."""
     now = timezone.now()
     queued = Reply.objects.filter(pk=reply, state=State.QUEUED, stop_requested=False)
     return bool(
@@ -101,30 +104,29 @@ def start(owner: str, policy: Policy, reply: int) -> bool:
 
 
 def started(ids: Sequence[int]) -> list[Reply]:
-    """With what their writing needs."""
+    """The rows with what the talker needs to write them."""
     return list(Reply.objects.filter(pk__in=ids).select_related("message__conversation").order_by("pk"))
 
 
 def renew(owner: str) -> None:
-    """Keeps the leases of everything that the owner is writing."""
-    _held(owner).update(lease_until=timezone.now() + settings.REPLY_LEASE)
+    """Renews the leases of all replies that the owner is writing."""
+    _leased_by(owner).update(lease_until=timezone.now() + settings.REPLY_LEASE)
 
 
-def let_go(owner: str, ids: Collection[int]) -> set[int]:
-    """Those of the replies that the owner need not write any more; one whose stop was only asked for ends here."""
-    held = dict(_held(owner).values_list("pk", "stop_requested"))
-    to_stop = {pk for pk, is_asked_for in held.items() if is_asked_for}
+def lost_or_stopped(owner: str, ids: Collection[int]) -> set[int]:
+    """Those of the replies that the owner need not write any more. Ends those whose stop was requested."""
+    leased = dict(_leased_by(owner).values_list("pk", "stop_requested"))
+    to_stop = {pk for pk, is_stop_requested in leased.items() if is_stop_requested}
     for pk in to_stop:
         stop(pk)
-    return set(ids) - (held.keys() - to_stop)
+    return set(ids) - (leased.keys() - to_stop)
 
 
-def write(owner: str, chunks: Sequence[Written]) -> set[int]:
-    """Stores chunks of replies that the owner still holds; the ids of the others come back.
+def write(owner: str, chunks: Sequence[NewChunk]) -> set[int]:
+    """Stores chunks of the replies that the owner has the lease of; returns the ids of the others.
 
-    Safe to repeat with the same chunks, as after an error that left unsaid whether it was done. Statements made once,
-    by hand, one for each kind of database: thousands of chunks a second come through here, and Django's way takes
-    three times as long.
+    Idempotent, as needed after an error that leaves open whether the chunks were stored. Raw SQL, one statement for
+    each kind of database: thousands of chunks a second come through here, and the ORM takes three times as long.
     """
     ids = {chunk.reply for chunk in chunks}
     if not ids:
@@ -133,15 +135,15 @@ def write(owner: str, chunks: Sequence[Written]) -> set[int]:
     if connection.vendor == "postgresql":
         return ids - _store_all(owner, sorted(ids), chunks)
     with transaction.atomic():
-        held = set(_held(owner).filter(pk__in=ids).select_for_update().values_list("pk", flat=True))
-        rows = [(chunk.reply, chunk.seq, chunk.text) for chunk in chunks if chunk.reply in held]
+        leased = set(_leased_by(owner).filter(pk__in=ids).select_for_update().values_list("pk", flat=True))
+        rows = [(chunk.reply, chunk.seq, chunk.text) for chunk in chunks if chunk.reply in leased]
         with connection.cursor() as cursor:
             cursor.executemany(STORE_ROW, rows)
-    return ids - held
+    return ids - leased
 
 
-def _store_all(owner: str, ids: list[int], chunks: Sequence[Written]) -> set[int]:
-    """Locks, stores and wakes the readers in one trip; those that are held."""
+def _store_all(owner: str, ids: list[int], chunks: Sequence[NewChunk]) -> set[int]:
+    """Locks the replies, stores chunks and wakes readers in one round trip; returns the ids that the owner leases."""
     rows = json.dumps([vars(chunk) for chunk in chunks], ensure_ascii=False)
     with connection.cursor() as cursor:
         cursor.execute(STORE_ALL, [ids, owner, rows])
@@ -149,49 +151,37 @@ def _store_all(owner: str, ids: list[int], chunks: Sequence[Written]) -> set[int
 
 
 def end(owner: str, ending: Ending) -> None:
-    """Ends a reply, if the owner still holds it. Safe to repeat."""
+    """Ends a reply if the owner still has its lease. Idempotent."""
     with transaction.atomic():
-        _end(_held(owner).filter(pk=ending.reply), ending)
+        _end(_leased_by(owner).filter(pk=ending.reply), ending)
 
 
 def stop(reply_id: int, seq: int | None = None) -> bool:
-    """Ends a live reply at the reader's wish, with the text up to chunk `seq` (None: all that there is).
+    """Ends a live reply on its reader's request, with the text up to chunk `seq` (None: all of it).
 
-    False if it had ended already. The talker finds out by itself and closes the engine's stream.
+    False if it had ended already. The talker notices it and closes the engine's stream.
     """
     for policy in Policy.objects.filter(replies=reply_id):
-        usage.exact_tokens(policy, "")  # reads its tokenizer now, for in the transaction others would wait for it
+        usage.exact_tokens(policy, "")  # loads its tokenizer now, since others would wait for that in the transaction
     live = Reply.objects.filter(pk=reply_id, state__in=Reply.LIVE)
     with transaction.atomic():
         return _end(live, Ending(reply_id, State.STOPPED, keep=seq))
 
 
 def abandon(owner: str) -> None:
-    """Interrupts whatever the owner still holds, as when it was told to end between a claim and its confirmation."""
+    """Interrupts every reply that the owner still leases, as one that it claimed while it was being stopped."""
     with transaction.atomic():
-        for pk in list(_held(owner).values_list("pk", flat=True)):
-            _end(_held(owner).filter(pk=pk), ending_after(pk, TalkerGone()))
+        for pk in list(_leased_by(owner).values_list("pk", flat=True)):
+            _end(_leased_by(owner).filter(pk=pk), ending_after(pk, TalkerGone()))
 
 
-def reap(*, except_owner: str = "") -> int:
-    """Ends replies that nobody writes any more, and queued ones that no engine will take; how many."""
-    now = timezone.now()
-    ended = 0
-    expired = Q(state=State.STREAMING, lease_until__lt=now) & ~Q(owner=except_owner)
-    forgotten = Q(state=State.QUEUED, stop_requested=True)
-    impatient = Q(state=State.QUEUED, queued_at__lt=now - QUEUE_PATIENCE)
-    for lane in Reply.objects.filter(impatient).order_by().values_list("policy", flat=True).distinct():
-        if not waiting.is_served(lane, QUEUE_PATIENCE):  # the engine may be restarting
-            forgotten |= impatient & Q(policy=lane)
-    for reply in Reply.objects.filter(expired | forgotten).order_by("pk"):
-        still = Reply.objects.filter(expired | forgotten, pk=reply.pk)
-        with transaction.atomic():
-            ended += _end(still, _end_of_forgotten(reply))
-    return ended
+def end_abandoned(rows: QuerySet[Reply], reply: Reply) -> bool:
+    """Ends a reply that nobody writes or will write (chat.queue.reaping). `rows`: the condition for it."""
+    return _end(rows, _ending_of_abandoned(reply))
 
 
 def refuse(policy: Policy, error: ChatError) -> None:
-    """Ends the queued replies that only this policy may make, which no engine could load."""
+    """Fails the queued replies that name this policy, which no engine could load."""
     with transaction.atomic():
         named = Reply.objects.filter(state=State.QUEUED, policy=policy)
         for pk in list(named.values_list("pk", flat=True)):
@@ -199,32 +189,30 @@ def refuse(policy: Policy, error: ChatError) -> None:
 
 
 def note_prompt(owner: str, reply_id: int, tokens: int, dropped: int) -> None:
-    """Says how long the prompt is, and how many messages, oldest first, the policy does not see for want of room."""
-    _held(owner).filter(pk=reply_id).update(prompt_tokens=tokens, trimmed=dropped)
+    """Records the prompt's length, and how many of the oldest messages were left out of it."""
+    _leased_by(owner).filter(pk=reply_id).update(prompt_tokens=tokens, trimmed=dropped)
 
 
 def ending_after(reply_id: int, error: ChatError) -> Ending:
-    """Interrupted if another try may help, failed if not."""
+    """Interrupted if a retry may help, failed if not."""
     state = State.INTERRUPTED if error.is_retryable else State.FAILED
     return Ending(reply_id, state, error=error.code)
 
 
-def _end_of_forgotten(reply: Reply) -> Ending:
+def _ending_of_abandoned(reply: Reply) -> Ending:
     if reply.stop_requested:
         return Ending(reply.pk, State.STOPPED)
     if reply.state == State.QUEUED:
-        others_are_served = reply.policy_id is not None and waiting.engine_of(None)[0] == "ready"
-        error = EnginesFull if others_are_served else EngineDown
-        return Ending(reply.pk, State.FAILED, error=error.code)
+        return Ending(reply.pk, State.FAILED, error=waiting.unserved_error(reply.policy_id).code)
     return Ending(reply.pk, State.INTERRUPTED, error=TalkerGone.code)
 
 
-def _held(owner: str) -> QuerySet[Reply]:
+def _leased_by(owner: str) -> QuerySet[Reply]:
     return Reply.objects.filter(owner=owner, state=State.STREAMING)
 
 
 def _end(rows: QuerySet[Reply], ending: Ending) -> bool:
-    """The one place where a reply ends. `rows` says under which condition; inside a transaction."""
+    """The one place where a reply ends. `rows`: the condition for it; inside a transaction."""
     values: dict[str, object] = {"state": ending.state, "error": ending.error, "finish_reason": ending.finish_reason}
     for name in ("prompt_tokens", "first_token_at", "blocked_by"):
         if value := getattr(ending, name):
@@ -238,9 +226,9 @@ def _end(rows: QuerySet[Reply], ending: Ending) -> bool:
         chunks.filter(seq__gt=ending.keep).delete()
     texts = list(chunks.order_by("seq").values_list("text", flat=True))
     Message.objects.filter(reply=ending.reply).update(text="".join(texts))
-    told = ending.completion_tokens if ending.state == State.COMPLETE else 0
+    counted = ending.completion_tokens if ending.state == State.COMPLETE else 0
     ended = Reply.objects.select_related("policy", "message__conversation").get(pk=ending.reply)
-    tokens = 0 if ended.started_at is None else usage.reply(ended, "".join(texts), told)
+    tokens = 0 if ended.started_at is None else usage.record_reply(ended, "".join(texts), counted)
     Reply.objects.filter(pk=ending.reply).update(last_seq=len(texts), completion_tokens=tokens)
     wakeup.call(ending.reply)
     return True

@@ -1,11 +1,11 @@
-"""The life of a ticket: every transition, each a conditional UPDATE, so that only one of several can win.
+"""The states of a ticket: every transition is a conditional UPDATE, so that only one of several writers can win.
 
     queued -> granted -> ended
     queued -> ended
 
-The process that took the request renews the lease for as long as somebody waits, and ends the ticket; where that
-process is gone the lease runs out, and whoever looks next ends it. Whatever ends a granted ticket writes down in the
-same transaction what it used.
+The process that took the request renews the lease for as long as somebody waits, and ends the ticket; if that process
+dies the lease expires, and chat.queue.reaping ends it. Ending a granted ticket records its usage in the same
+transaction.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,22 +15,22 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from chat.errors import ChatError, EngineDown, EnginesFull
+from chat.errors import ChatError
 from chat.models import Policy, Ticket
-from chat.queue import limits, replies, usage, waiting
+from chat.queue import limits, usage, waiting
 
 State = Ticket.State
 KEPT = timedelta(days=2)
-"""How long an ended ticket is kept for whoever wonders; what it used is in the ledger for good."""
+"""How long an ended ticket is kept for inspection; its usage is in the ledger for good."""
 
 
 @dataclass(frozen=True)
 class Used:
-    """What a request has used so far."""
+    """Tokens that a request has used so far."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -40,12 +40,12 @@ NOTHING = Used()
 
 
 def queue(ticket: UUID, user_id: int, key_id: int | None, policy: Policy | None, slots: int) -> Ticket:
-    """A place at the end of the line. `policy`: the only one that will do; None: whichever is live in its turn.
+    """A ticket at the end of the queue. `policy`: the only one that will do; None: whichever is live when granted.
 
     Raises TooManyReplies, QueueFull.
     """
     with transaction.atomic():
-        User.objects.select_for_update(no_key=True).get(pk=user_id)  # one request at a time is counted
+        User.objects.select_for_update(no_key=True).get(pk=user_id)  # counts one request of the person at a time
         limits.check_room_for_ticket(user_id)
         until = timezone.now() + settings.REPLY_LEASE
         return Ticket.objects.create(
@@ -58,14 +58,14 @@ def by_id(ids: Collection[UUID]) -> dict[UUID, Ticket]:
 
 
 def grant(owner: str, policy: Policy, engine: int | None, ticket: UUID) -> bool:
-    """The ticket's turn has come, on that engine of the owner's. False if nobody waits for it any more."""
+    """Grants the ticket on that engine of the owner's. False if nobody waits for it any more."""
     now = timezone.now()
     waits = Ticket.objects.filter(pk=ticket, state=State.QUEUED, lease_until__gt=now)
     return bool(waits.update(state=State.GRANTED, owner=owner, policy=policy, engine_id=engine, granted_at=now))
 
 
 def renew(used: Mapping[UUID, Used]) -> set[UUID]:
-    """Keeps the leases, and notes what was used until now; those that ended meanwhile come back."""
+    """Renews the leases and stores the usage so far; returns the tickets that ended meanwhile."""
     lost = set()
     until = timezone.now() + settings.REPLY_LEASE
     for pk, so_far in used.items():
@@ -77,59 +77,46 @@ def renew(used: Mapping[UUID, Used]) -> set[UUID]:
     return lost
 
 
-def held(owner: str, ids: Collection[UUID]) -> set[UUID]:
-    """Those of the granted tickets that the owner's engines still work for."""
+def still_granted(owner: str, ids: Collection[UUID]) -> set[UUID]:
+    """Those of the tickets that are still granted on the owner's engines."""
     granted = Ticket.objects.filter(pk__in=ids, owner=owner, state=State.GRANTED, lease_until__gt=timezone.now())
     return set(granted.values_list("pk", flat=True))
 
 
 def end(ticket: UUID, used: Used = NOTHING, *, names: Sequence[str] = (), error: str = "") -> bool:
-    """Ends it, and writes down what it used, if its turn had come. False if it had ended already."""
+    """Ends the ticket and, if it was granted, records its usage. False if it had ended already."""
     with transaction.atomic():
         living = Ticket.objects.filter(pk=ticket).exclude(state=State.ENDED)
         return _end(living, ticket, error, used, names)
 
 
-def reap() -> int:
-    """Ends tickets that nobody waits for, and queued ones that no engine will take; how many."""
-    now = timezone.now()
-    forgotten = Q(lease_until__lt=now) & ~Q(state=State.ENDED)
-    impatient = Q(state=State.QUEUED, queued_at__lt=now - replies.QUEUE_PATIENCE)
-    unserved = Q(pk__in=())
-    for lane in Ticket.objects.filter(impatient).order_by().values_list("policy", flat=True).distinct():
-        if not waiting.is_served(lane, replies.QUEUE_PATIENCE):
-            unserved |= impatient & Q(policy=lane)
-    ended = 0
-    for ticket in Ticket.objects.filter(forgotten | unserved).order_by("queued_at"):
-        still = Ticket.objects.filter(forgotten | unserved, pk=ticket.pk)
-        so_far = Used(ticket.prompt_tokens, ticket.completion_tokens)
-        with transaction.atomic():
-            ended += _end(still, ticket.pk, _error_of(ticket), so_far)
-    return ended
+def end_abandoned(rows: QuerySet[Ticket], ticket: Ticket) -> bool:
+    """Ends a ticket that nobody waits for, or that no engine will serve (chat.queue.reaping). `rows`: the
+    condition for it; inside a transaction."""
+    return _end(rows, ticket.pk, _error_of(ticket), Used(ticket.prompt_tokens, ticket.completion_tokens))
 
 
 def refuse(policy: Policy, error: ChatError) -> None:
-    """Ends the queued tickets that only this policy may have, which no engine could load."""
+    """Ends the queued tickets that name this policy, which no engine could load."""
     Ticket.objects.filter(state=State.QUEUED, policy=policy).update(
         state=State.ENDED, error=error.code, ended_at=timezone.now()
     )
 
 
 def remove_old() -> int:
-    """Removes tickets that ended KEPT ago; how many."""
+    """Deletes tickets that ended longer than KEPT ago; returns how many."""
     removed, _ = Ticket.objects.filter(state=State.ENDED, ended_at__lt=timezone.now() - KEPT).delete()
     return removed
 
 
 def _error_of(ticket: Ticket) -> str:
     if ticket.state != State.QUEUED or ticket.lease_until < timezone.now():
-        return ""  # whoever waited has gone
-    others_are_served = ticket.policy_id is not None and waiting.engine_of(None)[0] == "ready"
-    return EnginesFull.code if others_are_served else EngineDown.code
+        return ""  # nobody waits for it
+    return waiting.unserved_error(ticket.policy_id).code
 
 
 def _end(rows: QuerySet[Ticket], pk: UUID, error: str, used: Used, names: Sequence[str] = ()) -> bool:
-    """The one place where a ticket ends. `rows` says under which condition; inside a transaction."""
+    """The one place where a ticket ends. `rows`: the condition for it; inside a transaction."""
     if not rows.update(
         state=State.ENDED,
         error=error,
@@ -140,5 +127,5 @@ def _end(rows: QuerySet[Ticket], pk: UUID, error: str, used: Used, names: Sequen
         return False
     ended = Ticket.objects.select_related("policy").get(pk=pk)
     if ended.granted_at is not None:
-        usage.ticket(ended, names)
+        usage.record_ticket(ended, names)
     return True

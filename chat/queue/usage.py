@@ -1,25 +1,25 @@
-"""What the ledger is told of completions: whose, of which model, and how many tokens, counted by its tokenizer."""
+"""Records a completion's user, model and token counts, as the policy's tokenizer counts them, in the ledger."""
 
 from collections.abc import Sequence
 
 from chat.errors import BadPolicy
 from chat.models import Policy, Reply, Ticket
 from chat.prompts.fitting import CHARACTERS_A_TOKEN
-from chat.prompts.history import room_of
+from chat.prompts.history import renderer_of
 from metering import ledger
 from metering.models import Usage
 
 LONGEST_LINEAGE = 16
-"""Policies of which each was trained from the next; a longer one is priced as its newest."""
+"""Policies in a chain of bases that are looked through for a price."""
 
 
-def reply(row: Reply, text: str, told: int) -> int:
-    """Writes down an ended reply, once, and gives back the tokens of its completion.
+def record_reply(row: Reply, text: str, engine_tokens: int) -> int:
+    """Records an ended reply once; returns the tokens of its completion.
 
-    `text` is all of the reply, `told` what its engine counted. In the transaction that ends it.
+    `text` is all of the reply, `engine_tokens` its engine's count. In the transaction that ends it.
     """
     assert row.policy is not None
-    counted = completion_tokens(row.policy, text.removeprefix(row.prefix), row.finish_reason, told)
+    counted = completion_tokens(row.policy, text.removeprefix(row.prefix), row.finish_reason, engine_tokens)
     ledger.record(
         f"reply:{row.pk}",
         user=row.message.conversation.owner_id,
@@ -31,13 +31,15 @@ def reply(row: Reply, text: str, told: int) -> int:
     return counted
 
 
-def ticket(row: Ticket, names: Sequence[str] = ()) -> None:
-    """Writes down an ended ticket, once; `names`: what its model was asked for by."""
+def record_ticket(row: Ticket, names: Sequence[str] = ()) -> None:
+    """Records an ended ticket once; `names`: those by which the request asked for its model."""
     assert row.policy is not None
-    outside(f"ticket:{row.pk}", row.user_id, row.key_id, row.policy, names, row.prompt_tokens, row.completion_tokens)
+    record_request(
+        f"ticket:{row.pk}", row.user_id, row.key_id, row.policy, names, row.prompt_tokens, row.completion_tokens
+    )
 
 
-def outside(
+def record_request(
     ref: str,
     user: int,
     key: int | None,
@@ -46,7 +48,7 @@ def outside(
     prompt_tokens: int,
     completion_tokens: int = 0,
 ) -> None:
-    """Writes down what a request from outside used."""
+    """Records what a program's request used."""
     ledger.record(
         ref,
         user=user,
@@ -59,7 +61,7 @@ def outside(
 
 
 def names_of(policy: Policy, asked: Sequence[str] = ()) -> list[str]:
-    """Under which names a price may stand: the policy's own, what was asked for, then what it was made from."""
+    """Names under which a price is looked up: the policy's own, those asked for, then those of its bases."""
     names, base = [policy.name, *asked, policy.label], policy.base
     for _ in range(LONGEST_LINEAGE):
         if base is None:
@@ -69,26 +71,26 @@ def names_of(policy: Policy, asked: Sequence[str] = ()) -> list[str]:
     return [name for name in dict.fromkeys(names) if name]
 
 
-def completion_tokens(policy: Policy, text: str, finish_reason: str, told: int) -> int:
-    """Tokens of a completion as far as it was kept.
+def completion_tokens(policy: Policy, text: str, finish_reason: str, engine_tokens: int) -> int:
+    """Tokens of a completion as far as its text was stored.
 
-    Engines count what they made: the end of text that nobody is shown, and the words of a stop string that were
-    taken away. So the text is counted by the policy's tokenizer. Where a completion ended for its length it holds
-    exactly what the engine made, whose count then stands; so it does where the tokenizer is elsewhere.
+    Engines also count what nobody gets: the end-of-text token, and the words of a stop string. So the text is counted
+    by the policy's tokenizer. A completion that ended for its length is exactly what the engine generated: there the
+    engine's count stands, as it does where the tokenizer is elsewhere.
     """
     counted = exact_tokens(policy, text)
-    if told and (counted is None or finish_reason == "length"):
-        return told
+    if engine_tokens and (counted is None or finish_reason == "length"):
+        return engine_tokens
     return _guessed_tokens(text) if counted is None else counted
 
 
 def exact_tokens(policy: Policy, text: str) -> int | None:
     """None where the policy's tokenizer is not here."""
-    if policy.is_scripted:  # it says words
+    if policy.is_scripted:  # its tokens are words
         return len(text.lstrip(" ").split(" ")) if text else 0
     try:
-        renderer = room_of(policy)[1]
-    except BadPolicy:  # its files are gone: whatever ends has to end all the same
+        renderer = renderer_of(policy)
+    except BadPolicy:  # its files are gone, and the reply has to end all the same
         return None
     return None if renderer is None else len(renderer.continuation(text))
 

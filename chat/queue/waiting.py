@@ -1,7 +1,7 @@
-"""What a queued reply waits for: its engine, its place in the line, and about how many seconds by recent ones.
+"""Estimates how long a queued reply waits: its engine's state, its place in the queue, and the seconds left.
 
-Replies and tickets for one engine stand in one line (chat.queue.line), first come, first served. The estimate plays
-the line forward: each slot of the engine is free once the completion in it has taken as long as both took lately.
+Replies and tickets for one engine are in one queue (chat.queue.line), first come, first served. The estimate plays
+the queue forward: a slot of the engine is free once its completion has taken as long as recent ones did.
 """
 
 import heapq
@@ -17,25 +17,26 @@ from django.conf import settings
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
+from chat.errors import ChatError, EngineDown, EnginesFull
 from chat.models import EngineProcess, Reply, Ticket
 from chat.queue import line
 from chat.queue.line import Entry, Lane
 
 ENGINE_FRESH = timedelta(seconds=15)
-"""An engine's row with an older heartbeat says nothing any more."""
+"""An engine's row with an older heartbeat is out of date."""
 RECENTLY = timedelta(minutes=10)
 RECENT = 20
-"""Completions from which is learned how long one takes."""
+"""Completions whose durations are averaged."""
 TICKETS_WITHIN = timedelta(hours=1)
 LEAST_LEFT = 0.1
-"""Share of the usual time that a completion which already takes longer than usual is still given."""
+"""Share of the usual duration that is still expected of a completion that has run longer than usual."""
 
 EngineState = Literal["ready", "starting", "restarting"]
 
 
 @dataclass(frozen=True)
 class Wait:
-    """`seconds` is None while nothing is known: no engine, or nothing written before this one."""
+    """`seconds` is None where nothing is known: no engine, or no completion to learn from."""
 
     place: int
     seconds: int | None
@@ -43,7 +44,7 @@ class Wait:
 
 
 def waits(ids: Collection[int]) -> dict[int, Wait]:
-    """What each of the queued replies waits for; nothing of those that are not queued."""
+    """The wait of each reply that is queued."""
     lanes: dict[Lane, list[Entry]] = defaultdict(list)
     for entry in line.entries():
         lanes[entry.lane].append(entry)
@@ -59,7 +60,7 @@ def waits(ids: Collection[int]) -> dict[int, Wait]:
 
 
 def engine_of(lane: Lane) -> tuple[EngineState, int | None]:
-    """How the lane's engine is, and the policy that it serves if it is ready."""
+    """The state of the lane's engine, and the policy that it serves if it is ready."""
     rows = _rows(lane)
     fresh = timezone.now() - ENGINE_FRESH
     ready = rows.filter(state=EngineProcess.State.READY, heartbeat_at__gt=fresh)
@@ -72,7 +73,7 @@ def engine_of(lane: Lane) -> tuple[EngineState, int | None]:
 
 
 def is_served(lane: Lane, within: timedelta) -> bool:
-    """Whether an engine answers the lane, did so within that time, or is being started for the policy it names."""
+    """Whether an engine serves the lane, did so within that time, or is starting for the policy that it names."""
     if engine_of(lane)[0] == "ready":
         return True
     now = timezone.now()
@@ -80,6 +81,12 @@ def is_served(lane: Lane, within: timedelta) -> bool:
     if lane is not None:
         known |= Q(state=EngineProcess.State.STARTING, heartbeat_at__gt=now - ENGINE_FRESH)
     return _rows(lane).filter(known).exists()
+
+
+def unserved_error(lane: Lane) -> type[ChatError]:
+    """Why no engine serves the lane: other policies take all the places, or the live one's engine is down."""
+    others_are_served = lane is not None and engine_of(None)[0] == "ready"
+    return EnginesFull if others_are_served else EngineDown
 
 
 def seconds_to_room(lane: Lane = None) -> float | None:
@@ -106,13 +113,13 @@ def play_forward(length: int, slots: int, running_s: Sequence[float], usual_s: f
 
 
 def rounded(seconds: float) -> int:
-    """As precise as an estimate deserves, and never too short: whole seconds, then fives, then half minutes."""
+    """Rounded up to whole seconds, then to fives, then to half minutes."""
     step = 1 if seconds <= 10 else 5 if seconds <= 60 else 30
     return math.ceil(seconds / step) * step
 
 
 def _seconds(slots: Sequence[int], policy: int) -> list[int] | None:
-    """When each of a line starts that wants so many slots; one that wants several starts with its last completion."""
+    """When each entry starts, given the slots that it needs; one of several starts with its last completion."""
     usual = usual_seconds(policy)
     if usual is None:
         return None
@@ -132,7 +139,7 @@ def _running_s(policy: int) -> list[float]:
 
 
 def usual_seconds(policy: int) -> float | None:
-    """How long the policy's newest completions took, on average; those of all where it has made none yet."""
+    """How long the policy's newest completions took on average; those of all policies where it has none yet."""
     for which in (Q(policy=policy), Q()):
         replies = _recent_replies().filter(which).order_by("-pk").values_list("ended_at", "started_at")
         tickets = _recent_tickets().filter(which).order_by("-queued_at").values_list("ended_at", "granted_at")
@@ -145,7 +152,7 @@ def usual_seconds(policy: int) -> float | None:
 
 def _recent_replies() -> QuerySet[Reply]:
     newest = Reply.objects.aggregate(newest=Max("pk"))["newest"] or 0
-    # Bounded by the key: a look at the whole table would be a look at the whole history of the site.
+    # Bounded by the primary key, so that the query does not scan the whole history of the site.
     return Reply.objects.filter(
         pk__gt=newest - 20 * RECENT,
         state__in=(Reply.State.COMPLETE, Reply.State.STOPPED, Reply.State.BLOCKED),

@@ -1,11 +1,10 @@
-"""The pool of loaded engines, one for each wanted policy: starts, probes, restarts, swaps and unloads them while
-replies under way go on.
+"""The pool of loaded engines, one for each wanted policy: starts, probes, restarts, swaps and unloads them.
 
 Wanted are the live policy, those that queued replies and tickets name, and the one on trial. At most
 settings.CHAT_ENGINES are loaded at once: a policy that nobody waits for gives its place to one that somebody does,
-and is unloaded after a while anyway. Only the live policy never waits for a place.
+and is unloaded after a while anyway. Only the live policy never waits for a place. Replies under way go on.
 
-Rows of EngineProcess tell the other processes what is there. Runs in the talker, in its event loop.
+Other processes find the engines by their rows of EngineProcess. Runs in the talker, in its event loop.
 """
 
 import asyncio
@@ -37,9 +36,9 @@ STEP_S = 0.2
 PROBE_EVERY_S = 2.0
 PROBE_TIMEOUT_S = 3.0
 SILENT_LIMIT_S = 8.0
-"""An engine that answers no probe for this long is killed: with its restart that stays within 30 s."""
+"""An engine that answers no probe for this long is killed; with its restart that takes less than 30 s."""
 MUTE_LIMIT_S = 22.0
-"""So is one that answers probes while none of the replies that it began goes on."""
+"""So is one that answers probes while it writes nothing for any of its streaming replies."""
 UNLOAD_AFTER_S = 300.0
 """How long a policy that nobody waits for stays loaded."""
 HEARTBEAT_EVERY_S = 3.0
@@ -49,7 +48,7 @@ BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 @dataclass(eq=False)
 class LoadedEngine:
-    """An engine with its row, and how many completions it is writing."""
+    """An engine with its row, and how many completions it is generating."""
 
     policy: Policy
     engine: Engine
@@ -62,12 +61,12 @@ class LoadedEngine:
     probed_at: float = 0.0
     wanted_at: float = field(default_factory=time.monotonic)
     begun: int = 0
-    """Replies that it has begun to write and not ended."""
+    """Replies of which it has sent the first piece and not the last."""
     wrote_at: float = 0.0
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Callable[[], None]]:
-        """Around the stream of a reply: a function to be called at each piece of it."""
+        """Context of a reply's stream; gives a function to be called at each piece."""
         has_begun = False
 
         def note() -> None:
@@ -94,10 +93,10 @@ class Failures:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedPolicies:
     live: Policy | None = None
     named: tuple[Policy, ...] = ()
-    """By what is queued, the one that is waited for longest first."""
+    """Named by what is queued, the one that has been waited for longest first."""
     on_trial: Policy | None = None
 
     def __contains__(self, policy: Policy) -> bool:
@@ -108,12 +107,12 @@ class Wanted:
 class EnginePool:
     database: DatabaseThread
     current: LoadedEngine | None = None
-    """Where replies go that name no policy; None while no engine is ready."""
-    wanted: Wanted = Wanted()
+    """Serves replies that name no policy; None while no engine is ready."""
+    wanted: WantedPolicies = WantedPolicies()
     engines: list[LoadedEngine] = field(default_factory=list)
     failures: dict[int, Failures] = field(default_factory=dict)
     stopping: set[asyncio.Task[None]] = field(default_factory=set)
-    beaten_at: float = 0.0
+    heartbeat_sent_at: float = 0.0
 
     async def run(self) -> None:
         await self.database(_mark_abandoned_rows_dead)
@@ -125,21 +124,21 @@ class EnginePool:
             await asyncio.sleep(STEP_S)
 
     async def step(self) -> None:
-        """One look at everything. Nothing in it waits for an engine."""
-        self.wanted = await self.database(_wanted)
+        """Checks every engine once. Nothing in it waits for an engine."""
+        self.wanted = await self.database(_wanted_policies)
         await self._want_live(self.wanted.live)
         for policy in self.wanted.named:
             await self._want_beside(policy)
         if self.wanted.on_trial is not None:
             await self._want_beside(self.wanted.on_trial)
         for loaded in list(self.engines):
-            await self._look_at(loaded)
+            await self._check(loaded)
         if len(self.engines) > settings.CHAT_ENGINES:
-            # The live policy took a place beyond the limit while all others were starting or writing.
+            # The live policy took a place beyond the limit while all others were busy or starting.
             await self._make_room()
-        if time.monotonic() - self.beaten_at > HEARTBEAT_EVERY_S:
-            self.beaten_at = time.monotonic()
-            await self.database(_beat, [loaded.row for loaded in self.engines if self._is_alive(loaded)])
+        if time.monotonic() - self.heartbeat_sent_at > HEARTBEAT_EVERY_S:
+            self.heartbeat_sent_at = time.monotonic()
+            await self.database(_store_heartbeat, [loaded.row for loaded in self.engines if self._is_alive(loaded)])
 
     def ready(self) -> list[LoadedEngine]:
         """Engines that take new replies, the live policy's first."""
@@ -147,7 +146,7 @@ class EnginePool:
         return sorted(taking, key=lambda loaded: loaded is not self.current)
 
     async def close(self) -> None:
-        """Stops every engine and says so in its row."""
+        """Stops every engine and marks its row dead."""
         self.current = None
         for loaded in list(self.engines):
             await self._end(loaded, "")
@@ -167,7 +166,7 @@ class EnginePool:
             await self._switch_to(loaded)
 
     async def _want_beside(self, policy: Policy) -> None:
-        """A policy beside the live one waits for a place, and for the end of the pause after a failure."""
+        """A policy beside the live one waits for a free place, and for the pause after a failed start to end."""
         loaded = self._of(policy)
         if loaded is None:
             if self._may_start(policy) and (
@@ -202,7 +201,7 @@ class EnginePool:
         return next((loaded for loaded in self.engines if loaded.policy.pk == policy.pk), None)
 
     def _may_start(self, policy: Policy) -> bool:
-        """Not while the pause after a failed start lasts."""
+        """False during the pause after a failed start."""
         return time.monotonic() >= self.failures.setdefault(policy.pk, Failures()).not_before
 
     async def _begin(self, policy: Policy) -> None:
@@ -232,14 +231,14 @@ class EnginePool:
         logger.info("engine for %s is ready", loaded.policy.name)
 
     async def _switch_to(self, loaded: LoadedEngine) -> None:
-        """Sends new replies to `loaded`; the former engine ends those that it began, unless it is wanted by name."""
+        """Sends new replies to `loaded`; the former engine drains unless its policy is wanted by name."""
         former, self.current = self.current, loaded
         loaded.state = State.READY
         if former is not None and former in self.engines and former.policy not in self.wanted:
             former.state = State.DRAINING
         await self.database(_make_default, loaded.row, (former.row, former.state) if former else None)
 
-    async def _look_at(self, loaded: LoadedEngine) -> None:
+    async def _check(self, loaded: LoadedEngine) -> None:
         if loaded.state == State.STARTING:
             await self._check_start(loaded)
         elif loaded.state == State.DRAINING and loaded.users == 0:
@@ -263,16 +262,16 @@ class EnginePool:
         return time.monotonic() - loaded.wanted_at > UNLOAD_AFTER_S
 
     async def _give_up(self, loaded: LoadedEngine, words: str, error: ChatError) -> None:
-        """After a failed start: the live policy is tried again, one that replies named has failed them."""
+        """After a failed start: the live policy is tried again; for any other one, what is queued for it fails."""
         self.failures.setdefault(loaded.policy.pk, Failures()).add()
         await self._end(loaded, words)
         if loaded.policy != self.wanted.live:
-            told = error if isinstance(error, BadPolicy) else PolicyUnavailable(str(error))
-            await self.database(replies.refuse, loaded.policy, told)
-            await self.database(tickets.refuse, loaded.policy, told)
+            reason = error if isinstance(error, BadPolicy) else PolicyUnavailable(str(error))
+            await self.database(replies.refuse, loaded.policy, reason)
+            await self.database(tickets.refuse, loaded.policy, reason)
 
     async def _check_start(self, loaded: LoadedEngine) -> None:
-        """A start that ended in an error nobody foresaw is a failed start."""
+        """A start that ended in an unforeseen error has failed."""
         task = loaded.starting
         if task is not None and task.done() and loaded in self.engines and (error := task.exception()) is not None:
             logger.error("engine for %s did not start", loaded.policy.name, exc_info=error)
@@ -291,7 +290,7 @@ class EnginePool:
         await self._end(loaded, f"{EngineDown.code}: {reason}")
 
     async def _end(self, loaded: LoadedEngine, error: str) -> None:
-        """Stops the engine; replies that it was writing get EngineDown from their streams."""
+        """Stops the engine; the streams of its replies raise EngineDown."""
         if self.current is loaded:
             self.current = None
         if loaded in self.engines:
@@ -312,7 +311,7 @@ class EnginePool:
 
 
 async def _stop(loaded: LoadedEngine) -> None:
-    """A server elsewhere that seems silent may still be writing: only our own process is taken from its readers."""
+    """A silent server elsewhere may still be generating, so only our own process is stopped at once."""
     while loaded.users and not loaded.engine.is_embedded:
         await asyncio.sleep(STEP_S)
     await loaded.engine.stop()
@@ -321,14 +320,14 @@ async def _stop(loaded: LoadedEngine) -> None:
 # --- rows -----------------------------------------------------------------------------------------------------
 
 
-def _wanted() -> Wanted:
+def _wanted_policies() -> WantedPolicies:
     named = line.entries(Q(policy__isnull=False))
     order = list(dict.fromkeys(entry.lane for entry in named if entry.lane is not None))
     wanted = Policy.objects.filter(Q(is_live=True) | Q(is_on_trial=True) | Q(pk__in=order))
     found = {policy.pk: policy for policy in wanted}
     live = next((policy for policy in found.values() if policy.is_live), None)
     on_trial = next((policy for policy in found.values() if policy.is_on_trial and not policy.is_live), None)
-    return Wanted(live, tuple(found[pk] for pk in order if found[pk] != live), on_trial)
+    return WantedPolicies(live, tuple(found[pk] for pk in order if found[pk] != live), on_trial)
 
 
 def _verify(policy: Policy) -> None:
@@ -358,12 +357,12 @@ def _make_default(row: int, former: tuple[int, EngineProcess.State] | None) -> N
         EngineProcess.objects.filter(pk=row).update(is_default=True, state=State.READY)
 
 
-def _beat(rows: list[int]) -> None:
+def _store_heartbeat(rows: list[int]) -> None:
     EngineProcess.objects.filter(pk__in=rows).update(heartbeat_at=timezone.now())
 
 
 def _mark_abandoned_rows_dead() -> None:
-    """Rows that a killed talker left behind; its engines ended with it."""
+    """Rows that a killed talker left behind; its engines died with it."""
     stale = timezone.now() - HEARTBEAT_LIMIT
     EngineProcess.objects.exclude(state=State.DEAD).filter(heartbeat_at__lt=stale).update(
         state=State.DEAD, is_default=False, error="its talker is gone"

@@ -1,7 +1,8 @@
-"""The talker: claims queued replies, streams each from its engine past the guards, and writes all their text with one
-hand. To tickets, whose completions other processes read, it only gives room on its engines.
+"""The talker: claims queued replies, streams each from its engine through the guards, and stores text in batches.
 
-It holds a lease on what it writes. Stopped or killed, it leaves nothing that another cannot end.
+For tickets, whose completions other processes read, it only keeps slots of its engines free.
+
+It has a lease on what it writes: if it is stopped or killed, another process can end all of it.
 """
 
 import asyncio
@@ -24,12 +25,12 @@ from chat import guards
 from chat.engines.engine import Parameters
 from chat.errors import Blocked, ChatError, EngineBroken, TalkerGone
 from chat.inspection import token_views
-from chat.inspection.worker import Looks
+from chat.inspection.worker import InspectionWorker
 from chat.models import Reply
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.history import prompt_for, turns_before
-from chat.queue import claims, replies, tickets
-from chat.queue.replies import Ending, Written
+from chat.queue import claims, reaping, replies, tickets
+from chat.queue.replies import Ending, NewChunk
 from chat.talker.active import Active
 from chat.talker.engine_pool import EnginePool, LoadedEngine
 
@@ -38,20 +39,19 @@ logger = logging.getLogger(__name__)
 FLUSH_EVERY_S = 0.03
 """From the start of one write to the start of the next: what a write takes is no pause on top of it."""
 REPLIES_A_FLUSH = 250
-"""Where more are being written they take turns: a piece is then more than one token, and every part of its way has
-fewer of them to pass on."""
+"""Where more are streaming they take turns, so that a chunk holds several tokens and fewer chunks are stored."""
 LEAST_PAUSE_S = 0.005
 CLAIM_BUSY_S = 0.05
 CLAIM_IDLE_S = 0.1
 CHECK_EVERY_S = 0.15
-"""How soon a stopped reply's stream is closed, and the room of an ended ticket free."""
+"""How soon a stopped reply's stream is closed, and the slots of an ended ticket are free."""
 RENEW_EVERY_S = 4.0
 PAUSE_AFTER_ERROR_S = 0.5
 
 
 @asynccontextmanager
-async def _patience() -> AsyncIterator[None]:
-    """A database that is away for a moment costs nothing but time: what was not done is tried again."""
+async def _tolerate_outages() -> AsyncIterator[None]:
+    """Logs that the database is away and pauses; the caller tries again later."""
     try:
         yield
     except (OperationalError, InterfaceError) as error:
@@ -61,7 +61,7 @@ async def _patience() -> AsyncIterator[None]:
 
 @dataclass(frozen=True)
 class Granted:
-    """A ticket whose completions are read from an engine of this talker, by another process."""
+    """A ticket whose completions another process reads from an engine of this talker."""
 
     loaded: LoadedEngine
     slots: int
@@ -72,70 +72,72 @@ class Talker:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
         self.database = DatabaseThread("talker")
         self.writing = DatabaseThread("chunks")
-        """Apart, since who reads waits for every chunk: what is looked for meanwhile holds none of them up."""
+        """A thread of its own, since readers wait for every chunk, and other queries must not delay it."""
         self.ending = DatabaseThread("endings")
-        """Apart, since an end costs as much as the chunks of hundreds: nobody's text waits for it."""
+        """A thread of its own, since ending a reply costs as much as the chunks of hundreds."""
         self.guarding = DatabaseThread("guards")
-        """Apart, since guards are others' code: a slow one holds up nothing else."""
+        """A thread of its own, since guards are third-party code, and a slow one must not delay anything else."""
         self.engines = EnginePool(self.database)
         self.active: dict[int, Active] = {}
         self.granted: dict[UUID, Granted] = {}
-        self._unsent: list[Written] = []
-        """Chunks that the database has not confirmed: sent again as they are, before anything newer."""
+        self._unconfirmed: list[NewChunk] = []
+        """Chunks that the database has not confirmed: they are stored again before anything newer."""
         self._endings: asyncio.Task[None] | None = None
         self._turn = 0
 
     async def run(self) -> None:
-        """Until cancelled; then what is being written ends as interrupted, and every engine is stopped.
+        """Runs until cancelled; then streaming replies end as interrupted, and every engine is stopped.
 
         Raises ImproperlyConfigured if there is a guard that can't be loaded.
         """
         guards.guards()
-        loops = (self.engines.run(), self._write_on(), self._look_on())
+        loops = (self.engines.run(), self._flush_repeatedly(), self._work_repeatedly())
         vital = [asyncio.create_task(loop) for loop in loops]
-        looking = asyncio.create_task(Looks(self.database).run())
+        inspection = asyncio.create_task(InspectionWorker(self.database).run())
         try:
             ended, _ = await asyncio.wait(vital, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 task.result()
         finally:
-            for task in (*vital, looking):
+            for task in (*vital, inspection):
                 task.cancel()
-            await asyncio.wait([*vital, looking])
+            await asyncio.wait([*vital, inspection])
             await self._finish()
 
-    async def _write_on(self) -> None:
+    async def _flush_repeatedly(self) -> None:
         while True:
             next_write = time.monotonic() + FLUSH_EVERY_S
-            async with _patience():
+            async with _tolerate_outages():
                 await self._flush()
             await asyncio.sleep(max(LEAST_PAUSE_S, next_write - time.monotonic()))
 
-    async def _look_on(self) -> None:
-        """What is to be done from time to time, one after the other, since each may leave nothing for the next."""
+    async def _work_repeatedly(self) -> None:
+        """Claims, checks and renews at their intervals, one after the other."""
         due = {self._claim: 0.0, self._check: 0.0, self._renew: 0.0}
         while True:
             for work in due:
                 if time.monotonic() >= due[work]:
-                    async with _patience():
+                    async with _tolerate_outages():
                         due[work] = time.monotonic() + await work()
             await asyncio.sleep(max(LEAST_PAUSE_S, min(due.values()) - time.monotonic()))
 
     async def _claim(self) -> float:
-        """Starts what is queued while the engine that it waits for has room; seconds until the next look."""
+        """Starts what is queued as far as the engines have free slots; returns the seconds until the next claim."""
         ready = self.engines.ready()
         for loaded in ready:
             await self._claim_for(loaded)
         return CLAIM_IDLE_S if ready and not (self.active or self.granted) else CLAIM_BUSY_S
 
     async def _claim_for(self, loaded: LoadedEngine) -> None:
-        room = settings.CHAT_ENGINE_SLOTS - loaded.users
-        if room <= 0 or loaded not in self.engines.ready():  # the claim before this one took its time
+        free_slots = settings.CHAT_ENGINE_SLOTS - loaded.users
+        if free_slots <= 0 or loaded not in self.engines.ready():  # it may have changed during the claim before
             return
-        loaded.users += 1  # while the claim is under way its engine must not be unloaded
+        loaded.users += 1  # so that the engine is not unloaded during the claim
         try:
             unnamed = loaded is self.engines.current
-            claimed = await self.database(claims.claim, self.owner, loaded.policy, loaded.row, room, unnamed=unnamed)
+            claimed = await self.database(
+                claims.claim, self.owner, loaded.policy, loaded.row, free_slots, unnamed=unnamed
+            )
         finally:
             loaded.users -= 1
         for ticket in claimed.tickets:
@@ -144,58 +146,58 @@ class Talker:
         for reply in claimed.replies:
             active = self.active[reply.pk] = Active(reply, loaded)
             loaded.users += 1
-            active.task = asyncio.create_task(self._answer(active))
-            active.task.add_done_callback(partial(self._settle, active))
+            active.task = asyncio.create_task(self._write(active))
+            active.task.add_done_callback(partial(self._on_written, active))
 
     async def _check(self) -> float:
-        """Closes the streams of replies that need not be written any more; the room of ended tickets is free."""
+        """Closes the streams of replies that need not be written any more, and frees the slots of ended tickets."""
         if self.active:
-            self._abandon(await self.database(replies.let_go, self.owner, list(self.active)))
+            self._drop(await self.database(replies.lost_or_stopped, self.owner, list(self.active)))
         if self.granted:
-            held = await self.database(tickets.held, self.owner, list(self.granted))
-            for pk in self.granted.keys() - held:
+            still_granted = await self.database(tickets.still_granted, self.owner, list(self.granted))
+            for pk in self.granted.keys() - still_granted:
                 granted = self.granted.pop(pk)
                 granted.loaded.users -= granted.slots
         return CHECK_EVERY_S
 
     async def _renew(self) -> float:
-        await self.writing(replies.renew, self.owner)  # rows that writes lock: in one thread neither waits crosswise
-        await self.database(replies.reap, except_owner=self.owner)
-        await self.database(tickets.reap)
+        # In the thread of writes, which lock the same rows: so the two cannot deadlock.
+        await self.writing(replies.renew, self.owner)
+        await self.database(reaping.reap, except_owner=self.owner)
         return RENEW_EVERY_S
 
-    async def _answer(self, active: Active) -> None:
+    async def _write(self, active: Active) -> None:
         reply = active.reply
         try:
             turns = await self.database(turns_before, reply.message)
             parameters = token_views.recording(Parameters.from_json(reply.parameters), active.loaded.policy)
-            wanted, preamble = parameters.max_completion_tokens, len(reply.preamble)
-            prompt = await asyncio.to_thread(prompt_for, active.loaded.policy, turns, wanted, preamble, reply.prefix)
+            limit, preamble = parameters.max_completion_tokens, len(reply.preamble)
+            prompt = await asyncio.to_thread(prompt_for, active.loaded.policy, turns, limit, preamble, reply.prefix)
             await self.database(replies.note_prompt, self.owner, reply.pk, prompt.tokens, prompt.dropped)
-            await self._pass(active, len(active.text))
-            await self._write(active, prompt, parameters)
+            await self._guard(active, len(active.text))
+            await self._stream(active, prompt, parameters)
         except Blocked as error:
             self._block(active, error)
         except ChatError as error:
             logger.warning("reply %s: %s: %s", reply.pk, error.code, error.detail)
             try:
-                await self._pass(active, len(active.text))
+                await self._guard(active, len(active.text))
                 active.ending = replies.ending_after(reply.pk, error)
             except Blocked as blocked:
                 self._block(active, blocked)
         finally:
-            await self._record(active)
+            await self._record_tokens(active)
 
-    async def _write(self, active: Active, prompt: Prompt, parameters: Parameters) -> None:
-        """From the engine, past the guards. Raises ChatError."""
+    async def _stream(self, active: Active, prompt: PolicyPrompt, parameters: Parameters) -> None:
+        """From the engine, through the guards. Raises ChatError."""
         with active.loaded.writing() as note:
             async with aclosing(active.loaded.engine.stream(prompt, parameters)) as pieces:
                 async for piece in pieces:
                     note()
-                    await self._pass(active, active.take(piece))
+                    await self._guard(active, active.take(piece))
                     if piece.finish_reason:
-                        await self._pass(active, len(active.text))
-                        await self._record(active)
+                        await self._guard(active, len(active.text))
+                        await self._record_tokens(active)
                         active.ending = Ending(
                             active.reply.pk,
                             Reply.State.COMPLETE,
@@ -205,7 +207,7 @@ class Talker:
                             first_token_at=active.first_token_at,
                         )
 
-    async def _pass(self, active: Active, end: int) -> None:
+    async def _guard(self, active: Active, end: int) -> None:
         """Asks the guards about the text up to `end`, if they have not seen it. Raises Blocked."""
         if end <= active.passed:
             return
@@ -220,37 +222,37 @@ class Talker:
             Reply.State.BLOCKED,
             blocked_by=error.guard[:120],
             first_token_at=active.first_token_at,
-            keep=active.take_back(),
+            keep=active.cut_to_passed(),
         )
 
-    async def _record(self, active: Active) -> None:
+    async def _record_tokens(self, active: Active) -> None:
         if tokens := active.tokens:
             active.tokens = []
             await self.database(token_views.record, active.reply.pk, active.reply.prefix, tokens)
 
-    def _settle(self, active: Active, task: asyncio.Task[None]) -> None:
-        """Every reply ends, whatever its task died of."""
+    def _on_written(self, active: Active, task: asyncio.Task[None]) -> None:
+        """Ends the reply, whatever its task failed with."""
         active.loaded.users -= 1
         if active.ending is not None or self.active.get(active.reply.pk) is not active:
             return
         if task.cancelled():
             active.ending = replies.ending_after(active.reply.pk, TalkerGone())
             return
-        logger.error("reply %s: unforeseen end", active.reply.pk, exc_info=task.exception())
+        logger.error("reply %s: unforeseen error", active.reply.pk, exc_info=task.exception())
         active.ending = replies.ending_after(active.reply.pk, EngineBroken())
 
     async def _flush(self, *, of_all: bool = False) -> None:
-        """Hands over what is new, and then begins to end those of which nothing more will come."""
-        whose = self.active.values() if of_all else self._whose_turn()
-        self._unsent = self._unsent or [chunk for active in whose for chunk in active.next_chunks()]
-        if self._unsent:
-            self._abandon(await self.writing(replies.write, self.owner, self._unsent))
-            self._unsent = []
+        """Stores new text, then starts ending the replies that are complete."""
+        due = self.active.values() if of_all else self._whose_turn()
+        self._unconfirmed = self._unconfirmed or [chunk for active in due for chunk in active.next_chunks()]
+        if self._unconfirmed:
+            self._drop(await self.writing(replies.write, self.owner, self._unconfirmed))
+            self._unconfirmed = []
         if self._endings is None or self._endings.done():
             former, self._endings = self._endings, None
             if former is not None:
-                former.result()  # what nobody foresaw ends the talker, as it does anywhere in its loop
-            endings = [active.ending for active in self.active.values() if active.ending and active.is_handed_over()]
+                former.result()  # an unforeseen error ends the talker, as everywhere in its loops
+            endings = [active.ending for active in self.active.values() if active.ending and active.is_given_out()]
             self._endings = asyncio.create_task(self._end(endings)) if endings else None
 
     def _whose_turn(self) -> list[Active]:
@@ -259,13 +261,13 @@ class Talker:
         return [active for pk, active in self.active.items() if pk % turns == self._turn]
 
     async def _end(self, endings: list[Ending]) -> None:
-        """One by one, each in a moment of its own. One that the database does not confirm is tried again."""
+        """One by one, in a transaction each. One that the database does not confirm is tried again."""
         for ending in endings:
-            async with _patience():
+            async with _tolerate_outages():
                 await self.ending(replies.end, self.owner, ending)
                 self.active.pop(ending.reply, None)
 
-    def _abandon(self, ids: set[int]) -> None:
+    def _drop(self, ids: set[int]) -> None:
         for pk in ids:
             active = self.active.pop(pk, None)
             if active and active.task:
@@ -279,12 +281,12 @@ class Talker:
             await asyncio.wait(tasks)
         for active in self.active.values():
             active.ending = active.ending or replies.ending_after(active.reply.pk, TalkerGone())
-        for _ in range(2):  # the first may have been the chunks that were not confirmed
+        for _ in range(2):  # the first one may only store chunks that were not confirmed
             await self._flush(of_all=True)
             if self._endings is not None:
                 await asyncio.wait([self._endings])
         await self.database(replies.abandon, self.owner)
-        for granted in self.granted.values():  # others read for them; an engine elsewhere would wait for their ends
+        for granted in self.granted.values():  # an engine elsewhere would wait for those who read them
             granted.loaded.users -= granted.slots
         self.granted.clear()
         await self.engines.close()

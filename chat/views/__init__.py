@@ -1,1 +1,1 @@
-"""Pages and actions of the chat."""
+"""Pages of the chat, and the requests that their scripts make."""

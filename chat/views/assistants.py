@@ -1,4 +1,4 @@
-"""Pages of assistants: the list, one of them to edit or to read, and which one a conversation talks with."""
+"""Pages of assistants: list, edit, read, and choose one for a conversation."""
 
 import uuid
 from typing import Any
@@ -14,7 +14,7 @@ from accounts.models import User
 from accounts.requests import person
 from base.requests import wants_json
 from chat import assistants
-from chat.forms import AssistantForm, Example
+from chat.forms import AssistantForm, ExampleExchange
 from chat.models import Assistant, Conversation
 from chat.views.requests import as_uuid, own_conversation
 
@@ -34,7 +34,7 @@ def create(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def assistant(request: HttpRequest, assistant_id: uuid.UUID) -> HttpResponse:
-    """To edit for who may change it, to read for who may use it."""
+    """Editable for people who may change it, read-only for people who may use it."""
     shown = _usable(request, assistant_id)
     if assistants.may_change(person(request), shown):
         return _edit(request, shown)
@@ -72,7 +72,7 @@ def restore(request: HttpRequest, assistant_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def choose(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Another assistant for a conversation, or none; counts from the next reply on."""
+    """Sets a conversation's assistant, or none; applies from the next reply on."""
     changed = own_conversation(request, conversation_id)
     chosen = chosen_by(request, request.POST.get("assistant", ""))
     assistants.choose(changed, chosen)
@@ -82,7 +82,7 @@ def choose(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 
 
 def chosen_by(request: HttpRequest, text: str) -> Assistant | None:
-    """The assistant of that id; None where no id is given, 404 where the person may not use it."""
+    """The assistant with that id; None if no id is given, 404 if the person may not use it."""
     return _usable(request, as_uuid(text) or uuid.UUID(int=0)) if text else None
 
 
@@ -91,7 +91,7 @@ def _usable(request: HttpRequest, assistant_id: uuid.UUID) -> Assistant:
 
 
 def _grouped(who: User) -> dict[str, list[Assistant]]:
-    """What the person may use: their own, and those for everybody."""
+    """Assistants that the person may use: their own, and those for everybody."""
     rows = list(assistants.usable_by(who))
     return {
         "own_assistants": [row for row in rows if not row.is_shared],
@@ -100,7 +100,7 @@ def _grouped(who: User) -> dict[str, list[Assistant]]:
 
 
 def picker(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:
-    """What the picker of a conversation needs; `lost_assistant` is one that it had and that no longer applies."""
+    """Context of the picker; `lost_assistant` is the conversation's if it no longer applies."""
     if shown is not None:
         chosen = assistants.applied(shown)
         lost = shown.assistant if chosen is None else None
@@ -123,14 +123,14 @@ def _edit(request: HttpRequest, edited: Assistant) -> HttpResponse:
     rows = _rows(request, form)
     is_wrong = form.is_bound and not _changes_rows(request)
     if _changes_rows(request):
-        form.errors.clear()  # a row more or less is no attempt to save
+        form.errors.clear()  # adding or removing a row is no attempt to save
     context = {
         "form": form,
         "assistant": edited,
         "is_new": edited._state.adding,
         "rows": rows,
         "added": "add" in request.POST,
-        "blank": Example(),
+        "blank": ExampleExchange(),
         "most": assistants.MAX_EXAMPLES,
     }
     return render(request, "chat/assistants/edit.html", context, status=400 if is_wrong else 200)
@@ -140,11 +140,11 @@ def _changes_rows(request: HttpRequest) -> bool:
     return "add" in request.POST or "remove" in request.POST
 
 
-def _rows(request: HttpRequest, form: AssistantForm) -> list[Example]:
-    """The examples of the form, with one more or one less where a button without script asked for it."""
+def _rows(request: HttpRequest, form: AssistantForm) -> list[ExampleExchange]:
+    """The examples of the form, with one more or one less if a button asked for it where scripts are off."""
     rows = form.examples
     if "add" in request.POST:
-        rows.append(Example())
+        rows.append(ExampleExchange())
     removed = request.POST.get("remove", "")
     if removed.isdecimal() and int(removed) < len(rows):
         rows.pop(int(removed))
@@ -158,5 +158,5 @@ def _full(request: HttpRequest) -> HttpResponse:
 
 
 def _refused(request: HttpRequest) -> int:
-    """Reading is allowed to whoever may use it; writing is not."""
+    """The status for people who may read the assistant but not change it."""
     return 403 if request.method == "POST" else 200

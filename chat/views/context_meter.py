@@ -1,4 +1,4 @@
-"""How full the context is, for the meter beside the composer: asked anew while somebody writes."""
+"""Serves the token counts of the context meter, which the page asks for while somebody writes."""
 
 from typing import Any
 
@@ -8,11 +8,10 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from accounts.requests import person
-from chat import assistants, model_choice
+from chat.conversations.answerer import Answerer, answerer_for, answerer_of
 from chat.conversations.context_meter import Shares, shares
 from chat.errors import ChatError
 from chat.forms import plain
-from chat.models import Assistant, Policy
 from chat.prompts.history import turns_to
 from chat.prompts.rendering import Turn
 from chat.views.assistants import chosen_by
@@ -25,24 +24,23 @@ def context(request: HttpRequest) -> HttpResponse:
     """Fields: `text`; `conversation` with `parent`, which the text would follow; or `assistant` and `model`."""
     draft = plain(request.POST.get("text", ""))
     try:
-        assistant, named, history = _before(request)
-        return JsonResponse(_frame(shares(assistant, history, draft, named)))
+        answerer, history = _before(request)
+        return JsonResponse(_frame(shares(answerer, history, draft)))
     except ChatError as error:
         return JsonResponse({"problem": str(error.message), "code": error.code})
 
 
-def _before(request: HttpRequest) -> tuple[Assistant | None, Policy | None, list[Turn]]:
-    """The assistant that would answer, the model that would have to, and what was said. Raises PolicyRetired."""
+def _before(request: HttpRequest) -> tuple[Answerer, list[Turn]]:
+    """Who would answer the draft, and the turns that it would follow. Raises PolicyRetired, BadParameters."""
     asked = request.POST.get("conversation", "")
     if not asked:
         assistant = chosen_by(request, request.POST.get("assistant", ""))
         model = model_chosen_by(request, request.POST.get("model", ""))
-        return assistant, model or assistants.named_policy(assistant, person(request)), []
+        return answerer_for(person(request), assistant, model), []
     conversation = get_object_or_404(conversations_of(request), pk=as_uuid(asked))
     parent = request.POST.get("parent", "")
     tip = get_object_or_404(conversation.messages, pk=parent).pk if parent.isdecimal() else None
-    assistant = assistants.applied(conversation)
-    return assistant, model_choice.policy_of(conversation, assistant), turns_to(conversation.pk, tip)
+    return answerer_of(conversation), turns_to(conversation.pk, tip)
 
 
 def _frame(counted: Shares) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an owner does with a conversation: make, name, pin, archive, delete and restore it, and say what it is for."""
+"""Actions on a conversation by its owner: create, rename, pin, archive, delete, restore, and consent to training."""
 
 import uuid
 from typing import Any
@@ -24,9 +24,9 @@ from chat.views.requests import deleted_of, own_conversation
 
 @require_POST
 def create(request: HttpRequest) -> HttpResponse:
-    """Makes an empty conversation named after what will be its first message; the socket sends the message.
+    """Creates an empty conversation with a title from its first message, which the socket sends later.
 
-    A message that may not be sent makes none: its words would stay behind as a title.
+    A message that guards block creates none: its words would remain as a title.
     """
     text = request.POST.get("text", "")
     try:
@@ -55,7 +55,7 @@ def _refused(request: HttpRequest, error: ChatError) -> HttpResponse:
 
 @require_POST
 def rename(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """An emptied title is made again from the first message."""
+    """An empty title is replaced by one from the first message."""
     renamed = own_conversation(request, conversation_id)
     renamed.title = titles.given(request.POST.get("title", ""))
     renamed.save(update_fields=["title"])
@@ -65,7 +65,7 @@ def rename(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def pin(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Keeps a conversation at the head of the list, where an archived one cannot be."""
+    """Puts a conversation at the top of the list, and takes it out of the archive."""
     pinned = own_conversation(request, conversation_id)
     pinned.pinned_at = timezone.now() if _is_on(request) else None
     if _is_on(request):
@@ -86,7 +86,7 @@ def archive(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def delete(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Out of sight at once, to be restored for some weeks (chat.conversations.removal), and then gone."""
+    """Hides it; it can be restored for some weeks, and is then removed (chat.conversations.removal)."""
     deleted = own_conversation(request, conversation_id)
     deleted.deleted_at = timezone.now()
     deleted.save(update_fields=["deleted_at"])
@@ -111,7 +111,7 @@ def restore(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def consent(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Counts from the next snapshot on, in both directions."""
+    """Applies from the next snapshot on, in both directions."""
     changed = own_conversation(request, conversation_id)
     changed.may_train = request.POST.get("may_train") == "on"
     changed.save(update_fields=["may_train"])
@@ -125,7 +125,7 @@ def _is_on(request: HttpRequest) -> bool:
 
 
 def _answer(request: HttpRequest, changed: Conversation) -> HttpResponse:
-    """The new state to a script, the conversation's page to a form."""
+    """The new state for a script, the conversation's page for a form."""
     return JsonResponse(_state_of(changed)) if wants_json(request) else redirect("conversation", changed.pk)
 
 

@@ -1,4 +1,4 @@
-"""The picker of models in a conversation, and the address that it sends a choice to."""
+"""The model picker of a conversation, and the view that stores its choice."""
 
 import uuid
 from typing import Any
@@ -16,7 +16,7 @@ from chat.views.requests import own_conversation
 
 @require_POST
 def choose_model(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Another model for a conversation, or whichever is live; counts from the next reply on."""
+    """Sets a conversation's model, or whichever is live; applies from the next reply on."""
     changed = own_conversation(request, conversation_id)
     chosen = model_chosen_by(request, request.POST.get("model", ""))
     model_choice.choose(changed, chosen)
@@ -26,7 +26,7 @@ def choose_model(request: HttpRequest, conversation_id: uuid.UUID) -> HttpRespon
 
 
 def model_chosen_by(request: HttpRequest, name: str) -> Policy | None:
-    """The model of that name; None where none is given, 404 where the person may not talk with it."""
+    """The model of that name; None if none is given, 404 if the person may not use it."""
     if not name:
         return None
     found = policies.visible_to(person(request)).filter(name=name).first()
@@ -37,7 +37,7 @@ def model_chosen_by(request: HttpRequest, name: str) -> Policy | None:
 
 def model_picker(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:
     """What the picker needs; `lost_model` is one that was chosen here and can not be talked with any more."""
-    choices = model_choice.choices_for(person(request))
+    choices = model_choice.options_for(person(request))
     if shown is not None:
         chosen = model_choice.chosen(shown)
     else:

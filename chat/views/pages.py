@@ -1,4 +1,4 @@
-"""The pages of the chat: the landing page, the list of conversations, and one conversation."""
+"""Pages of the chat: the landing page, a conversation, the list of conversations, deleted ones."""
 
 import uuid
 from typing import Any
@@ -21,7 +21,7 @@ from chat.views.requests import as_uuid, conversations_of, deleted_of, own_conve
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """What the site is, to who is not signed in; an empty conversation to who is."""
+    """The landing page for people who are not signed in; an empty conversation for those who are."""
     if not request.user.is_authenticated:
         return render(request, "chat/landing.html")
     asked = as_uuid(request.GET.get("deleted", ""))
@@ -39,32 +39,32 @@ def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpRespon
 
 @require_safe
 def conversation_path(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """The messages alone, for a page on which another path was opened, or whose line was down."""
+    """The messages alone, for a page that opened another path or lost its connection."""
     return render(request, "chat/path.html", {"turns": open_branch(own_conversation(request, conversation_id))})
 
 
 @require_safe
 def conversation_list(request: HttpRequest) -> HttpResponse:
-    """The list alone, for search as one types and for older pages."""
+    """The list alone, for search as you type and for further pages."""
     return render(request, "chat/list.html", around(request))
 
 
 @require_safe
 def deleted(request: HttpRequest) -> HttpResponse:
-    """What can still be brought back, the latest deletion first."""
-    kept = deleted_of(request).filter(deleted_at__gt=timezone.now() - KEPT).order_by("-deleted_at")
-    page = Paginator(kept, LENGTH).get_page(request.GET.get("page"))
+    """Conversations that can still be restored, the latest deletion first."""
+    restorable = deleted_of(request).filter(deleted_at__gt=timezone.now() - KEPT).order_by("-deleted_at")
+    page = Paginator(restorable, LENGTH).get_page(request.GET.get("page"))
     rows = [(row, row.deleted_at + KEPT) for row in page if row.deleted_at]
     return render(request, "chat/deleted.html", {"page": page, "rows": rows, "days": KEPT.days})
 
 
 def _pickers(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:
-    """Who answers: the assistant and the model."""
+    """Context of the pickers of assistant and model."""
     return picker(request, shown) | model_picker(request, shown)
 
 
 def around(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:
-    """What stands around a conversation: the list, the search, the model that answers."""
+    """Context of everything around a conversation: list, search, live model."""
     shown_list = listing(
         conversations_of(request),
         request.GET.get("q", "").strip(),

@@ -1,4 +1,4 @@
-"""The conversations that a request may see, or 404."""
+"""What views read from a request: the person's own conversations, and ids."""
 
 import uuid
 
@@ -19,7 +19,7 @@ def deleted_of(request: HttpRequest) -> QuerySet[Conversation]:
 
 
 def own_conversation(request: HttpRequest, conversation_id: uuid.UUID) -> Conversation:
-    """404 for a stranger's conversation as for one that never was, so that nobody can tell which it is."""
+    """404 for somebody else's conversation as for one that does not exist, so that nobody can tell which it is."""
     return get_object_or_404(conversations_of(request), pk=conversation_id)
 
 

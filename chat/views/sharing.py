@@ -1,4 +1,4 @@
-"""Pages of shared links: the owner's, where they are made and revoked, and the world's, which only reads."""
+"""Pages of shared links: the owner creates and revokes them, anybody with one can read it."""
 
 import uuid
 
@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.requests import person
 from chat.conversations import sharing
-from chat.conversations.open_path import turn
+from chat.conversations.open_path import shown_message
 from chat.models import Conversation, SharedLink
 from chat.views.requests import own_conversation
 
@@ -21,7 +21,7 @@ from chat.views.requests import own_conversation
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def share(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """The links of a conversation; a POST makes one."""
+    """The links of a conversation; a POST creates one."""
     shown = own_conversation(request, conversation_id)
     if request.method != "POST":
         return _links(request, shown)
@@ -46,7 +46,7 @@ def revoke(request: HttpRequest, link_id: int) -> HttpResponse:
 
 @require_safe
 def shared_links(request: HttpRequest) -> HttpResponse:
-    """Every link of the person that works."""
+    """Every working link of the person."""
     mine = _with_addresses(request, sharing.links_of(person(request)))
     return render(request, "chat/shared_links.html", {"links": mine})
 
@@ -54,21 +54,21 @@ def shared_links(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def shared(request: HttpRequest, token: str) -> HttpResponse:
-    """What anybody sees who has the link. One that does not work looks like one that never was."""
+    """The page for anybody with the link. A revoked link answers like one that never existed."""
     link = sharing.opened_by(token)
     if link is None:
         raise Http404
-    turns = [turn(message) for message in sharing.shared_path(link)]
+    turns = [shown_message(message) for message in sharing.shared_path(link)]
     response = render(request, "chat/shared.html", {"link": link, "turns": turns})
     response["X-Robots-Tag"] = "noindex, nofollow, noarchive"
-    response["Referrer-Policy"] = "no-referrer"  # the address is the key: it goes nowhere
+    response["Referrer-Policy"] = "no-referrer"  # the address is a secret
     return response
 
 
 def _links(
     request: HttpRequest, shown: Conversation, *, made: int | None = None, problem: str = "", status: int = 200
 ) -> HttpResponse:
-    """The links of a conversation, as a page or as the part of one that a dialog shows."""
+    """The links of a conversation, as a page or as a fragment for a dialog."""
     context = {
         "conversation": shown,
         "links": _with_addresses(request, sharing.active_links(shown)),
@@ -80,7 +80,7 @@ def _links(
 
 
 def _with_addresses(request: HttpRequest, active: QuerySet[SharedLink]) -> list[tuple[SharedLink, str]]:
-    """Each with the address to be given away."""
+    """Each with its absolute address."""
     return [(link, request.build_absolute_uri(reverse("shared", args=[link.token]))) for link in active]
 
 

@@ -1,4 +1,4 @@
-"""The page on which an admin chooses for the whole site."""
+"""The page on which an admin changes the site's choices."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse

@@ -1,18 +1,18 @@
-"""What the page asks when somebody wants to look inside a reply."""
+"""Serves the token views of replies: requests one, and returns it when it is ready."""
 
 from django.http import HttpRequest, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST, require_safe
 
-from chat.errors import ChatError, InspectorDown, NoLook, WeightsGone
+from chat.errors import ChatError, InspectorDown, NoProbabilities, WeightsGone
 from chat.inspection import token_views
 from chat.models import Reply, TokenView
 from chat.views.requests import conversations_of
 
 
 @require_POST
-def look_inside(request: HttpRequest, reply_id: int) -> JsonResponse:
-    """Asks for the probabilities of the reply's tokens, which are there at once or after a while."""
+def request_token_view(request: HttpRequest, reply_id: int) -> JsonResponse:
+    """Requests the token view of the reply, and returns as much of it as is ready."""
     reply = _own(request, reply_id)
     try:
         return JsonResponse(token_views.to_json(token_views.ask(reply)))
@@ -21,8 +21,8 @@ def look_inside(request: HttpRequest, reply_id: int) -> JsonResponse:
 
 
 @require_safe
-def inside_of(request: HttpRequest, reply_id: int) -> JsonResponse:
-    """How far that is."""
+def token_view(request: HttpRequest, reply_id: int) -> JsonResponse:
+    """The state of a requested token view, with the tokens once they are ready."""
     reply = _own(request, reply_id)
     view = get_object_or_404(TokenView.objects.select_related("reply__message"), reply=reply)
     try:
@@ -34,17 +34,17 @@ def inside_of(request: HttpRequest, reply_id: int) -> JsonResponse:
     return JsonResponse(token_views.to_json(view))
 
 
-ERRORS: dict[str, type[ChatError]] = {kind.code: kind for kind in (NoLook, WeightsGone, InspectorDown)}
+ERRORS: dict[str, type[ChatError]] = {kind.code: kind for kind in (NoProbabilities, WeightsGone, InspectorDown)}
 
 
 def _own(request: HttpRequest, reply_id: int) -> Reply:
-    """A reply that its reader may see: of their own conversation, and not hidden."""
+    """A reply in one of the person's conversations that is not hidden."""
     replies = Reply.objects.select_related("policy", "message__conversation").filter(message__hidden_at=None)
     return get_object_or_404(replies, pk=reply_id, message__conversation__in=conversations_of(request))
 
 
 def _refusal(error: ChatError) -> JsonResponse:
-    """No error of HTTP: that a look failed is what was asked about."""
+    """Status 200, since the state that was asked for is a failure."""
     return JsonResponse(
         {
             "state": "failed",

@@ -1,4 +1,4 @@
-"""Saving a conversation as a file, and reading one in."""
+"""Pages that export a conversation as a file and import one."""
 
 import json
 import uuid
@@ -36,28 +36,30 @@ def export(request: HttpRequest, conversation_id: uuid.UUID, kind: str) -> HttpR
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def import_file(request: HttpRequest) -> HttpResponse:
-    """Reads a file in and opens the conversation; what is wrong with the file is said by its place."""
+    """Imports a file and opens the conversation, or lists the file's problems with their places."""
     if request.method != "POST":
         return _form(request)
     file = request.FILES.get("file")
     if file is None:
-        return _form(request, [importing.Problem("", _("No file was chosen."))], 400)
+        return _form(request, [importing.ImportProblem("", _("No file was chosen."))], 400)
     if (file.size or 0) > importing.MAX_BYTES:
         size = {"size": importing.MAX_BYTES // 2**20}
-        return _form(request, [importing.Problem("", _("the file is larger than %(size)d MB") % size)], 413)
+        return _form(request, [importing.ImportProblem("", _("the file is larger than %(size)d MB") % size)], 413)
     try:
-        draft = importing.read(file.read())
+        imported = importing.read(file.read())
     except importing.ImportRefused as refused:
         return _form(request, refused.problems, 400)
-    return redirect("conversation", importing.create(person(request), draft).pk)
+    return redirect("conversation", importing.create(person(request), imported).pk)
 
 
-def _form(request: HttpRequest, problems: list[importing.Problem] | None = None, status: int = 200) -> HttpResponse:
+def _form(
+    request: HttpRequest, problems: list[importing.ImportProblem] | None = None, status: int = 200
+) -> HttpResponse:
     context = {"problems": problems or [], "megabytes": importing.MAX_BYTES // 2**20}
     return render(request, "chat/import.html", context, status=status)
 
 
 def _file_name(conversation: Conversation) -> str:
-    """The title without what file systems refuse."""
-    kept = "".join(c if c.isalnum() or c in " -_." else " " for c in conversation.title)
-    return " ".join(kept.split())[:80].strip(". ") or "conversation"
+    """The title without characters that file systems refuse."""
+    allowed = "".join(c if c.isalnum() or c in " -_." else " " for c in conversation.title)
+    return " ".join(allowed.split())[:80].strip(". ") or "conversation"

@@ -1,1 +1,1 @@
-"""The websocket of a conversation: it relays what others write."""
+"""The websocket of a conversation, which relays replies to its pages."""

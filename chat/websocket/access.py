@@ -1,4 +1,4 @@
-"""Who is at the other end of a socket: asked anew from the session, since a socket lives longer than a sign-in."""
+"""Who is at the other end of a websocket: read from the session each time, since a socket may outlive a sign-in."""
 
 from importlib import import_module
 from typing import Any
@@ -14,11 +14,11 @@ from accounts.roles import Role
 from chat.models import Conversation
 
 
-def who(scope: Any) -> User | None:
-    """The person who is signed in and may chat, by the rows of this moment; None for everybody else.
+def user_of(scope: Any) -> User | None:
+    """The person who is signed in and may chat, according to the database now; None for everybody else.
 
-    Django's own reading of a session gives it a new key after SECRET_KEY was rotated, which a socket cannot pass on
-    to the browser, and Channels' ends it, and looks at every frame whether it has to be saved: this one only reads.
+    Django's own function gives the session a new key after SECRET_KEY was rotated, which a socket cannot pass on to
+    the browser; Channels' ends the session, and checks at every frame whether to save it. This one only reads.
     """
     session_key = scope.get("cookies", {}).get(settings.SESSION_COOKIE_NAME)
     if not session_key:
@@ -35,7 +35,7 @@ def who(scope: Any) -> User | None:
 
 
 def conversation_of(user: User, conversation_id: UUID) -> Conversation | None:
-    """The person's own; None for a stranger's as for one that never was."""
+    """None unless it is the person's own, whether or not it exists."""
     found = Conversation.objects.filter(pk=conversation_id, owner=user, deleted_at=None).first()
     if found is not None:
         found.owner = user
@@ -43,7 +43,7 @@ def conversation_of(user: User, conversation_id: UUID) -> Conversation | None:
 
 
 def language_of(scope: Any) -> str:
-    """The language that the person chose (cookie), else the first of the browser's that the site speaks."""
+    """The language that the person chose (cookie), else the browser's first one that the site has."""
     known = dict(settings.LANGUAGES)
     chosen = scope.get("cookies", {}).get("language", "")
     if chosen in known:

@@ -1,4 +1,4 @@
-"""The websocket of a conversation: it takes events from the page and relays what the tail reads. It makes no text."""
+"""The websocket of a conversation: takes events from the page, and relays the news of replies that the tail reads."""
 
 import asyncio
 import json
@@ -17,13 +17,14 @@ from channels.layers import get_channel_layer
 from django.db import connection
 from django.utils import translation
 
+from accounts import sockets
 from accounts.models import User
 from chat.conversations.turns import open_path, regenerate, take_turn
 from chat.errors import ChatError, ConversationGone, Flood, SignedOut, UnknownEvent, UnknownReply
 from chat.models import Conversation, Reply
 from chat.queue import replies
 from chat.websocket import access, frames
-from chat.websocket.tail import ChunkNews, EndNews, News, Watch, tail
+from chat.websocket.tail import ChunkNews, EndNews, Follower, News, Tail
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,54 +35,41 @@ FRAMES, FRAMES_WITHIN_S = 40, 10.0
 RECHECK_EVERY_S = 60.0
 CLOSE_FLOOD, CLOSE_TOO_BIG, CLOSE_SIGNED_OUT = 1008, 1009, 4401
 THREADS = 1 if connection.vendor == "sqlite" else 4
-"""Turns taken at a time. SQLite has one writer: who waits in line for it comes sooner than who asks again."""
+"""Turns taken at a time. SQLite has one writer: waiting in line for it is faster than retrying."""
 
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sockets")
 
 
 async def _with_rows(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Runs what asks the database, past the one thread that all pages of the site share: there a turn would wait for
-    whatever else is asked."""
+    """Runs a function that queries the database outside of the one thread that all pages of the site share, where a
+    turn would wait for every other query."""
     return await database_sync_to_async(function, thread_sensitive=False, executor=_threads)(*args, **kwargs)
 
 
-def _group_of(user_id: int) -> str:
-    return f"user.{user_id}"
-
-
-def _room_of(conversation_id: UUID) -> str:
+def _page_group_of(conversation_id: UUID) -> str:
+    """The channel layer's group that the sockets of all open pages of the conversation are in."""
     return f"conversation.{conversation_id}"
 
 
-def close_sockets(user_id: int) -> None:
-    """Closes the sockets of somebody who is signed out, suspended or removed; to be called after the commit.
-
-    A socket whose session still holds (another browser of the same person) stays open.
-    """
-    layer = get_channel_layer()
-    assert layer is not None
-    async_to_sync(layer.group_send)(_group_of(user_id), {"type": "user.closed"})
-
-
-def _bell(frame: dict[str, Any]) -> dict[str, Any]:
-    """The event by which every open page of a conversation gets the frame; to be sent to its room."""
+def _page_event(frame: dict[str, Any]) -> dict[str, Any]:
+    """The event that has every page in the group send the frame."""
     return {"type": "page.changed", "frame": frame}
 
 
-def ring(conversation_id: UUID, frame: dict[str, Any]) -> None:
+def broadcast(conversation_id: UUID, frame: dict[str, Any]) -> None:
     """Sends the frame to every open page of the conversation, from a view; to be called after the commit."""
     layer = get_channel_layer()
     assert layer is not None
-    async_to_sync(layer.group_send)(_room_of(conversation_id), _bell(frame))
+    async_to_sync(layer.group_send)(_page_group_of(conversation_id), _page_event(frame))
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
-        """Accepts the owner of the conversation; whoever else gets 403 before the socket opens."""
+        """Accepts the owner of the conversation; anybody else gets 403 before the socket opens."""
         self.conversation_id: UUID = self.scope["url_route"]["kwargs"]["conversation_id"]
-        self.room = _room_of(self.conversation_id)
+        self.page_group = _page_group_of(self.conversation_id)
         self.language = access.language_of(self.scope)
-        self.watches: dict[int, Watch] = {}
+        self.followers: dict[int, Follower] = {}
         self.arrivals: deque[float] = deque()
         self.news: deque[News] = deque()
         self.has_news = asyncio.Event()
@@ -95,17 +83,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.tasks = [asyncio.create_task(self._relay()), asyncio.create_task(self._recheck())]
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        """As Channels does it, without a visit to the thread of the pages: every event would wait there for whatever
-        else is asked, to close a connection that no socket has."""
+        """As in Channels, but without closing old connections in the shared thread: every event would wait there for
+        other queries, and sockets have no connection in it."""
         await getattr(self, get_handler_name(message))(message)
 
     async def disconnect(self, code: int) -> None:
-        for watch in self.watches.values():
-            tail().forget(watch)
+        for follower in self.followers.values():
+            Tail.of_running_loop().unfollow(follower)
         for task in self.tasks:
             task.cancel()
         if self.user_id is not None:
-            for group in (_group_of(self.user_id), self.room):
+            for group in (sockets.group_of(self.user_id), self.page_group):
                 await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -122,23 +110,23 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 raise UnknownEvent(event["type"][:40])
             await handle(self, event)
         except ChatError as error:
-            await self._say_error(error, key)
+            await self._send_error(error, key)
 
     # --- events from the page ---------------------------------------------------------------------------------
 
     async def _message_send(self, event: dict[str, Any]) -> None:
         text, key = frames.text(event, "text"), frames.text(event, "key")
         parent = frames.number(event, "parent")
-        await self._ring(await self._as_writer(_take_turn, self.conversation_id, text, key, parent))
+        await self._publish(await self._as_writer(_take_turn, self.conversation_id, text, key, parent))
 
     async def _reply_regenerate(self, event: dict[str, Any]) -> None:
-        """`message`: the reply to make anew, or a person's message. `prefix`: what the new reply begins with."""
+        """`message`: the reply to regenerate, or a person's message. `prefix`: what the new reply begins with."""
         message, key = frames.needed(event, "message"), frames.text(event, "key")
         prefix = frames.text(event, "prefix") if event.get("prefix") is not None else ""
-        await self._ring(await self._as_writer(_regenerate, self.conversation_id, message, key, prefix))
+        await self._publish(await self._as_writer(_regenerate, self.conversation_id, message, key, prefix))
 
     async def _path_open(self, event: dict[str, Any]) -> None:
-        await self._ring(await self._as_writer(_open_path, self.conversation_id, frames.needed(event, "message")))
+        await self._publish(await self._as_writer(_open_path, self.conversation_id, frames.needed(event, "message")))
 
     async def _reply_stop(self, event: dict[str, Any]) -> None:
         await self._as_writer(_stop, self.conversation_id, frames.needed(event, "reply"), frames.number(event, "seq"))
@@ -146,11 +134,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _reply_resume(self, event: dict[str, Any]) -> None:
         reply = frames.needed(event, "reply")
         await _with_rows(_own_reply, self.conversation_id, reply)
-        self._watch(reply, frames.number(event, "after_seq") or 0)
+        self._follow(reply, frames.number(event, "after_seq") or 0)
 
     async def _ping(self, event: dict[str, Any]) -> None:
         if self.user_id is not None:
-            await self._join(self.user_id)  # a layer forgets a channel after a while
+            await self._join(self.user_id)  # a channel layer drops members of a group after a while
         await self._send({"type": "pong"})
 
     _handlers: dict[str, Callable[["ChatConsumer", dict[str, Any]], Awaitable[None]]] = {
@@ -165,62 +153,63 @@ class ChatConsumer(AsyncWebsocketConsumer):
     # --- events from elsewhere --------------------------------------------------------------------------------
 
     async def user_closed(self, event: dict[str, Any]) -> None:
-        """Somebody signed this person out, or suspended them: true if the rows say so, too."""
+        """This person may have been signed out or suspended: checks it in the database."""
         if await self._enter() is None:
-            await self._say_error(SignedOut())
+            await self._send_error(SignedOut())
 
     async def page_changed(self, event: dict[str, Any]) -> None:
-        """What is open changed, by another page or a view. Only a bell: whoever misses it sees it on reload."""
+        """Another page or a view changed what is open. A page that misses the event sees it on reload."""
         if event.get("by") != self.channel_name:
             await self._show(event["frame"])
 
     async def _relay(self) -> None:
-        """From the tail to this socket alone: a slow one keeps nobody else waiting, and gets fewer, longer frames."""
+        """Sends news from the tail to this socket. A slow socket delays no other, and gets fewer, longer frames."""
         while True:
             await self.has_news.wait()
             self.has_news.clear()
             while self.news:
                 await self._send(self._next_frame())
 
-    def _hear(self, news: News) -> None:
+    def _take_news(self, news: News) -> None:
         self.news.append(news)
         self.has_news.set()
 
     def _next_frame(self) -> dict[str, Any]:
         news = self.news.popleft()
-        if isinstance(news, ChunkNews):  # no word in it to be translated
+        if isinstance(news, ChunkNews):  # has nothing to translate
             while self.news and isinstance(after := self.news[0], ChunkNews) and after.reply == news.reply:
                 news = news.joined(after)
                 self.news.popleft()
             return frames.of(news)
         if isinstance(news, EndNews):
-            self.watches.pop(news.reply, None)
+            self.followers.pop(news.reply, None)
         with translation.override(self.language):
             return frames.of(news)
 
-    # --- the rest ---------------------------------------------------------------------------------------------
+    # --- helpers ------------------------------------------------------------------------------------------
 
-    async def _ring(self, frame: dict[str, Any]) -> None:
-        """Tells this page first, then every other one of the conversation."""
+    async def _publish(self, frame: dict[str, Any]) -> None:
+        """Sends the frame to this page first, then to every other one of the conversation."""
         await self._show(frame)
-        await self.channel_layer.group_send(self.room, {**_bell(frame), "by": self.channel_name})
+        await self.channel_layer.group_send(self.page_group, {**_page_event(frame), "by": self.channel_name})
 
     async def _show(self, frame: dict[str, Any]) -> None:
-        """Sends a frame, and from now on what becomes of the replies that it names."""
+        """Sends a frame, and from now on the news of the replies that it names."""
         await self._send(frame)
         for reply in _replies_in(frame):
-            if reply not in self.watches:  # the same send again, on the same line
-                self._watch(reply, 0)
+            if reply not in self.followers:  # else the same message was sent twice on this socket
+                self._follow(reply, 0)
 
     async def _join(self, user_id: int) -> None:
-        for group in (_group_of(user_id), self.room):
+        for group in (sockets.group_of(user_id), self.page_group):
             await self.channel_layer.group_add(group, self.channel_name)
 
-    def _watch(self, reply: int, after_seq: int) -> None:
-        """A second wish for the same reply replaces the first: nothing is told twice."""
-        if former := self.watches.get(reply):
-            tail().forget(former)
-        self.watches[reply] = tail().watch(reply, after_seq, self._hear)
+    def _follow(self, reply: int, after_seq: int) -> None:
+        """A second follower of the same reply replaces the first: nothing is sent twice."""
+        tail = Tail.of_running_loop()
+        if former := self.followers.get(reply):
+            tail.unfollow(former)
+        self.followers[reply] = tail.follow(reply, after_seq, self._take_news)
 
     def _count_frame(self) -> None:
         now = time.monotonic()
@@ -231,20 +220,20 @@ class ChatConsumer(AsyncWebsocketConsumer):
             raise Flood
 
     async def _enter(self) -> int | None:
-        """The id of the person, if they may be here now."""
+        """The id of the person, if they may use this conversation now."""
         return await _with_rows(_enter, self.scope, self.conversation_id)
 
     async def _as_writer(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Runs what changes rows, after asking anew whether this person may."""
+        """Runs a function that changes rows, after checking again that the person is signed in."""
         return await _with_rows(_guarded, self.scope, function, *args)
 
     async def _recheck(self) -> None:
         while True:
             await asyncio.sleep(RECHECK_EVERY_S)
             if await self._enter() is None:
-                await self._say_error(SignedOut())
+                await self._send_error(SignedOut())
 
-    async def _say_error(self, error: ChatError, key: object = None) -> None:
+    async def _send_error(self, error: ChatError, key: object = None) -> None:
         with translation.override(self.language):
             frame = frames.error(error, key)
         await self._send(frame)
@@ -258,12 +247,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
 
 def _enter(scope: Any, conversation_id: UUID) -> int | None:
-    user = access.who(scope)
+    user = access.user_of(scope)
     return user.pk if user and access.conversation_of(user, conversation_id) else None
 
 
 def _guarded(scope: Any, function: Callable[..., Any], *args: Any) -> Any:
-    user = access.who(scope)
+    user = access.user_of(scope)
     if user is None:
         raise SignedOut
     return function(user, *args)
@@ -277,7 +266,7 @@ def _replies_in(frame: dict[str, Any]) -> list[int]:
 
 def _take_turn(user: User, conversation_id: UUID, text: str, key: str, parent: int | None) -> dict[str, Any]:
     message, reply = take_turn(_own(user, conversation_id), text, key, parent)
-    return frames.accepted(message, reply, getattr(message, "pair", None))
+    return frames.accepted(message, reply, message.pair_or_none)
 
 
 def _regenerate(user: User, conversation_id: UUID, message: int, key: str, prefix: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The words on the websocket: reading what the page sends, and building what it is sent."""
+"""Frames of the websocket protocol: parses those from the page, and builds those to it."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from chat.websocket.tail import ChunkNews, EndNews, News
 
 LARGEST = 2**63 - 1
 LONGEST_WAIT_S = 3600.0
-"""What takes longer is told as a date by the error itself, not as a number of seconds."""
+"""A longer wait is given as a date in the error's message, not as a number of seconds."""
 
 
 def read(data: str | None) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def text(event: dict[str, Any], name: str) -> str:
 
 
 def number(event: dict[str, Any], name: str) -> int | None:
-    """A whole number from 0 that a database can hold, or None where it is absent or null."""
+    """A whole number from 0 that a database can store; None where it is absent or null."""
     value = event.get(name)
     if value is None:
         return None
@@ -51,7 +51,7 @@ def needed(event: dict[str, Any], name: str) -> int:
 
 
 def accepted(message: Message, reply: Reply, pair: Pair | None = None) -> dict[str, Any]:
-    """`pair`: where the reply is the left one of two."""
+    """A message was taken and its reply queued. `pair`: set if the reply is the left one of two."""
     return {
         "type": "message.accepted",
         "key": message.key,
@@ -62,7 +62,7 @@ def accepted(message: Message, reply: Reply, pair: Pair | None = None) -> dict[s
 
 
 def regenerated(reply: Reply) -> dict[str, Any]:
-    """Another reply to the same question is queued, and the path through it is open."""
+    """Another reply to the same message was queued, and the path through it is open."""
     message = reply.message
     return {
         "type": "reply.accepted",
@@ -77,7 +77,7 @@ def opened(message: int, tip: int) -> dict[str, Any]:
 
 
 def error(problem: ChatError, key: object = None) -> dict[str, Any]:
-    """In the language that is active."""
+    """In the active language."""
     frame: dict[str, Any] = {"type": "error", "code": problem.code, "message": str(problem.message)}
     if problem.retry_after_s is not None and problem.retry_after_s <= LONGEST_WAIT_S:
         frame["retry_after_s"] = round(problem.retry_after_s, 1)
@@ -89,7 +89,7 @@ def error(problem: ChatError, key: object = None) -> dict[str, Any]:
 
 
 def of(news: News) -> dict[str, Any]:
-    """The frame that tells the page, in the language that is active."""
+    """The frame for news from the tail, in the active language."""
     if isinstance(news, ChunkNews):
         return {"type": "reply.chunk", "reply": news.reply, "first": news.first, "seq": news.seq, "text": news.text}
     policy: dict[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""Addresses of the websockets."""
+"""URL patterns of the websockets."""
 
 from django.urls import URLPattern, path
 

@@ -1,41 +1,36 @@
-"""The tail of the chunk table: while sockets of this process wait for live replies, one loop reads for all of them.
+"""Follows live replies for all sockets of this process: one task reads new chunks and states from the database.
 
-A socket says from which chunk on it wants a reply, and is told each later chunk once and in order, each change of
+A socket names the last chunk that it has of a reply, and is sent each later chunk once and in order, each change of
 state, and the end.
 """
 
 import asyncio
-import logging
 import time
-import weakref
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from django.db.models import Max
-from django.db.utils import InterfaceError, OperationalError
 
 from base.database_thread import DatabaseThread
+from base.polling import PAUSE_AFTER_ERROR_S, Poller
 from chat import guards, markdown
 from chat.conversations import side_by_side
 from chat.errors import Text
 from chat.models import Chunk, Reply
-from chat.queue import replies, wakeup
+from chat.queue import reaping, wakeup
 from chat.queue.waiting import Wait, waits
-
-logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.025
 LEAST_S_A_LOOK = 0.01
 LOOK_UNCALLED_AFTER_S = 0.05
 UNCALLED_STATES_A_LOOK = 20
-"""Where writers wake readers (chat.queue.wakeup), readers look when they are woken; and from time to time for what
-changed without a call."""
+"""Where writers wake readers (chat.queue.wakeup), the tail looks when it is woken, and also after this time for
+changes that woke nobody."""
 STATES_A_LOOK = 100
-"""Of about so many replies that are being written the state is read at a look; where more are watched, in turn."""
+"""Each look reads the state of about so many streaming replies; where more are followed, they take turns."""
 REAP_EVERY_S = 5.0
-PAUSE_AFTER_ERROR_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ class StateNews:
     wait: Wait | None
     """While queued."""
     policy: tuple[str, int, bool] | None
-    """What people call it, its version, and whether it learned from simulated judgements."""
+    """Its name for people, its version, and whether it was trained on simulated judgements."""
     error: str
     trimmed: int = 0
     """Messages, oldest first, that did not fit the context."""
@@ -54,7 +49,7 @@ class StateNews:
 
 
 class ChunkNews(NamedTuple):
-    """One chunk, or several in a row that were found together."""
+    """One chunk, or several consecutive ones that were found together."""
 
     reply: int
     first: int
@@ -83,15 +78,15 @@ News = StateNews | ChunkNews | EndNews
 
 
 @dataclass(eq=False)
-class Watch:
-    """One socket's interest in one reply."""
+class Follower:
+    """A socket that follows a reply."""
 
     reply: int
     seq: int
     """The last chunk that the socket has."""
-    tell: Callable[[News], None]
+    send: Callable[[News], None]
     is_new: bool = True
-    said: StateNews | None = None
+    last_state: StateNews | None = None
 
 
 @dataclass(frozen=True)
@@ -104,152 +99,144 @@ class _Look:
     cursor: int
 
 
-class Tail:
+class _TailThread(DatabaseThread):
+    """The thread in which the tail asks the database, with how far it has read."""
+
     def __init__(self) -> None:
-        self._watches: set[Watch] = set()
-        self._task: asyncio.Task[None] | None = None
+        super().__init__("tail")
+        self.cursor = -1
+        self.reap_at = time.monotonic()
+        self.sleeper = wakeup.Sleeper()
+
+    async def close(self) -> None:
+        await self(self.sleeper.leave)
+        await super().close()
+
+
+class Tail(Poller[_TailThread]):
+    def __init__(self) -> None:
+        super().__init__()
+        self._followers: set[Follower] = set()
         self._looks = 0
         self._changed: set[int] = set()
-        """Replies that a call named: their state is read at the next look."""
+        """Replies named by a wake-up: their state is read at the next look."""
 
-    def watch(self, reply: int, after_seq: int, tell: Callable[[News], None]) -> Watch:
-        """Tells of the reply until its end, or until the watch is forgotten."""
-        watch = Watch(reply, after_seq, tell)
-        self._watches.add(watch)
-        self._begin()
-        return watch
+    def follow(self, reply: int, after_seq: int, send: Callable[[News], None]) -> Follower:
+        """Sends news of the reply until its end, or until it is unfollowed."""
+        follower = Follower(reply, after_seq, send)
+        self._followers.add(follower)
+        self.begin()
+        return follower
 
-    def forget(self, watch: Watch) -> None:
-        self._watches.discard(watch)
+    def unfollow(self, follower: Follower) -> None:
+        self._followers.discard(follower)
 
-    def _begin(self) -> None:
-        if self._task is not None:
-            return
-        self._task = asyncio.create_task(self._run())
-        self._task.add_done_callback(self._log_end)
+    def connect(self) -> _TailThread:
+        return _TailThread()
 
-    def _log_end(self, task: asyncio.Task[None]) -> None:
-        """An error that nobody foresaw must not leave the sockets waiting: the loop begins anew."""
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("the tail broke", exc_info=error)
-            if self._watches:
-                asyncio.get_running_loop().call_later(PAUSE_AFTER_ERROR_S, self._begin)
+    def is_awaited(self) -> bool:
+        return bool(self._followers)
 
-    async def _run(self) -> None:
-        database = DatabaseThread("tail")
-        sleeper = wakeup.Sleeper()
-        cursor = -1
-        reap_at = time.monotonic()
-        try:
-            while self._watches:
-                started = time.monotonic()
-                try:
-                    cursor = await self._look(database, cursor)
-                    if started >= reap_at:
-                        reap_at = started + REAP_EVERY_S
-                        await database(replies.reap)
-                    if wakeup.IS_POSSIBLE:
-                        await asyncio.sleep(started + LEAST_S_A_LOOK - time.monotonic())
-                        self._changed |= await database(sleeper.sleep, LOOK_UNCALLED_AFTER_S)
-                    else:
-                        await asyncio.sleep(started + LOOK_EVERY_S - time.monotonic())
-                except (OperationalError, InterfaceError) as error:
-                    logger.warning("the database is away: %s", error)
-                    await asyncio.sleep(PAUSE_AFTER_ERROR_S)
-        finally:
-            self._task = None  # before anything is awaited: whoever comes from now on starts a new loop
-            await database(sleeper.leave)
-            await database.close()
+    def on_failure(self) -> None:
+        """Begins again after a pause."""
+        if self._followers:
+            asyncio.get_running_loop().call_later(PAUSE_AFTER_ERROR_S, self.begin)
+
+    async def poll(self, database: _TailThread) -> None:
+        started = time.monotonic()
+        database.cursor = await self._look(database, database.cursor)
+        if started >= database.reap_at:
+            database.reap_at = started + REAP_EVERY_S
+            await database(reaping.reap)
+        if wakeup.IS_POSSIBLE:
+            await asyncio.sleep(started + LEAST_S_A_LOOK - time.monotonic())
+            self._changed |= await database(database.sleeper.sleep, LOOK_UNCALLED_AFTER_S)
+        else:
+            await asyncio.sleep(started + LOOK_EVERY_S - time.monotonic())
 
     async def _look(self, database: DatabaseThread, cursor: int) -> int:
-        watches = list(self._watches)
+        followers = list(self._followers)
         behind: dict[int, int] = {}
-        for watch in watches:
-            if watch.is_new:
-                behind[watch.reply] = min(watch.seq, behind.get(watch.reply, watch.seq))
-        asked = self._to_ask(watches)
-        named = {watch.reply for watch in watches if watch.reply in asked and watch.said and watch.said.policy}
-        found = await database(look, {watch.reply for watch in watches}, asked, behind, cursor, named)
-        gaps: dict[int, int] = {}
-        for watch in watches:
-            if watch.reply not in asked and watch.reply not in found.chunks:
+        for follower in followers:
+            if follower.is_new:
+                behind[follower.reply] = min(follower.seq, behind.get(follower.reply, follower.seq))
+        asked = self._to_ask(followers)
+        named = {
+            follower.reply
+            for follower in followers
+            if follower.reply in asked and follower.last_state and follower.last_state.policy
+        }
+        found = await database(look, {follower.reply for follower in followers}, asked, behind, cursor, named)
+        for follower in followers:
+            if follower.reply not in asked and follower.reply not in found.chunks:
                 continue
-            watch.is_new = False
-            if watch in self._watches and not self._tell(watch, found, watch.reply in asked):
-                gaps[watch.reply] = min(watch.seq, gaps.get(watch.reply, watch.seq))
-                watch.is_new = True  # the next look reads what is missing
+            follower.is_new = False
+            if follower in self._followers and not self._send_news(follower, found, follower.reply in asked):
+                follower.is_new = True  # the next look reads what is missing
         return found.cursor
 
-    def _to_ask(self, watches: list[Watch]) -> set[int]:
-        """Replies whose state is read now: those that may begin at any moment, and a share of those that go on."""
+    def _to_ask(self, followers: list[Follower]) -> set[int]:
+        """Replies whose state is read now: all that are not streaming yet, and a share of those that are."""
         self._looks += 1
         changed, self._changed = self._changed, set()
-        turns = 1 + len(watches) // (UNCALLED_STATES_A_LOOK if wakeup.IS_POSSIBLE else STATES_A_LOOK)
+        turns = 1 + len(followers) // (UNCALLED_STATES_A_LOOK if wakeup.IS_POSSIBLE else STATES_A_LOOK)
         return {
-            watch.reply
-            for watch in watches
-            if watch.is_new
-            or watch.said is None
-            or watch.said.state != Reply.State.STREAMING
-            or watch.reply in changed
-            or watch.reply % turns == self._looks % turns
+            follower.reply
+            for follower in followers
+            if follower.is_new
+            or follower.last_state is None
+            or follower.last_state.state != Reply.State.STREAMING
+            or follower.reply in changed
+            or follower.reply % turns == self._looks % turns
         }
 
-    def _tell(self, watch: Watch, found: _Look, was_asked: bool) -> bool:
-        """False if a chunk is missing before the newest."""
+    def _send_news(self, follower: Follower, found: _Look, was_asked: bool) -> bool:
+        """False if a chunk before the newest is missing."""
         is_whole = True
-        state = found.states.get(watch.reply) if was_asked else watch.said
+        state = found.states.get(follower.reply) if was_asked else follower.last_state
         if state is None:  # the reply was deleted with its conversation
-            self.forget(watch)
+            self.unfollow(follower)
             return True
-        if state != watch.said:
-            watch.said = state
-            watch.tell(state)
+        if state != follower.last_state:
+            follower.last_state = state
+            follower.send(state)
         news = None
-        for chunk in found.chunks.get(watch.reply, ()):
-            if chunk.seq > watch.seq + 1 and watch.reply not in found.ended:
+        for chunk in found.chunks.get(follower.reply, ()):
+            if chunk.seq > follower.seq + 1 and follower.reply not in found.ended:
                 is_whole = False
                 break
-            if chunk.seq == watch.seq + 1:
-                watch.seq = chunk.seq
+            if chunk.seq == follower.seq + 1:
+                follower.seq = chunk.seq
                 news = news.joined(chunk) if news else chunk
         if news:
-            watch.tell(news)
+            follower.send(news)
         if not is_whole:
             return False
-        if end := found.ended.get(watch.reply):
-            self.forget(watch)
-            watch.tell(end)
+        if end := found.ended.get(follower.reply):
+            self.unfollow(follower)
+            follower.send(end)
         return True
-
-
-_tails: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Tail]" = weakref.WeakKeyDictionary()
-
-
-def tail() -> Tail:
-    """The tail of the running event loop."""
-    return _tails.setdefault(asyncio.get_running_loop(), Tail())
 
 
 STATE_FIELDS = (
     *("pk", "state", "error", "trimmed", "blocked_by"),
     *("policy__label", "policy__name", "policy__version", "policy__made_from_simulated"),
 )
-"""Read of every reply at every look; plain values, for a row of the model costs five times as much."""
+"""Read at every look as plain values, since a model instance costs five times as much."""
 
 
 def look(
     ids: set[int], asked: Collection[int], behind: dict[int, int], cursor: int, named: Collection[int] = ()
 ) -> _Look:
-    """States of the replies that are asked for, the chunks of all after the cursor, and for those `behind` every
-    chunk after the number.
+    """States of the replies in `asked`, chunks of all `ids` after the cursor, and for those in `behind` every chunk
+    after the given number.
 
-    `named`: replies whose writer was told already: those are, or were, no side of an undecided pair.
+    `named`: replies whose policy was already shown, so they are in no undecided pair.
     """
-    # States first: what had ended by then has all its chunks in the table.
+    # States first: a reply that has ended by then has all its chunks in the table.
     rows = list(Reply.objects.filter(pk__in=asked).values_list(*STATE_FIELDS)) if asked else []
     unnamed = [row[0] for row in rows if row[0] not in named]
-    blind = side_by_side.blind(unnamed) if unnamed else set()  # who wrote those is told when the pair is revealed
+    blind = side_by_side.blind(unnamed) if unnamed else set()  # their policy is shown once the pair is revealed
     queued = [pk for pk, state, *_rest in rows if state == Reply.State.QUEUED]
     waiting = waits(queued) if queued else {}
     states = {}
@@ -263,7 +250,7 @@ def look(
     for reply, seq in behind.items():
         missed = Chunk.objects.filter(reply_id=reply, seq__gt=seq).order_by("seq")
         chunks[reply] += [ChunkNews(reply, chunk.seq, chunk.seq, chunk.text) for chunk in missed]
-    # Of every reply: to ask for hundreds of numbers costs more than the few rows of others that it would leave out.
+    # Of every reply: filtering by hundreds of ids costs more than the few rows of others that it would leave out.
     newer = Chunk.objects.filter(pk__gt=cursor).order_by("pk")
     for pk, reply, seq, text in newer.values_list("pk", "reply_id", "seq", "text"):
         cursor = pk
@@ -287,6 +274,6 @@ def _policy(row: Reply) -> tuple[str, int, bool] | None:
 
 
 def end_of(row: Reply) -> EndNews:
-    """The whole of an ended reply; nothing of one that moderators hid."""
+    """The complete text of an ended reply; empty if a moderator hid it."""
     text = "" if row.message.hidden_at else row.message.text
     return EndNews(row.pk, row.state, _policy(row), row.last_seq, text, markdown.render(text), row.finish_reason)

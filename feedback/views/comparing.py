@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.requests import person
 from base.requests import wants_json
 from chat.models import Pair, Reply
-from chat.websocket.consumers import ring
+from chat.websocket.consumers import broadcast
 from feedback.errors import FeedbackError
 from feedback.judgements import comparisons
 from feedback.models import Comparison
@@ -84,7 +84,7 @@ def _reveal(pair: Pair, winner: Reply, made: Comparison | None) -> JsonResponse:
         "left": _of_side(pair, "left"),
         "right": _of_side(pair, "right"),
     }
-    ring(pair.message.conversation_id, frame)
+    broadcast(pair.message.conversation_id, frame)
     return JsonResponse(frame)
 
 

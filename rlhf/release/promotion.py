@@ -15,7 +15,7 @@ from accounts.models import User
 from accounts.roles import Role
 from chat import policies
 from chat.errors import BadPolicy
-from chat.models import Assistant, Policy
+from chat.models import Assistant, EngineProcess, Policy
 from rlhf.errors import CannotPromote, NotAnAdmin, NothingToRollBackTo, ReasonMissing
 from rlhf.models import Decision, Promotion, Run
 
@@ -136,7 +136,7 @@ def retire_old(live: Policy, previous: Policy | None) -> None:
     kept = {live.pk, previous.pk if previous else None, *(pk for pair in used for pk in pair), *named}
     made = Policy.objects.filter(retired_at=None, is_scripted=False, label="").exclude(base=None).order_by("-version")
     for policy in made[settings.RLHF_KEEP_VERSIONS :]:
-        in_use = policy.engines.filter(~Q(state="dead")).exists()
+        in_use = policy.engines.filter(~Q(state=EngineProcess.State.DEAD)).exists()
         if policy.pk in kept or policy.is_on_trial or in_use:
             continue
         Policy.objects.filter(pk=policy.pk).update(retired_at=timezone.now())

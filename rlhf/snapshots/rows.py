@@ -187,7 +187,7 @@ def _violation_line(row: Violation) -> Line | None:
         return _flag(row, f"{row.pk}", prompt.messages, text, reason, prompt.split)
     if row.message is None or (context := _context_of(row.message)) is None:
         return None
-    reply = getattr(row.message, "reply", None)
+    reply = row.message.reply_or_none
     reason = reply.finish_reason if reply is not None else ""
     return _flag(row, f"{row.pk}", context, row.message.text, reason, split_of(context))
 

@@ -6,7 +6,7 @@ from django.core.cache import cache
 from chat.engines.scripted import Script, ScriptedEngine
 from chat.models import Policy
 from tests.api.program import Program
-from tests.chat.conftest import talking
+from tests.chat.talkers import talking
 from tests.people import make_person
 
 

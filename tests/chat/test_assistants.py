@@ -14,7 +14,7 @@ from chat.engines.scripted import ScriptedEngine
 from chat.errors import PolicyRetired
 from chat.models import Assistant, Policy, Reply
 from chat.prompts.history import turns_before, turns_seen
-from tests.chat.conftest import talking
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db
 EXAMPLE = {"user": "What is a rainbow?", "assistant": "Bent light."}

@@ -15,8 +15,8 @@ from chat.errors import Blocked, ChatError
 from chat.models import Chunk, Message, Reply
 from chat.queue import replies
 from chat.talker.talker import Active, Talker
-from tests.chat.conftest import opened, talking
-from tests.chat.talker.test_talking import text_of
+from tests.chat.sockets import opened, text_of
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HERE = "tests.chat.test_guards."
@@ -145,7 +145,7 @@ def test_however_text_comes_and_is_flushed_a_cut_keeps_exactly_what_passed(piece
         if flush:
             chunks += active.next_chunks()
     whole = "".join(pieces)
-    keep = active.take_back()
+    keep = active.cut_to_passed()
     chunks += active.next_chunks()
     assert [chunk.seq for chunk in chunks] == list(range(1, len(chunks) + 1))
     assert "".join(chunk.text for chunk in chunks[:keep]) == whole[: active.passed]

@@ -1,6 +1,7 @@
 """Whose models a person may talk with, how one is chosen for a conversation, and what happens when it goes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from django.contrib.auth.models import Group
@@ -9,7 +10,8 @@ from django.utils import timezone
 from accounts.models import User
 from chat import assistants, model_choice, policies, site_choices
 from chat.conversations import side_by_side
-from chat.conversations.turns import take_turn, wishes_of
+from chat.conversations.answerer import answerer_of
+from chat.conversations.turns import take_turn
 from chat.models import Assistant, Conversation, Message, Policy, Reply
 
 pytestmark = pytest.mark.django_db
@@ -68,24 +70,24 @@ def test_everybodys_ones_own_and_those_of_ones_groups_are_seen_and_an_admin_sees
 
 def test_the_picker_offers_the_live_one_first_then_ones_own_and_hides_the_one_on_trial(alice, admin, models):
     trial = Policy.objects.create(name="trial", version=9, is_on_trial=True)
-    offered = [(choice.name, choice.is_own) for choice in model_choice.choices_for(alice)]
+    offered = [(choice.name, choice.is_own) for choice in model_choice.options_for(alice)]
     assert offered == [("scripted", False), ("ft-3", True), ("davinci:ft-mine", True)]
-    assert trial not in [choice.policy for choice in model_choice.choices_for(admin)]
+    assert trial not in [choice.policy for choice in model_choice.options_for(admin)]
     Policy.objects.filter(pk=trial.pk).update(owner=alice)
-    assert "trial" in [choice.name for choice in model_choice.choices_for(alice)]
+    assert "trial" in [choice.name for choice in model_choice.options_for(alice)]
 
 
 def test_the_chosen_model_answers_and_where_it_is_lost_the_assistants_or_the_live_one(alice, conversation, models):
     named = Assistant.objects.create(owner=alice, name="Poet", policy=models["lent"])
-    assert wishes_of(conversation)[1] is None
+    assert answerer_of(conversation).policy is None
     assistants.choose(conversation, named)
-    assert wishes_of(conversation)[1] == models["lent"]
+    assert answerer_of(conversation).policy == models["lent"]
     model_choice.choose(conversation, models["mine"])
-    assert wishes_of(conversation)[1] == models["mine"]
+    assert answerer_of(conversation).policy == models["mine"]
     Policy.objects.filter(pk=models["mine"].pk).update(retired_at=timezone.now())
-    assert wishes_of(conversation)[1] == models["lent"]
+    assert answerer_of(conversation).policy == models["lent"]
     assistants.choose(conversation, None)
-    assert wishes_of(conversation)[1] is None
+    assert answerer_of(conversation).policy is None
 
 
 def test_a_reply_under_way_keeps_its_model_when_another_is_chosen(alice, conversation, models):
@@ -99,9 +101,9 @@ def test_a_reply_under_way_keeps_its_model_when_another_is_chosen(alice, convers
 
 def test_who_is_no_longer_in_the_group_talks_with_its_model_no_more(bob, group, models):
     room = Conversation.objects.create(owner=bob, policy=models["lent"])
-    assert model_choice.policy_of(room, None) == models["lent"]
+    assert answerer_of(room).policy == models["lent"]
     bob.groups.remove(group)
-    assert model_choice.policy_of(room, None) is None
+    assert answerer_of(room).policy is None
 
 
 # --- pages --------------------------------------------------------------------------------------------------------
@@ -153,7 +155,7 @@ def test_a_new_conversation_is_made_with_the_model_that_was_asked_for(client, al
 
 
 def test_the_meter_counts_with_the_chosen_model(client, alice, tiny_policy, scripted_policy):
-    from tests.chat.conftest import install
+    from tests.chat.policies import install
 
     tiny = install(tiny_policy, "tiny-chosen")
     client.force_login(alice)
@@ -207,15 +209,16 @@ def test_a_first_message_that_is_blocked_makes_no_conversation_and_leaves_no_tit
 def test_a_site_with_one_place_for_models_shows_no_pair_with_the_one_on_trial(alice, conversation, models, settings):
     site_choices.change(alice, side_by_side_percent=100)
     question = Message.objects.create(conversation=conversation, role="user", text="Hi")
+    anybody = answerer_of(conversation)
     settings.CHAT_ENGINES = 1
     Policy.objects.filter(pk=models["lent"].pk).update(is_on_trial=True)
-    assert len(side_by_side.replies_to(question, {})) == 1
+    assert len(side_by_side.queue_replies(question, anybody)) == 1
     Reply.objects.all().update(state="complete")
     Policy.objects.update(is_on_trial=False)
-    assert len(side_by_side.replies_to(question, {})) == 2, "twice from the live one"
+    assert len(side_by_side.queue_replies(question, anybody)) == 2, "twice from the live one"
     Reply.objects.all().update(state="complete")
     other = Message.objects.create(conversation=conversation, role="user", text="Hi")
-    assert len(side_by_side.replies_to(other, {}, models["mine"])) == 1
+    assert len(side_by_side.queue_replies(other, replace(anybody, policy=models["mine"]))) == 1
 
 
 def test_a_reply_is_signed_by_what_its_maker_called_the_model(client, alice, conversation, models):

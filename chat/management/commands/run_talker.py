@@ -31,17 +31,17 @@ class Command(ChamsaeCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         freeze_startup_objects()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(talk_until_told())
+            runner.run(_talk_until_signalled())
 
 
-async def talk_until_told() -> None:
+async def _talk_until_signalled() -> None:
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
+    stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    _watch_stdin(loop, told)
+        loop.add_signal_handler(number, stopped.set)
+    _watch_stdin(loop, stopped)
     talking = asyncio.create_task(Talker().run())
-    waiting = asyncio.create_task(told.wait())
+    waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait([talking, waiting], return_when=asyncio.FIRST_COMPLETED)
     talking.cancel()
     try:
@@ -52,7 +52,7 @@ async def talk_until_told() -> None:
         waiting.cancel()
 
 
-def _watch_stdin(loop: asyncio.AbstractEventLoop, told: asyncio.Event) -> None:
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
     """Whoever starts this as a child holds the other end of a pipe; when it dies, the pipe closes."""
     if sys.stdin is None or sys.stdin.closed or not stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
         return
@@ -60,6 +60,6 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, told: asyncio.Event) -> None:
     def readable() -> None:
         if not os.read(sys.stdin.fileno(), 4096):
             loop.remove_reader(sys.stdin.fileno())
-            told.set()
+            stopped.set()
 
     loop.add_reader(sys.stdin.fileno(), readable)

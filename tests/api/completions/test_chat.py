@@ -7,7 +7,7 @@ import pytest
 
 from api.completions.chat import logprobs
 from api.schemas.chat import ChatRequest
-from chat.engines.engine import Choice, Token
+from chat.engines.engine import Token, TokenProbability
 from chat.errors import Blocked
 from chat.guards import Guard
 from chat.models import Policy, Ticket
@@ -115,7 +115,9 @@ async def test_stop_and_length_say_why_it_ended(program, answering, script):
 
 
 def test_a_part_of_a_character_has_no_bytes_that_anybody_could_tell():
-    (told,) = logprobs([Token("참", -0.5, top=(Choice("\ufffd", -1.0), Choice("참", -0.5)))], top=2)["content"]
+    (told,) = logprobs(
+        [Token("참", -0.5, top=(TokenProbability("\ufffd", -1.0), TokenProbability("참", -0.5)))], top=2
+    )["content"]
     assert told["bytes"] == [0xEC, 0xB0, 0xB8]
     assert [choice["bytes"] for choice in told["top_logprobs"]] == [None, [0xEC, 0xB0, 0xB8]]
 

@@ -4,7 +4,7 @@ import pytest
 
 from api.completions.choices import UnscoredToken
 from api.completions.plain import logprobs
-from chat.engines.engine import Choice, Piece, Token
+from chat.engines.engine import Piece, Token, TokenProbability
 from chat.engines.scripted import ScriptedEngine
 from metering.models import Usage
 from tests.api.program import in_database
@@ -151,7 +151,13 @@ async def test_probabilities_come_in_lists_of_equal_length(program, answering, s
 
 
 def test_nobody_knows_how_probable_the_first_token_is():
-    told = logprobs([UnscoredToken("The"), Token(" sky", -0.5, top=(Choice(" sea", -0.4), Choice(" sky", -0.5)))], 1)
+    told = logprobs(
+        [
+            UnscoredToken("The"),
+            Token(" sky", -0.5, top=(TokenProbability(" sea", -0.4), TokenProbability(" sky", -0.5))),
+        ],
+        1,
+    )
     assert told == {
         "tokens": ["The", " sky"],
         "token_logprobs": [None, -0.5],

@@ -7,8 +7,9 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from chat import policies
-from tests.chat.conftest import install, talking
-from tests.chat.prompts.test_rendering import STRICT
+from tests.chat.policies import install
+from tests.chat.talkers import talking
+from tests.chat.tokenizers import STRICT
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 PROMPT = "The river is 참 old 🙂 and"

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chat.completions import guarded
-from chat.completions.guarded import Held
+from chat.completions.guarded import GuardedCompletion
 from chat.engines.engine import Piece, Token
 from chat.errors import Blocked
 
@@ -18,7 +18,7 @@ async def checked(text):
         raise Blocked("no-cats")
 
 
-async def given_of(texts, hold_s, asked=None):
+async def given_of(texts, buffered_s, asked=None):
     """Every piece that is handed out, one list for each that came in."""
 
     async def check(text):
@@ -26,21 +26,21 @@ async def given_of(texts, hold_s, asked=None):
             asked.append(text)
         await checked(text)
 
-    guarded.LONGEST_HOLD_S, before = hold_s, guarded.LONGEST_HOLD_S
+    guarded.MAX_BUFFERED_S, before = buffered_s, guarded.MAX_BUFFERED_S
     try:
-        one, out = Held(check), []
+        one, out = GuardedCompletion(check), []
         for text in texts:
             out.append([one.give(piece) for piece in await one.take(Piece(text, tokens=(Token(text, -1.0),)))])
         out.append([one.give(piece) for piece in await one.take(Piece("", "stop", 3, len(texts)))])
         return one, out
     finally:
-        guarded.LONGEST_HOLD_S = before
+        guarded.MAX_BUFFERED_S = before
 
 
 @given(WORDS, st.sampled_from([0.0, 1e12]))
 @example(["c", "at"], 0.0)
-def test_the_reader_gets_what_passed_and_no_more(texts, hold_s):
-    one, out = asyncio.run(given_of(texts, hold_s))
+def test_the_reader_gets_what_passed_and_no_more(texts, buffered_s):
+    one, out = asyncio.run(given_of(texts, buffered_s))
     pieces, whole = [piece for some in out for piece in some], "".join(texts)
     text = "".join(piece.text for piece in pieces)
     assert text == one.text

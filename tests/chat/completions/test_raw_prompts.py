@@ -14,10 +14,11 @@ from chat.engines.engine import Parameters
 from chat.engines.openai import OpenAIEngine
 from chat.errors import UnknownTokens
 from chat.models import Policy
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.rendering import Renderer
-from tests.chat.conftest import install
-from tests.chat.prompts.test_rendering import ADDED, CHATML, write_tokenizer
+from tests.chat.engines.scripted_server import HEAD, event, server
+from tests.chat.policies import install
+from tests.chat.tokenizers import ADDED, CHATML, write_tokenizer
 
 TEXTS = st.text(st.sampled_from("ab \n참🌈<|>_inmedtx[]/IST"), max_size=20)
 
@@ -121,12 +122,10 @@ def test_a_server_elsewhere_goes_on_from_the_text_and_no_token_of_a_template_sta
 
 
 async def test_a_server_elsewhere_is_asked_at_the_address_of_raw_completions(settings):
-    from tests.chat.engines.test_engine_client import HEAD, event, server
-
     async with server(HEAD, event("lo"), event("", "stop"), b"data: [DONE]\n\n") as (url, calls):
         settings.CHAT_ENGINE_URL = url
         engine = OpenAIEngine(Policy(name="p", version=1))
-        pieces = [piece async for piece in engine.stream(Prompt([], None, 3, text="Hel"), Parameters())]
+        pieces = [piece async for piece in engine.stream(PolicyPrompt([], None, 3, text="Hel"), Parameters())]
         await engine.stop()
     assert "".join(piece.text for piece in pieces) == "lo"
     assert calls[0][0].startswith(b"POST /v1/completions ")

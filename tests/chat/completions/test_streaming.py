@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts import keys
 from chat import guards, policies
 from chat.completions import streaming as askings
-from chat.completions.streaming import Question, asking, reading, score, spelled
+from chat.completions.streaming import CompletionSpec, meter_prompt, score, spelled, stream_completions
 from chat.engines.engine import Parameters
 from chat.errors import (
     BadParameters,
@@ -21,16 +21,18 @@ from chat.errors import (
     ContextExceeded,
     EngineDown,
     NoLivePolicy,
-    NoLook,
+    NoProbabilities,
     PolicyRetired,
     QueueFull,
     TooManyReplies,
 )
 from chat.models import Conversation, Message, Policy, Scoring, Ticket
-from chat.queue import replies, tickets, turnstile
+from chat.queue import reaping, replies, ticket_poller, tickets
 from chat.talker import engine_pool as keeping
 from metering.models import Budget, Price, Usage
-from tests.chat.conftest import install, talking
+from tests.chat.inspection.reference import forward_pass
+from tests.chat.policies import install
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HERE = "tests.chat.completions.test_streaming."
@@ -47,18 +49,18 @@ class NoCats(guards.Guard):
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch, settings):
     monkeypatch.setattr(keeping, "STEP_S", 0.02)
-    monkeypatch.setattr(turnstile, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(ticket_poller, "POLL_EVERY_S", 0.01)
     settings.CHAT_GUARDS = [HERE + "NoCats"]
 
 
 def question(person, text="Once", policy=None, n=1, **parameters):
-    return Question(person, None, policy, Parameters(**parameters), text=text, n=n)
+    return CompletionSpec(person, None, policy, Parameters(**parameters), text=text, n=n)
 
 
 async def all_of(asked):
     """Texts and last pieces of all completions, by their index."""
     texts, lasts = [""] * asked.n, [None] * asked.n
-    async with asyncio.timeout(30), asking(asked) as answer:
+    async with asyncio.timeout(30), stream_completions(asked) as answer:
         async for piece in answer.pieces:
             texts[piece.index] += piece.text
             if piece.finish_reason:
@@ -67,7 +69,7 @@ async def all_of(asked):
 
 
 async def read_into(got, asked):
-    async with asking(asked) as answer:
+    async with stream_completions(asked) as answer:
         async for piece in answer.pieces:
             got.append(piece.text)
 
@@ -101,7 +103,7 @@ async def test_a_conversation_is_answered_and_ends_by_itself(alice, scripted_pol
     script.text = "Hello there"
     turns = [{"role": "user", "content": "Hi"}]
     async with talking():
-        (text,), (last,), _ = await all_of(Question(alice, None, None, Parameters(), turns=turns))
+        (text,), (last,), _ = await all_of(CompletionSpec(alice, None, None, Parameters(), turns=turns))
     assert (text, last.finish_reason, last.completion_tokens) == ("Hello there", "stop", 2)
 
 
@@ -137,7 +139,10 @@ async def test_a_reader_that_goes_away_frees_the_engine_and_pays_for_what_it_got
 async def test_a_reader_that_stops_reading_leaves_in_the_same_way(alice, scripted_policy, script):
     script.seconds_a_token, script.tokens = 0.02, 2000
     async with talking() as talker:
-        async with asking(question(alice, max_completion_tokens=1000)) as answer, aclosing(answer.pieces) as pieces:
+        async with (
+            stream_completions(question(alice, max_completion_tokens=1000)) as answer,
+            aclosing(answer.pieces) as pieces,
+        ):
             first = await anext(pieces)
         assert first.text
         await until(lambda: not talker.engines.current.users, timeout=1)
@@ -163,7 +168,7 @@ async def test_a_process_that_was_killed_is_billed_for_what_it_had_noted(alice, 
         await sync_to_async(tickets.renew)({ticket.pk: tickets.Used(5, 3)})
         await Ticket.objects.filter(pk=ticket.pk).aupdate(lease_until=timezone.now() - timedelta(seconds=1))
         await until(lambda: not talker.engines.current.users)
-    await sync_to_async(tickets.reap)()
+    await sync_to_async(reaping.reap)()
     used = await only_usage()
     assert (used.prompt_tokens, used.completion_tokens) == (5, 3)
     assert await sync_to_async(tickets.end)(ticket.pk, tickets.Used(9, 9)) is False
@@ -179,7 +184,7 @@ async def test_a_named_policy_is_loaded_for_it(alice, scripted_policy):
     )
     await Price.objects.acreate(model="davinci", prompt=1)
     async with talking():
-        _, _, answer = await all_of(Question(alice, None, other, Parameters(), text="Once", names=["davinci"]))
+        _, _, answer = await all_of(CompletionSpec(alice, None, other, Parameters(), text="Once", names=["davinci"]))
     assert answer.policy == other
     used = await only_usage()
     assert (used.model, used.priced_as) == ("other", "davinci")
@@ -188,7 +193,7 @@ async def test_a_named_policy_is_loaded_for_it(alice, scripted_policy):
 async def test_an_engine_that_drains_lives_until_the_ticket_has_ended(alice, scripted_policy, script):
     script.seconds_a_token, script.tokens = 0.02, 60
     new = await Policy.objects.acreate(name="new", version=2, is_scripted=True)
-    async with talking() as talker, asking(question(alice, max_completion_tokens=60)) as answer:
+    async with talking() as talker, stream_completions(question(alice, max_completion_tokens=60)) as answer:
         texts = [(await anext(answer.pieces)).text]
         await Policy.objects.filter(pk=scripted_policy.pk).aupdate(is_live=False)
         await Policy.objects.filter(pk=new.pk).aupdate(is_live=True)
@@ -229,8 +234,8 @@ async def test_a_policy_that_can_not_be_loaded_says_so_to_those_who_named_it(ali
 
 
 async def test_where_nobody_talks_the_wait_ends(alice, scripted_policy, monkeypatch):
-    monkeypatch.setattr(replies, "QUEUE_PATIENCE", timedelta(0))
-    monkeypatch.setattr(turnstile, "RENEW_EVERY_S", 0.05)
+    monkeypatch.setattr(reaping, "QUEUE_PATIENCE", timedelta(0))
+    monkeypatch.setattr(ticket_poller, "RENEW_EVERY_S", 0.05)
     with pytest.raises(EngineDown):
         await all_of(question(alice))
 
@@ -244,7 +249,7 @@ async def test_a_question_that_a_guard_blocks_takes_no_place(alice, scripted_pol
         {"role": "assistant", "content": "?"},
         {"role": "user", "content": ""},
     ]
-    for asked in (question(alice, "The cat sat"), Question(alice, None, None, Parameters(), turns=turns)):
+    for asked in (question(alice, "The cat sat"), CompletionSpec(alice, None, None, Parameters(), turns=turns)):
         with pytest.raises(Blocked):
             await all_of(asked)
     assert not await Ticket.objects.aexists()
@@ -272,7 +277,7 @@ async def test_a_spent_budget_closes_the_door_of_its_owner_or_of_its_key(alice, 
     await Usage.objects.acreate(ref="x", user=alice, key=key, kind="api", model="m", cost=10)
     await Budget.objects.acreate(key=key, period="month", limit=10)
     with pytest.raises(BudgetUsedUp) as refusal:
-        await all_of(Question(alice, key, None, Parameters(), text="Hi"))
+        await all_of(CompletionSpec(alice, key, None, Parameters(), text="Hi"))
     assert 0 < refusal.value.retry_after_s <= 31 * 86400
     async with talking():
         assert (await all_of(question(alice)))[0][0], "without the key it is another purse"
@@ -284,7 +289,7 @@ async def test_a_spent_budget_closes_the_door_of_its_owner_or_of_its_key(alice, 
 async def test_nothing_is_ever_left_out_of_what_a_program_sends(alice, scripted_policy, settings):
     settings.CHAT_CONTEXT_TOKENS = 300
     turns = [{"role": role, "content": "word " * 60} for role in ("user", "assistant", "user")]
-    asked = Question(alice, None, None, Parameters(max_completion_tokens=16), turns=turns)
+    asked = CompletionSpec(alice, None, None, Parameters(max_completion_tokens=16), turns=turns)
     with pytest.raises(ContextExceeded) as refusal:
         await all_of(asked)
     assert "300" in str(refusal.value.message)
@@ -292,7 +297,7 @@ async def test_nothing_is_ever_left_out_of_what_a_program_sends(alice, scripted_
         await all_of(question(alice, "word " * 100, max_completion_tokens=200))
     async with talking():
         _, (last,), answer = await all_of(
-            Question(alice, None, None, Parameters(max_completion_tokens=200), text="word " * 100, shrinks=True)
+            CompletionSpec(alice, None, None, Parameters(max_completion_tokens=200), text="word " * 100, shrinks=True)
         )
     assert last.completion_tokens <= 300 - answer.prompt_tokens
 
@@ -332,7 +337,7 @@ async def test_a_blocked_completion_ends_where_it_passed_and_the_others_go_on(
 
 
 async def test_a_prompt_that_is_only_read_is_metered_without_a_place(alice, scripted_policy):
-    answer = await reading(question(alice, "To be read"))
+    answer = await meter_prompt(question(alice, "To be read"))
     assert [piece async for piece in answer.pieces] == []
     used = await only_usage()
     assert (used.prompt_tokens, used.completion_tokens) == (answer.prompt_tokens, 0)
@@ -355,7 +360,7 @@ async def test_raw_text_and_its_ids_are_completed_as_transformers_would_and_coun
     async with talking():
         (said,), (last,), answer = await all_of(question(alice, text, temperature=0, max_completion_tokens=24))
         from_text = await all_of(question(alice, "The sun is a", temperature=0, max_completion_tokens=24))
-        by_ids = Question(alice, None, None, Parameters(temperature=0, max_completion_tokens=24), ids=plain)
+        by_ids = CompletionSpec(alice, None, None, Parameters(temperature=0, max_completion_tokens=24), ids=plain)
         from_ids = await all_of(by_ids)
         several = await all_of(question(alice, "The sun", n=3, temperature=1.0, seed=3, max_completion_tokens=20))
         empty = await all_of(question(alice, "", max_completion_tokens=4))
@@ -375,7 +380,7 @@ async def test_raw_text_and_its_ids_are_completed_as_transformers_would_and_coun
     rows = [row.completion_tokens async for row in Usage.objects.all()]
     assert sum(rows) == total + last.completion_tokens
     with pytest.raises(BadParameters):
-        await all_of(Question(alice, None, policy, Parameters(), ids=[10**6]))
+        await all_of(CompletionSpec(alice, None, policy, Parameters(), ids=[10**6]))
 
 
 def greedy(directory, ids, tokens):
@@ -388,8 +393,6 @@ def greedy(directory, ids, tokens):
 
 
 async def test_scores_are_those_of_a_plain_forward_pass_and_leave_no_text_behind(alice, tiny_policy):
-    from tests.chat.inspection.test_token_views import expected
-
     policy = await sync_to_async(install)(tiny_policy, "tiny-score", is_live=True)
     told = await sync_to_async(spelled)(policy, "A 무지개 is a star.")
     ids = [number for number, _ in told]
@@ -397,7 +400,7 @@ async def test_scores_are_those_of_a_plain_forward_pass_and_leave_no_text_behind
     async with talking():
         tokens = await score(alice, policy, ids, 3)
         bare = await score(alice, policy, ids, 0)
-    own, tops = await asyncio.to_thread(expected, tiny_policy, ids[:1], ids[1:], 3)
+    own, tops = await asyncio.to_thread(forward_pass, tiny_policy, ids[:1], ids[1:], 3)
     assert [token.id for token in tokens] == ids[1:]
     assert [token.logprob for token in tokens] == pytest.approx(own, abs=1e-3)
     for token, top in zip(tokens, tops, strict=True):
@@ -407,7 +410,7 @@ async def test_scores_are_those_of_a_plain_forward_pass_and_leave_no_text_behind
 
 
 async def test_without_weights_nothing_can_be_scored(alice, scripted_policy):
-    with pytest.raises(NoLook):
+    with pytest.raises(NoProbabilities):
         await score(alice, scripted_policy, [1, 2], 0)
 
 
@@ -441,7 +444,7 @@ async def unended(asked):
     return await replies.Reply.objects.filter(pk__in=[row.pk for row in asked], ended_at=None).acount()
 
 
-async def test_a_turnstile_that_breaks_lets_nobody_wait_for_ever(alice, scripted_policy, monkeypatch):
+async def test_where_the_wait_for_tickets_breaks_nobody_waits_for_ever(alice, scripted_policy, monkeypatch):
     def breaks(ids):
         raise KeyError("unforeseen")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.completions.token_texts import Spelling
+from chat.completions.token_texts import TokenAligner
 from chat.engines.engine import Piece, Token
 from chat.prompts.rendering import Renderer
 
@@ -34,7 +34,7 @@ def test_tokens_of_text_that_is_held_back_wait_for_it_and_what_a_stop_string_cut
         Piece("", tokens=(Token(" of", -3),)),
         Piece(" ci", "stop", tokens=(Token(" Nova", -4),)),
     ]
-    assert read(Spelling(None, []), pieces) == [("The", ["The"]), ("", []), ("", []), (" ci", [" ci"])]
+    assert read(TokenAligner(None, []), pieces) == [("The", ["The"]), ("", []), ("", []), (" ci", [" ci"])]
 
 
 def test_a_server_that_tells_tokens_without_text_and_then_all_of_it_in_one_is_put_right_by_the_ids(renderer):
@@ -43,7 +43,7 @@ def test_a_server_that_tells_tokens_without_text_and_then_all_of_it_in_one_is_pu
     cut = " family of bi"
     pieces = [Piece("", tokens=(Token("", -1, number),)) for number in ids[:-1]]
     pieces += [Piece(cut, tokens=(Token(cut, -1, ids[-1]),)), Piece("", "stop")]
-    found = told(read(Spelling(renderer, []), pieces))
+    found = told(read(TokenAligner(renderer, []), pieces))
     assert "".join(found) == cut
     assert found[:-1] == spelled[: len(found) - 1]
     assert spelled[len(found) - 1].startswith(found[-1])
@@ -52,17 +52,17 @@ def test_a_server_that_tells_tokens_without_text_and_then_all_of_it_in_one_is_pu
 def test_the_token_that_ends_a_completion_is_not_told(renderer):
     end = renderer.added_tokens["<|im_end|>"]
     pieces = [Piece("Yes", tokens=(Token("Yes", -1),)), Piece("", tokens=(Token("", -1, end),)), Piece("", "stop")]
-    assert told(read(Spelling(renderer, []), pieces)) == ["Yes"]
+    assert told(read(TokenAligner(renderer, []), pieces)) == ["Yes"]
 
 
 def test_a_completion_cut_for_its_length_tells_all_of_its_tokens():
     pieces = [Piece("a", tokens=(Token("a", -1),)), Piece("", tokens=(Token("", -2),)), Piece("", "length")]
-    assert told(read(Spelling(None, []), pieces)) == ["a", ""]
+    assert told(read(TokenAligner(None, []), pieces)) == ["a", ""]
 
 
 def test_what_can_not_be_brought_together_with_the_text_is_told_as_it_came():
     pieces = [Piece("a🙂b", tokens=(Token("a", -1), Token("\ufffd", -2), Token("\ufffd", -3))), Piece("", "stop")]
-    assert told(read(Spelling(None, []), pieces)) == ["a", "\ufffd", "\ufffd"]
+    assert told(read(TokenAligner(None, []), pieces)) == ["a", "\ufffd", "\ufffd"]
 
 
 @given(st.data())
@@ -79,7 +79,7 @@ def test_tokens_spell_the_text_wherever_it_is_held_back_and_cut(renderer, data):
         pieces.append(Piece(text))
         told_ids = max(told_ids, moment)
     pieces += [Piece("", tokens=(Token("?", -1, number),)) for number in ids[told_ids:]] + [Piece("", "stop")]
-    found = read(Spelling(renderer, []), pieces)
+    found = read(TokenAligner(renderer, []), pieces)
     assert "".join(told(found)) == TEXT[:end]
     shown, spoken = "", ""
     for text, tokens in found:

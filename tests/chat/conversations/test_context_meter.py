@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from chat import assistants
+from chat.conversations.answerer import Answerer, answerer_for
 from chat.conversations.context_meter import shares
 from chat.conversations.turns import take_turn
 from chat.errors import PolicyRetired, PreambleTooLong, TooLong
@@ -31,6 +32,13 @@ def tutor(alice):
     )
 
 
+def answering(assistant):
+    """Who answers with that assistant."""
+    if assistant is None:
+        return Answerer(None, None, assistants.default_parameters())
+    return answerer_for(assistant.owner, assistant, None)
+
+
 def prompt_of(policy, assistant, history, draft):
     head = assistants.preamble(assistant)
     turns = [*head, *history, {"role": "user", "content": draft}]
@@ -45,7 +53,7 @@ def prompt_of(policy, assistant, history, draft):
 def test_the_parts_add_up_to_the_prompt_that_is_sent(tiny_live_policy, tutor, draft, turns, with_assistant, settings):
     settings.CHAT_CONTEXT_TOKENS = 800
     assistant = tutor if with_assistant else None
-    counted = shares(assistant, said(turns), draft)
+    counted = shares(answering(assistant), said(turns), draft)
     prompt = prompt_of(tiny_live_policy, assistant, said(turns), draft)
     assert counted.is_exact
     assert counted.prompt == len(prompt.ids)
@@ -55,7 +63,7 @@ def test_the_parts_add_up_to_the_prompt_that_is_sent(tiny_live_policy, tutor, dr
 
 def test_the_meter_counts_what_the_talker_will_send(tiny_live_policy, alice, tutor):
     conversation = Conversation.objects.create(owner=alice, assistant=tutor)
-    counted = shares(tutor, turns_to(conversation.pk, None), "Why do birds sing?")
+    counted = shares(answering(tutor), turns_to(conversation.pk, None), "Why do birds sing?")
     message, reply = take_turn(conversation, "Why do birds sing?", "k1", None)
     turns = [*reply.preamble, *turns_to(conversation.pk, message.pk)]
     sent = prompt_for(tiny_live_policy, turns, reply.parameters["max_completion_tokens"], len(reply.preamble))
@@ -64,9 +72,9 @@ def test_the_meter_counts_what_the_talker_will_send(tiny_live_policy, alice, tut
 
 
 def test_each_part_is_what_its_own_texts_take(tiny_live_policy, tutor):
-    before = shares(tutor, said(2), "Why?")
+    before = shares(answering(tutor), said(2), "Why?")
     tutor.system_prompt += " The sun is a star."
-    after = shares(tutor, said(2), "Why?")
+    after = shares(answering(tutor), said(2), "Why?")
     assert after.instructions > before.instructions > 0
     assert (after.examples, after.history, after.draft, after.form) == (
         before.examples,
@@ -74,7 +82,7 @@ def test_each_part_is_what_its_own_texts_take(tiny_live_policy, tutor):
         before.draft,
         before.form,
     )
-    longer = shares(tutor, said(4), "Why? Tell me.")
+    longer = shares(answering(tutor), said(4), "Why? Tell me.")
     assert longer.history > after.history
     assert longer.draft > after.draft
     assert longer.examples == after.examples > 0
@@ -82,7 +90,7 @@ def test_each_part_is_what_its_own_texts_take(tiny_live_policy, tutor):
 
 def test_without_instructions_examples_are_no_instructions(tiny_live_policy, tutor):
     tutor.system_prompt = ""
-    counted = shares(tutor, [], "Why?")
+    counted = shares(answering(tutor), [], "Why?")
     assert counted.instructions == 0
     assert counted.examples > 0
 
@@ -90,12 +98,12 @@ def test_without_instructions_examples_are_no_instructions(tiny_live_policy, tut
 def test_the_reply_keeps_at_most_half_of_the_context(tiny_live_policy, tutor, settings):
     settings.CHAT_CONTEXT_TOKENS = 400
     tutor.parameters = {"max_completion_tokens": 400}
-    assert shares(tutor, [], "Why?").reply == 200
+    assert shares(answering(tutor), [], "Why?").reply == 200
 
 
 def test_a_draft_without_room_is_said_before_it_is_sent(tiny_live_policy, tutor, settings):
     settings.CHAT_CONTEXT_TOKENS = 300
-    counted = shares(tutor, said(4), "a star " * 400)
+    counted = shares(answering(tutor), said(4), "a star " * 400)
     assert type(counted.problem) is TooLong
     assert counted.draft > 300
     assert counted.dropped == 4
@@ -104,26 +112,26 @@ def test_a_draft_without_room_is_said_before_it_is_sent(tiny_live_policy, tutor,
 def test_instructions_without_room_for_any_message_are_named_as_the_cause(tiny_live_policy, tutor, settings):
     settings.CHAT_CONTEXT_TOKENS = 300
     tutor.system_prompt = "a star " * 400
-    assert isinstance(shares(tutor, [], "Why?").problem, PreambleTooLong)
+    assert isinstance(shares(answering(tutor), [], "Why?").problem, PreambleTooLong)
 
 
 def test_lengths_are_a_guess_where_the_tokenizer_is_elsewhere(scripted_policy, tutor):
-    counted = shares(tutor, said(2), "Why do birds sing?")
+    counted = shares(answering(tutor), said(2), "Why do birds sing?")
     assert not counted.is_exact
     assert counted.prompt == prompt_of(scripted_policy, tutor, said(2), "Why do birds sing?").tokens
 
 
-def test_a_named_version_counts_with_its_own_tokenizer(scripted_policy, tiny_policy, tutor):
-    from tests.chat.conftest import install
+def test_a_named_version_counts_answerings_own_tokenizer(scripted_policy, tiny_policy, tutor):
+    from tests.chat.policies import install
 
     tutor.policy = install(tiny_policy, "tiny-named")
-    assert shares(tutor, [], "Why?", assistants.named_policy(tutor, tutor.owner)).is_exact
+    assert shares(answering(tutor), [], "Why?").is_exact
 
 
 def test_a_named_version_that_is_gone_is_said(scripted_policy, tutor):
     tutor.policy = Policy.objects.create(name="gone", version=9, retired_at=timezone.now())
     with pytest.raises(PolicyRetired):
-        assistants.named_policy(tutor, tutor.owner)
+        answering(tutor)
 
 
 # --- the view ---------------------------------------------------------------------------------------------------
@@ -137,7 +145,7 @@ def as_alice(client, alice):
 
 def test_the_page_is_told_the_parts(as_alice, tiny_live_policy, tutor):
     answer = as_alice.post("/context/", {"text": "Why do\r\nbirds sing?", "assistant": tutor.pk}).json()
-    counted = shares(tutor, [], "Why do\nbirds sing?")
+    counted = shares(answering(tutor), [], "Why do\nbirds sing?")
     assert answer["prompt"] == counted.prompt
     assert answer["parts"] == {
         "instructions": counted.instructions,

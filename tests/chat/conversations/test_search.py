@@ -33,11 +33,11 @@ def talk(owner, *texts, title="", **fields):
 
 def found(owner, query):
     own = Conversation.objects.filter(owner=owner, deleted_at=None)
-    return set(own.in_bulk(list(search.find(own, search.wanted(query)))).values())
+    return set(own.in_bulk(list(search.find(own, search.words_of(query)))).values())
 
 
 def hit_in(conversation, query):
-    words = search.wanted(query)
+    words = search.words_of(query)
     found = search.find(Conversation.objects.filter(pk=conversation.pk), words)
     return search.hits(found.values(), words)[conversation.pk]
 
@@ -78,7 +78,7 @@ def test_signs_with_a_meaning_elsewhere_are_looked_for_as_they_are(alice, query)
 @pytest.mark.parametrize("query", ["", "   ", "\x00", "\x00\x1b", "\u202e"])
 def test_a_query_without_words_is_no_search(client, alice, query):
     talk(alice, "anything", title="Birds")
-    assert not search.wanted(query)
+    assert not search.words_of(query)
     assert "Birds" in shown(client, query)
 
 

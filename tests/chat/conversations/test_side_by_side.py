@@ -11,7 +11,8 @@ from chat.conversations import side_by_side
 from chat.conversations.turns import regenerate, take_turn
 from chat.engines.scripted import ScriptedEngine
 from chat.models import Conversation, Pair, Policy, Reply
-from tests.chat.conftest import opened, talking
+from tests.chat.sockets import opened
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db
 

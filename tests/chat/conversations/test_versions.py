@@ -13,7 +13,8 @@ from chat.conversations.turns import open_path, regenerate, take_turn
 from chat.errors import BadKey, Blocked, ConversationGone, ReplyUnderWay, TooManyReplies, UnknownMessage
 from chat.models import Conversation, Message, Pair, Reply
 from chat.websocket import consumers
-from tests.chat.conftest import opened, talking
+from tests.chat.sockets import opened
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -104,12 +105,12 @@ async def test_a_path_that_one_page_opens_is_opened_on_every_page(conversation, 
 
 async def test_a_view_rings_every_page(conversation, alice, scripted_policy):
     async with opened(conversation, alice) as socket:
-        await sync_to_async(consumers.ring)(conversation.pk, {"type": "path.opened", "message": 1, "tip": 2})
+        await sync_to_async(consumers.broadcast)(conversation.pk, {"type": "path.opened", "message": 1, "tip": 2})
         assert await socket.hear() == {"type": "path.opened", "message": 1, "tip": 2}
 
 
 async def test_both_replies_of_a_pair_are_told(conversation, alice, scripted_policy, script, monkeypatch):
-    monkeypatch.setattr(side_by_side, "_shows_two", lambda *args: True)
+    monkeypatch.setattr(side_by_side, "_makes_pair", lambda *args: True)
     async with talking(), opened(conversation, alice) as socket:
         await socket.say(type="message.send", text="Hi", key="k1", parent=None)
         accepted = await socket.hear()
@@ -122,7 +123,7 @@ async def test_both_replies_of_a_pair_are_told(conversation, alice, scripted_pol
 
 
 def test_whoever_asks_again_lets_the_pair_lapse(conversation, monkeypatch):
-    monkeypatch.setattr(side_by_side, "_shows_two", lambda *args: True)
+    monkeypatch.setattr(side_by_side, "_makes_pair", lambda *args: True)
     _, left = answered(conversation)
     Reply.objects.update(state="complete")
     again = regenerate(conversation, left.message_id, "again")

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -33,46 +32,13 @@ from chat.errors import (
     TooLong,
 )
 from chat.models import Policy
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.rendering import Renderer
-from tests.chat.conftest import install
+from tests.chat.engines.scripted_server import HEAD, answer, event, server
+from tests.chat.policies import install
 
 HELLO = [{"role": "user", "content": "Hello"}]
 QUICK = Timeouts(connect_s=0.5, first_s=0.4, between_s=0.3, total_s=1.0)
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-
-
-def event(text="", finish=None, **more):
-    return b"data: " + json.dumps({"choices": [{"text": text, "finish_reason": finish}], **more}).encode() + b"\n\n"
-
-
-def answer(status, body, headers=""):
-    return f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{headers}Connection: close\r\n\r\n{body}".encode()
-
-
-@asynccontextmanager
-async def server(*script):
-    """A server on a free port that plays the script to each caller: bytes to send, seconds to wait."""
-    calls = []
-
-    async def serve(reader, writer):
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(re.search(rb"content-length: (\d+)", head.lower() + b"content-length: 0")[1])
-        calls.append((head, await reader.readexactly(length)))
-        with suppress(ConnectionError):
-            for step in script:
-                if isinstance(step, bytes):
-                    writer.write(step)
-                    await writer.drain()
-                else:
-                    await asyncio.sleep(step)
-        writer.close()
-
-    running = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}/v1", calls
-    finally:
-        running.close()
 
 
 async def ask(url, timeouts=QUICK):
@@ -221,10 +187,10 @@ def test_minus_infinity_is_stored_as_a_number():
 async def test_a_server_elsewhere_is_told_only_what_differs_from_the_protocols_defaults(settings):
     settings.CHAT_ENGINE_URL = "http://127.0.0.1:9/v1"
     engine = OpenAIEngine(Policy(name="x", version=1))
-    plain = engine._request(Prompt(HELLO, None, 1), Parameters())
+    plain = engine._request(PolicyPrompt(HELLO, None, 1), Parameters())
     assert not {"stop", "top_k", "presence_penalty", "logprobs", "continue_final_message"} & set(plain)
     asked = Parameters(stop=("x",), top_k=4, presence_penalty=1, frequency_penalty=-1, top_logprobs=0)
-    full = engine._request(Prompt(HELLO, None, 1, prefix="Well <|im_end|>"), asked)
+    full = engine._request(PolicyPrompt(HELLO, None, 1, prefix="Well <|im_end|>"), asked)
     assert (full["stop"], full["top_k"], full["presence_penalty"], full["frequency_penalty"]) == (["x"], 4, 1, -1)
     assert (full["logprobs"], full["top_logprobs"]) == (True, 0)
     assert full["messages"][-1] == {"role": "assistant", "content": "Well < |im_end|>"}
@@ -285,7 +251,7 @@ async def test_another_server_gets_messages_without_control_tokens(settings):
     async with server(HEAD, done, b"data: [DONE]\n\n") as (url, calls):
         settings.CHAT_ENGINE_URL, settings.CHAT_ENGINE_KEY, settings.CHAT_ENGINE_MODEL = url, "secret", "some-model"
         engine = OpenAIEngine(Policy(name="x", version=1))
-        prompt = Prompt([{"role": "user", "content": "a <|im_end|> [INST] <end_of_turn>"}], None, 5)
+        prompt = PolicyPrompt([{"role": "user", "content": "a <|im_end|> [INST] <end_of_turn>"}], None, 5)
         pieces = [piece async for piece in engine.stream(prompt, Parameters(seed=5, max_completion_tokens=9))]
         await engine.stop()
     assert "".join(piece.text for piece in pieces) == "Hi"
@@ -359,7 +325,7 @@ async def started(policy):
 
 def prompt_of(policy, messages=HELLO):
     ids = Renderer(policies.directory(policy)).ids(messages)
-    return Prompt(messages, ids, len(ids))
+    return PolicyPrompt(messages, ids, len(ids))
 
 
 async def read(engine, prompt, **parameters):
@@ -386,7 +352,7 @@ async def test_poison_gets_its_error_at_once_and_costs_no_other_stream(tiny_poli
         ):
             asked = time.monotonic()
             with pytest.raises(error):
-                await read(engine, Prompt([], ids, len(ids)), max_completion_tokens=4)
+                await read(engine, PolicyPrompt([], ids, len(ids)), max_completion_tokens=4)
             assert time.monotonic() - asked < 1
         for last in await asyncio.gather(*streams):
             assert last.finish_reason == "stop" or last.completion_tokens == 60

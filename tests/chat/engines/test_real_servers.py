@@ -20,7 +20,7 @@ from chat.engines.engine import Parameters
 from chat.engines.openai import OpenAIEngine
 from chat.errors import EngineDown, EngineError, EngineRefused
 from chat.models import Policy
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.rendering import Renderer
 from tests.site import free_port
 
@@ -90,7 +90,7 @@ def engine(server, settings):
 
 async def read(engine, messages=HELLO, **parameters):
     """All pieces, and the engine stays open."""
-    prompt = Prompt(messages, None, 5)
+    prompt = PolicyPrompt(messages, None, 5)
     return [piece async for piece in engine.stream(prompt, Parameters(**parameters))]
 
 
@@ -133,7 +133,7 @@ async def test_no_control_token_of_a_person_reaches_the_server(server, engine):
 
 
 async def test_a_closed_stream_is_noticed_upstream(server, engine):
-    async with aclosing(engine.stream(Prompt(HELLO, None, 5), Parameters(max_completion_tokens=400))) as pieces:
+    async with aclosing(engine.stream(PolicyPrompt(HELLO, None, 5), Parameters(max_completion_tokens=400))) as pieces:
         async for _ in pieces:
             break
     process = psutil.Process(server.process.pid)
@@ -194,6 +194,6 @@ async def test_a_server_that_dies_in_the_middle_is_down(server, engine):
 
 
 async def _read_and_kill(engine, process):
-    async with aclosing(engine.stream(Prompt(HELLO, None, 5), Parameters(max_completion_tokens=480))) as pieces:
+    async with aclosing(engine.stream(PolicyPrompt(HELLO, None, 5), Parameters(max_completion_tokens=480))) as pieces:
         async for _ in pieces:
             process.kill()

@@ -5,12 +5,12 @@ import time
 from chat.engines.engine import Parameters
 from chat.engines.loading import engine_for
 from chat.models import Policy
-from chat.prompts.fitting import Prompt
+from chat.prompts.fitting import PolicyPrompt
 
 
 async def said(source, asked="Say this back, please."):
     engine = engine_for(Policy(name="scripted", version=1, is_scripted=True, source=source))
-    prompt = Prompt([{"role": "user", "content": asked}], None, 5)
+    prompt = PolicyPrompt([{"role": "user", "content": asked}], None, 5)
     return [piece.text async for piece in engine.stream(prompt, Parameters())]
 
 

@@ -22,8 +22,8 @@ from chat.engines.transformers import TransformersEngine
 from chat.engines.transformers_server import MAX_BODY_BYTES, Application, options_of
 from chat.engines.transformers_worker import Worker
 from chat.errors import BadPolicy, EngineRefused, TooLong
-from chat.prompts.fitting import Prompt
-from tests.chat.conftest import install
+from chat.prompts.fitting import PolicyPrompt
+from tests.chat.policies import install
 
 ANY = random.Random(1)
 PROMPTS = [[ANY.randrange(3, 380) for _ in range(length)] for length in (3, 40, 700, 7, 1, 90)]
@@ -53,8 +53,8 @@ def reference(tiny_policy):
     return logprobs
 
 
-def wish(ids, **changed):
-    from chat.engines.transformers_batch import Wish
+def job(ids, **changed):
+    from chat.engines.transformers_batch import PromptJob
 
     usual = {
         "n": 1,
@@ -68,13 +68,13 @@ def wish(ids, **changed):
         "stop": (),
         "logprobs": None,
     }
-    return Wish(ids, **{**usual, **changed})
+    return PromptJob(ids, **{**usual, **changed})
 
 
-def run(batch, *wishes):
+def run(batch, *jobs):
     """(ids, text, finish reason, what was told of tokens) of every completion, in order."""
     news, rows = {}, []
-    for asked in wishes:
+    for asked in jobs:
         first = len(rows)
         rows += batch.add(asked, lambda w, first=first: news.setdefault(first + w.index, []).append(w))
     while not batch.is_idle:
@@ -99,7 +99,7 @@ def greedy(reference, ids, count):
 
 def test_rows_that_join_and_leave_write_what_each_would_write_alone(batch, reference):
     counts = [10 + 7 * i for i in range(len(PROMPTS))]
-    done = run(batch, *[wish(ids, max_tokens=count) for ids, count in zip(PROMPTS, counts, strict=True)])
+    done = run(batch, *[job(ids, max_tokens=count) for ids, count in zip(PROMPTS, counts, strict=True)])
     for ids, count, (written, _, reason, _) in zip(PROMPTS, counts, done, strict=True):
         assert (written, reason) == (greedy(reference, ids, count), "length")
     assert batch.cache is None
@@ -107,7 +107,7 @@ def test_rows_that_join_and_leave_write_what_each_would_write_alone(batch, refer
 
 
 def test_told_log_probs_are_those_of_a_plain_forward_pass(batch, reference):
-    done = run(batch, *[wish(ids, temperature=1.0, logprobs=3, max_tokens=8) for ids in PROMPTS])
+    done = run(batch, *[job(ids, temperature=1.0, logprobs=3, max_tokens=8) for ids in PROMPTS])
     for ids, (written, _, _, told) in zip(PROMPTS, done, strict=True):
         assert [token["id"] for token in told] == written
         for place, token in enumerate(told):
@@ -119,11 +119,11 @@ def test_told_log_probs_are_those_of_a_plain_forward_pass(batch, reference):
 
 
 def test_completions_of_one_prompt_are_those_of_seeds_in_a_row_and_read_it_once(batch, monkeypatch):
-    alone = [run(batch, wish(PROMPTS[1], temperature=1.0, seed=seed))[0][0] for seed in (5, 6, 7)]
+    alone = [run(batch, job(PROMPTS[1], temperature=1.0, seed=seed))[0][0] for seed in (5, 6, 7)]
     reads = []
     join = batch._join
-    monkeypatch.setattr(batch, "_join", lambda reading: reads.append(len(reading.rows)) or join(reading))
-    together = run(batch, wish(PROMPTS[1], temperature=1.0, seed=5, n=3))
+    monkeypatch.setattr(batch, "_join", lambda prefill: reads.append(len(prefill.rows)) or join(prefill))
+    together = run(batch, job(PROMPTS[1], temperature=1.0, seed=5, n=3))
     assert [ids for ids, *_ in together] == alone
     assert len(set(map(tuple, alone))) == 3
     assert reads == [3]
@@ -140,7 +140,7 @@ def test_sampling_follows_the_probabilities(batch, reference):
     ):
         seen = [0] * len(wanted)
         for start in range(0, draws, 4):
-            for (number,), *_ in run(batch, wish(ids, n=4, seed=start, max_tokens=1, **changed)):
+            for (number,), *_ in run(batch, job(ids, n=4, seed=start, max_tokens=1, **changed)):
                 seen[number] += 1
         for number in wanted.topk(3).indices.tolist():
             share = wanted[number].item()
@@ -172,7 +172,7 @@ def test_penalties_count_what_the_completion_holds_and_not_its_prompt(batch, ref
     plain = greedy(reference, ids, 20)
     assert max(map(plain.count, plain)) > 10  # repeats itself
     (written, *_), (once, *_) = run(
-        batch, wish(ids, frequency_penalty=2.0), wish([*ids, plain[0]], presence_penalty=2.0, max_tokens=1)
+        batch, job(ids, frequency_penalty=2.0), job([*ids, plain[0]], presence_penalty=2.0, max_tokens=1)
     )
     assert max(map(written.count, written)) < 10
     assert once == [int(reference([*ids, plain[0]]).argmax())]
@@ -186,12 +186,12 @@ def test_penalties_count_what_the_completion_holds_and_not_its_prompt(batch, ref
 
 
 def test_a_stop_string_ends_the_text_before_it_wherever_tokens_break(batch):
-    ((_, text, *_),) = run(batch, wish(PROMPTS[4], max_tokens=12))
+    ((_, text, *_),) = run(batch, job(PROMPTS[4], max_tokens=12))
     assert text.count("music") > 3
     for stop in ("c m", "ic music m", " music", "usic"):
-        ((_, cut, reason, _),) = run(batch, wish(PROMPTS[4], max_tokens=12, stop=("never", stop)))
+        ((_, cut, reason, _),) = run(batch, job(PROMPTS[4], max_tokens=12, stop=("never", stop)))
         assert (cut, reason) == (text[: text.index(stop)], "stop")
-    ((_, kept, reason, _),) = run(batch, wish(PROMPTS[4], max_tokens=2, stop=(text[2:] + "?",)))
+    ((_, kept, reason, _),) = run(batch, job(PROMPTS[4], max_tokens=2, stop=(text[2:] + "?",)))
     assert (reason, text.startswith(kept), kept != "") == ("length", True, True)  # held back, then shown
 
 
@@ -201,7 +201,7 @@ def test_the_token_that_ends_a_reply_is_no_text(tiny_policy, reference):
     batch = Batch(tiny_policy, slots=1)
     assert batch.ends == {2}
     batch.ends = frozenset(greedy(reference, PROMPTS[0], 5)[-1:])
-    ((written, text, reason, _),) = run(batch, wish(PROMPTS[0]))
+    ((written, text, reason, _),) = run(batch, job(PROMPTS[0]))
     end = written.index(next(iter(batch.ends)))
     assert (reason, end) == ("stop", len(written) - 1)
     assert text == batch.tokenizer.decode(written[:-1]).rstrip("\ufffd")
@@ -220,7 +220,7 @@ def test_text_is_whole_characters(batch):
 
 def test_a_cancelled_row_leaves_at_the_next_step_and_a_failed_step_ends_all_with_a_word(batch, monkeypatch):
     told = []
-    (first,), (second,) = (batch.add(wish(ids, max_tokens=500), told.append) for ids in PROMPTS[:2])
+    (first,), (second,) = (batch.add(job(ids, max_tokens=500), told.append) for ids in PROMPTS[:2])
     for _ in range(4):
         batch.work()
     assert batch.rows == [first, second]
@@ -233,7 +233,7 @@ def test_a_cancelled_row_leaves_at_the_next_step_and_a_failed_step_ends_all_with
     assert "ZeroDivisionError" in told[-1].error
     monkeypatch.undo()
     assert batch.is_idle
-    assert run(batch, wish(PROMPTS[0]))[0][2] == "length"
+    assert run(batch, job(PROMPTS[0]))[0][2] == "length"
 
 
 # --- its server -------------------------------------------------------------------------------------------------
@@ -279,12 +279,12 @@ async def started(policy, ends=(0,)):
 
 
 async def read(engine, ids, **parameters):
-    prompt = Prompt([], ids, len(ids))
+    prompt = PolicyPrompt([], ids, len(ids))
     return [piece async for piece in engine.stream(prompt, Parameters(**parameters))]
 
 
 async def read_many(engine, ids, n, **parameters):
-    prompt, texts = Prompt([], ids, len(ids)), [""] * n
+    prompt, texts = PolicyPrompt([], ids, len(ids)), [""] * n
     async for piece in engine.stream_many(prompt, Parameters(**parameters), n):
         texts[piece.index] += piece.text
     return texts
@@ -375,7 +375,7 @@ async def test_the_child_ends_on_sigterm_when_its_streams_have_ended_and_leaves_
 
 async def _signal_a_stream(engine, number):
     """The child gets the signal while it writes, and the stream is whole."""
-    stream = engine.stream(Prompt([], PROMPTS[4], 1), Parameters(temperature=0, max_completion_tokens=500))
+    stream = engine.stream(PolicyPrompt([], PROMPTS[4], 1), Parameters(temperature=0, max_completion_tokens=500))
     async with aclosing(stream) as pieces:
         await anext(pieces)
         os.kill(engine.pid, number)

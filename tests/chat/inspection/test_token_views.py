@@ -13,15 +13,17 @@ from django.urls import reverse
 from accounts.models import User
 from chat import policies
 from chat.engines.child import ChildEngine
-from chat.engines.engine import Choice, Parameters, Token
-from chat.errors import InspectorDown, NoLook, ReplyUnderWay, StillBlind, TooManyLooks, WeightsGone
+from chat.engines.engine import Parameters, Token, TokenProbability
+from chat.errors import InspectorDown, NoProbabilities, ReplyUnderWay, StillBlind, TooManyTokenViews, WeightsGone
 from chat.inspection import client as inspection_client
 from chat.inspection import token_views
 from chat.inspection.client import Inspector
 from chat.models import Message, Pair, Policy, Reply, TokenView
 from chat.prompts.rendering import Renderer
 from chat.queue import replies
-from tests.chat.conftest import install, talking
+from tests.chat.inspection.reference import forward_pass
+from tests.chat.policies import install
+from tests.chat.talkers import talking
 
 TEXT = "A rainbow is 무지개 — light!\n\nThe <|im_end|> sun 🌈 is a star.  "
 
@@ -42,19 +44,6 @@ def ended(conversation, policy, text=TEXT, prefix="", state=Reply.State.COMPLETE
     Message.objects.filter(pk=reply.message_id).update(text=text)
     Reply.objects.filter(pk=reply.pk).update(state=state, policy=policy, prefix=prefix)
     return Reply.objects.select_related("message", "policy").get(pk=reply.pk)
-
-
-def expected(directory, prompt, completion, top):
-    """Each token's log-probability and the most probable ones of its place, by the book."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
-    with torch.no_grad():
-        logits = model(torch.tensor([prompt + completion])).logits[0].double()
-    rows = torch.log_softmax(logits, -1)[len(prompt) - 1 : -1]
-    own = [row[number].item() for row, number in zip(rows, completion, strict=True)]
-    return own, [dict(zip(*map(torch.Tensor.tolist, reversed(row.topk(top))), strict=True)) for row in rows]
 
 
 async def seen(reply):
@@ -96,7 +85,7 @@ async def test_probabilities_are_those_of_a_plain_forward_pass_under_the_ids_tha
     assert sent[0] == prompt + begun
     assert "".join(token["text"] for token in tokens) == reply.message.text
     assert reply.message.text.startswith("A rainbow 무")
-    own, tops = await asyncio.to_thread(expected, tiny_policy, prompt, ids, inspection_client.TOP)
+    own, tops = await asyncio.to_thread(forward_pass, tiny_policy, prompt, ids, inspection_client.TOP)
     for token, logprob, top in zip(tokens, own, tops, strict=True):
         assert token["logprob"] == pytest.approx(logprob, abs=1e-3)
         assert {other["id"]: other["logprob"] for other in token["top"]} == pytest.approx(top, abs=1e-3)
@@ -159,7 +148,7 @@ def test_a_reply_in_the_making_and_one_of_an_undecided_pair_are_not_looked_into(
 
 @pytest.mark.django_db(transaction=True)
 def test_without_weights_there_is_a_reason(conversation, policy):
-    with pytest.raises(NoLook):
+    with pytest.raises(NoProbabilities):
         token_views.ask(ended(conversation, Policy.objects.create(name="elsewhere", version=99)))
     (policies.directory(policy) / "model.safetensors").unlink()
     with pytest.raises(WeightsGone):
@@ -168,9 +157,9 @@ def test_without_weights_there_is_a_reason(conversation, policy):
 
 @pytest.mark.django_db(transaction=True)
 def test_one_person_asks_for_a_few_at_a_time(conversation, policy):
-    for _ in range(token_views.LOOKS_AT_A_TIME):
+    for _ in range(token_views.MAX_QUEUED):
         token_views.ask(ended(conversation, policy))
-    with pytest.raises(TooManyLooks):
+    with pytest.raises(TooManyTokenViews):
         token_views.ask(ended(conversation, policy))
 
 
@@ -183,18 +172,23 @@ def test_a_prompt_that_is_no_longer_the_one_that_was_sent_is_said_to_be_so(conve
         if hidden:
             Message.objects.filter(text="A ball of gas.").update(hidden_at=reply.queued_at)
         TokenView.objects.update_or_create(reply=reply, defaults={"state": TokenView.State.QUEUED})
-        question = token_views.next_question()
-        token_views.answer(question, token_views.encode(question), [])
+        question = token_views.next_job()
+        token_views.store(question, token_views.encode(question), [])
         assert TokenView.objects.get(reply=reply).is_of_other_prompt is differs
 
 
 def question_of(reply):
     TokenView.objects.create(reply=reply)
-    return token_views.next_question()
+    return token_views.next_job()
 
 
 TOKENS = (
-    Token("Good", math.log(0.9), 5, (Choice("Good", math.log(0.9), 5), Choice("Bad", math.log(0.1), 6))),
+    Token(
+        "Good",
+        math.log(0.9),
+        5,
+        (TokenProbability("Good", math.log(0.9), 5), TokenProbability("Bad", math.log(0.1), 6)),
+    ),
     Token(" morning", math.log(0.5)),
     Token(" to", math.log(0.25)),
 )
@@ -280,17 +274,17 @@ async def inspector():
 
 async def test_the_inspector_answers_again_after_poison_and_after_its_death(tiny_policy):
     async with inspector() as asked:
-        good = await asked.look(tiny_policy, [1, 5], [7, 8])
+        good = await asked.logprobs(tiny_policy, [1, 5], [7, 8])
         for prompt, completion in (([], [5]), ([1], []), ([1], [10**6]), ([-1], [5])):
             with pytest.raises(InspectorDown):
-                await asked.look(tiny_policy, prompt, completion)
+                await asked.logprobs(tiny_policy, prompt, completion)
         with pytest.raises(InspectorDown):
-            await asked.look(tiny_policy / "nowhere", [1], [5])
+            await asked.logprobs(tiny_policy / "nowhere", [1], [5])
         child = asked._process
-        assert await asked.look(tiny_policy, [1, 5], [7, 8]) == good
+        assert await asked.logprobs(tiny_policy, [1, 5], [7, 8]) == good
         assert asked._process is child
         child.kill()
-        assert await asked.look(tiny_policy, [1, 5], [7, 8]) == good
+        assert await asked.logprobs(tiny_policy, [1, 5], [7, 8]) == good
         assert asked._process is not child
     assert asked._process is None
 
@@ -298,10 +292,10 @@ async def test_the_inspector_answers_again_after_poison_and_after_its_death(tiny
 async def test_the_inspector_goes_when_nobody_asks_and_comes_back(tiny_policy, monkeypatch):
     monkeypatch.setattr(inspection_client, "IDLE_S", 0.2)
     async with inspector() as asked:
-        first = await asked.look(tiny_policy, [1, 5], [7])
+        first = await asked.logprobs(tiny_policy, [1, 5], [7])
         async with asyncio.timeout(20):
             assert await asked._process.wait() == 0
-        assert await asked.look(tiny_policy, [1, 5], [7]) == first
+        assert await asked.logprobs(tiny_policy, [1, 5], [7]) == first
 
 
 async def test_an_inspector_that_hangs_is_ended(tiny_policy, monkeypatch):
@@ -310,7 +304,7 @@ async def test_an_inspector_that_hangs_is_ended(tiny_policy, monkeypatch):
         child = await asked._running()
         child.send_signal(signal.SIGSTOP)
         with pytest.raises(InspectorDown):
-            await asked.look(tiny_policy, [1, 5], [7])
+            await asked.logprobs(tiny_policy, [1, 5], [7])
         assert child.returncode is not None
 
 

@@ -28,10 +28,10 @@ from chat import fsck
 from chat.conversations.turns import take_turn
 from chat.errors import BadPolicy
 from chat.models import Chunk, Conversation, EngineProcess, Message, Policy, Reply, Ticket
-from chat.queue import claims, replies, tickets
-from chat.queue.replies import Ending, Written
+from chat.queue import claims, reaping, replies, tickets
+from chat.queue.replies import Ending, NewChunk
 from chat.queue.tickets import Used
-from chat.websocket.tail import ChunkNews, EndNews, StateNews, Tail, Watch, look
+from chat.websocket.tail import ChunkNews, EndNews, Follower, StateNews, Tail, look
 from metering.models import Usage
 
 PAST = timezone.now() - timedelta(days=1)
@@ -53,7 +53,7 @@ class Writer:
     owner: str
     writing: dict[int, int] = field(default_factory=dict)
     """Reply -> last seq."""
-    unsent: list[Written] = field(default_factory=list)
+    unsent: list[NewChunk] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
 
 
@@ -65,7 +65,7 @@ class Reader:
     texts: list[str] = field(default_factory=list)
     seq: int = 0
     done: EndNews | None = None
-    watch: Watch | None = None
+    follower: Follower | None = None
 
     def hear(self, news):
         assert self.done is None, "something after the end"
@@ -142,7 +142,7 @@ class LifeOfReplies(RuleBasedStateMachine):
         """A socket opens, or opens again, with what its page has."""
         reader = self.readers[number % len(self.readers)]
         if reader.done is None:
-            reader.watch = Watch(reader.reply, reader.seq, reader.hear)
+            reader.follower = Follower(reader.reply, reader.seq, reader.hear)
 
     @precondition(lambda self: self.readers)
     @rule(number=st.integers(0, 11))
@@ -154,21 +154,21 @@ class LifeOfReplies(RuleBasedStateMachine):
     @precondition(lambda self: self.readers)
     @rule(number=st.integers(0, 11))
     def leave(self, number):
-        self.readers[number % len(self.readers)].watch = None
+        self.readers[number % len(self.readers)].follower = None
 
     @rule()
     def relay(self):
         """One look of the web process."""
-        watching = [reader for reader in self.readers if reader.watch and reader.done is None]
+        watching = [reader for reader in self.readers if reader.follower and reader.done is None]
         behind = {}
         for reader in watching:
-            if reader.watch.is_new:
-                behind[reader.reply] = min(behind.get(reader.reply, 10**9), reader.watch.seq)
-        asked = self.tail._to_ask([reader.watch for reader in watching])
+            if reader.follower.is_new:
+                behind[reader.reply] = min(behind.get(reader.reply, 10**9), reader.follower.seq)
+        asked = self.tail._to_ask([reader.follower for reader in watching])
         found = look({reader.reply for reader in watching}, asked, behind, self.cursor if watching else -1)
         self.cursor = found.cursor
         for reader in watching:
-            reader.watch.is_new = not self.tail._tell(reader.watch, found, reader.reply in asked)
+            reader.follower.is_new = not self.tail._send_news(reader.follower, found, reader.reply in asked)
 
     @precondition(lambda self: self.readers)
     @rule(number=st.integers(0, 11))
@@ -222,7 +222,7 @@ class LifeOfReplies(RuleBasedStateMachine):
         """Nobody renews its lease any more; whoever looks next ends it."""
         pk = list(self.tickets)[number % len(self.tickets)]
         Ticket.objects.filter(pk=pk).update(lease_until=PAST)
-        tickets.reap()
+        reaping.reap()
         self.over(pk)
 
     def over(self, pk):
@@ -270,7 +270,7 @@ class LifeOfReplies(RuleBasedStateMachine):
         writer = self.writers[number]
         for reply in writer.writing:
             writer.writing[reply] += 1
-            writer.unsent.append(Written(reply, writer.writing[reply], text))
+            writer.unsent.append(NewChunk(reply, writer.writing[reply], text))
         if at_once:
             self.flush(number, False)
 
@@ -309,7 +309,7 @@ class LifeOfReplies(RuleBasedStateMachine):
     @rule(number=st.integers(0, 1))
     def look_for_stops(self, number):
         writer = self.writers[number]
-        for pk in replies.let_go(writer.owner, list(writer.writing)):
+        for pk in replies.lost_or_stopped(writer.owner, list(writer.writing)):
             writer.writing.pop(pk)
 
     @rule(number=st.integers(0, 1))
@@ -324,8 +324,7 @@ class LifeOfReplies(RuleBasedStateMachine):
 
     @rule()
     def reap(self):
-        replies.reap()
-        tickets.reap()
+        reaping.reap()
 
     @rule()
     def promote(self):
@@ -367,7 +366,7 @@ class LifeOfReplies(RuleBasedStateMachine):
         for number in (0, 1):
             self.kill_a_talker(number)
         Reply.objects.filter(state="queued").update(queued_at=PAST)
-        replies.reap()
+        reaping.reap()
         while self.tickets:
             self.kill_a_program(0)
         bills = Usage.objects.filter(kind="api").values_list("ref", "prompt_tokens", "completion_tokens")

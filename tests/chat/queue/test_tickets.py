@@ -10,7 +10,7 @@ from django.utils import timezone
 from chat import fsck
 from chat.errors import BadPolicy
 from chat.models import Conversation, EngineProcess, Message, Policy, Reply, Ticket
-from chat.queue import claims, replies, tickets, waiting
+from chat.queue import claims, reaping, replies, tickets, waiting
 from chat.queue.tickets import Used
 from metering.models import Usage
 
@@ -93,7 +93,7 @@ def test_whose_lease_is_over_is_passed_by(alice, live):
     Ticket.objects.filter(pk=gone.pk).update(lease_until=NOW - timedelta(seconds=1))
     assert claim(live, 1) == ([], [there.pk])
     assert tickets.renew({there.pk: Used()}) == set()
-    tickets.reap()
+    reaping.reap()
     assert Ticket.objects.get(pk=gone.pk).state == "ended"
     assert not Usage.objects.exists(), "it had used nothing"
 
@@ -122,7 +122,7 @@ def test_a_ticket_ends_once_and_is_billed_once(alice, live):
     assert tickets.end(row.pk, Used(5, 7), names=["davinci"])
     assert not tickets.end(row.pk, Used(50, 70))
     assert tickets.renew({row.pk: Used(9, 9)}) == {row.pk}
-    assert tickets.held("talker", [row.pk]) == set()
+    assert tickets.still_granted("talker", [row.pk]) == set()
     usage = Usage.objects.get()
     assert (usage.ref, usage.prompt_tokens, usage.completion_tokens) == (f"ticket:{row.pk}", 5, 7)
     assert list(fsck.usage_is_written_down()) == []
@@ -133,17 +133,6 @@ def test_a_policy_that_can_not_be_loaded_ends_those_that_named_it_alone(alice, l
     tickets.refuse(named, BadPolicy())
     assert [Ticket.objects.get(pk=row.pk).state for row in (mine, other)] == ["ended", "queued"]
     assert Ticket.objects.get(pk=mine.pk).error == "bad_policy"
-
-
-def test_where_no_engine_comes_the_wait_ends_with_a_reason(alice, live, named):
-    EngineProcess.objects.create(policy=live, state="ready", is_default=True)
-    waits, crowded = ticket(alice, age_s=100), ticket(alice, named, age_s=100)
-    tickets.reap()
-    assert Ticket.objects.get(pk=waits.pk).state == "queued", "its engine is there, however long the line"
-    assert Ticket.objects.get(pk=crowded.pk).error == "engines_full"
-    EngineProcess.objects.update(heartbeat_at=NOW - timedelta(minutes=5))
-    tickets.reap()
-    assert Ticket.objects.get(pk=waits.pk).error == "engine_down"
 
 
 def test_ended_tickets_are_removed_after_days_and_their_bills_stay(alice, live):

@@ -10,11 +10,13 @@ from chat import fsck
 from chat.conversations.turns import regenerate, take_turn
 from chat.errors import BudgetUsedUp
 from chat.models import Conversation, Message, Policy, Reply
-from chat.queue import claims, limits, replies, usage
-from chat.queue.replies import Ending, Written
+from chat.queue import claims, limits, reaping, replies, usage
+from chat.queue.replies import Ending, NewChunk
 from chat.websocket import frames
 from metering.models import Budget, Price, Usage
-from tests.chat.conftest import install, opened, talking
+from tests.chat.policies import install
+from tests.chat.sockets import opened
+from tests.chat.talkers import talking
 
 TEXT = "A rainbow is 무지개 — light! "
 State = Reply.State
@@ -37,7 +39,7 @@ def started(owner, policy, prefix=""):
 
 
 def say(reply, *texts, first=1):
-    replies.write("me", [Written(reply.pk, first + place, text) for place, text in enumerate(texts)])
+    replies.write("me", [NewChunk(reply.pk, first + place, text) for place, text in enumerate(texts)])
 
 
 def ends(reply, how):
@@ -46,7 +48,7 @@ def ends(reply, how):
         replies.stop(pk, 2)
     elif how == "reaped":
         Reply.objects.filter(pk=pk).update(lease_until=timezone.now() - timedelta(seconds=1))
-        replies.reap()
+        reaping.reap()
     elif how == "abandoned":
         replies.abandon("me")
     elif how == "blocked":

@@ -187,31 +187,3 @@ def test_the_estimate_is_near_what_a_site_with_uneven_replies_takes(seed):
 @pytest.mark.parametrize(("seconds", "told"), [(0, 0), (0.2, 1), (9.5, 10), (10.1, 15), (58, 60), (61, 90)])
 def test_a_time_is_told_as_precisely_as_it_is_known(seconds, told):
     assert rounded(seconds) == told
-
-
-@pytest.mark.parametrize(
-    ("silent_s", "state", "ended"),
-    [(5, "dead", False), (50, "starting", False), (70, "dead", True), (70, "ready", True)],
-)
-def test_a_reply_that_waited_long_survives_a_restart_but_not_the_absence_of_every_engine(
-    alice, live, silent_s, state, ended
-):
-    reply = queued(alice)
-    now = timezone.now()
-    Reply.objects.filter(pk=reply.pk).update(queued_at=now - timedelta(minutes=5))
-    row = engine(live, state=state, age_s=silent_s)
-    EngineProcess.objects.filter(pk=row.pk).update(ready_at=now - timedelta(hours=1))
-    engine(live, state="starting")  # the next one, which may never come up
-    replies.reap()
-    reply.refresh_from_db()
-    assert (reply.state == "failed") == ended
-
-
-def test_a_start_that_fails_again_and_again_keeps_nobody_waiting(alice, live):
-    reply = queued(alice)
-    Reply.objects.filter(pk=reply.pk).update(queued_at=timezone.now() - timedelta(minutes=2))
-    engine(live, state="dead")
-    engine(live, state="starting")
-    replies.reap()
-    reply.refresh_from_db()
-    assert (reply.state, reply.error) == ("failed", "engine_down")

@@ -13,8 +13,9 @@ from asgiref.sync import sync_to_async
 from chat import policies
 from chat.models import Chunk, Conversation, EngineProcess, Policy, Reply
 from chat.talker import engine_pool as keeping
-from tests.chat.conftest import install, opened, talking
-from tests.chat.talker.test_talking import swap, text_of
+from tests.chat.policies import install, swap
+from tests.chat.sockets import opened, text_of
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -155,9 +156,9 @@ async def test_replies_wait_for_the_engine_that_starts(tiny_live_policy, alice, 
 async def test_where_no_engine_comes_a_queued_reply_fails_in_the_end(conversation, alice, monkeypatch):
     from datetime import timedelta
 
-    from chat.queue import replies
+    from chat.queue import reaping
 
-    monkeypatch.setattr(replies, "QUEUE_PATIENCE", timedelta(seconds=0.3))
+    monkeypatch.setattr(reaping, "QUEUE_PATIENCE", timedelta(seconds=0.3))
     async with opened(conversation, alice) as socket:
         await socket.say(type="message.send", text="Hi", key="k", parent=None)
         heard = await socket.hear_until("reply.done")

@@ -8,10 +8,10 @@ from asgiref.sync import sync_to_async
 
 from chat import policies
 from chat.models import Conversation, EngineProcess, Message, Policy, Reply
-from chat.queue import replies
+from chat.queue import reaping, replies
 from chat.talker import engine_pool as keeping
-from tests.chat.conftest import install, talking
-from tests.chat.talker.test_talking import swap
+from tests.chat.policies import install, swap
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -111,8 +111,8 @@ async def test_while_all_places_are_taken_a_named_reply_waits_and_then_says_why_
         await waiting.arefresh_from_db()
         assert waiting.state == "queued"
         assert loaded(talker) == ["other-2", "scripted"]
-        monkeypatch.setattr(replies, "QUEUE_PATIENCE", timedelta(0))
-        await sync_to_async(replies.reap)()
+        monkeypatch.setattr(reaping, "QUEUE_PATIENCE", timedelta(0))
+        await sync_to_async(reaping.reap)()
         row = await ended(waiting)
         assert (row.state, row.error) == ("failed", "engines_full")
         await sync_to_async(replies.stop)(busy.pk)

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from chat.conversations.turns import take_turn
 from chat.models import Chunk, EngineProcess, Reply
-from chat.queue import replies
+from chat.queue import reaping
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,9 +90,9 @@ def test_killed_it_leaves_a_reply_that_is_ended_and_no_process(process, tiny_liv
     process.kill()
     process.wait()
     wait_for(lambda: not psutil.pid_exists(engine.pid), 5)
-    replies.reap()
+    reaping.reap()
     assert Reply.objects.get(pk=reply.pk).is_live  # its lease still holds
     Reply.objects.filter(pk=reply.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
-    replies.reap()
+    reaping.reap()
     ended = Reply.objects.select_related("message").get(pk=reply.pk)
     assert (ended.state, ended.error, ended.message.text) == ("interrupted", "talker_gone", "A star")

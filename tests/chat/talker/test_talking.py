@@ -14,13 +14,11 @@ from chat.queue import claims, replies, wakeup
 from chat.talker import talker as talker_module
 from chat.talker.talker import Talker
 from chat.websocket import tail
-from tests.chat.conftest import opened, talking
+from tests.chat.policies import swap
+from tests.chat.sockets import opened, text_of
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def text_of(frames):
-    return "".join(frame["text"] for frame in frames if frame["type"] == "reply.chunk")
 
 
 def numbers_in(heard):
@@ -215,14 +213,6 @@ async def test_a_promoted_policy_answers_the_next_turn(conversation, alice, scri
                 await asyncio.sleep(0.02)
 
 
-def swap(old, new):
-    from django.db import transaction
-
-    with transaction.atomic():
-        type(old).objects.filter(pk=old.pk).update(is_live=False)
-        type(new).objects.filter(pk=new.pk).update(is_live=True)
-
-
 async def test_a_turn_that_comes_while_the_tail_ends_is_told(conversation, alice, scripted_policy, monkeypatch):
     close = DatabaseThread.close
 
@@ -330,7 +320,7 @@ async def test_text_does_not_wait_for_what_the_talker_looks_for(
     conversation, alice, scripted_policy, script, monkeypatch
 ):
     script.tokens, script.seconds_a_token = 60, 0.02
-    looked, hangs, begun, release = replies.let_go, threading.Event(), threading.Event(), threading.Event()
+    looked, hangs, begun, release = replies.lost_or_stopped, threading.Event(), threading.Event(), threading.Event()
 
     def look(*args):
         if begun.is_set():  # what a reply needs before its first word is read in the same thread
@@ -338,7 +328,7 @@ async def test_text_does_not_wait_for_what_the_talker_looks_for(
             release.wait(20)
         return looked(*args)
 
-    monkeypatch.setattr(replies, "let_go", look)
+    monkeypatch.setattr(replies, "lost_or_stopped", look)
     async with talking(), opened(conversation, alice) as socket:
         try:
             await socket.say(type="message.send", text="Hi", key="k1", parent=None)
@@ -353,7 +343,7 @@ async def test_text_does_not_wait_for_what_the_talker_looks_for(
     assert text_of(heard) == heard[-1]["text"] != ""
 
 
-@pytest.mark.parametrize("part", ["replies.write", "replies.end", "claims.claim", "replies.let_go"])
+@pytest.mark.parametrize("part", ["replies.write", "replies.end", "claims.claim", "replies.lost_or_stopped"])
 async def test_a_database_that_is_away_for_a_moment_costs_nothing_but_time(
     part, conversation, alice, scripted_policy, script, monkeypatch
 ):

@@ -9,7 +9,8 @@ from chat.engines.engine import Engine, Piece
 from chat.errors import EngineDown
 from chat.models import EngineProcess, Reply
 from chat.talker import engine_pool as keeping
-from tests.chat.conftest import opened, talking
+from tests.chat.sockets import opened
+from tests.chat.talkers import talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

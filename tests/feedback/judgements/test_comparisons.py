@@ -4,9 +4,9 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply
-from chat.websocket.consumers import ring
+from chat.websocket.consumers import broadcast
 from feedback.models import Comparison
-from tests.chat.conftest import opened
+from tests.chat.sockets import opened
 from tests.feedback.conversation_rows import make_pair
 
 JSON = {"Accept": "application/json"}
@@ -16,7 +16,7 @@ JSON = {"Accept": "application/json"}
 def rung(monkeypatch):
     """Frames that the other pages of a conversation would get."""
     frames = []
-    monkeypatch.setattr("feedback.views.comparing.ring", lambda _conversation, frame: frames.append(frame))
+    monkeypatch.setattr("feedback.views.comparing.broadcast", lambda _conversation, frame: frames.append(frame))
     return frames
 
 
@@ -137,7 +137,7 @@ def test_what_was_written_by_the_time_of_the_choice_decides_whether_it_counts(cl
 
 @pytest.mark.django_db(transaction=True)
 async def test_every_open_page_of_the_conversation_is_told(signed_in, person, monkeypatch):
-    monkeypatch.setattr("feedback.views.comparing.ring", ring)
+    monkeypatch.setattr("feedback.views.comparing.broadcast", broadcast)
 
     def prepare():
         owner = person("dora")

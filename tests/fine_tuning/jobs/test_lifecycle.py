@@ -39,7 +39,7 @@ from metering.models import Budget, Price, Usage
 from rlhf.models import Run
 from rlhf.runs import cycle
 from rlhf.runs.supervisor import Supervisor
-from tests.chat.prompts.test_rendering import STRICT, write_tokenizer
+from tests.chat.tokenizers import STRICT, write_tokenizer
 from tests.fine_tuning.training_files import jsonl, pairs
 from tests.fine_tuning.worker import drive
 

@@ -20,7 +20,7 @@ from rlhf.training.fitting import fit_prompts
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.reward.features import encode
 from rlhf.training.tokens import ChatTokenizer
-from tests.chat.conftest import install
+from tests.chat.policies import install
 
 PREAMBLE = [
     {"role": "system", "content": "너는 참새다. Answer in one sentence."},

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from accounts import sockets
 from accounts.models import User
 from chat.errors import BadFrame
 from chat.models import Conversation, Message, Reply
 from chat.websocket import consumers, frames
-from chat.websocket.consumers import close_sockets
-from tests.chat.conftest import Socket, cookie_of, opened
+from tests.chat.sockets import Socket, cookie_of, opened
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -146,11 +146,11 @@ async def test_the_next_write_of_somebody_suspended_is_refused(conversation, ali
 
 async def test_signing_out_closes_the_socket(conversation, alice):
     async with opened(conversation, alice) as socket:
-        await database_sync_to_async(close_sockets)(alice.pk)  # nothing changed: it stays
+        await database_sync_to_async(sockets.close)(alice)  # nothing changed: it stays
         await socket.say(type="ping")
         assert (await socket.hear())["type"] == "pong"
         await Session.objects.all().adelete()
-        await database_sync_to_async(close_sockets)(alice.pk)
+        await database_sync_to_async(sockets.close)(alice)
         assert (await socket.hear_until("error"))[-1]["code"] == "signed_out"
         assert await socket.close_code() == 4401
 

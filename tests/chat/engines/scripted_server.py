@@ -1,0 +1,41 @@
+"""An OpenAI-compatible server for tests, which sends prepared bytes to each client."""
+
+import asyncio
+import json
+import re
+from contextlib import asynccontextmanager, suppress
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+
+
+def event(text="", finish=None, **more):
+    return b"data: " + json.dumps({"choices": [{"text": text, "finish_reason": finish}], **more}).encode() + b"\n\n"
+
+
+def answer(status, body, headers=""):
+    return f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{headers}Connection: close\r\n\r\n{body}".encode()
+
+
+@asynccontextmanager
+async def server(*script):
+    """A server on a free port that plays the script to each caller: bytes to send, seconds to wait."""
+    calls = []
+
+    async def serve(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(re.search(rb"content-length: (\d+)", head.lower() + b"content-length: 0")[1])
+        calls.append((head, await reader.readexactly(length)))
+        with suppress(ConnectionError):
+            for step in script:
+                if isinstance(step, bytes):
+                    writer.write(step)
+                    await writer.drain()
+                else:
+                    await asyncio.sleep(step)
+        writer.close()
+
+    running = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}/v1", calls
+    finally:
+        running.close()
