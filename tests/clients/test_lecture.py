@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from tests.clients.conftest import SETTINGS, Client, environment
+from tests.clients.openai_client import SETTINGS, Client, environment
 from tests.site import running_site
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(900)]
