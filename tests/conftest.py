@@ -1,22 +1,12 @@
 """What is skipped where something is absent, with its name; and a tiny policy for whoever needs one."""
 
-import functools
 import os
-import shutil
-import socket
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.fetched_model import fetched_policy
+from tests.machine import SERVICES, absence_of, chromium, fetched_policy
 
-SERVICES = {
-    "PostgreSQL": ("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/postgres"),
-    "Redis": ("REDIS_URL", "redis://127.0.0.1:6379/0"),
-    "RabbitMQ": ("CELERY_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//"),
-}
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 LONGEST = (
     "test_loop.py",
     "rlhf/test_sabotage.py",
@@ -57,28 +47,10 @@ def pytest_runtest_setup(item):
         pytest.skip("the model is not fetched (manage.py fetch_model)")
 
 
-@functools.cache
-def absence_of(service):
-    """Why a service cannot be tested against, empty where it answers."""
-    variable, usual = SERVICES[service]
-    address = os.environ.get(variable, "")
-    parts = urlsplit(usual if "://127" not in address and "@" not in address else address)
-    try:
-        with socket.create_connection((parts.hostname, parts.port), timeout=2):
-            return ""
-    except OSError as error:
-        return f"{service} does not answer at {parts.hostname}:{parts.port} ({error})"
-
-
-@functools.cache
-def chromium():
-    return next(filter(None, map(shutil.which, CHROMIUMS)), None)
-
-
 @pytest.fixture(autouse=True)
 def _phrases_in_force_at_once(monkeypatch):
     """A test changes phrases and checks at the next moment; only the test of the keeping itself keeps them."""
-    monkeypatch.setattr("feedback.guards.CACHED_FOR_S", 0.0)
+    monkeypatch.setattr("feedback.guards.KEPT_FOR_S", 0.0)
 
 
 @pytest.fixture(scope="session")

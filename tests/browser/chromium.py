@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.conftest import chromium
+from tests.machine import chromium
 from tests.site import Site
 
 FLAGS = [

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_chat import write
+from tests.browser.chat_page import write
 from tests.site import SCRIPT, SCRIPTED, running_site
 
 pytestmark = pytest.mark.browser

@@ -5,8 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.chat_page import LAST_REPLY, WORDS, state, text_of, wait_for_words, write
+
 pytestmark = [pytest.mark.browser, pytest.mark.on_services]
-LAST_REPLY = "article.assistant >> nth=-1"
 
 
 @pytest.fixture(scope="module")
@@ -21,42 +22,6 @@ def chatter(visit, site):
     return chatter
 
 
-HAND_MS = 200
-"""What a hand needs at least between two presses of a key: two that come faster are taken for one."""
-
-
-def write(page, text):
-    """Sends it, once the page can."""
-    page.locator("#chat[data-ready]").wait_for()
-    page.fill("#text", text)
-    page.wait_for_timeout(HAND_MS)
-    page.press("#text", "Enter")
-
-
-def wait_for_words(page, count):
-    page.wait_for_function(
-        "count => [...document.querySelectorAll('article.assistant [data-text]')].at(-1)"
-        "?.textContent.trim().split(/\\s+/).length >= count",
-        arg=count,
-    )
-
-
-def text_of(page):
-    return page.locator(LAST_REPLY).locator("[data-text]").inner_text().strip()
-
-
-def state(page, wanted):
-    expect(page.locator(LAST_REPLY)).to_have_attribute("data-state", wanted)
-
-
-def ask(page, text):
-    """A whole turn."""
-    before = page.locator("article.assistant").count()
-    write(page, text)
-    expect(page.locator("article.assistant")).to_have_count(before + 1)
-    state(page, "complete")
-
-
 def test_a_reply_streams_and_names_the_policy_that_wrote_it(chatter):
     page = chatter.page
     write(page, "Tell me slowly what a rainbow is.")
@@ -65,7 +30,7 @@ def test_a_reply_streams_and_names_the_policy_that_wrote_it(chatter):
     state(page, "complete")
     expect(page.locator("article.user [data-text]")).to_have_text("Tell me slowly what a rainbow is.")
     expect(page.locator(LAST_REPLY).locator("[data-policy]")).to_have_text(re.compile("scripted"))
-    assert len(text_of(page).split()) == 40
+    assert len(text_of(page).split()) == WORDS
 
 
 def test_a_stopped_reply_keeps_what_was_written(chatter):
@@ -75,7 +40,7 @@ def test_a_stopped_reply_keeps_what_was_written(chatter):
     page.click("#stop")
     state(page, "stopped")
     kept = text_of(page)
-    assert 5 <= len(kept.split()) < 40
+    assert 5 <= len(kept.split()) < WORDS
     page.reload()
     state(page, "stopped")
     assert text_of(page) == kept
@@ -92,7 +57,7 @@ def test_a_reload_in_the_middle_goes_on_where_it_was(chatter):
     state(page, "complete")
     after = text_of(page)
     assert after.startswith(before)
-    assert len(after.split()) == 40
+    assert len(after.split()) == WORDS
     page.reload()
     assert text_of(page) == after
 

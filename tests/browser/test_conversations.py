@@ -7,7 +7,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_chat import write
+from tests.browser.chat_page import write
 
 pytestmark = pytest.mark.browser
 

@@ -8,8 +8,20 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_chat import LAST_REPLY, state, text_of, wait_for_words, write
-from tests.browser.test_tree import WORDS, ask, edit, pager, question, questions, second_tab
+from tests.browser.chat_page import (
+    LAST_REPLY,
+    WORDS,
+    ask,
+    edit,
+    pager,
+    question,
+    questions,
+    second_tab,
+    state,
+    text_of,
+    wait_for_words,
+    write,
+)
 from tests.site import running_site
 
 pytestmark = pytest.mark.browser

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_chat import LAST_REPLY, ask, state
+from tests.browser.chat_page import LAST_REPLY, ask, state
 from tests.site import running_site
 
 pytestmark = pytest.mark.browser

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.browser import tour
-from tests.config.test_permissions import address
+from tests.config.routes import address
 
 pytestmark = pytest.mark.django_db
 

@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.short_cycle import OPEN_GATE, TASTES, TINY
 from tests.site import running_site
-from tests.test_loop import OPEN_GATE, TASTES, TINY
 
 pytestmark = [pytest.mark.browser, pytest.mark.on_services, pytest.mark.timeout(420)]
 

@@ -5,13 +5,23 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_chat import HAND_MS, LAST_REPLY, ask, state, text_of, wait_for_words, write
+from tests.browser.chat_page import (
+    HAND_MS,
+    LAST_REPLY,
+    WORDS,
+    ask,
+    edit,
+    pager,
+    question,
+    questions,
+    second_tab,
+    state,
+    text_of,
+    wait_for_words,
+    write,
+)
 
 pytestmark = pytest.mark.browser
-
-
-WORDS = 40
-"""Of a canned reply."""
 
 
 @pytest.fixture(scope="module")
@@ -24,34 +34,6 @@ def chatter(visit, site):
     chatter = visit(site, "robin")
     chatter.go("/")
     return chatter
-
-
-def questions(page):
-    return page.locator("article.user [data-text]")
-
-
-def question(page, number=0):
-    return page.locator("article.user").nth(number)
-
-
-def edit(page, text, number=0):
-    question(page, number).hover()
-    question(page, number).locator("[data-edit]").click()
-    field = page.locator(".editor textarea")
-    expect(field).to_be_focused()
-    field.fill(text)
-    field.press("Enter")
-    expect(page.locator(".editor")).to_have_count(0)
-
-
-def pager(turn):
-    return turn.locator("[data-pager]")
-
-
-def second_tab(chatter):
-    other = chatter.context.new_page()
-    other.goto(chatter.page.url)
-    return other
 
 
 def test_an_edited_message_stands_beside_the_former_one(chatter):
@@ -129,9 +111,11 @@ def test_a_version_can_be_left_while_it_is_written_and_found_again(chatter):
     page.locator(LAST_REPLY).locator(".actions [data-regenerate]").click()
     state(page, "streaming")
     page.locator(LAST_REPLY).locator("[data-step=previous]").click()
+    expect(pager(page.locator(LAST_REPLY))).to_contain_text("1 / 2")
     state(page, "complete")
     expect(page.locator("#send")).to_be_visible()
     page.locator(LAST_REPLY).locator("[data-step=next]").click()
+    expect(pager(page.locator(LAST_REPLY))).to_contain_text("2 / 2")  # no more the former one
     state(page, "complete")
     assert len(text_of(page).split()) == WORDS
 

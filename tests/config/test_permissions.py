@@ -1,13 +1,12 @@
 """The permission table against the routes: none without a row, none for the wrong role, no GET that writes."""
 
 import re
-import uuid
 
 import pytest
 from django.contrib.auth.models import Group
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.urls import NoReverseMatch, URLResolver, get_resolver, reverse
+from django.urls import NoReverseMatch, get_resolver
 from django.utils import timezone
 
 from accounts import keys
@@ -16,38 +15,11 @@ from accounts.permissions import TABLE, roles_for
 from accounts.roles import ABOVE, GROUPS, Role
 from chat.websocket.routing import websocket_urlpatterns
 from feedback import seed
+from tests.config.routes import address, named, pages
 
-SAMPLES = {
-    "IntConverter": 999_999,
-    "UUIDConverter": uuid.UUID(int=1),
-    "SlugConverter": "none",
-    "StringConverter": "none",
-    "PathConverter": "none",
-    "AnythingConverter": "none",
-}
 WRITES = re.compile(r'^\s*(INSERT INTO|UPDATE|DELETE FROM)\s+"?(?!django_session)', re.IGNORECASE)
 MAY_WRITE_ON_GET: dict[str, str] = {}
 """Routes whose GET writes, each with the reason."""
-
-
-def named(patterns, namespace=""):
-    """(name, pattern) of every route below, admin's included."""
-    for entry in patterns:
-        if isinstance(entry, URLResolver):
-            inner = f"{namespace}{entry.namespace}:" if entry.namespace else namespace
-            yield from named(entry.url_patterns, inner)
-        else:
-            yield f"{namespace}{entry.name or ''}", entry
-
-
-def pages():
-    """Our own routes; the admin's are asked for one by one below."""
-    return {name: entry for name, entry in named(get_resolver().url_patterns) if not name.startswith("admin:")}
-
-
-def address(name, entry):
-    converters = entry.pattern.converters
-    return reverse(name, kwargs={key: SAMPLES[type(value).__name__] for key, value in converters.items()})
 
 
 def test_every_route_has_a_name_and_a_row():

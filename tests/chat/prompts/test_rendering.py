@@ -11,7 +11,7 @@ from chat.errors import BadPolicy, TurnsRefused
 from chat.prompts.fitting import fit
 from chat.prompts.rendering import MARK_END, MARK_START, Renderer
 from tests.chat.tokenizers import ADDED, CHATML, ODD, STRICT, write_tokenizer
-from tests.fetched_model import fetched_policy
+from tests.machine import fetched_policy
 
 
 @pytest.fixture(scope="module")
