@@ -50,7 +50,7 @@ def pytest_runtest_setup(item):
 @pytest.fixture(autouse=True)
 def _phrases_in_force_at_once(monkeypatch):
     """A test changes phrases and checks at the next moment; only the test of the keeping itself keeps them."""
-    monkeypatch.setattr("feedback.guards.KEPT_FOR_S", 0.0)
+    monkeypatch.setattr("feedback.guards.CACHED_FOR_S", 0.0)
 
 
 @pytest.fixture(scope="session")
