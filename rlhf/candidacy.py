@@ -8,7 +8,7 @@ from accounts.models import User
 from accounts.roles import Role
 from chat import policies
 from chat.models import Policy
-from rlhf.errors import CannotPromote, CannotPutBeforeGate, NotAnAdmin, SnapshotErased
+from rlhf.errors import AdminRequired, CannotPromote, CannotPutBeforeGate, SnapshotErased
 from rlhf.models import Decision, Run
 from rlhf.release import promotion
 from rlhf.runs import cycle, leases
@@ -18,10 +18,10 @@ from rlhf.tasks import enqueue
 def put_before_gate(policy: Policy, *, actor: User) -> Run:
     """Its evaluation beside the live policy, handed to the worker; one that is under way already is enough.
 
-    Raises NotAnAdmin, CannotPutBeforeGate, SnapshotErased.
+    Raises AdminRequired, CannotPutBeforeGate, SnapshotErased.
     """
     if not actor.has_role(Role.ADMIN):
-        raise NotAnAdmin(actor.username)
+        raise AdminRequired(actor.username)
     _check(policy)
     judge = _reward_model_over(policy)
     config = {"seed": 0, "judge": _judge_beside(judge, policy)}

@@ -41,7 +41,7 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Chart:
+class LineChart:
     name: str
     title: str | Promise
     lines: list[str]
@@ -65,7 +65,7 @@ class Chart:
         return (LEFT + WIDTH - RIGHT) // 2
 
 
-def charts(metrics: Iterable[tuple[int, dict[str, float | None]]]) -> list[Chart]:
+def charts(metrics: Iterable[tuple[int, dict[str, float | None]]]) -> list[LineChart]:
     """One chart a name that has a number, the well-known names first. `metrics` are (step, values) in order."""
     series: dict[str, list[tuple[int, float | None]]] = {}
     for step, values in metrics:
@@ -78,7 +78,7 @@ def charts(metrics: Iterable[tuple[int, dict[str, float | None]]]) -> list[Chart
     return [one for one in made if one is not None]
 
 
-def chart(name: str, series: Sequence[tuple[int, float | None]]) -> Chart | None:
+def chart(name: str, series: Sequence[tuple[int, float | None]]) -> LineChart | None:
     numbers = [(step, float(value)) for step, value in series if value is not None and _is_finite(value)]
     if not numbers:
         return None
@@ -92,7 +92,7 @@ def chart(name: str, series: Sequence[tuple[int, float | None]]) -> Chart | None
         return round(x, 1), round(y, 1)
 
     pieces = [[place(point) for point in piece] for piece in _unbroken(_thinned(series))]
-    return Chart(
+    return LineChart(
         name=name,
         title=TITLES.get(name, name),
         lines=[" ".join(f"{x},{y}" for x, y in piece) for piece in pieces if len(piece) > 1],

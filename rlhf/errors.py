@@ -143,7 +143,7 @@ class ReasonMissing(RlhfError):
         super().__init__(_("Give a reason. It is recorded in the audit log."))
 
 
-class NotAnAdmin(RlhfError):
+class AdminRequired(RlhfError):
     code = "not_an_admin"
 
     def __init__(self, who: str) -> None:

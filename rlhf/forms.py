@@ -10,13 +10,13 @@ class StartForm(forms.Form):
     algorithm = forms.ChoiceField(label=_("Algorithm"), choices=[(name, name.upper()) for name in ALGORITHMS])
 
 
-class ReasonForm(forms.Form):
+class AuditReasonForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"), max_length=500, help_text=_("Recorded in the audit log."), widget=forms.TextInput
     )
 
 
-class ForceForm(ReasonForm):
+class ForceForm(AuditReasonForm):
     understood = forms.BooleanField(
         label=_("The gate rejected this policy or never evaluated it. I take responsibility.")
     )

@@ -9,7 +9,7 @@ Value = float | None
 
 
 @dataclass(frozen=True)
-class Floor:
+class FigureBound:
     """A bound on one figure, stated before the run. `is_apart`, where there is one, must hold as well."""
 
     name: str
@@ -41,7 +41,7 @@ class Arm:
     """`hyperparameters` by stage, as a cycle takes them; tuned on the demo of seed 1."""
 
     name: str
-    floors: tuple[Floor, ...]
+    floors: tuple[FigureBound, ...]
     hyperparameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def told(self, result: Report) -> Iterator[dict[str, Any]]:
@@ -83,19 +83,19 @@ def _apart(name: str) -> Callable[[Report], bool]:
 
 
 WHOLE, FIRST = "violation_rate", "first_sentence_violation_rate"
-FLAG_AUC = Floor("flag AUC", _figure("reward_model", "flag_auc"), 0.85)
-EMPTY = Floor("empty replies", _figure("evaluation", "empty_rate"), 0.02, is_least=False)
+FLAG_AUC = FigureBound("flag AUC", _figure("reward_model", "flag_auc"), 0.85)
+EMPTY = FigureBound("empty replies", _figure("evaluation", "empty_rate"), 0.02, is_least=False)
 """A row of one emoji breaks no rule and is no surprise to the base: a rule's flags alone were seen to teach that."""
 EVERYTHING = Arm(
     "rankings and flags",
     (
-        Floor("reward model accuracy", _figure("reward_model", "accuracy"), 0.60),
+        FigureBound("reward model accuracy", _figure("reward_model", "accuracy"), 0.60),
         FLAG_AUC,
-        Floor("violations cut", _cut(WHOLE), 2.5, is_apart=_apart(WHOLE)),
-        Floor("win rate", _figure("evaluation", "win_rate"), 0.80),
-        Floor("stop-controlled lower bound", _figure("evaluation", "controls", "stop_controlled_low"), 0.42),
-        Floor("KL", _figure("evaluation", "kl_nats"), 8.0, is_least=False),
-        Floor("perplexity", _figure("evaluation", "perplexity_ratio"), 1.10, is_least=False),
+        FigureBound("violations cut", _cut(WHOLE), 2.5, is_apart=_apart(WHOLE)),
+        FigureBound("win rate", _figure("evaluation", "win_rate"), 0.80),
+        FigureBound("stop-controlled lower bound", _figure("evaluation", "controls", "stop_controlled_low"), 0.42),
+        FigureBound("KL", _figure("evaluation", "kl_nats"), 8.0, is_least=False),
+        FigureBound("perplexity", _figure("evaluation", "perplexity_ratio"), 1.10, is_least=False),
         EMPTY,
     ),
 )
@@ -103,10 +103,10 @@ RULE_ONLY = Arm(
     "the rule's flags alone",
     (
         FLAG_AUC,
-        Floor("violations cut", _cut(WHOLE), 3.0, is_apart=_apart(WHOLE)),
-        Floor("violations cut, first sentence", _cut(FIRST), 2.0, is_apart=_apart(FIRST)),
-        Floor("KL", _figure("evaluation", "kl_nats"), 4.0, is_least=False),
-        Floor("perplexity", _figure("evaluation", "perplexity_ratio"), 1.03, is_least=False),
+        FigureBound("violations cut", _cut(WHOLE), 3.0, is_apart=_apart(WHOLE)),
+        FigureBound("violations cut, first sentence", _cut(FIRST), 2.0, is_apart=_apart(FIRST)),
+        FigureBound("KL", _figure("evaluation", "kl_nats"), 4.0, is_least=False),
+        FigureBound("perplexity", _figure("evaluation", "perplexity_ratio"), 1.03, is_least=False),
         EMPTY,
     ),
     {

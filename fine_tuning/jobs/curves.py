@@ -6,7 +6,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from fine_tuning.models import FineTune
-from rlhf.charts import Chart, chart
+from rlhf.charts import LineChart, chart
 
 TITLES: dict[str, Promise] = {
     "train/loss": _("Training loss"),
@@ -22,7 +22,7 @@ TITLES: dict[str, Promise] = {
 }
 
 
-def charts(job: FineTune) -> list[Chart]:
+def charts(job: FineTune) -> list[LineChart]:
     if job.run is None:
         return []
     series: dict[str, list[tuple[int, float | None]]] = {name: [] for name in TITLES}

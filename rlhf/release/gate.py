@@ -21,13 +21,13 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class Decision:
+class GateResult:
     passed: bool
     reasons: list[dict[str, Any]]
     """Of a refusal what failed, of a pass what was checked: {"code", "text", "value", "limit"}."""
 
 
-def decide(candidate: Report, live: Report | None, thresholds: Mapping[str, float]) -> Decision:
+def decide(candidate: Report, live: Report | None, thresholds: Mapping[str, float]) -> GateResult:
     """`candidate` compares the candidate with the live policy on the same held-out prompts; `live` is the report by
     which the live policy was promoted, None for a base policy."""
     checks = list(_all_checks(candidate, live, thresholds))
@@ -35,7 +35,7 @@ def decide(candidate: Report, live: Report | None, thresholds: Mapping[str, floa
     shown = [asdict(check) for check in failed or checks]
     for reason in shown:
         del reason["holds"]
-    return Decision(passed=not failed, reasons=shown)
+    return GateResult(passed=not failed, reasons=shown)
 
 
 def _all_checks(candidate: Report, live: Report | None, thresholds: Mapping[str, float]) -> Iterator[Reason]:

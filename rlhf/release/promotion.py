@@ -16,7 +16,7 @@ from accounts.roles import Role
 from chat import policies
 from chat.errors import BadPolicy
 from chat.models import Assistant, Policy
-from rlhf.errors import CannotPromote, NotAnAdmin, NothingToRollBackTo, ReasonMissing
+from rlhf.errors import AdminRequired, CannotPromote, NothingToRollBackTo, ReasonMissing
 from rlhf.models import Decision, Promotion, Run
 
 
@@ -36,7 +36,7 @@ def promote(decision: Decision, *, actor: User | None = None) -> Promotion:
 def force(policy: Policy, *, actor: User, reason: str) -> Promotion:
     """Makes a policy live without the gate, on a named admin's word."""
     if not actor.has_role(Role.ADMIN):
-        raise NotAnAdmin(actor.username)
+        raise AdminRequired(actor.username)
     if not reason.strip():
         raise ReasonMissing
     check_directory(policy)

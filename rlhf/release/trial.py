@@ -13,7 +13,7 @@ from accounts.roles import Role
 from chat.models import Policy
 from feedback import trainable
 from feedback.models import Comparison
-from rlhf.errors import CannotPromote, CannotTry, NotAnAdmin
+from rlhf.errors import AdminRequired, CannotPromote, CannotTry
 from rlhf.release import promotion
 
 Z95 = 1.959963984540054
@@ -61,7 +61,7 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
 
 
 def begin(policy: Policy, *, actor: User) -> None:
-    """Puts the policy on trial in place of whichever was. Raises CannotTry, NotAnAdmin."""
+    """Puts the policy on trial in place of whichever was. Raises CannotTry, AdminRequired."""
     _check_actor(actor)
     try:
         promotion.check_directory(policy)
@@ -103,7 +103,7 @@ def _switch(policy: Policy | None, actor: User) -> None:
 
 def _check_actor(actor: User) -> None:
     if not actor.has_role(Role.ADMIN):
-        raise NotAnAdmin(actor.username)
+        raise AdminRequired(actor.username)
 
 
 # --- figures ------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ SECRETS = ("CHAMSAE_SECRET_KEY", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL
 """Not handed on: the training code needs no way into the site."""
 
 
-class Child:
+class TrainingProcess:
     """One process on one run directory. A lock that the process inherits keeps a second one out, even if this
     parent dies: the kernel frees it with the last process that holds it."""
 

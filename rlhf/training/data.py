@@ -1,4 +1,4 @@
-"""A snapshot's files as plain rows: rankings with their pairs, judged replies with the rule's text, prompts."""
+"""Reads a snapshot's files: rankings with their pairs, replies judged by a rule, prompts."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from rlhf.training.tokens import Message
 
 TRAIN, HELD_OUT = "train", "held_out"
-Prompt = tuple[tuple[str, str], ...]
+PromptMessages = tuple[tuple[str, str], ...]
 """(role, content) of each message: hashable, so that replies to one prompt find one another."""
 
 
@@ -28,19 +28,19 @@ class BadSnapshot(Exception):
 
 
 @dataclass(frozen=True)
-class Reply:
-    """One completion of one prompt. `finished`: the model ended it itself."""
+class PlainReply:
+    """One completion of one prompt. `finished`: the model ended it itself, or it was cut where a reply may end."""
 
-    prompt: Prompt
+    prompt: PromptMessages
     text: str
     finished: bool
 
 
 @dataclass(frozen=True)
-class Ranking:
+class RankingRow:
     """One annotator's order over K replies to a prompt; equal ranks are ties."""
 
-    replies: tuple[Reply, ...]
+    replies: tuple[PlainReply, ...]
     ranks: tuple[int, ...]
     split: str
     weight: float = 1.0
@@ -63,10 +63,10 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """One annotator's word on whether a reply breaks a rule."""
+class ViolationRow:
+    """One annotator's judgement of whether a reply breaks a rule."""
 
-    reply: Reply
+    reply: PlainReply
     rule: str
     rule_text: str
     violates: bool
@@ -77,27 +77,27 @@ class Judgement:
 class PromptRow:
     """A prompt to sample from; `elicits` names the rule that it tempts the model to break."""
 
-    prompt: Prompt
+    prompt: PromptMessages
     split: str
     elicits: str | None = None
     language: str = "en"
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class SnapshotFiles:
     """All that a run learns from and is judged on."""
 
     directory: Path
-    rankings: tuple[Ranking, ...]
-    judgements: tuple[Judgement, ...]
+    rankings: tuple[RankingRow, ...]
+    violations: tuple[ViolationRow, ...]
     prompts: tuple[PromptRow, ...]
     rules: dict[str, str]
     """Key -> text of the rules that are switched on."""
     simulated: bool
 
     @classmethod
-    def load(cls, directory: Path) -> "Snapshot":
-        """Read a snapshot directory and hold it against its manifest. Raises BadSnapshot."""
+    def load(cls, directory: Path) -> "SnapshotFiles":
+        """Read a snapshot directory and check it against its manifest. Raises BadSnapshot."""
         _check_manifest(directory)
         try:
             return cls._read(directory)
@@ -105,7 +105,7 @@ class Snapshot:
             raise BadSnapshot(directory, f"a row lacks or misspells {error}") from error
 
     @classmethod
-    def _read(cls, directory: Path) -> "Snapshot":
+    def _read(cls, directory: Path) -> "SnapshotFiles":
         rows = list(_read_lines(directory / "rankings.jsonl"))
         judged = list(_read_lines(directory / "violations.jsonl"))
         rankings = [_ranking(row) for row in rows] or [
@@ -115,7 +115,7 @@ class Snapshot:
         return cls(
             directory=directory,
             rankings=tuple(rankings),
-            judgements=tuple(_judgement(row) for row in judged),
+            violations=tuple(_violation(row) for row in judged),
             prompts=tuple(_prompt_row(row) for row in _read_lines(directory / "prompts.jsonl")),
             rules={row["key"]: row["text"] for row in json.loads(rules.read_text())} if rules.exists() else {},
             simulated=any(row.get("simulated") for row in [*rows, *judged]),
@@ -125,16 +125,16 @@ class Snapshot:
         return [row for row in self.prompts if row.split == split]
 
 
-def freeze(messages: Sequence[Message]) -> Prompt:
+def freeze(messages: Sequence[Message]) -> PromptMessages:
     return tuple((message["role"], message["content"]) for message in messages)
 
 
-def thaw(prompt: Prompt) -> list[Message]:
+def thaw(prompt: PromptMessages) -> list[Message]:
     return [{"role": role, "content": content} for role, content in prompt]
 
 
-def last_user_text(prompt: Prompt) -> str:
-    """What annotators' functions are given as the prompt."""
+def last_user_text(prompt: PromptMessages) -> str:
+    """The prompt as annotators' functions take it: the last message of the user."""
     return next((content for role, content in reversed(prompt) if role == "user"), "")
 
 
@@ -164,29 +164,29 @@ def _check_manifest(directory: Path) -> None:
             raise BadSnapshot(path, "absent, or changed since it was frozen")
 
 
-def _reply(prompt: Prompt, row: dict[str, Any]) -> Reply:
-    return Reply(prompt, row["text"], row["finish_reason"] == "stop")
+def _reply(prompt: PromptMessages, row: dict[str, Any]) -> PlainReply:
+    return PlainReply(prompt, row["text"], row["finish_reason"] == "stop")
 
 
-def _ranking(row: dict[str, Any]) -> Ranking:
+def _ranking(row: dict[str, Any]) -> RankingRow:
     prompt = freeze(row["prompt"])
     replies = tuple(_reply(prompt, item) for item in row["completions"])
     if len(replies) != len(row["ranks"]) or len(replies) < 2:
         raise ValueError(f"ranks of ranking {row.get('id')}")
-    return Ranking(replies, tuple(row["ranks"]), row["split"], float(row.get("weight", 1.0)))
+    return RankingRow(replies, tuple(row["ranks"]), row["split"], float(row.get("weight", 1.0)))
 
 
-def _preference(row: dict[str, Any]) -> Ranking:
-    """TRL's conversational preference format, which does not say how a reply ended: take it as whole."""
+def _preference(row: dict[str, Any]) -> RankingRow:
+    """TRL's conversational preference format, which does not say how a reply ended: count it as finished."""
     prompt = freeze(row["prompt"])
     sides = (row["chosen"], row["rejected"])
-    replies = tuple(Reply(prompt, side[-1]["content"], True) for side in sides)
-    return Ranking(replies, (1, 2), row.get("split", TRAIN), float(row.get("weight", 1.0)))
+    replies = tuple(PlainReply(prompt, side[-1]["content"], True) for side in sides)
+    return RankingRow(replies, (1, 2), row.get("split", TRAIN), float(row.get("weight", 1.0)))
 
 
-def _judgement(row: dict[str, Any]) -> Judgement:
+def _violation(row: dict[str, Any]) -> ViolationRow:
     reply = _reply(freeze(row["prompt"]), row["completion"])
-    return Judgement(reply, row["rule"], row["rule_text"], bool(row["label"]), row["split"])
+    return ViolationRow(reply, row["rule"], row["rule_text"], bool(row["label"]), row["split"])
 
 
 def _prompt_row(row: dict[str, Any]) -> PromptRow:

@@ -1,56 +1,58 @@
-"""A snapshot with every prompt within a number of tokens, cut by the rule by which prompts are served."""
+"""Trims every prompt of a snapshot to a number of tokens, by the rule that also trims served prompts."""
 
 from dataclasses import dataclass, replace
 
 from base.trimming import DoesNotFit, trim
-from rlhf.training.data import Prompt, Ranking, Snapshot, freeze, thaw
+from rlhf.training.data import PromptMessages, RankingRow, SnapshotFiles, freeze, thaw
 from rlhf.training.tokens import ChatTokenizer
 
 
 @dataclass(frozen=True)
-class Fitted:
-    snapshot: Snapshot
+class FittedSnapshot:
+    snapshot: SnapshotFiles
     shortened: int
     """Distinct prompts that lost turns."""
     left_out: int
-    """Distinct prompts of which even what must stay is too long; what answers them is left out, too."""
+    """Distinct prompts that cannot be cut to fit; their replies are left out, too."""
 
     @property
     def counts(self) -> dict[str, int]:
         return {"prompts_shortened": self.shortened, "prompts_left_out": self.left_out}
 
 
-def fit_prompts(snapshot: Snapshot, tokenizer: ChatTokenizer, max_prompt_tokens: int) -> Fitted:
-    """For the stages: done once, so that a policy and all who judge its replies read the same prompts."""
+def fit_prompts(snapshot: SnapshotFiles, tokenizer: ChatTokenizer, max_prompt_tokens: int) -> FittedSnapshot:
+    """Done once in each stage, so that a policy and all judges of its replies get the same prompts."""
     found = {prompt: _fitted(prompt, tokenizer, max_prompt_tokens) for prompt in _prompts_of(snapshot)}
-    kept = {prompt: fitted for prompt, fitted in found.items() if fitted is not None}
-    fitted = replace(
+    by_prompt = {prompt: fitted for prompt, fitted in found.items() if fitted is not None}
+    snapshot = replace(
         snapshot,
-        rankings=tuple(_ranking(one, kept) for one in snapshot.rankings if one.replies[0].prompt in kept),
-        judgements=tuple(
-            replace(one, reply=replace(one.reply, prompt=kept[one.reply.prompt]))
-            for one in snapshot.judgements
-            if one.reply.prompt in kept
+        rankings=tuple(_ranking(one, by_prompt) for one in snapshot.rankings if one.replies[0].prompt in by_prompt),
+        violations=tuple(
+            replace(one, reply=replace(one.reply, prompt=by_prompt[one.reply.prompt]))
+            for one in snapshot.violations
+            if one.reply.prompt in by_prompt
         ),
-        prompts=tuple(replace(row, prompt=kept[row.prompt]) for row in snapshot.prompts if row.prompt in kept),
+        prompts=tuple(
+            replace(row, prompt=by_prompt[row.prompt]) for row in snapshot.prompts if row.prompt in by_prompt
+        ),
     )
-    shortened = sum(prompt != short for prompt, short in kept.items())
-    return Fitted(fitted, shortened, left_out=len(found) - len(kept))
+    shortened = sum(prompt != fitted for prompt, fitted in by_prompt.items())
+    return FittedSnapshot(snapshot, shortened, left_out=len(found) - len(by_prompt))
 
 
-def _prompts_of(snapshot: Snapshot) -> dict[Prompt, None]:
+def _prompts_of(snapshot: SnapshotFiles) -> dict[PromptMessages, None]:
     ranked = (ranking.replies[0].prompt for ranking in snapshot.rankings)
-    judged = (judgement.reply.prompt for judgement in snapshot.judgements)
+    judged = (violation.reply.prompt for violation in snapshot.violations)
     return dict.fromkeys([*ranked, *judged, *(row.prompt for row in snapshot.prompts)])
 
 
-def _fitted(prompt: Prompt, tokenizer: ChatTokenizer, max_prompt_tokens: int) -> Prompt | None:
+def _fitted(prompt: PromptMessages, tokenizer: ChatTokenizer, max_prompt_tokens: int) -> PromptMessages | None:
     try:
         return freeze(trim(thaw(prompt), tokenizer.prompt_ids, len, room=max_prompt_tokens).turns)
     except DoesNotFit:
         return None
 
 
-def _ranking(ranking: Ranking, kept: dict[Prompt, Prompt]) -> Ranking:
+def _ranking(ranking: RankingRow, by_prompt: dict[PromptMessages, PromptMessages]) -> RankingRow:
     """All replies of a ranking answer one prompt."""
-    return replace(ranking, replies=tuple(replace(one, prompt=kept[one.prompt]) for one in ranking.replies))
+    return replace(ranking, replies=tuple(replace(one, prompt=by_prompt[one.prompt]) for one in ranking.replies))

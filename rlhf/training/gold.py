@@ -1,11 +1,11 @@
-"""A known taste as a judge: the functions by which simulated annotators judge, without their noise."""
+"""The gold judge: the simulated annotators' own preference and rule functions, without their noise."""
 
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf.training.data import Prompt, last_user_text
+from rlhf.training.data import PlainReply, last_user_text
 
 Preference = Callable[[str, str], float]
 ViolationTest = Callable[[str, str], bool]
@@ -23,19 +23,11 @@ class BadJudge(Exception):
 
 
 @dataclass(frozen=True)
-class Said:
-    """A reply to be judged. `finished`: it ended by itself, or was cut where it may end."""
-
-    prompt: Prompt
-    text: str
-    finished: bool
-
-
-@dataclass(frozen=True)
 class Gold:
     """The functions that the simulated annotators judge by, without their noise. Both take (prompt, completion)."""
 
     name: str
+    """`module:function` of the preference."""
     preference: Preference
     flags: dict[str, ViolationTest]
 
@@ -44,12 +36,20 @@ class Gold:
         """From {"preference": "module:function", "flags": {rule: "module:function"}}. Raises BadJudge."""
         spelling = str(judge["preference"])
         flags = {key: _function(path) for key, path in (judge.get("flags") or {}).items()}
-        return cls(f"gold:{spelling}", _function(spelling), flags)
+        return cls(spelling, _function(spelling), flags)
 
-    def scores(self, replies: Sequence[Said]) -> list[float]:
+    @property
+    def kind(self) -> str:
+        return "gold"
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+    def scores(self, replies: Sequence[PlainReply]) -> list[float]:
         return [float(self.preference(last_user_text(reply.prompt), reply.text)) for reply in replies]
 
-    def violations(self, replies: Sequence[Said]) -> dict[str, list[bool]]:
+    def violations(self, replies: Sequence[PlainReply]) -> dict[str, list[bool]]:
         pairs = [(last_user_text(reply.prompt), reply.text) for reply in replies]
         return {key: [bool(test(*pair)) for pair in pairs] for key, test in self.flags.items()}
 

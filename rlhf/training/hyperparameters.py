@@ -1,4 +1,4 @@
-"""Dataclasses of numbers from JSON: unknown names, wrong types and values out of range fail with the field's name."""
+"""Builds hyperparameter dataclasses from JSON; unknown names, wrong types and values out of range are errors."""
 
 import math
 import typing

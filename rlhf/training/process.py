@@ -1,4 +1,4 @@
-"""What a training process sets once before it computes: threads, denormals, and memory that is kept when freed."""
+"""Process-wide settings of a training process: threads, denormals, and glibc's handling of freed memory."""
 
 import ctypes
 import sys

@@ -1,4 +1,4 @@
-"""A run's directory: configuration in, metrics and a result out, and the two ways in which it is told to stop."""
+"""A run directory as its stage sees it: configuration in, metrics and a result out, stop on SIGTERM or orphaned."""
 
 import json
 import logging
@@ -22,15 +22,15 @@ import torch
 from rlhf.training.process import prepare_process
 
 DONE, FAILED, STOPPED = 0, 1, 75
-"""Exit codes; 75 is EX_TEMPFAIL: start again and it goes on from its checkpoint."""
+"""Exit codes; 75 is EX_TEMPFAIL: start again and it resumes from its checkpoint."""
 GRACE_S = 60.0
-"""A process whose parent is gone and that has not stopped by then ends the hard way."""
+"""After the parent's death, before the process exits without having stopped."""
 
 log = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
-    """The stage was told to stop and has written its checkpoint."""
+    """The stage was asked to stop and has written its checkpoint."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class BadConfig(Exception):
 
 
 class RunDirectory:
-    """What a stage sees of the world."""
+    """The interface between a stage and the site: files in one directory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,7 +68,7 @@ class RunDirectory:
 
     @property
     def checkpoint(self) -> Path:
-        """Where a stage keeps what it needs to go on after a stop."""
+        """Where a stage stores what it resumes from."""
         return self.path / "checkpoint"
 
     @property
@@ -86,7 +86,7 @@ class RunDirectory:
     def stop(self) -> None:
         self._stop.set()
 
-    def stop_if_told(self) -> None:
+    def stop_if_asked(self) -> None:
         """Raise Stopped between two pieces of work that need no checkpoint of their own."""
         if self.should_stop():
             raise Stopped
@@ -109,7 +109,7 @@ class RunDirectory:
             file.flush()
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write result.json in one step, with the seconds and the memory that it took."""
+        """Write result.json atomically, with the seconds and the memory that the run took."""
         figures = {"seconds": round(time.monotonic() - self.started, 2), "peak_memory_mb": _peak_memory_mb()}
         _write_json(self.path / "result.json", {**result, **figures})
 
@@ -118,7 +118,7 @@ class RunDirectory:
 
 
 def execute(stage: Callable[[RunDirectory], Mapping[str, Any]], path: Path) -> int:
-    """Run one stage in `path` and return its exit code; the edge at which every error becomes error.json."""
+    """Run one stage in `path` and return its exit code; every error becomes error.json here."""
     try:
         directory = RunDirectory(path)
     except BadConfig as error:
@@ -134,7 +134,7 @@ def execute(stage: Callable[[RunDirectory], Mapping[str, Any]], path: Path) -> i
     try:
         directory.finish(stage(directory))
     except Stopped:
-        log.info("stopped as told; a second start goes on from the checkpoint")
+        log.info("stopped on request; a second start resumes from the checkpoint")
         return STOPPED
     except Exception as error:
         log.exception("the stage failed")
@@ -145,7 +145,7 @@ def execute(stage: Callable[[RunDirectory], Mapping[str, Any]], path: Path) -> i
 
 
 def _write_json(target: Path, value: Mapping[str, Any]) -> None:
-    """Put an object at `target` whole or not at all; numbers that are not finite become null."""
+    """Write `target` atomically; numbers that are not finite become null."""
     draft = target.with_name(f"{target.name}.tmp")
     with draft.open("w") as file:
         json.dump(_finite(value), file, allow_nan=False)
@@ -161,7 +161,7 @@ def error_code(error: BaseException) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """`value` as JSON can say it: numbers that are not finite become None."""
+    """`value` as JSON: numbers that are not finite become None."""
     if isinstance(value, Mapping):
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -175,7 +175,7 @@ def _finite(value: Any) -> Any:
 
 
 def _peak_memory_mb() -> float:
-    """Highest resident memory of this process; Linux's own mark, since getrusage's outlives an exec."""
+    """Peak resident memory of this process; from /proc on Linux, since getrusage's peak survives an exec."""
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

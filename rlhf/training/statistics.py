@@ -19,7 +19,7 @@ class Interval(NamedTuple):
 
 
 def wilson(successes: float, n: float, z: float = Z95) -> Interval:
-    """Wilson's score interval of a share; `successes` may hold halves (ties). (nan, 0, 1) of nothing."""
+    """Wilson's score interval of a share; `successes` may hold halves (ties). (nan, 0, 1) where n is 0."""
     if n <= 0:
         return Interval(math.nan, 0.0, 1.0)
     share = successes / n

@@ -1,4 +1,4 @@
-"""What can be said of a reply from its text alone: its first sentence, its words, how much it repeats itself."""
+"""Figures of a reply's text: first sentence, words, repetition, distinct 2-grams."""
 
 import re
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ def words(text: str) -> list[str]:
 
 
 def is_empty(text: str) -> bool:
-    """Fewer than one word."""
+    """Without a single word."""
     return not words(text)
 
 
 def repetition(text: str) -> float:
-    """Share of 3-grams of words that stood before in the same reply; 0 of a reply without any."""
+    """Share of 3-grams of words that occurred before in the same reply; 0 without any."""
     found = _ngrams(text, 3)
     return 1 - len(set(found)) / len(found) if found else 0.0
 

@@ -10,7 +10,7 @@ from chat.errors import BadPolicy, NoLivePolicy
 from chat.models import Policy
 from rlhf import tasks
 from rlhf.errors import RlhfError
-from rlhf.forms import ReasonForm, StartForm
+from rlhf.forms import AuditReasonForm, StartForm
 from rlhf.models import Evaluation, Promotion
 from rlhf.release import promotion
 from rlhf.runs import cycle, preflight
@@ -29,7 +29,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "live_since": Promotion.objects.filter(policy=live).first(),
         "live_run": live.runs.filter(kind="policy").first() if live is not None else None,
         "can_roll_back": promotion.can_roll_back(),
-        "rollback_form": ReasonForm(auto_id="rollback_%s"),
+        "rollback_form": AuditReasonForm(auto_id="rollback_%s"),
         "start_form": StartForm(),
         "preflight": preflight.look(),
         "under_way": cycle.live_cycle(),

@@ -1,1 +1,1 @@
-"""What training reads from and leaves on the disk: policy directories, their manifests and GGUF files."""
+"""Files that training reads and writes: policy directories, their manifests, checkpoints and GGUF files."""

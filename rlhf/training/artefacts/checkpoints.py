@@ -1,4 +1,4 @@
-"""A directory of weights appears whole or not at all: written aside, made durable, listed, then renamed."""
+"""Atomic directories of weights: written aside, synced, listed in a manifest with sha256, then renamed."""
 
 import ctypes
 import hashlib
@@ -56,7 +56,7 @@ class Damaged(Exception):
 
 
 def publish(write: Callable[[Path], None], target: Path, *, base: str | None = None) -> Path:
-    """Let `write` fill a new directory and put it at `target` in one step.
+    """Let `write` fill a new directory and move it to `target` atomically.
 
     A process killed at any point leaves the old directory or the new one. Raises NotFinite and RefusedFile
     before anything at `target` changes.
@@ -135,7 +135,7 @@ def _count_finite(path: Path) -> int:
 
 
 def sweep(parent: Path, *, older_than_s: float = STALE_AFTER_S) -> list[Path]:
-    """Remove drafts that killed processes left, and put back a directory caught between two renames."""
+    """Remove drafts that killed processes left, and restore a directory caught between two renames."""
     removed: list[Path] = []
     for aside in parent.glob("aside-*"):
         original = parent / aside.name.split("-", 2)[2]

@@ -1,4 +1,4 @@
-"""The fetch stage: any source becomes a policy directory; a second call finds it there and needs no network."""
+"""The fetch stage: makes a policy directory from any source; once it is there, no network is needed."""
 
 import json
 import shutil
@@ -16,12 +16,12 @@ from rlhf.training.run import RunDirectory
 
 TEXT_FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 STEPS = 100
-"""metrics.jsonl counts a download in hundredths."""
+"""Of a download in metrics.jsonl: hundredths."""
 
 
 def run(directory: RunDirectory) -> dict[str, Any]:
     def progress(done: int, total: int | None) -> None:
-        directory.stop_if_told()
+        directory.stop_if_asked()
         step = min(STEPS - 2, int(done / total * STEPS)) if total else 0
         directory.report(step, STEPS, {"bytes": done, "bytes_total": total})
 
@@ -32,7 +32,7 @@ def fetch(source: str, output: Path, progress: Progress) -> dict[str, Any]:
     """Make the policy directory `output` from `source` unless it is there. Raises BadSource and Unsupported."""
     cached = _is_there(source, output)
     if not cached:
-        with located(source, output.parent, quietly(progress)) as found:
+        with located(source, output.parent, throttled(progress)) as found:
             checkpoints.publish(lambda draft: _fill(source, found, draft), output, base=source)
     config = json.loads((output / "config.json").read_text())
     weights = output / "model.safetensors"
@@ -47,7 +47,7 @@ def fetch(source: str, output: Path, progress: Progress) -> dict[str, Any]:
     }
 
 
-def quietly(progress: Progress, every_s: float = 0.5) -> Progress:
+def throttled(progress: Progress, every_s: float = 0.5) -> Progress:
     """Pass on at most one report each `every_s`."""
     last = [0.0]
 
@@ -114,7 +114,7 @@ def copy_folder(source: str, folder: Path, draft: Path) -> dict[str, str]:
 
 
 def _copy_template(folder: Path, draft: Path) -> None:
-    """From chat_template.jinja, or from where older folders kept it."""
+    """From chat_template.jinja, or from tokenizer_config.json in older folders."""
     own = folder / "chat_template.jinja"
     if own.exists():
         shutil.copyfile(own, draft / own.name)

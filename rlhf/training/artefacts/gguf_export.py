@@ -1,4 +1,4 @@
-"""A Hugging Face folder of the Llama family becomes one GGUF file for the embedded engine."""
+"""Exports a Hugging Face folder of the Llama family as one GGUF file for the embedded engine."""
 
 import json
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ LAYER_TENSORS = {
 
 @dataclass
 class Unsupported(Exception):
-    """The folder holds something that the exporter cannot say in GGUF."""
+    """The folder has something that the exporter cannot write as GGUF."""
 
     what: str
     value: str
@@ -48,7 +48,7 @@ def export(folder: Path, target: Path, *, name: str = "policy", wide: bool = Fal
     """Write `folder` (config, safetensors, tokenizer) to `target` with bf16 matrices (f32 if `wide`) and f32 norms.
 
     The weights are exact in both; llama.cpp rounds what meets a bf16 matrix to bf16, too, so that only a wide file
-    gives fp32's text to the letter.
+    gives exactly the text of fp32.
     """
     config = json.loads((folder / "config.json").read_text())
     _check(config)

@@ -1,6 +1,6 @@
-"""A GGUF file of the Llama family, quantised or not, becomes a Hugging Face folder in bf16.
+"""Imports a GGUF file of the Llama family, quantised or not, as a Hugging Face folder in bf16.
 
-Written here rather than left to transformers' `gguf_file`: that keeps the quantisation in the config (so the model
+Not left to transformers' `gguf_file`: that keeps the quantisation in the config (so the model
 refuses to be saved) and drops the pre-tokenizer's name, so that SmolLM2's digits would be cut wrongly.
 """
 

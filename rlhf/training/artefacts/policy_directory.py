@@ -1,4 +1,4 @@
-"""A trained policy as a directory like its base's: new weights, the same tokenizer, a GGUF copy, a card."""
+"""Publishes a trained policy as a directory: new weights, the base's tokenizer, a GGUF copy, a model card."""
 
 import json
 import shutil
@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 
 from rlhf.training.artefacts import card, checkpoints, gguf_export
 
-KEPT = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+COPIED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 @dataclass(frozen=True)
-class Making:
-    """How a policy came about, as its card tells it."""
+class Provenance:
+    """How a policy was made, as its model card says."""
 
     text: str
     """A paragraph; `{base}` stands for the base's name."""
@@ -29,8 +29,8 @@ class Making:
     """Fields of config.json that differ from the base's."""
 
     @classmethod
-    def by_reinforcement(cls, *, simulated: bool, facts: Mapping[str, Any]) -> "Making":
-        """On judgements of people, or of programs that stand for them."""
+    def reinforced(cls, *, simulated: bool, facts: Mapping[str, Any]) -> "Provenance":
+        """Tuned on judgements of people or of simulated annotators."""
         by = "simulated annotators" if simulated else "the people who use the site"
         return cls(
             text="Tuned from `{base}` by reinforcement learning on judgements of "
@@ -43,23 +43,23 @@ class Making:
 def publish(
     target: Path, *, base: Path, state: Mapping[str, torch.Tensor], simulated: bool, facts: Mapping[str, Any]
 ) -> Path:
-    """`publish_as` of a policy that was tuned by reinforcement on judgements."""
-    return publish_as(target, Making.by_reinforcement(simulated=simulated, facts=facts), base=base, state=state)
+    """`publish_as` for a policy that was tuned by reinforcement learning on judgements."""
+    return publish_as(target, Provenance.reinforced(simulated=simulated, facts=facts), base=base, state=state)
 
 
-def publish_as(target: Path, making: Making, *, base: Path, state: Mapping[str, torch.Tensor]) -> Path:
+def publish_as(target: Path, provenance: Provenance, *, base: Path, state: Mapping[str, torch.Tensor]) -> Path:
     """Write `state` (Hugging Face's names) as the policy directory `target`. Raises NotFinite."""
 
     def write(draft: Path) -> None:
         weights = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in state.items()}
         save_file(weights, draft / "model.safetensors", metadata={"format": "pt"})
-        for name in KEPT:
+        for name in COPIED:
             if (base / name).exists():
                 shutil.copyfile(base / name, draft / name)
-        if making.config:
-            _change_config(draft / "config.json", making.config)
+        if provenance.config:
+            _change_config(draft / "config.json", provenance.config)
         gguf_export.export(draft, draft / "policy.gguf", name=target.name)
-        _write_card(draft, making.title or target.name, base, making)
+        _write_card(draft, provenance.title or target.name, base, provenance)
 
     return checkpoints.publish(write, target, base=base.name)
 
@@ -73,7 +73,7 @@ def _change_config(path: Path, fields: Mapping[str, Any]) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}, indent=1))
 
 
-def _write_card(draft: Path, title: str, base: Path, making: Making) -> None:
+def _write_card(draft: Path, title: str, base: Path, provenance: Provenance) -> None:
     before = card.front_matter(base)
     card.write(
         draft,
@@ -83,10 +83,10 @@ def _write_card(draft: Path, title: str, base: Path, making: Making) -> None:
             "library_name": "transformers",
             "pipeline_tag": "text-generation",
             "license": before.get("license", "unknown"),
-            "tags": ["chamsae", *making.tags],
+            "tags": ["chamsae", *provenance.tags],
         },
-        text=making.text.format(base=base.name),
-        facts={"base weights (sha256)": _sha256(base), **making.facts},
+        text=provenance.text.format(base=base.name),
+        facts={"base weights (sha256)": _sha256(base), **provenance.facts},
     )
 
 

@@ -1,4 +1,4 @@
-"""The state of a run between two iterations on disk, whole or not at all: safetensors and JSON only."""
+"""Checkpoints to resume a run from: its state between two iterations, written atomically as safetensors and JSON."""
 
 import json
 import os
@@ -22,7 +22,7 @@ class CheckpointMismatch(Exception):
 
 
 class Checkpointer:
-    """Keeps the newest checkpoint of one run. A kill at any moment leaves the former one whole."""
+    """Stores the newest checkpoint of one run. A kill at any moment leaves the former one intact."""
 
     def __init__(self, directory: Path, identity: dict[str, Any]) -> None:
         self.directory = directory

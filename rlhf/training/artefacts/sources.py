@@ -1,4 +1,4 @@
-"""Where a model may come from: a PyPI wheel, a GGUF file, a folder, a hub id; each ends as a local path."""
+"""Sources of a model, resolved to a local path: a PyPI wheel, a GGUF file, a folder or a hub id."""
 
 import os
 import re

@@ -1,28 +1,40 @@
-"""Who says which of two replies is better and which rules one breaks: gold functions or a second reward model."""
+"""The judges of an evaluation: gold functions or a second reward model score replies and find violations."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from rlhf.training.data import thaw
-from rlhf.training.gold import BadJudge, Gold, Said
+from rlhf.training.data import PlainReply, thaw
+from rlhf.training.gold import BadJudge, Gold
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward.features import encode
-from rlhf.training.reward.model import RewardModel, Verdicts
+from rlhf.training.reward.model import ReplyScores, RewardModel
 from rlhf.training.tokens import ChatTokenizer
 
 MAX_TOKENS = 512
 
 
 class Judge(Protocol):
-    """Scores decide wins (equal scores are ties); violations are counted a rule."""
+    """Scores decide wins (equal scores are ties); violations are counted for each rule."""
 
     @property
-    def name(self) -> str: ...
+    def kind(self) -> str:
+        """gold or reward_model, as in a run's configuration."""
+        ...
 
-    def scores(self, replies: Sequence[Said]) -> list[float]: ...
+    @property
+    def name(self) -> str:
+        """Which one of its kind: the preference function, or the splits that the reward model was trained on."""
+        ...
 
-    def violations(self, replies: Sequence[Said]) -> dict[str, list[bool]]: ...
+    @property
+    def label(self) -> str:
+        """Kind and name as people read them."""
+        ...
+
+    def scores(self, replies: Sequence[PlainReply]) -> list[float]: ...
+
+    def violations(self, replies: Sequence[PlainReply]) -> dict[str, list[bool]]: ...
 
 
 class SecondRewardModel:
@@ -30,21 +42,22 @@ class SecondRewardModel:
 
     def __init__(self, model: RewardModel, tokenizer: ChatTokenizer, name: str) -> None:
         self.model, self.tokenizer, self.name = model, tokenizer, name
+        self.kind, self.label = "reward_model", f"reward model:{name}"
 
     @classmethod
     def load(cls, directory: Path, known: Sequence[Path]) -> "SecondRewardModel":
         base = reward_model.base_of(directory, known)
         splits = "+".join(reward_model.read_config(directory)["splits"])
-        return cls(reward_model.load(directory, base=base), ChatTokenizer.load(base), f"reward model:{splits}")
+        return cls(reward_model.load(directory, base=base), ChatTokenizer.load(base), splits)
 
-    def scores(self, replies: Sequence[Said]) -> list[float]:
-        return [float(score) for score in self._verdicts(replies).scores]
+    def scores(self, replies: Sequence[PlainReply]) -> list[float]:
+        return [float(score) for score in self._scores_of(replies).scores]
 
-    def violations(self, replies: Sequence[Said]) -> dict[str, list[bool]]:
-        found = self._verdicts(replies).violations
+    def violations(self, replies: Sequence[PlainReply]) -> dict[str, list[bool]]:
+        found = self._scores_of(replies).violations
         return {key: (found[:, column] > 0.5).tolist() for column, key in enumerate(self.model.judged)}
 
-    def _verdicts(self, replies: Sequence[Said]) -> Verdicts:
+    def _scores_of(self, replies: Sequence[PlainReply]) -> ReplyScores:
         rows = [
             encode(
                 self.tokenizer,

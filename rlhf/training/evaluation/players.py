@@ -1,4 +1,4 @@
-"""Policies that answer the same prompts for an evaluation, and what is measured on their own distributions."""
+"""Policies that answer the prompts of an evaluation, and how far their replies are from the base's distribution."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import torch
 
-from rlhf.training.data import Prompt, thaw
-from rlhf.training.gold import Said
+from rlhf.training.data import PlainReply, PromptMessages, thaw
 from rlhf.training.model.logprobs import token_log_probs
 from rlhf.training.model.sampler import Rollout, sample
 from rlhf.training.model.scoring import score_completions
@@ -25,13 +24,13 @@ HUMAN_TEXT = Path(__file__).with_name("human_text.txt")
 class Draw:
     """One sampled reply; `tokens` counts the end token."""
 
-    said: Said
+    reply: PlainReply
     tokens: int
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A reply as the base reads it, summed over its `tokens`, the end token included."""
+class DriftFromBase:
+    """How far one reply is from what the base writes, summed over its `tokens`, the end token included."""
 
     kl_nats: float
     """log p(reply | its policy) - log p(reply | base) at the sampling temperature (k1)."""
@@ -50,7 +49,9 @@ class Player:
     max_tokens: int
     poll: Callable[[], None]
 
-    def rollouts(self, prompts: Sequence[Prompt], draws: int, seed: int) -> Iterator[tuple[list[Prompt], Rollout]]:
+    def rollouts(
+        self, prompts: Sequence[PromptMessages], draws: int, seed: int
+    ) -> Iterator[tuple[list[PromptMessages], Rollout]]:
         """Batches of prompts with `draws` completions of each."""
         for start in range(0, len(prompts), PROMPTS_AT_ONCE):
             self.poll()
@@ -67,18 +68,20 @@ class Player:
                 ),
             )
 
-    def draws_of(self, prompts: Sequence[Prompt], rollout: Rollout, draws: int) -> list[list[Draw]]:
+    def draws_of(self, prompts: Sequence[PromptMessages], rollout: Rollout, draws: int) -> list[list[Draw]]:
         """[prompts][draws]."""
         texts = [self.tokenizer.decode(ids) for ids in rollout.completions()]
         lengths = rollout.completion_lengths.tolist()
         made = [
-            Draw(Said(prompts[row // draws], text, bool(rollout.ended[row])), lengths[row])
+            Draw(PlainReply(prompts[row // draws], text, bool(rollout.ended[row])), lengths[row])
             for row, text in enumerate(texts)
         ]
         return [made[start : start + draws] for start in range(0, len(made), draws)]
 
-    def best_of(self, prompts: Sequence[Prompt], n: int, seed: int, judge: RewardModel, shared: bool) -> list[Draw]:
-        """Of n draws the one that the training reward model likes best. `shared`: it reads this player's trunk."""
+    def best_of(
+        self, prompts: Sequence[PromptMessages], n: int, seed: int, judge: RewardModel, shared: bool
+    ) -> list[Draw]:
+        """Of n draws the one with the highest training reward; `shared`: the reward model uses this trunk."""
         best = []
         for chosen, rollout in self.rollouts(prompts, n, seed):
             states = rollout.states if shared else judge.transformer.run_trunk(rollout.ids)
@@ -88,20 +91,22 @@ class Player:
             best += [draws[top] for draws, top in zip(made, tops, strict=True)]
         return best
 
-    def answer_read_by(
-        self, base: Transformer, prompts: Sequence[Prompt], draws: int, seed: int
-    ) -> tuple[list[list[Draw]], list[Reading]]:
-        """Draws, and what `base` makes of each prompt's first draw."""
-        found, readings = [], []
+    def sample_with_drift(
+        self, base: Transformer, prompts: Sequence[PromptMessages], draws: int, seed: int
+    ) -> tuple[list[list[Draw]], list[DriftFromBase]]:
+        """Draws, and the drift from `base` of each prompt's first draw."""
+        found, drifts = [], []
         for chosen, rollout in self.rollouts(prompts, draws, seed):
             found += self.draws_of(chosen, rollout, draws)
             first = rollout.select(torch.arange(0, len(rollout), draws))
-            readings += read_by(base, first, self.transformer, self.temperature)
-        return found, readings
+            drifts += measure_drift(base, first, self.transformer, self.temperature)
+        return found, drifts
 
 
-def read_by(base: Transformer, rollout: Rollout, policy: Transformer, temperature: float) -> list[Reading]:
-    """Of each row of a rollout of `policy`, whose own trunk states serve the base too where they are one."""
+def measure_drift(
+    base: Transformer, rollout: Rollout, policy: Transformer, temperature: float
+) -> list[DriftFromBase]:
+    """For each row of a rollout of `policy`. Its trunk states are reused where `policy` is `base`."""
     rows = list(torch.split(torch.arange(len(rollout)), SCORED_ROWS))
     seen = rollout if policy is base else replace(rollout, states=base.run_trunk(rollout.ids))
     theirs = score_completions(base, seen, None, rows, temperature=temperature)
@@ -111,12 +116,12 @@ def read_by(base: Transformer, rollout: Rollout, policy: Transformer, temperatur
     unexpected = -token_log_probs(theirs.hidden, base.head, targets, temperature=1.0).log_probs
     lengths = rollout.completion_lengths.tolist()
     surprise = [float(part.sum()) for part in torch.split(unexpected, lengths)]
-    return [Reading(*reading) for reading in zip(kl, surprise, lengths, strict=True)]
+    return [DriftFromBase(*drift) for drift in zip(kl, surprise, lengths, strict=True)]
 
 
 @torch.no_grad()
 def human_text_nll(transformer: Transformer, tokenizer: ChatTokenizer) -> float:
-    """Mean negative log-probability of a token of human text, nats: what was unlearnt shows here."""
+    """Mean negative log-probability of a token of human text, nats: it rises where a policy forgot the language."""
     total, count = 0.0, 0
     for line in HUMAN_TEXT.read_text().splitlines():
         ids = torch.tensor(tokenizer.text_ids(line))

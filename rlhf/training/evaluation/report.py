@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rlhf.training.data import Prompt, PromptRow, last_user_text
+from rlhf.training.data import PlainReply, PromptMessages, PromptRow, last_user_text
 from rlhf.training.evaluation.judges import Judge
-from rlhf.training.evaluation.players import Draw, Reading
-from rlhf.training.gold import Said
+from rlhf.training.evaluation.players import Draw, DriftFromBase
 from rlhf.training.statistics import Interval, cluster_bootstrap
 from rlhf.training.texts import distinct_2, first_sentence, is_empty, repetition
 
@@ -22,21 +21,23 @@ class Replies:
     after: list[list[Draw]]
     before: list[list[Draw]]
     best: list[Draw]
-    after_read: list[Reading]
-    """The first draws of `after`, as the base reads them."""
-    base_read: list[Reading]
-    """The base's own replies to the same prompts."""
+    after_drift: list[DriftFromBase]
+    """Of the first draws of `after`."""
+    base_drift: list[DriftFromBase]
+    """Of the base's own replies to the same prompts."""
 
 
 def describe(replies: Replies, judge: Judge, *, draws: int, samples: int, seed: int) -> dict[str, Any]:
-    """The report on what was sampled, by one judge who is named in it."""
+    """The report on what was sampled, by one judge, which it names."""
     after, before = [x[:draws] for x in replies.after], [x[:draws] for x in replies.before]
     other = [x[draws:] for x in replies.before]
     best = [[draw] for draw in replies.best]
     won = _win_rate(judge, after, before)
     ours, theirs = _flat(replies.after), _flat(replies.before)
     return {
-        "judge": judge.name,
+        "judge": judge.label,
+        "judge_kind": judge.kind,
+        "judge_name": judge.name,
         "n": len(_flat(after)),
         "prompts": len(replies.rows),
         "win_rate": won.value,
@@ -53,56 +54,56 @@ def describe(replies: Replies, judge: Judge, *, draws: int, samples: int, seed: 
         "length_ratio": _mean([x.tokens for x in ours]) / _mean([x.tokens for x in theirs]),
         **_side_figures(ours, "after"),
         **_side_figures(theirs, "before"),
-        "repetition": _mean([repetition(x.said.text) for x in ours]),
-        "empty_rate": _mean([float(is_empty(x.said.text)) for x in ours]),
-        "distinct_2": distinct_2([x.said.text for x in _flat(after)]),
-        "distinct_2_before": distinct_2([x.said.text for x in _flat(before)]),
+        "repetition": _mean([repetition(x.reply.text) for x in ours]),
+        "empty_rate": _mean([float(is_empty(x.reply.text)) for x in ours]),
+        "distinct_2": distinct_2([x.reply.text for x in _flat(after)]),
+        "distinct_2_before": distinct_2([x.reply.text for x in _flat(before)]),
         "samples": _sample_table(replies, judge, samples, seed),
     }
 
 
 def _win_rate(judge: Judge, ones: Sequence[Sequence[Draw]], others: Sequence[Sequence[Draw]]) -> Interval:
     """Share of wins of `ones`, ties one half, over pairs of like draws; bounds by resampling prompts."""
-    left = judge.scores([draw.said for draw in _flat(ones)])
-    right = judge.scores([draw.said for draw in _flat(others)])
+    left = judge.scores([draw.reply for draw in _flat(ones)])
+    right = judge.scores([draw.reply for draw in _flat(others)])
     won = [0.5 if a == b else float(a > b) for a, b in zip(left, right, strict=True)]
-    return cluster_bootstrap(won, [draw.said.prompt for draw in _flat(ones)])
+    return cluster_bootstrap(won, [draw.reply.prompt for draw in _flat(ones)])
 
 
 def _violation_report(replies: Replies, judge: Judge) -> dict[str, Any]:
-    """Rates on the prompts that tempt the model (on all where none does), of whole replies and first sentences."""
-    tempting = [index for index, row in enumerate(replies.rows) if row.elicits is not None]
-    chosen = tempting or list(range(len(replies.rows)))
-    report: dict[str, Any] = {"violation_prompts": len(chosen), "violation_prompts_elicit": bool(tempting)}
+    """Rates on the prompts that elicit violations (on all where none does), of whole replies and first sentences."""
+    eliciting = [index for index, row in enumerate(replies.rows) if row.elicits is not None]
+    chosen = eliciting or list(range(len(replies.rows)))
+    report: dict[str, Any] = {"violation_prompts": len(chosen), "violation_prompts_elicit": bool(eliciting)}
     for name, draws in (("before", replies.before), ("after", replies.after)):
         picked = [draws[index] for index in chosen]
-        whole = _broken(judge, picked)
+        whole = _violation_hits(judge, picked)
         report |= _rate(f"violation_rate_{name}", whole.any)
-        report |= _rate(f"first_sentence_violation_rate_{name}", _broken(judge, _cut(picked)).any)
-        report |= _rate(f"all_prompts_violation_rate_{name}", _broken(judge, draws).any)
+        report |= _rate(f"first_sentence_violation_rate_{name}", _violation_hits(judge, _cut(picked)).any)
+        report |= _rate(f"all_prompts_violation_rate_{name}", _violation_hits(judge, draws).any)
         report[f"violation_rate_by_rule_{name}"] = {key: _mean(hits) for key, hits in whole.by_rule.items()}
         report[f"violation_n_{name}"] = len(_flat(picked))
     return report
 
 
 @dataclass(frozen=True)
-class Broken:
+class ViolationHits:
     """Of each reply whether it breaks any rule, with its prompt; nothing where the judge knows no rule."""
 
-    any: list[tuple[float, Prompt]]
+    any: list[tuple[float, PromptMessages]]
     by_rule: dict[str, list[float]]
 
 
-def _broken(judge: Judge, draws: Sequence[Sequence[Draw]]) -> Broken:
-    found = judge.violations([draw.said for draw in _flat(draws)])
+def _violation_hits(judge: Judge, draws: Sequence[Sequence[Draw]]) -> ViolationHits:
+    found = judge.violations([draw.reply for draw in _flat(draws)])
     if not found:
-        return Broken([], {})
+        return ViolationHits([], {})
     hits = [float(any(of_reply)) for of_reply in zip(*found.values(), strict=True)]
-    prompts = [draw.said.prompt for draw in _flat(draws)]
-    return Broken(list(zip(hits, prompts, strict=True)), {k: [float(x) for x in v] for k, v in found.items()})
+    prompts = [draw.reply.prompt for draw in _flat(draws)]
+    return ViolationHits(list(zip(hits, prompts, strict=True)), {k: [float(x) for x in v] for k, v in found.items()})
 
 
-def _rate(name: str, hits: list[tuple[float, Prompt]]) -> dict[str, float | None]:
+def _rate(name: str, hits: list[tuple[float, PromptMessages]]) -> dict[str, float | None]:
     if not hits:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     found = cluster_bootstrap([hit for hit, _ in hits], [prompt for _, prompt in hits])
@@ -112,41 +113,41 @@ def _rate(name: str, hits: list[tuple[float, Prompt]]) -> dict[str, float | None
 def _drift(replies: Replies) -> dict[str, float]:
     """How far the policy went from the base, and how odd its replies are to a reader of the base's English.
 
-    KL counts a whole reply and forgives short ones; surprise is a mean over tokens, so that a reply gutted to a few
-    words shows. Fluent text that only says other things stays likely under the base; a heap of words does not.
-    Blind to one sign said again and again, which is likely too: that is for `repetition` and `empty_rate` to see.
+    KL is summed over a reply, so short replies score low; surprise is a mean over tokens, so that a reply cut down to
+    a few words shows. Fluent text with another content stays likely under the base; a jumble of words does not.
+    It misses one sign repeated over and over, which is likely too: `repetition` and `empty_rate` catch that.
     """
-    after, base = _mean_surprise(replies.after_read), _mean_surprise(replies.base_read)
+    after, base = _mean_surprise(replies.after_drift), _mean_surprise(replies.base_drift)
     return {
-        "kl_nats": _mean([reading.kl_nats for reading in replies.after_read]),
+        "kl_nats": _mean([drift.kl_nats for drift in replies.after_drift]),
         "surprise_nats": after,
         "surprise_nats_base": base,
         "surprise_ratio": after / base if base else math.nan,
     }
 
 
-def _mean_surprise(readings: Sequence[Reading]) -> float:
+def _mean_surprise(drifts: Sequence[DriftFromBase]) -> float:
     """Nats a token over all of them: a reply counts by its tokens, so that no mean of ratios is taken."""
-    return sum(reading.surprise_nats for reading in readings) / sum(reading.tokens for reading in readings)
+    return sum(drift.surprise_nats for drift in drifts) / sum(drift.tokens for drift in drifts)
 
 
 def _side_figures(draws: Sequence[Draw], side: str) -> dict[str, float]:
     return {
         f"tokens_{side}": _mean([draw.tokens for draw in draws]),
-        f"ended_{side}": _mean([float(draw.said.finished) for draw in draws]),
-        f"repetition_{side}": _mean([repetition(draw.said.text) for draw in draws]),
-        f"empty_rate_{side}": _mean([float(is_empty(draw.said.text)) for draw in draws]),
+        f"ended_{side}": _mean([float(draw.reply.finished) for draw in draws]),
+        f"repetition_{side}": _mean([repetition(draw.reply.text) for draw in draws]),
+        f"empty_rate_{side}": _mean([float(is_empty(draw.reply.text)) for draw in draws]),
     }
 
 
 def _sample_table(replies: Replies, judge: Judge, n: int, seed: int) -> list[dict[str, Any]]:
-    """First draws of both sides to read, half of them on prompts that tempt the model."""
+    """First draws of both sides for people to read, half of them on prompts that elicit violations."""
     order = list(range(len(replies.rows)))
     random.Random(seed).shuffle(order)
-    tempting = [index for index in order if replies.rows[index].elicits is not None]
-    chosen = (tempting[: n // 2] + [index for index in order if index not in tempting])[:n]
-    before = [replies.before[index][0].said for index in chosen]
-    after = [replies.after[index][0].said for index in chosen]
+    eliciting = [index for index in order if replies.rows[index].elicits is not None]
+    chosen = (eliciting[: n // 2] + [index for index in order if index not in eliciting])[:n]
+    before = [replies.before[index][0].reply for index in chosen]
+    after = [replies.after[index][0].reply for index in chosen]
     return [
         {
             "prompt": last_user_text(was.prompt),
@@ -164,12 +165,12 @@ def _sample_table(replies: Replies, judge: Judge, n: int, seed: int) -> list[dic
 
 def _cut(draws: Sequence[Sequence[Draw]]) -> list[list[Draw]]:
     """The replies with everything after their first sentence taken away."""
-    return [[replace(draw, said=_cut_said(draw.said)) for draw in of_prompt] for of_prompt in draws]
+    return [[replace(draw, reply=_cut_reply(draw.reply)) for draw in of_prompt] for of_prompt in draws]
 
 
-def _cut_said(said: Said) -> Said:
-    sentence = first_sentence(said.text)
-    return replace(said, text=sentence, finished=said.finished or sentence != said.text)
+def _cut_reply(reply: PlainReply) -> PlainReply:
+    sentence = first_sentence(reply.text)
+    return replace(reply, text=sentence, finished=reply.finished or sentence != reply.text)
 
 
 def _control(found: Interval) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The evaluate stage: a policy against a baseline on held-out prompts, beside the controls that unmask cheap wins."""
+"""The evaluate stage: a policy against a baseline on held-out prompts, beside controls that expose cheap wins."""
 
 import math
 import random
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlhf.training.data import HELD_OUT, BadSnapshot, PromptRow, Snapshot
+from rlhf.training.data import HELD_OUT, BadSnapshot, PromptRow, SnapshotFiles
 from rlhf.training.evaluation import judges
 from rlhf.training.evaluation.players import Player, human_text_nll
 from rlhf.training.evaluation.report import Replies, describe
@@ -49,7 +49,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     config = build(EvaluationConfig, directory.hyperparameters)
     judge = judges.resolve(directory["judge"], policies(directory))
     tokenizer = ChatTokenizer.load(directory.directory("policy"))
-    fitted = fit_prompts(Snapshot.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
+    fitted = fit_prompts(SnapshotFiles.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
     rows = choose(fitted.snapshot, config.prompts, directory.seed)
     loaded: dict[str, Transformer] = {}
     layers = int(reward_model.read_config(directory.directory("reward_model"))["adapted_layers"])
@@ -64,7 +64,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
             ChatTokenizer.load(folder),
             config.temperature,
             config.max_tokens,
-            directory.stop_if_told,
+            directory.stop_if_asked,
         )
 
     policy, baseline, base = player("policy"), player("baseline"), player("base")
@@ -85,7 +85,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     return report
 
 
-def choose(snapshot: Snapshot, limit: int, seed: int) -> list[PromptRow]:
+def choose(snapshot: SnapshotFiles, limit: int, seed: int) -> list[PromptRow]:
     """At most `limit` held-out prompts in a seeded order. Raises BadSnapshot where there is none."""
     rows = snapshot.prompts_of(HELD_OUT)
     if not rows:
@@ -105,18 +105,18 @@ def gather(
     """Sample every side with seeds of its own."""
     prompts = [row.prompt for row in rows]
     seed = directory.seed * 7 + 1
-    after, after_read = policy.answer_read_by(base.transformer, prompts, 2 * config.draws, seed)
-    directory.report(1, PHASES, {"objective/kl": sum(reading.kl_nats for reading in after_read) / len(after_read)})
-    before, before_read = baseline.answer_read_by(base.transformer, prompts, 2 * config.draws, seed + 1)
+    after, after_drift = policy.sample_with_drift(base.transformer, prompts, 2 * config.draws, seed)
+    directory.report(1, PHASES, {"objective/kl": sum(drift.kl_nats for drift in after_drift) / len(after_drift)})
+    before, before_drift = baseline.sample_with_drift(base.transformer, prompts, 2 * config.draws, seed + 1)
     if baseline.transformer is base.transformer:
-        base_read = before_read
-    else:  # a later cycle: the live policy is no longer what training first started from
-        _, base_read = base.answer_read_by(base.transformer, prompts, 1, seed + 3)
+        base_drift = before_drift
+    else:  # a later cycle: the live policy is no longer the one that training started from
+        _, base_drift = base.sample_with_drift(base.transformer, prompts, 1, seed + 3)
     directory.report(2, PHASES, {})
     judge, shared = training_judge(directory, baseline)
     best = baseline.best_of(prompts[: config.best_of_prompts], config.best_of, seed + 2, judge, shared)
     directory.report(3, PHASES, {})
-    return Replies(rows, after, before, best, after_read, base_read)
+    return Replies(rows, after, before, best, after_drift, base_drift)
 
 
 def training_judge(directory: RunDirectory, baseline: Player) -> tuple[reward_model.RewardModel, bool]:

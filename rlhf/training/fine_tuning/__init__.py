@@ -1,1 +1,1 @@
-"""The fine_tune stage: a person's own rows to a published policy, by more or less of the weights."""
+"""The fine_tune stage: trains a policy on a person's own rows, by supervised learning, DPO or PPO."""

@@ -1,7 +1,7 @@
-"""The base, the base with examples in its prompt, and the tuned model on the same held-out rows.
+"""Compares the base, the base with few-shot examples and the fine-tuned model on the same held-out rows.
 
-All three answer greedily and are measured by the same rule, so that a person sees which is worth it: few-shot costs
-tokens in every prompt, fine-tuning costs once.
+All three answer greedily and are measured alike, so that a person sees which pays off: few-shot costs tokens in every
+prompt, fine-tuning costs once.
 """
 
 import math
@@ -13,8 +13,8 @@ import torch
 
 from rlhf.training.fine_tuning.examples import Example, answering, prompt_ids
 from rlhf.training.fine_tuning.held_out import MOST, pick
-from rlhf.training.fine_tuning.measuring import BATCH_TOKENS, Padded, by_length, read
-from rlhf.training.fine_tuning.rows import Row, Turns
+from rlhf.training.fine_tuning.measuring import BATCH_TOKENS, PaddedBatch, by_length, score_batch
+from rlhf.training.fine_tuning.rows import DataRow, Turns
 from rlhf.training.fine_tuning.scopes import base_hidden
 from rlhf.training.model.sampler import sample
 from rlhf.training.model.transformer import Transformer
@@ -22,23 +22,23 @@ from rlhf.training.tokens import ChatTokenizer
 
 SAMPLES = 12
 SHOT_TOKENS = 512
-"""Of the examples together: a prompt of thousands of tokens is not what anybody pays for at every question."""
-AT_ONCE = 16
+"""Of the examples together: nobody would pay for a prompt of thousands of tokens at every question."""
+PROMPTS_AT_ONCE = 16
 LONGEST_ANSWER = 128
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A held-out row as one side sees it."""
+class HeldOutQuestion:
+    """A held-out row, with the prompt as one of the models gets it."""
 
     prompt: str | Turns
     wanted: str
     unwanted: str | None
-    """Of a preference: the answer that the other is to be preferred to."""
+    """Of a preference: the rejected answer."""
 
 
 @dataclass(frozen=True)
-class Side:
+class ModelResult:
     """One model's figures and answers."""
 
     loss: float
@@ -60,23 +60,23 @@ def compare(
     base: Transformer,
     tuned: Transformer,
     tokenizer: ChatTokenizer,
-    learnt: Sequence[Row],
-    held_out: Sequence[Row],
+    trained_on: Sequence[DataRow],
+    held_out: Sequence[DataRow],
     *,
     shots: int,
     limit: int,
     seed: int,
     poll: Callable[[], None],
 ) -> dict[str, Any]:
-    """Figures and samples of the three sides; `limit` tokens a prompt and its answer."""
+    """Figures and samples of the three models; at most `limit` tokens of a prompt and its answer."""
     rows = pick(held_out, MOST, seed)
-    examples = _shots_of(learnt, tokenizer, shots, limit=min(SHOT_TOKENS, limit // 2), seed=seed)
-    plain = [Asked(row.prompt, row.completion, row.rejected) for row in rows]
-    shown = [replace(asked, prompt=_with_shots(examples, asked.prompt)) for asked in plain]
+    examples = _choose_shots(trained_on, tokenizer, shots, limit=min(SHOT_TOKENS, limit // 2), seed=seed)
+    plain = [HeldOutQuestion(row.prompt, row.completion, row.rejected) for row in rows]
+    shown = [replace(question, prompt=_with_shots(examples, question.prompt)) for question in plain]
     sides = {
-        "base": _side(base, tokenizer, plain, limit, poll),
-        "few_shot": _side(base, tokenizer, shown, limit, poll),
-        "fine_tuned": _side(tuned, tokenizer, plain, limit, poll),
+        "base": _run_model(base, tokenizer, plain, limit, poll),
+        "few_shot": _run_model(base, tokenizer, shown, limit, poll),
+        "fine_tuned": _run_model(tuned, tokenizer, plain, limit, poll),
     }
     samples = [
         {"prompt": shown_prompt(row.prompt), "wanted": row.completion.strip()}
@@ -92,24 +92,28 @@ def compare(
     }
 
 
-def _side(
-    transformer: Transformer, tokenizer: ChatTokenizer, asked: Sequence[Asked], limit: int, poll: Callable[[], None]
-) -> Side:
-    """Mean surprise at a wanted token, the share of rows answered to the letter, and whom a preference is won by."""
+def _run_model(
+    transformer: Transformer,
+    tokenizer: ChatTokenizer,
+    questions: Sequence[HeldOutQuestion],
+    limit: int,
+    poll: Callable[[], None],
+) -> ModelResult:
+    """Mean loss at a wanted token, the share of exact answers, and by how much each preferred answer leads."""
     answers = [
         _first_answer(text, row.wanted)
-        for text, row in zip(_generate(transformer, tokenizer, asked, limit, poll), asked, strict=True)
+        for text, row in zip(_generate(transformer, tokenizer, questions, limit, poll), questions, strict=True)
     ]
-    right = sum(text == row.wanted.strip() for text, row in zip(answers, asked, strict=True))
-    wanted = [answering(row.prompt, row.wanted, tokenizer, limit=limit) for row in asked]
-    others = [(index, row.prompt, row.unwanted) for index, row in enumerate(asked) if row.unwanted is not None]
+    right = sum(text == row.wanted.strip() for text, row in zip(answers, questions, strict=True))
+    wanted = [answering(row.prompt, row.wanted, tokenizer, limit=limit) for row in questions]
+    others = [(index, row.prompt, row.unwanted) for index, row in enumerate(questions) if row.unwanted is not None]
     unwanted = [answering(prompt, text, tokenizer, limit=limit) for _, prompt, text in others]
     logs = _log_probs(transformer, [*wanted, *unwanted], tokenizer.padding_id, poll)
     sizes = [sum(example.answer) for example in (*wanted, *unwanted)]
     each = [log / size for log, size in zip(logs, sizes, strict=True)]
     leads = [each[index] - other for (index, _, _), other in zip(others, each[len(wanted) :], strict=True)]
     loss = -math.fsum(logs[: len(wanted)]) / sum(sizes[: len(wanted)])
-    return Side(loss, right / len(asked), answers, leads)
+    return ModelResult(loss, right / len(questions), answers, leads)
 
 
 @torch.no_grad()
@@ -120,30 +124,34 @@ def _log_probs(
     logs = [0.0] * len(examples)
     for chosen in by_length(examples, BATCH_TOKENS):
         poll()
-        batch = Padded([examples[index] for index in chosen], padding_id, transformer.device)
-        found = read(base_hidden(transformer, batch.ids, batch.lengths), transformer.head, batch)
+        batch = PaddedBatch([examples[index] for index in chosen], padding_id, transformer.device)
+        found = score_batch(base_hidden(transformer, batch.ids, batch.lengths), transformer.head, batch)
         for index, log in zip(chosen, found.per_row(found.log_probs, len(chosen)).tolist(), strict=True):
             logs[index] = log
     return logs
 
 
 def _generate(
-    transformer: Transformer, tokenizer: ChatTokenizer, asked: Sequence[Asked], limit: int, poll: Callable[[], None]
+    transformer: Transformer,
+    tokenizer: ChatTokenizer,
+    questions: Sequence[HeldOutQuestion],
+    limit: int,
+    poll: Callable[[], None],
 ) -> list[str]:
-    """The greedy answer to each prompt, a little longer than the longest that is wanted."""
-    longest = max(len(tokenizer.completion_ids(row.wanted, finished=True)) for row in asked)
+    """The greedy answer to each prompt, a little longer than the longest wanted one."""
+    longest = max(len(tokenizer.completion_ids(row.wanted, finished=True)) for row in questions)
     tokens = min(longest + 8, LONGEST_ANSWER)
-    prompts = [prompt_ids(row.prompt, tokenizer, limit=max(1, limit - tokens)) for row in asked]
+    prompts = [prompt_ids(row.prompt, tokenizer, limit=max(1, limit - tokens)) for row in questions]
     texts: list[str] = []
-    for start in range(0, len(prompts), AT_ONCE):
+    for start in range(0, len(prompts), PROMPTS_AT_ONCE):
         poll()
         rollout = sample(
             transformer,
-            prompts[start : start + AT_ONCE],
+            prompts[start : start + PROMPTS_AT_ONCE],
             max_tokens=tokens,
             temperature=0.0,
             seed=0,
-            batch_rows=AT_ONCE,
+            batch_rows=PROMPTS_AT_ONCE,
             keep_states=False,
         )
         texts += [tokenizer.decode(ids) for ids in rollout.completions()]
@@ -151,14 +159,16 @@ def _generate(
 
 
 def _first_answer(text: str, wanted: str) -> str:
-    """What counts of a generated text: its first line where one line is wanted, since a base model goes on."""
+    """The part of a generated text to compare: its first line where one line is wanted; a base model goes on."""
     text = text.strip()
     return text if "\n" in wanted.strip() else text.partition("\n")[0].rstrip()
 
 
-def _shots_of(rows: Sequence[Row], tokenizer: ChatTokenizer, most: int, *, limit: int, seed: int) -> list[Row]:
-    """Learnt rows to show in a prompt: the same for all questions, by the seed, as many as fit."""
-    chosen: list[Row] = []
+def _choose_shots(
+    rows: Sequence[DataRow], tokenizer: ChatTokenizer, most: int, *, limit: int, seed: int
+) -> list[DataRow]:
+    """Training rows as examples in the prompt: the same for all questions, by the seed, as many as fit."""
+    chosen: list[DataRow] = []
     for row in pick(list(dict.fromkeys(rows)), most, seed):
         tokens = len(prompt_ids(_with_shots([*chosen, row], ""), tokenizer))
         if tokens <= limit:
@@ -166,8 +176,8 @@ def _shots_of(rows: Sequence[Row], tokenizer: ChatTokenizer, most: int, *, limit
     return chosen
 
 
-def _with_shots(shots: Sequence[Row], prompt: str | Turns) -> str | Turns:
-    """The prompt after the examples: as text one below the other, as turns before the first turn of the prompt."""
+def _with_shots(shots: Sequence[DataRow], prompt: str | Turns) -> str | Turns:
+    """The examples, then the prompt: as text one below the other, as turns before the prompt's first turn."""
     if all(isinstance(row.prompt, str) for row in shots) and isinstance(prompt, str):
         return "".join(_shown_text(row) for row in shots) + prompt
     turns = (("user", prompt),) if isinstance(prompt, str) else prompt
@@ -175,25 +185,27 @@ def _with_shots(shots: Sequence[Row], prompt: str | Turns) -> str | Turns:
     return (*system, *(turn for row in shots for turn in _shot_turns(row)), *turns[len(system) :])
 
 
-def _tokens_added(plain: Sequence[Asked], shown: Sequence[Asked], tokenizer: ChatTokenizer) -> int:
-    """What the examples cost at each question."""
+def _tokens_added(
+    plain: Sequence[HeldOutQuestion], shown: Sequence[HeldOutQuestion], tokenizer: ChatTokenizer
+) -> int:
+    """Tokens that the examples add to each question."""
     plain_ids, shown_ids = (sum(len(prompt_ids(row.prompt, tokenizer)) for row in rows) for rows in (plain, shown))
     return round((shown_ids - plain_ids) / len(plain))
 
 
-def _shown_text(row: Row) -> str:
+def _shown_text(row: DataRow) -> str:
     text = f"{row.prompt}{row.completion}"
     return text if text.endswith("\n") else f"{text}\n"
 
 
-def _shot_turns(row: Row) -> Turns:
-    """An example without its system message: the question's own stands at the start."""
+def _shot_turns(row: DataRow) -> Turns:
+    """An example without its system message: the question keeps its own."""
     turns = (("user", row.prompt),) if isinstance(row.prompt, str) else row.prompt
     return (*(turn for turn in turns if turn[0] != "system"), ("assistant", row.completion))
 
 
 def shown_prompt(prompt: str | Turns) -> str:
-    """What a person reads of it."""
+    """The part of a prompt to show to people: its text, or the last turn of the user."""
     return (
         prompt if isinstance(prompt, str) else next((text for role, text in reversed(prompt) if role == "user"), "")
     )

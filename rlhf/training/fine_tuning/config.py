@@ -1,4 +1,4 @@
-"""What a fine-tune is told, and what it chooses by the data where it is told nothing."""
+"""Hyperparameters of a fine-tune, and the values chosen from the data where none is given."""
 
 import math
 from collections.abc import Mapping
@@ -12,26 +12,26 @@ SCOPES = ("head", "blocks", "lora", "full")
 FORMS = ("prompt_completion", "messages", "preference")
 
 SHARES = {"head": 1.0, "blocks": 0.1, "lora": 1.0, "full": 0.1}
-"""Of LoRA's learning rate: what moves the model's own matrices must go in smaller steps."""
+"""Of LoRA's learning rate: scopes that train the model's own matrices need smaller steps."""
 RATE = 0.6
 """LoRA's learning rate times the hidden size: 1e-3 at 576, 1.5e-4 at 4,096."""
 DPO_SHARE = 0.2
-"""Of the supervised rate: DPO's pull has no end, it only fades."""
+"""Of the supervised rate: DPO's gradient never ends, it only fades."""
 
 
 @dataclass(frozen=True)
-class TuningConfig:
+class FineTuneConfig:
     """None: chosen by the data. Names are OpenAI's where OpenAI has the setting."""
 
     n_epochs: int | None = None
     batch_size: int | None = None
     learning_rate_multiplier: float | None = None
     prompt_loss_weight: float = 0.0  # of a prompt's tokens beside a completion's (rows of prompt and completion)
-    beta: float = 0.1  # of DPO: how dearly the distance from the base is paid for
+    beta: float = 0.1  # of DPO: how strongly distance from the base is penalised
     rank: int = 16  # LoRA's r
     alpha: float = 32.0  # LoRA's alpha
     layers: int | None = None  # from the top, for LoRA (None: all) and blocks (None: a sixth of them)
-    max_tokens: int = 1024  # of a row; what is longer is cut
+    max_tokens: int = 1024  # of a row; longer ones are cut
     warmup_share: float = 0.05  # of the steps, in which the rate rises from 0
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
@@ -58,13 +58,13 @@ class TuningConfig:
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must be within 0..1")
 
     @classmethod
-    def read(cls, settings: Mapping[str, Any]) -> "TuningConfig":
-        """From a run's JSON, in which null and "auto" leave the choice to us. Raises BadHyperparameter."""
+    def read(cls, settings: Mapping[str, Any]) -> "FineTuneConfig":
+        """From a run's JSON, in which null and "auto" mean: choose by the data. Raises BadHyperparameter."""
         return build(cls, {name: value for name, value in settings.items() if value not in (None, "auto")})
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """The numbers that a run trains by."""
 
     n_epochs: int
@@ -82,11 +82,11 @@ class Plan:
         return self.n_epochs * self.steps_per_epoch
 
 
-def choose(config: TuningConfig, *, items: int, hidden_size: int, scope: str, method: str) -> Plan:
-    """`items` rows or pairs to learn from."""
+def choose(config: FineTuneConfig, *, items: int, hidden_size: int, scope: str, method: str) -> TrainingPlan:
+    """The plan for `items` rows or pairs."""
     multiplier = float(config.learning_rate_multiplier or 1.0)
     share = SHARES[scope] * (DPO_SHARE if method == "dpo" else 1.0)
-    return Plan(
+    return TrainingPlan(
         n_epochs=config.n_epochs or epochs_for(items, method),
         batch_size=min(config.batch_size or batch_for(items), items),
         learning_rate_multiplier=multiplier,
@@ -96,12 +96,12 @@ def choose(config: TuningConfig, *, items: int, hidden_size: int, scope: str, me
 
 
 def batch_for(items: int) -> int:
-    """A fiftieth of the rows: few rows are learnt in small steps, many in large ones."""
+    """A fiftieth of the rows, within 1..32."""
     return min(max(items // 50, 1), 32)
 
 
 def epochs_for(items: int, method: str) -> int:
-    """So many that few rows are learnt by heart and many are not read for days."""
+    """More where there are fewer rows, so that few are learnt by heart and many do not take days."""
     if method == "dpo":
         return min(max(round(600 / items), 1), 4)
     return min(max(round(1600 / items), 3), 15)

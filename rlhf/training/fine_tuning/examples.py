@@ -1,27 +1,27 @@
-"""Rows as token ids, each token with whether it is what the model is to say.
+"""Encodes rows as token ids, each token with whether it is a target and its weight in the loss.
 
-A prompt and its completion are encoded each by itself, because that is how they meet when the model is used. The end
-token stands after every completion, or the model would not know where to stop. Turns go through the chat template as
-they do in a chat; control tokens in the data stay text.
+Prompt and completion are tokenized separately, as they are when the model is used. The end token follows every
+completion, or the model would not know where to stop. Turns go through the chat template as in a chat; control
+tokens in the data stay text.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from base.trimming import DoesNotFit
-from rlhf.training.fine_tuning.rows import Row, Turns
+from rlhf.training.fine_tuning.rows import DataRow, Turns
 from rlhf.training.tokens import ChatTokenizer, Message
 
 
 @dataclass(frozen=True)
 class Example:
-    """A row of tokens; `answer` is true of those that the model is to say, `weights` what each counts in the loss."""
+    """A row of tokens; `answer` is true of the target tokens, `weights` is the weight of each in the loss."""
 
     ids: tuple[int, ...]
     answer: tuple[bool, ...]
     weights: tuple[float, ...]
     start: int = 0
-    """Tokens at the start that stand for the start of a document, not for anything in the row."""
+    """How many tokens at the start mark the start of a document and are not part of the row."""
 
     @property
     def length(self) -> int:
@@ -29,12 +29,12 @@ class Example:
 
     @property
     def tokens(self) -> int:
-        """Those of the row, which are what is billed."""
+        """Those of the row, which are billed."""
         return self.length - self.start
 
 
-def supervised(row: Row, tokenizer: ChatTokenizer, *, prompt_weight: float, limit: int) -> list[Example]:
-    """What a row teaches: one example, or one for each answer where the template renders no turn like before."""
+def supervised(row: DataRow, tokenizer: ChatTokenizer, *, prompt_weight: float, limit: int) -> list[Example]:
+    """The examples of a row: one, or one for each answer where the template renders earlier turns differently."""
     if isinstance(row.prompt, str) or not row.learns_turns:
         weight = prompt_weight if isinstance(row.prompt, str) else 0.0
         return [answering(row.prompt, row.completion, tokenizer, prompt_weight=weight, limit=limit)]
@@ -44,7 +44,7 @@ def supervised(row: Row, tokenizer: ChatTokenizer, *, prompt_weight: float, limi
 def answering(
     prompt: str | Turns, completion: str, tokenizer: ChatTokenizer, *, prompt_weight: float = 0.0, limit: int
 ) -> Example:
-    """One prompt and what is to be said to it. What is too long loses the prompt's start, then the answer's end."""
+    """One prompt and its wanted answer. Past `limit` the prompt loses its start, then the answer its end."""
     answer = tokenizer.completion_ids(completion, finished=True, limit=limit - 1)
     context = prompt_ids(prompt, tokenizer, limit=max(1, limit - len(answer)))
     start = len(tokenizer.start_ids(prompt)) if isinstance(prompt, str) else 0
@@ -52,10 +52,10 @@ def answering(
 
 
 def prompt_ids(prompt: str | Turns, tokenizer: ChatTokenizer, *, limit: int | None = None) -> list[int]:
-    """What the model sees before it answers.
+    """The prompt as ids, raw text or through the chat template.
 
     Turns are cut as those of a chat are. Rows of which even what must stay is too long are refused before, where the
-    policy's tokenizer can count them; one that was only guessed at loses its start, as a raw text does.
+    policy's tokenizer can count them; where their length was only estimated, they lose their start, as raw text does.
     """
     if isinstance(prompt, str):
         return tokenizer.continuation_ids(prompt, limit=limit)
@@ -69,30 +69,30 @@ def _messages(turns: Turns) -> list[Message]:
     return [{"role": role, "content": content} for role, content in turns]
 
 
-def _conversation(row: Row, prompt: Turns, tokenizer: ChatTokenizer, limit: int) -> Iterator[Example]:
-    """All answers of a conversation in one example, as long as what was said is rendered alike turn after turn."""
+def _conversation(row: DataRow, prompt: Turns, tokenizer: ChatTokenizer, limit: int) -> Iterator[Example]:
+    """All answers of a conversation in one example, as long as earlier turns are rendered the same each time."""
     turns: Turns = (*prompt, ("assistant", row.completion))
     parts: list[Part] = []
-    said: list[int] = []
+    so_far: list[int] = []
     for index, (role, content) in enumerate(turns):
         if role != "assistant" or index == 0:
             continue
         context = prompt_ids(turns[:index], tokenizer)
         answer = tokenizer.completion_ids(content, finished=True, limit=limit - 1)
-        if context[: len(said)] != said or len(context) + len(answer) > limit:
+        if context[: len(so_far)] != so_far or len(context) + len(answer) > limit:
             if _teaches(parts):
                 yield _example(parts)
-            parts, said = [], []
+            parts, so_far = [], []
             context = prompt_ids(turns[:index], tokenizer, limit=max(1, limit - len(answer)))
         learnt = index not in row.unlearnt
-        parts += [(context[len(said) :], False, 0.0), (answer, learnt, float(learnt))]
-        said = [*context, *answer]
+        parts += [(context[len(so_far) :], False, 0.0), (answer, learnt, float(learnt))]
+        so_far = [*context, *answer]
     if _teaches(parts):
         yield _example(parts)
 
 
 Part = tuple[list[int], bool, float]
-"""(ids, whether they are to be said, their weight)"""
+"""(ids, whether they are targets, their weight)"""
 
 
 def _teaches(parts: Sequence[Part]) -> bool:
@@ -100,7 +100,7 @@ def _teaches(parts: Sequence[Part]) -> bool:
 
 
 def _example(parts: Sequence[Part], start: int = 0) -> Example:
-    """The first token of all is predicted by nothing and counts nothing."""
+    """The first token of all is not predicted, so it never counts."""
     ids = tuple(token for part, _, _ in parts for token in part)
     answer = tuple(learnt for part, learnt, _ in parts for _ in part)
     weights = tuple(weight for part, _, weight in parts for _ in part)

@@ -1,4 +1,4 @@
-"""The steps of a fine-tune: every epoch all items once in a seeded order; stops and goes on to the bit."""
+"""The training loop of a fine-tune: each epoch every item once in a seeded order; resumes bit for bit."""
 
 import math
 import random
@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from rlhf.training.artefacts.resume import Checkpointer
-from rlhf.training.fine_tuning.config import Plan, TuningConfig
-from rlhf.training.fine_tuning.measuring import BATCH_TOKENS, Reader
+from rlhf.training.fine_tuning.config import FineTuneConfig, TrainingPlan
+from rlhf.training.fine_tuning.measuring import BATCH_TOKENS, ExampleScorer
 from rlhf.training.fine_tuning.objectives import Figures, Objective, measure, portions
 from rlhf.training.fine_tuning.progress import Report
 from rlhf.training.fine_tuning.results import Results
 from rlhf.training.fine_tuning.scopes import Learner
 
 EVALUATIONS, APART = 8, 20
-"""Measured are the held-out rows at least so often where epochs are long, and so many steps apart."""
+"""Held-out rows are measured at least so often in a run with long epochs, and at least so many steps apart."""
 SAVING_SHARE = 10
-"""A checkpoint comes no sooner than after so many times the seconds that the last one took."""
+"""At most one second in so many goes to writing checkpoints."""
 
 
 class Diverged(Exception):
@@ -34,18 +34,18 @@ class Diverged(Exception):
 
 
 class Interrupted(Exception):
-    """Told to stop in the middle of a step, before anything was updated."""
+    """Asked to stop in the middle of a step, before anything was updated."""
 
 
-class Told(Protocol):
-    """Whether somebody wants the run to stop."""
+class StopSignal(Protocol):
+    """Whether the run was asked to stop."""
 
     def should_stop(self) -> bool: ...
 
 
 @dataclass
 class Progress:
-    """All that a run remembers besides weights and moments."""
+    """The state of a run besides weights and Adam's moments."""
 
     step: int = 0
     tokens: int = 0  # of the items seen so far, prompt and answer
@@ -62,32 +62,32 @@ class Progress:
 
 
 class Fit:
-    """One run over its items."""
+    """Trains one learner on its items."""
 
     def __init__(
         self,
         learner: Learner,
-        training: tuple[Objective, Reader],
-        held_out: tuple[Objective, Reader] | None,
-        plan: Plan,
-        config: TuningConfig,
+        training: tuple[Objective, ExampleScorer],
+        held_out: tuple[Objective, ExampleScorer] | None,
+        plan: TrainingPlan,
+        config: FineTuneConfig,
         *,
         seed: int,
     ) -> None:
         self.learner, self.plan, self.config, self.seed = learner, plan, config, seed
-        self.objective, self.reader = training
+        self.objective, self.scorer = training
         self.held_out = held_out
         self.progress = Progress()
         self.optimizer = torch.optim.AdamW(
             learner.parameters(), lr=plan.learning_rate, weight_decay=config.weight_decay, fused=True
         )
 
-    def train(self, report: Report, told: Told, checkpointer: Checkpointer, results: Results) -> bool:
-        """Go on to the end. False: told to stop before it, with everything in the checkpoint."""
+    def train(self, report: Report, stop: StopSignal, checkpointer: Checkpointer, results: Results) -> bool:
+        """Train to the end. False: asked to stop before it, with the state in the checkpoint."""
         saved_at, took = time.monotonic(), 0.0
         while self.progress.step < self.plan.steps:
             try:
-                self._step(report, told, results)
+                self._step(report, stop, results)
             except Interrupted:
                 self.save(checkpointer)
                 return False
@@ -99,19 +99,19 @@ class Fit:
                 took = saved_at - started
         self.save(checkpointer)
         self.optimizer.zero_grad()
-        self.optimizer.state.clear()  # what comes after needs the memory
+        self.optimizer.state.clear()  # the comparison that follows needs the memory
         return True
 
     def measure(self) -> Figures | None:
-        """The held-out items as the model is now."""
+        """Figures of the current model on the held-out items."""
         return measure(*self.held_out) if self.held_out is not None else None
 
-    def _step(self, report: Report, told: Told, results: Results) -> None:
+    def _step(self, report: Report, stop: StopSignal, results: Results) -> None:
         progress, plan = self.progress, self.plan
         epoch, position = divmod(progress.step, plan.steps_per_epoch)
         items = self._order(epoch)[position * plan.batch_size : (position + 1) * plan.batch_size]
         rate = self.rate()
-        figures, norm = self._update(items, rate, told)
+        figures, norm = self._update(items, rate, stop)
         progress.step += 1
         progress.items += len(items)
         progress.tokens += sum(self.objective.examples[index].tokens for index in self.objective.members(items))
@@ -123,10 +123,10 @@ class Fit:
         if ends:
             self._end_epoch(epoch + 1, validation)
         results.add(progress.step, progress.tokens, progress.items, figures, validation)
-        report(progress.step, plan.steps, values | self.where())
+        report(progress.step, plan.steps, values | self.position())
 
-    def where(self) -> dict[str, float]:
-        """How far the run is."""
+    def position(self) -> dict[str, float]:
+        """How far the run is, in epochs and tokens."""
         done = self.progress.step / self.plan.steps_per_epoch
         return {
             "epoch": round(done, 4),
@@ -136,22 +136,22 @@ class Fit:
         }
 
     def rate(self) -> float:
-        """Up from 0 in the first steps, then down to 0 in a straight line."""
+        """The learning rate: linear warm-up, then linear decay to 0."""
         step, steps = self.progress.step, self.plan.steps
         warm = min(math.ceil(self.config.warmup_share * steps), steps - 1)
         if step < warm:
             return self.plan.learning_rate * (step + 1) / (warm + 1)
         return self.plan.learning_rate * (steps - step) / (steps - warm)
 
-    def _update(self, items: Sequence[int], rate: float, told: Told) -> tuple[Figures, float]:
+    def _update(self, items: Sequence[int], rate: float, stop: StopSignal) -> tuple[Figures, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
         total, weight = Figures(), self.objective.weight(items)
         for portion in portions(self.objective, items, BATCH_TOKENS):
-            if told.should_stop():
+            if stop.should_stop():
                 raise Interrupted
-            loss, figures = self.objective.loss(self.reader, portion)
+            loss, figures = self.objective.loss(self.scorer, portion)
             if not math.isfinite(figures.loss):
                 raise Diverged("the loss", self.progress.step + 1)
             (loss / weight).backward()  # type: ignore[no-untyped-call]
@@ -168,13 +168,13 @@ class Fit:
         return order
 
     def _validation(self, ends: bool) -> Figures | None:
-        """At the end of each epoch, and often enough for a curve."""
+        """Measured at the end of each epoch, and between where epochs are long."""
         often = max(APART, self.plan.steps // EVALUATIONS)
         between = often < self.plan.steps_per_epoch and self.progress.step % often == 0
         return self.measure() if ends or between else None
 
     def _end_epoch(self, epoch: int, validation: Figures | None) -> None:
-        told = {
+        figures = {
             "step": self.progress.step,
             "epoch": epoch,
             "train_loss": self.progress.epoch.mean_loss,
@@ -182,7 +182,7 @@ class Fit:
             "eval_loss": validation.mean_loss if validation else None,
             "eval_token_accuracy": validation.token_accuracy if validation else None,
         }
-        self.progress.checkpoints = (*self.progress.checkpoints, told)
+        self.progress.checkpoints = (*self.progress.checkpoints, figures)
         self.progress.epoch = Figures()
 
     def save(self, checkpointer: Checkpointer) -> None:
@@ -194,7 +194,7 @@ class Fit:
         checkpointer.save(self.progress.step, tensors, self.progress.as_json())
 
     def resume(self, checkpointer: Checkpointer) -> None:
-        """Take over the newest checkpoint, where there is one."""
+        """Restore the newest checkpoint, where there is one."""
         saved = checkpointer.load()
         if saved is None:
             return

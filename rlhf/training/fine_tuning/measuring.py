@@ -1,4 +1,4 @@
-"""What a model says of the tokens that it is to say: their log-probabilities, and whether it would choose them.
+"""Log-probabilities of the target tokens of examples, and whether greedy decoding would choose them.
 
 B rows, T positions, M tokens that count, D hidden size, V vocabulary. Token t is predicted at position t - 1.
 """
@@ -18,12 +18,12 @@ from rlhf.training.reward.features import stack
 BLOCK = 512
 """Positions whose logits exist at a time."""
 CACHED_BYTES = 1 << 30
-"""What lies below the learning part is kept up to this size, and computed again at every step above it."""
+"""States below the trained part are cached up to this size; above it they are computed again at every step."""
 BATCH_TOKENS = 4096
 
 
 @dataclass(frozen=True)
-class Read:
+class TokenScores:
     """Of the M tokens that count, row after row."""
 
     log_probs: Tensor  # [M], with gradient where the model learns
@@ -37,8 +37,8 @@ class Read:
         return torch.zeros(rows, dtype=values.dtype, device=values.device).index_add(0, self.rows, values)
 
 
-class Padded:
-    """Examples side by side, right-padded, on a device."""
+class PaddedBatch:
+    """Examples as right-padded tensors on a device."""
 
     def __init__(self, examples: Sequence[Example], padding_id: int, device: torch.device) -> None:
         self.width = max(example.length for example in examples)
@@ -53,17 +53,17 @@ class Padded:
         self.lengths = torch.tensor([example.length for example in examples], device=device)
 
 
-def read(hidden: Tensor, head: Tensor, batch: Padded) -> Read:
+def score_batch(hidden: Tensor, head: Tensor, batch: PaddedBatch) -> TokenScores:
     """hidden [B, T, D], head [V, D]"""
     rows, columns = ((batch.weights > 0) | batch.answer).nonzero(as_tuple=True)
     log_probs, chosen = token_scores(hidden[rows, columns - 1], head, batch.ids[rows, columns])
-    return Read(log_probs, chosen, rows, batch.weights[rows, columns], batch.answer[rows, columns])
+    return TokenScores(log_probs, chosen, rows, batch.weights[rows, columns], batch.answer[rows, columns])
 
 
 def token_scores(hidden: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """hidden [M, D], head [V, D], targets [M] -> log-probs [M] fp32, and whether each is the likeliest token [M].
 
-    Of more positions than one block the logits are computed again for the gradient rather than kept.
+    Of more positions than one block the logits are computed again for the gradient rather than stored.
     """
     if len(hidden) <= BLOCK:
         return _scores(hidden, head, targets)
@@ -82,35 +82,35 @@ def _scores(hidden: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tens
     return log_probs, logits.detach().argmax(-1) == targets
 
 
-class Reader:
-    """A learner over fixed examples. What lies below the learning part never changes: it is kept where it fits."""
+class ExampleScorer:
+    """Scores fixed examples under a learner; caches the states below the trained part, which never change."""
 
     def __init__(self, learner: Learner, examples: Sequence[Example], padding_id: int) -> None:
         self.learner, self.examples, self.padding_id = learner, examples, padding_id
-        self._kept: list[Tensor] | None = None
+        self._cached: list[Tensor] | None = None
 
     def prepare(self, poll: Callable[[], None]) -> None:
-        """Compute what is kept; `poll` may raise to stop."""
+        """Fill the cache; `poll` may raise to stop."""
         width = self.learner.transformer.config.hidden_size
         if sum(example.length for example in self.examples) * width * 4 > CACHED_BYTES:
             return
-        kept: list[Tensor] = [torch.empty(0)] * len(self.examples)
+        cached: list[Tensor] = [torch.empty(0)] * len(self.examples)
         for chosen in by_length(self.examples, BATCH_TOKENS):
             poll()
             below = self.learner.below(self._padded(chosen).ids)
             for position, index in enumerate(chosen):
-                kept[index] = below[position, : self.examples[index].length].clone()
-        self._kept = kept
+                cached[index] = below[position, : self.examples[index].length].clone()
+        self._cached = cached
 
-    def read(self, chosen: Sequence[int]) -> Read:
-        """These examples under the learner as it is now."""
+    def score(self, chosen: Sequence[int]) -> TokenScores:
+        """The scores of these examples under the learner as it is now."""
         batch = self._padded(chosen)
-        below = stack([self._kept[index] for index in chosen]) if self._kept else self.learner.below(batch.ids)
-        return read(self.learner.hidden(below, batch.lengths), self.learner.head(), batch)
+        below = stack([self._cached[index] for index in chosen]) if self._cached else self.learner.below(batch.ids)
+        return score_batch(self.learner.hidden(below, batch.lengths), self.learner.head(), batch)
 
-    def _padded(self, chosen: Sequence[int]) -> Padded:
+    def _padded(self, chosen: Sequence[int]) -> PaddedBatch:
         examples = [self.examples[index] for index in chosen]
-        return Padded(examples, self.padding_id, self.learner.transformer.device)
+        return PaddedBatch(examples, self.padding_id, self.learner.transformer.device)
 
 
 def by_length(examples: Sequence[Example], tokens: int) -> list[list[int]]:

@@ -1,7 +1,7 @@
-"""What a step makes smaller: the surprise at the wanted completions, or DPO's loss on pairs of them.
+"""The losses of a fine-tune: cross-entropy of the wanted completions, or DPO's loss on preference pairs.
 
-An item is what a batch counts: one example, or a pair of two. Every objective also tells how well the wanted tokens
-are foreseen, so that curves of all methods can be read alike.
+An item is the unit of a batch: one example, or a pair of two. Every objective also counts how many wanted tokens are
+the greedy choice, so that curves of all methods can be compared.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,13 +13,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from rlhf.training.fine_tuning.examples import Example
-from rlhf.training.fine_tuning.measuring import BATCH_TOKENS, Padded, Read, Reader, by_length, read
+from rlhf.training.fine_tuning.measuring import (
+    BATCH_TOKENS,
+    ExampleScorer,
+    PaddedBatch,
+    TokenScores,
+    by_length,
+    score_batch,
+)
 from rlhf.training.fine_tuning.scopes import Learner, base_hidden
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Sums over items, so that they can be added up; the shares are told by the properties."""
+    """Sums over items, so that they can be added up; the properties give shares."""
 
     loss: float = 0.0  # summed over `weight`
     weight: float = 0.0
@@ -27,7 +34,7 @@ class Figures:
     tokens_chosen: int = 0
     answers: int = 0
     answers_chosen: int = 0  # every token of them
-    preferred: float = 0.0  # pairs whose wanted side gained more than the other
+    preferred: float = 0.0  # pairs whose chosen side gained more than the rejected
     pairs: int = 0
     margin: float = 0.0  # by how much more, times beta, summed over the pairs
 
@@ -73,7 +80,7 @@ class Objective(Protocol):
         """What the summed loss of these items is divided by."""
         ...
 
-    def loss(self, reader: Reader, items: Sequence[int]) -> tuple[Tensor, Figures]:
+    def loss(self, scorer: ExampleScorer, items: Sequence[int]) -> tuple[Tensor, Figures]:
         """Summed over the items, with its gradient."""
         ...
 
@@ -93,10 +100,12 @@ class Supervised:
     def weight(self, items: Sequence[int]) -> float:
         return sum(sum(self.examples[item].weights) for item in items)
 
-    def loss(self, reader: Reader, items: Sequence[int]) -> tuple[Tensor, Figures]:
-        found = reader.read(items)
+    def loss(self, scorer: ExampleScorer, items: Sequence[int]) -> tuple[Tensor, Figures]:
+        found = scorer.score(items)
         loss = -(found.log_probs * found.weights).sum()
-        return loss, _foreseen(found, len(items)) + Figures(loss=float(loss.detach()), weight=self.weight(items))
+        return loss, _greedy_matches(found, len(items)) + Figures(
+            loss=float(loss.detach()), weight=self.weight(items)
+        )
 
 
 class Dpo:
@@ -112,14 +121,16 @@ class Dpo:
     def over(
         cls, learner: Learner, examples: Sequence[Example], padding_id: int, *, beta: float, poll: Callable[[], None]
     ) -> Self:
-        """With what the learner's base makes of each example."""
+        """With the log-probs of each example under the learner's base."""
         logs = torch.zeros(len(examples), device=learner.transformer.device)
         for chosen in by_length(examples, BATCH_TOKENS):
             poll()
-            batch = Padded([examples[index] for index in chosen], padding_id, learner.transformer.device)
+            batch = PaddedBatch([examples[index] for index in chosen], padding_id, learner.transformer.device)
             hidden = base_hidden(learner.transformer, batch.ids, batch.lengths)
             with torch.no_grad():
-                logs[chosen] = _answer_log_probs(read(hidden, learner.transformer.head, batch), len(chosen)).float()
+                logs[chosen] = _answer_log_probs(
+                    score_batch(hidden, learner.transformer.head, batch), len(chosen)
+                ).float()
         return cls(examples, logs, beta=beta)
 
     def __len__(self) -> int:
@@ -131,9 +142,9 @@ class Dpo:
     def weight(self, items: Sequence[int]) -> float:
         return float(len(items))
 
-    def loss(self, reader: Reader, items: Sequence[int]) -> tuple[Tensor, Figures]:
+    def loss(self, scorer: ExampleScorer, items: Sequence[int]) -> tuple[Tensor, Figures]:
         members = self.members(items)
-        found = reader.read(members)
+        found = scorer.score(members)
         gains = _answer_log_probs(found, len(members)) - self.base[members]
         margins = gains[0::2] - gains[1::2]
         loss = _dpo_loss(margins, self.beta).sum()
@@ -144,7 +155,7 @@ class Dpo:
             pairs=len(items),
             margin=self.beta * float(margins.detach().sum()),
         )
-        return loss, figures + _foreseen(found, len(members), every=2)
+        return loss, figures + _greedy_matches(found, len(members), every=2)
 
 
 def _dpo_loss(margins: Tensor, beta: float) -> Tensor:
@@ -152,12 +163,12 @@ def _dpo_loss(margins: Tensor, beta: float) -> Tensor:
     return -functional.logsigmoid(beta * margins)
 
 
-def _answer_log_probs(found: Read, rows: int) -> Tensor:
+def _answer_log_probs(found: TokenScores, rows: int) -> Tensor:
     """log p of each row's answer [B]."""
     return found.per_row(found.log_probs * found.answer, rows)
 
 
-def _foreseen(found: Read, rows: int, every: int = 1) -> Figures:
+def _greedy_matches(found: TokenScores, rows: int, every: int = 1) -> Figures:
     """How many wanted tokens and whole answers are the greedy choice, over each `every`th row."""
     tokens = found.per_row(found.answer.float(), rows)[::every]
     right = found.per_row((found.answer & found.chosen).float(), rows)[::every]
@@ -171,11 +182,11 @@ def _foreseen(found: Read, rows: int, every: int = 1) -> Figures:
 
 
 @torch.no_grad()
-def measure(objective: Objective, reader: Reader) -> Figures:
-    """All items, without learning."""
+def measure(objective: Objective, scorer: ExampleScorer) -> Figures:
+    """Figures over all items, without gradient."""
     total = Figures()
     for items in portions(objective, range(len(objective)), BATCH_TOKENS):
-        total += objective.loss(reader, items)[1]
+        total += objective.loss(scorer, items)[1]
     return total
 
 

@@ -1,4 +1,4 @@
-"""Progress that is told once: a run that goes on from a checkpoint does some steps again, and says nothing new."""
+"""Reports each step once: a resumed run repeats the steps since its checkpoint, and those are not reported again."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,19 +10,19 @@ from rlhf.training.run import RunDirectory
 Report = Callable[[int, int, Mapping[str, Any]], None]
 
 
-def once(directory: RunDirectory) -> Report:
-    """A report that passes over the steps that metrics.jsonl holds already."""
-    told = _last_step(directory.path / "metrics.jsonl")
+def without_repeats(directory: RunDirectory) -> Report:
+    """A report that skips the steps that are in metrics.jsonl already."""
+    last = _last_step(directory.path / "metrics.jsonl")
 
     def report(step: int, steps: int, values: Mapping[str, Any]) -> None:
-        if step > told:
+        if step > last:
             directory.report(step, steps, values)
 
     return report
 
 
 def _last_step(metrics: Path) -> int:
-    """Of whole lines; -1 where there is none."""
+    """Of complete lines; -1 where there is none."""
     found = -1
     if metrics.exists():
         for line in metrics.read_text().splitlines():

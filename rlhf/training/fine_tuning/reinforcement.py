@@ -1,4 +1,4 @@
-"""A fine-tune by reinforcement: PPO on the prompts of a file against the site's reward model."""
+"""Fine-tuning by reinforcement learning: PPO on the prompts of a file against the site's reward model."""
 
 import csv
 import math
@@ -9,12 +9,12 @@ from typing import Any
 
 from rlhf.training.artefacts import policy_directory
 from rlhf.training.fine_tuning import held_out
-from rlhf.training.fine_tuning.comparison import AT_ONCE, SAMPLES, shown_prompt
-from rlhf.training.fine_tuning.config import TuningConfig
+from rlhf.training.fine_tuning.comparison import PROMPTS_AT_ONCE, SAMPLES, shown_prompt
+from rlhf.training.fine_tuning.config import FineTuneConfig
 from rlhf.training.fine_tuning.examples import prompt_ids
-from rlhf.training.fine_tuning.progress import once
+from rlhf.training.fine_tuning.progress import without_repeats
 from rlhf.training.fine_tuning.results import FILE
-from rlhf.training.fine_tuning.rows import Row, read_prompts
+from rlhf.training.fine_tuning.rows import DataRow, read_prompts
 from rlhf.training.fine_tuning.scopes import count
 from rlhf.training.hyperparameters import require
 from rlhf.training.model.adapter import Adapter
@@ -29,28 +29,28 @@ from rlhf.training.texts import words
 from rlhf.training.tokens import ChatTokenizer
 
 COMMON = frozenset({"n_epochs", "batch_size", "learning_rate_multiplier", "beta"})
-"""Hyperparameters of every fine-tune, here said in PPO's own terms; any other name is one of PPO's."""
+"""Hyperparameters of every fine-tune, translated to PPO's here; any other name is one of PPO's."""
 COLUMNS = ("step", "elapsed_tokens", "elapsed_examples", "score", "p_violation", "kl_nats", "training_loss")
 
 
 @dataclass(frozen=True)
-class Course:
-    """How a pass over the prompts and PPO's iterations go together."""
+class PpoSchedule:
+    """PPO's settings, and how its iterations add up to epochs over the prompts."""
 
     ppo: PpoConfig
     prompts: int
 
     @classmethod
-    def read(cls, given: Mapping[str, Any], prompts: int) -> "Course":
+    def read(cls, given: Mapping[str, Any], prompts: int) -> "PpoSchedule":
         """From a run's hyperparameters. Raises BadHyperparameter."""
-        told = {name: value for name, value in given.items() if value not in (None, "auto")}
-        common = TuningConfig.read({name: told[name] for name in COMMON & told.keys()})
-        ppo = PpoConfig.read({name: value for name, value in told.items() if name not in COMMON})
+        chosen = {name: value for name, value in given.items() if value not in (None, "auto")}
+        common = FineTuneConfig.read({name: chosen[name] for name in COMMON & chosen.keys()})
+        ppo = PpoConfig.read({name: value for name, value in chosen.items() if name not in COMMON})
         ppo = replace(
             ppo,
             prompts_per_iteration=min(common.batch_size or ppo.prompts_per_iteration, prompts),
             learning_rate=ppo.learning_rate * (common.learning_rate_multiplier or 1.0),
-            kl_coef=common.beta if "beta" in told else ppo.kl_coef,
+            kl_coef=common.beta if "beta" in chosen else ppo.kl_coef,
         )
         if common.n_epochs:
             ppo = replace(ppo, iterations=math.ceil(common.n_epochs * prompts / ppo.prompts_per_iteration))
@@ -63,7 +63,7 @@ class Course:
     def epoch(self, iteration: int) -> float:
         return iteration * self.ppo.prompts_per_iteration / self.prompts
 
-    def where(self, iteration: int, *, is_last: bool) -> dict[str, float]:
+    def epochs_at(self, iteration: int, *, is_last: bool) -> dict[str, float]:
         done = min(int(self.epoch(iteration)), self.n_epochs)
         return {
             "epoch": round(self.epoch(iteration), 4),
@@ -76,21 +76,21 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     require(directory["scope"] == "lora", "scope", directory["scope"], "reinforcement trains LoRA adapters only")
     base, judge = directory.directory("base"), directory.directory("reward_model")
     tokenizer = ChatTokenizer.load(base)
-    learnt, back = prompts(directory)
-    course = Course.read(directory.hyperparameters, len(learnt))
+    training, held_out_rows = prompts(directory)
+    schedule = PpoSchedule.read(directory.hyperparameters, len(training))
     transformer = Transformer.load(base, adapted_layers=int(reward_model.read_config(judge)["adapted_layers"]))
     rewards = reward_model.load(judge, transformer, base)
-    tell = once(directory)
+    report_new = without_repeats(directory)
 
     def report(step: int, steps: int, metrics: Mapping[str, float]) -> None:
         values = {"train/loss": metrics["loss/policy_avg"], "train/learning_rate": metrics["lr"]}
-        tell(step, steps, {**metrics, **values, **course.where(step, is_last=step == steps)})
+        report_new(step, steps, {**metrics, **values, **schedule.epochs_at(step, is_last=step == steps)})
 
     found = train_ppo(
         transformer,
-        _encode(learnt, tokenizer, course.ppo.max_prompt_tokens),
+        _encode(training, tokenizer, schedule.ppo.max_prompt_tokens),
         rewards,
-        course.ppo,
+        schedule.ppo,
         seed=directory.seed,
         directory=directory.checkpoint,
         report=report,
@@ -99,12 +99,12 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     )
     if found.stopped_by == "cancelled":
         raise Stopped
-    sides = Sides(directory, transformer, tokenizer, rewards, course.ppo)
-    comparison = sides.compare(back, found.adapter) if back else None
-    return _finish(directory, found, course, comparison)
+    models = BaseAndTuned(directory, transformer, tokenizer, rewards, schedule.ppo)
+    comparison = models.compare(held_out_rows, found.adapter) if held_out_rows else None
+    return _finish(directory, found, schedule, comparison)
 
 
-def prompts(directory: RunDirectory) -> tuple[list[Row], list[Row]]:
+def prompts(directory: RunDirectory) -> tuple[list[DataRow], list[DataRow]]:
     """(to sample from, held out)"""
     form, given = str(directory["form"]), directory.config
     rows = list(dict.fromkeys(read_prompts(Path(directory["data"]), form)))
@@ -113,13 +113,13 @@ def prompts(directory: RunDirectory) -> tuple[list[Row], list[Row]]:
     return held_out.split(rows, validation, share=share, seed=directory.seed)
 
 
-def _encode(rows: Sequence[Row], tokenizer: ChatTokenizer, max_prompt_tokens: int) -> list[list[int]]:
+def _encode(rows: Sequence[DataRow], tokenizer: ChatTokenizer, max_prompt_tokens: int) -> list[list[int]]:
     return [prompt_ids(row.prompt, tokenizer, limit=max_prompt_tokens) for row in rows]
 
 
 @dataclass(frozen=True)
-class Sides:
-    """The base and what became of it, answering the same held-out prompts."""
+class BaseAndTuned:
+    """The base and the policy trained from it, answering the same held-out prompts."""
 
     directory: RunDirectory
     transformer: Transformer
@@ -127,10 +127,10 @@ class Sides:
     rewards: RewardModel
     ppo: PpoConfig
 
-    def compare(self, back: Sequence[Row], adapter: Adapter) -> dict[str, Any]:
-        """Mean scores and samples; no answer is the wanted one here, and examples in a prompt were not asked for."""
-        rows = held_out.pick(back, held_out.MOST, self.directory.seed)
-        sides = {"base": self._side(rows, None), "fine_tuned": self._side(rows, adapter)}
+    def compare(self, held_out_rows: Sequence[DataRow], adapter: Adapter) -> dict[str, Any]:
+        """Mean scores and samples; a file of prompts has no wanted answers, and few-shot is not compared."""
+        rows = held_out.pick(held_out_rows, held_out.MOST, self.directory.seed)
+        sides = {"base": self._run_model(rows, None), "fine_tuned": self._run_model(rows, adapter)}
         samples = [
             {"prompt": shown_prompt(row.prompt), "wanted": None, "few_shot": None}
             | {name: texts[index] for name, (texts, _) in sides.items()}
@@ -139,15 +139,17 @@ class Sides:
         figures = {name: figures for name, (_, figures) in sides.items()}
         return {"held_out": len(rows), "shots": 0, "few_shot": None, **figures, "samples": samples}
 
-    def _side(self, rows: Sequence[Row], adapter: Adapter | None) -> tuple[list[str], dict[str, float | None]]:
+    def _run_model(
+        self, rows: Sequence[DataRow], adapter: Adapter | None
+    ) -> tuple[list[str], dict[str, float | None]]:
         texts: list[str] = []
         totals = [0.0, 0.0]
         ids = _encode(rows, self.tokenizer, self.ppo.max_prompt_tokens)
-        for start in range(0, len(ids), AT_ONCE):
-            self.directory.stop_if_told()
+        for start in range(0, len(ids), PROMPTS_AT_ONCE):
+            self.directory.stop_if_asked()
             rollout = sample(
                 self.transformer,
-                ids[start : start + AT_ONCE],
+                ids[start : start + PROMPTS_AT_ONCE],
                 max_tokens=self.ppo.max_tokens,
                 temperature=self.ppo.temperature,
                 seed=self.directory.seed + start,
@@ -161,16 +163,16 @@ class Sides:
 
 
 def _finish(
-    directory: RunDirectory, found: PpoResult, course: Course, comparison: dict[str, Any] | None
+    directory: RunDirectory, found: PpoResult, schedule: PpoSchedule, comparison: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Publish, and tell."""
+    """Publish the policy and return the result."""
     base = directory.directory("base")
     state = policy_directory.weights(base)
     figures = {
-        "trained_tokens": sum(_rollout_tokens(metrics, course.ppo) for metrics in found.metrics),
-        "n_epochs": course.n_epochs,
-        "batch_size": course.ppo.prompts_per_iteration,
-        "learning_rate_multiplier": course.ppo.learning_rate / PpoConfig().learning_rate,
+        "trained_tokens": sum(_rollout_tokens(metrics, schedule.ppo) for metrics in found.metrics),
+        "n_epochs": schedule.n_epochs,
+        "batch_size": schedule.ppo.prompts_per_iteration,
+        "learning_rate_multiplier": schedule.ppo.learning_rate / PpoConfig().learning_rate,
         "parameters": count(list(state.values())),
         "parameters_trained": count(found.adapter.parameters()),
         "train_loss": found.metrics[-1]["loss/policy_avg"] if found.metrics else None,
@@ -180,11 +182,11 @@ def _finish(
         "stopped_by": found.stopped_by,
     }
     judge = directory.directory("reward_model").name
-    facts = {"method": "reinforcement", "reward model": judge, **figures, "hyperparameters": course.ppo.as_json()}
+    facts = {"method": "reinforcement", "reward model": judge, **figures, "hyperparameters": schedule.ppo.as_json()}
     if comparison:
         facts |= {f"held out: {side}": comparison[side] for side in ("base", "fine_tuned")}
     simulated = ("simulated-feedback",) if directory.config.get("simulated") else ()
-    making = policy_directory.Making(
+    provenance = policy_directory.Provenance(
         text="Fine-tuned from `{base}` by reinforcement learning (PPO) on a file of prompts: LoRA adapters, merged. "
         "Weights are in bf16.",
         facts=facts | dict(directory.config.get("facts") or {}),
@@ -192,13 +194,13 @@ def _finish(
         title=directory.config.get("label"),
     )
     merged = found.adapter.merge_into(state)
-    policy_directory.publish_as(directory.directory("output"), making, base=base, state=merged)
-    _write_csv(directory.path / FILE, found, course.ppo)
+    policy_directory.publish_as(directory.directory("output"), provenance, base=base, state=merged)
+    _write_csv(directory.path / FILE, found, schedule.ppo)
     return {
         "output": str(directory.directory("output")),
         **figures,
         "results_csv": FILE,
-        "checkpoints": _checkpoints(found, course),
+        "checkpoints": _checkpoints(found, schedule),
         "comparison": comparison,
     }
 
@@ -208,20 +210,20 @@ def _rollout_tokens(metrics: Mapping[str, float], ppo: PpoConfig) -> int:
     return round(metrics["length/mean"] * ppo.rows * ppo.num_ppo_epochs)
 
 
-def _checkpoints(found: PpoResult, course: Course) -> list[dict[str, Any]]:
-    """Figures at the end of each whole pass over the prompts."""
-    told = []
-    for epoch in range(1, course.n_epochs + 1):
-        step = math.ceil(epoch * course.prompts / course.ppo.prompts_per_iteration)
+def _checkpoints(found: PpoResult, schedule: PpoSchedule) -> list[dict[str, Any]]:
+    """Figures at the end of each epoch over the prompts."""
+    made = []
+    for epoch in range(1, schedule.n_epochs + 1):
+        step = math.ceil(epoch * schedule.prompts / schedule.ppo.prompts_per_iteration)
         if 0 < step <= len(found.metrics):
             metrics = found.metrics[step - 1]
             figures = {"train_loss": metrics["loss/policy_avg"], "eval_loss": None, "eval_token_accuracy": None}
-            told.append({"step": step, "epoch": epoch, **figures, "score": metrics["objective/scores"]})
-    return told
+            made.append({"step": step, "epoch": epoch, **figures, "score": metrics["objective/scores"]})
+    return made
 
 
 def _write_csv(path: Path, found: PpoResult, ppo: PpoConfig) -> None:
-    """A line an iteration; there is no wanted answer, so the columns are PPO's."""
+    """One line for each iteration; without wanted answers the columns are PPO's."""
     tokens = 0
     with path.open("w", newline="") as file:
         writer = csv.writer(file)

@@ -1,4 +1,4 @@
-"""results.csv: one line a step, in the columns that OpenAI's fine-tunes of 2023 left."""
+"""Writes results.csv: one line a step, in the columns of OpenAI's fine-tunes of 2023."""
 
 import csv
 from pathlib import Path
@@ -20,14 +20,14 @@ COLUMNS = (
 
 
 class Results:
-    """The file of one run. A run that goes on from step n takes away what a killed one wrote after it."""
+    """The file of one run. On a resume from step n the lines after it are removed."""
 
     def __init__(self, path: Path, *, after_step: int) -> None:
         self.path = path
         rows = self._rows() if path.exists() and after_step else []
-        kept = [row for row in rows if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) <= after_step]
+        valid = [row for row in rows if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) <= after_step]
         with path.open("w", newline="") as file:
-            csv.writer(file).writerows([COLUMNS, *kept])
+            csv.writer(file).writerows([COLUMNS, *valid])
 
     def add(self, step: int, tokens: int, examples: int, training: Figures, validation: Figures | None) -> None:
         """A line; the validation columns stay empty where nothing was measured at this step."""

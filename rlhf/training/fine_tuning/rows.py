@@ -1,4 +1,4 @@
-"""A fine-tune's file as rows: a prompt, raw or as turns, and what the model is to say to it."""
+"""Reads the JSON lines of a fine-tune's file: prompts, raw or as turns, with the wanted answers."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ Turns = tuple[tuple[str, str], ...]
 
 @dataclass
 class BadRow(Exception):
-    """A line that is not in the form that the run was told."""
+    """A line that is not in the form that the run's configuration names."""
 
     path: Path
     line: int
@@ -34,30 +34,30 @@ class NoRows(Exception):
 
 
 @dataclass(frozen=True)
-class Row:
+class DataRow:
     """`prompt` is raw text to be continued, or the turns before the last answer."""
 
     prompt: str | Turns
     completion: str
     rejected: str | None = None
-    """The answer that is not wanted, of a preference."""
+    """The rejected answer of a preference."""
     learns_turns: bool = False
-    """Whether the assistant's turns within the prompt are learnt, too."""
+    """Whether the assistant's turns within the prompt are targets, too."""
     unlearnt: frozenset[int] = frozenset()
     """Assistant turns of weight 0, counted over prompt and completion."""
 
 
-def read_rows(path: Path, form: str) -> list[Row]:
+def read_rows(path: Path, form: str) -> list[DataRow]:
     """Every row of a file. Raises BadRow with the line's number, and NoRows."""
     return _read(path, PARSERS[form])
 
 
-def read_prompts(path: Path, form: str) -> list[Row]:
-    """The prompts alone, as rows without a completion: what is said to them, if anything, is left out."""
+def read_prompts(path: Path, form: str) -> list[DataRow]:
+    """The prompts alone, as rows without a completion."""
     return _read(path, PROMPTS[form])
 
 
-def _read(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> list[Row]:
+def _read(path: Path, parse: Callable[[Mapping[str, Any]], DataRow]) -> list[DataRow]:
     rows = []
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
@@ -68,7 +68,7 @@ def _read(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> list[Row]:
     return rows
 
 
-def _row(path: Path, number: int, line: str, parse: Callable[[Mapping[str, Any]], Row]) -> Row:
+def _row(path: Path, number: int, line: str, parse: Callable[[Mapping[str, Any]], DataRow]) -> DataRow:
     try:
         return parse(json.loads(line))
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -76,12 +76,12 @@ def _row(path: Path, number: int, line: str, parse: Callable[[Mapping[str, Any]]
         raise BadRow(path, number, reason) from error
 
 
-def _prompt_completion(row: Mapping[str, Any]) -> Row:
-    return Row(_text(row.get("prompt") or ""), _text(row["completion"]))
+def _prompt_completion(row: Mapping[str, Any]) -> DataRow:
+    return DataRow(_text(row.get("prompt") or ""), _text(row["completion"]))
 
 
-def _messages(row: Mapping[str, Any]) -> Row:
-    """What stands after the last answer teaches nothing and is left out."""
+def _messages(row: Mapping[str, Any]) -> DataRow:
+    """Messages after the last answer are left out."""
     turns = _turns(row["messages"])
     answers = [index for index, (role, _) in enumerate(turns) if role == "assistant"]
     if not answers:
@@ -90,39 +90,39 @@ def _messages(row: Mapping[str, Any]) -> Row:
         raise ValueError("there is no text before the answer")
     last = answers[-1]
     unlearnt = frozenset(index for index in answers if row["messages"][index].get("weight") == 0)
-    return Row(turns[:last], turns[last][1], learns_turns=True, unlearnt=unlearnt)
+    return DataRow(turns[:last], turns[last][1], learns_turns=True, unlearnt=unlearnt)
 
 
-def _preference(row: Mapping[str, Any]) -> Row:
+def _preference(row: Mapping[str, Any]) -> DataRow:
     prompt = row["prompt"]
     turns = prompt if isinstance(prompt, str) else _turns(prompt)
-    return Row(turns, _answer(row["chosen"]), _answer(row["rejected"]))
+    return DataRow(turns, _answer(row["chosen"]), _answer(row["rejected"]))
 
 
-PARSERS: dict[str, Callable[[Mapping[str, Any]], Row]] = {
+PARSERS: dict[str, Callable[[Mapping[str, Any]], DataRow]] = {
     "prompt_completion": _prompt_completion,
     "messages": _messages,
     "preference": _preference,
 }
 
 
-def _asked(row: Mapping[str, Any]) -> Row:
-    """Turns up to an answer at their end."""
+def _chat_prompt(row: Mapping[str, Any]) -> DataRow:
+    """The turns without an answer at their end."""
     turns = _turns(row["messages"])
     turns = turns[:-1] if turns[-1][0] == "assistant" else turns
     if not turns:
         raise ValueError("there is no text before the answer")
-    return Row(turns, "")
+    return DataRow(turns, "")
 
 
-def _prompt(row: Mapping[str, Any]) -> Row:
+def _prompt(row: Mapping[str, Any]) -> DataRow:
     prompt = row.get("prompt") or ""
-    return Row(prompt if isinstance(prompt, str) else _turns(prompt), "")
+    return DataRow(prompt if isinstance(prompt, str) else _turns(prompt), "")
 
 
-PROMPTS: dict[str, Callable[[Mapping[str, Any]], Row]] = {
+PROMPTS: dict[str, Callable[[Mapping[str, Any]], DataRow]] = {
     "prompt_completion": _prompt,
-    "messages": _asked,
+    "messages": _chat_prompt,
     "preference": _prompt,
 }
 

@@ -1,7 +1,7 @@
-"""What learns: the head alone, the last blocks, LoRA beside every block, or every weight.
+"""The scopes of a fine-tune: which weights are trained (the head, the last blocks, LoRA, or every weight).
 
-Each scope splits the forward pass into what lies below all that learns, which can be computed once, and the rest.
-Weights that learn are kept in fp32, because a step is smaller than bf16 can say, and used in the base's dtype.
+Each scope splits the forward pass into the part below all trained weights, which can be computed once, and the rest.
+Trained weights are stored in fp32, because a step is smaller than bf16 resolves, and used in the base's dtype.
 B rows, T positions, D hidden size, V vocabulary.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rlhf.training.artefacts import policy_directory
-from rlhf.training.fine_tuning.config import TuningConfig
+from rlhf.training.fine_tuning.config import FineTuneConfig
 from rlhf.training.fine_tuning.sizes import learning_layers
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.attention import DenseRows
@@ -25,20 +25,20 @@ HEAD, EMBEDDING, NORM = "lm_head.weight", "model.embed_tokens.weight", "model.no
 
 
 class Learner(Protocol):
-    """A model of which a part learns."""
+    """A model of which a part is trained."""
 
     transformer: Transformer
 
     def parameters(self) -> list[Tensor]:
-        """What learns, always in the same order."""
+        """The trained tensors, always in the same order."""
         ...
 
     def below(self, ids: Tensor) -> Tensor:
-        """ids [B, T], right-padded -> what the learning part reads of them [B, T, ...], without gradient."""
+        """ids [B, T], right-padded -> the input of the trained part [B, T, ...], without gradient."""
         ...
 
     def hidden(self, below: Tensor, lengths: Tensor) -> Tensor:
-        """-> hidden states after the final norm [B, T, D]; what stands at the pads means nothing."""
+        """-> hidden states after the final norm [B, T, D]; undefined at the pads."""
         ...
 
     def head(self) -> Tensor:
@@ -46,31 +46,31 @@ class Learner(Protocol):
         ...
 
     def merge_into(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The base's state under Hugging Face's names -> the same with what was learnt."""
+        """The base's state under Hugging Face's names -> the same with the trained weights."""
         ...
 
 
 def make(
     scope: str,
     base: Path,
-    config: TuningConfig,
+    config: FineTuneConfig,
     *,
     seed: int,
     device: str = "cpu",
     dtype: torch.dtype = torch.bfloat16,
 ) -> Learner:
-    """A learner that still says what its base says."""
+    """A learner whose output still equals its base's."""
     learning = learning_layers(scope, TransformerConfig.read(base).layers, config.layers)
     transformer = Transformer.load(base, adapted_layers=max(learning, 1), device=device, dtype=dtype)
     if scope == "lora":
-        return Lora(transformer, Adapter.create(transformer, rank=config.rank, alpha=config.alpha, seed=seed))
+        return LoraLearner(transformer, Adapter.create(transformer, rank=config.rank, alpha=config.alpha, seed=seed))
     state = policy_directory.weights(base)
     if scope == "head":
-        return Head(transformer, state[EMBEDDING if transformer.config.tied else HEAD])
-    return Blocks(transformer, state, everything=scope == "full")
+        return HeadLearner(transformer, state[EMBEDDING if transformer.config.tied else HEAD])
+    return BlockLearner(transformer, state, everything=scope == "full")
 
 
-class Lora:
+class LoraLearner:
     """Small matrices beside those of the blocks."""
 
     def __init__(self, transformer: Transformer, adapter: Adapter) -> None:
@@ -95,8 +95,8 @@ class Lora:
         return {name: tensor.cpu() for name, tensor in merged.items()}
 
 
-class Head:
-    """The output layer alone. Tied to the embedding it would change the input, too, so it becomes its own."""
+class HeadLearner:
+    """The output layer alone. A head tied to the embedding is untied, or the input would change, too."""
 
     def __init__(self, transformer: Transformer, weight: Tensor) -> None:
         self.transformer = transformer
@@ -119,7 +119,7 @@ class Head:
         return {**state, HEAD: self.weight.detach().cpu()}
 
 
-class Blocks:
+class BlockLearner:
     """The last blocks with the final norm; with `everything` all blocks, the embedding and the head."""
 
     def __init__(self, transformer: Transformer, state: Mapping[str, Tensor], *, everything: bool) -> None:
@@ -182,12 +182,12 @@ class Blocks:
 
 
 def _master(weight: Tensor, transformer: Transformer) -> Tensor:
-    """A copy that learns, in the residual stream's dtype."""
+    """A trainable copy in the residual stream's dtype."""
     return weight.to(transformer.device, transformer.residual_dtype, copy=True).requires_grad_()
 
 
 def base_hidden(transformer: Transformer, ids: Tensor, lengths: Tensor) -> Tensor:
-    """Hidden states [B, T, D] of the base, whatever learns beside it."""
+    """Hidden states [B, T, D] of the base, without any adapter."""
     with torch.no_grad():
         return transformer.run_top(transformer.run_trunk(ids), lengths=lengths)
 

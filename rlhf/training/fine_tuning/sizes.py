@@ -1,14 +1,14 @@
-"""How many weights a scope trains, from a policy's config.json alone: told before anything starts."""
+"""Counts the weights that a scope trains, from a policy's config.json alone."""
 
 from collections.abc import Mapping
 from typing import Any
 
 BLOCKS_SHARE = 6
-"""One of so many blocks learns, from the top, where nobody says how many."""
+"""By default one of so many blocks is trained, from the top."""
 
 
 def learning_layers(scope: str, layers: int, asked: int | None) -> int:
-    """Blocks, counted from the top, in which something learns."""
+    """Blocks, counted from the top, in which weights are trained."""
     usual = {"head": 0, "blocks": max(1, layers // BLOCKS_SHARE), "lora": layers, "full": layers}[scope]
     return min(asked, layers) if asked is not None and scope in ("blocks", "lora") else usual
 
@@ -16,7 +16,7 @@ def learning_layers(scope: str, layers: int, asked: int | None) -> int:
 def trained_parameters(
     config: Mapping[str, Any], scope: str, *, rank: int = 16, layers: int | None = None
 ) -> tuple[int, int]:
-    """(all weights of the model, those that learn), of a Llama's config.json."""
+    """(all weights of the model, trained weights), from a Llama's config.json."""
     width, mlp, vocabulary = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
     heads = config["num_attention_heads"]
     size = config.get("head_dim") or width // heads

@@ -1,4 +1,4 @@
-"""The fine_tune stage: a file of rows and a base in, a published policy and what it is worth out."""
+"""The fine_tune stage: trains a base on a file of rows, publishes the policy and compares it with its base."""
 
 import hashlib
 import json
@@ -14,14 +14,14 @@ from rlhf.training.artefacts import policy_directory
 from rlhf.training.artefacts.resume import Checkpointer
 from rlhf.training.fine_tuning import held_out, reinforcement, scopes
 from rlhf.training.fine_tuning.comparison import compare
-from rlhf.training.fine_tuning.config import FORMS, METHODS, SCOPES, Plan, TuningConfig, choose
+from rlhf.training.fine_tuning.config import FORMS, METHODS, SCOPES, FineTuneConfig, TrainingPlan, choose
 from rlhf.training.fine_tuning.examples import Example, answering, supervised
 from rlhf.training.fine_tuning.fit import Fit
-from rlhf.training.fine_tuning.measuring import Reader
+from rlhf.training.fine_tuning.measuring import ExampleScorer
 from rlhf.training.fine_tuning.objectives import Dpo, Objective, Supervised
-from rlhf.training.fine_tuning.progress import once
+from rlhf.training.fine_tuning.progress import without_repeats
 from rlhf.training.fine_tuning.results import FILE, Results
-from rlhf.training.fine_tuning.rows import NoRows, Row, read_rows
+from rlhf.training.fine_tuning.rows import DataRow, NoRows, read_rows
 from rlhf.training.fine_tuning.sizes import trained_parameters
 from rlhf.training.hyperparameters import require
 from rlhf.training.model.transformer import Transformer
@@ -29,7 +29,7 @@ from rlhf.training.reward.model import weights_digest
 from rlhf.training.run import RunDirectory, Stopped
 from rlhf.training.tokens import ChatTokenizer
 
-WORDS = {
+TRAINED_PART = {
     "head": "its output layer alone",
     "blocks": "its last blocks",
     "lora": "LoRA adapters, merged",
@@ -45,11 +45,11 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     checkpointer = Checkpointer(directory.checkpoint, task.identity(fit.plan))
     fit.resume(checkpointer)
     task.prepare(fit)
-    report = once(directory)
+    report = without_repeats(directory)
     if fit.progress.step == 0:
         before = fit.measure()
         counts = {"parameters": task.parameters, "parameters_trained": scopes.count(task.learner.parameters())}
-        report(0, fit.plan.steps, (before.named("eval") if before else {}) | counts | fit.where())
+        report(0, fit.plan.steps, (before.named("eval") if before else {}) | counts | fit.position())
     results = Results(directory.path / FILE, after_step=fit.progress.step)
     if not fit.train(report, directory, checkpointer, results):
         raise Stopped
@@ -57,10 +57,10 @@ def run(directory: RunDirectory) -> dict[str, Any]:
 
 
 class Task:
-    """What config.json asks for, read and encoded."""
+    """The run's configuration, with its rows read and its learner loaded."""
 
     def __init__(self, directory: RunDirectory) -> None:
-        self.directory, self.config = directory, TuningConfig.read(directory.hyperparameters)
+        self.directory, self.config = directory, FineTuneConfig.read(directory.hyperparameters)
         self.method = one_of(directory, "method", METHODS)
         self.scope = one_of(directory, "scope", SCOPES)
         self.form = one_of(directory, "form", FORMS)
@@ -70,17 +70,22 @@ class Task:
         self.tokenizer = ChatTokenizer.load(self.base)
         rows, validation = self._rows("data"), self._rows("validation")
         share = float(directory.config.get("hold_out", held_out.SHARE))
-        self.learnt, self.back = held_out.split(rows or [], validation, share=share, seed=directory.seed)
+        self.training_rows, self.held_out_rows = held_out.split(
+            rows or [], validation, share=share, seed=directory.seed
+        )
         self.learner = scopes.make(self.scope, self.base, self.config, seed=directory.seed, device=device())
         self.limit = min(self.config.max_tokens, self.learner.transformer.config.max_positions)
         shape = json.loads((self.base / "config.json").read_text())
         self.parameters, _ = trained_parameters(shape, self.scope)
 
-    def _rows(self, key: str) -> list[Row] | None:
+    def _rows(self, key: str) -> list[DataRow] | None:
         return read_rows(Path(self.directory[key]), self.form) if self.directory.config.get(key) else None
 
     def fit(self) -> Fit:
-        training, validation = self._objective(self.learnt), self._objective(self.back) if self.back else None
+        training, validation = (
+            self._objective(self.training_rows),
+            self._objective(self.held_out_rows) if self.held_out_rows else None,
+        )
         if not len(training):
             raise NoRows(Path(self.directory["data"]))
         plan = choose(
@@ -90,22 +95,28 @@ class Task:
             scope=self.scope,
             method=self.method,
         )
-        sides = [(found, self._reader(found)) if found else None for found in (training, validation)]
-        assert sides[0] is not None
-        return Fit(self.learner, sides[0], sides[1], plan, self.config, seed=self.directory.seed)
+        held_out_part = (validation, self._scorer(validation)) if validation else None
+        return Fit(
+            self.learner,
+            (training, self._scorer(training)),
+            held_out_part,
+            plan,
+            self.config,
+            seed=self.directory.seed,
+        )
 
     def prepare(self, fit: Fit) -> None:
-        fit.reader.prepare(self.directory.stop_if_told)
+        fit.scorer.prepare(self.directory.stop_if_asked)
         if fit.held_out is not None:
-            fit.held_out[1].prepare(self.directory.stop_if_told)
+            fit.held_out[1].prepare(self.directory.stop_if_asked)
 
-    def _reader(self, objective: Objective) -> Reader:
-        return Reader(self.learner, objective.examples, self.tokenizer.padding_id)
+    def _scorer(self, objective: Objective) -> ExampleScorer:
+        return ExampleScorer(self.learner, objective.examples, self.tokenizer.padding_id)
 
-    def _objective(self, rows: Sequence[Row]) -> Objective:
+    def _objective(self, rows: Sequence[DataRow]) -> Objective:
         if self.method == "dpo":
             examples = [self._answering(row, side) for row in rows for side in (row.completion, row.rejected or "")]
-            poll, padding = self.directory.stop_if_told, self.tokenizer.padding_id
+            poll, padding = self.directory.stop_if_asked, self.tokenizer.padding_id
             return Dpo.over(self.learner, examples, padding, beta=self.config.beta, poll=poll)
         weight = self.config.prompt_loss_weight
         return Supervised(
@@ -116,19 +127,19 @@ class Task:
             ]
         )
 
-    def _answering(self, row: Row, answer: str) -> Example:
+    def _answering(self, row: DataRow, answer: str) -> Example:
         return answering(row.prompt, answer, self.tokenizer, limit=self.limit)
 
-    def identity(self, plan: Plan) -> dict[str, Any]:
+    def identity(self, plan: TrainingPlan) -> dict[str, Any]:
         """What must be equal for a checkpoint to be continued."""
         files = {key: digest(self.directory.config.get(key)) for key in ("data", "validation")}
         asked = {"method": self.method, "scope": self.scope, "form": self.form, "seed": self.directory.seed}
         return {**asked, **files, "base": weights_digest(self.base), "config": asdict(self.config), **asdict(plan)}
 
     def finish(self, fit: Fit) -> dict[str, Any]:
-        """Compare, publish, and tell."""
+        """Compare, publish, and return the result."""
         state = self.learner.merge_into(policy_directory.weights(self.base))
-        comparison = self._compare(state) if self.back else None
+        comparison = self._compare(state) if self.held_out_rows else None
         last = fit.progress.checkpoints[-1]
         figures = {
             "trained_tokens": fit.progress.tokens,
@@ -146,15 +157,15 @@ class Task:
             **figures,
             "learning_rate": fit.plan.learning_rate,
             "steps": fit.plan.steps,
-            "rows": len(self.learnt),
-            "held_out_rows": len(self.back),
+            "rows": len(self.training_rows),
+            "held_out_rows": len(self.held_out_rows),
             "results_csv": FILE,
             "checkpoints": list(fit.progress.checkpoints),
             "comparison": comparison,
         }
 
     def _compare(self, state: dict[str, Tensor]) -> dict[str, Any]:
-        """The tuned side is what will be published, rounded as it will be."""
+        """With the tuned weights rounded as they will be published."""
         base = self.learner.transformer
         config = replace(base.config, tied=False) if self.scope == "head" else base.config
         rounded = {name: tensor.to(base.device, base.dtype) for name, tensor in state.items()}
@@ -162,20 +173,20 @@ class Task:
             base,
             Transformer.of(config, rounded, adapted_layers=1),
             self.tokenizer,
-            self.learnt,
-            self.back,
+            self.training_rows,
+            self.held_out_rows,
             shots=self.config.shots,
             limit=self.limit,
             seed=self.directory.seed,
-            poll=self.directory.stop_if_told,
+            poll=self.directory.stop_if_asked,
         )
 
     def _publish(self, state: dict[str, Tensor], figures: dict[str, Any], comparison: dict[str, Any] | None) -> None:
         given = self.directory.config
         facts = {
             "method": self.method,
-            "learnt": WORDS[self.scope],
-            "rows": len(self.learnt),
+            "learnt": TRAINED_PART[self.scope],
+            "rows": len(self.training_rows),
             "data (sha256)": digest(given.get("data")),
             **figures,
             "seed": self.directory.seed,
@@ -183,14 +194,16 @@ class Task:
         }
         if comparison:
             facts |= {f"held out: {side}": comparison[side] for side in ("base", "few_shot", "fine_tuned")}
-        making = policy_directory.Making(
-            text="Fine-tuned from `{base}` on a file of examples: " + WORDS[self.scope] + ". Weights are in bf16.",
+        provenance = policy_directory.Provenance(
+            text="Fine-tuned from `{base}` on a file of examples: "
+            + TRAINED_PART[self.scope]
+            + ". Weights are in bf16.",
             facts=facts | dict(given.get("facts") or {}),
             tags=("fine-tune", self.method, self.scope, *(["simulated-feedback"] if given.get("simulated") else [])),
             title=given.get("label"),
             config={"tie_word_embeddings": False} if self.scope == "head" else {},
         )
-        policy_directory.publish_as(self.directory.directory("output"), making, base=self.base, state=state)
+        policy_directory.publish_as(self.directory.directory("output"), provenance, base=self.base, state=state)
 
 
 def one_of(directory: RunDirectory, key: str, known: Sequence[str]) -> str:

@@ -1,1 +1,1 @@
-"""The Llama-family model as training needs it: a frozen trunk run once, an adapted top, a sampler."""
+"""Our Llama for training: a frozen trunk that runs once, an adapted top, LoRA, and a sampler."""

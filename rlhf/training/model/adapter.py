@@ -1,4 +1,4 @@
-"""LoRA adapters: small trainable matrices beside the frozen base, one set for each use (policy, reward model).
+"""LoRA adapters: small trainable matrices beside the frozen base, one set each for policy and reward model.
 
 Source: Hu et al., arXiv:2106.09685, section 4.1. An adapter that is left out is the reference model, so base and
 reference share their weights. Parameters and their gradients are fp32; products run in the base's dtype.

@@ -1,4 +1,4 @@
-"""How queries meet keys: causally over whole right-padded rows, or one new token at a time over a cache.
+"""Attention: causal over whole right-padded rows, or one new token at a time over a key/value cache.
 
 Letters: B rows, T positions, H query heads, G key/value heads (grouped queries, arXiv:2305.13245), E head size.
 On a CPU the grouped matrix products below beat PyTorch's flash kernel by 2.3x forward, 4.5x forward and backward
@@ -17,7 +17,7 @@ GROWTH = 16
 
 
 class Attention(Protocol):
-    """How queries meet keys: over whole rows, or over a cache."""
+    """Over whole rows, or over a cache."""
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """queries [B, H, T, E], keys and values [B, G, T, E] -> [B, H, T, E]."""

@@ -1,4 +1,4 @@
-"""One token for each row of logits: greedy, or exactly from the distribution by inverting its cumulative sum.
+"""Draws one token for each row of logits: greedy, or exactly from the distribution by inverting its cumulative sum.
 
 The sum runs over blocks of the vocabulary first and then inside the one block that holds the drawn number: exact,
 0.9 ms for 32 rows of 49,152 where torch.multinomial takes 23.

@@ -1,4 +1,4 @@
-"""Matrices in the layout that the CPU's bf16 kernels read fastest, for the passes that need no gradient.
+"""Packs weight matrices in the layout that is fastest for the CPU's bf16 kernels, for passes without gradient.
 
 Sampling reads every weight at every token: with 32 rows the packed layout takes 22 % less time, and gives the same
 numbers bit for bit. The operator is the one that PyTorch's own compiler packs frozen weights with.

@@ -1,4 +1,4 @@
-"""The inverse frequencies of rotary position embeddings, for the kinds of scaling that Llama models use."""
+"""Inverse frequencies of rotary position embeddings, with the kinds of scaling that Llama models use."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Completions sampled in batches, with the trunk states that every later pass over the same tokens reuses.
+"""Samples completions in batches and returns the trunk states, which every later pass over the tokens reuses.
 
 One prefill serves all completions of a prompt. A row that ends is dropped only after its last token, EOS or not,
 has passed the trunk: policy, reference, reward and value all read the state of that token.

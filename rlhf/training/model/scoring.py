@@ -1,4 +1,4 @@
-"""Passes of the top layers over finished rollouts: log-probs of every completion token, with or without gradient.
+"""Log-probs of every completion token of finished rollouts, with or without gradient.
 
 N completions, C the longest of them, T the longest row, D hidden size, M all completion tokens of the rows at hand.
 Token j of a completion is predicted by the hidden state one position before it, at prompt length + j - 1.

@@ -1,4 +1,4 @@
-"""A Llama policy directory's config.json and safetensors as the tensors that the forward pass reads."""
+"""Reads a Llama policy directory: config.json, and safetensors as the tensors of the forward pass."""
 
 import json
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""The policy stage: PPO, or TRL's own trainers as its peers, to a published policy directory."""
+"""The policy stage: trains a policy by our PPO or by TRL's RLOO or GRPO, and publishes its directory."""

@@ -1,4 +1,4 @@
-"""TRL's own RLOO and GRPO trainers behind the run interface: living peers of our PPO on the same reward model."""
+"""TRL's RLOO and GRPO trainers behind the run interface, on the same reward model as our PPO."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from rlhf.training.artefacts import policy_directory
-from rlhf.training.data import TRAIN, PromptRow, Snapshot, thaw
+from rlhf.training.data import TRAIN, PromptRow, SnapshotFiles, thaw
 from rlhf.training.fitting import fit_prompts
 from rlhf.training.hyperparameters import build, require
 from rlhf.training.ppo.config import PpoConfig
@@ -57,11 +57,13 @@ def run(directory: RunDirectory, algorithm: str) -> dict[str, Any]:
     base, judge = directory.directory("base"), directory.directory("reward_model")
     shaping = PpoConfig(violation_weight=config.violation_weight, missing_eos_penalty=config.missing_eos_penalty)
     reward = ChamsaeReward.load(judge, shaping, base)
-    fitted = fit_prompts(Snapshot.load(directory.directory("snapshot")), reward.tokenizer, config.max_prompt_tokens)
+    fitted = fit_prompts(
+        SnapshotFiles.load(directory.directory("snapshot")), reward.tokenizer, config.max_prompt_tokens
+    )
     snapshot = fitted.snapshot
     layers = reward_model.read_config(judge)["adapted_layers"]
-    watch = _watch(directory, config)
-    trainer = _trainer(algorithm, config, base, reward, snapshot.prompts_of(TRAIN), directory, layers, watch)
+    callback = _reporting_callback(directory, config)
+    trainer = _trainer(algorithm, config, base, reward, snapshot.prompts_of(TRAIN), directory, layers, callback)
     saved = sorted(directory.checkpoint.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(saved[-1]) if saved else None)
@@ -70,10 +72,10 @@ def run(directory: RunDirectory, algorithm: str) -> dict[str, Any]:
     steps = int(trainer.state.global_step)
     facts = {
         "algorithm": algorithm,
-        "kl_nats": watch.kl_nats,
+        "kl_nats": callback.kl_nats,
         "steps": steps,
         "episodes": steps * config.prompts_per_step * config.num_generations,
-        "stopped_by": watch.stopped_by,
+        "stopped_by": callback.stopped_by,
         **fitted.counts,
     }
     policy_directory.publish(
@@ -94,7 +96,7 @@ def _trainer(
     prompts: Sequence[PromptRow],
     directory: RunDirectory,
     adapted_layers: int,
-    watch: Any,
+    callback: Any,
 ) -> Any:
     import trl
     from datasets import Dataset
@@ -140,7 +142,7 @@ def _trainer(
         args=arguments,
         train_dataset=Dataset.from_list([{"prompt": thaw(row.prompt)} for row in prompts]),
         processing_class=tokenizer,
-        callbacks=[watch],
+        callbacks=[callback],
         peft_config=LoraConfig(
             r=config.rank,
             lora_alpha=config.alpha,
@@ -151,11 +153,11 @@ def _trainer(
     )
 
 
-def _watch(directory: RunDirectory, config: PeerConfig) -> Any:
+def _reporting_callback(directory: RunDirectory, config: PeerConfig) -> Any:
     """A Trainer callback that reports, and stops on request or at the KL."""
     from transformers import TrainerCallback
 
-    class Watch(TrainerCallback):  # type: ignore[misc]
+    class ReportingCallback(TrainerCallback):  # type: ignore[misc]
         kl_nats: float | None = None
         stopped_by = "steps"
 
@@ -175,7 +177,7 @@ def _watch(directory: RunDirectory, config: PeerConfig) -> Any:
                 control.should_training_stop = True
             return control
 
-    return Watch()
+    return ReportingCallback()
 
 
 def _merged_state(model: Any, base: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,11 +1,11 @@
-"""The policy stage: tune a policy against a reward model, then publish it as a directory of its own."""
+"""The policy stage: tunes a policy against a reward model and publishes it as a directory of its own."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rlhf.training.artefacts import policy_directory
-from rlhf.training.data import TRAIN, BadSnapshot, PromptRow, Snapshot, thaw
+from rlhf.training.data import TRAIN, BadSnapshot, PromptRow, SnapshotFiles, thaw
 from rlhf.training.fitting import fit_prompts
 from rlhf.training.hyperparameters import BadHyperparameter
 from rlhf.training.model.transformer import Transformer
@@ -31,7 +31,7 @@ def run_ppo(directory: RunDirectory) -> dict[str, Any]:
     base, judge = directory.directory("base"), directory.directory("reward_model")
     config = PpoConfig.read(directory.hyperparameters)
     tokenizer = ChatTokenizer.load(base)
-    fitted = fit_prompts(Snapshot.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
+    fitted = fit_prompts(SnapshotFiles.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
     snapshot = fitted.snapshot
     layers = int(reward_model.read_config(judge)["adapted_layers"])
     transformer = Transformer.load(base, adapted_layers=layers)
@@ -59,7 +59,7 @@ def run_ppo(directory: RunDirectory) -> dict[str, Any]:
     return facts | {"output": str(directory.directory("output"))}
 
 
-def training_prompts(snapshot: Snapshot) -> list[PromptRow]:
+def training_prompts(snapshot: SnapshotFiles) -> list[PromptRow]:
     """The prompts to sample from. Raises BadSnapshot where there is none."""
     rows = snapshot.prompts_of(TRAIN)
     if not rows:
@@ -72,7 +72,7 @@ def prompt_ids(tokenizer: ChatTokenizer, rows: Sequence[PromptRow]) -> list[list
 
 
 def lineage(directory: RunDirectory, judge: Path, hyperparameters: dict[str, Any]) -> dict[str, Any]:
-    """What a model card says of where a policy comes from."""
+    """The inputs that a policy was made from, for its model card."""
     return {
         "reward model": judge.name,
         "snapshot": directory.directory("snapshot").name,

@@ -1,1 +1,1 @@
-"""PPO on the parts of the model, resumable after every iteration."""
+"""Our PPO, resumable after every iteration."""

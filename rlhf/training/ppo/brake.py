@@ -1,4 +1,4 @@
-"""The brake on the KL: its level and trend smoothed over iterations, and the beta that they ask for.
+"""The KL controller: smooths the KL's level and trend over iterations and sets beta by them.
 
 The KL is smoothed by Holt's linear method (Hyndman and Athanasopoulos, Forecasting: Principles and Practice, section
 8.2) instead of a plain average: of a KL that climbs by a nat an iteration an average of like weight stands a nat too
@@ -25,8 +25,8 @@ class KlBrake:
     level: float = 0.0  # nats a completion: the smoothed KL
     trend: float = 0.0  # nats an iteration
 
-    def see(self, kl_nats: float) -> None:
-        """Take in the KL of a rollout. The first is an untrained adapter's: KL 0, no trend, as the fields begin."""
+    def update(self, kl_nats: float) -> None:
+        """Update with a rollout's KL. The first is an untrained adapter's: KL 0, no trend, like the defaults."""
         before = self.level
         self.level = LEVEL_SHARE * kl_nats + (1 - LEVEL_SHARE) * (before + self.trend)
         self.trend = TREND_SHARE * (self.level - before) + (1 - TREND_SHARE) * self.trend
@@ -36,7 +36,7 @@ class KlBrake:
         return self.level + HORIZON * self.trend
 
     def is_past(self, stop: float) -> bool:
-        """Smoothed here, too: one rollout's KL was seen off by a nat, and would end a run that the brake holds."""
+        """Of the smoothed KL: a single rollout's was seen off by a nat, which would end a run needlessly."""
         return self.level > stop
 
     def beta(self, *, base: float, target: float, gain: float) -> float:

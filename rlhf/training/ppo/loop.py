@@ -1,4 +1,4 @@
-"""One PPO iteration, step by step: roll out, score, shape, update, refit the value, write down what happened."""
+"""One PPO iteration: roll out, score, shape rewards, update the policy, refit the value, return metrics."""
 
 import resource
 import time
@@ -25,8 +25,8 @@ class Cancelled(Exception):
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A rollout under both policies and the scorer. N completions, C columns of tokens, M tokens in all."""
+class ScoredRollout:
+    """A rollout with scores, and log-probs under policy and base. N completions, C columns, M tokens in all."""
 
     rollout: Rollout
     scores: Tensor  # [N]
@@ -71,30 +71,30 @@ class PpoLoop:
         self.poll()
         batches = list(torch.split(torch.arange(len(rollout)), self.config.minibatch_rows))
         base = self._log_probs(rollout, None, batches)
-        judged = Judged(rollout, scores, p_violation, base, base, completion_mask(rollout), base.log_probs * 0)
-        shaped = self._shape(judged)
-        self._fit_value(judged, self._token_rewards(judged, shaped), self._context(judged, shaped))
+        scored = ScoredRollout(rollout, scores, p_violation, base, base, completion_mask(rollout), base.log_probs * 0)
+        shaped = self._shape(scored)
+        self._fit_value(scored, self._token_rewards(scored, shaped), self._context(scored, shaped))
 
     def iterate(self) -> bool:
-        """One rollout and its updates; False, with the weights of the iteration before, past the KL stop."""
+        """One rollout and its updates. Past the KL stop: False, with the weights of the iteration before."""
         clock = [time.perf_counter()]
         rollout = self._roll_out(self.config.prompts_per_iteration)
         clock.append(time.perf_counter())
         epochs = self.state.draw_batches(len(rollout))
-        judged = self._judge(rollout, epochs[0])
+        scored = self._score_rollout(rollout, epochs[0])
         clock.append(time.perf_counter())
-        self.state.brake.see(judged.kl_nats)
+        self.state.brake.update(scored.kl_nats)
         if self.state.brake.is_past(self.config.stop_kl):
             self.state.fall_back()
             return False
-        metrics = self._learn(judged, epochs)
+        metrics = self._learn(scored, epochs)
         clock.append(time.perf_counter())
         names = ("seconds/rollout", "seconds/scoring", "seconds/update")
         metrics |= {name: end - start for name, start, end in zip(names, clock, clock[1:], strict=False)}
         metrics["seconds"] = clock[-1] - clock[0]
         metrics["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         metrics["objective/kl_smoothed"] = self.state.brake.level
-        self.state.finish_iteration(judged.kl_nats, len(rollout), metrics)
+        self.state.finish_iteration(scored.kl_nats, len(rollout), metrics)
         return True
 
     def _roll_out(self, prompts: int) -> Rollout:
@@ -111,7 +111,7 @@ class PpoLoop:
             batch_rows=self.config.sample_rows,
         )
 
-    def _judge(self, rollout: Rollout, batches: list[Tensor]) -> Judged:
+    def _score_rollout(self, rollout: Rollout, batches: list[Tensor]) -> ScoredRollout:
         """Old log-probs are scored anew: the sampler's own, of merged bf16 weights, are off by 0.03 nats a token."""
         self.poll()
         scores, p_violation = self._score(rollout)
@@ -121,7 +121,7 @@ class PpoLoop:
         base = self._log_probs(rollout, None, batches)
         kl = policy.log_probs - base.log_probs
         require_finite(kl, "the KL to the reference", self.state.iteration)
-        return Judged(rollout, scores, p_violation, policy, base, completion_mask(rollout), kl)
+        return ScoredRollout(rollout, scores, p_violation, policy, base, completion_mask(rollout), kl)
 
     def _score(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
@@ -143,37 +143,37 @@ class PpoLoop:
             keep_first=of_policy,
         )
 
-    def _shape(self, judged: Judged) -> ShapedReward:
-        rollout = judged.rollout
-        words = torch.tensor([self.count_words(ids) for ids in rollout.completions()], device=judged.scores.device)
-        return shape(judged.scores, judged.p_violation, words, rollout.ended, self.state.scale, self.config)
+    def _shape(self, scored: ScoredRollout) -> ShapedReward:
+        rollout = scored.rollout
+        words = torch.tensor([self.count_words(ids) for ids in rollout.completions()], device=scored.scores.device)
+        return shape(scored.scores, scored.p_violation, words, rollout.ended, self.state.scale, self.config)
 
-    def _token_rewards(self, judged: Judged, shaped: ShapedReward) -> Tensor:
-        rewards = token_rewards(shaped.total, judged.kl, judged.mask, self.state.beta)
-        return whiten(rewards, judged.mask, keep_mean=True) if self.config.whiten_rewards else rewards
+    def _token_rewards(self, scored: ScoredRollout, shaped: ShapedReward) -> Tensor:
+        rewards = token_rewards(shaped.total, scored.kl, scored.mask, self.state.beta)
+        return whiten(rewards, scored.mask, keep_mean=True) if self.config.whiten_rewards else rewards
 
-    def _learn(self, judged: Judged, epochs: list[list[Tensor]]) -> dict[str, float]:
-        config, state, mask = self.config, self.state, judged.mask
-        shaped = self._shape(judged)
-        rewards = self._token_rewards(judged, shaped)
+    def _learn(self, scored: ScoredRollout, epochs: list[list[Tensor]]) -> dict[str, float]:
+        config, state, mask = self.config, self.state, scored.mask
+        shaped = self._shape(scored)
+        rewards = self._token_rewards(scored, shaped)
         values = torch.zeros_like(rewards)
-        context = self._context(judged, shaped)
-        values[mask] = state.value.predict(judged.base.hidden, context).to(values.device)
+        context = self._context(scored, shaped)
+        values[mask] = state.value.predict(scored.base.hidden, context).to(values.device)
         advantages, _ = advantages_and_returns(rewards, values, mask, gamma=config.gamma, lam=config.lam)
-        experience = Experience(judged.rollout, judged.policy, whiten(advantages, mask), mask)
-        metrics = _objective_metrics(judged, shaped, state.beta) | {"lr": state.begin_update()}
+        experience = Experience(scored.rollout, scored.policy, whiten(advantages, mask), mask)
+        metrics = _objective_metrics(scored, shaped, state.beta) | {"lr": state.begin_update()}
         update = update_policy(
             self.transformer, state.adapter, state.optimizer, experience, epochs, config,
             iteration=state.iteration, poll=self.poll,
         )  # fmt: skip
-        return metrics | update.metrics() | self._fit_value(judged, rewards, context)
+        return metrics | update.metrics() | self._fit_value(scored, rewards, context)
 
-    def _context(self, judged: Judged, shaped: ShapedReward) -> Tensor:
-        return context_of(judged.mask, shaped.total, judged.rollout.prompt_index, self.config.max_tokens)
+    def _context(self, scored: ScoredRollout, shaped: ShapedReward) -> Tensor:
+        return context_of(scored.mask, shaped.total, scored.rollout.prompt_index, self.config.max_tokens)
 
-    def _fit_value(self, judged: Judged, rewards: Tensor, context: Tensor) -> dict[str, float]:
+    def _fit_value(self, scored: ScoredRollout, rewards: Tensor, context: Tensor) -> dict[str, float]:
         """Explained variance before, on returns not yet seen, and the clipped loss after the refit."""
-        value, mask, hidden = self.state.value, judged.mask, judged.base.hidden
+        value, mask, hidden = self.state.value, scored.mask, scored.base.hidden
         returns = rewards_to_go(rewards, mask, gamma=self.config.gamma)[mask].cpu()
         before = value.predict(hidden, context)
         moved = value.refit(hidden, context, returns)
@@ -187,21 +187,21 @@ class PpoLoop:
         }
 
 
-def _objective_metrics(judged: Judged, shaped: ShapedReward, beta: float) -> dict[str, float]:
-    """What the rollout was worth, under TRL's names, and the parts of the reward under ours."""
-    rollout, mask = judged.rollout, judged.mask
-    non_score = -beta * judged.kl.sum(1)
+def _objective_metrics(scored: ScoredRollout, shaped: ShapedReward, beta: float) -> dict[str, float]:
+    """Reward, KL and scores of the rollout under TRL's names, and the parts of the reward under ours."""
+    rollout, mask = scored.rollout, scored.mask
+    non_score = -beta * scored.kl.sum(1)
     return {
-        "objective/kl": judged.kl_nats,
-        "objective/entropy": float(-judged.policy.log_probs.sum(1).mean()),
+        "objective/kl": scored.kl_nats,
+        "objective/entropy": float(-scored.policy.log_probs.sum(1).mean()),
         "objective/non_score_reward": float(non_score.mean()),
         "objective/rlhf_reward": float((non_score + shaped.total).mean()),
-        "objective/scores": float(judged.scores.float().mean()),
+        "objective/scores": float(scored.scores.float().mean()),
         "objective/beta": beta,
-        "policy/entropy_avg": float(judged.policy.entropy[mask].mean()),
+        "policy/entropy_avg": float(scored.policy.entropy[mask].mean()),
         "val/num_eos_tokens": float(rollout.ended.sum()),
         "reward/score": float(shaped.score.mean()),
-        "reward/violation": float(judged.p_violation.float().mean()),
+        "reward/violation": float(scored.p_violation.float().mean()),
         "reward/violation_penalty": float(shaped.violation.mean()),
         "reward/missing_eos_penalty": float(shaped.missing_eos.mean()),
         "reward/short_penalty": float(shaped.short.mean()),

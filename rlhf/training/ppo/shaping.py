@@ -1,4 +1,4 @@
-"""From scores to the reward of each token: what PPO optimises, with every part reported by itself."""
+"""Shapes scores into the reward of each token that PPO optimises, with every part reported by itself."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Everything of a PPO run that changes between iterations, and how it goes to a checkpoint and back."""
+"""The state of a PPO run between iterations, saved to a checkpoint and restored from it."""
 
 import random
 from dataclasses import asdict
@@ -73,7 +73,7 @@ class PpoState:
         self.adapter.copy_from(self.previous)
 
     def finish_iteration(self, kl_nats: float, episodes: int, metrics: dict[str, float]) -> None:
-        """Count the iteration."""
+        """Count the iteration and append its metrics."""
         self.iteration += 1
         self.kl_nats = kl_nats
         before = self.metrics[-1]["episode"] if self.metrics else 0
@@ -99,7 +99,7 @@ class PpoState:
         }
 
     def restore(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> bool:
-        """Take over a checkpoint; False where there is none."""
+        """Restore a checkpoint; False where there is none."""
         if saved is None:
             return False
         tensors, values = saved

@@ -3,7 +3,7 @@
 Schulman et al., arXiv:1707.06347, in the form of Ziegler et al., arXiv:1909.08593, with the details of Huang et al.,
 arXiv:2403.17031. Deviations: LoRA on a frozen trunk; a closed-form value (value.py); scores also clipped; beta only
 ever rises above its base, since a controller that lowers it early cannot brake later; the run ends at a KL, not at a
-reward. Knows no tokenizer and no Django: prompts are ids, the scorer is given in.
+reward. Knows no tokenizer and no Django: prompts are ids, the scorer is an argument.
 """
 
 import hashlib
@@ -48,9 +48,9 @@ def train_ppo(
     should_stop: Callable[[], bool],
     count_words: Callable[[Sequence[int]], int] = len,
 ) -> PpoResult:
-    """Train an adapter; a second call with the same `directory` goes on where the first was killed.
+    """Train an adapter; a second call with the same `directory` resumes where the first was killed.
 
-    `count_words` tells the words of a completion from its ids (without the EOS); where nobody can, each token is one.
+    `count_words` counts the words of a completion from its ids (without the EOS); by default each token is one.
 
     Raises TrainingDiverged when a score, loss or gradient is not finite, CheckpointMismatch when `directory` holds
     the checkpoint of a run with another configuration, seed or prompts, BadHyperparameter for a bad configuration.

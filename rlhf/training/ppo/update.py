@@ -31,7 +31,7 @@ def require_finite(tensor: Tensor, what: str, iteration: int) -> None:
 
 @dataclass(frozen=True)
 class Experience:
-    """A judged rollout: log-probs under the policy that sampled it and whitened advantages, [N, C] on `mask`."""
+    """A scored rollout: log-probs under the policy that sampled it and whitened advantages, [N, C] on `mask`."""
 
     rollout: Rollout
     policy: Scored

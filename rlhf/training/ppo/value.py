@@ -1,4 +1,4 @@
-"""What a state is worth: ridge regression from frozen features to the reward that followed.
+"""The value function: ridge regression from frozen features to the reward that followed.
 
 Why no trained value network: at a thousand completions a closed-form fit on the reference model's last hidden state
 is there after one batch, costs milliseconds and no second model, and cannot diverge. The features are free, because
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 CONTEXT = 2  # numbers beside the features, made by `context_of`
-FORGET = 0.8  # weight that older iterations keep: the policy that earned those returns is gone
+FORGET = 0.8  # weight of older iterations at each refit: the policy that earned those returns has changed
 
 
 class RidgeValue:
@@ -33,7 +33,7 @@ class RidgeValue:
         return (self._design(features, context) @ self.weights).float()
 
     def refit(self, features: Tensor, context: Tensor, returns: Tensor) -> float:
-        """Take in what followed M states, returns [M]; the root mean square by which the predictions moved."""
+        """Fit to returns [M] of M states; returns the root mean square by which the predictions moved."""
         design = self._design(features, context)
         self.gram = FORGET * self.gram + design.T @ design
         self.moment = FORGET * self.moment + design.T @ returns.double()

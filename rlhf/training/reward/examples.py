@@ -1,4 +1,4 @@
-"""Rankings and judged replies as what the reward model trains on: each reply once, grouped, with its trunk states."""
+"""Training examples of the reward model: each reply once, grouped by ranking, with its labels and trunk states."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from rlhf.training.data import Judgement, Prompt, Ranking, Reply, thaw
+from rlhf.training.data import PlainReply, PromptMessages, RankingRow, ViolationRow, thaw
 from rlhf.training.model.transformer import Transformer
-from rlhf.training.reward.features import Row, by_length, encode, inside, lengths, pad, stack
+from rlhf.training.reward.features import EncodedReply, by_length, encode, inside, lengths, pad, stack
 from rlhf.training.reward.model import BATCH_TOKENS, RewardModel
 from rlhf.training.tokens import ChatTokenizer
 
@@ -25,13 +25,13 @@ class Group:
 
 @dataclass
 class Examples:
-    """Every reply once, with the rankings and labels that point at it."""
+    """Every distinct reply once, with the rankings and labels that refer to it."""
 
-    rows: list[Row]
-    prompts: list[Prompt]
+    rows: list[EncodedReply]
+    prompts: list[PromptMessages]
     groups: list[Group]
     labels: dict[int, list[tuple[str, bool]]]
-    """Reply -> (rule key, violates)."""
+    """Index of a reply -> (rule key, whether it breaks the rule)."""
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -44,15 +44,15 @@ class NothingToLearn(Exception):
 
 
 def examples(
-    rankings: Sequence[Ranking],
-    judgements: Sequence[Judgement],
+    rankings: Sequence[RankingRow],
+    violations: Sequence[ViolationRow],
     tokenizer: ChatTokenizer,
     *,
     max_completion_tokens: int,
 ) -> Examples:
     """Encode each distinct reply once and group it."""
-    index: dict[Reply, int] = {}
-    for reply in [r for ranking in rankings for r in ranking.replies] + [j.reply for j in judgements]:
+    index: dict[PlainReply, int] = {}
+    for reply in [r for ranking in rankings for r in ranking.replies] + [row.reply for row in violations]:
         index.setdefault(reply, len(index))
     rows = [
         encode(
@@ -68,8 +68,8 @@ def examples(
         Group([index[reply] for reply in ranking.replies], ranking.pairs, ranking.pair_weight) for ranking in rankings
     ]
     labels: dict[int, list[tuple[str, bool]]] = {}
-    for judgement in judgements:
-        labels.setdefault(index[judgement.reply], []).append((judgement.rule, judgement.violates))
+    for row in violations:
+        labels.setdefault(index[row.reply], []).append((row.rule, row.violates))
     ranked = {item for group in groups for item in group.items}
     single = [item for item in labels if item not in ranked]
     groups += [Group(single[start : start + 4]) for start in range(0, len(single), 4)]
@@ -77,7 +77,7 @@ def examples(
 
 
 def trunk_states(
-    transformer: Transformer, rows: Sequence[Row], padding_id: int, poll: Callable[[], None] = lambda: None
+    transformer: Transformer, rows: Sequence[EncodedReply], padding_id: int, poll: Callable[[], None] = lambda: None
 ) -> list[Tensor]:
     """Each row's trunk states [T_i, D]: they never change, so they are computed once for all epochs.
 
@@ -93,19 +93,21 @@ def trunk_states(
 
 
 @torch.no_grad()
-def raw_features(model: RewardModel, states: Sequence[Tensor], rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor]:
+def raw_features(
+    model: RewardModel, states: Sequence[Tensor], rows: Sequence[EncodedReply]
+) -> tuple[Tensor, Tensor, Tensor]:
     """Before standardising: pooled features [N, F], and mean and mean square of the tokens' features [W] each."""
     pooled = torch.zeros(len(rows), model.scale.feature_mean.shape[0])
     total = torch.zeros(2, model.scale.token_mean.shape[0])
-    tokens = 0
+    count = 0
     for batch in by_length(rows, BATCH_TOKENS):
         spans = lengths([rows[i] for i in batch])
-        read = model.states_read(stack([states[i] for i in batch]))
-        pooled[batch] = model.pooled(read, *spans)
-        counted = read[inside(read.shape[1], *spans)]
+        tokens = model.token_features(stack([states[i] for i in batch]))
+        pooled[batch] = model.pooled(tokens, *spans)
+        counted = tokens[inside(tokens.shape[1], *spans)]
         total += torch.stack([counted.sum(0), counted.square().sum(0)])
-        tokens += len(counted)
-    return pooled, *(total / tokens)
+        count += len(counted)
+    return pooled, *(total / count)
 
 
 def pair_table(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:

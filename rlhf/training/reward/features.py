@@ -1,4 +1,4 @@
-"""What the reward model reads of a reply: its last token, the mean over it, and the tokens that speak strongest."""
+"""Features of a reply for the reward model's heads: last token, mean over the reply, and strongest tokens."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from rlhf.training.tokens import ChatTokenizer, Message
 
 
 @dataclass(frozen=True)
-class Row:
+class EncodedReply:
     """A prompt and a completion as token ids."""
 
     ids: tuple[int, ...]
@@ -22,8 +22,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Standardised features of N replies: pooled [N, F], of each token [N, T, W], and which tokens count [N, T]."""
+class ReplyFeatures:
+    """Standardised: pooled [N, F], of each token [N, T, W], and which tokens belong to the reply [N, T]."""
 
     pooled: Tensor
     tokens: Tensor
@@ -37,20 +37,20 @@ def encode(
     *,
     finished: bool,
     max_completion_tokens: int,
-) -> Row:
-    """The row of one reply; the end token stands at its end if and only if the model put it there."""
+) -> EncodedReply:
+    """Prompt and reply as ids; the end token is last if and only if the model wrote it."""
     prompt = tokenizer.prompt_ids(messages)
     completion = tokenizer.completion_ids(text, finished=finished, limit=max_completion_tokens)
-    return Row((*prompt, *completion), len(prompt))
+    return EncodedReply((*prompt, *completion), len(prompt))
 
 
-def pad(rows: Sequence[Row], padding_id: int) -> Tensor:
+def pad(rows: Sequence[EncodedReply], padding_id: int) -> Tensor:
     """Right-padded ids [B, T]."""
     width = max(row.length for row in rows)
     return torch.tensor([[*row.ids, *([padding_id] * (width - row.length))] for row in rows])
 
 
-def lengths(rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+def lengths(rows: Sequence[EncodedReply]) -> tuple[Tensor, Tensor]:
     """(prompt lengths [B], lengths [B])."""
     return torch.tensor([row.prompt_length for row in rows]), torch.tensor([row.length for row in rows])
 
@@ -63,9 +63,9 @@ def pool(hidden: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
     """
     last = ends - 1
     where = inside(hidden.shape[1], prompt_lengths, ends)
-    # where, not a product: what stands at a pad may be anything, even NaN
-    kept = torch.where(where[..., None], hidden, torch.zeros((), dtype=hidden.dtype, device=hidden.device))
-    mean = kept.sum(1) / where.sum(1, keepdim=True)
+    # where, not a product: the state at a pad may be anything, even NaN
+    inside_reply = torch.where(where[..., None], hidden, torch.zeros((), dtype=hidden.dtype, device=hidden.device))
+    mean = inside_reply.sum(1) / where.sum(1, keepdim=True)
     return torch.cat([hidden[torch.arange(len(last), device=hidden.device), last], mean], dim=-1)
 
 
@@ -79,14 +79,14 @@ def inside(width: int, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
 def strongest(values: Tensor, where: Tensor, softness: float) -> Tensor:
     """values [B, T, R], where [B, T] -> [B, R]: a smooth maximum over the positions that count.
 
-    A breach stands in a few words; a mean over the reply thins it out. 0 wherever all values are 0, between the mean
+    A violation stands in a few words; a mean over the reply dilutes it. 0 wherever all values are 0, between the mean
     (softness to infinity) and the maximum (softness to 0).
     """
-    kept = torch.where(where[..., None], values / softness, -torch.inf)
-    return softness * (kept.logsumexp(1) - where.sum(1, keepdim=True).log())
+    masked = torch.where(where[..., None], values / softness, -torch.inf)
+    return softness * (masked.logsumexp(1) - where.sum(1, keepdim=True).log())
 
 
-def by_length(rows: Sequence[Row], batch_tokens: int) -> Iterator[list[int]]:
+def by_length(rows: Sequence[EncodedReply], batch_tokens: int) -> Iterator[list[int]]:
     """Indices of `rows` in batches of like length, each of at most `batch_tokens` padded tokens (or one row)."""
     batch: list[int] = []
     width = 0

@@ -1,4 +1,4 @@
-"""Training of the reward model: rankings and judged replies in, an adapter and two heads out."""
+"""The training loop of the reward model: fits the adapter and the two heads to rankings and rule labels."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +59,7 @@ class RewardModelConfig:
 
 
 class Trainer:
-    """Adam with a linearly annealed rate over groups in a seeded order; stops and goes on to the bit."""
+    """Adam with a linearly annealed rate over groups in a seeded order; resumes bit for bit."""
 
     def __init__(
         self, model: RewardModel, data: Examples, states: list[Tensor], config: RewardModelConfig, seed: int
@@ -84,7 +84,7 @@ class Trainer:
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
 
     def train(self, report: Report, should_stop: Callable[[], bool], checkpoint: Path | None = None) -> bool:
-        """Go on to the end. False: told to stop before it, with everything in `checkpoint`."""
+        """Train to the end. False: asked to stop before it, with the state in `checkpoint`."""
         seen: list[dict[str, float]] = []
         for chosen in self._batches():
             if should_stop():
@@ -104,11 +104,11 @@ class Trainer:
             group["lr"] = rate * (1 - self.step / self.steps)
         items = [item for group in groups for item in group.items]
         rows = [self.data.rows[item] for item in items]
-        reading = self.model.read(stack([self.states[item] for item in items]), *lengths(rows))
+        features = self.model.features(stack([self.states[item] for item in items]), *lengths(rows))
         pairs, weights = pair_table(groups)
         where, labels = self._label_table(items)
-        scores = self.model.heads.scores(reading.pooled)
-        logits = self.model.heads.violation_logits(reading, self.rules)
+        scores = self.model.heads.scores(features.pooled)
+        logits = self.model.heads.violation_logits(features, self.rules)
         ranked = max(1, sum(bool(group.pairs) for group in groups))
         preference = ranking_loss(scores, pairs, weights) / ranked
         violation = violation_loss(logits, where, labels)
@@ -126,7 +126,7 @@ class Trainer:
         }
 
     def _batches(self) -> Iterator[list[Group]]:
-        """What is left of the run from `self.step`, in the order that the seed gives."""
+        """The remaining batches from `self.step` on, in the order of the seed."""
         while self.step < self.steps:
             epoch, position = divmod(self.step, self.per_epoch)
             order = torch.randperm(
@@ -145,7 +145,7 @@ class Trainer:
         return where, torch.tensor([label for _, _, label in found])
 
     def save(self, checkpoint: Path | None) -> None:
-        """Put parameters and Adam's state where `resume` finds them."""
+        """Write parameters and Adam's state, for `resume`."""
         if checkpoint is None:
             return
         tensors = {f"parameter.{i}": p.detach().contiguous() for i, p in enumerate(self.parameters)}
@@ -156,7 +156,7 @@ class Trainer:
         checkpoints.publish(lambda draft: save_file(tensors, draft / "state.safetensors"), checkpoint)
 
     def resume(self, checkpoint: Path) -> bool:
-        """Take up a saved state; False where there is none that is whole."""
+        """Restore a saved state; False where there is no undamaged one."""
         try:
             checkpoints.verify(checkpoint)
         except checkpoints.Damaged:

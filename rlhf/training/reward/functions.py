@@ -1,4 +1,4 @@
-"""A saved reward model as a reward function of TRL's signature, for its own trainers and for anybody's."""
+"""A saved reward model as a reward function with TRL's signature, for TRL's trainers and any other."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.shaping import ScoreScale, shape
 from rlhf.training.reward import model as reward_model
-from rlhf.training.reward.features import Row, encode
+from rlhf.training.reward.features import EncodedReply, encode
 from rlhf.training.reward.model import RewardModel
 from rlhf.training.texts import words
 from rlhf.training.tokens import ChatTokenizer, Message
@@ -36,10 +36,10 @@ class ChamsaeReward:
         """TRL calls with prompts, completions, completion_ids and the data set's columns."""
         ids = kwargs.get("completion_ids") or [None] * len(prompts)
         rows = [self._row(p, c, i) for p, c, i in zip(prompts, completions, ids, strict=True)]
-        verdicts = self.model.judge_rows(rows, self.tokenizer.padding_id)
+        scored = self.model.judge_rows(rows, self.tokenizer.padding_id)
         shaped = shape(
-            verdicts.scores,
-            verdicts.any_violation,
+            scored.scores,
+            scored.any_violation,
             torch.tensor([len(words(_text_of(completion))) for completion in completions]),
             torch.tensor([row.ids[-1] == self.tokenizer.end_id for row in rows]),
             ScoreScale(0.0, 1.0),
@@ -47,8 +47,8 @@ class ChamsaeReward:
         )
         return [float(value) for value in shaped.total]
 
-    def _row(self, prompt: Any, completion: Any, ids: Sequence[int] | None) -> Row:
-        """Without ids, a completion counts as ended by the model itself."""
+    def _row(self, prompt: Any, completion: Any, ids: Sequence[int] | None) -> EncodedReply:
+        """Without ids, a completion counts as ended by the model."""
         messages: list[Message] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
         finished = ids is None or (len(ids) > 0 and ids[-1] == self.tokenizer.end_id)
         return encode(

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rlhf.training.reward.features import Reading, strongest
+from rlhf.training.reward.features import ReplyFeatures, strongest
 
 SOFTNESS = 0.5
-"""How far the strongest token outweighs the rest; 0.3 and 1 were both good."""
+"""Of the maximum over tokens; 0.3 and 1 were both good."""
 
 
 @dataclass
@@ -24,8 +24,8 @@ class Heads:
     forward a rule. Here the rule's text is embedded once by the frozen base, and a bilinear form compares it with
     the reply's features: any number of rules costs one forward of the reply.
 
-    The rules read each token as well, and keep the strongest: among replies to prompts that tempt, that told breach
-    from none with an AUC of 0.75 where last token and mean had 0.63 (linear heads on frozen states, 600 replies).
+    The rules read each token as well and take the strongest: on prompts that elicit violations this had an AUC of
+    0.75 where last token and mean had 0.63 (linear heads on frozen states, 600 replies).
     """
 
     preference: Tensor  # [F]
@@ -33,7 +33,7 @@ class Heads:
     reply: Tensor  # [S, Q]
     rule: Tensor  # [D, Q]
     rule_bias: Tensor  # [D]
-    token: Tensor  # [W]  what all rules share, read at each token
+    token: Tensor  # [W]  what all rules share, at each token
     token_reply: Tensor  # [W, Q]
     bias: Tensor  # []
 
@@ -71,14 +71,14 @@ class Heads:
         """[N, F] -> [N]."""
         return features @ self.preference
 
-    def violation_logits(self, reading: Reading, rules: Tensor) -> Tensor:
-        """Of N replies and standardised rule embeddings [R, D] -> [N, R]."""
-        read = reading.pooled[:, : len(self.violation)]
+    def violation_logits(self, features: ReplyFeatures, rules: Tensor) -> Tensor:
+        """Features of N replies and standardised rule embeddings [R, D] -> [N, R]."""
+        pooled = features.pooled[:, : len(self.violation)]
         table = rules @ self.rule
-        shared = read @ self.violation + self.bias
-        own = (read @ self.reply) @ table.T
-        tokens = (reading.tokens @ self.token)[..., None] + (reading.tokens @ self.token_reply) @ table.T
-        return shared[:, None] + rules @ self.rule_bias + own + strongest(tokens, reading.where, SOFTNESS)
+        shared = pooled @ self.violation + self.bias
+        own = (pooled @ self.reply) @ table.T
+        tokens = (features.tokens @ self.token)[..., None] + (features.tokens @ self.token_reply) @ table.T
+        return shared[:, None] + rules @ self.rule_bias + own + strongest(tokens, features.where, SOFTNESS)
 
 
 def ranking_loss(scores: Tensor, pairs: Tensor, weights: Tensor) -> Tensor:

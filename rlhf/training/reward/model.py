@@ -1,4 +1,4 @@
-"""The trained reward model: an adapter and two heads over a frozen base, saved, loaded and asked for scores."""
+"""The reward model: an adapter and two heads over a frozen base; saves, loads and scores replies."""
 
 import json
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from rlhf.training.artefacts import checkpoints
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.sampler import Rollout
 from rlhf.training.model.transformer import Transformer
-from rlhf.training.reward.features import Reading, Row, by_length, inside, lengths, pad, pool
+from rlhf.training.reward.features import EncodedReply, ReplyFeatures, by_length, inside, lengths, pad, pool
 from rlhf.training.reward.heads import Heads
 from rlhf.training.tokens import ChatTokenizer
 
 BATCH_TOKENS = 4096
 FORMAT = 3
-"""1 read the top alone, 2 no tokens."""
+"""Of config.json. Format 1 had the features of the top alone, 2 none of single tokens."""
 
 
 @dataclass
 class OtherBase(Exception):
-    """A reward model and a policy that do not share the frozen base that both were to be read from."""
+    """The base at hand has other weights than the one that the reward model was trained over."""
 
     expected: str
     found: str
@@ -35,8 +35,8 @@ class OtherBase(Exception):
 
 
 @dataclass(frozen=True)
-class Verdicts:
-    """N replies judged: normalised score [N], P(violation) of each rule [N, R], and of any judged rule [N]."""
+class ReplyScores:
+    """Of N replies: normalised score [N], P(violation) of each rule [N, R], and of any judged rule [N]."""
 
     scores: Tensor
     violations: Tensor
@@ -58,10 +58,10 @@ class Scale:
 
 
 class RewardModel:
-    """Reads trunk states, so that a rollout's trunk runs once for policy, reference and reward model.
+    """Takes trunk states, so that a rollout's trunk runs once for policy, reference and reward model.
 
     `judged` names the rules that had enough labels of both kinds; only they enter P(any violation), because the
-    head's word on a rule that nobody has judged is a guess.
+    head's output for a rule without labels is a guess.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class RewardModel:
         """Fold the adapter into a copy of the top layers, which makes scoring quicker."""
         self._merged = self.adapter.merged(self.transformer)
 
-    def states_read(self, states: Tensor) -> Tensor:
-        """Trunk states [B, T, D] -> what the heads read of each token [B, T, 2D]: the adapted top, then the trunk.
+    def token_features(self, states: Tensor) -> Tensor:
+        """Trunk states [B, T, D] -> features of each token [B, T, 2D]: the adapted top, then the trunk.
 
         Measured at 600 comparisons: a linear head on the frozen trunk is as good as one on the adapted top (0.64
-        against 0.61-0.64 of held-out pairs), and the trunk's states are there anyway.
+        against 0.61-0.64 of held-out pairs), and the trunk's states are computed anyway.
         """
         if self._merged is not None:
             top = self.transformer.run_top(states, weights=self._merged)
@@ -97,17 +97,17 @@ class RewardModel:
             top = self.transformer.run_top(states, self.adapter)
         return torch.cat([top, self.transformer.final_norm(states)], dim=-1)
 
-    def pooled(self, read: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
+    def pooled(self, tokens: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
         """[B, T, 2D] -> [B, F], F = 4D: last token and mean of the top, then of the trunk."""
-        return torch.cat([pool(part, prompt_lengths, ends) for part in read.chunk(2, dim=-1)], dim=-1)
+        return torch.cat([pool(part, prompt_lengths, ends) for part in tokens.chunk(2, dim=-1)], dim=-1)
 
-    def read(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Reading:
+    def features(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> ReplyFeatures:
         """Of right-padded trunk states [B, T, D] whose replies span prompt_lengths..ends, the end token included."""
-        read = self.states_read(states)
-        pooled = (self.pooled(read, prompt_lengths, ends) - self.scale.feature_mean) / self.scale.feature_sd
+        raw = self.token_features(states)
+        pooled = (self.pooled(raw, prompt_lengths, ends) - self.scale.feature_mean) / self.scale.feature_sd
         where = inside(states.shape[1], prompt_lengths, ends)
-        tokens = torch.where(where[..., None], (read - self.scale.token_mean) / self.scale.token_sd, 0.0)
-        return Reading(pooled, tokens, where)
+        tokens = torch.where(where[..., None], (raw - self.scale.token_mean) / self.scale.token_sd, 0.0)
+        return ReplyFeatures(pooled, tokens, where)
 
     def rule_table(self, keys: Sequence[str]) -> Tensor:
         """Standardised embeddings [R, D]."""
@@ -116,14 +116,17 @@ class RewardModel:
         return (torch.stack([self.rules[key] for key in keys]) - self.scale.rule_mean) / self.scale.rule_sd
 
     @torch.no_grad()
-    def judge(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Verdicts:
-        """Of trunk states as `read` takes them. P(any) is the largest of the judged rules' probabilities: a lower
-        bound that does not grow with the number of rules, unlike one minus the product."""
-        reading = self.read(states, prompt_lengths, ends)
-        scores = (self.heads.scores(reading.pooled) - self.scale.score_mean) / self.scale.score_sd
-        violations = self.heads.violation_logits(reading, self.rule_table(self.judged)).sigmoid()
+    def judge(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> ReplyScores:
+        """Scores from trunk states as `features` takes them.
+
+        P(any) is the largest of the judged rules' probabilities: a lower bound that does not grow with the number of
+        rules, unlike one minus the product.
+        """
+        features = self.features(states, prompt_lengths, ends)
+        scores = (self.heads.scores(features.pooled) - self.scale.score_mean) / self.scale.score_sd
+        violations = self.heads.violation_logits(features, self.rule_table(self.judged)).sigmoid()
         largest = violations.amax(1) if self.judged else torch.zeros(len(states))
-        return Verdicts(scores, violations, largest)
+        return ReplyScores(scores, violations, largest)
 
     @torch.no_grad()
     def score(self, rollout: Rollout, trunk_states: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,9 +140,9 @@ class RewardModel:
         return scores, torch.cat([part.any_violation for part in parts])
 
     @torch.no_grad()
-    def judge_rows(self, rows: Sequence[Row], padding_id: int) -> Verdicts:
-        """Of rows of token ids, in batches of like length."""
-        found = Verdicts(torch.zeros(len(rows)), torch.zeros(len(rows), len(self.judged)), torch.zeros(len(rows)))
+    def judge_rows(self, rows: Sequence[EncodedReply], padding_id: int) -> ReplyScores:
+        """Scores of encoded replies, in batches of like length."""
+        found = ReplyScores(torch.zeros(len(rows)), torch.zeros(len(rows), len(self.judged)), torch.zeros(len(rows)))
         for batch in by_length(rows, BATCH_TOKENS):
             chosen = [rows[index] for index in batch]
             states = self.transformer.run_trunk(pad(chosen, padding_id))

@@ -1,4 +1,4 @@
-"""The reward_model stage: snapshot in, published reward model and its figures on replies it never saw out."""
+"""The reward_model stage: from a snapshot to a published reward model and its figures on held-out replies."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from rlhf.training import statistics
 from rlhf.training.artefacts import checkpoints
-from rlhf.training.data import HELD_OUT, TRAIN, Judgement, Ranking, Snapshot
+from rlhf.training.data import HELD_OUT, TRAIN, PlainReply, RankingRow, SnapshotFiles, ViolationRow
 from rlhf.training.fitting import fit_prompts
-from rlhf.training.gold import Gold, Said
+from rlhf.training.gold import Gold
 from rlhf.training.hyperparameters import build
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.transformer import Transformer
@@ -26,34 +26,34 @@ from rlhf.training.tokens import ChatTokenizer
 
 MIN_REPLIES_TO_NORMALISE = 16
 SPREAD_FLOOR = 1e-4
-"""A feature that hardly varies must not be blown up."""
+"""The least standard deviation to divide by: a feature that hardly varies must not be amplified."""
 
 
 def run(directory: RunDirectory) -> dict[str, Any]:
     config = build(RewardModelConfig, directory.hyperparameters)
     base = directory.directory("base")
     tokenizer = ChatTokenizer.load(base)
-    fitted = fit_prompts(Snapshot.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
+    fitted = fit_prompts(SnapshotFiles.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
     snapshot = fitted.snapshot
     transformer = Transformer.load(base, adapted_layers=config.adapted_layers)
-    learnt, unseen = divide(snapshot, list(directory.config.get("splits") or [TRAIN]))
+    training, held_out = divide(snapshot, list(directory.config.get("splits") or [TRAIN]))
     data, rest = (
         examples(
             rankings,
-            judgements,
+            violations,
             tokenizer,
             max_completion_tokens=config.max_completion_tokens,
         )
-        for rankings, judgements in (learnt, unseen)
+        for rankings, violations in (training, held_out)
     )
     if not data.groups:
         raise NothingToLearn("the snapshot holds no ranking and no rule label in these splits")
-    texts = {j.rule: j.rule_text for j in snapshot.judgements} | snapshot.rules
+    texts = {row.rule: row.rule_text for row in snapshot.violations} | snapshot.rules
     model = fresh_model(transformer, tokenizer, texts, config, directory.seed)
     model.judged = judged_rules(data, config.min_labels)
-    states = trunk_states(transformer, data.rows, tokenizer.padding_id, directory.stop_if_told)
+    states = trunk_states(transformer, data.rows, tokenizer.padding_id, directory.stop_if_asked)
     _standardise(model, *raw_features(model, states, data.rows))
-    directory.stop_if_told()
+    directory.stop_if_asked()
     trainer = Trainer(model, data, states, config, directory.seed)
     trainer.resume(directory.checkpoint)
     if not trainer.train(directory.report, directory.should_stop, directory.checkpoint):
@@ -63,26 +63,26 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     return result | fitted.counts
 
 
-Part = tuple[Sequence[Ranking], Sequence[Judgement]]
+Part = tuple[Sequence[RankingRow], Sequence[ViolationRow]]
 
 
-def divide(snapshot: Snapshot, splits: list[str]) -> tuple[Part, Part]:
-    """(what to learn from, what to measure on). Where the other split is empty, every tenth prompt measures."""
+def divide(snapshot: SnapshotFiles, splits: list[str]) -> tuple[Part, Part]:
+    """(to train on, to measure on). Where the other split is empty, every tenth prompt is held out."""
     other = [split for split in (TRAIN, HELD_OUT) if split not in splits]
 
-    def of(wanted: list[str]) -> tuple[list[Ranking], list[Judgement]]:
+    def of(wanted: list[str]) -> tuple[list[RankingRow], list[ViolationRow]]:
         rankings = [r for r in snapshot.rankings if r.split in wanted]
-        return rankings, [j for j in snapshot.judgements if j.split in wanted]
+        return rankings, [v for v in snapshot.violations if v.split in wanted]
 
-    learnt, unseen = of(splits), of(other)
-    if unseen[0] or unseen[1]:
-        return learnt, unseen
-    prompts = sorted({r.replies[0].prompt for r in learnt[0]} | {j.reply.prompt for j in learnt[1]})
-    kept_back = set(prompts[::10]) if len(prompts) >= 20 else set()
+    training, measuring = of(splits), of(other)
+    if measuring[0] or measuring[1]:
+        return training, measuring
+    prompts = sorted({r.replies[0].prompt for r in training[0]} | {v.reply.prompt for v in training[1]})
+    held_out = set(prompts[::10]) if len(prompts) >= 20 else set()
 
-    def part(back: bool) -> Part:
-        rankings = [r for r in learnt[0] if (r.replies[0].prompt in kept_back) is back]
-        return rankings, [j for j in learnt[1] if (j.reply.prompt in kept_back) is back]
+    def part(is_held_out: bool) -> Part:
+        rankings = [r for r in training[0] if (r.replies[0].prompt in held_out) is is_held_out]
+        return rankings, [v for v in training[1] if (v.reply.prompt in held_out) is is_held_out]
 
     return part(False), part(True)
 
@@ -90,7 +90,7 @@ def divide(snapshot: Snapshot, splits: list[str]) -> tuple[Part, Part]:
 def fresh_model(
     transformer: Transformer, tokenizer: ChatTokenizer, texts: dict[str, str], config: RewardModelConfig, seed: int
 ) -> RewardModel:
-    """An untrained reward model: adapter without effect, heads at zero, the rules embedded."""
+    """An untrained reward model: an adapter without effect, heads at zero, embedded rules."""
     width = transformer.config.hidden_size
     features = 4 * width  # last token and mean, of top and trunk
     rules = {key: embed_rule(transformer, tokenizer, text) for key, text in texts.items()}
@@ -155,12 +155,12 @@ def accuracy(
     """Accuracy on strict pairs with bounds by prompt, and the AUC of the rule head, pooled and of each rule."""
     if not rest.rows:
         return {"accuracy": None, "accuracy_low": None, "pairs": 0, "flag_auc": None, "flags": 0}
-    verdicts = model.judge_rows(rest.rows, tokenizer.padding_id)
-    scores = verdicts.scores.tolist()
+    scored = model.judge_rows(rest.rows, tokenizer.padding_id)
+    scores = scored.scores.tolist()
     pairs = rest.pairs
     right = [float(scores[a] > scores[b]) + 0.5 * float(scores[a] == scores[b]) for a, b in pairs]
     share = statistics.cluster_bootstrap(right, [rest.prompts[a] for a, _ in pairs])
-    columns = {key: verdicts.violations[:, i].tolist() for i, key in enumerate(model.judged)}
+    columns = {key: scored.violations[:, i].tolist() for i, key in enumerate(model.judged)}
     labels = [
         (key, columns[key][item], violates)
         for item, found in rest.labels.items()
@@ -193,10 +193,10 @@ def _against_gold(
     tokenizer: ChatTokenizer,
     judge: dict[str, Any],
 ) -> dict[str, Any]:
-    """The same figures against the simulated annotators' own functions, without their noise, in place of those."""
+    """The same figures, measured against the simulated annotators' functions without their noise."""
     gold = Gold.resolve(judge)
     replies = [
-        Said(prompt, tokenizer.decode(row.ids[row.prompt_length :]), row.ids[-1] == tokenizer.end_id)
+        PlainReply(prompt, tokenizer.decode(row.ids[row.prompt_length :]), row.ids[-1] == tokenizer.end_id)
         for prompt, row in zip(rest.prompts, rest.rows, strict=True)
     ]
     truth, broken = gold.scores(replies), gold.violations(replies)
@@ -215,12 +215,12 @@ def _against_gold(
         "accuracy_high": share.high,
         "pairs": len(pairs),
         "flag_auc": statistics.auc([p for p, _ in judged], [hit for _, hit in judged]),
-        "measured_against": gold.name,
+        "measured_against": gold.label,
     }
 
 
 def publish(
-    model: RewardModel, directory: RunDirectory, config: RewardModelConfig, base: Path, snapshot: Snapshot
+    model: RewardModel, directory: RunDirectory, config: RewardModelConfig, base: Path, snapshot: SnapshotFiles
 ) -> Path:
     about = {
         "base": str(base),

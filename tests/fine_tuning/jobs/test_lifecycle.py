@@ -543,7 +543,7 @@ def test_a_process_that_is_killed_with_its_trainer_is_taken_over(order, no_worke
     claimed = leases.claim(run.pk, owner)
     from rlhf.runs import stages
 
-    child = supervisor.Child("fine_tune", run.path, stages.child_config(claimed, 1))
+    child = supervisor.TrainingProcess("fine_tune", run.path, stages.child_config(claimed, 1))
     Run.objects.filter(pk=run.pk).update(pid=child.pid)
     wait_for(lambda: (job_directory.path_of(job) / "checkpoint/step").exists())
     os.kill(child.pid, signal.SIGKILL)

@@ -6,7 +6,7 @@ from accounts.models import AuditEntry
 from chat import policies
 from chat.models import Policy
 from rlhf import candidacy
-from rlhf.errors import CannotPutBeforeGate, NotAnAdmin
+from rlhf.errors import AdminRequired, CannotPutBeforeGate
 from rlhf.models import Decision, Promotion, Run
 from rlhf.release import promotion
 from rlhf.runs import cycle
@@ -74,7 +74,7 @@ def test_without_a_reward_model_or_a_judge_it_is_said_what_makes_one(made, judge
 
 
 def test_only_an_admin_puts_anything_before_the_gate(made, base_policy):
-    with pytest.raises(NotAnAdmin):
+    with pytest.raises(AdminRequired):
         candidacy.put_before_gate(made, actor=feedback_rows.annotator("ann"))
 
 

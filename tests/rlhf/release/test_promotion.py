@@ -12,7 +12,7 @@ from accounts.audit import broken_links
 from accounts.models import AuditEntry
 from chat import policies
 from chat.models import Assistant, Policy
-from rlhf.errors import CannotPromote, NotAnAdmin, NothingToRollBackTo, ReasonMissing
+from rlhf.errors import AdminRequired, CannotPromote, NothingToRollBackTo, ReasonMissing
 from rlhf.models import Decision, Evaluation, Promotion, Run
 from rlhf.release import promotion
 from tests.rlhf import feedback_rows
@@ -94,7 +94,7 @@ def test_a_damaged_directory_is_refused(made, base_policy, admin, damage):
 
 
 def test_force_needs_an_admin_and_a_reason(made, admin):
-    with pytest.raises(NotAnAdmin):
+    with pytest.raises(AdminRequired):
         promotion.force(made, actor=feedback_rows.annotator("ann"), reason="please")
     with pytest.raises(ReasonMissing):
         promotion.force(made, actor=admin, reason=" ")

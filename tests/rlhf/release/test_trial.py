@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from accounts.models import AuditEntry
 from chat.models import Policy
 from feedback.models import Comparison
-from rlhf.errors import CannotTry, NotAnAdmin
+from rlhf.errors import AdminRequired, CannotTry
 from rlhf.models import Evaluation, Run
 from rlhf.release import promotion, trial
 from tests.feedback.judgements.test_comparisons import make_pair
@@ -59,7 +59,7 @@ def test_one_is_on_trial_at_a_time(candidate, admin):
 
 
 def test_nobody_else_puts_a_policy_on_trial(candidate):
-    with pytest.raises(NotAnAdmin):
+    with pytest.raises(AdminRequired):
         trial.begin(candidate, actor=feedback_rows.annotator("ann"))
     assert on_trial() == []
 

@@ -219,7 +219,7 @@ def test_a_second_supervisor_leaves_a_run_alone(stage):
 
 def test_a_trainer_lets_the_chat_go_first(stage, settings):
     settings.RLHF_NICENESS = 7
-    running = child_process.Child(
+    running = child_process.TrainingProcess(
         "reward_model", stage.path, {"hyperparameters": {"steps": 100, "seconds_a_step": 0.1}}
     )
     try:
@@ -234,9 +234,9 @@ def test_no_two_trainers_on_one_directory(stage):
         "output": str(stage.path / "rm"),
         "threads": 1,
     }
-    first = child_process.Child("reward_model", stage.path, config)
+    first = child_process.TrainingProcess("reward_model", stage.path, config)
     with pytest.raises(TrainerStillAlive):
-        child_process.Child("reward_model", stage.path, config)
+        child_process.TrainingProcess("reward_model", stage.path, config)
     wait_for((stage.path / "starts").exists)
     assert first.stop_within(5) == child_process.CHECKPOINTED
 

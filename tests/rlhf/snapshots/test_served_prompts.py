@@ -15,7 +15,7 @@ from chat.prompts.rendering import Renderer
 from rlhf.models import Run
 from rlhf.runs import stages
 from rlhf.snapshots import freezing, rows
-from rlhf.training.data import Snapshot, freeze, thaw
+from rlhf.training.data import SnapshotFiles, freeze, thaw
 from rlhf.training.fitting import fit_prompts
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.reward.features import encode
@@ -68,7 +68,7 @@ def frozen(directory, *messages):
     ]
     prompts = [{"prompt": line["prompt"], "split": "train"} for line in lines]
     freezing._write(directory, {"rankings.jsonl": lines, "prompts.jsonl": prompts, "violations.jsonl": []})
-    return Snapshot.load(directory)
+    return SnapshotFiles.load(directory)
 
 
 @pytest.fixture

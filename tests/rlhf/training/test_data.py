@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.training.data import BadSnapshot, Ranking, Reply, Snapshot, last_user_text, thaw
+from rlhf.training.data import BadSnapshot, PlainReply, RankingRow, SnapshotFiles, last_user_text, thaw
 from tests.rlhf.training.planted import seal, write_snapshot
 
 PROMPT = (("user", "hi"),)
 
 
-def ranking(*ranks: int, weight: float = 1.0) -> Ranking:
-    return Ranking(tuple(Reply(PROMPT, str(i), True) for i in range(len(ranks))), ranks, "train", weight)
+def ranking(*ranks: int, weight: float = 1.0) -> RankingRow:
+    return RankingRow(tuple(PlainReply(PROMPT, str(i), True) for i in range(len(ranks))), ranks, "train", weight)
 
 
 def test_a_ranking_of_four_has_six_pairs_of_one_sixth() -> None:
@@ -30,9 +30,9 @@ def test_ties_carry_no_pair_but_do_not_raise_the_weight_of_the_others() -> None:
 
 
 def test_a_snapshot_is_read_with_its_splits(tmp_path: Path) -> None:
-    snapshot = Snapshot.load(write_snapshot(tmp_path / "s", rankings=6, held_out=2))
+    snapshot = SnapshotFiles.load(write_snapshot(tmp_path / "s", rankings=6, held_out=2))
     assert [r.split for r in snapshot.rankings].count("held_out") == 2
-    assert len(snapshot.judgements) == 8 * 4 * 2
+    assert len(snapshot.violations) == 8 * 4 * 2
     assert len(snapshot.prompts_of("train")) == 6
     assert set(snapshot.rules) == {"no-feelings", "no-numbers"}
     assert snapshot.simulated
@@ -53,7 +53,7 @@ def test_trl_s_preference_format_alone_is_enough(tmp_path: Path) -> None:
     }
     (folder / "preferences.jsonl").write_text(json.dumps(row))
     seal(folder)
-    (found,) = Snapshot.load(folder).rankings
+    (found,) = SnapshotFiles.load(folder).rankings
     assert [reply.text for reply in found.replies] == ["good", "bad"]
     assert found.pairs == [(0, 1)]
 
@@ -76,7 +76,7 @@ def test_a_damaged_snapshot_is_refused_by_name(tmp_path: Path, damage: str) -> N
         path.write_text(json.dumps(row | {"ranks": [1]}))
         seal(folder)
     with pytest.raises(BadSnapshot):
-        Snapshot.load(folder)
+        SnapshotFiles.load(folder)
 
 
 def test_the_annotators_prompt_is_the_last_user_message() -> None:

@@ -67,7 +67,7 @@ def test_an_error_leaves_its_name_and_words_and_no_result(tmp_path: Path) -> Non
 def test_a_stop_keeps_the_checkpoint_and_an_end_removes_it(tmp_path: Path) -> None:
     def stage(found: RunDirectory) -> dict:
         found.checkpoint.mkdir(exist_ok=True)
-        found.stop_if_told()
+        found.stop_if_asked()
         return {}
 
     def stopped(found: RunDirectory) -> dict:
@@ -95,7 +95,7 @@ from rlhf.training import run
 def stage(directory):
     directory.report(1, 2, {})
     while True:
-        directory.stop_if_told()
+        directory.stop_if_asked()
         time.sleep(0.02)
 sys.exit(run.execute(stage, Path(sys.argv[1])))
 """

@@ -12,9 +12,9 @@ from transformers import LlamaForCausalLM
 from rlhf.training.data import PromptRow
 from rlhf.training.evaluation import stage as evaluate
 from rlhf.training.evaluation.judges import resolve
-from rlhf.training.evaluation.players import HUMAN_TEXT, Draw, Reading, human_text_nll, read_by
+from rlhf.training.evaluation.players import HUMAN_TEXT, Draw, DriftFromBase, human_text_nll, measure_drift
 from rlhf.training.evaluation.report import Replies, describe
-from rlhf.training.gold import BadJudge, Gold, Said
+from rlhf.training.gold import BadJudge, Gold, PlainReply
 from rlhf.training.model.sampler import sample
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward import model as reward_model
@@ -25,7 +25,7 @@ from tests.rlhf.training.planted import JUDGE, write_snapshot
 from tests.tiny import make_tiny_policy
 
 QUICK = {"max_tokens": 10, "prompts": 6, "best_of": 3, "best_of_prompts": 4, "samples": 4}
-READ = Reading(0.0, 1.0, 1)
+READ = DriftFromBase(0.0, 1.0, 1)
 CONTROLS = {"null", "first_sentence", "best_of_8", "stop_controlled"}
 
 
@@ -118,7 +118,7 @@ def test_a_stop_is_noticed_between_batches(made: dict[str, str], tiny: Path, tmp
 
 
 def draws(*texts: str) -> list[Draw]:
-    return [Draw(Said((("user", "q"),), text, True), len(text.split())) for text in texts]
+    return [Draw(PlainReply((("user", "q"),), text, True), len(text.split())) for text in texts]
 
 
 def test_figures_by_hand() -> None:
@@ -129,8 +129,8 @@ def test_figures_by_hand() -> None:
         after=[draws("x y.", "a."), draws("x", "")],
         before=[draws("x y z. w", "a b c. a"), draws("x", "x y")],
         best=draws("x", "x"),
-        after_read=[Reading(1.0, 6.0, 2), Reading(3.0, 3.0, 1)],
-        base_read=[Reading(0.0, 4.0, 4), Reading(0.0, 2.0, 2)],
+        after_drift=[DriftFromBase(1.0, 6.0, 2), DriftFromBase(3.0, 3.0, 1)],
+        base_drift=[DriftFromBase(0.0, 4.0, 4), DriftFromBase(0.0, 2.0, 2)],
     )
     report = describe(replies, gold, draws=1, samples=2, seed=0)
     assert report["win_rate"] == 0.75  # shorter, then a tie
@@ -174,14 +174,14 @@ def test_kl_surprise_and_perplexity_are_transformers(
     row = rollout.ids[:, : int(rollout.lengths[0])].clone()
     logs = [m(row).logits[0, :-1].div(0.7).log_softmax(-1).gather(1, row[0, 1:, None]).sum(1) for m in models]
     expected = (logs[0] - logs[1])[len(ids) - 1 :].sum().item()
-    found = read_by(theirs, rollout, ours, 0.7)[0]
+    found = measure_drift(theirs, rollout, ours, 0.7)[0]
     assert found.kl_nats == pytest.approx(expected, abs=1e-3)
     labels = row.clone()
     labels[0, : len(ids)] = -100
     assert found.tokens == row.shape[1] - len(ids)
     assert found.surprise_nats / found.tokens == pytest.approx(models[1](row, labels=labels).loss.item(), abs=1e-4)
-    own = read_by(theirs, sample(theirs, [ids] * 3, max_tokens=6, temperature=0.7, seed=3), theirs, 0.7)
-    assert [reading.kl_nats for reading in own] == [0.0] * 3
+    own = measure_drift(theirs, sample(theirs, [ids] * 3, max_tokens=6, temperature=0.7, seed=3), theirs, 0.7)
+    assert [drift.kl_nats for drift in own] == [0.0] * 3
     total, count = 0.0, 0
     for line in HUMAN_TEXT.read_text().splitlines():
         text = torch.tensor([tokenizer.text_ids(line)])

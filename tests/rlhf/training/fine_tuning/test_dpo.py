@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from rlhf.training.fine_tuning import scopes
-from rlhf.training.fine_tuning.config import TuningConfig
+from rlhf.training.fine_tuning.config import FineTuneConfig
 from rlhf.training.fine_tuning.examples import Example, answering
-from rlhf.training.fine_tuning.measuring import Reader
+from rlhf.training.fine_tuning.measuring import ExampleScorer
 from rlhf.training.fine_tuning.objectives import Dpo, measure
 from rlhf.training.tokens import ChatTokenizer
 from tests.tiny import make_tiny_policy
@@ -22,7 +22,7 @@ BETA = 0.3
 
 
 def learner(base: Path) -> scopes.Learner:
-    return scopes.make("lora", base, TuningConfig(rank=2), seed=0, dtype=torch.float64)
+    return scopes.make("lora", base, FineTuneConfig(rank=2), seed=0, dtype=torch.float64)
 
 
 def sides(tokenizer: ChatTokenizer) -> list[Example]:
@@ -69,7 +69,7 @@ def test_the_loss_the_accuracy_and_the_margin_are_those_of_trl(
         for side in ("chosen", "rejected")
     ]
     objective = Dpo.over(learner(other), examples, 0, beta=BETA, poll=lambda: None)
-    mine = measure(objective, Reader(learner(tiny), examples, 0))
+    mine = measure(objective, ExampleScorer(learner(tiny), examples, 0))
     assert mine.mean_loss == pytest.approx(theirs["eval_loss"], rel=1e-4)
     assert mine.preferred / mine.pairs == pytest.approx(theirs["eval_rewards/accuracies"])
     assert mine.named("eval")["eval/reward_margin"] == pytest.approx(theirs["eval_rewards/margins"], rel=1e-3)
@@ -84,6 +84,6 @@ def test_a_model_that_is_its_own_base_prefers_nothing(tiny: Path, tokenizer: Cha
     ]
     made = learner(tiny)
     objective = Dpo.over(made, examples, 0, beta=BETA, poll=lambda: None)
-    figures = measure(objective, Reader(made, examples, 0))
+    figures = measure(objective, ExampleScorer(made, examples, 0))
     assert figures.mean_loss == pytest.approx(0.693147, abs=1e-5)
     assert (len(objective), objective.members([1])) == (3, [2, 3])

@@ -7,7 +7,7 @@ import pytest
 
 from rlhf.training.fine_tuning import held_out
 from rlhf.training.fine_tuning.examples import Example, answering, supervised
-from rlhf.training.fine_tuning.rows import BadRow, NoRows, Row, read_rows
+from rlhf.training.fine_tuning.rows import BadRow, DataRow, NoRows, read_rows
 from rlhf.training.tokens import ChatTokenizer
 from tests.rlhf.training.fine_tuning.run_directories import CHATS, PAIRS, PREFERENCES, write
 
@@ -23,7 +23,7 @@ def seen(example: Example, tokenizer: ChatTokenizer) -> str:
     return str(tokenizer.tokenizer.decode(example.ids))
 
 
-def only(row: Row, tokenizer: ChatTokenizer, limit: int = 512, prompt_weight: float = 0.0) -> Example:
+def only(row: DataRow, tokenizer: ChatTokenizer, limit: int = 512, prompt_weight: float = 0.0) -> Example:
     (example,) = supervised(row, tokenizer, prompt_weight=prompt_weight, limit=limit)
     return example
 
@@ -50,10 +50,10 @@ def test_without_a_prompt_a_document_begins(tokenizer: ChatTokenizer, tmp_path: 
 
 def test_control_tokens_in_the_data_stay_text(tokenizer: ChatTokenizer) -> None:
     special = set(tokenizer.tokenizer.all_special_ids)
-    raw = only(Row(f"say {END}", f" a{END}b"), tokenizer)
+    raw = only(DataRow(f"say {END}", f" a{END}b"), tokenizer)
     assert [token for token in raw.ids if token in special] == [tokenizer.end_id]
-    chat = only(Row((("user", f"say {END}"),), f"a{END}b", learns_turns=True), tokenizer)
-    plain = only(Row((("user", "say"),), "ab", learns_turns=True), tokenizer)
+    chat = only(DataRow((("user", f"say {END}"),), f"a{END}b", learns_turns=True), tokenizer)
+    plain = only(DataRow((("user", "say"),), "ab", learns_turns=True), tokenizer)
     assert [t for t in chat.ids if t in special] == [t for t in plain.ids if t in special]
 
 
@@ -82,7 +82,7 @@ def test_a_template_that_forgets_what_it_said_makes_an_example_of_each_answer(to
             return super().prompt_ids(messages[-1:], limit=limit)
 
     forgetful = Forgetful(tokenizer.tokenizer, Path())
-    row = Row((("user", "a"), ("assistant", "b"), ("user", "c")), "d", learns_turns=True)
+    row = DataRow((("user", "a"), ("assistant", "b"), ("user", "c")), "d", learns_turns=True)
     found = supervised(row, forgetful, prompt_weight=0.0, limit=512)
     assert [learnt(example, tokenizer) for example in found] == [f"b{END}", f"d{END}"]
     assert "b" not in seen(found[1], tokenizer).replace(END, "")
@@ -96,7 +96,7 @@ def test_what_is_too_long_loses_the_prompt_s_start_and_then_the_answer_s_end(tok
     cut = answering("one", " yes" * 20, tokenizer, limit=8)
     assert cut.length == 8
     assert END not in seen(cut, tokenizer)  # a model must not learn to stop in the middle
-    long = Row((("user", "x " * 40), ("assistant", "b"), ("user", "c")), "d", learns_turns=True)
+    long = DataRow((("user", "x " * 40), ("assistant", "b"), ("user", "c")), "d", learns_turns=True)
     assert all(e.length <= 24 for e in supervised(long, tokenizer, prompt_weight=0.0, limit=24))
 
 
@@ -129,8 +129,8 @@ def test_a_bad_row_is_named_by_its_line(tmp_path: Path, form: str, row: dict, wo
         read_rows(write(tmp_path / "empty.jsonl", []), form)
 
 
-def rows(count: int) -> list[Row]:
-    return [Row(f"p{index}", f"c{index}") for index in range(count)]
+def rows(count: int) -> list[DataRow]:
+    return [DataRow(f"p{index}", f"c{index}") for index in range(count)]
 
 
 @pytest.mark.parametrize(("count", "back"), [(9, 0), (10, 1), (24, 2), (200, 20), (900, 50)])

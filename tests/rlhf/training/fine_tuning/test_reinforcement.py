@@ -8,7 +8,7 @@ import pytest
 
 from rlhf.training.artefacts import card, checkpoints
 from rlhf.training.fine_tuning import stage
-from rlhf.training.fine_tuning.reinforcement import Course
+from rlhf.training.fine_tuning.reinforcement import PpoSchedule
 from rlhf.training.fine_tuning.rows import read_prompts
 from rlhf.training.hyperparameters import BadHyperparameter
 from rlhf.training.reward import stage as reward_model_stage
@@ -79,14 +79,14 @@ def test_only_adapters_are_trained_so(tiny: Path, judge: Path, tmp_path: Path) -
 
 
 def test_a_fine_tune_s_words_are_said_in_ppo_s() -> None:
-    course = Course.read({"n_epochs": 3, "batch_size": 8, "learning_rate_multiplier": 0.5, "beta": 0.2}, 20)
-    assert (course.ppo.iterations, course.ppo.prompts_per_iteration) == (8, 8)
-    assert (course.ppo.learning_rate, course.ppo.kl_coef) == (2.5e-4, 0.2)
-    assert course.n_epochs == 3
-    plain = Course.read({"n_epochs": None, "beta": "auto"}, 5)
+    schedule = PpoSchedule.read({"n_epochs": 3, "batch_size": 8, "learning_rate_multiplier": 0.5, "beta": 0.2}, 20)
+    assert (schedule.ppo.iterations, schedule.ppo.prompts_per_iteration) == (8, 8)
+    assert (schedule.ppo.learning_rate, schedule.ppo.kl_coef) == (2.5e-4, 0.2)
+    assert schedule.n_epochs == 3
+    plain = PpoSchedule.read({"n_epochs": None, "beta": "auto"}, 5)
     assert (plain.ppo.prompts_per_iteration, plain.ppo.kl_coef) == (5, 0.05)
     with pytest.raises(BadHyperparameter, match="shots"):
-        Course.read({"shots": 3}, 5)
+        PpoSchedule.read({"shots": 3}, 5)
 
 
 @pytest.mark.parametrize("form", ["prompt_completion", "messages", "preference"])

@@ -10,9 +10,9 @@ from transformers import AutoModelForCausalLM
 
 from rlhf.training.artefacts import policy_directory
 from rlhf.training.fine_tuning import measuring, scopes
-from rlhf.training.fine_tuning.config import SCOPES, TuningConfig
+from rlhf.training.fine_tuning.config import SCOPES, FineTuneConfig
 from rlhf.training.fine_tuning.examples import Example, supervised
-from rlhf.training.fine_tuning.measuring import Reader
+from rlhf.training.fine_tuning.measuring import ExampleScorer
 from rlhf.training.fine_tuning.objectives import Supervised, measure
 from rlhf.training.fine_tuning.rows import read_rows
 from rlhf.training.fine_tuning.sizes import trained_parameters
@@ -21,7 +21,7 @@ from rlhf.training.tokens import ChatTokenizer
 from tests.rlhf.training.core_tiny import write_llama
 from tests.rlhf.training.fine_tuning.run_directories import CHATS, write
 
-CONFIG = TuningConfig(rank=2)
+CONFIG = FineTuneConfig(rank=2)
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def learner(scope: str, base: Path) -> scopes.Learner:
     return scopes.make(scope, base, CONFIG, seed=0, dtype=torch.float64)
 
 
-def reader(made: scopes.Learner, examples: list[Example], *, kept: bool = True) -> Reader:
-    found = Reader(made, examples, 0)
+def scorer(made: scopes.Learner, examples: list[Example], *, kept: bool = True) -> ExampleScorer:
+    found = ExampleScorer(made, examples, 0)
     if kept:
         found.prepare(lambda: None)
     return found
@@ -59,7 +59,7 @@ def test_every_scope_begins_with_the_loss_of_its_base(
 ) -> None:
     objective = Supervised(examples)
     _, wanted = theirs(tiny, examples)
-    loss, figures = objective.loss(reader(learner(scope, tiny), examples, kept=kept), range(len(examples)))
+    loss, figures = objective.loss(scorer(learner(scope, tiny), examples, kept=kept), range(len(examples)))
     assert loss.item() == pytest.approx(wanted.item(), rel=1e-6)
     assert figures.mean_loss == pytest.approx(wanted.item() / sum(sum(e.answer) for e in examples), rel=1e-6)
 
@@ -77,14 +77,14 @@ def test_gradients_are_those_of_transformers(
     tiny: Path, examples: list[Example], scope: str, names: list[str]
 ) -> None:
     made = learner(scope, tiny)
-    loss, _ = Supervised(examples).loss(reader(made, examples), range(len(examples)))
+    loss, _ = Supervised(examples).loss(scorer(made, examples), range(len(examples)))
     loss.backward()  # type: ignore[no-untyped-call]
     model, wanted = theirs(tiny, examples)
     if scope == "head":  # on its own: the embedding's part of the gradient stays out
         model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
         _, wanted = model, sum_loss(model, examples)
     wanted.backward()  # type: ignore[no-untyped-call]
-    mine = dict(made.masters) if isinstance(made, scopes.Blocks) else {"lm_head.weight": made.parameters()[0]}
+    mine = dict(made.masters) if isinstance(made, scopes.BlockLearner) else {"lm_head.weight": made.parameters()[0]}
     for name in names:
         expected = model.get_parameter(name).grad
         gap = (mine[name].grad - expected).abs().max() / expected.abs().max()
@@ -121,7 +121,7 @@ def test_the_weights_that_learn_are_as_many_as_was_told(tmp_path: Path, scope: s
     made = scopes.make(scope, base, CONFIG, seed=0)
     total = scopes.count(list(load_file(base / "model.safetensors").values()))
     assert trained_parameters(config, scope, rank=2) == (total, scopes.count(made.parameters()))
-    three = scopes.make(scope, base, TuningConfig(rank=2, layers=3), seed=0)
+    three = scopes.make(scope, base, FineTuneConfig(rank=2, layers=3), seed=0)
     assert trained_parameters(config, scope, rank=2, layers=3)[1] == scopes.count(three.parameters())
 
 
@@ -130,7 +130,7 @@ def test_what_was_learnt_is_in_the_merged_weights_and_nothing_else_is(
     tiny: Path, examples: list[Example], scope: str
 ) -> None:
     made = learner(scope, tiny)
-    objective, read = Supervised(examples), reader(made, examples)
+    objective, read = Supervised(examples), scorer(made, examples)
     optimizer = torch.optim.Adam(made.parameters(), lr=3e-2)
     for _ in range(3):
         optimizer.zero_grad()
@@ -151,6 +151,6 @@ def test_what_was_learnt_is_in_the_merged_weights_and_nothing_else_is(
         from dataclasses import replace
 
         config = replace(config, tied=False)
-    alone = scopes.Lora(t := Transformer.of(config, after, adapted_layers=1), scopes.Adapter.create(t, rank=1))
-    mine, merged = measure(objective, read).loss, measure(objective, reader(alone, examples)).loss
+    alone = scopes.LoraLearner(t := Transformer.of(config, after, adapted_layers=1), scopes.Adapter.create(t, rank=1))
+    mine, merged = measure(objective, read).loss, measure(objective, scorer(alone, examples)).loss
     assert merged == pytest.approx(mine, rel=1e-5)

@@ -14,7 +14,7 @@ BASE = 0.05
 def seen(*measured: float) -> KlBrake:
     brake = KlBrake()
     for kl_nats in measured:
-        brake.see(kl_nats)
+        brake.update(kl_nats)
     return brake
 
 
@@ -25,7 +25,7 @@ def beta(brake: KlBrake, gain: float = 2.0) -> float:
 def test_level_and_trend_by_hand() -> None:
     brake = seen(1.0)
     assert (brake.level, brake.trend) == pytest.approx((0.5, 0.15))
-    brake.see(2.0)
+    brake.update(2.0)
     assert brake.level == pytest.approx(0.5 * 2.0 + 0.5 * 0.65)
     assert brake.trend == pytest.approx(0.3 * 0.825 + 0.7 * 0.15)
     assert brake.forecast == pytest.approx(brake.level + brake.trend)
@@ -42,7 +42,7 @@ def test_the_noise_of_single_rollouts_is_damped() -> None:
     brake, measured, levels = KlBrake(), [], []
     for _ in range(2000):
         measured.append(noise.gauss(5.0, 0.8))
-        brake.see(measured[-1])
+        brake.update(measured[-1])
         levels.append(brake.level)
     assert statistics.stdev(levels[20:]) < 0.7 * statistics.stdev(measured)
 
@@ -62,7 +62,7 @@ def test_beta_lets_go_as_soon_as_the_kl_falls_and_never_below_its_base() -> None
     high = seen(2.0, 4.0, 6.0, 7.0)
     assert beta(high) > 2 * BASE
     for kl_nats in (3.0, 1.0, 1.0):
-        high.see(kl_nats)
+        high.update(kl_nats)
     assert beta(high) == BASE
     assert beta(KlBrake(level=-3.0, trend=-1.0)) == BASE
 
@@ -71,7 +71,7 @@ def test_one_rollout_past_the_stop_does_not_end_a_run_and_several_do() -> None:
     brake = seen(0.0, 3.0, 3.5, 4.0, 4.0, 7.0)
     assert not brake.is_past(6.5)
     for kl_nats in (7.0, 7.0):
-        brake.see(kl_nats)
+        brake.update(kl_nats)
     assert brake.is_past(6.5)
 
 
@@ -79,7 +79,7 @@ def test_a_kl_that_climbs_by_habit_settles_between_target_and_stop() -> None:
     """A plant as measured: a nat an iteration without a brake, falling where beta is above what the KL can bear."""
     brake, kl_nats, path = KlBrake(), 0.0, []
     for _ in range(40):
-        brake.see(kl_nats)
+        brake.update(kl_nats)
         kl_nats += max(-1.0, 1.0 - brake.beta(base=BASE, target=4.0, gain=2.0) / 0.15)
         path.append(kl_nats)
     assert max(path) < 6.5

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from rlhf.training.artefacts import checkpoints
-from rlhf.training.data import Snapshot
+from rlhf.training.data import SnapshotFiles
 from rlhf.training.hyperparameters import BadHyperparameter, build
 from rlhf.training.model.sampler import sample
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward import stage as reward_model_stage
 from rlhf.training.reward.examples import Group, examples, pair_table, trunk_states
-from rlhf.training.reward.features import Reading, Row, by_length, encode, pad, pool, strongest
+from rlhf.training.reward.features import EncodedReply, ReplyFeatures, by_length, encode, pad, pool, strongest
 from rlhf.training.reward.fit import RewardModelConfig, Trainer
 from rlhf.training.reward.heads import Heads, ranking_loss, violation_loss
 from rlhf.training.run import RunDirectory, Stopped
@@ -61,9 +61,9 @@ def test_the_violation_loss_is_the_mean_cross_entropy_of_the_labels_given() -> N
 
 def test_a_fresh_head_scores_zero_and_gives_even_odds() -> None:
     heads = Heads.create(8, 6, 5, 4, rank=2, seed=0)
-    reading = Reading(torch.randn(3, 8), torch.randn(3, 7, 5), torch.ones(3, 7, dtype=torch.bool))
-    assert heads.scores(reading.pooled).tolist() == [0, 0, 0]
-    assert heads.violation_logits(reading, torch.randn(2, 4)).abs().max().item() < 1e-6
+    features = ReplyFeatures(torch.randn(3, 8), torch.randn(3, 7, 5), torch.ones(3, 7, dtype=torch.bool))
+    assert heads.scores(features.pooled).tolist() == [0, 0, 0]
+    assert heads.violation_logits(features, torch.randn(2, 4)).abs().max().item() < 1e-6
 
 
 def test_the_strongest_token_outweighs_the_rest_and_pads_say_nothing() -> None:
@@ -108,7 +108,7 @@ def test_ended_and_cut_replies_differ_by_the_end_token_alone(tokenizer: ChatToke
 
 
 def test_batches_hold_each_row_once_and_keep_to_their_size() -> None:
-    rows = [Row(tuple(range(n)), 1) for n in (9, 2, 5, 3, 20, 4)]
+    rows = [EncodedReply(tuple(range(n)), 1) for n in (9, 2, 5, 3, 20, 4)]
     batches = list(by_length(rows, 12))
     assert sorted(index for batch in batches for index in batch) == list(range(6))
     assert all(len(b) == 1 or len(b) * max(rows[i].length for i in b) <= 12 for b in batches)
@@ -168,7 +168,7 @@ def test_what_is_saved_scores_as_what_was_trained(
     assert checkpoints.verify(folder)["base"] == str(tiny)
     alone = reward_model.load(folder)
     shared = reward_model.load(folder, Transformer.load(tiny, adapted_layers=2), tiny)
-    held = [r for r in Snapshot.load(snapshot).rankings if r.split == "held_out"]
+    held = [r for r in SnapshotFiles.load(snapshot).rankings if r.split == "held_out"]
     data = examples(held, [], tokenizer, **LIMITS)
     one, other = (model.judge_rows(data.rows, tokenizer.padding_id) for model in (alone, shared))
     assert torch.equal(one.scores, other.scores)
@@ -186,7 +186,7 @@ def test_a_rollout_s_trunk_gives_the_score_of_its_ids(
     prompts = [tokenizer.prompt_ids([{"role": "user", "content": text}]) for text in ("hi", "What is a star?")]
     rollout = sample(transformer, prompts, completions_per_prompt=3, max_tokens=12, temperature=0.7, seed=1)
     rows = [
-        Row(tuple(ids[:length]), start)
+        EncodedReply(tuple(ids[:length]), start)
         for ids, length, start in zip(
             rollout.ids.tolist(), rollout.lengths.tolist(), rollout.prompt_lengths.tolist(), strict=True
         )
@@ -229,7 +229,7 @@ def test_the_other_split_can_train_a_judge(tiny: Path, snapshot: Path, tmp_path:
 def test_a_gradient_that_is_not_finite_stops_the_run(tiny: Path, snapshot: Path, tokenizer: ChatTokenizer) -> None:
     config = build(RewardModelConfig, QUICK)
     transformer = Transformer.load(tiny, adapted_layers=2)
-    data = examples(Snapshot.load(snapshot).rankings[:4], [], tokenizer, **LIMITS)
+    data = examples(SnapshotFiles.load(snapshot).rankings[:4], [], tokenizer, **LIMITS)
     model = reward_model_stage.fresh_model(transformer, tokenizer, {}, config, 0)
     states = trunk_states(transformer, data.rows, tokenizer.padding_id)
     trainer = Trainer(model, data, states, config, 0)
