@@ -1,11 +1,32 @@
-"""Round numbers along an axis, for every chart of the site."""
+"""What all charts share: the frame around a plot, and round numbers along an axis."""
 
 import math
+from dataclasses import dataclass
 
 PARTS = 4
-"""About so many intervals."""
+"""Approximate number of intervals between ticks."""
 SLACK = 1e-9
-"""Of what floating point may be wrong."""
+"""Tolerance for floating-point error, relative to a step."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The size of a chart and the edges of the plot in it, in the units of its SVG."""
+
+    left: int
+    """Beside it stand the labels of the y axis."""
+    width: int = 320
+    height: int = 150
+    right: int = 312
+    top: int = 8
+    bottom: int = 130
+
+
+@dataclass(frozen=True)
+class Tick:
+    at: float
+    """Along its axis, in the units of the SVG."""
+    label: str
 
 
 def ticks(low: float, high: float, least: float = 0.0) -> list[float]:

@@ -1,17 +1,17 @@
-"""Curves of a run as SVG that the server makes, by attributes alone: no style, no script."""
+"""Line charts of a run's metrics, as data for an SVG without style or script."""
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from base import axis
+from base.axis import Frame, Tick
 
-WIDTH, HEIGHT = 320, 150
-LEFT, RIGHT, TOP, BOTTOM = 54, 8, 8, 20
+FRAME = Frame(left=54)
 MOST_POINTS = 240
 ROWS = 12
 TITLES: dict[str, str | Promise] = {
@@ -35,38 +35,27 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Tick:
-    at: float
-    label: str
-
-
-@dataclass(frozen=True)
 class LineChart:
     name: str
     title: str | Promise
     lines: list[str]
-    """`points` of polylines: a value that was not finite leaves a gap."""
+    """`points` of polylines; a value that is not finite leaves a gap."""
     dots: list[tuple[float, float]]
-    """Where a point stands alone."""
+    """Points without a finite neighbour."""
     x_ticks: list[Tick]
     y_ticks: list[Tick]
     rows: list[Point]
     """Some of the points, for the table beside the curve."""
     latest: float
-    width: int = field(default=WIDTH)
-    height: int = field(default=HEIGHT)
-
-    @property
-    def plot(self) -> dict[str, int]:
-        return {"left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM}
+    frame: Frame = FRAME
 
     @property
     def middle(self) -> int:
-        return (LEFT + WIDTH - RIGHT) // 2
+        return (self.frame.left + self.frame.right) // 2
 
 
 def charts(metrics: Iterable[tuple[int, dict[str, float | None]]]) -> list[LineChart]:
-    """One chart a name that has a number, the well-known names first. `metrics` are (step, values) in order."""
+    """One chart for each name that has a number, well-known names first. `metrics` are (step, values) in order."""
     series: dict[str, list[tuple[int, float | None]]] = {}
     for step, values in metrics:
         for name, value in values.items():
@@ -86,19 +75,19 @@ def chart(name: str, series: Sequence[tuple[int, float | None]]) -> LineChart | 
     low, high = heights[0], heights[-1]
     first, last = series[0][0], max(series[-1][0], series[0][0] + 1)
 
-    def place(point: Point) -> tuple[float, float]:
-        x = LEFT + (point[0] - first) / (last - first) * (WIDTH - LEFT - RIGHT)
-        y = HEIGHT - BOTTOM - (point[1] - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+    def position(point: Point) -> tuple[float, float]:
+        x = FRAME.left + (point[0] - first) / (last - first) * (FRAME.right - FRAME.left)
+        y = FRAME.bottom - (point[1] - low) / (high - low) * (FRAME.bottom - FRAME.top)
         return round(x, 1), round(y, 1)
 
-    pieces = [[place(point) for point in piece] for piece in _unbroken(_thinned(series))]
+    pieces = [[position(point) for point in piece] for piece in _unbroken(_thinned(series))]
     return LineChart(
         name=name,
         title=TITLES.get(name, name),
         lines=[" ".join(f"{x},{y}" for x, y in piece) for piece in pieces if len(piece) > 1],
         dots=[piece[0] for piece in pieces if len(piece) == 1],
-        x_ticks=[Tick(place((step, low))[0], str(step)) for step in dict.fromkeys((first, series[-1][0]))],
-        y_ticks=[Tick(place((first, value))[1], axis.label(value, heights)) for value in heights],
+        x_ticks=[Tick(position((step, low))[0], str(step)) for step in dict.fromkeys((first, series[-1][0]))],
+        y_ticks=[Tick(position((first, value))[1], axis.label(value, heights)) for value in heights],
         rows=_every(numbers, ROWS),
         latest=numbers[-1][1],
     )
@@ -109,7 +98,7 @@ def _is_finite(value: float | None) -> bool:
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:
-    """Least and greatest; of a constant, with room around it."""
+    """Least and greatest; around a constant, with a margin."""
     low, high = min(values), max(values)
     room = 0.0 if high > low else abs(high) * 0.1 or 1.0
     return low - room, high + room
