@@ -211,7 +211,7 @@ def preference(spelling: str) -> Preference:
 
 def violation_test(spelling: str) -> ViolationTest:
     """By `package.module:function`. Raises BadFunction."""
-    return partial(_verdict, spelling, _resolved(spelling, {}))
+    return partial(_breaks_rule, spelling, _resolved(spelling, {}))
 
 
 def _score(spelling: str, function: Callable[[str, str], object], prompt: str, completion: str) -> float:
@@ -221,7 +221,7 @@ def _score(spelling: str, function: Callable[[str, str], object], prompt: str, c
     return float(value)
 
 
-def _verdict(spelling: str, function: Callable[[str, str], object], prompt: str, completion: str) -> bool:
+def _breaks_rule(spelling: str, function: Callable[[str, str], object], prompt: str, completion: str) -> bool:
     value = function(prompt, completion)
     if not isinstance(value, bool):
         raise BadFunction(spelling, f"gave {value!r} where True or False is needed")

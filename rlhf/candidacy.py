@@ -1,4 +1,4 @@
-"""A policy put before the gate by itself, outside of a cycle: one that a person made, or one evaluated long ago."""
+"""Evaluates a single policy for the gate, outside of a cycle: one that a person made, or one evaluated long ago."""
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -16,7 +16,7 @@ from rlhf.tasks import enqueue
 
 
 def put_before_gate(policy: Policy, *, actor: User) -> Run:
-    """Its evaluation beside the live policy, handed to the worker; one that is under way already is enough.
+    """Queues an evaluation of the policy against the live one, or returns the one that is under way.
 
     Raises AdminRequired, CannotPutBeforeGate, SnapshotErased.
     """
@@ -57,11 +57,11 @@ def _check(policy: Policy) -> None:
 
 
 def _reward_model_over(policy: Policy) -> Run:
-    """What it was tuned against, else the newest over the policy that it was made from."""
+    """The reward model that it was tuned against, else the newest one over its base policy."""
     done = Run.objects.filter(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED).exclude(stage=cycle.JUDGE)
     made = Run.objects.filter(kind=Run.Kind.POLICY, policy=policy).exclude(reward_model=None).first()
-    own = made.reward_model_id if made is not None else None
-    runs = done.filter(base_policy=policy.base) if own is None else done.filter(pk=own)
+    own_id = made.reward_model_id if made is not None else None
+    runs = done.filter(base_policy=policy.base) if own_id is None else done.filter(pk=own_id)
     found = next((run for run in runs[:20] if (run.path / "reward_model").is_dir()), None)
     if found is None or found.snapshot is None:
         start = policy.base.name if policy.base else policy.name
@@ -73,7 +73,7 @@ def _reward_model_over(policy: Policy) -> Run:
 
 
 def _judge_beside(reward_model: Run, policy: Policy) -> dict[str, object]:
-    """As in a cycle: the hidden preference where one alone judged, else the reward model of held-out judgements."""
+    """As in a cycle: the hidden preference where one alone judged, else the reward model of the held-out split."""
     assert reward_model.snapshot is not None
     judge = cycle.judge_of(reward_model.snapshot)
     if judge["kind"] == "gold":
@@ -82,11 +82,11 @@ def _judge_beside(reward_model: Run, policy: Policy) -> dict[str, object]:
     known = runs.first()
     if known is None:
         raise CannotPutBeforeGate(policy.name, _("its judge has not been trained yet; run a training cycle first"))
-    return cycle.with_run(judge, known)
+    return cycle.judge_with_run(judge, known)
 
 
 def passed_decision(policy: Policy) -> Decision | None:
-    """By which it may go live now: the newest decision let it pass, and what it was compared with is still live."""
+    """The newest decision on it, if it passed and the policy that it was compared with is still live."""
     newest = Decision.objects.filter(evaluation__policy=policy).select_related("evaluation").order_by("-pk").first()
     if newest is None or not newest.passed or policy.is_live or policy.retired_at is not None:
         return None

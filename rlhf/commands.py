@@ -1,4 +1,4 @@
-"""What the commands of this app share: a run that is driven in the foreground, with its progress on stderr."""
+"""Shared by this app's commands: drive a run in the foreground with progress on stderr, find rows by name or id."""
 
 import json
 from argparse import ArgumentTypeError
@@ -24,12 +24,12 @@ class RlhfCommand(ChamsaeCommand):
     nothing = (NotEnoughFeedback, CycleUnderWay, NothingToRollBackTo)
 
     def drive(self, run: Run, title: str) -> Run:
-        """Drives a run here and now; what the worker would do, without one."""
+        """Drives a run in this process instead of the worker."""
         with self.progress(title) as meter:
             return cycle.drive(run.pk, Supervisor(lambda moved: _show(meter, moved)))
 
     def finish_run(self, run: Run, result: Mapping[str, Any] | None = None) -> None:
-        """Ends with the run's result, or with its error and code 1."""
+        """Prints the run's result, or its error with exit code 1."""
         if run.state == Run.State.SUCCEEDED:
             self.finish(result if result is not None else {"run": run.pk, **run.result})
             return
@@ -79,13 +79,13 @@ def _show(meter: Meter, run: Run) -> None:
     meter(progress.get("step") or 0, progress.get("steps") or 0, note)
 
 
-def snapshot_by_id(wanted: int | None) -> Snapshot:
+def snapshot_by_id(snapshot_id: int | None) -> Snapshot:
     """The snapshot of that id; without one, the feedback as it stands now."""
-    if wanted is None:
+    if snapshot_id is None:
         return freezing.freeze()
-    found = Snapshot.objects.filter(pk=wanted).first()
+    found = Snapshot.objects.filter(pk=snapshot_id).first()
     if found is None:
-        raise CommandError(f"there is no snapshot {wanted}", returncode=Exit.USAGE)
+        raise CommandError(f"there is no snapshot {snapshot_id}", returncode=Exit.USAGE)
     return found
 
 
@@ -106,12 +106,12 @@ def user_by_name(name: str | None) -> User | None:
     return found
 
 
-def reward_model_run(wanted: int | None, snapshot: Snapshot | None = None) -> Run:
+def reward_model_run(run_id: int | None, snapshot: Snapshot | None = None) -> Run:
     """The run of that id, or the newest that made a reward model from training judgements."""
     runs = Run.objects.filter(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED).exclude(stage=cycle.JUDGE)
     if snapshot is not None:
         runs = runs.filter(snapshot=snapshot)
-    found = runs.first() if wanted is None else runs.filter(pk=wanted).first()
+    found = runs.first() if run_id is None else runs.filter(pk=run_id).first()
     if found is None:
         raise CommandError("no such reward model; run train_reward_model first", returncode=Exit.USAGE)
     return found

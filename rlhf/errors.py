@@ -1,4 +1,4 @@
-"""What can go wrong between feedback and a live policy: one class a case, each with its data."""
+"""Errors between feedback and a live policy: one class a case, each with its data."""
 
 from collections.abc import Sequence
 
@@ -61,7 +61,7 @@ class NotEnoughSpace(RlhfError):
 
 
 class LeaseLost(RlhfError):
-    """Another supervisor took the run over; whoever gets this leaves the row alone."""
+    """Another supervisor took the run over; the caller must leave the row alone."""
 
     code = "lease_lost"
 
@@ -81,7 +81,7 @@ class StageFailed(RlhfError):
 
 
 class ChildFailed(RlhfError):
-    """A training process ended badly: `reason` is its own word (error.json) or what its end says."""
+    """A training process ended badly: `reason` is from its error.json, else from its exit code and log."""
 
     code = "training_failed"
 

@@ -1,10 +1,10 @@
-"""How figures are written on pages and in reports: percentages, and three digits of anything else."""
+"""Formats figures for pages and reports: percentages, and three significant digits of anything else."""
 
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from rlhf.release.gate import number
+from rlhf.report_values import number
 
 
 def percent(value: Any) -> str:
@@ -13,7 +13,7 @@ def percent(value: Any) -> str:
 
 
 def figure(value: Any) -> str:
-    """Three digits of a number; words as they are; nothing as a dash."""
+    """A number with three significant digits, text as it is, a dash for nothing."""
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     known = number(value)

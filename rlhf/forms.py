@@ -1,4 +1,4 @@
-"""What an admin fills in before something is done to training or to the live policy."""
+"""Forms of the training pages: start a cycle, give the reason of a rollback or a forced promotion."""
 
 from django import forms
 from django.utils.translation import gettext_lazy as _

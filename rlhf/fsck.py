@@ -1,4 +1,4 @@
-"""The promises of training and release: the live policy, trainers, snapshots, promotions, leftovers of runs."""
+"""fsck's checks of training and release: the live policy, trainers, snapshots, promotions, leftovers of runs."""
 
 import os
 import time
@@ -26,10 +26,10 @@ def one_policy_is_live() -> Iterator[str]:
     if len(live) != 1 and Policy.objects.exists():
         yield f"{len(live)} policies are live"
     for policy in live:
-        yield from weights_are_whole(policy)
+        yield from _weights_are_undamaged(policy)
 
 
-def weights_are_whole(policy: Policy) -> Iterator[str]:
+def _weights_are_undamaged(policy: Policy) -> Iterator[str]:
     if policy.is_scripted:
         return
     try:
@@ -57,14 +57,14 @@ def live_was_allowed() -> Iterator[str]:
 
 def one_trainer_a_run() -> Iterator[str]:
     live = {str(run.path): run.pk for run in Run.objects.filter(state__in=Run.LIVE)}
-    for directory, pids in trainers().items():
+    for directory, pids in _trainers().items():
         if len(pids) > 1:
             yield f"{len(pids)} trainers are running on {directory}"
         if directory not in live and Path(directory).name.startswith("run-"):
             yield f"process {pids[0]} trains on {directory}, whose run has ended"
 
 
-def trainers() -> dict[str, list[int]]:
+def _trainers() -> dict[str, list[int]]:
     """Pids of training processes of this site, by run directory."""
     root, found = str(settings.RUNS_DIR) + os.sep, dict[str, list[int]]()
     for process in psutil.process_iter(["cmdline"]):
@@ -79,24 +79,24 @@ def snapshots_are_unchanged() -> Iterator[str]:
         yield from freezing.problems(snapshot)
 
 
-def sources_are_told() -> Iterator[str]:
-    """Who withdraws consent is told every snapshot that holds words of theirs."""
+def sources_are_recorded() -> Iterator[str]:
+    """Each conversation whose words are in a snapshot has a Source row, by which a withdrawal of consent finds it."""
     for snapshot in Snapshot.objects.filter(erased_at=None):
         chosen = Comparison.objects.filter(pk__in=snapshot.comparison_ids)
         ranked = Ranking.objects.filter(pk__in=snapshot.ranking_ids).exclude(task__prompt__message=None)
         used = set(chosen.values_list("pair__message__conversation", flat=True))
         used |= set(ranked.values_list("task__prompt__message__conversation", flat=True))
-        told = set(Source.objects.filter(snapshot=snapshot).values_list("conversation", flat=True))
-        for conversation in sorted(used - told):
+        recorded = set(Source.objects.filter(snapshot=snapshot).values_list("conversation", flat=True))
+        for conversation in sorted(used - recorded):
             yield f"snapshot {snapshot.pk} contains text of conversation {conversation}, but records no use of it"
 
 
 def promotions_are_in_the_log() -> Iterator[str]:
-    told = {
+    logged = {
         entry.after.get("promotion")
         for entry in AuditEntry.objects.filter(verb__in=("policy.promote", "policy.rollback"))
     }
-    for pk in Promotion.objects.exclude(pk__in=told - {None}).values_list("pk", flat=True):
+    for pk in Promotion.objects.exclude(pk__in=logged - {None}).values_list("pk", flat=True):
         yield f"promotion {pk} is not in the audit log"
 
 
@@ -120,7 +120,7 @@ CHECKS: tuple[Check, ...] = (
     (5, live_was_allowed),
     (6, one_trainer_a_run),
     (7, snapshots_are_unchanged),
-    (7, sources_are_told),
+    (7, sources_are_recorded),
     (8, promotions_are_in_the_log),
     (9, nothing_is_left_over),
     (10, failures_have_a_reason),

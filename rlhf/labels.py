@@ -1,4 +1,4 @@
-"""What the pages say for the codes in rows: reasons of the gate, controls of an evaluation, stages of a cycle."""
+"""Labels for the codes in rows: reasons of the gate, controls of an evaluation, stages of a cycle."""
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -18,12 +18,12 @@ REASONS: dict[str, Promise] = {
     "baseline": _("It was compared with the policy that is live now"),
     "cannot_promote": _("It could be promoted"),
 }
-SIGNS = {
+OLD_SIGNS = {
     "win_rate": ">",
     **dict.fromkeys(("stop_controlled", "too_short"), "≥"),
     **dict.fromkeys(("violations", "kl", "too_long", "repetition", "empty", "perplexity", "surprise"), "≤"),
 }
-"""On which side of its limit the value of a reason has to lie, as `rlhf.release.gate` compares them."""
+"""Comparison signs of reasons stored before version 0.2, which do not hold their own."""
 CONTROLS: dict[str, Promise] = {
     "null": _("Before training, against itself with another seed"),
     "first_sentence": _("Before training, cut after the first sentence"),

@@ -1,4 +1,4 @@
-"""Where a policy comes from, step by step, and where a conversation went: what a person may know of both."""
+"""Traces a policy back to its base, and a conversation to the snapshots, runs and policies that used it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from rlhf.models import Decision, Evaluation, Promotion, Run, Snapshot, Source
 
 @dataclass(frozen=True)
 class Step:
-    """One policy: what made it, what it learnt from, what was measured, and how it came to answer. Counts and
-    figures only, no judgement and no text."""
+    """One policy: its run, snapshot, reward model, evaluation and promotion. Counts and figures only, no judgement
+    and no text."""
 
     policy: Policy
     run: Run | None
@@ -54,7 +54,7 @@ def step(policy: Policy) -> Step:
 
 @dataclass(frozen=True)
 class Use:
-    """A snapshot that judgements on a conversation went into, and what came of it."""
+    """A snapshot with judgements on a conversation, and the runs and policies that used it."""
 
     snapshot: Snapshot
     runs: list[Run]

@@ -1,6 +1,7 @@
 """Snapshots, runs and their metrics, evaluations, the gate's decisions and promotions."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import models
@@ -34,7 +35,7 @@ class Snapshot(models.Model):
     held_out = models.PositiveIntegerField(default=0)
     """Preference pairs on held-out prompts, among `comparisons`."""
     erased_at = models.DateTimeField(null=True, blank=True)
-    """Its files were removed because somebody whose words they held asked to be forgotten; the hash stays."""
+    """When its files were removed, because somebody whose words were in them asked to be forgotten."""
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -52,7 +53,7 @@ class Snapshot(models.Model):
 
 
 class Source(models.Model):
-    """That judgements on a conversation went into a snapshot; kept so that a withdrawal can say where they are."""
+    """Records that judgements on a conversation went into a snapshot, so that a withdrawal of consent finds them."""
 
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="sources")
     conversation = models.ForeignKey("chat.Conversation", on_delete=models.CASCADE, related_name="+")
@@ -62,7 +63,7 @@ class Source(models.Model):
 
 
 class Run(models.Model):
-    """One training execution. This row, not the queue, is the truth about it."""
+    """One training execution. This row, not the message queue, is authoritative."""
 
     class Kind(models.TextChoices):
         CYCLE = "cycle", _("cycle")
@@ -81,7 +82,7 @@ class Run(models.Model):
 
     LIVE = (State.QUEUED, State.RUNNING, State.CANCELLING)
     MAKERS = (Kind.POLICY, Kind.FINE_TUNE)
-    """Whose `policy` is what they made."""
+    """Kinds of runs that make the policy they name; an evaluation judges it."""
 
     kind = models.CharField(max_length=20, choices=Kind)
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED, db_index=True)
@@ -108,11 +109,11 @@ class Run(models.Model):
     started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    """None: the scheduler."""
+    """None: started by the schedule."""
     owner = models.CharField(max_length=100, blank=True)
-    """The supervisor that holds the lease."""
+    """The supervisor that has the lease."""
     lease_until = models.DateTimeField(null=True, blank=True)
-    """While running: when another may take over. While queued: when it is put to the worker once more."""
+    """While running: when another supervisor may take over. While queued: when it is sent to the worker again."""
     attempt = models.PositiveSmallIntegerField(default=0)
     pid = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -174,6 +175,12 @@ class Metric(models.Model):
         constraints = [models.UniqueConstraint(fields=["run", "step"], name="one_metric_a_step")]
 
 
+class JudgeUsed(NamedTuple):
+    kind: str
+    """gold, reward_model, or nothing where it is not known."""
+    name: str
+
+
 class Evaluation(models.Model):
     """A report on a policy against a baseline on the same held-out prompts, with its controls."""
 
@@ -181,21 +188,28 @@ class Evaluation(models.Model):
     policy = models.ForeignKey("chat.Policy", on_delete=models.CASCADE, related_name="evaluations")
     baseline = models.ForeignKey("chat.Policy", on_delete=models.PROTECT, related_name="+")
     judge = models.CharField(max_length=200)
-    """Who judged: `gold:<function>`, `held-out reward model`, or `people`."""
+    """Who judged, as text: `gold:<function>`, `held-out reward model`, or `people`."""
     report = models.JSONField()
     created_at = models.DateTimeField(default=timezone.now)
 
     def newest_decision(self) -> "Decision | None":
         return self.decisions.order_by("-pk").first()
 
+    def judge_used(self) -> "JudgeUsed":
+        """From the report; of a report stored before version 0.2, from its run's configuration."""
+        if "judge_kind" in self.report:
+            return JudgeUsed(self.report["judge_kind"], self.report["judge_name"])
+        asked = self.run.config.get("judge") or {}
+        return JudgeUsed(asked.get("kind", ""), asked.get("preference", self.judge))
+
 
 class Decision(models.Model):
-    """What the gate said of an evaluation: passed or refused, with each reason."""
+    """The gate's decision on an evaluation: passed or refused, with each reason."""
 
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="decisions")
     passed = models.BooleanField()
     reasons = models.JSONField(default=list)
-    """[{"code", "text", "value", "limit"}]: of a refusal, what failed; of a pass, what was checked."""
+    """[{"code", "text", "value", "sign", "limit"}]: of a refusal, what failed; of a pass, what was checked."""
     thresholds = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -222,6 +236,6 @@ class Promotion(models.Model):
     class Meta:
         ordering = ["-id"]
 
-    def said(self) -> str:
-        """What a person is told right after."""
+    def announcement(self) -> str:
+        """The message to whoever made the promotion."""
         return gettext("%(policy)s answers from the next reply on.") % {"policy": self.policy.name}

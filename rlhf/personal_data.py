@@ -1,6 +1,6 @@
-"""What training keeps of a person, and what becomes of it when they leave.
+"""Training's part of personal data: what is exported, and what is erased when a person leaves.
 
-Files of a snapshot that held their words are removed; its row stays, with the hash, as the record of what a policy
+Files of a snapshot with their words are removed; its row stays, with the hash, as the record of what a policy
 was trained on. Who started a run or promoted a policy stays, under the made-up name of the account.
 """
 
@@ -32,7 +32,7 @@ EXCLUDED = {
 
 
 def forget_conversations(ids: Collection[UUID]) -> None:
-    """Removes snapshots that held them, and what reports quoted of them. NotYet while one of them is trained on."""
+    """Removes snapshots that contain them, and quotes of them in reports. NotYet while a run trains on one."""
     snapshots = Snapshot.objects.filter(sources__conversation__in=ids, erased_at=None).distinct()
     runs = list(Run.objects.filter(snapshot__in=list(snapshots)))
     if any(run.is_live for run in runs):
@@ -45,9 +45,9 @@ def forget_conversations(ids: Collection[UUID]) -> None:
     for run in runs:
         run.result = without_quotes(run.result, texts)
         run.save(update_fields=["result"])
-    held = list(snapshots)
-    folders = [snapshot.path for snapshot in held]
-    Snapshot.objects.filter(pk__in=[snapshot.pk for snapshot in held]).update(erased_at=timezone.now())
+    erased = list(snapshots)
+    folders = [snapshot.path for snapshot in erased]
+    Snapshot.objects.filter(pk__in=[snapshot.pk for snapshot in erased]).update(erased_at=timezone.now())
     transaction.on_commit(partial(remove_files, folders, results, texts))
 
 
@@ -56,7 +56,7 @@ def forget_person(person: User) -> None:
 
 
 def without_quotes(report: Mapping[str, Any], texts: Collection[str]) -> dict[str, Any]:
-    """The report without those of its samples that answer one of the texts."""
+    """The report without the samples whose prompt is one of the texts."""
     samples = report.get("samples")
     if not isinstance(samples, list):
         return dict(report)
@@ -64,7 +64,7 @@ def without_quotes(report: Mapping[str, Any], texts: Collection[str]) -> dict[st
 
 
 def remove_files(folders: Collection[Path], results: Collection[Path], texts: Collection[str]) -> None:
-    """After the commit: a crash in between leaves files of a snapshot that is marked as erased, which fsck tells."""
+    """After the commit: a crash in between leaves files of a snapshot marked as erased, which fsck reports."""
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
     for result in results:

@@ -1,4 +1,4 @@
-"""What the worker does for training: thin supervisors. The rows own the work, so a task may be lost or doubled."""
+"""Celery tasks: drive a run, start a due cycle, reap silent runs. The rows own the work, so tasks may get lost."""
 
 import logging
 from functools import partial
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @shared_task(name="rlhf.tasks.run_cycle")
 def run_cycle(run_id: int) -> None:
-    """Drives a run unless another does; gives it back if this worker's parent dies."""
+    """Drives a run unless another supervisor does; puts it back if this worker's parent dies."""
     try:
         cycle.drive(run_id, Supervisor(ends_with_parent=True))
     except LeaseLost as error:
@@ -31,7 +31,7 @@ def run_cycle(run_id: int) -> None:
 
 @shared_task(name="rlhf.tasks.start_due_cycle")
 def start_due_cycle() -> int | None:
-    """Starts a cycle when enough was judged since the last; by the database never two at once."""
+    """Starts a cycle when enough was judged since the last; the database prevents two at once."""
     after = settings.RLHF_CYCLE_AFTER
     if not after or cycle.live_cycle() is not None or freezing.fresh_rankings() < after:
         return None
@@ -46,7 +46,7 @@ def start_due_cycle() -> int | None:
 
 @shared_task(name="rlhf.tasks.reap_runs")
 def reap_runs() -> list[int]:
-    """Takes over runs whose supervisor died, and puts forgotten ones to the worker again."""
+    """Takes over runs whose supervisor died, and sends queued runs to the worker that no worker took."""
     waiting = leases.take_over_silent()
     for run_id in waiting:
         enqueue(run_id)
@@ -54,12 +54,12 @@ def reap_runs() -> list[int]:
 
 
 def enqueue(run_id: int) -> None:
-    """Hands a run to a worker once the transaction that made it is in the database."""
+    """Sends a run to a worker once the transaction that made it is committed."""
     transaction.on_commit(partial(_send, run_id))
 
 
 def _send(run_id: int) -> None:
     try:
         run_cycle.delay(run_id)
-    except OperationalError as error:  # the row is there, and the reaper puts it to a worker again
+    except OperationalError as error:  # the row stays queued, and reap_runs sends it again
         log.warning("run %s waits for the broker: %s", run_id, error)

@@ -1,4 +1,4 @@
-"""Addresses of the training pages."""
+"""URLs of the training pages."""
 
 from django.urls import path
 

@@ -1,1 +1,1 @@
-"""The demonstration: a state of its own, what it learns from, and its report."""
+"""The demo: its own state, what it learns from, the floors of its figures, and its report."""

@@ -1,8 +1,10 @@
-"""What a demonstration may learn from, all judgements or a rule's flags alone, and the floors of each."""
+"""The arms of the demo (all judgements, or a rule's flags alone): hyperparameters, and floors of the figures."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from rlhf.report_values import number_at
 
 Report = Mapping[str, Any]
 Value = float | None
@@ -22,10 +24,10 @@ class FigureBound:
         value = self.value(result)
         if value is None:
             return False
-        kept = value >= self.limit if self.is_least else value <= self.limit
-        return kept and (self.is_apart is None or self.is_apart(result))
+        is_within = value >= self.limit if self.is_least else value <= self.limit
+        return is_within and (self.is_apart is None or self.is_apart(result))
 
-    def told(self, result: Report) -> dict[str, Any]:
+    def check(self, result: Report) -> dict[str, Any]:
         return {
             "name": self.name,
             "value": self.value(result),
@@ -44,22 +46,16 @@ class Arm:
     floors: tuple[FigureBound, ...]
     hyperparameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def told(self, result: Report) -> Iterator[dict[str, Any]]:
-        return (floor.told(result) for floor in self.floors)
+    def check_floors(self, result: Report) -> list[dict[str, Any]]:
+        return [floor.check(result) for floor in self.floors]
 
 
 def _figure(*path: str) -> Callable[[Report], Value]:
-    def found(result: Report) -> Value:
-        value: Any = result
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value if isinstance(value, int | float) else None
-
-    return found
+    return lambda result: number_at(result, *path)
 
 
 def _cut(name: str) -> Callable[[Report], Value]:
-    """How many times rarer; as many as there were replies that could show it where none is left."""
+    """The rate before divided by the rate after; where none is left, the expected count before."""
 
     def found(result: Report) -> Value:
         report = result["evaluation"]

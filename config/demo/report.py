@@ -1,4 +1,4 @@
-"""What a demonstration came to, as a table: every figure beside its interval, its controls and its judge."""
+"""The demo's result as a table: every figure with its interval, its controls and its judge."""
 
 from collections.abc import Iterator, Mapping
 from io import StringIO
@@ -36,7 +36,7 @@ def render(result: Report) -> str:
     printed.print(table)
     for floor in result["floors"]:
         printed.print(f"  floor: {_floor_line(floor)}", markup=False)
-    printed.print(f"  judge: {_judge_name(result['evaluation']['judge'])}", markup=False)
+    printed.print(f"  judge: {result['evaluation']['judge']}", markup=False)
     for reason in result["gate"]["reasons"]:
         printed.print(f"  gate: {_reason_line(reason)}", markup=False)
     printed.print(f"\nEverything is stored in {result['home']}", soft_wrap=True, markup=False)
@@ -53,8 +53,8 @@ def _rows(result: Report) -> Iterator[tuple[str, str, str]]:
     stages = ", ".join(f"{name.replace('_', ' ')} {_minutes(value)}" for name, value in seconds.items())
     yield "minutes", _minutes(result["seconds"]), f"collecting {_minutes(result['collecting_seconds'])}, {stages}"
     yield "peak memory", f"{result['peak_memory_mb']:.0f} MB", "of the training process"
-    verdict = "passed" if result["gate"]["passed"] else "refused"
-    yield "gate", verdict, f"{result['policy']} against {result['base_policy']}"
+    decision = "passed" if result["gate"]["passed"] else "refused"
+    yield "gate", decision, f"{result['policy']} against {result['base_policy']}"
 
 
 def _judged(result: Report) -> Iterator[tuple[str, str, str]]:
@@ -79,9 +79,9 @@ def _compared(report: Report) -> Iterator[tuple[str, str, str]]:
     yield "win rate", _interval(report, "win_rate"), f"{report['n']} pairs of replies to held-out prompts"
     for name, meaning in CONTROLS.items():
         yield f"  {name.replace('_', ' ')}", _interval(report["controls"], name), meaning
-    for name, (said, where) in VIOLATIONS.items():
-        yield f"{said} before", _interval(report, f"{name}_before"), where
-        yield f"{said} after", _interval(report, f"{name}_after"), _cut(report, name)
+    for name, (title, where) in VIOLATIONS.items():
+        yield f"{title} before", _interval(report, f"{name}_before"), where
+        yield f"{title} after", _interval(report, f"{name}_after"), _cut(report, name)
 
 
 def _bounded(report: Report) -> Iterator[tuple[str, str, str]]:
@@ -102,14 +102,10 @@ def _reason_line(reason: Mapping[str, Any]) -> str:
     return f"{reason['text']} ({figures})" if figures else str(reason["text"])
 
 
-def _judge_name(judge: Any) -> str:
-    return f"{judge.get('kind')} {judge.get('preference', '')}".strip() if isinstance(judge, Mapping) else str(judge)
-
-
 def _floor_line(floor: Mapping[str, Any]) -> str:
-    told = "holds" if floor["holds"] else "SHORT"
+    outcome = "holds" if floor["holds"] else "SHORT"
     apart = ", intervals apart" if floor["is_apart"] is not None else ""
-    return f"{told}: {floor['name']} {_number(floor['value'])}, {floor['bound']} {_number(floor['limit'])}{apart}"
+    return f"{outcome}: {floor['name']} {_number(floor['value'])}, {floor['bound']} {_number(floor['limit'])}{apart}"
 
 
 def _cut(report: Report, name: str) -> str:

@@ -1,4 +1,4 @@
-"""A fresh state for a demonstration, beside the site's own, with which it shares only the base model's files."""
+"""The demo's own state beside the site's; they share only the base model's files."""
 
 import contextlib
 import fcntl
@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-SITE_ALONE = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CHAMSAE_SITE")
-"""What leads to the site's own state and must not be handed on."""
+SITE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CHAMSAE_SITE")
+"""Variables that lead to the site's own state and must not be passed on."""
 
 
 class NoFormerDemo(Exception):
@@ -28,8 +28,8 @@ class DemoRunning(Exception):
 
 
 @contextlib.contextmanager
-def held_home(home: Path, *, fresh: bool) -> Iterator[Path]:
-    """A directory that is held until the end of the block: as a former demo left it, or fresh, without all that."""
+def locked_home(home: Path, *, fresh: bool) -> Iterator[Path]:
+    """The demo's directory, locked until the end of the block: fresh and empty, or as a former demo left it."""
     home.parent.mkdir(parents=True, exist_ok=True)
     with home.with_suffix(".lock").open("w") as lock:
         try:
@@ -57,5 +57,5 @@ def link_policy(source: Path, models: Path) -> Path:
 
 
 def environment(home: Path) -> Mapping[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in SITE_ALONE}
-    return {**kept, "CHAMSAE_HOME": str(home)}
+    passed_on = {name: value for name, value in os.environ.items() if name not in SITE_VARIABLES}
+    return {**passed_on, "CHAMSAE_HOME": str(home)}

@@ -43,7 +43,7 @@ class Case:
     replies: list[Completed]
     scores: list[float]
     gold: dict[str, list[bool]]
-    """Of each rule, the test's verdict on each completion."""
+    """Of each rule, the test's result for each completion."""
     ranks: list[int] = field(default_factory=list)
     flags: dict[str, list[bool]] = field(default_factory=dict)
     """`gold` with its share of mistakes."""

@@ -1,6 +1,5 @@
 """The life of a job: asked for, checked, queued, trained by its run, and what came of it. Each transition is here."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -35,7 +34,7 @@ from fine_tuning.models import DataFile, FineTune
 from metering import budgets
 from metering.models import Budget, Usage
 from rlhf.models import Run
-from rlhf.runs import leases
+from rlhf.runs import disk_space, leases
 from rlhf.tasks import enqueue
 
 State, Method, Scope = FineTune.State, FineTune.Method, FineTune.Scope
@@ -43,7 +42,7 @@ MOST_UNFINISHED = 8
 """Jobs of one person."""
 AT_ONCE_BYTES = 4 * 2**20
 """Larger files are counted by the worker (`follow_all`); the request does not wait for it."""
-SPACE_FACTOR = 3
+COPIES_NEEDED = 3
 """Free disk that a job asks for, in sizes of its base: the model, its GGUF, and room."""
 FORMS: Mapping[str, tuple[str, ...]] = {
     Method.SUPERVISED: (PROMPT_COMPLETION, MESSAGES),
@@ -128,14 +127,13 @@ def _check_base(policy: Policy) -> None:
         raise NotTrainable(policy.label or policy.name)
     directory = policies.directory(policy)
     try:
-        size = sum(file.stat().st_size for file in directory.iterdir())
+        shortage = disk_space.find_shortage(directory, settings.MODELS_DIR, copies=COPIES_NEEDED)
     except OSError as error:
         raise BadPolicy(f"{directory}: {error}") from error
     if not list(directory.glob("*.safetensors")):
         raise NotTrainable(policy.label or policy.name)
-    free = shutil.disk_usage(settings.MODELS_DIR).free
-    if free < SPACE_FACTOR * size:
-        raise DiskFull(free >> 20, SPACE_FACTOR * size >> 20)
+    if shortage is not None:
+        raise DiskFull(*shortage)
 
 
 def reward_model(policy: Policy) -> Run:

@@ -1,1 +1,1 @@
-"""From a candidate to the live policy: the gate, its decision, promotion, trial, rollback."""
+"""Release of a candidate: the gate, its decision, promotion, trial, rollback."""

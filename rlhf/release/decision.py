@@ -1,4 +1,4 @@
-"""The end of a cycle: the gate looks at the report, the candidate is promoted or refused, and the result is told."""
+"""The end of a cycle: the gate decides on the report, a candidate that passed is promoted, the result is stored."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,31 +23,30 @@ REWARD_MODEL_KEYS = (
     "trained_pairs",
 )
 LABEL_KEYS = ("accuracy_as_labelled", "flag_auc_as_labelled")
-"""There where the figures before are against a known preference."""
-"""Against the simulated annotator's preference without its noise, where there is one."""
+"""Present where the figures above are measured against a simulated annotator's preference without its noise."""
 
 
 def decide(evaluation: Evaluation) -> Decision:
-    """The gate's decision on an evaluation, kept as a row with the thresholds that it was made by."""
+    """Asks the gate and stores its decision with the thresholds that it was made by."""
     report = {
         **evaluation.report,
         "tensors_finite": tensors_finite(evaluation.policy),
         "baseline_is_live": Policy.objects.filter(pk=evaluation.baseline_id, is_live=True).exists(),
     }
     earlier = Evaluation.objects.filter(policy=evaluation.baseline).order_by("-pk").first()
-    decided = gate.decide(report, earlier.report if earlier is not None else None, settings.GATE)
+    result = gate.decide(report, earlier.report if earlier is not None else None, settings.GATE)
     return Decision.objects.create(
-        evaluation=evaluation, passed=decided.passed, reasons=decided.reasons, thresholds=dict(settings.GATE)
+        evaluation=evaluation, passed=result.passed, reasons=result.reasons, thresholds=dict(settings.GATE)
     )
 
 
-def decided(evaluation: Evaluation) -> Decision:
-    """The decision that there is, else a new one: twice is as good as once."""
+def decide_once(evaluation: Evaluation) -> Decision:
+    """The decision that was made on the evaluation, else a new one. Idempotent."""
     return evaluation.decisions.order_by("pk").first() or decide(evaluation)
 
 
 def tensors_finite(policy: Policy) -> bool:
-    """False as well where the directory is damaged: what can't be read can't be promoted."""
+    """Also False where the directory is damaged."""
     try:
         directory = policies.directory(policy)
         policies.verify(directory)
@@ -57,9 +56,9 @@ def tensors_finite(policy: Policy) -> bool:
 
 
 def conclude(cycle: Run, stages: Mapping[str, Run]) -> dict[str, Any]:
-    """Decides, promotes what passed, and returns the cycle's result. Safe to do again after an interruption."""
+    """Decides, promotes what passed, and returns the cycle's result. Idempotent."""
     evaluation = Evaluation.objects.get(run=stages[Run.Kind.EVALUATION])
-    decision = decided(evaluation)
+    decision = decide_once(evaluation)
     gate_result: dict[str, Any] = {"passed": decision.passed, "reasons": decision.reasons}
     promoted = decision.promotions.exists()
     if decision.passed and cycle.config["promotes"] and not promoted:
@@ -67,7 +66,7 @@ def conclude(cycle: Run, stages: Mapping[str, Run]) -> dict[str, Any]:
             promotion.promote(decision)
             promoted = True
         except CannotPromote as error:
-            reasons = [{"code": error.code, "text": str(error), "value": None, "limit": None}]
+            reasons = [{"code": error.code, "text": str(error), "value": None, "sign": "", "limit": None}]
             gate_result = {"passed": False, "reasons": reasons}
     return {**_figures(cycle, stages, evaluation), "gate": gate_result, "promoted": promoted}
 
@@ -104,7 +103,7 @@ def _figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> d
 
 
 def _flat(controls: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """{"null": {"win_rate", "low", "high"}} -> {"null", "null_low", "null_high"}, as the win rate itself is said."""
+    """{"null": {"win_rate", "low", "high"}} -> {"null", "null_low", "null_high"}, like the keys of the win rate."""
     return {
         name if part == "win_rate" else f"{name}_{part}": value
         for name, control in controls.items()

@@ -1,21 +1,26 @@
-"""The gate: from two evaluation reports and thresholds to a decision with its reasons. Pure: no row, no file.
+"""The gate: decides by evaluation reports and thresholds whether a candidate passes. Pure: no row, no file.
 
 A number that is missing or not finite refuses: a candidate is promoted for what was measured, never for what was not.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from rlhf.report_values import number, number_at
 
 Report = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Reason:
+    """One condition with its figures."""
+
     code: str
     text: str
     value: float | bool | None
+    sign: str
+    """How the value has to compare with the limit; empty for a condition without numbers."""
     limit: float | bool | None
     holds: bool
 
@@ -24,7 +29,7 @@ class Reason:
 class GateResult:
     passed: bool
     reasons: list[dict[str, Any]]
-    """Of a refusal what failed, of a pass what was checked: {"code", "text", "value", "limit"}."""
+    """Of a refusal what failed, of a pass what was checked: {"code", "text", "value", "sign", "limit"}."""
 
 
 def decide(candidate: Report, live: Report | None, thresholds: Mapping[str, float]) -> GateResult:
@@ -50,7 +55,7 @@ def _all_checks(candidate: Report, live: Report | None, thresholds: Mapping[str,
     yield _at_least(
         "stop_controlled",
         "lower bound of the win rate with both sides cut to the first sentence",
-        _inner(candidate, "controls", "stop_controlled", "low"),
+        number_at(candidate, "controls", "stop_controlled", "low"),
         t["stop_controlled_low_min"],
     )
     yield _at_most("kl", "KL from the start, nats a reply", candidate.get("kl_nats"), t["kl_nats_max"])
@@ -78,8 +83,10 @@ def _all_checks(candidate: Report, live: Report | None, thresholds: Mapping[str,
 
 
 def _violation_limit(candidate: Report, live: Report | None, rise_max: float) -> float | None:
-    """What the live policy was seen to do: on these prompts, or when it was promoted itself if that was worse,
-    since one draw of a rate is as good as another and the candidate shall not fail for the luck of the first."""
+    """The live policy's rate, on these prompts or when it was promoted itself, whichever is higher, plus the rise.
+
+    Both are draws of one rate, and the candidate shall not fail because the live policy was lucky in this one.
+    """
     before = number(candidate.get("violation_rate_before"))
     if before is None:
         return None
@@ -89,32 +96,19 @@ def _violation_limit(candidate: Report, live: Report | None, rise_max: float) ->
 
 def _above(code: str, text: str, value: Any, limit: float) -> Reason:
     value = number(value)
-    return Reason(code, text, value, limit, value is not None and value > limit)
+    return Reason(code, text, value, ">", limit, value is not None and value > limit)
 
 
 def _at_least(code: str, text: str, value: Any, limit: float) -> Reason:
     value = number(value)
-    return Reason(code, text, value, limit, value is not None and value >= limit)
+    return Reason(code, text, value, "≥", limit, value is not None and value >= limit)
 
 
 def _at_most(code: str, text: str, value: Any, limit: float | None) -> Reason:
     value = number(value)
-    return Reason(code, text, value, limit, value is not None and limit is not None and value <= limit)
+    holds = value is not None and limit is not None and value <= limit
+    return Reason(code, text, value, "≤", limit, holds)
 
 
 def _is_true(code: str, text: str, value: Any) -> Reason:
-    return Reason(code, text, value if isinstance(value, bool) else None, True, value is True)
-
-
-def number(value: Any) -> float | None:
-    """The value as a finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def _inner(report: Report, *path: str) -> Any:
-    value: Any = report
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
+    return Reason(code, text, value if isinstance(value, bool) else None, "", True, value is True)

@@ -1,4 +1,4 @@
-"""Making a policy live and the former one live again: one transaction a change, with its audit entry."""
+"""Promotion, forced promotion and rollback: each one transaction with its audit entry."""
 
 import shutil
 from functools import partial
@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from accounts import audit
@@ -15,13 +14,13 @@ from accounts.models import User
 from accounts.roles import Role
 from chat import policies
 from chat.errors import BadPolicy
-from chat.models import Assistant, Policy
+from chat.models import Assistant, EngineProcess, Policy
 from rlhf.errors import AdminRequired, CannotPromote, NothingToRollBackTo, ReasonMissing
 from rlhf.models import Decision, Promotion, Run
 
 
 def promote(decision: Decision, *, actor: User | None = None) -> Promotion:
-    """Makes the policy live that the gate let pass, if what it was compared with is still live. CannotPromote."""
+    """Makes a policy live that passed the gate, if the policy it was compared with is still live. CannotPromote."""
     policy = decision.evaluation.policy
     if not decision.passed:
         raise CannotPromote(policy.name, [reason["text"] for reason in decision.reasons])
@@ -34,7 +33,7 @@ def promote(decision: Decision, *, actor: User | None = None) -> Promotion:
 
 
 def force(policy: Policy, *, actor: User, reason: str) -> Promotion:
-    """Makes a policy live without the gate, on a named admin's word."""
+    """Makes a policy live without the gate, in the name of an admin."""
     if not actor.has_role(Role.ADMIN):
         raise AdminRequired(actor.username)
     if not reason.strip():
@@ -48,7 +47,7 @@ def force(policy: Policy, *, actor: User, reason: str) -> Promotion:
 
 
 def rollback(*, actor: User | None, reason: str) -> Promotion:
-    """Makes the version live again that answered before the live one was promoted. NothingToRollBackTo."""
+    """Makes the version live again that was live before the present one. NothingToRollBackTo."""
     if not reason.strip():
         raise ReasonMissing
     seen = Policy.objects.filter(is_live=True).first()
@@ -110,7 +109,7 @@ def lock_and_get_live() -> Policy | None:
 
 def _switch(live: Policy | None, policy: Policy, kind: Promotion.Kind, **fields: Any) -> Promotion:
     Policy.objects.filter(is_live=True).update(is_live=False)
-    # What is live is on trial no more: the chat has nothing to set beside it.
+    # A live policy is not on trial: there is nothing to compare it with.
     Policy.objects.filter(pk=policy.pk).update(is_live=True, is_on_trial=False, retired_at=None)
     policy.is_live = True
     made = Promotion.objects.create(policy=policy, previous=live, kind=kind, **fields)
@@ -133,11 +132,11 @@ def retire_old(live: Policy, previous: Policy | None) -> None:
     point there."""
     used = Run.objects.filter(state__in=Run.LIVE).values_list("base_policy", "policy")
     named = Assistant.objects.filter(is_shared=True, deleted_at=None).values_list("policy", flat=True)
-    kept = {live.pk, previous.pk if previous else None, *(pk for pair in used for pk in pair), *named}
+    in_use = {live.pk, previous.pk if previous else None, *(pk for pair in used for pk in pair), *named}
     made = Policy.objects.filter(retired_at=None, is_scripted=False, label="").exclude(base=None).order_by("-version")
     for policy in made[settings.RLHF_KEEP_VERSIONS :]:
-        in_use = policy.engines.filter(~Q(state="dead")).exists()
-        if policy.pk in kept or policy.is_on_trial or in_use:
+        is_served = policy.engines.exclude(state=EngineProcess.State.DEAD).exists()
+        if policy.pk in in_use or policy.is_on_trial or is_served:
             continue
         Policy.objects.filter(pk=policy.pk).update(retired_at=timezone.now())
         transaction.on_commit(partial(_remove_directory, policies.directory(policy)))

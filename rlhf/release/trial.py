@@ -1,4 +1,4 @@
-"""The policy on trial: an admin puts it beside the live one in the chat, and people's blind choices are counted."""
+"""Trials: an admin shows a policy beside the live one in the chat, and people's blind choices are counted."""
 
 import math
 from collections import Counter
@@ -21,8 +21,8 @@ Choice = Comparison.Choice
 
 
 @dataclass(frozen=True)
-class Record:
-    """How a policy did beside another one."""
+class TrialRecord:
+    """People's choices between a policy and another one."""
 
     against: Policy
     wins: int
@@ -75,7 +75,7 @@ def begin(policy: Policy, *, actor: User) -> None:
 
 
 def end(policy: Policy, *, actor: User) -> None:
-    """The policy answers beside the live one no more; nothing is changed if it did not."""
+    """Ends the policy's trial, if it is on trial."""
     _check_actor(actor)
     with transaction.atomic():
         promotion.lock_and_get_live()
@@ -106,11 +106,8 @@ def _check_actor(actor: User) -> None:
         raise AdminRequired(actor.username)
 
 
-# --- figures ------------------------------------------------------------------------------------------------------
-
-
-def records(policy: Policy) -> list[Record]:
-    """The policy beside each other one that it was compared with, the newest first."""
+def records(policy: Policy) -> list[TrialRecord]:
+    """One record for each policy that it was compared with, the newest first."""
     outcomes: dict[int, Counter[str]] = {}
     against: dict[int, Policy] = {}
     for row in _comparisons_of(policy).select_related("pair__left__policy", "pair__right__policy"):
@@ -126,7 +123,7 @@ def records(policy: Policy) -> list[Record]:
         counter["simulated"] += row.is_simulated
         counter[row.choice if row.choice in (Choice.TIE, Choice.BOTH_BAD) else str(row.choice == won)] += 1
     return [
-        Record(
+        TrialRecord(
             against[pk],
             wins=counter["True"],
             losses=counter["False"],
@@ -140,6 +137,6 @@ def records(policy: Policy) -> list[Record]:
 
 
 def _comparisons_of(policy: Policy) -> QuerySet[Comparison]:
-    """Choices that one of the two replies was the policy's in; not those of people who are shut out."""
+    """Choices with a reply of the policy, without those of suspended people."""
     its = Q(pair__left__policy=policy) | Q(pair__right__policy=policy)
     return Comparison.objects.filter(its, ~trainable.suspended(), withdrawn_at=None)

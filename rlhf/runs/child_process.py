@@ -1,4 +1,4 @@
-"""A training process as its parent sees it: started, read, stopped. Knows the run directory, not the database."""
+"""Starts a training process, reads its files and stops it. Knows the run directory, not the database."""
 
 import contextlib
 import fcntl
@@ -19,16 +19,16 @@ from django.conf import settings
 from rlhf.errors import ChildFailed, TrainerStillAlive
 
 CHECKPOINT = "checkpoint"
-"""Where in its directory a run keeps what it goes on from (rlhf.training.run)."""
+"""Folder in a run's directory that it resumes from (rlhf.training.run)."""
 CHECKPOINTED = 75
 """Exit code of a child that was asked to stop and wrote a checkpoint."""
 SECRETS = ("CHAMSAE_SECRET_KEY", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
-"""Not handed on: the training code needs no way into the site."""
+"""Not passed on: training code needs no access to the site."""
 
 
 class TrainingProcess:
-    """One process on one run directory. A lock that the process inherits keeps a second one out, even if this
-    parent dies: the kernel frees it with the last process that holds it."""
+    """One process on one run directory. It inherits a file lock that keeps a second one out even if this parent dies:
+    the kernel releases it with the last process."""
 
     def __init__(self, stage: str, directory: Path, config: Mapping[str, Any]) -> None:
         self.directory = directory
@@ -54,7 +54,7 @@ class TrainingProcess:
             raise TrainerStillAlive(str(directory)) from None
         finally:
             os.close(lock)
-        _let_others_go_first(self.process.pid)
+        _lower_priority(self.process.pid)
 
     @property
     def pid(self) -> int:
@@ -64,11 +64,11 @@ class TrainingProcess:
         return self.process.poll()
 
     def stop(self) -> None:
-        """Asks for a checkpoint and an end."""
+        """Asks it to write a checkpoint and end."""
         self._signal(signal.SIGTERM)
 
     def remove_checkpoint(self) -> None:
-        """Of a process that is done: nobody goes on from there any more."""
+        """After success, when nothing resumes from it any more."""
         shutil.rmtree(self.directory / CHECKPOINT, ignore_errors=True)
 
     def kill(self) -> None:
@@ -107,7 +107,7 @@ class TrainingProcess:
         return list(_metric_lines(complete))
 
     def result(self) -> dict[str, Any]:
-        """What a child that exited with 0 left behind. ChildFailed where it did not."""
+        """Waits for the end and reads result.json. ChildFailed where the exit code is not 0."""
         code = self.process.wait()
         self.close()
         if code == 0:
@@ -120,10 +120,10 @@ class TrainingProcess:
 
 def _why_it_failed(directory: Path, code: int) -> str:
     try:
-        said = json.loads((directory / "error.json").read_text())
-        return f"{said['code']}: {said['message']}"
+        error = json.loads((directory / "error.json").read_text())
+        return f"{error['code']}: {error['message']}"
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # it had no time to say; its end and its last words must do
+        pass  # it wrote none; the exit code and the last line of its log must do
     end = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     last = log_tail(directory, lines=1)
     return f"{end}: {last}" if last else end
@@ -140,8 +140,8 @@ def _metric_lines(text: bytes) -> Iterator[dict[str, Any]]:
 
 
 def _finite(value: Any) -> Any:
-    """JSON columns hold no NaN and no infinity; None stands for them, and the gate refuses None. Nor does PostgreSQL
-    hold a zero character, which a model may well write."""
+    """JSON columns take no NaN and no infinity: they become None, which the gate refuses. PostgreSQL takes no zero
+    character, which a model may well write."""
     if isinstance(value, dict):
         return {key: _finite(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -168,14 +168,14 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def environment(threads: int) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    passed_on = {name: value for name, value in os.environ.items() if name not in SECRETS}
     counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    # Threads that wait for each other spin; on a core that others use too, that is what made two slower than one.
+    # Waiting threads spin; on a core that others use too, that made two threads slower than one.
     counts["GOMP_SPINCOUNT"] = "1000"
-    return {**kept, **counts, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return {**passed_on, **counts, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def _let_others_go_first(pid: int) -> None:
+def _lower_priority(pid: int) -> None:
     with contextlib.suppress(OSError):  # it may have ended already
         os.setpriority(os.PRIO_PROCESS, pid, settings.RLHF_NICENESS)
         # Where Linux shares time between sessions first, what counts is the niceness of the child's session.
@@ -183,7 +183,7 @@ def _let_others_go_first(pid: int) -> None:
 
 
 def free_threads() -> int:
-    """Cores that nothing is using, at least one: two busy threads on one free core are many times slower than one."""
+    """Idle cores, at least one: two busy threads on one idle core are many times slower than one."""
     if settings.RLHF_THREADS:
         return int(settings.RLHF_THREADS)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

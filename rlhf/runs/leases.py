@@ -1,6 +1,6 @@
-"""Who drives a run: a lease in the run's own row, taken, renewed and given back by conditional updates.
+"""The lease of a run, in its own row: claimed, renewed and released by conditional updates.
 
-Every moment here is the database's, so two machines whose clocks differ cannot both believe that they hold it.
+All times are the database's, so two machines whose clocks differ cannot both believe that they have the lease.
 """
 
 import os
@@ -20,9 +20,9 @@ from rlhf.errors import LeaseLost
 from rlhf.models import Run
 
 MAX_ATTEMPTS = 3
-"""Starts of a run that get it no further, until a person asks for one more."""
+"""Starts of a run without progress, before it fails and waits for a person to resume it."""
 NUDGE_AFTER = timedelta(minutes=2)
-"""A queued run that nobody took by then is put to the worker once more: messages get lost, rows do not."""
+"""A queued run that nobody took by then is sent to the worker again: messages get lost, rows do not."""
 
 
 def new_owner() -> str:
@@ -35,7 +35,7 @@ def later(delta: timedelta) -> Combinable:
 
 def claim(run_id: int, owner: str) -> Run | None:
     """Takes a queued run, or a running one whose supervisor has gone silent. None where another has it, where it
-    is over, or where it was started often enough."""
+    is over, or where its attempts are used up."""
     free = Q(state=Run.State.QUEUED) | Q(state=Run.State.RUNNING, lease_until__lt=Now())
     taken = Run.objects.filter(free, pk=run_id, attempt__lt=MAX_ATTEMPTS).update(
         state=Run.State.RUNNING,
@@ -53,16 +53,16 @@ def renew(run: Run, owner: str, **fields: Any) -> bool:
 
     Returns whether somebody asked to cancel one of them.
     """
-    held = [run.pk] if run.parent_id is None else [run.pk, run.parent_id]
-    mine = Run.objects.filter(pk__in=held, owner=owner, state__in=(Run.State.RUNNING, Run.State.CANCELLING))
-    if mine.update(lease_until=later(settings.RLHF_LEASE), **fields) != len(held):
+    rows = [run.pk] if run.parent_id is None else [run.pk, run.parent_id]
+    mine = Run.objects.filter(pk__in=rows, owner=owner, state__in=(Run.State.RUNNING, Run.State.CANCELLING))
+    if mine.update(lease_until=later(settings.RLHF_LEASE), **fields) != len(rows):
         raise LeaseLost(run.pk)
     return mine.filter(state=Run.State.CANCELLING).exists()
 
 
-def put_back(run: Run, owner: str, reason: str, *, got_on: bool = False) -> None:
-    """Gives the run up for whoever takes it next, at once; if it got on, its starts are counted anew."""
-    counted = {"attempt": 0} if got_on else {}
+def put_back(run: Run, owner: str, reason: str, *, progressed: bool = False) -> None:
+    """Queues the run again for any supervisor; if it progressed, its attempts are counted anew."""
+    counted = {"attempt": 0} if progressed else {}
     Run.objects.filter(pk=run.pk, owner=owner).update(
         state=Run.State.QUEUED, owner="", lease_until=None, pid=None, error=reason, **counted
     )
@@ -91,7 +91,7 @@ def fail_if_exhausted(run_id: int) -> None:
 
 
 def cancel(run: Run) -> bool:
-    """Asks for an end with a checkpoint; a run that nobody drives yet ends at once. False where it is over."""
+    """Asks the run to stop after a checkpoint; a queued one ends at once. False where it is over."""
     with transaction.atomic():
         rows = Run.objects.filter(pk=run.pk)
         if rows.filter(state=Run.State.QUEUED).update(state=Run.State.CANCELLED, ended_at=Now(), lease_until=None):
@@ -101,7 +101,7 @@ def cancel(run: Run) -> bool:
 
 
 def requeue(run: Run) -> None:
-    """Sets a run that failed or was cancelled on its way again, with its unfinished stages."""
+    """Queues a failed or cancelled run again, with its unfinished stages."""
     over = (Run.State.FAILED, Run.State.CANCELLED)
     again = {"state": Run.State.QUEUED, "attempt": 0, "error": "", "ended_at": None}
     with transaction.atomic():
@@ -110,24 +110,24 @@ def requeue(run: Run) -> None:
 
 
 def take_over_silent() -> list[int]:
-    """Puts runs whose supervisor went silent back into the queue, or ends them where that was asked for or was
-    done often enough. Returns the ids of all that wait for a worker."""
+    """Queues runs again whose supervisor went silent, or ends them where they were being cancelled or their attempts
+    are used up. Returns the ids of all runs that wait for a worker."""
     silent = Run.objects.filter(parent=None, lease_until__lt=Now())
     for run_id, state, attempt in list(silent.values_list("pk", "state", "attempt")):
         if state == Run.State.CANCELLING:
-            _settle_silent([run_id], Run.State.CANCELLED, "its supervisor died while it was being cancelled")
+            _end_silent([run_id], Run.State.CANCELLED, "its supervisor died while it was being cancelled")
         elif state == Run.State.RUNNING and attempt >= MAX_ATTEMPTS:
-            _settle_silent([run_id], Run.State.FAILED, f"its supervisor died {attempt} times")
+            _end_silent([run_id], Run.State.FAILED, f"its supervisor died {attempt} times")
         elif state == Run.State.RUNNING:
-            _settle_silent([run_id], Run.State.QUEUED, "its supervisor died")
+            _end_silent([run_id], Run.State.QUEUED, "its supervisor died")
     due = Run.objects.filter(Q(lease_until=None) | Q(lease_until__lt=Now()), parent=None, state=Run.State.QUEUED)
     waiting = list(due.values_list("pk", flat=True))
     Run.objects.filter(pk__in=waiting, state=Run.State.QUEUED).update(lease_until=later(NUDGE_AFTER))
     return waiting
 
 
-def _settle_silent(run_ids: Iterable[int], state: Run.State, reason: str) -> None:
-    """One transaction for a run and its stages; a supervisor that renewed meanwhile keeps both."""
+def _end_silent(run_ids: Iterable[int], state: Run.State, reason: str) -> None:
+    """One transaction for a run and its stages; nothing changes where the supervisor renewed meanwhile."""
     ended_at = None if state == Run.State.QUEUED else Now()
     new = {"state": state, "owner": "", "lease_until": None, "error": reason, "ended_at": ended_at}
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""Before a cycle: what there is to learn from, how long it may take, and why it can't start if it can't."""
+"""Checks before a cycle: how much feedback there is, how long it may take, and what prevents a start."""
 
 from dataclasses import dataclass, field
 
@@ -40,7 +40,7 @@ class Preflight:
         return max(0, self.after - self.fresh)
 
 
-def look() -> Preflight:
+def check() -> Preflight:
     rankings, choices = trainable.rankings(), trainable.comparisons()
     train, held_out = (
         rankings.filter(task__prompt__split=split).count() + choices.filter(split=split).count()
@@ -56,11 +56,11 @@ def look() -> Preflight:
         needed=settings.RLHF_MINIMUM_RANKINGS,
         after=settings.RLHF_CYCLE_AFTER,
         minutes=expected_minutes(train),
-        refusals=refusals(train, held_out, all_simulated=simulated == train + held_out),
+        refusals=_refusals(train, held_out, all_simulated=simulated == train + held_out),
     )
 
 
-def refusals(train: int, held_out: int, *, all_simulated: bool) -> list[str]:
+def _refusals(train: int, held_out: int, *, all_simulated: bool) -> list[str]:
     found = []
     needed = settings.RLHF_MINIMUM_RANKINGS
     if train < needed:
@@ -68,7 +68,7 @@ def refusals(train: int, held_out: int, *, all_simulated: bool) -> list[str]:
     elif not held_out and not all_simulated:
         found.append(str(NotEnoughFeedback(train, needed, split="held_out")))
     try:
-        cycle.refuse_second()
+        cycle.refuse_second_cycle()
         cycle.refuse_full_disk(policies.live())
     except RlhfError as error:
         found.append(str(error))

@@ -1,4 +1,4 @@
-"""What each kind of run hands to its training process, and what it makes of the result."""
+"""For each kind of run: the configuration of its training process, and the rows made from its result."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -23,20 +23,20 @@ CHILD_STAGES = {
 
 
 class BadResult(RlhfError):
-    """A training process said that it was done, but its result lacks something or names nothing that is there."""
+    """A training process ended well, but its result is incomplete or names something that is not there."""
 
     code = "bad_result"
 
 
 class Handler(Protocol):
-    """What knows the runs of a kind that came from elsewhere; a module that settings.RLHF_RUN_KINDS names."""
+    """Interface of another app's kind of run; settings.RLHF_RUN_KINDS names the module."""
 
     def child_config(self, run: Run, threads: int) -> dict[str, Any]: ...
 
     def collect(self, run: Run, result: Mapping[str, Any]) -> dict[str, Any]: ...
 
     def moved(self, run: Run) -> None:
-        """Called when the run has started, got on or ended; it may be called again for the same."""
+        """Called when the run has started, progressed or ended; may be called repeatedly."""
 
     def cancel(self, run: Run) -> bool: ...
 
@@ -48,13 +48,13 @@ def handler(run: Run) -> Handler | None:
 
 
 def moved(run: Run) -> None:
-    if (its := handler(run)) is not None:
-        its.moved(run)
+    if (other := handler(run)) is not None:
+        other.moved(run)
 
 
 def child_config(run: Run, threads: int) -> dict[str, Any]:
-    if (its := handler(run)) is not None:
-        return its.child_config(run, threads)
+    if (other := handler(run)) is not None:
+        return other.child_config(run, threads)
     made = {"threads": threads, "seed": run.config.get("seed", 0), "snapshot": str(_snapshot_of(run))}
     made["hyperparameters"] = hyperparameters_of(run)
     by_kind = {
@@ -79,7 +79,7 @@ def _reward_model_config(run: Run) -> dict[str, Any]:
         "base": str(_directory(run.base_policy)),
         "output": str(_reward_model_directory(run)),
         "splits": run.config.get("splits") or ["train"],
-        **gold,  # the preference without its noise, where it is known: accuracy is told against that as well
+        **gold,  # where the preference is known, accuracy is also measured against it
     }
 
 
@@ -105,7 +105,7 @@ def _evaluation_config(run: Run) -> dict[str, Any]:
 
 
 def _judge_config(judge: Mapping[str, Any]) -> dict[str, Any]:
-    """A judge that is a reward model is kept by its run's id, so that a moved home directory finds it again."""
+    """A reward model is stored by its run's id, so that it is found after the home directory was moved."""
     if judge["kind"] == "gold":
         return dict(judge)
     run = Run.objects.get(pk=judge["run"])
@@ -135,15 +135,15 @@ def _policy_directory(run: Run) -> Path:
 
 
 def collect(run: Run, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Makes rows of what a stage left; returns the fields of the run that they fill. Twice is as good as once."""
-    if (its := handler(run)) is not None:
-        return its.collect(run, result)
+    """Makes rows from a stage's result; returns the fields of the run to set. Idempotent."""
+    if (other := handler(run)) is not None:
+        return other.collect(run, result)
     if run.kind == Run.Kind.POLICY:
         return {"policy": _registered(run)}
     if run.kind == Run.Kind.EVALUATION:
-        evaluation = _keep_report(run, result)
+        evaluation = _store_report(run, result)
         if run.parent_id is None:  # within a cycle the cycle asks the gate
-            decision.decided(evaluation)
+            decision.decide_once(evaluation)
     return {}
 
 
@@ -162,7 +162,7 @@ def _registered(run: Run) -> Policy:
     )
 
 
-def _keep_report(run: Run, report: Mapping[str, Any]) -> Evaluation:
+def _store_report(run: Run, report: Mapping[str, Any]) -> Evaluation:
     if run.policy is None or run.base_policy is None:
         raise BadResult("an evaluation needs a policy and a baseline")
     fields = {

@@ -1,10 +1,13 @@
-"""One supervisor drives one run: it starts the training process, copies its metrics, renews the lease, passes a
-cancel on and writes down how it ended. It may die at any moment; the row and the checkpoint remain."""
+"""Drives one run: starts its training process, copies metrics, renews the lease, passes on a cancel, records the end.
+
+The supervisor may die at any moment; the row and the checkpoint remain.
+"""
 
 import logging
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from django.db.models import Max
@@ -20,7 +23,7 @@ HEARTBEAT_S = 1.0
 GRACE_S = 20.0
 """From the request to write a checkpoint to the kill."""
 SILENCE_S = 1800.0
-"""A child that writes neither a metric nor a line of log for this long hangs."""
+"""A process that writes neither a metric nor a line of log for this long counts as hung."""
 
 log = logging.getLogger(__name__)
 OnProgress = Callable[[Run], None]
@@ -35,40 +38,39 @@ class Supervisor:
     def run_stage(self, run_id: int) -> Run:
         """Drives a stage to its end; one that was killed starts again from its checkpoint, a few times."""
         while run := leases.claim(run_id, self.owner):
-            self._attend(run)
+            self._run_process(run)
         leases.fail_if_exhausted(run_id)
         run = Run.objects.get(pk=run_id)
         stages.moved(run)
         return run
 
     def on_progress(self, run: Run) -> None:
-        """Tells whoever is concerned that the run has started, got on or ended."""
+        """Called when the run has progressed or ended."""
         stages.moved(run)
         self._on_progress(run)
 
-    def _attend(self, run: Run) -> None:
+    def _run_process(self, run: Run) -> None:
         end_leftover(run.pid, run.path)
         try:
-            child = TrainingProcess(
-                stages.CHILD_STAGES[Run.Kind(run.kind)], run.path, stages.child_config(run, free_threads())
-            )
+            config = stages.child_config(run, free_threads())
+            process = TrainingProcess(stages.CHILD_STAGES[Run.Kind(run.kind)], run.path, config)
         except (RlhfError, OSError) as error:
             leases.end(run, self.owner, Run.State.FAILED, error=str(error))
             return
         try:
             leases.renew(run, self.owner)
-            Run.objects.filter(pk=run.pk, owner=self.owner).update(pid=child.pid)
+            Run.objects.filter(pk=run.pk, owner=self.owner).update(pid=process.pid)
             stages.moved(run)
-            watch = ProcessMonitor(self, run, child)
-            watch.until_it_ends()
-            _settle(run, child, self.owner, watch)
+            monitor = ProcessMonitor(self, run, process)
+            monitor.wait()
+            _record_end(monitor)
         except (KeyboardInterrupt, SystemExit):
-            child.stop_within(GRACE_S)
+            process.stop_within(GRACE_S)
             leases.end(run, self.owner, Run.State.CANCELLED, error="interrupted")
             raise
         finally:
-            if child.poll() is None:  # whatever went wrong here, no trainer outlives its supervisor
-                child.kill()
+            if process.poll() is None:  # whatever went wrong here, no trainer outlives its supervisor
+                process.kill()
 
     def is_orphan(self) -> bool:
         """Whether the worker that this supervisor belongs to is gone."""
@@ -76,21 +78,21 @@ class Supervisor:
 
 
 class ProcessMonitor:
-    """The while of a child: from its start to its end."""
+    """Watches one training process from its start to its end."""
 
-    def __init__(self, supervisor: Supervisor, run: Run, child: TrainingProcess) -> None:
-        self.supervisor, self.run, self.child = supervisor, run, child
+    def __init__(self, supervisor: Supervisor, run: Run, process: TrainingProcess) -> None:
+        self.supervisor, self.run, self.process = supervisor, run, process
         self.cancelled = False
         self.hung = False
         self._stopped_at: float | None = None
-        self._beat_at = 0.0
-        self._sign_of_life = (0, time.monotonic())
-        self._furthest = run.metrics.aggregate(step=Max("step"))["step"] or 0
-        self.got_on = False
-        """Further than any start before: such a start is not counted among those that came to nothing."""
+        self._heartbeat_at = 0.0
+        self._last_output = (0, time.monotonic())
+        self._furthest_step = run.metrics.aggregate(step=Max("step"))["step"] or 0
+        self.progressed = False
+        """Whether this attempt got further than all before; then it does not count towards MAX_ATTEMPTS."""
 
-    def until_it_ends(self) -> None:
-        while self.child.poll() is None:
+    def wait(self) -> None:
+        while self.process.poll() is None:
             time.sleep(POLL_S)
             self._copy_metrics()
             self._heartbeat()
@@ -98,42 +100,42 @@ class ProcessMonitor:
         self._copy_metrics()
 
     def _copy_metrics(self) -> None:
-        metrics = self.child.new_metrics()
+        metrics = self.process.new_metrics()
         if not metrics:
             return
-        _keep(self.run, metrics)
-        self.got_on = self.got_on or metrics[-1]["step"] > self._furthest
+        _store(self.run, metrics)
+        self.progressed = self.progressed or metrics[-1]["step"] > self._furthest_step
         self.run.progress = _progress(self.run, metrics[-1])
         self.supervisor.on_progress(self.run)
 
     def _heartbeat(self) -> None:
-        if time.monotonic() < self._beat_at:
+        if time.monotonic() < self._heartbeat_at:
             return
-        self._beat_at = time.monotonic() + HEARTBEAT_S
-        first = {"attempt": 1} if self.got_on else {}
-        asked = leases.renew(self.run, self.supervisor.owner, progress=self.run.progress, **first)
-        self.cancelled = self.cancelled or asked
+        self._heartbeat_at = time.monotonic() + HEARTBEAT_S
+        counted = {"attempt": 1} if self.progressed else {}
+        is_cancelling = leases.renew(self.run, self.supervisor.owner, progress=self.run.progress, **counted)
+        self.cancelled = self.cancelled or is_cancelling
         orphaned = self.supervisor.is_orphan()
         if (self.cancelled or orphaned) and self._stopped_at is None:
             self._stopped_at = time.monotonic()
-            self.child.stop()
+            self.process.stop()
 
     def _enforce(self) -> None:
         now = time.monotonic()
         written = sum(path.stat().st_size for path in self._files() if path.exists())
-        if written != self._sign_of_life[0]:
-            self._sign_of_life = (written, now)
-        self.hung = now - self._sign_of_life[1] > SILENCE_S
+        if written != self._last_output[0]:
+            self._last_output = (written, now)
+        self.hung = now - self._last_output[1] > SILENCE_S
         too_long = self._stopped_at is not None and now - self._stopped_at > GRACE_S
         if self.hung or too_long:
-            self.child.kill()
+            self.process.kill()
 
-    def _files(self) -> list[Any]:
-        return [self.child.directory / "metrics.jsonl", self.child.directory / "log.txt"]
+    def _files(self) -> list[Path]:
+        return [self.process.directory / "metrics.jsonl", self.process.directory / "log.txt"]
 
 
-def _keep(run: Run, metrics: list[dict[str, Any]]) -> None:
-    """Steps that a resumed child repeats replace those that it had written before."""
+def _store(run: Run, metrics: list[dict[str, Any]]) -> None:
+    """Steps that a resumed process repeats replace those that were stored before."""
     newest = {metric["step"]: metric for metric in metrics}
     rows = [Metric(run=run, step=step, values=metric.get("values") or {}) for step, metric in newest.items()]
     Metric.objects.bulk_create(
@@ -146,30 +148,34 @@ def _progress(run: Run, metric: dict[str, Any]) -> dict[str, Any]:
     return {"stage": run.stage or run.kind, **named}
 
 
-def _settle(run: Run, child: TrainingProcess, owner: str, watch: ProcessMonitor) -> None:
-    """Turns the end of a child into a state of its run."""
+def _record_end(monitor: ProcessMonitor) -> None:
+    """Sets the run's final state by how its process ended."""
+    run, owner = monitor.run, monitor.supervisor.owner
     try:
-        result = child.result()
-        made = stages.collect(run, result)  # may be done twice; so it is outside of the row's last change
+        result = monitor.process.result()
+        made = stages.collect(
+            run, result
+        )  # idempotent, so it need not be in one transaction with the row's last change
         leases.end(run, owner, Run.State.SUCCEEDED, **{"result": result, "error": "", **made})
-        child.remove_checkpoint()
+        monitor.process.remove_checkpoint()
     except ChildFailed as error:
-        _settle_failure(run, owner, watch, error)
+        _record_failure(monitor, error)
     except (BadPolicy, stages.BadResult) as error:
         leases.end(run, owner, Run.State.FAILED, error=f"what it made can't be used: {error}")
     run.refresh_from_db()
-    watch.supervisor.on_progress(run)
+    monitor.supervisor.on_progress(run)
 
 
-def _settle_failure(run: Run, owner: str, watch: ProcessMonitor, error: ChildFailed) -> None:
-    if watch.cancelled:
+def _record_failure(monitor: ProcessMonitor, error: ChildFailed) -> None:
+    run, owner = monitor.run, monitor.supervisor.owner
+    if monitor.cancelled:
         leases.end(run, owner, Run.State.CANCELLED, error="")
-    elif watch.hung:
+    elif monitor.hung:
         leases.end(run, owner, Run.State.FAILED, error=f"no sign of life for {SILENCE_S:.0f} s")
     elif error.exit_code == CHECKPOINTED or error.exit_code < 0:
         log.warning("run %s ended early, attempt %s: %s", run.pk, run.attempt, error.reason)
-        leases.put_back(run, owner, error.reason, got_on=watch.got_on)
-        if watch.supervisor.is_orphan():
+        leases.put_back(run, owner, error.reason, progressed=monitor.progressed)
+        if monitor.supervisor.is_orphan():
             raise LeaseLost(run.pk)  # the next worker's turn, not this one's
     else:
         leases.end(run, owner, Run.State.FAILED, error=error.reason)

@@ -1,1 +1,1 @@
-"""Feedback frozen for a run: which rows may train, with which weights, under one hash."""
+"""Snapshots: feedback frozen for a run in files, with the weight of each judgement, under one hash."""

@@ -1,4 +1,4 @@
-"""Freezing feedback for a run: files that never change, named by a hash over their content."""
+"""Freezes feedback into a snapshot: files that never change, named by a hash over their content."""
 
 import hashlib
 import json
@@ -21,9 +21,9 @@ MANIFEST = "manifest.json"
 
 
 def freeze(until: datetime | None = None) -> Snapshot:
-    """Writes all that may train and was judged before `until` (now). The same feedback gives the same snapshot.
+    """Writes all feedback before `until` (now) that may train. The same feedback gives the same snapshot.
 
-    NotEnoughFeedback where too little is there to learn from.
+    Raises NotEnoughFeedback.
     """
     until = until or timezone.now()
     frozen = Frozen(until)
@@ -100,15 +100,15 @@ def _row_of(frozen: Frozen, sha256: str, directory: str, until: datetime) -> Sna
 
 
 def problems(snapshot: Snapshot) -> list[str]:
-    """What of a snapshot's files is not as it was frozen; empty if all is. Of an erased one, nothing may be left."""
+    """What changed of a snapshot's files since it was frozen. Of an erased one, no file may be left."""
     if snapshot.erased_at is not None:
         return [f"snapshot {snapshot.pk}: erased, but {snapshot.path} is there"] if snapshot.path.exists() else []
     try:
-        wanted = json.loads((snapshot.path / MANIFEST).read_text())["files"]
-        found = {name: hashlib.sha256((snapshot.path / name).read_bytes()).hexdigest() for name in wanted}
+        expected = json.loads((snapshot.path / MANIFEST).read_text())["files"]
+        found = {name: hashlib.sha256((snapshot.path / name).read_bytes()).hexdigest() for name in expected}
     except (OSError, ValueError, KeyError, TypeError) as error:
         return [f"snapshot {snapshot.pk}: {error}"]
-    changed = [f"snapshot {snapshot.pk}: {name} changed" for name in wanted if found[name] != wanted[name]]
+    changed = [f"snapshot {snapshot.pk}: {name} changed" for name in expected if found[name] != expected[name]]
     if not changed and _combined(found) != snapshot.sha256:
         changed.append(f"snapshot {snapshot.pk}: its files are not those that were frozen")
     return changed

@@ -1,4 +1,4 @@
-"""Feedback rows as lines of a snapshot's files, in a fixed order: the same rows give the same bytes."""
+"""Converts feedback rows to lines of a snapshot's files, in a fixed order: the same rows give the same bytes."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,12 +20,12 @@ Line = dict[str, Any]
 
 
 def _pseudonym(user_id: int) -> str:
-    """Tells annotators apart without telling who they are."""
+    """Distinguishes annotators without naming them."""
     return salted_hmac("rlhf.snapshots.annotator", str(user_id), algorithm="sha256").hexdigest()[:16]
 
 
 class Frozen:
-    """Everything that trains, as it stood at `until`; each attribute is one file."""
+    """All feedback that may train, as of `until`, as lines of the files."""
 
     def __init__(self, until: datetime) -> None:
         rows = trainable.rankings().filter(created_at__lt=until).order_by("pk")
@@ -43,7 +43,7 @@ class Frozen:
         self.unpaired = [line for _row, line in self.thumbed]
 
     def conversations(self) -> set[UUID]:
-        """Those whose words are in it."""
+        """Ids of the conversations whose words are in it."""
         prompts = [*(row.task.prompt for row in self.rows), *self.prompt_rows]
         messages = [
             *(prompt.message for prompt in prompts),
@@ -74,8 +74,10 @@ class Frozen:
 
 
 def _weights(rows: Iterable[Ranking | Comparison]) -> dict[int, float]:
-    """Of each person, what one judgement of theirs weighs. A simulated annotator is a program whose owner chose how
-    much it says; the cap is for people."""
+    """The weight of one judgement of each person.
+
+    Without simulated annotators: how many judgements they make is the owner's choice, and the cap is for people.
+    """
     return shares.weights(Counter(row.annotator_id for row in rows if not row.is_simulated))
 
 
@@ -95,7 +97,7 @@ def _ranking_lines(rows: Iterable[Ranking], weight: dict[int, float]) -> Iterato
 
 
 RANKS: dict[str, list[int]] = {"left": [1, 2], "right": [2, 1], "tie": [1, 1], "both_bad": [1, 1]}
-"""Of the left and the right reply. A tie says of neither that it is better, and so does "both bad"."""
+"""Of the left and the right reply. In a tie neither is better, and likewise in "both bad"."""
 
 
 def _choices_with_context(until: datetime) -> list[tuple[Comparison, list[Line]]]:
@@ -207,8 +209,8 @@ def _flag(row: Violation, line_id: str, prompt: list[Line], text: str, reason: s
 
 
 def _context_of(message: Message) -> list[Line] | None:
-    """What the policy saw before it wrote the message: its assistant's instructions and examples, then the turns that
-    fitted. None where a turn above is hidden or kept out of training.
+    """The prompt that the policy got for the message: its assistant's instructions and examples, then the turns that
+    fitted. None where a turn above is hidden or excluded from training.
     """
     above = branch_to(message.conversation_id, message.parent_id)
     if any(turn.hidden_at is not None or turn.never_train for turn in above):

@@ -1,4 +1,4 @@
-"""How much one person's judgements weigh in a snapshot: as much as the others', but never the most of it."""
+"""Weights of judgements in a snapshot, capped so that no person dominates it."""
 
 from collections.abc import Hashable, Mapping
 from typing import TypeVar
@@ -7,8 +7,8 @@ Person = TypeVar("Person", bound=Hashable)
 
 FAIR_SHARES = 2.0
 SHARE_MIN = 0.02
-"""Nobody weighs more than twice an equal share, or 2 % where that is more. Few hundred votes of one person are enough
-to bend a model; a cap of one equal share, on the other hand, would let the laziest judge set the size of the data."""
+"""Nobody weighs more than twice an equal share, or 2 % where that is more. A few hundred votes of one person can bend
+a model; a cap of one equal share, on the other hand, would let the least active judge set the size of the data."""
 
 
 def share_limit(people: int) -> float:

@@ -1,4 +1,4 @@
-"""How the training pages write numbers, durations, states and words for codes."""
+"""Template filters of the training pages: numbers, durations, states and labels of codes."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from django.utils.translation import ngettext
 
 from rlhf import labels
 from rlhf.figures import figure, percent
-from rlhf.models import Run
-from rlhf.release.gate import number
+from rlhf.models import Evaluation, Run
+from rlhf.report_values import number
 
 register = template.Library()
 register.filter("figure", figure)
@@ -61,8 +61,9 @@ def reason_word(reason: dict[str, Any]) -> str:
 
 @register.filter
 def limit(reason: dict[str, Any]) -> str:
-    """What the gate asks for, as in `≤ 10`."""
-    return f"{labels.SIGNS.get(reason.get('code', ''), '')} {figure(reason.get('limit'))}".strip()
+    """The limit with its comparison sign, as in `≤ 10`."""
+    sign = reason["sign"] if "sign" in reason else labels.OLD_SIGNS.get(reason.get("code", ""), "")
+    return f"{sign} {figure(reason.get('limit'))}".strip()
 
 
 @register.filter
@@ -79,9 +80,10 @@ def took(run: Run) -> Any:
 
 
 @register.filter
-def judge_word(judge: str) -> str:
-    if judge.startswith("gold:"):
-        return _("the simulated annotator's own hidden preference (%(name)s)") % {"name": judge[5:]}
-    if judge == "held-out reward model":
+def judge_word(evaluation: Evaluation) -> str:
+    judge = evaluation.judge_used()
+    if judge.kind == "gold":
+        return _("the simulated annotator's own hidden preference (%(name)s)") % {"name": judge.name}
+    if judge.kind == "reward_model":
         return _("a second reward model, trained only on held-out judgements")
-    return judge
+    return judge.name

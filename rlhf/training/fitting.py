@@ -23,21 +23,19 @@ class FittedSnapshot:
 def fit_prompts(snapshot: SnapshotFiles, tokenizer: ChatTokenizer, max_prompt_tokens: int) -> FittedSnapshot:
     """Done once in each stage, so that a policy and all judges of its replies get the same prompts."""
     found = {prompt: _fitted(prompt, tokenizer, max_prompt_tokens) for prompt in _prompts_of(snapshot)}
-    by_prompt = {prompt: fitted for prompt, fitted in found.items() if fitted is not None}
+    fitting = {prompt: fitted for prompt, fitted in found.items() if fitted is not None}
     snapshot = replace(
         snapshot,
-        rankings=tuple(_ranking(one, by_prompt) for one in snapshot.rankings if one.replies[0].prompt in by_prompt),
+        rankings=tuple(_ranking(one, fitting) for one in snapshot.rankings if one.replies[0].prompt in fitting),
         violations=tuple(
-            replace(one, reply=replace(one.reply, prompt=by_prompt[one.reply.prompt]))
+            replace(one, reply=replace(one.reply, prompt=fitting[one.reply.prompt]))
             for one in snapshot.violations
-            if one.reply.prompt in by_prompt
+            if one.reply.prompt in fitting
         ),
-        prompts=tuple(
-            replace(row, prompt=by_prompt[row.prompt]) for row in snapshot.prompts if row.prompt in by_prompt
-        ),
+        prompts=tuple(replace(row, prompt=fitting[row.prompt]) for row in snapshot.prompts if row.prompt in fitting),
     )
-    shortened = sum(prompt != fitted for prompt, fitted in by_prompt.items())
-    return FittedSnapshot(snapshot, shortened, left_out=len(found) - len(by_prompt))
+    shortened = sum(prompt != fitted for prompt, fitted in fitting.items())
+    return FittedSnapshot(snapshot, shortened, left_out=len(found) - len(fitting))
 
 
 def _prompts_of(snapshot: SnapshotFiles) -> dict[PromptMessages, None]:
@@ -53,6 +51,6 @@ def _fitted(prompt: PromptMessages, tokenizer: ChatTokenizer, max_prompt_tokens:
         return None
 
 
-def _ranking(ranking: RankingRow, by_prompt: dict[PromptMessages, PromptMessages]) -> RankingRow:
+def _ranking(ranking: RankingRow, fitting: dict[PromptMessages, PromptMessages]) -> RankingRow:
     """All replies of a ranking answer one prompt."""
-    return replace(ranking, replies=tuple(replace(one, prompt=by_prompt[one.prompt]) for one in ranking.replies))
+    return replace(ranking, replies=tuple(replace(one, prompt=fitting[one.prompt]) for one in ranking.replies))

@@ -1,1 +1,1 @@
-"""Pages of training: moderators read, admins act."""
+"""Training pages: moderators may read, admins may act."""

@@ -1,4 +1,4 @@
-"""For the owner of a conversation alone: where a reply comes from, and what the conversation was used for."""
+"""For the owner of a conversation: the lineage of a reply's policy, and the training uses of the conversation."""
 
 import uuid
 
@@ -15,7 +15,7 @@ from rlhf.views.overview import user_of
 
 @require_safe
 def reply_page(request: HttpRequest, message_id: int) -> HttpResponse:
-    """404 for a stranger's reply as for one that never was; of a blind one only that it is."""
+    """404 for a stranger's reply, as for one that does not exist; 409 while the comparison is blind."""
     reply = get_object_or_404(
         Reply.objects.select_related("message__conversation", "policy__base"),
         message=message_id,

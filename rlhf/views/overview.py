@@ -1,4 +1,4 @@
-"""The overview: who answers now, what waits to be learnt, what is under way, what was decided."""
+"""The training overview: live policy, feedback to train on, running cycle, promotions; starts and rolls back."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -31,7 +31,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "can_roll_back": promotion.can_roll_back(),
         "rollback_form": AuditReasonForm(auto_id="rollback_%s"),
         "start_form": StartForm(),
-        "preflight": preflight.look(),
+        "preflight": preflight.check(),
         "under_way": cycle.live_cycle(),
         "promotions": Promotion.objects.select_related("policy", "previous", "actor", "decision")[:12],
         "evaluations": Evaluation.objects.select_related("policy", "baseline").order_by("-pk")[:6],
@@ -41,7 +41,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def under_way(request: HttpRequest) -> HttpResponse:
-    """The part of the overview that is asked for again while a cycle runs."""
+    """The part of the overview that is refreshed while a cycle runs."""
     run = cycle.live_cycle()
     response = render(request, "rlhf/under_way.html", {"under_way": run})
     response["X-Live"] = "1" if run is not None else "0"
@@ -68,5 +68,5 @@ def roll_back(request: HttpRequest) -> HttpResponse:
     except RlhfError as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, made.said())
+        messages.success(request, made.announcement())
     return redirect("training")

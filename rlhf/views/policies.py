@@ -1,4 +1,4 @@
-"""Policies with their lineage, and the evaluations that decided about them."""
+"""Pages of policies and evaluations; trial, gate, promotion and force by admins."""
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -98,7 +98,7 @@ def ask_gate(request: HttpRequest, name: str) -> HttpResponse:
 
 @require_POST
 def promote(request: HttpRequest, name: str) -> HttpResponse:
-    """What the gate let pass; anything else is refused, and may be forced."""
+    """Promotes a policy that passed the gate; any other is refused, and may be forced."""
     policy = get_object_or_404(Policy, name=name)
     decision = candidacy.passed_decision(policy)
     if decision is None:
@@ -109,7 +109,7 @@ def promote(request: HttpRequest, name: str) -> HttpResponse:
     except RlhfError as error:
         messages.error(request, str(error))
         return redirect("policy", name)
-    messages.success(request, made.said())
+    messages.success(request, made.announcement())
     return redirect("training")
 
 
@@ -125,5 +125,5 @@ def force(request: HttpRequest, name: str) -> HttpResponse:
     except RlhfError as error:
         messages.error(request, str(error))
         return redirect("policy", name)
-    messages.success(request, made.said())
+    messages.success(request, made.announcement())
     return redirect("training")

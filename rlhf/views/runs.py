@@ -1,4 +1,4 @@
-"""The runs: their list, each one's page, and cancel and resume."""
+"""Pages of runs: list, one run with its curves and log, cancel, resume."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def run_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def run_part(request: HttpRequest, pk: int) -> HttpResponse:
-    """The part of a run's page that is asked for again while it runs."""
+    """The part of a run's page that is refreshed while it runs."""
     context = _run_context(pk)
     response = render(request, "rlhf/run_live.html", context)
     response["X-Live"] = "1" if context["run"].is_live else "0"

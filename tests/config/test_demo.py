@@ -11,7 +11,7 @@ from config.demo import report, throwaway
 from config.demo.arms import EVERYTHING, RULE_ONLY
 
 REPORT = {
-    "judge": {"kind": "gold", "preference": "feedback.preferences:finished_and_modest"},
+    "judge": "gold:feedback.preferences:finished_and_modest",
     "n": 200,
     "win_rate": 0.84,
     "win_rate_low": 0.79,
@@ -77,7 +77,7 @@ RESULT = {
     "peak_memory_mb": 1500.0,
     "home": "/somewhere/demo-3",
 }
-RESULT["floors"] = list(EVERYTHING.told(RESULT))
+RESULT["floors"] = EVERYTHING.check_floors(RESULT)
 
 
 def test_the_table_shows_each_figure_with_its_interval_controls_and_judge():
@@ -85,7 +85,7 @@ def test_the_table_shows_each_figure_with_its_interval_controls_and_judge():
     assert "SIMULATED annotators, seed 3, learned from rankings and flags" in shown
     for words in (
         "0.840 [0.790, 0.885]",
-        "gold feedback.preferences:finished_and_modest",
+        "gold:feedback.preferences:finished_and_modest",
         "0.490 [0.420, 0.560]",
         "0.720 [0.660, 0.780]",
         "0.500 [0.430, 0.570]",
@@ -107,14 +107,14 @@ def test_the_table_shows_each_figure_with_its_interval_controls_and_judge():
 
 def test_a_figure_that_is_missing_is_a_dash():
     result = {**RESULT, "evaluation": {**REPORT, "kl_nats": None, "violation_rate_after": None}}
-    shown = report.render({**result, "floors": list(EVERYTHING.told(result))})
+    shown = report.render({**result, "floors": EVERYTHING.check_floors(result)})
     assert "- nats" in shown
     assert "floor: SHORT: KL -, at most 8.000" in shown
 
 
 def short(arm, **changes):
     result = {**RESULT, "evaluation": {**REPORT, **changes}}
-    return [floor["name"] for floor in arm.told(result) if not floor["holds"]]
+    return [floor["name"] for floor in arm.check_floors(result) if not floor["holds"]]
 
 
 def test_a_floor_is_short_by_itself_alone():
@@ -141,7 +141,7 @@ def test_the_rule_alone_has_floors_of_its_own():
 def test_with_no_violation_left_the_factor_is_what_the_sample_could_show():
     gone = {"violation_rate_after": 0.0, "violation_rate_after_high": 0.02}
     result = {**RESULT, "evaluation": {**REPORT, **gone}}
-    told = {floor["name"]: floor for floor in EVERYTHING.told(result)}
+    told = {floor["name"]: floor for floor in EVERYTHING.check_floors(result)}
     assert told["violations cut"]["value"] == pytest.approx(0.55 * 160)
     assert told["violations cut"]["holds"]
 
@@ -150,21 +150,21 @@ def test_a_fresh_home_is_empty_and_held(tmp_path):
     home = tmp_path / "demo-1"
     home.mkdir()
     (home / "left").write_text("by a former demo")
-    with throwaway.held_home(home, fresh=True):
+    with throwaway.locked_home(home, fresh=True):
         assert list(home.iterdir()) == []
-        with pytest.raises(throwaway.DemoRunning), throwaway.held_home(home, fresh=True):
+        with pytest.raises(throwaway.DemoRunning), throwaway.locked_home(home, fresh=True):
             pass
-    with throwaway.held_home(home, fresh=True):
+    with throwaway.locked_home(home, fresh=True):
         pass
 
 
 def test_a_home_to_learn_in_again_is_left_as_it_was(tmp_path):
     home = tmp_path / "demo-1"
-    with pytest.raises(throwaway.NoFormerDemo), throwaway.held_home(home, fresh=False):
+    with pytest.raises(throwaway.NoFormerDemo), throwaway.locked_home(home, fresh=False):
         pass
     home.mkdir()
     (home / "left").write_text("by a former demo")
-    with throwaway.held_home(home, fresh=False):
+    with throwaway.locked_home(home, fresh=False):
         assert (home / "left").exists()
 
 

@@ -13,7 +13,7 @@ from fine_tuning.jobs.lifecycle import Order
 from fine_tuning.models import FineTune
 from metering.models import Price, Usage
 from rlhf.training.fine_tuning import config, sizes
-from rlhf.training.fine_tuning.reinforcement import Course
+from rlhf.training.fine_tuning.reinforcement import PpoSchedule
 from rlhf.training.ppo.config import PpoConfig
 from tests.fine_tuning.conftest import SMOLLM2, drive, jsonl
 
@@ -40,7 +40,7 @@ def test_reinforcement_writes_as_many_replies_as_were_announced(rows, given):
     """The number of prompts is rounded to whole epochs where it is left open, but about PPO's own."""
     epochs, batch = plan.epochs_of(given, rows, "reinforcement"), plan.batch_of(given, rows, "reinforcement")
     course = plan.Course("reinforcement", "lora", rows, 0, tokens=7, n_epochs=epochs, batch_size=batch)
-    ppo = Course.read({**given, "n_epochs": epochs}, rows).ppo
+    ppo = PpoSchedule.read({**given, "n_epochs": epochs}, rows).ppo
     assert course.replies == ppo.iterations * ppo.rows
     assert course.trained_tokens == course.replies * ppo.max_tokens * ppo.num_ppo_epochs
     if not given and 25 <= rows <= 288:

@@ -1,13 +1,8 @@
 """Commands: one JSON object on stdout, words on stderr, and exit codes that mean something."""
 
-import io
-import json
 import os
 import subprocess
 import sys
-
-from django.core.management import call_command
-from django.core.management.base import CommandError
 
 from accounts.models import AuditEntry
 from base import fsck
@@ -16,19 +11,8 @@ from chat.models import Policy
 from rlhf.models import Promotion, Run
 from rlhf.runs import cycle
 from tests.rlhf import feedback_rows
+from tests.rlhf.command_calls import call
 from tests.rlhf.policy_directories import write_policy
-
-
-def call(name, *arguments):
-    """(exit code, JSON from stdout)"""
-    out, code = io.StringIO(), 0
-    try:
-        call_command(name, *arguments, "--json", stdout=out, stderr=io.StringIO())
-    except CommandError as error:
-        code = error.returncode
-    text = out.getvalue()
-    assert text.count("\n") <= 1
-    return code, json.loads(text) if text else None
 
 
 def test_fetching_makes_the_first_policy_live_and_the_second_time_needs_nothing(db, home, settings):

@@ -10,7 +10,7 @@ from feedback import seed
 from rlhf.models import Promotion, Run
 from rlhf.runs import cycle
 from rlhf.runs.supervisor import Supervisor
-from tests.rlhf.test_commands import call
+from tests.rlhf.command_calls import call
 
 COLLECTED = {"noise_pairs": 0.1, "noise_flags": 0.1, "preference": "finished-and-modest"}
 ARGUMENTS = ("demo", "--seed", "7", "--here", "--again")
@@ -20,7 +20,7 @@ ARGUMENTS = ("demo", "--seed", "7", "--here", "--again")
 def collected(judged, home, settings, base_policy, monkeypatch):
     """As a demo leaves its state: judgements, what was said of them, and the candidate live."""
     settings.HOME = home
-    monkeypatch.setattr("rlhf.runs.fetching.base_policy", lambda *_: (base_policy, False))
+    monkeypatch.setattr("rlhf.runs.fetching.ensure_base_policy", lambda *_: (base_policy, False))
     (home / "collected.json").write_text(json.dumps(COLLECTED))
     seed.load()
     cycle.drive(cycle.start().pk, Supervisor())
@@ -50,7 +50,7 @@ def test_the_rule_alone_is_trained_with_its_own_settings_and_held_to_its_own_flo
 
 def test_without_a_former_demo_there_is_nothing_to_learn_from_again(judged, home, settings, base_policy, monkeypatch):
     settings.HOME = home
-    monkeypatch.setattr("rlhf.runs.fetching.base_policy", lambda *_: (base_policy, False))
+    monkeypatch.setattr("rlhf.runs.fetching.ensure_base_policy", lambda *_: (base_policy, False))
     code, _ = call(*ARGUMENTS)
     assert code == 1
     assert not Run.objects.exists()

@@ -14,7 +14,7 @@ from rlhf.models import Promotion, Run
 from rlhf.runs import cycle, leases
 from rlhf.snapshots import freezing
 from tests.rlhf import feedback_rows
-from tests.rlhf.test_commands import call
+from tests.rlhf.command_calls import call
 
 
 def promises_broken():

@@ -232,6 +232,26 @@ def test_a_report_shows_the_win_rate_beside_its_controls_and_replies_to_read(don
     assert "All conditions are met" in page
 
 
+@pytest.mark.parametrize(
+    ("report", "asked", "shown"),
+    [
+        ({"judge_kind": "gold", "judge_name": "m:likes"}, {}, "own hidden preference (m:likes)"),
+        ({"judge_kind": "reward_model", "judge_name": "held_out"}, {}, "a second reward model"),
+        ({}, {"judge": {"kind": "gold", "preference": "m:likes"}}, "own hidden preference (m:likes)"),
+        ({}, {"judge": {"kind": "reward_model", "run": 3}}, "a second reward model"),
+        ({}, {}, "Judged by people"),
+    ],
+)
+def test_a_report_names_its_judge_also_one_stored_without_kind_and_name(done, sign_in, report, asked, shown):
+    evaluation = Evaluation.objects.get()
+    evaluation.judge = "people"
+    evaluation.report = report
+    evaluation.run.config = asked
+    evaluation.run.save()
+    evaluation.save()
+    assert shown in text(sign_in("admin").get(reverse("evaluation", args=[evaluation.pk])))
+
+
 def test_a_refusal_shows_its_reasons_and_an_admin_may_overrule(judged, sign_in, base_policy):
     run = cycle.start(hyperparameters={"evaluation": {"report": {"kl_nats": 12.5}}})
     cycle.drive(run.pk, Supervisor())

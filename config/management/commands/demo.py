@@ -1,4 +1,4 @@
-"""`manage.py demo`: simulated annotators teach the real model, from the first judgement to the gate."""
+"""`manage.py demo`: a whole cycle with the real model, trained on judgements of simulated annotators."""
 
 import json
 import subprocess
@@ -88,9 +88,9 @@ class Command(RlhfCommand):
             self.elsewhere(options["seed"], again=options["again"])
 
     def elsewhere(self, number: int, *, again: bool) -> None:
-        """The same command once more, as a process on a state of its own; what it prints goes where ours would."""
+        """Runs this command as a child process on a state of its own, with the same output."""
         base = self.fetch()
-        with throwaway.held_home(settings.HOME / f"demo-{number}", fresh=not again) as home:
+        with throwaway.locked_home(settings.HOME / f"demo-{number}", fresh=not again) as home:
             if not again:
                 throwaway.link_policy(policies.directory(base), home / "models")
             process = subprocess.Popen(
@@ -100,7 +100,7 @@ class Command(RlhfCommand):
             )
             try:
                 code = process.wait()
-            except KeyboardInterrupt:  # the child has heard it too
+            except KeyboardInterrupt:  # the child got it, too
                 code = process.wait() and Exit.INTERRUPTED
         sys.exit(code)
 
@@ -120,7 +120,7 @@ class Command(RlhfCommand):
             **run.result,
             "simulated": True,
             "learnt_from": arm.name,
-            "floors": list(arm.told(run.result)),
+            "floors": arm.check_floors(run.result),
             "collected": collected,
             "collecting_seconds": collecting_seconds,
             "seconds": round(time.monotonic() - started, 1),
@@ -130,7 +130,7 @@ class Command(RlhfCommand):
 
     def fetch(self) -> Policy:
         with self.progress(f"Model {settings.CHAT_MODEL}") as meter:
-            return fetching.base_policy(settings.CHAT_MODEL, meter)[0]
+            return fetching.ensure_base_policy(settings.CHAT_MODEL, meter)[0]
 
     def collect(self, plan: Plan) -> dict[str, Any]:
         try:
@@ -142,11 +142,11 @@ class Command(RlhfCommand):
         return made
 
     def collected_before(self) -> dict[str, Any]:
-        """What the demo before said of its judgements. Its model, where one went live, makes room for the base."""
-        kept = settings.HOME / COLLECTED
-        if not kept.exists():
+        """What the former demo collected. Where its model went live, the base is made live again."""
+        path = settings.HOME / COLLECTED
+        if not path.exists():
             raise throwaway.NoFormerDemo(settings.HOME)
         while policies.live().base is not None:
             promotion.rollback(actor=None, reason="the demo is trained again")
-        found: dict[str, Any] = json.loads(kept.read_text())
+        found: dict[str, Any] = json.loads(path.read_text())
         return found

@@ -1,4 +1,4 @@
-"""`evaluate_policy`: a policy against the live one on held-out prompts, and what the gate says of it."""
+"""`evaluate_policy`: compares a policy with the live one on held-out prompts and asks the gate."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from chat import policies
 from chat.models import Policy
 from rlhf.commands import RlhfCommand, add_settings, new_run, policy_by_name, reward_model_run
 from rlhf.models import Evaluation, Run
-from rlhf.release.decision import decided
+from rlhf.release.decision import decide_once
 from rlhf.runs import cycle
 
 
@@ -48,7 +48,7 @@ class Command(RlhfCommand):
         run = self.drive(run, f"Evaluation of {policy.name}")
         result = None
         if run.state == Run.State.SUCCEEDED:
-            decision = decided(Evaluation.objects.get(run=run))
+            decision = decide_once(Evaluation.objects.get(run=run))
             gate = {"passed": decision.passed, "reasons": decision.reasons}
             result = {"run": run.pk, "policy": policy.name, **run.result, "gate": gate}
         self.finish_run(run, result)
@@ -63,7 +63,7 @@ class Command(RlhfCommand):
         known = Run.objects.filter(
             stage=cycle.JUDGE, snapshot=reward_model.snapshot, state=Run.State.SUCCEEDED
         ).first()
-        return cycle.with_run(judge, known or self.trained_judge(reward_model, seed))
+        return cycle.judge_with_run(judge, known or self.trained_judge(reward_model, seed))
 
     def trained_judge(self, reward_model: Run, seed: int) -> Run:
         run = new_run(
@@ -79,7 +79,7 @@ class Command(RlhfCommand):
         return run
 
 
-def reward_model_of(policy: Policy, wanted: int | None) -> Run:
+def reward_model_of(policy: Policy, run_id: int | None) -> Run:
     made_by = Run.objects.filter(kind=Run.Kind.POLICY, policy=policy).exclude(reward_model=None).first()
     own = made_by.reward_model_id if made_by is not None else None
-    return reward_model_run(wanted if wanted is not None else own)
+    return reward_model_run(run_id if run_id is not None else own)

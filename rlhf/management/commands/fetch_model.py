@@ -1,4 +1,4 @@
-"""`fetch_model`: gets the base policy, once."""
+"""`fetch_model`: fetches the base policy."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ class Command(RlhfCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         source: str = options["source"]
         with self.progress(f"Downloading {source}") as meter:
-            policy, fetched = fetching.base_policy(source, meter, again=options["again"])
+            policy, fetched = fetching.ensure_base_policy(source, meter, again=options["again"])
         result = {"policy": policy.name, "source": source, "fetched": fetched, "live": policy.is_live}
         word = "fetched" if fetched else "already here"
         self.finish(result, text=f"{policy.name}: {word}{', live' if policy.is_live else ''}")

@@ -1,4 +1,4 @@
-"""`promote_policy`: makes a policy live that the gate let pass, or one that an admin vouches for."""
+"""`promote_policy`: makes a policy live that passed the gate, or that an admin forces."""
 
 from typing import Any
 

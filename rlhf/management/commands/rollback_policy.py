@@ -1,4 +1,4 @@
-"""`rollback_policy`: the former version answers again."""
+"""`rollback_policy`: makes the former version live again."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`run_cycle`: from the feedback that is there to a promoted or refused policy."""
+"""`run_cycle`: trains, evaluates and promotes or refuses a policy, from the present feedback."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ class Command(RlhfCommand):
         self.finish_run(run, run.result)
 
     def abandoned(self) -> Run | None:
-        """A cycle that nobody drives any more is gone on with, not started beside."""
+        """A live cycle whose supervisor died, to be resumed instead of starting another."""
         if cycle.live_cycle() is None:
             return None
         leases.take_over_silent()

@@ -1,4 +1,4 @@
-"""`snapshot`: freezes the feedback as it stands."""
+"""`snapshot`: freezes the present feedback."""
 
 from datetime import datetime
 from typing import Any

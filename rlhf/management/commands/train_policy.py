@@ -1,4 +1,4 @@
-"""`train_policy`: the live policy is tuned against a reward model."""
+"""`train_policy`: tunes the live policy against a reward model."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`train_reward_model`: rankings and flags become a reward model."""
+"""`train_reward_model`: trains a reward model on rankings and flags."""
 
 from typing import Any
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rlhf import labels
 from rlhf.release import gate
+from rlhf.templatetags import training
 
 GOOD = {
     "win_rate_low": 0.62,
@@ -65,16 +66,27 @@ def codes(decision):
     return [reason["code"] for reason in decision.reasons]
 
 
-def test_the_sign_beside_a_limit_is_the_comparison_that_the_gate_makes():
+def test_the_sign_of_a_reason_is_the_comparison_that_the_gate_makes():
     compare = {">": operator.gt, "≥": operator.ge, "≤": operator.le}
-    told = set()
+    seen = set()
     for change in ({}, *(change for change, _codes in ALONE)):
         decision = decide({**GOOD, **change})
         for reason in decision.reasons:
-            if sign := labels.SIGNS.get(reason["code"]):
-                told.add((reason["code"], decision.passed))
-                assert compare[sign](reason["value"], reason["limit"]) == decision.passed, reason
-    assert told == {(code, passed) for code in labels.SIGNS for passed in (True, False)}
+            if reason["sign"]:
+                seen.add((reason["code"], decision.passed))
+                assert compare[reason["sign"]](reason["value"], reason["limit"]) == decision.passed, reason
+    without_numbers = {"finite", "baseline"}
+    assert seen == {
+        (code, passed) for _, (code, *_) in ALONE if code not in without_numbers for passed in (True, False)
+    }
+
+
+def test_a_reason_shows_its_limit_with_its_sign_and_so_does_one_that_was_stored_without():
+    for reason in decide(GOOD).reasons:
+        shown = training.limit(reason)
+        old = {name: value for name, value in reason.items() if name != "sign"}
+        assert shown.startswith(reason["sign"])
+        assert training.limit(old) == shown
 
 
 def test_every_reason_has_words_on_the_pages():
@@ -86,7 +98,7 @@ def test_a_good_candidate_passes_and_says_what_was_checked():
     assert decision.passed
     assert len(decision.reasons) == 12
     assert decision.reasons[0] == {
-        "code": "win_rate", "text": "lower bound of the win rate", "value": 0.62, "limit": 0.5
+        "code": "win_rate", "text": "lower bound of the win rate", "value": 0.62, "sign": ">", "limit": 0.5
     }  # fmt: skip
 
 

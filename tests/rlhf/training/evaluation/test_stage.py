@@ -72,6 +72,7 @@ def test_the_report_of_another_policy_has_all_that_was_agreed(
 ) -> None:
     report = evaluate.run(evaluation(tmp_path, made, tiny, made["other"]))
     assert report["judge"] == f"gold:{JUDGE['preference']}"
+    assert (report["judge_kind"], report["judge_name"]) == ("gold", JUDGE["preference"])
     assert report["n"] == 12
     assert report["win_rate_low"] <= report["win_rate"] <= report["win_rate_high"]
     assert set(report["controls"]) == CONTROLS
@@ -95,6 +96,7 @@ def test_a_policy_against_itself_has_moved_nowhere(made: dict[str, str], tiny: P
     report = evaluate.run(evaluation(tmp_path, made, tiny, str(tiny), judge, draws=40))
     assert report["surprise_ratio"] == pytest.approx(1, abs=0.1)  # other draws of the same distribution
     assert report["judge"] == "reward model:held_out"
+    assert (report["judge_kind"], report["judge_name"]) == ("reward_model", "held_out")
     assert report["kl_nats"] == pytest.approx(0, abs=1e-4)
     assert report["perplexity_ratio"] == 1.0
     assert report["win_rate"] == pytest.approx(0.5, abs=0.15)  # 240 comparisons: over four standard errors
