@@ -39,23 +39,23 @@ def forget_conversations(ids: Collection[UUID]) -> None:
         raise NotYet("a run is training on a snapshot that holds words of theirs")
     texts = set(Message.objects.filter(conversation__in=ids).exclude(text="").values_list("text", flat=True))
     for evaluation in Evaluation.objects.filter(run__in=runs):
-        evaluation.report = without_quotes(evaluation.report, texts)
+        evaluation.report = _without_quotes(evaluation.report, texts)
         evaluation.save(update_fields=["report"])
     results = [run.path / "result.json" for run in runs]
     for run in runs:
-        run.result = without_quotes(run.result, texts)
+        run.result = _without_quotes(run.result, texts)
         run.save(update_fields=["result"])
     erased = list(snapshots)
     folders = [snapshot.path for snapshot in erased]
     Snapshot.objects.filter(pk__in=[snapshot.pk for snapshot in erased]).update(erased_at=timezone.now())
-    transaction.on_commit(partial(remove_files, folders, results, texts))
+    transaction.on_commit(partial(_remove_files, folders, results, texts))
 
 
 def forget_person(person: User) -> None:
     forget_conversations(list(person.conversations.values_list("pk", flat=True)))
 
 
-def without_quotes(report: Mapping[str, Any], texts: Collection[str]) -> dict[str, Any]:
+def _without_quotes(report: Mapping[str, Any], texts: Collection[str]) -> dict[str, Any]:
     """The report without the samples whose prompt is one of the texts."""
     samples = report.get("samples")
     if not isinstance(samples, list):
@@ -63,12 +63,12 @@ def without_quotes(report: Mapping[str, Any], texts: Collection[str]) -> dict[st
     return {**report, "samples": [sample for sample in samples if sample.get("prompt") not in texts]}
 
 
-def remove_files(folders: Collection[Path], results: Collection[Path], texts: Collection[str]) -> None:
+def _remove_files(folders: Collection[Path], results: Collection[Path], texts: Collection[str]) -> None:
     """After the commit: a crash in between leaves files of a snapshot marked as erased, which fsck reports."""
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
     for result in results:
         if result.exists():
             draft = result.with_suffix(".tmp")
-            draft.write_text(json.dumps(without_quotes(json.loads(result.read_text()), texts)))
+            draft.write_text(json.dumps(_without_quotes(json.loads(result.read_text()), texts)))
             os.replace(draft, result)

@@ -10,8 +10,7 @@ from rlhf.models import Run, Snapshot, Source
 from rlhf.runs import cycle
 from rlhf.runs.supervisor import Supervisor
 from rlhf.snapshots import freezing
-from tests.feedback.conftest import talk
-from tests.feedback.judgements.test_comparisons import make_pair
+from tests.feedback.conversation_rows import make_pair, talk
 from tests.rlhf import feedback_rows
 
 pytestmark = pytest.mark.django_db

@@ -32,7 +32,7 @@ class Command(RlhfCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         policy = policy_by_name(options["policy"])
-        reward_model = reward_model_of(policy, options["reward_model"])
+        reward_model = _reward_model_of(policy, options["reward_model"])
         run = new_run(
             Run.Kind.EVALUATION,
             snapshot=reward_model.snapshot,
@@ -79,7 +79,7 @@ class Command(RlhfCommand):
         return run
 
 
-def reward_model_of(policy: Policy, run_id: int | None) -> Run:
+def _reward_model_of(policy: Policy, run_id: int | None) -> Run:
     made_by = Run.objects.filter(kind=Run.Kind.POLICY, policy=policy).exclude(reward_model=None).first()
     own = made_by.reward_model_id if made_by is not None else None
     return reward_model_run(run_id if run_id is not None else own)

@@ -32,7 +32,7 @@ def fetch(source: str, output: Path, progress: Progress) -> dict[str, Any]:
     """Make the policy directory `output` from `source` unless it is there. Raises BadSource and Unsupported."""
     cached = _is_there(source, output)
     if not cached:
-        with located(source, output.parent, throttled(progress)) as found:
+        with located(source, output.parent, _throttled(progress)) as found:
             checkpoints.publish(lambda draft: _fill(source, found, draft), output, base=source)
     config = json.loads((output / "config.json").read_text())
     weights = output / "model.safetensors"
@@ -47,7 +47,7 @@ def fetch(source: str, output: Path, progress: Progress) -> dict[str, Any]:
     }
 
 
-def throttled(progress: Progress, every_s: float = 0.5) -> Progress:
+def _throttled(progress: Progress, every_s: float = 0.5) -> Progress:
     """Pass on at most one report each `every_s`."""
     last = [0.0]
 
@@ -67,7 +67,7 @@ def _is_there(source: str, output: Path) -> bool:
 
 
 def _fill(source: str, found: Path, draft: Path) -> None:
-    about = gguf_import.convert(found, draft) if found.is_file() else copy_folder(source, found, draft)
+    about = gguf_import.convert(found, draft) if found.is_file() else _copy_folder(source, found, draft)
     if not (draft / "chat_template.jinja").exists():
         raise BadSource(source, "the model has no chat template, so it is not made for conversation")
     gguf_export.export(draft, draft / "policy.gguf", name=about["name"])
@@ -86,7 +86,7 @@ def _fill(source: str, found: Path, draft: Path) -> None:
     )
 
 
-def copy_folder(source: str, folder: Path, draft: Path) -> dict[str, str]:
+def _copy_folder(source: str, folder: Path, draft: Path) -> dict[str, str]:
     """Take the weights of a Hugging Face folder as one bf16 file, and its configuration and tokenizer."""
     config = json.loads((folder / "config.json").read_text())
     if "auto_map" in config:

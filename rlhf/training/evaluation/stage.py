@@ -47,10 +47,10 @@ class EvaluationConfig:
 
 def run(directory: RunDirectory) -> dict[str, Any]:
     config = build(EvaluationConfig, directory.hyperparameters)
-    judge = judges.resolve(directory["judge"], policies(directory))
+    judge = judges.resolve(directory["judge"], _policies(directory))
     tokenizer = ChatTokenizer.load(directory.directory("policy"))
     fitted = fit_prompts(SnapshotFiles.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
-    rows = choose(fitted.snapshot, config.prompts, directory.seed)
+    rows = _choose(fitted.snapshot, config.prompts, directory.seed)
     loaded: dict[str, Transformer] = {}
     layers = int(reward_model.read_config(directory.directory("reward_model"))["adapted_layers"])
 
@@ -85,7 +85,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     return report
 
 
-def choose(snapshot: SnapshotFiles, limit: int, seed: int) -> list[PromptRow]:
+def _choose(snapshot: SnapshotFiles, limit: int, seed: int) -> list[PromptRow]:
     """At most `limit` held-out prompts in a seeded order. Raises BadSnapshot where there is none."""
     rows = snapshot.prompts_of(HELD_OUT)
     if not rows:
@@ -113,19 +113,19 @@ def gather(
     else:  # a later cycle: the live policy is no longer the one that training started from
         _, base_drift = base.sample_with_drift(base.transformer, prompts, 1, seed + 3)
     directory.report(2, PHASES, {})
-    judge, shared = training_judge(directory, baseline)
+    judge, shared = _training_judge(directory, baseline)
     best = baseline.best_of(prompts[: config.best_of_prompts], config.best_of, seed + 2, judge, shared)
     directory.report(3, PHASES, {})
     return Replies(rows, after, before, best, after_drift, base_drift)
 
 
-def training_judge(directory: RunDirectory, baseline: Player) -> tuple[reward_model.RewardModel, bool]:
+def _training_judge(directory: RunDirectory, baseline: Player) -> tuple[reward_model.RewardModel, bool]:
     """The reward model that the policy was trained against, on the baseline's trunk where it was made over it."""
     folder, policy = directory.directory("reward_model"), directory.directory("baseline")
     if reward_model.read_config(folder)["base_sha256"] == reward_model.weights_digest(policy):
         return reward_model.load(folder, baseline.transformer, policy), True
-    return reward_model.load(folder, base=reward_model.base_of(folder, policies(directory))), False
+    return reward_model.load(folder, base=reward_model.base_of(folder, _policies(directory))), False
 
 
-def policies(directory: RunDirectory) -> list[Path]:
+def _policies(directory: RunDirectory) -> list[Path]:
     return [directory.directory(key) for key in ("policy", "baseline", "base")]

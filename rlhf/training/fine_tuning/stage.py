@@ -38,7 +38,7 @@ TRAINED_PART = {
 
 
 def run(directory: RunDirectory) -> dict[str, Any]:
-    if one_of(directory, "method", METHODS) == "reinforcement":
+    if _one_of(directory, "method", METHODS) == "reinforcement":
         return reinforcement.run(directory)
     task = Task(directory)
     fit = task.fit()
@@ -61,9 +61,9 @@ class Task:
 
     def __init__(self, directory: RunDirectory) -> None:
         self.directory, self.config = directory, FineTuneConfig.read(directory.hyperparameters)
-        self.method = one_of(directory, "method", METHODS)
-        self.scope = one_of(directory, "scope", SCOPES)
-        self.form = one_of(directory, "form", FORMS)
+        self.method = _one_of(directory, "method", METHODS)
+        self.scope = _one_of(directory, "scope", SCOPES)
+        self.form = _one_of(directory, "form", FORMS)
         pairs = self.method != "dpo" or self.form == "preference"
         require(pairs, "form", self.form, "dpo learns from rows of the form preference")
         self.base = directory.directory("base")
@@ -73,7 +73,7 @@ class Task:
         self.training_rows, self.held_out_rows = held_out.split(
             rows or [], validation, share=share, seed=directory.seed
         )
-        self.learner = scopes.make(self.scope, self.base, self.config, seed=directory.seed, device=device())
+        self.learner = scopes.make(self.scope, self.base, self.config, seed=directory.seed, device=_device())
         self.limit = min(self.config.max_tokens, self.learner.transformer.config.max_positions)
         shape = json.loads((self.base / "config.json").read_text())
         self.parameters, _ = trained_parameters(shape, self.scope)
@@ -132,7 +132,7 @@ class Task:
 
     def identity(self, plan: TrainingPlan) -> dict[str, Any]:
         """What must be equal for a checkpoint to be continued."""
-        files = {key: digest(self.directory.config.get(key)) for key in ("data", "validation")}
+        files = {key: _digest(self.directory.config.get(key)) for key in ("data", "validation")}
         asked = {"method": self.method, "scope": self.scope, "form": self.form, "seed": self.directory.seed}
         return {**asked, **files, "base": weights_digest(self.base), "config": asdict(self.config), **asdict(plan)}
 
@@ -187,7 +187,7 @@ class Task:
             "method": self.method,
             "learnt": TRAINED_PART[self.scope],
             "rows": len(self.training_rows),
-            "data (sha256)": digest(given.get("data")),
+            "data (sha256)": _digest(given.get("data")),
             **figures,
             "seed": self.directory.seed,
             "hyperparameters": {name: value for name, value in asdict(self.config).items() if value is not None},
@@ -206,16 +206,16 @@ class Task:
         policy_directory.publish_as(self.directory.directory("output"), provenance, base=self.base, state=state)
 
 
-def one_of(directory: RunDirectory, key: str, known: Sequence[str]) -> str:
+def _one_of(directory: RunDirectory, key: str, known: Sequence[str]) -> str:
     """The value under a key. Raises BadHyperparameter where it is none of the known."""
     value = str(directory[key])
     require(value in known, key, value, f"must be one of {', '.join(known)}")
     return value
 
 
-def digest(path: str | None) -> str | None:
+def _digest(path: str | None) -> str | None:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else None
 
 
-def device() -> str:
+def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -21,13 +21,13 @@ from rlhf.training.tokens import ChatTokenizer
 def run(directory: RunDirectory) -> dict[str, Any]:
     algorithm = str(directory["algorithm"])
     if algorithm == "ppo":
-        return run_ppo(directory)
+        return _run_ppo(directory)
     if algorithm in peers.ALGORITHMS:
         return peers.run(directory, algorithm)
     raise BadHyperparameter("algorithm", algorithm, "must be ppo, rloo or grpo")
 
 
-def run_ppo(directory: RunDirectory) -> dict[str, Any]:
+def _run_ppo(directory: RunDirectory) -> dict[str, Any]:
     base, judge = directory.directory("base"), directory.directory("reward_model")
     config = PpoConfig.read(directory.hyperparameters)
     tokenizer = ChatTokenizer.load(base)
@@ -37,7 +37,7 @@ def run_ppo(directory: RunDirectory) -> dict[str, Any]:
     transformer = Transformer.load(base, adapted_layers=layers)
     result = train_ppo(
         transformer,
-        prompt_ids(tokenizer, training_prompts(snapshot)),
+        _prompt_ids(tokenizer, _training_prompts(snapshot)),
         reward_model.load(judge, transformer, base),
         config,
         seed=directory.seed,
@@ -54,12 +54,12 @@ def run_ppo(directory: RunDirectory) -> dict[str, Any]:
         base=base,
         state=result.adapter.merge_into(policy_directory.weights(base)),
         simulated=snapshot.simulated,
-        facts=facts | lineage(directory, judge, config.as_json()),
+        facts=facts | _lineage(directory, judge, config.as_json()),
     )
     return facts | {"output": str(directory.directory("output"))}
 
 
-def training_prompts(snapshot: SnapshotFiles) -> list[PromptRow]:
+def _training_prompts(snapshot: SnapshotFiles) -> list[PromptRow]:
     """The prompts to sample from. Raises BadSnapshot where there is none."""
     rows = snapshot.prompts_of(TRAIN)
     if not rows:
@@ -67,11 +67,11 @@ def training_prompts(snapshot: SnapshotFiles) -> list[PromptRow]:
     return rows
 
 
-def prompt_ids(tokenizer: ChatTokenizer, rows: Sequence[PromptRow]) -> list[list[int]]:
+def _prompt_ids(tokenizer: ChatTokenizer, rows: Sequence[PromptRow]) -> list[list[int]]:
     return [tokenizer.prompt_ids(thaw(row.prompt)) for row in rows]
 
 
-def lineage(directory: RunDirectory, judge: Path, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+def _lineage(directory: RunDirectory, judge: Path, hyperparameters: dict[str, Any]) -> dict[str, Any]:
     """The inputs that a policy was made from, for its model card."""
     return {
         "reward model": judge.name,

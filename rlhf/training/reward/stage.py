@@ -36,7 +36,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     fitted = fit_prompts(SnapshotFiles.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
     snapshot = fitted.snapshot
     transformer = Transformer.load(base, adapted_layers=config.adapted_layers)
-    training, held_out = divide(snapshot, list(directory.config.get("splits") or [TRAIN]))
+    training, held_out = _divide(snapshot, list(directory.config.get("splits") or [TRAIN]))
     data, rest = (
         examples(
             rankings,
@@ -50,7 +50,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         raise NothingToLearn("the snapshot holds no ranking and no rule label in these splits")
     texts = {row.rule: row.rule_text for row in snapshot.violations} | snapshot.rules
     model = fresh_model(transformer, tokenizer, texts, config, directory.seed)
-    model.judged = judged_rules(data, config.min_labels)
+    model.judged = _judged_rules(data, config.min_labels)
     states = trunk_states(transformer, data.rows, tokenizer.padding_id, directory.stop_if_asked)
     _standardise(model, *raw_features(model, states, data.rows))
     directory.stop_if_asked()
@@ -58,15 +58,15 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     trainer.resume(directory.checkpoint)
     if not trainer.train(directory.report, directory.should_stop, directory.checkpoint):
         raise Stopped
-    result = measure(model, data, rest, tokenizer, directory.config.get("judge"))
-    publish(model, directory, config, base, snapshot)
+    result = _measure(model, data, rest, tokenizer, directory.config.get("judge"))
+    _publish(model, directory, config, base, snapshot)
     return result | fitted.counts
 
 
 Part = tuple[Sequence[RankingRow], Sequence[ViolationRow]]
 
 
-def divide(snapshot: SnapshotFiles, splits: list[str]) -> tuple[Part, Part]:
+def _divide(snapshot: SnapshotFiles, splits: list[str]) -> tuple[Part, Part]:
     """(to train on, to measure on). Where the other split is empty, every tenth prompt is held out."""
     other = [split for split in (TRAIN, HELD_OUT) if split not in splits]
 
@@ -108,7 +108,7 @@ def fresh_model(
     return RewardModel(transformer, adapter, heads, scale, rules, [])
 
 
-def judged_rules(data: Examples, minimum: int) -> tuple[str, ...]:
+def _judged_rules(data: Examples, minimum: int) -> tuple[str, ...]:
     """Rules with at least `minimum` labels of each kind."""
     counts: dict[tuple[str, bool], int] = {}
     for found in data.labels.values():
@@ -125,7 +125,7 @@ def _standardise(model: RewardModel, pooled: Tensor, token_mean: Tensor, token_s
     model.scale.token_sd = (token_square - token_mean.square()).clamp_min(0).sqrt().clamp_min(SPREAD_FLOOR)
 
 
-def measure(
+def _measure(
     model: RewardModel,
     data: Examples,
     rest: Examples,
@@ -219,7 +219,7 @@ def _against_gold(
     }
 
 
-def publish(
+def _publish(
     model: RewardModel, directory: RunDirectory, config: RewardModelConfig, base: Path, snapshot: SnapshotFiles
 ) -> Path:
     about = {

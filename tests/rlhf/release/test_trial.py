@@ -14,7 +14,7 @@ from feedback.models import Comparison
 from rlhf.errors import AdminRequired, CannotTry
 from rlhf.models import Evaluation, Run
 from rlhf.release import promotion, trial
-from tests.feedback.judgements.test_comparisons import make_pair
+from tests.feedback.conversation_rows import make_pair
 from tests.rlhf import feedback_rows
 from tests.rlhf.policy_directories import write_policy
 

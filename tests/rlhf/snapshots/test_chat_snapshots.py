@@ -18,7 +18,7 @@ from rlhf.models import Run, Source
 from rlhf.runs import cycle, preflight
 from rlhf.snapshots import freezing
 from rlhf.training.data import SnapshotFiles
-from tests.feedback.judgements.test_comparisons import make_pair
+from tests.feedback.conversation_rows import make_pair
 from tests.rlhf import feedback_rows
 
 pytestmark = pytest.mark.django_db
