@@ -1,1 +1,1 @@
-"""Learning: snapshots, training runs, evaluation, the gate, promotion and rollback."""
+"""Learning: snapshots, training runs, evaluation, gate, promotion and rollback."""

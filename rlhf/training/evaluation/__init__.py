@@ -1,1 +1,1 @@
-"""A policy against a baseline on held-out prompts, beside the controls that unmask cheap wins."""
+"""Evaluation of a policy against a baseline on held-out prompts, beside controls that expose cheap wins."""
