@@ -8,7 +8,7 @@ from django.test import Client
 from accounts.models import User
 from accounts.roles import GROUPS, Role
 from chat.completions.bulk import Completed
-from chat.models import Policy
+from chat.models import Conversation, Message, Policy, Reply
 from feedback import seed
 from feedback.judgements import task_stock
 from feedback.models import Completion, Prompt, RankingTask
@@ -77,6 +77,19 @@ def make_task(policy, text="What is a rainbow?", state="open", replies=4, **prom
         for index in range(replies)
     )
     return task
+
+
+def talk(owner, *turns, may_train=True, policy=None):
+    """A conversation with these turns, user first; returns its messages."""
+    conversation = Conversation.objects.create(owner=owner, may_train=may_train)
+    messages, parent = [], None
+    for number, text in enumerate(turns):
+        role = Message.Role.ASSISTANT if number % 2 else Message.Role.USER
+        parent = Message.objects.create(conversation=conversation, parent=parent, role=role, text=text)
+        if role == Message.Role.ASSISTANT:
+            Reply.objects.create(message=parent, state=Reply.State.COMPLETE, policy=policy)
+        messages.append(parent)
+    return messages
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from accounts.roles import Role
 from chat.models import Message
 from feedback.judgements import task_queue
 from feedback.models import Ranking, RankingTask, Report, Rule, Violation
-from tests.feedback.conftest import make_task
-from tests.feedback.conversation_rows import talk
+from tests.feedback.conftest import make_task, talk
 
 PAGES = ["/rank/", "/rank/mine/", "/rank/guidelines/"]
 MODERATORS_PAGES = ["/moderation/"]

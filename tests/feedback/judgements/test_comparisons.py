@@ -7,7 +7,6 @@ from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply
 from chat.websocket.consumers import ring
 from feedback.models import Comparison
 from tests.chat.conftest import opened
-from tests.feedback.conversation_rows import make_pair
 
 JSON = {"Accept": "application/json"}
 
@@ -28,6 +27,18 @@ def carl(person):
 @pytest.fixture
 def client(signed_in, carl):
     return signed_in(carl)
+
+
+def make_pair(owner, texts=("Rain and sun.", "Light."), policies=(None, None), state=Reply.State.COMPLETE, **fields):
+    asks = fields.pop("asks", "What is a rainbow?")
+    conversation = Conversation.objects.create(owner=owner, **fields)
+    asked = Message.objects.create(conversation=conversation, role="user", text=asks)
+    replies = []
+    for text, policy in zip(texts, policies, strict=True):
+        message = Message.objects.create(conversation=conversation, parent=asked, role="assistant", text=text)
+        replies.append(Reply.objects.create(message=message, state=state, policy=policy, finish_reason="stop"))
+    Conversation.objects.filter(pk=conversation.pk).update(tip=replies[0].message)
+    return Pair.objects.create(message=asked, left=replies[0], right=replies[1])
 
 
 @pytest.fixture

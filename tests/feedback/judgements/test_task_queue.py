@@ -18,8 +18,7 @@ from feedback.judgements import task_queue
 from feedback.judgements.rankings import BadRanking
 from feedback.judgements.task_queue import Judgement
 from feedback.models import Completion, Prompt, Ranking, RankingTask, Report, Rule, Skip, Violation
-from tests.feedback.conftest import make_person, make_task
-from tests.feedback.conversation_rows import talk
+from tests.feedback.conftest import make_person, make_task, talk
 
 
 def in_order(task):

@@ -12,8 +12,7 @@ from feedback import prompts
 from feedback.judgements import task_queue, task_stock
 from feedback.models import Prompt, RankingTask, Skip
 from feedback.tasks import stock_tasks
-from tests.feedback.conftest import make_task
-from tests.feedback.conversation_rows import talk
+from tests.feedback.conftest import make_task, talk
 
 
 def states():

@@ -8,7 +8,7 @@ from chat.models import Reply
 from feedback import trainable
 from feedback.models import Report, Thumb, Violation
 from feedback.moderation import actions
-from tests.feedback.conversation_rows import talk
+from tests.feedback.conftest import talk
 
 JSON = {"Accept": "application/json"}
 

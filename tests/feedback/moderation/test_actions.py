@@ -17,8 +17,7 @@ from feedback.judgements.task_queue import Judgement
 from feedback.models import Report, Rule
 from feedback.moderation import actions, consequences, reports, review_queue
 from feedback.moderation.reports import TooManyReports
-from tests.feedback.conftest import make_task
-from tests.feedback.conversation_rows import talk
+from tests.feedback.conftest import make_task, talk
 
 
 @pytest.fixture
