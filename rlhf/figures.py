@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from rlhf.report_values import number
+from rlhf.release.report_values import number
 
 
 def percent(value: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlhf.report_values import number_at
+from rlhf.release.report_values import number_at
 
 Report = Mapping[str, Any]
 Value = float | None

@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from rlhf.figures import figure, percent
-from rlhf.report_values import number
+from rlhf.release.report_values import number
 
 SIDES: Mapping[str, Promise] = {"base": _("Original model"), "few_shot": _("Few-shot"), "fine_tuned": _("Fine-tuned")}
 CONCLUSIONS: Mapping[str, Promise] = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rlhf.report_values import number, number_at
+from rlhf.release.report_values import number, number_at
 
 Report = Mapping[str, Any]
 

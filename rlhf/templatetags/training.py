@@ -9,7 +9,7 @@ from django.utils.translation import ngettext
 from rlhf import labels
 from rlhf.figures import figure, percent
 from rlhf.models import Evaluation, Run
-from rlhf.report_values import number
+from rlhf.release.report_values import number
 
 register = template.Library()
 register.filter("figure", figure)
