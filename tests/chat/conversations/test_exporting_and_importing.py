@@ -209,7 +209,7 @@ REFUSED = {
     "NaN": (file().replace(b"null", b"NaN"), "", "NaN"),
     "infinite": (file().replace(b"null", b"1e999"), "", "too large"),
     "endless number": (file().replace(b"null", b"9" * 5000), "", "cannot be read"),
-    "twice": (b'{"format": "x", "format": "y"}', "", "'format' stands twice"),
+    "twice": (b'{"format": "x", "format": "y"}', "", "'format' appears twice"),
     "another format": (b'{"format": "chatgpt"}', "format", "not a conversation"),
     "another version": (file(version=2), "version", "version 1"),
     "no title": (file(title=None), "title", "text"),
