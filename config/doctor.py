@@ -27,6 +27,7 @@ from config.translations import stale_catalogues
 Level = Literal["ok", "note", "warning", "missing"]
 GIB = 1024**3
 WAL_RACE_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
+CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 HEARTBEAT = timedelta(seconds=30)
 
 
@@ -163,8 +164,8 @@ def _answers(url: str) -> bool:
 
 
 def _chromium() -> Iterator[Finding]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    fix = "" if found else "apt-get install chromium (only the browser tests need it)"
+    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    fix = "" if found else "apt-get install chromium-headless-shell (only the browser tests need it)"
     yield Finding("chromium", "ok" if found else "note", found or "not installed: browser tests are skipped", fix)
 
 

@@ -42,7 +42,7 @@ def pytest_runtest_setup(item):
             if reason := absence_of(name):
                 pytest.skip(reason)
     if item.get_closest_marker("browser") and chromium() is None:
-        pytest.skip("Chromium is not installed (on Debian: apt-get install chromium)")
+        pytest.skip("Chromium is not installed (on Debian: apt-get install chromium-headless-shell)")
     if item.get_closest_marker("model") and fetched_policy() is None:
         pytest.skip("the model is not fetched (manage.py fetch_model)")
 

@@ -12,7 +12,8 @@ SERVICES = {
     "Redis": ("REDIS_URL", "redis://127.0.0.1:6379/0"),
     "RabbitMQ": ("CELERY_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//"),
 }
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first needs a third of the time of the others: it has the pages' engine without the windows around them."""
 MODEL = Path(__file__).parents[1] / "var/models"
 
 

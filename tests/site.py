@@ -113,17 +113,21 @@ def running_site(
     program: str = SCRIPTED,
     patience_s: float = 90,
     kills_itself: bool = False,
+    from_nothing: bool = False,
     **settings: str,
 ) -> Iterator[Site]:
     """A started site that answers; with a policy directory as its model, else with canned text on the rows that the
-    program makes. It is stopped as a person stops it, and must leave nothing behind."""
+    program makes. It is stopped as a person stops it, and must leave nothing behind. `from_nothing`: the site makes its
+    tables itself, as on the first start of its life."""
     with own_database() as database_url:
         port = free_port()
         environment = environment_of(home, database_url, **settings)
-        if model is not None:
-            environment["CHAMSAE_MODEL"] = str(model)
-        else:
+        if model is None:
             prepare(environment, program)
+        else:
+            environment["CHAMSAE_MODEL"] = str(model)
+            if not from_nothing and shares_tables(environment):
+                prepare(environment)
         command = [sys.executable, "manage.py", "run_site", "--port", str(port)]
         said = (home / "said.txt").open("w+")
         process = subprocess.Popen(
@@ -153,44 +157,54 @@ def stop(site: Site) -> None:
     assert reaper.marked(json.loads(holder)["marker"]) == []
 
 
-def prepare(environment: dict[str, str], program: str) -> None:
+def prepare(environment: dict[str, str], program: str = "") -> None:
     """The tables with what every site starts with, and what the program adds."""
-    commands = [["shell", "--verbosity", "0", "-c", program]]
-    if not copied_tables(environment):
-        commands.insert(0, ["migrate", "--verbosity", "0"])
-    for words in commands:
-        subprocess.run([sys.executable, "manage.py", *words], cwd=ROOT, env=environment, check=True, timeout=180)
+    if not shares_tables(environment):
+        run(environment, "migrate", "--verbosity", "0")
+    elif program == SCRIPTED:
+        return copy_tables(tables_of_the_suite(environment, "scripted"), environment)
+    else:
+        copy_tables(tables_of_the_suite(environment, "seeded"), environment)
+    if program:
+        run(environment, "shell", "--verbosity", "0", "-c", program)
+    return None
 
 
-def copied_tables(environment: dict[str, str]) -> bool:
-    """Puts a copy of the suite's own tables where the site will look; False where it has none to copy.
+def run(environment: dict[str, str], *words: str) -> None:
+    command = [sys.executable, "manage.py", *words]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=180, stdout=subprocess.DEVNULL)
 
-    Migrations, the hashes of four passwords and the rules are half of what a start costs, and always the same.
-    """
-    if "CHAMSAE_TEST_HOME" not in os.environ or "DATABASE_URL" in environment:
-        return False
+
+def shares_tables(environment: dict[str, str]) -> bool:
+    """Migrations, the hashes of four passwords, the rules and the canned policy are half of what a start costs, and
+    always the same: the suite's sites start from copies, except on a server."""
+    return "CHAMSAE_TEST_HOME" in os.environ and "DATABASE_URL" not in environment
+
+
+def copy_tables(source: Path, environment: dict[str, str]) -> None:
     with (
-        contextlib.closing(sqlite3.connect(tables_of_the_suite(environment))) as source,
+        contextlib.closing(sqlite3.connect(source)) as tables,
         contextlib.closing(sqlite3.connect(Path(environment["CHAMSAE_HOME"]) / DATABASE)) as target,
     ):
-        source.backup(target)
-    return True
+        tables.backup(target)
 
 
-def tables_of_the_suite(environment: dict[str, str]) -> Path:
+def tables_of_the_suite(environment: dict[str, str], name: str) -> Path:
     """Made by the first of its processes that asks, under the directory that all of them share."""
-    home = Path(os.environ["CHAMSAE_TEST_HOME"]) / "tables"
-    home.mkdir(exist_ok=True)
+    home = Path(os.environ["CHAMSAE_TEST_HOME"]) / "tables" / name
+    home.mkdir(parents=True, exist_ok=True)
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made, ready = home / "made" / DATABASE, home / "ready"
+        ready = home / "ready"
         if not ready.exists():
-            settings = {**environment, "CHAMSAE_HOME": str(home / "made")}
-            for words in (["migrate", "--verbosity", "0"], ["seed_demo"]):
-                command = [sys.executable, "manage.py", *words]
-                subprocess.run(command, cwd=ROOT, env=settings, check=True, timeout=180, stdout=subprocess.DEVNULL)
+            settings = {**environment, "CHAMSAE_HOME": str(home)}
+            if name == "seeded":
+                run(settings, "seed_demo")  # a command of ours makes the tables where there are none
+            else:
+                copy_tables(tables_of_the_suite(environment, "seeded"), settings)
+                run(settings, "shell", "--verbosity", "0", "-c", SCRIPTED)
             ready.touch()
-    return made
+    return home / DATABASE
 
 
 def until_it_greets(site: Site, said: Path, patience_s: float) -> None:

@@ -89,7 +89,7 @@ def rank_one(site):
 def test_the_loop_closes_and_its_twin_is_refused(tiny_policy, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
-    with running_site(home, tiny_policy, **TINY) as site:
+    with running_site(home, tiny_policy, from_nothing=True, **TINY) as site:
         base = talk(site).policy
         rank_one(site)
         judged = json.loads(site.manage("simulate_annotators", "--rankings", "24", *TASTES, "--json"))
