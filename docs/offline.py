@@ -37,7 +37,7 @@ def _loaded_by(path: Path) -> list[str]:
     return {".css": IN_STYLES, ".js": IN_SCRIPTS, ".svg": IN_STYLES}[path.suffix].findall(text)
 
 
-def loads(site: Path) -> Iterator[tuple[Path, str]]:
+def _external_loads(site: Path) -> Iterator[tuple[Path, str]]:
     """Each file that loads something from another host, with the address."""
     for path in sorted(site.rglob("*")):
         if path.suffix in {".html", ".css", ".js", ".svg"}:
@@ -50,7 +50,7 @@ def main(directory: str) -> int:
     if not (site / "index.html").is_file():
         sys.stderr.write(f"{site} holds no built site\n")
         return 1
-    found = list(loads(site))
+    found = list(_external_loads(site))
     for path, address in found:
         sys.stderr.write(f"{path} loads {address}\n")
     return 1 if found else 0

@@ -117,8 +117,8 @@ def running_site(
     **settings: str,
 ) -> Iterator[Site]:
     """A started site that answers; with a policy directory as its model, else with canned text on the rows that the
-    program makes. It is stopped as a person stops it, and must leave nothing behind. `from_nothing`: the site makes its
-    tables itself, as on the first start of its life."""
+    program makes. It is stopped as a person stops it, and must leave nothing behind. `from_nothing`: the site makes
+    its tables itself, as on the first start of its life."""
     with own_database() as database_url:
         port = free_port()
         environment = environment_of(home, database_url, **settings)

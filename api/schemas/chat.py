@@ -1,4 +1,4 @@
-"""ApiRequest and answer of `POST /v1/chat/completions`: a conversation in, the next message out."""
+"""Request and answer of `POST /v1/chat/completions`: a conversation in, the next message out."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 

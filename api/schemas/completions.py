@@ -1,4 +1,4 @@
-"""ApiRequest and answer of `POST /v1/completions`: text in, its continuation out, without a chat template."""
+"""Request and answer of `POST /v1/completions`: text in, its continuation out, without a chat template."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 

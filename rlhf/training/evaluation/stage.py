@@ -68,7 +68,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         )
 
     policy, baseline, base = player("policy"), player("baseline"), player("base")
-    replies = gather(directory, config, rows, policy, baseline, base)
+    replies = _gather(directory, config, rows, policy, baseline, base)
     report = describe(replies, judge, draws=config.draws, samples=config.samples, seed=directory.seed)
     nats = {id(p.transformer): human_text_nll(p.transformer, p.tokenizer) for p in (policy, baseline, base)}
     report |= {
@@ -94,7 +94,7 @@ def _choose(snapshot: SnapshotFiles, limit: int, seed: int) -> list[PromptRow]:
     return rows[:limit]
 
 
-def gather(
+def _gather(
     directory: RunDirectory,
     config: EvaluationConfig,
     rows: list[PromptRow],

@@ -76,7 +76,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     require(directory["scope"] == "lora", "scope", directory["scope"], "reinforcement trains LoRA adapters only")
     base, judge = directory.directory("base"), directory.directory("reward_model")
     tokenizer = ChatTokenizer.load(base)
-    training, held_out_rows = prompts(directory)
+    training, held_out_rows = _read_prompts(directory)
     schedule = PpoSchedule.read(directory.hyperparameters, len(training))
     transformer = Transformer.load(base, adapted_layers=int(reward_model.read_config(judge)["adapted_layers"]))
     rewards = reward_model.load(judge, transformer, base)
@@ -104,7 +104,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     return _finish(directory, found, schedule, comparison)
 
 
-def prompts(directory: RunDirectory) -> tuple[list[DataRow], list[DataRow]]:
+def _read_prompts(directory: RunDirectory) -> tuple[list[DataRow], list[DataRow]]:
     """(to sample from, held out)"""
     form, given = str(directory["form"]), directory.config
     rows = list(dict.fromkeys(read_prompts(Path(directory["data"]), form)))

@@ -146,10 +146,10 @@ def _measure(
         "score_mean": float(model.scale.score_mean),
         "score_sd": float(model.scale.score_sd),
     }
-    return result | accuracy(model, rest, tokenizer, judge)
+    return result | _accuracy(model, rest, tokenizer, judge)
 
 
-def accuracy(
+def _accuracy(
     model: RewardModel, rest: Examples, tokenizer: ChatTokenizer, judge: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Accuracy on strict pairs with bounds by prompt, and the AUC of the rule head, pooled and of each rule."""
