@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf.training.data import PlainReply, last_user_text
+from rlhf.training.snapshot.files import PlainReply, last_user_text
 
 Preference = Callable[[str, str], float]
 ViolationTest = Callable[[str, str], bool]

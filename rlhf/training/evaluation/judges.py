@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from rlhf.training.data import PlainReply, thaw
 from rlhf.training.gold import BadJudge, Gold
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward.features import encode
 from rlhf.training.reward.model import ReplyScores, RewardModel
+from rlhf.training.snapshot.files import PlainReply, thaw
 from rlhf.training.tokens import ChatTokenizer
 
 MAX_TOKENS = 512

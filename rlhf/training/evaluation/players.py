@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from rlhf.training.data import PlainReply, PromptMessages, thaw
 from rlhf.training.model.logprobs import token_log_probs
 from rlhf.training.model.sampler import Rollout, sample
 from rlhf.training.model.scoring import score_completions
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward.model import RewardModel
+from rlhf.training.snapshot.files import PlainReply, PromptMessages, thaw
 from rlhf.training.tokens import ChatTokenizer
 
 PROMPTS_AT_ONCE = 16

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rlhf.training.data import PlainReply, PromptMessages, PromptRow, last_user_text
 from rlhf.training.evaluation.judges import Judge
 from rlhf.training.evaluation.players import Draw, DriftFromBase
+from rlhf.training.snapshot.files import PlainReply, PromptMessages, PromptRow, last_user_text
 from rlhf.training.statistics import Interval, cluster_bootstrap
 from rlhf.training.texts import distinct_2, first_sentence, is_empty, repetition
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlhf.training.data import HELD_OUT, BadSnapshot, PromptRow, SnapshotFiles
 from rlhf.training.evaluation import judges
 from rlhf.training.evaluation.players import Player, human_text_nll
 from rlhf.training.evaluation.report import Replies, describe
-from rlhf.training.fitting import fit_prompts
 from rlhf.training.hyperparameters import build, require
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward import model as reward_model
 from rlhf.training.run import RunDirectory
+from rlhf.training.snapshot.files import HELD_OUT, BadSnapshot, PromptRow, SnapshotFiles
+from rlhf.training.snapshot.fitting import fit_prompts
 from rlhf.training.tokens import ChatTokenizer
 
 PHASES = 5

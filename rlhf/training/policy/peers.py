@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from rlhf.training.artefacts import policy_directory
-from rlhf.training.data import TRAIN, PromptRow, SnapshotFiles, thaw
-from rlhf.training.fitting import fit_prompts
 from rlhf.training.hyperparameters import build, require
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward.functions import ChamsaeReward
 from rlhf.training.run import RunDirectory, Stopped
+from rlhf.training.snapshot.files import TRAIN, PromptRow, SnapshotFiles, thaw
+from rlhf.training.snapshot.fitting import fit_prompts
 
 ALGORITHMS = ("rloo", "grpo")
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

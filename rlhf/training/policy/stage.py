@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.training.artefacts import policy_directory
-from rlhf.training.data import TRAIN, BadSnapshot, PromptRow, SnapshotFiles, thaw
-from rlhf.training.fitting import fit_prompts
 from rlhf.training.hyperparameters import BadHyperparameter
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.policy import peers
@@ -14,6 +12,8 @@ from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.train import PpoResult, train_ppo
 from rlhf.training.reward import model as reward_model
 from rlhf.training.run import RunDirectory, Stopped
+from rlhf.training.snapshot.files import TRAIN, BadSnapshot, PromptRow, SnapshotFiles, thaw
+from rlhf.training.snapshot.fitting import fit_prompts
 from rlhf.training.texts import words
 from rlhf.training.tokens import ChatTokenizer
 

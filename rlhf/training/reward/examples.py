@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from rlhf.training.data import PlainReply, PromptMessages, RankingRow, ViolationRow, thaw
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward.features import EncodedReply, by_length, encode, inside, lengths, pad, stack
 from rlhf.training.reward.model import BATCH_TOKENS, RewardModel
+from rlhf.training.snapshot.files import PlainReply, PromptMessages, RankingRow, ViolationRow, thaw
 from rlhf.training.tokens import ChatTokenizer
 
 

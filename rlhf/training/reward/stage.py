@@ -11,8 +11,6 @@ from torch import Tensor
 
 from rlhf.training import statistics
 from rlhf.training.artefacts import checkpoints
-from rlhf.training.data import HELD_OUT, TRAIN, PlainReply, RankingRow, SnapshotFiles, ViolationRow
-from rlhf.training.fitting import fit_prompts
 from rlhf.training.gold import Gold
 from rlhf.training.hyperparameters import build
 from rlhf.training.model.adapter import Adapter
@@ -22,6 +20,8 @@ from rlhf.training.reward.fit import RewardModelConfig, Trainer
 from rlhf.training.reward.heads import Heads
 from rlhf.training.reward.model import RewardModel, Scale, embed_rule, weights_digest
 from rlhf.training.run import RunDirectory, Stopped
+from rlhf.training.snapshot.files import HELD_OUT, TRAIN, PlainReply, RankingRow, SnapshotFiles, ViolationRow
+from rlhf.training.snapshot.fitting import fit_prompts
 from rlhf.training.tokens import ChatTokenizer
 
 MIN_REPLIES_TO_NORMALISE = 16

@@ -17,7 +17,7 @@ from rlhf.errors import NotEnoughFeedback
 from rlhf.models import Run, Source
 from rlhf.runs import cycle, preflight
 from rlhf.snapshots import freezing
-from rlhf.training.data import SnapshotFiles
+from rlhf.training.snapshot.files import SnapshotFiles
 from tests.feedback.conversation_rows import make_pair
 from tests.rlhf import feedback_rows
 

@@ -15,10 +15,10 @@ from chat.prompts.rendering import Renderer
 from rlhf.models import Run
 from rlhf.runs import stages
 from rlhf.snapshots import freezing, rows
-from rlhf.training.data import SnapshotFiles, freeze, thaw
-from rlhf.training.fitting import fit_prompts
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.reward.features import encode
+from rlhf.training.snapshot.files import SnapshotFiles, freeze, thaw
+from rlhf.training.snapshot.fitting import fit_prompts
 from rlhf.training.tokens import ChatTokenizer
 from tests.chat.policies import install
 

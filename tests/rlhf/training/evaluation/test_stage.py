@@ -9,7 +9,6 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from rlhf.training.data import PromptRow
 from rlhf.training.evaluation import stage as evaluate
 from rlhf.training.evaluation.judges import resolve
 from rlhf.training.evaluation.players import HUMAN_TEXT, Draw, DriftFromBase, human_text_nll, measure_drift
@@ -20,6 +19,7 @@ from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward import stage as reward_model_stage
 from rlhf.training.run import RunDirectory, Stopped
+from rlhf.training.snapshot.files import PromptRow
 from rlhf.training.tokens import ChatTokenizer
 from tests.rlhf.training.planted import JUDGE, write_snapshot
 from tests.tiny import make_tiny_policy

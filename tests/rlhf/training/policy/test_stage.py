@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file
 
 from rlhf.training.artefacts import card, checkpoints
-from rlhf.training.data import BadSnapshot
 from rlhf.training.hyperparameters import BadHyperparameter
 from rlhf.training.policy import stage as policy_stage
 from rlhf.training.reward import stage as reward_model_stage
 from rlhf.training.reward.functions import ChamsaeReward
 from rlhf.training.run import RunDirectory, Stopped
+from rlhf.training.snapshot.files import BadSnapshot
 from tests.rlhf.training.planted import seal, write_snapshot
 
 PPO = {

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from rlhf.training.artefacts import checkpoints
-from rlhf.training.data import SnapshotFiles
 from rlhf.training.hyperparameters import BadHyperparameter, build
 from rlhf.training.model.sampler import sample
 from rlhf.training.model.transformer import Transformer
@@ -19,6 +18,7 @@ from rlhf.training.reward.features import EncodedReply, ReplyFeatures, by_length
 from rlhf.training.reward.fit import RewardModelConfig, Trainer
 from rlhf.training.reward.heads import Heads, ranking_loss, violation_loss
 from rlhf.training.run import RunDirectory, Stopped
+from rlhf.training.snapshot.files import SnapshotFiles
 from rlhf.training.tokens import ChatTokenizer
 from tests.rlhf.training.planted import JUDGE, write_snapshot
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.training.data import BadSnapshot, PlainReply, RankingRow, SnapshotFiles, last_user_text, thaw
+from rlhf.training.snapshot.files import BadSnapshot, PlainReply, RankingRow, SnapshotFiles, last_user_text, thaw
 from tests.rlhf.training.planted import seal, write_snapshot
 
 PROMPT = (("user", "hi"),)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from base.trimming import DoesNotFit, trim
-from rlhf.training.data import PromptMessages, RankingRow, SnapshotFiles, freeze, thaw
+from rlhf.training.snapshot.files import PromptMessages, RankingRow, SnapshotFiles, freeze, thaw
 from rlhf.training.tokens import ChatTokenizer
 
 
