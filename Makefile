@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test pages faults clients sites demo doctor lint tree docs bench bench-ppo screenshots messages clean
+.PHONY: help setup run test coverage pages faults clients sites demo doctor lint tree docs bench bench-ppo screenshots messages clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,13 @@ test: setup $(AXE)  ## all tests that need no service; those of the browser wher
 	@$(PY) -m config.translations
 	$(PY) -m pytest -q -n 3 -m "$(MARKS)" $(LEFT_OUT)
 	$(PY) -m pytest -q -n 3 $(BY_FILE) -m "$(BROWSER_MARKS)" tests/browser
+
+coverage: setup  ## the tests without those of the browser, and which lines of the code they run, as a table
+	@mkdir -p build/coverage
+	$(PY) -m coverage erase
+	$(PY) -m coverage run -m pytest -q -n 3 -m "$(MARKS)" $(LEFT_OUT)
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report
 
 pages: setup $(AXE)  ## every page in Chromium: accessibility in both languages and colours, hostile text
 	$(PY) -m pytest -q -n 2 $(BY_FILE) -m "browser and pages"

@@ -1,6 +1,5 @@
 """What is skipped where something is absent, with its name; and a tiny policy for whoever needs one."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -21,19 +20,12 @@ LONGEST = (
     "clients/test_clients.py",
 )
 """Begun first, lest one worker is still at them when the others have nothing left to do."""
-RERUNS = 2
-"""A browser, a site and another pair of both share the cores: what fails there is asked once more, and both are told.
-"""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     order = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        for item in items:
-            if item.get_closest_marker("browser"):
-                item.add_marker(pytest.mark.flaky(reruns=RERUNS))
 
 
 def pytest_runtest_setup(item):

@@ -36,6 +36,14 @@ class Person:
         assert response.status_code < 400, f"{path}: {response.status_code}\n{response.text[:2000]}"
         return response
 
+    def close(self) -> None:
+        self.http.close()
+
+    def new_conversation(self) -> str:
+        """Its id."""
+        (number,) = re.findall(r"[0-9a-f-]{36}", str(self.post("/conversations/new/").url))
+        return str(number)
+
     @contextlib.asynccontextmanager
     async def chat(self, conversation: str) -> AsyncIterator["Chat"]:
         address, cookies = self.address_of(conversation), {"Cookie": self.cookies()}

@@ -2,12 +2,14 @@
 twin, in which the gate refuses."""
 
 import asyncio
+import contextlib
 import json
 import re
 import subprocess
 import sys
 import time
 
+import httpx
 import pytest
 
 from tests.person import Person
@@ -21,20 +23,7 @@ from rlhf.runs.supervisor import Supervisor
 run = cycle.drive(cycle.start(hyperparameters={SHORT!r}).pk, Supervisor())
 print(json.dumps({{"state": run.state, "error": run.error, **run.result}}))
 """
-GREEDY = """
-import json
-from chat import policies
-from chat.completions.bulk import complete
-from chat.engines.engine import Parameters
-asked = [[{"role": "user", "content": text}] for text in ("What is a star?", "Do you like music?")]
-answers = complete(policies.live(), asked, parameters=Parameters(temperature=0, max_completion_tokens=24))
-print(json.dumps([answer.text for (answer,) in answers]))
-"""
-CONVERSATION = """
-from accounts.models import User
-from chat.models import Conversation
-print(Conversation.objects.create(owner=User.objects.get(username="chatter")).pk)
-"""
+QUESTIONS = ("What is a star?", "Do you like music?")
 
 
 def shell(site, program):
@@ -51,11 +40,11 @@ def command(environment, *words):
     return done.stdout
 
 
-def talk(site, text="Hello"):
-    conversation = site.manage("shell", "--verbosity", "0", "-c", CONVERSATION).strip()
+def talk(person, text="Hello"):
+    conversation = person.new_conversation()
 
     async def ask():
-        async with Person(site.url, "chatter").chat(conversation) as chat:
+        async with person.chat(conversation) as chat:
             return await asyncio.wait_for(chat.ask(text), 30)
 
     heard = asyncio.run(ask())
@@ -63,17 +52,33 @@ def talk(site, text="Hello"):
     return heard
 
 
-def talk_until(site, policy):
+def talk_until(person, policy):
     """Talks until this policy answers: a promotion reaches the engine within seconds, not at once."""
-    deadline = time.monotonic() + 20
-    while (heard := talk(site)).policy != policy:
+    deadline = time.monotonic() + 30
+    while (heard := talk(person)).policy != policy:
         assert time.monotonic() < deadline, f"{heard.policy} still answers, not {policy}"
     return heard
 
 
-def rank_one(site):
+def most_probable_answers(site, key):
+    """What the live policy says to two questions where nothing is left to chance."""
+    answers = []
+    for question in QUESTIONS:
+        asked = {
+            "model": "live",
+            "messages": [{"role": "user", "content": question}],
+            "temperature": 0,
+            "max_tokens": 24,
+        }
+        headers = {"Authorization": f"Bearer {key}"}
+        response = httpx.post(f"{site.url}/v1/chat/completions", json=asked, headers=headers, timeout=30)
+        assert response.status_code == 200, response.text
+        answers.append(response.json()["choices"][0]["message"]["content"])
+    return answers
+
+
+def rank_one(annotator):
     """A ranking by a person, as the page's form sends it."""
-    annotator = Person(site.url, "annotator")
     deadline = time.monotonic() + 60  # the worker puts tasks in stock every half minute
     while not (places := re.findall(r'name="(place-\d+)"', (page := annotator.get("/rank/").text))):
         assert time.monotonic() < deadline, page[:3000]
@@ -89,18 +94,23 @@ def rank_one(site):
 def test_the_loop_closes_and_its_twin_is_refused(tiny_policy, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
-    with running_site(home, tiny_policy, from_nothing=True, **TINY) as site:
-        base = talk(site).policy
-        rank_one(site)
+    with (
+        running_site(home, tiny_policy, from_nothing=True, **TINY) as site,
+        contextlib.closing(Person(site.url, "chatter")) as chatter,
+        contextlib.closing(Person(site.url, "annotator")) as annotator,
+    ):
+        key = json.loads(site.manage("create_api_key", "chatter", "--name", "loop", "--json"))["key"]
+        base = talk(chatter).policy
+        rank_one(annotator)
         judged = json.loads(site.manage("simulate_annotators", "--rankings", "24", *TASTES, "--json"))
         assert judged["simulated"] is True
-        before = shell(site, GREEDY)
+        before = most_probable_answers(site, key)
 
         refused = shell(site, CYCLE)
         assert (refused["state"], refused["error"]) == ("succeeded", "")
         assert refused["gate"]["passed"] is False
         assert refused["gate"]["reasons"]
-        assert talk(site).policy == base
+        assert talk(chatter).policy == base
 
         candidate = refused["policy"]
         again = {**site.environment, **OPEN_GATE}
@@ -109,11 +119,11 @@ def test_the_loop_closes_and_its_twin_is_refused(tiny_policy, tmp_path):
         passed = json.loads(command(again, "evaluate_policy", candidate, *short, "--json"))
         assert passed["gate"]["passed"] is True, passed["gate"]["reasons"]
         site.manage("promote_policy", candidate)
-        talk_until(site, candidate)
-        assert shell(site, GREEDY) != before
+        talk_until(chatter, candidate)
+        assert most_probable_answers(site, key) != before
 
         back = json.loads(site.manage("rollback_policy", "--by", "admin", "--reason", "a test", "--json"))
         assert back["policy"] == base
-        talk_until(site, base)
-        assert shell(site, GREEDY) == before
+        talk_until(chatter, base)
+        assert most_probable_answers(site, key) == before
         site.manage("fsck")

@@ -6,13 +6,19 @@ from playwright.sync_api import expect
 from tests.site import running_site
 
 pytestmark = pytest.mark.browser
-REFILL = "from feedback.judgements.task_stock import refill; refill()"
+TO_RANK_AND_TO_REVIEW = """
+from accounts.models import User
+from feedback.judgements.task_stock import refill
+from tests.rlhf import feedback_rows
+refill()
+feedback_rows.flag(feedback_rows.rank(User.objects.get(username="annotator"), 1), key="no-insults")
+"""
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     with running_site(tmp_path_factory.mktemp("site"), CHAMSAE_TASK_STOCK="6") as site:
-        site.manage("shell", "--verbosity", "0", "-c", REFILL)
+        site.manage("shell", "--verbosity", "0", "-c", TO_RANK_AND_TO_REVIEW)
         yield site
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import re
 import signal
 import time
 import uuid
@@ -43,7 +42,8 @@ def site(tiny_policy, tmp_path_factory):
 
 @pytest.fixture
 def person(site):
-    return Person(site.url, "chatter")
+    with contextlib.closing(Person(site.url, "chatter")) as person:
+        yield person
 
 
 @pytest.fixture(autouse=True)
@@ -71,16 +71,11 @@ async def another(site, words, former):
     return found
 
 
-def new_conversation(person):
-    address = person.post("/conversations/new/").url
-    return re.search(r"[0-9a-f-]{36}", str(address))[0]
-
-
 class Reading:
     """A page: it keeps what it was told, and resumes where it was after its connection broke."""
 
     def __init__(self, person):
-        self.person, self.conversation = person, new_conversation(person)
+        self.person, self.conversation = person, person.new_conversation()
         self.reply, self.state, self.seq, self.texts, self.done, self.parted = 0, "", 0, [], None, 0
 
     async def run(self):

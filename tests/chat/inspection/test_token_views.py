@@ -291,11 +291,12 @@ async def test_the_inspector_answers_again_after_poison_and_after_its_death(tiny
 
 async def test_the_inspector_goes_when_nobody_asks_and_comes_back(tiny_policy, monkeypatch):
     monkeypatch.setattr(inspection_client, "IDLE_S", 0.2)
-    async with inspector() as asked:
-        first = await asked.logprobs(tiny_policy, [1, 5], [7])
-        async with asyncio.timeout(20):
-            assert await asked._process.wait() == 0
-        assert await asked.logprobs(tiny_policy, [1, 5], [7]) == first
+    async with inspector() as asked, asyncio.timeout(60):
+        unasked = await asked._running()  # torch is loaded by the first question alone
+        assert await unasked.wait() == 0
+        assert await asked.logprobs(tiny_policy, [1, 5], [7])
+        assert asked._process is not unasked
+        assert await asked._process.wait() == 0
 
 
 async def test_an_inspector_that_hangs_is_ended(tiny_policy, monkeypatch):
@@ -310,6 +311,10 @@ async def test_an_inspector_that_hangs_is_ended(tiny_policy, monkeypatch):
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_request_ends_whatever_its_computation_died_of(conversation, policy, monkeypatch):
+    async def logprobs(*_):
+        return []
+
+    monkeypatch.setattr(Inspector, "logprobs", logprobs)
     reply = await sync_to_async(ended)(conversation, policy)
     await sync_to_async(token_views.ask)(reply)
     monkeypatch.setattr(token_views, "described", lambda *_: 1 / 0)

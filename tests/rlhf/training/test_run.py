@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +93,7 @@ from pathlib import Path
 from rlhf.training import run
 def stage(directory):
     directory.report(1, 2, {})
+    print("reported", flush=True)
     while True:
         directory.stop_if_asked()
         time.sleep(0.02)
@@ -104,18 +104,16 @@ sys.exit(run.execute(stage, Path(sys.argv[1])))
 @pytest.mark.parametrize("how", ["SIGTERM", "end of stdin"])
 def test_a_process_stops_when_told_and_when_its_parent_is_gone(tmp_path: Path, how: str) -> None:
     directory(tmp_path)
-    process = subprocess.Popen([sys.executable, "-c", WAITING, str(tmp_path)], stdin=subprocess.PIPE)
-    assert process.stdin is not None
-    for _ in range(600):
-        if (tmp_path / "metrics.jsonl").exists():
-            break
-        time.sleep(0.05)
-    assert process.poll() is None
-    if how == "SIGTERM":
-        process.send_signal(signal.SIGTERM)
-    else:
-        process.stdin.close()
-    assert process.wait(10) == run.STOPPED
+    command = [sys.executable, "-c", WAITING, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"reported\n"
+        if how == "SIGTERM":
+            process.send_signal(signal.SIGTERM)
+        else:
+            process.stdin.close()
+        assert process.wait(30) == run.STOPPED
 
 
 def test_the_command_knows_its_stages(tmp_path: Path, tiny: Path) -> None:
