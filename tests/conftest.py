@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.machine import SERVICES, absence_of, chromium, fetched_policy
 
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+"""How fast examples are made and run tells how busy the machine is, and nothing about the code."""
 LONGEST = (
     "test_loop.py",
     "rlhf/test_sabotage.py",
