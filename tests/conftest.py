@@ -12,7 +12,7 @@ settings.load_profile("suite")
 """How fast examples are made and run tells how busy the machine is, and nothing about the code."""
 LONGEST = (
     "test_loop.py",
-    "rlhf/test_sabotage.py",
+    "rlhf/release/test_sabotage.py",
     "browser/test_training.py",
     "browser/test_own_models.py",
     "browser/test_lines.py",

@@ -121,7 +121,7 @@ def test_lengths_are_a_guess_where_the_tokenizer_is_elsewhere(scripted_policy, t
     assert counted.prompt == prompt_of(scripted_policy, tutor, said(2), "Why do birds sing?").tokens
 
 
-def test_a_named_version_counts_answerings_own_tokenizer(scripted_policy, tiny_policy, tutor):
+def test_a_named_version_counts_with_its_own_tokenizer(scripted_policy, tiny_policy, tutor):
     from tests.chat.policies import install
 
     tutor.policy = install(tiny_policy, "tiny-named")
