@@ -19,9 +19,10 @@ def answer(status, body, headers=""):
 @asynccontextmanager
 async def server(*script):
     """A server on a free port that plays the script to each caller: bytes to send, seconds to wait."""
-    calls = []
+    calls, connections, is_over = [], [], asyncio.Event()
 
     async def serve(reader, writer):
+        connections.append(asyncio.current_task())
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(re.search(rb"content-length: (\d+)", head.lower() + b"content-length: 0")[1])
         calls.append((head, await reader.readexactly(length)))
@@ -30,12 +31,22 @@ async def server(*script):
                 if isinstance(step, bytes):
                     writer.write(step)
                     await writer.drain()
-                else:
-                    await asyncio.sleep(step)
+                elif await happens(is_over, within_s=step):
+                    break
         writer.close()
 
     running = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}/v1", calls
     finally:
+        is_over.set()
         running.close()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+
+async def happens(event, within_s):
+    try:
+        await asyncio.wait_for(event.wait(), within_s)
+    except TimeoutError:
+        return False
+    return True
