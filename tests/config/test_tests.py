@@ -10,8 +10,6 @@ from django.conf import settings
 from django.db import connection
 
 TESTS = Path(__file__).parents[1]
-NOT_YET = ("accounts", "api", "browser/furnished.py", "chat", "feedback", "fine_tuning", "rlhf")
-"""Files and folders that still import tests or a conftest."""
 
 
 def test_the_state_is_a_directory_of_this_process_alone():
@@ -50,4 +48,4 @@ def test_helpers_that_tests_share_are_in_modules_of_their_own():
         for name in imported_by(ast.parse(path.read_bytes()))
         if is_tests_or_conftest(name)
     }
-    assert sorted(pair for pair in found if not pair[0].startswith(NOT_YET)) == []
+    assert sorted(found) == []

@@ -70,7 +70,7 @@ def test_a_whole_cycle(judged):
 
 def test_a_cycle_whose_supervisor_died_is_taken_up(judged):
     from rlhf.runs import leases
-    from tests.rlhf.runs.test_leases import expire
+    from tests.rlhf.expired_leases import expire
 
     run = cycle.start(seed=3)
     leases.claim(run.pk, "dead")

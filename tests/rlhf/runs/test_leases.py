@@ -11,6 +11,7 @@ from rlhf.models import Run
 from rlhf.runs import leases
 from rlhf.snapshots import freezing
 from tests.rlhf import feedback_rows
+from tests.rlhf.expired_leases import expire
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,7 +91,3 @@ def test_a_broker_that_is_away_costs_nothing_but_time(stage, monkeypatch):
     tasks.enqueue(stage.pk)
     stage.refresh_from_db()
     assert stage.state == Run.State.QUEUED
-
-
-def expire(run):
-    Run.objects.filter(pk=run.pk).update(lease_until=leases.later(timedelta(seconds=-1)))
