@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from hypothesis import HealthCheck, settings
 
 from tests.machine import SERVICES, absence_of, chromium, fetched_policy
@@ -41,6 +42,19 @@ def pytest_runtest_setup(item):
         pytest.skip("Chromium is not installed (on Debian: apt-get install chromium-headless-shell)")
     if item.get_closest_marker("model") and fetched_policy() is None:
         pytest.skip("the model is not fetched (manage.py fetch_model)")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """Ends the connections that threads of ended tests still hold: PostgreSQL drops no database that is in use."""
+    yield
+    with django_db_blocker.unblock():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
 
 
 @pytest.fixture(autouse=True)
