@@ -5,7 +5,7 @@ ARGS ?=
 MARKS ?= not browser and not services and not fault and not clients
 BROWSER_MARKS ?= browser and not pages
 LEFT_OUT ?=
-# A file has a site of its own. Tests wait for a part of their time: three of them keep two cores at work.
+# A file has a site of its own. Those of the browser wait for most of their time: four of them keep two cores at work.
 BY_FILE := --dist loadfile --no-loadscope-reorder
 PIP_FLAGS ?= $(if $(CI),--quiet)
 VENV := .venv
@@ -43,7 +43,7 @@ run: setup  ## the site with everything that belongs to it, on PORT (8000)
 test: setup $(AXE)  ## all tests that need no service; those of the browser where Chromium is
 	@$(PY) -m config.translations
 	$(PY) -m pytest -q -n 3 -m "$(MARKS)" $(LEFT_OUT)
-	$(PY) -m pytest -q -n 3 $(BY_FILE) -m "$(BROWSER_MARKS)" tests/browser
+	$(PY) -m pytest -q -n 4 $(BY_FILE) -m "$(BROWSER_MARKS)" tests/browser
 
 coverage: setup  ## the tests without those of the browser, and which lines of the code they run, as a table
 	@mkdir -p build/coverage

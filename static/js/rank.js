@@ -14,6 +14,8 @@ const dialog = document.querySelector("#rule-dialog");
 const openedAt = performance.now();
 const history = [];
 let draftTimer = 0;
+let savedDraft = "";
+let draftOnItsWay = null;
 let warned = "";
 let isSubmitting = false;
 
@@ -65,6 +67,7 @@ function changed() {
   if (history.at(-1) !== now) history.push(now);
   warned = "";
   warning.hidden = true;
+  draftNote.textContent = "";
   show();
   clearTimeout(draftTimer);
   draftTimer = setTimeout(saveDraft, DRAFT_AFTER_MS);
@@ -74,6 +77,7 @@ function undo() {
   if (history.length < 2) return;
   history.pop();
   apply(JSON.parse(history.at(-1)));
+  draftNote.textContent = "";
   show();
   saveDraft();
 }
@@ -94,19 +98,32 @@ function show() {
   document.querySelector("[data-order]").textContent = order.join(" > ") || page.dataset.nothing;
 }
 
+// One at a time: two on their way at once may arrive in the other order, and the older one would be kept.
 async function saveDraft() {
   clearTimeout(draftTimer);
-  if (isSubmitting) return;
+  draftTimer = 0;
+  if (isSubmitting || draftOnItsWay) return;
+  for (let draft = JSON.stringify(marks()); draft !== savedDraft && !isSubmitting; draft = JSON.stringify(marks())) {
+    draftOnItsWay = sendDraft(draft);
+    const note = await draftOnItsWay;
+    draftOnItsWay = null;
+    draftNote.textContent = draft === JSON.stringify(marks()) ? note : "";
+    if (note !== page.dataset.saved) return;
+    savedDraft = draft;
+  }
+}
+
+async function sendDraft(draft) {
   try {
     const response = await fetch(page.dataset.draftUrl, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-CSRFToken": form.elements.csrfmiddlewaretoken.value },
-      body: JSON.stringify(marks()),
+      body: draft,
       keepalive: true,
     });
-    draftNote.textContent = response.ok ? page.dataset.saved : response.status === 409 ? page.dataset.lost : page.dataset.unsaved;
+    return response.ok ? page.dataset.saved : response.status === 409 ? page.dataset.lost : page.dataset.unsaved;
   } catch {
-    draftNote.textContent = page.dataset.unsaved;
+    return page.dataset.unsaved;
   }
 }
 
@@ -145,7 +162,8 @@ addEventListener("pageshow", () => {
   isSubmitting = false;
 });
 addEventListener("pagehide", () => {
-  if (draftTimer) saveDraft();
+  const draft = JSON.stringify(marks());
+  if (!isSubmitting && draft !== savedDraft) sendDraft(draft);
 });
 
 // --- rules ----------------------------------------------------------------------------------------
@@ -245,5 +263,6 @@ for (const fold of document.querySelectorAll("[data-fold]")) {
   fold.open = localStorage.getItem(fold.dataset.fold) !== "closed";
   fold.addEventListener("toggle", () => localStorage.setItem(fold.dataset.fold, fold.open ? "open" : "closed"));
 }
-history.push(JSON.stringify(marks()));
+savedDraft = JSON.stringify(marks());
+history.push(savedDraft);
 show();

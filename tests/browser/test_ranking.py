@@ -13,6 +13,13 @@ from tests.rlhf import feedback_rows
 refill()
 feedback_rows.flag(feedback_rows.rank(User.objects.get(username="annotator"), 1), key="no-insults")
 """
+WITHOUT_A_DRAFT = """
+fetch(document.querySelector("#rank-page").dataset.draftUrl, {
+  method: "POST", body: "{}",
+  headers: {"X-CSRFToken": document.querySelector("#ranking [name=csrfmiddlewaretoken]").value},
+})
+"""
+LONGER_THAN_A_DRAFT_WAITS_MS = 1000
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +31,11 @@ def site(tmp_path_factory):
 
 @pytest.fixture
 def annotator(visit, site):
+    """At a task without a draft: the tests have one annotator, whose draft of the last test would still be there."""
     annotator = visit(site, "annotator")
     annotator.go("/rank/")
+    annotator.page.evaluate(WITHOUT_A_DRAFT)
+    annotator.page.reload()
     return annotator
 
 
@@ -81,6 +91,23 @@ def test_arrows_move_places_and_undo_takes_each_step_back(annotator):
         seen.append(order(page))
     assert seen == ["B > C > A", "B > C > A", "B > A", "A", "No ranks yet", "No ranks yet"]
     expect(page.locator("[data-undo]")).to_be_disabled()
+    draft_saved(page)
+
+
+def test_an_older_draft_that_is_slow_does_not_replace_a_later_one(annotator):
+    page = annotator.page
+    held = []
+    page.route("**/draft/", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/draft/"):
+        keys(page, "1")
+    keys(page, "2", "3")
+    page.wait_for_timeout(LONGER_THAN_A_DRAFT_WAITS_MS)
+    expect(page.locator("[data-draft]")).to_have_text("")
+    held[0].continue_()
+    draft_saved(page)
+    assert order(page) == "A > B > C"
+    page.reload()
+    assert order(page) == "A > B > C"
 
 
 def test_a_draft_is_there_after_a_reload(annotator):
