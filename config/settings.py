@@ -281,8 +281,9 @@ RLHF_CYCLE_AFTER = env.integer("CHAMSAE_CYCLE_AFTER", 150)
 """Rankings since the last cycle that start the next one; 0 never starts one by itself."""
 RLHF_THREADS = env.integer("CHAMSAE_TRAIN_THREADS", 0)
 """Threads of a training process; 0: cores that are free when it starts."""
-RLHF_NICENESS = min(19, env.integer("CHAMSAE_TRAIN_NICENESS", 10))
-"""Niceness of a training process, so that replies come first."""
+RLHF_NICENESS = env.niceness("CHAMSAE_TRAIN_NICENESS", "idle")
+"""Niceness of a process that trains or evaluates, so that replies come first; None: it has only the time that nobody
+else wants (rlhf.runs.priority)."""
 RLHF_TRAINER = [sys.executable, "-m", "rlhf.training"]
 """The command of a training process; a stage and a run directory are appended."""
 RLHF_MINIMUM_RANKINGS = env.integer("CHAMSAE_MINIMUM_RANKINGS", 20, minimum=1)
