@@ -18,13 +18,16 @@ STEP, LEAST, MOST = 16, 48, 256
 
 def completion_tokens(snapshot: Path, renderer: Renderer) -> int:
     """The longest completion that training samples, its end token included."""
-    lengths = sorted(len(renderer.continuation(text)) + 1 for text in _ranked_texts(snapshot))
+    lengths = sorted(
+        len(renderer.continuation(completion["text"])) + (completion["finish_reason"] != "length")
+        for completion in _ranked(snapshot)
+    )
     if not lengths:
         return LEAST
     usual = lengths[math.ceil(SHARE * len(lengths)) - 1]
     return min(MOST, max(LEAST, -(-usual // STEP) * STEP))
 
 
-def _ranked_texts(snapshot: Path) -> list[str]:
+def _ranked(snapshot: Path) -> list[dict[str, str]]:
     with (snapshot / "rankings.jsonl").open(encoding="utf-8") as lines:
-        return [completion["text"] for line in lines for completion in json.loads(line)["completions"]]
+        return [completion for line in lines for completion in json.loads(line)["completions"]]

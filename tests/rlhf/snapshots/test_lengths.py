@@ -14,8 +14,8 @@ class Words:
         return text.split()
 
 
-def snapshot(folder, *counts):
-    completions = [{"text": "word " * count, "finish_reason": "stop"} for count in counts]
+def snapshot(folder, *counts, finish_reason="stop"):
+    completions = [{"text": "word " * count, "finish_reason": finish_reason} for count in counts]
     lines = [json.dumps({"completions": completions[k : k + 2]}) for k in range(0, len(completions), 2)]
     (folder / "rankings.jsonl").write_text("".join(line + "\n" for line in lines))
     return folder
@@ -35,3 +35,8 @@ def snapshot(folder, *counts):
 )
 def test_nine_in_ten_completions_are_no_longer(tmp_path, counts, expected):
     assert lengths.completion_tokens(snapshot(tmp_path, *counts), Words()) == expected
+
+
+def test_one_that_was_cut_has_no_end_token(tmp_path):
+    assert lengths.completion_tokens(snapshot(tmp_path, *[64] * 10), Words()) == 80
+    assert lengths.completion_tokens(snapshot(tmp_path, *[64] * 10, finish_reason="length"), Words()) == 64
