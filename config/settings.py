@@ -156,7 +156,11 @@ CELERY_BEAT_SCHEDULE = {
     "take over runs whose supervisor died": {"task": "rlhf.tasks.reap_runs", "schedule": 30.0},
     "follow fine-tunes": {"task": "fine_tuning.tasks.follow_jobs", "schedule": 10.0, "options": {"expires": 10.0}},
     "remove files whose time is over": {"task": "fine_tuning.tasks.remove_old_files", "schedule": 3600.0},
-    "keep ranking tasks in stock": {"task": "feedback.tasks.stock_tasks", "schedule": 30.0},
+    "keep ranking tasks in stock": {
+        "task": "feedback.tasks.stock_tasks",
+        "schedule": 10.0,  # it does nothing while people chat, and should notice soon when they stop
+        "options": {"expires": 10.0},
+    },
     "erase accounts whose days are over": {"task": "accounts.tasks.erase_due_accounts", "schedule": 600.0},
     "remove what was deleted weeks ago": {"task": "chat.tasks.remove_deleted_conversations", "schedule": 3600.0},
     "remove tickets that ended days ago": {"task": "chat.tasks.remove_ended_tickets", "schedule": 3600.0},
