@@ -274,7 +274,9 @@ REPLY_LEASE = timedelta(seconds=20)
 # --- feedback -------------------------------------------------------------------------------------
 
 FEEDBACK_COMPLETIONS_PER_TASK = env.integer("CHAMSAE_COMPLETIONS_PER_TASK", 4, minimum=2)
-FEEDBACK_COMPLETION_TOKENS = env.integer("CHAMSAE_COMPLETION_TOKENS", 48, minimum=1)
+FEEDBACK_COMPLETION_TOKENS = env.integer("CHAMSAE_COMPLETION_TOKENS", CHAT_MAX_COMPLETION_TOKENS, minimum=1)
+"""As in the chat: people rank what they would get. Of SmolLM2's replies to the seed prompts 94 % end by themselves
+within 512 tokens, 79 % within 256, and 10 % within 48."""
 FEEDBACK_TASK_STOCK = env.integer("CHAMSAE_TASK_STOCK", 8)
 """Ranking tasks in stock for annotators."""
 FEEDBACK_LANGUAGES = env.words("CHAMSAE_FEEDBACK_LANGUAGES", "en")

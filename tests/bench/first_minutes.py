@@ -172,10 +172,15 @@ def main(arguments: list[str] | None = None) -> None:
         "--every", type=float, default=20.0, help="seconds from one question to the next (default 20)"
     )
     parser.add_argument("--stock", type=int, default=8, help="tasks that are to be in stock (default 8)")
+    parser.add_argument("--tokens", type=int, default=512, help="longest reply of a ranking task (default 512)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     home = Path(tempfile.mkdtemp(prefix="chamsae-bench-"))
-    settings = {"CHAMSAE_TASK_STOCK": str(options.stock), "CHAMSAE_LOG_LEVEL": "WARNING"}
+    settings = {
+        "CHAMSAE_TASK_STOCK": str(options.stock),
+        "CHAMSAE_COMPLETION_TOKENS": str(options.tokens),
+        "CHAMSAE_LOG_LEVEL": "WARNING",
+    }
     try:
         with running_site(home, model(), patience_s=300, from_nothing=True, **settings) as site:
             found = measure(site, options.minutes, options.every, options.stock)

@@ -178,10 +178,11 @@ def test_my_rankings_shows_mine_and_takes_them_back(task, client, person, signed
     assert "withdrawn" in client.get("/rank/mine/").content.decode()
 
 
-def test_the_empty_page_says_what_is_happening(client, policy, seeds):
-    assert "writing new replies" in client.get("/rank/").content.decode()
-    type(policy).objects.update(is_live=False)
-    assert "There is no model yet" in client.get("/rank/").content.decode()
+def test_a_reply_that_was_cut_says_so_and_no_other_does(policy, client, seeds):
+    task = make_task(policy)
+    assert "Cut off here" not in client.get("/rank/").content.decode()
+    task.completions.filter(index=0).update(finish_reason="length")
+    assert client.get("/rank/").content.decode().count("Cut off here") == 1
 
 
 def test_hostile_replies_stay_text(policy, client, seeds):

@@ -50,7 +50,7 @@ def test_the_engine_comes_first(policy, engine):
 
 def test_while_somebody_chats_it_waits_even_if_a_task_is_begun(policy, engine, chatting):
     with refill_lease.held() as lease:
-        lease.note(2, 4)
+        lease.begin(2, 4)
         lease.look()
         state = stock_state()
         assert (state.reason, state.done, state.of) == (Reason.PEOPLE_FIRST, 2, 4)
@@ -70,7 +70,7 @@ def test_the_page_tells_each_of_it(language, policy, engine, chatting, annotator
     client = signed_in(annotator, **{"accept-language": language})
     said = {}
     with refill_lease.held() as lease:
-        lease.note(2, 4)
+        lease.begin(2, 4)
         lease.look()
         said["waits"] = client.get("/rank/").content.decode()
         Reply.objects.update(state="complete")
