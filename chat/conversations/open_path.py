@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString, mark_safe
 from chat import guards
 from chat.conversations.tree import Tree, tree_of
 from chat.errors import OF_A_REPLY
-from chat.markdown import render
+from chat.markdown.rendering import render
 from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply
 
 
