@@ -103,5 +103,9 @@ _markdown = _Markdown("commonmark", {"html": False, "breaks": True, "highlight":
 _markdown.enable(["table", "strikethrough"])
 _markdown.disable("reference")  # a definition would vanish from the text
 _markdown.add_render_rule("image", _without_images)
-for _part in (code, formulas, links, nesting, tables, task_lists):
-    _part.extend(_markdown)
+code.extend(_markdown)
+formulas.extend(_markdown)
+links.extend(_markdown)
+nesting.extend(_markdown)
+tables.extend(_markdown)
+task_lists.extend(_markdown)

@@ -35,7 +35,7 @@ export function foldReplies(cards, words) {
 /** The height at which the style sheet folds, in pixels. */
 function heightOf(text) {
   text.classList.add("folded");
-  const { height } = text.getBoundingClientRect();
+  const height = parseFloat(getComputedStyle(text).maxHeight);
   text.classList.remove("folded");
   return height;
 }
