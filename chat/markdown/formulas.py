@@ -15,7 +15,7 @@ from chat.markdown.mathml import LONGEST, mathml
 
 CLOSING = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "$": "$"}
 IN_A_LINE = ("\\(", "$")
-ENVIRONMENT = re.compile(r"\\begin\{((?:align|alignat|eqnarray|equation|gather|multline)\*?)\}")
+ENVIRONMENT = re.compile(r"\\begin\{((?:align(?:ed|at)?|cases|eqnarray|equation|gather(?:ed)?|multline|split)\*?)\}")
 MOST_LINES = 100
 PRICE = re.compile(r"\d[^\\]*(?:[\s(][A-Za-z]{2,}|[가-힣])")
 """`5 or US` of "$5 or US$ 6" is no formula."""

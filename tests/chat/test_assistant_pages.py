@@ -1,6 +1,7 @@
 """The pages of assistants and of the site's choices."""
 
 import re
+
 import pytest
 from django.contrib.auth.models import Group
 from django.urls import reverse

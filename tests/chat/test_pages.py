@@ -198,7 +198,7 @@ def test_a_reply_that_goes_on_is_not_said_to_have_a_chosen_beginning(conversatio
         ("Once upon", "This continues an earlier version", "You chose how this reply begins"),
         ("Twice", "You chose how this reply begins", "This continues an earlier version"),
     ):
-        said = Message.objects.create(conversation=conversation, parent=cut.parent, role="assistant", text=prefix + "!")
+        said = conversation.messages.create(parent=cut.parent, role="assistant", text=prefix + "!")
         Reply.objects.create(message=said, state=Reply.State.COMPLETE, prefix=prefix)
         Conversation.objects.update(tip=said)
         page = page_of(conversation)

@@ -28,6 +28,7 @@ def found(text):
         ("> $$\n> x\n> - y\n> $$", [(True, "x−y")]),
         ("| a |\n|---|\n| $x_1$ |", [(False, "x1")]),
         ("\\begin{align*}\na &= b \\\\\nc &= d\n\\end{align*}", [(True, "a=bc=d")]),
+        ("So\n\\begin{aligned}\na &= b\n\\end{aligned}", [(True, "a=b")]),
         ("# About $x$", [(False, "x")]),
         ("\\[x\\]\n\\[y\\]", [(True, "x"), (True, "y")]),
         (r"$a \$ b$", [(False, "a$b")]),
