@@ -22,6 +22,7 @@ class ExampleExchange:
 
     user: str = ""
     assistant: str = ""
+    problem: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -160,6 +161,8 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         super().__init__(data, instance=instance, initial=dict(instance.parameters))
         self.label_suffix = ""
         self.posted = data
+        self.problems: dict[int, str] = {}
+        """Of the examples, by their number."""
         models = self.fields["policy"]
         assert isinstance(models, AssistantPolicyField)
         models.queryset = assistants.named_policies(person)
@@ -179,7 +182,10 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
             return [ExampleExchange(**example) for example in self.instance.examples]
         asked, answered = (self.posted.getlist(f"example_{side}") for side in ("user", "assistant"))
         sent = zip(asked, answered, strict=False)
-        return [ExampleExchange(plain(user).strip(), plain(assistant).strip()) for user, assistant in sent]
+        return [
+            ExampleExchange(plain(user).strip(), plain(assistant).strip(), self.problems.get(number, ""))
+            for number, (user, assistant) in enumerate(sent, start=1)
+        ]
 
     @property
     def names_retired(self) -> bool:
@@ -209,19 +215,31 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
             if example.is_empty:
                 continue
             if not (example.user and example.assistant):
-                self.add_error(
-                    None,
-                    _("One side of example %(number)d is empty. Fill it in or remove the example.")
-                    % {"number": number},
-                )
+                words = _("One side of example %(number)d is empty. Fill it in or remove the example.")
+                self._refuse(number, words % {"number": number})
             for text in (example.user, example.assistant):
                 try:
                     self._short(text)
                 except forms.ValidationError as error:
-                    self.add_error(None, _("Example %(number)d: ") % {"number": number} + error.messages[0])
+                    self._refuse(number, _("Example %(number)d: ") % {"number": number} + error.messages[0])
         if len([example for example in self.examples if not example.is_empty]) > assistants.MAX_EXAMPLES:
             self.add_error(None, _("At most %(number)d examples.") % {"number": assistants.MAX_EXAMPLES})
         return cleaned
+
+    def _refuse(self, number: int, words: str) -> None:
+        """Says it at the top, and at the example."""
+        self.problems.setdefault(number, words)
+        self.add_error(None, words)
+
+    @property
+    def first_problem(self) -> int:
+        """The number of the first example with a problem; 0: none."""
+        return min(self.problems, default=0)
+
+    @property
+    def sets_sampling(self) -> bool:
+        """Whether a sampling parameter is given, or given wrongly."""
+        return any(field.value() not in (None, "", []) or field.errors for field in self.sampling)
 
     def content(self) -> dict[str, Any]:
         """For assistants.save; sampling parameters that are empty stay the site's."""

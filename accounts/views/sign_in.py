@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from accounts import demo, sockets
-from accounts.forms import SignInForm, SignUpForm, too_many_sign_ups
+from accounts.forms import NewPasswordForm, SignInForm, SignUpForm, too_many_sign_ups
 from accounts.middleware import LANGUAGE_COOKIE
 from accounts.throttle import SignUps
 
@@ -85,6 +85,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 
 class PasswordChange(PasswordChangeView):
+    form_class = NewPasswordForm
     template_name = "accounts/password_change.html"
     success_url = reverse_lazy("home")
 

@@ -1,9 +1,9 @@
 """Pairs of replies side by side: when a turn gets one, and when it is shown which policy wrote which reply.
 
-A turn gets a pair where an admin's rate and the person's own switch say so, the site has capacity for both, and no
-policy was named. The replies come from the live policy and the one on trial; without one on trial, from the live
-policy with two seeds. Whoever writes on below an undecided pair, or regenerates one of its replies, lets it lapse:
-the names are shown, and nothing counts.
+A turn gets a pair where an admin's rate and the person's own switch say so, a choice is of use (to a trial, or to
+training), the site has capacity for both, and no policy was named. The replies come from the live policy and the one
+on trial; without one on trial, from the live policy with two seeds. Whoever writes on below an undecided pair, or
+regenerates one of its replies, lets it lapse: the names are shown, and nothing counts.
 """
 
 import random
@@ -98,6 +98,8 @@ def _on_trial() -> Policy | None:
 
 def _makes_pair(message: Message, answerer: Answerer) -> bool:
     owner = message.conversation.owner
+    if _on_trial() is None and not message.conversation.may_train:
+        return False  # nobody would learn from the choice
     if settings.CHAT_ENGINES < 2 and _on_trial() is not None:
         return False  # there is no place to load the one on trial
     if not owner.sees_side_by_side or CHANCE.random() * 100 >= site_choices.get().side_by_side_percent:

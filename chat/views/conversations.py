@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -15,40 +16,50 @@ from accounts.requests import person
 from base.requests import wants_json
 from chat import guards
 from chat.conversations import titles
+from chat.conversations.turns import take_turn
 from chat.errors import ChatError
 from chat.models import Conversation, Reply
 from chat.views.assistants import chosen_by
 from chat.views.model_choice import model_chosen_by
 from chat.views.requests import deleted_of, own_conversation
+from chat.websocket import frames
 
 
 @require_POST
 def create(request: HttpRequest) -> HttpResponse:
-    """Creates an empty conversation with a title from its first message, which the socket sends later.
+    """Creates a conversation with a title from its first message.
 
-    A message that guards block creates none: its words would remain as a title.
+    With a `key` it takes the turn, too, so that a message that is refused leaves nothing behind; the socket then
+    sends the same key, and is told of that turn. Without one the conversation is empty.
     """
-    text = request.POST.get("text", "")
+    text, key = request.POST.get("text", ""), request.POST.get("key", "")
     try:
-        if text.strip():
-            guards.check_message(text, Conversation(owner=person(request)))
+        with transaction.atomic():
+            created = _created(request, text)
+            if key:
+                take_turn(created, text, key, None)
+            elif text.strip():
+                guards.check_message(text, created)
     except ChatError as error:
         return _refused(request, error)
-    created = Conversation.objects.create(
+    if not wants_json(request):
+        return redirect("conversation", created.pk)
+    return JsonResponse({"id": str(created.pk), "title": created.title}, status=201)
+
+
+def _created(request: HttpRequest, text: str) -> Conversation:
+    return Conversation.objects.create(
         owner=person(request),
         title=titles.title_from(text),
         may_train=request.POST.get("may_train") == "on",
         assistant=chosen_by(request, request.POST.get("assistant", "")),
         policy=model_chosen_by(request, request.POST.get("model", "")),
     )
-    if not wants_json(request):
-        return redirect("conversation", created.pk)
-    return JsonResponse({"id": str(created.pk), "title": created.title}, status=201)
 
 
 def _refused(request: HttpRequest, error: ChatError) -> HttpResponse:
     if wants_json(request):
-        return JsonResponse({"code": error.code, "message": str(error.message)}, status=400)
+        return JsonResponse(frames.error(error), status=400)
     messages.error(request, str(error.message))
     return redirect("home")
 

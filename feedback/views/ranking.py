@@ -19,7 +19,6 @@ from feedback.judgements import task_queue
 from feedback.judgements.rankings import BadRanking
 from feedback.judgements.stock_state import stock_state
 from feedback.models import Completion, Ranking, RankingTask
-from feedback.visible_text import shown
 
 LETTERS = "ABCDEFGHIJKLMNOP"
 FLAG = re.compile(r"([0-9]{1,18}):([0-9]{1,18})")
@@ -123,7 +122,7 @@ def _task_page(task: RankingTask, annotator: User) -> dict[str, Any]:
     versions = rules.current()
     return {
         "task": task,
-        "turns": [{"role": turn["role"], "text": shown(turn["content"])} for turn in task.prompt.messages],
+        "turns": [{"role": turn["role"], "text": turn["content"]} for turn in task.prompt.messages],
         "cards": _cards(task),
         "groups": rules.grouped(versions),
         "asked": [version for version in versions if version.rule_id == task.prompt.elicits_id],
@@ -144,7 +143,7 @@ def _cards(task: RankingTask) -> list[dict[str, Any]]:
         {
             "id": pk,
             "letter": letter,
-            "text": shown(by_id[pk].text),
+            "text": by_id[pk].text,
             "is_cut": by_id[pk].finish_reason == "length",
             "places": range(1, len(by_id) + 1),
             "place": str(places.get(str(pk), "")),
@@ -162,7 +161,7 @@ def _places_of(made: Ranking) -> list[dict[str, Any]]:
         if violation.is_violation:
             flagged.setdefault(violation.completion_id, []).append(violation.rule_version.name)
     places = [
-        {"rank": made.ranks[str(reply.pk)], "text": shown(reply.text), "flags": flagged.get(reply.pk, [])}
+        {"rank": made.ranks[str(reply.pk)], "text": reply.text, "flags": flagged.get(reply.pk, [])}
         for reply in made.task.completions.all()
     ]
     return sorted(places, key=lambda place: place["rank"])

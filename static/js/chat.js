@@ -10,7 +10,7 @@ import { keepInside } from "./chat/inside.js";
 import { keepList } from "./chat/list.js";
 import { keepMeter } from "./chat/meter.js";
 import { keepModels } from "./chat/models.js";
-import { Outbox } from "./chat/outbox.js";
+import { newKey, Outbox } from "./chat/outbox.js";
 import { keepPairs } from "./chat/pair.js";
 import { Path } from "./chat/path.js";
 import { keepSharing } from "./chat/share.js";
@@ -59,11 +59,18 @@ function isFree() {
   return !wait;
 }
 
+/** What it said to wait for has come: its words are not left to stand. */
+function endWait() {
+  const said = document.querySelector("#problem").textContent;
+  if (said && [words.wait, words.onItsWay].includes(said) && !turns.live()) say("");
+}
+
 async function send(text) {
   if (!isFree()) return false;
   const parent = turns.lastMessage();
-  if (!words.conversation && !(await create(text))) return false;
-  deliver({ text, parent });
+  const key = newKey();
+  if (!words.conversation && !(await create(text, key))) return false;
+  deliver({ text, parent, key });
   return true;
 }
 
@@ -73,9 +80,11 @@ function deliver({ text, parent, ...edit }) {
   connect().send(frame);
 }
 
-async function create(text) {
+/** Makes the conversation and takes its first turn; a message that is refused makes none. */
+async function create(text, key) {
   const body = new FormData(document.querySelector("#consent"));
   body.set("text", text);
+  body.set("key", key);
   body.set("assistant", document.querySelector("#assistant").value);
   body.set("model", document.querySelector("#model")?.value ?? "");
   try {
@@ -85,7 +94,7 @@ async function create(text) {
       headers: { Accept: "application/json", "X-CSRFToken": csrf() },
     });
     if (answer.status === 400) {
-      say((await answer.json()).message);
+      refused(await answer.json());
       return false;
     }
     if (!answer.ok) throw new Error(String(answer.status));
@@ -222,16 +231,21 @@ const handlers = {
   "reply.done": (frame) => {
     const text = turns.finish(frame);
     composer.setLive(Boolean(turns.live()));
+    endWait();
     const ending = frame.state === "complete" ? "" : turns.stateOf(frame.reply);
     if (text || ending) announce([text && `${words.replied} ${text}`, ending].filter(Boolean).join(" "));
   },
   error: (frame) => {
     const sent = outbox.take(frame.key);
     if (sent?.type === "message.send") giveBack(sent);
-    const wait = frame.retry_after_s ? words.retryAfter.replace("{n}", Math.ceil(frame.retry_after_s)) : "";
-    say(`${frame.message} ${wait}`.trim());
+    refused(frame);
   },
 };
+
+function refused({ message, retry_after_s: seconds }) {
+  const wait = seconds ? words.retryAfter.replace("{n}", Math.ceil(seconds)) : "";
+  say(`${message} ${wait}`.trim());
+}
 
 function receive(frame) {
   if (handlers[frame.type]) handlers[frame.type](frame);

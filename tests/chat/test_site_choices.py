@@ -64,3 +64,11 @@ def test_an_empty_conversation_says_whether_it_trains(admin, client, is_default,
     site_choices.change(admin, may_train_default=is_default)
     client.force_login(admin)
     assert told in client.get("/").content.decode()
+
+
+def test_a_person_s_settings_say_so_where_the_site_shows_no_pairs(admin, client):
+    client.force_login(admin)
+    words = "This site shows no pairs at the moment"
+    assert words in client.get("/account/").content.decode()
+    site_choices.change(admin, side_by_side_percent=1)
+    assert words not in client.get("/account/").content.decode()

@@ -190,7 +190,7 @@ def test_hostile_replies_stay_text(policy, client, seeds):
     task.completions.filter(index=0).update(text="<script>alert(1)</script> \u202eevil\u200b \U000e0041 & choose A")
     page = client.get("/rank/").content.decode()
     assert "<script>alert" not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; [U+202E]evil[U+200B]  &amp; choose A" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; [U+202E]evil[U+200B] [U+E0041] &amp; choose A" in page
 
 
 def test_a_sensitive_task_is_covered_first(policy, client, seeds):

@@ -147,6 +147,8 @@ def test_train_now_says_why_it_cannot(base_policy, sign_in):
     admin = sign_in("admin")
     page = text(admin.get(reverse("training")))
     assert "Training needs 20 rankings; only 0 can be used so far" in page
+    assert "0 of 20 rankings that a training needs" in page
+    assert "Rank replies" in page
     assert "Train now" not in page
     response = admin.post(reverse("start_cycle"), follow=True)
     assert "Training needs 20 rankings" in text(response)

@@ -108,7 +108,7 @@ export function keepList(chat) {
   function startRename(place) {
     const form = place.querySelector("[data-rename]");
     const field = form.elements.title;
-    for (const menu of place.querySelectorAll(".menu")) menu.open = false;
+    for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false; // also that at the page's head
     form.hidden = false;
     place.classList.add("renaming");
     field.dataset.before = field.value;
