@@ -105,7 +105,7 @@ def test_the_page_of_a_forced_promotion_and_of_a_rollback_say_who(promoted, admi
     back = promotion.rollback(actor=admin, reason="It was rude.")
     page = page_for(client, "sora", back)
     assert f"by {admin.username}" in page
-    assert "Before and after" not in page
+    assert "before and after" not in page
     assert "rude" not in page, "the reason is for moderators"
     forced = promotion.force(promoted.policy, actor=admin, reason="I want it.")
     page = page_for(client, "sora", forced)
