@@ -1,11 +1,16 @@
-"""Template context of every page: the reader's roles and the settings that pages depend on."""
+"""Template context of every page: the reader's roles, their unread notices, and settings that pages depend on."""
 
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
 
+from accounts import notices
+from accounts.models import User
 from accounts.roles import Role
+
+MOST_COUNTED = 100
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
@@ -14,6 +19,8 @@ def site(request: HttpRequest) -> dict[str, Any]:
     return {
         "roles": roles,
         "role_word": role_word(roles),
+        # Counted where the bar asks, so that parts of pages without one ask nothing.
+        "unread_notices": partial(_unread, user) if isinstance(user, User) else 0,
         "is_demo": settings.DEMO,
         "sign_up_open": settings.SIGN_UP_OPEN,
     }
@@ -23,3 +30,8 @@ def role_word(roles: set[str]) -> str:
     """The highest of the roles, in the language of the page."""
     highest = [role for role in Role if role.value in roles]
     return str(highest[-1].label) if highest else ""
+
+
+def _unread(user: User) -> int:
+    """Up to MOST_COUNTED, by one look into the index of unread notices."""
+    return notices.unread(user).order_by()[:MOST_COUNTED].count()

@@ -9,6 +9,7 @@ from chat.views import (
     sharing,
     site_choices,
     token_views,
+    tour,
     transfer,
 )
 
@@ -42,5 +43,7 @@ urlpatterns = [
     path("assistants/<uuid:assistant_id>/copy/", assistants.duplicate, name="assistant_duplicate"),
     path("assistants/<uuid:assistant_id>/delete/", assistants.delete, name="assistant_delete"),
     path("assistants/<uuid:assistant_id>/restore/", assistants.restore, name="assistant_restore"),
+    path("tour/", tour.tour, name="tour"),
+    path("tour/finish/", tour.finish_tour, name="finish_tour"),
     path("site/", site_choices.edit, name="site_choices"),
 ]

@@ -162,6 +162,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 10.0},
     },
     "erase accounts whose days are over": {"task": "accounts.tasks.erase_due_accounts", "schedule": 600.0},
+    "remove notices read weeks ago": {"task": "accounts.tasks.remove_old_notices", "schedule": 3600.0},
     "remove what was deleted weeks ago": {"task": "chat.tasks.remove_deleted_conversations", "schedule": 3600.0},
     "remove tickets that ended days ago": {"task": "chat.tasks.remove_ended_tickets", "schedule": 3600.0},
 }

@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 
+from accounts import notices
+from accounts.roles import Role
 from chat import policies
 from chat.errors import BadPolicy
 from chat.models import Policy
@@ -36,8 +40,23 @@ def decide(evaluation: Evaluation) -> Decision:
     }
     earlier = Evaluation.objects.filter(policy=evaluation.baseline).order_by("-pk").first()
     result = gate.decide(report, earlier.report if earlier is not None else None, settings.GATE)
-    return Decision.objects.create(
-        evaluation=evaluation, passed=result.passed, reasons=result.reasons, thresholds=dict(settings.GATE)
+    with transaction.atomic():
+        made = Decision.objects.create(
+            evaluation=evaluation, passed=result.passed, reasons=result.reasons, thresholds=dict(settings.GATE)
+        )
+        if not made.passed:
+            _tell_admins(made)
+    return made
+
+
+def _tell_admins(refusal: Decision) -> None:
+    told = {"policy": refusal.evaluation.policy.name}
+    admins = notices.people_of(Role.ADMIN).values_list("pk", flat=True)
+    notices.send(
+        notices.Kind.GATE_REFUSED,
+        dict.fromkeys(admins, told),
+        about=f"decision:{refusal.pk}",
+        link=reverse("evaluation", args=[refusal.evaluation_id]),
     )
 
 

@@ -56,6 +56,20 @@ def furnish() -> None:
     tasks()
     usage()
     own_models()
+    tell()
+
+
+def tell() -> None:
+    """The promotion, as everybody learns of it who had talked before it; some notices were read."""
+    from django.db import transaction
+
+    from accounts.models import User
+    from rlhf.models import Promotion
+    from rlhf.release import promotion_notices
+
+    with transaction.atomic():
+        promotion_notices.send(Promotion.objects.get(kind=Promotion.Kind.GATE))
+    User.objects.get(username="chatter").notices.filter(kind="report_decided").update(read_at="2026-11-28T09:00Z")
 
 
 def train() -> None:

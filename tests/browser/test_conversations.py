@@ -365,3 +365,13 @@ def test_after_the_days_the_worker_forgets(visit, site):
     while site.manage("shell", "--verbosity", "0", "-c", asks).strip() != "0":
         assert time.monotonic() < deadline, site.logs()
         time.sleep(1)
+
+
+def test_a_first_visit_begins_at_the_top_of_the_tour_which_is_put_away_for_good(visit, site):
+    page = visit(site, "robin").page
+    page.goto(site.url + "/")
+    page.locator("#chat[data-ready]").wait_for()
+    expect(page.locator(".tour #tour-title")).to_be_in_viewport()
+    page.get_by_role("button", name="Got it").click()
+    expect(page.locator("#welcome")).to_be_visible()
+    expect(page.locator(".tour")).to_have_count(0)

@@ -9,7 +9,10 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry
 from chat import policies
+from chat.models import Policy
+from feedback import seed
 from rlhf.models import Evaluation, Metric, Promotion, Run
+from rlhf.release import promotion
 from rlhf.runs import cycle, preflight
 from rlhf.runs.supervisor import Supervisor
 from tests.rlhf import feedback_rows
@@ -67,12 +70,10 @@ def acts(run):
 def test_each_role_sees_and_does_what_it_may(done, sign_in, client):
     for address in addresses(done):
         assert client.get(address).status_code == 302
-    for role in ("chatter", "annotator"):
+    for role in ("chatter", "annotator", "moderator"):
         visitor = sign_in(role)
-        assert {visitor.get(address).status_code for address in addresses(done)} == {403}
-    moderator = sign_in("moderator")
-    assert {moderator.get(address).status_code for address in addresses(done)} == {200}
-    assert {moderator.post(address).status_code for address in acts(done)} == {403}
+        assert {visitor.get(address).status_code for address in addresses(done)} == {200}
+        assert {visitor.post(address).status_code for address in acts(done)} == {403}
     admin = sign_in("admin")
     assert {admin.get(address).status_code for address in addresses(done)} == {200}
     assert {admin.get(address).status_code for address in acts(done)} == {405}
@@ -130,6 +131,59 @@ def test_a_moderator_is_shown_no_buttons(done, sign_in):
     page = text(sign_in("moderator").get(reverse("training")))
     assert "Train now" not in page
     assert "Roll back" not in page
+
+
+def test_who_is_no_moderator_reads_no_log_no_reason_and_no_name_of_who_started(done, sign_in, admin):
+    Run.objects.update(started_by=admin, error="at /srv/secret")
+    promotion.rollback(actor=admin, reason="a private reason")
+    stage = done.stages.get(stage="policy")
+    (stage.path / "log.txt").write_text("a quoted line\n")
+    hidden = {"a quoted line", "/srv/secret", "a private reason"}
+    shown = [reverse("training"), reverse("run", args=[stage.pk]), reverse("policy", args=["base"])]
+    read = {
+        role: " ".join(text(sign_in(role).get(address)) for address in shown) for role in ("chatter", "moderator")
+    }
+    assert {words for words in hidden if words in read["moderator"]} == hidden
+    assert {words for words in hidden if words in read["chatter"]} == set()
+    runs = {role: text(sign_in(role).get(reverse("runs"))) for role in ("chatter", "moderator")}
+    assert [admin.username in runs[role] for role in ("chatter", "moderator")] == [False, True]
+
+
+def test_another_person_s_model_is_not_there_but_for_moderators(done, sign_in, base_policy):
+    owner = feedback_rows.annotator("maker")
+    made = Policy.objects.create(name="ft-secret", version=9, base=base_policy, owner=owner, label="my:ft-letters")
+    tuned = Run.objects.create(kind="fine_tune", state="succeeded", policy=made, base_policy=base_policy)
+    judged = Run.objects.create(kind="evaluation", state="succeeded", policy=made, base_policy=base_policy)
+    report = Evaluation.objects.create(run=judged, policy=made, baseline=base_policy, judge="people", report={})
+    own = [
+        reverse("policy", args=["ft-secret"]),
+        reverse("run", args=[tuned.pk]),
+        reverse("run_part", args=[tuned.pk]),
+        reverse("run_metrics", args=[tuned.pk]),
+        reverse("run", args=[judged.pk]),
+        reverse("evaluation", args=[report.pk]),
+    ]
+    lists = [reverse(name) for name in ("training", "runs", "policies")] + [reverse("policy", args=["base"])]
+    chatter = sign_in("chatter")
+    assert {chatter.get(address).status_code for address in own} == {404}
+    assert [address for address in lists if "ft-secret" in text(chatter.get(address))] == []
+    moderator = sign_in("moderator")
+    assert {moderator.get(address).status_code for address in own} == {200}
+    assert len([address for address in lists if "ft-secret" in text(moderator.get(address))]) == 4
+    chatter.force_login(owner)
+    assert chatter.get(own[0]).status_code == 200
+    Promotion.objects.create(policy=made, previous=base_policy, kind="rollback")
+    assert sign_in("chatter").get(own[0]).status_code == 200, "it answered everybody"
+
+
+def test_a_report_shows_other_people_s_texts_to_moderators_alone(done, sign_in):
+    seed.load()
+    address = reverse("evaluation", args=[Evaluation.objects.get().pk])
+    assert "Do you dream?" in text(sign_in("moderator").get(address))
+    page = text(sign_in("chatter").get(address))
+    assert "Do you dream?" not in page
+    assert "Are you lonely sometimes?" in page
+    assert "70.0 %" in page
 
 
 def test_train_now_starts_a_cycle_in_that_persons_name(

@@ -133,6 +133,11 @@ def thaw(prompt: PromptMessages) -> list[Message]:
     return [{"role": role, "content": content} for role, content in prompt]
 
 
+def digest(prompt: PromptMessages) -> str:
+    """sha256 of the whole prompt, by which the site finds its row (feedback.prompts.digest)."""
+    return hashlib.sha256(json.dumps(list(prompt), ensure_ascii=False).encode(errors="replace")).hexdigest()
+
+
 def last_user_text(prompt: PromptMessages) -> str:
     """The prompt as annotators' functions take it: the last message of the user."""
     return next((content for role, content in reversed(prompt) if role == "user"), "")
