@@ -7,6 +7,9 @@ from django.http import HttpRequest
 
 from accounts.roles import Role
 
+THEME_COOKIE = "theme"
+THEMES = ("light", "dark")
+
 
 def site(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
@@ -14,9 +17,17 @@ def site(request: HttpRequest) -> dict[str, Any]:
     return {
         "roles": roles,
         "role_word": role_word(roles),
+        "theme": theme_of(request),
         "is_demo": settings.DEMO,
         "sign_up_open": settings.SIGN_UP_OPEN,
     }
+
+
+def theme_of(request: HttpRequest) -> str:
+    """`light` or `dark`; empty where the page follows the device."""
+    user = getattr(request, "user", None)
+    chosen = user.theme if user is not None and user.is_authenticated else request.COOKIES.get(THEME_COOKIE, "")
+    return chosen if chosen in THEMES else ""
 
 
 def role_word(roles: set[str]) -> str:

@@ -19,6 +19,12 @@ class User(AbstractUser):
     suspended_reason = models.CharField(_("reason of the suspension"), max_length=500, blank=True)
 
     sees_side_by_side = models.BooleanField(_("sometimes show two replies side by side"), default=True)
+    theme = models.CharField(
+        _("appearance"), max_length=5, blank=True, choices=[("light", _("light")), ("dark", _("dark"))]
+    )
+    """Empty: as the device has it."""
+    judging_languages = models.JSONField(_("languages to judge in"), default=list, blank=True)
+    """Codes of those in which an annotator gets tasks; empty: the page's language and English."""
     deletion_due_at = models.DateTimeField(_("to be deleted at"), null=True, blank=True)
     """When a closed account will be erased; until then the person may reopen it."""
     erased_at = models.DateTimeField(_("erased"), null=True, blank=True, editable=False)

@@ -17,7 +17,7 @@ from chat.policies import live
 from feedback import rules
 from feedback.errors import BadFlags, NotYourTask, TaskError, TooLate
 from feedback.forms import DraftForm, SkipForm, read_judgement
-from feedback.judgements import task_queue
+from feedback.judgements import languages, task_queue
 from feedback.judgements.rankings import BadRanking
 from feedback.models import Completion, Ranking, RankingTask
 from feedback.visible_text import shown
@@ -86,6 +86,14 @@ def skip_task(request: HttpRequest, task_id: int) -> HttpResponse:
         return render(request, "feedback/conflict.html", {"error": error}, status=409)
     messages.success(request, _("Skipped. Somebody else can rank it."))
     return redirect("rank")
+
+
+@require_POST
+def choose_languages(request: HttpRequest) -> HttpResponse:
+    """`language`, as often as the person has one to judge in; none follows the language of the page."""
+    languages.choose(person(request), request.POST.getlist("language"))
+    messages.success(request, _("Your choice was saved."))
+    return redirect("account")
 
 
 @require_GET
@@ -174,4 +182,9 @@ def _waiting_for(annotator: User) -> dict[str, Any]:
         has_policy = True
     except NoLivePolicy:
         has_policy = False
-    return {"has_policy": has_policy, "progress": task_queue.progress(annotator)}
+    return {
+        "has_policy": has_policy,
+        "progress": task_queue.progress(annotator),
+        "own_languages": languages.named(languages.languages_of(annotator)),
+        "other_languages": languages.named(languages.only_others(annotator)),
+    }
