@@ -383,6 +383,8 @@ class Ticket(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED, db_index=True)
     slots = models.PositiveSmallIntegerField(default=1)
     """Completions that are generated together for it."""
+    is_batch = models.BooleanField(default=False)
+    """Of a request for many completions, which gives way to people (chat.queue.people)."""
     owner = models.CharField(max_length=100, blank=True)
     """The talker on whose engine it was granted."""
     engine = models.ForeignKey(EngineProcess, null=True, on_delete=models.SET_NULL, related_name="+")

@@ -156,7 +156,11 @@ CELERY_BEAT_SCHEDULE = {
     "take over runs whose supervisor died": {"task": "rlhf.tasks.reap_runs", "schedule": 30.0},
     "follow fine-tunes": {"task": "fine_tuning.tasks.follow_jobs", "schedule": 10.0, "options": {"expires": 10.0}},
     "remove files whose time is over": {"task": "fine_tuning.tasks.remove_old_files", "schedule": 3600.0},
-    "keep ranking tasks in stock": {"task": "feedback.tasks.stock_tasks", "schedule": 30.0},
+    "keep ranking tasks in stock": {
+        "task": "feedback.tasks.stock_tasks",
+        "schedule": 10.0,  # it does nothing while people chat, and should notice soon when they stop
+        "options": {"expires": 10.0},
+    },
     "erase accounts whose days are over": {"task": "accounts.tasks.erase_due_accounts", "schedule": 600.0},
     "remove what was deleted weeks ago": {"task": "chat.tasks.remove_deleted_conversations", "schedule": 3600.0},
     "remove temporary conversations": {"task": "chat.tasks.remove_temporary_conversations", "schedule": 60.0},
@@ -256,6 +260,8 @@ CHAT_ENGINE_SLOTS = env.integer("CHAMSAE_ENGINE_SLOTS", 16, minimum=1)
 """Replies that the embedded engine decodes at a time."""
 CHAT_ENGINES = env.integer("CHAMSAE_ENGINES", 3, minimum=1)
 """Policies that are loaded at once; one more while a new one goes live."""
+CHAT_GGUF = env.one_of("CHAMSAE_GGUF", "q8_0", ("q8_0", "bf16", "f32"))
+"""The type of the file that answers people, of policies that are made from now on (rlhf.training.artefacts)."""
 CHAT_CONTEXT_TOKENS = env.integer("CHAMSAE_CONTEXT_TOKENS", 2048, minimum=256)
 CHAT_MAX_COMPLETION_TOKENS = env.integer("CHAMSAE_MAX_COMPLETION_TOKENS", 512, minimum=1)
 CHAT_MAX_MESSAGE_CHARS = env.integer("CHAMSAE_MAX_MESSAGE_CHARS", 8_000, minimum=1)
@@ -288,8 +294,9 @@ RLHF_CYCLE_AFTER = env.integer("CHAMSAE_CYCLE_AFTER", 150)
 """Rankings since the last cycle that start the next one; 0 never starts one by itself."""
 RLHF_THREADS = env.integer("CHAMSAE_TRAIN_THREADS", 0)
 """Threads of a training process; 0: cores that are free when it starts."""
-RLHF_NICENESS = min(19, env.integer("CHAMSAE_TRAIN_NICENESS", 10))
-"""Niceness of a training process, so that replies come first."""
+RLHF_NICENESS = env.niceness("CHAMSAE_TRAIN_NICENESS", "idle")
+"""Niceness of a process that trains or evaluates, so that replies come first; None: it has only the time that nobody
+else wants (rlhf.runs.priority)."""
 RLHF_TRAINER = [sys.executable, "-m", "rlhf.training"]
 """The command of a training process; a stage and a run directory are appended."""
 RLHF_MINIMUM_RANKINGS = env.integer("CHAMSAE_MINIMUM_RANKINGS", 20, minimum=1)
@@ -309,6 +316,7 @@ GATE = {
     "repetition_max": env.number("CHAMSAE_GATE_REPETITION", 0.35, 0.0, 1.0),
     "perplexity_ratio_max": env.number("CHAMSAE_GATE_PERPLEXITY", 1.15, 0.0),
     "surprise_ratio_max": env.number("CHAMSAE_GATE_SURPRISE", 1.3, 0.0),
+    "served_kl_nats_max": env.number("CHAMSAE_GATE_SERVED", 0.02, 0.0),
     "empty_rate_max": env.number("CHAMSAE_GATE_EMPTY", 0.02, 0.0, 1.0),
 }
 

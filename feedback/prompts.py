@@ -15,6 +15,7 @@ from feedback.models import Prompt
 
 HELD_OUT_OF_256 = 51
 """About a fifth of the prompts from conversations is held out of training. Seed prompts state their own split."""
+HELD_OUT_SHARE = HELD_OUT_OF_256 / 256
 CONTEXT_TURNS = 8
 """A prompt has at most this many turns before the last, beside the assistant's instructions and examples."""
 

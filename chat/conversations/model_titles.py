@@ -8,13 +8,14 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from chat import guards, policies, site_choices
-from chat.completions.bulk import Completed, complete
+from chat.completions.bulk import Completed, complete_each
+from chat.completions.giving_way import NotWanted
 from chat.conversations.titles import on_one_line
 from chat.engines.engine import Parameters
-from chat.engines.loading import attached
 from chat.errors import ChatError
-from chat.models import Conversation, Message, Policy, Reply, Ticket
+from chat.models import Conversation, Message, Policy, Reply
 from chat.prompts.rendering import Turn
+from chat.queue import people
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +50,11 @@ def title_new_ones() -> int:
         return 0
     taken = 0
     for conversation in _untried()[:AT_ONCE]:
-        if _somebody_waits():
+        try:
+            taken += _try(conversation)
+        except NotWanted as reason:
+            log.info("no title was made: %s", reason)
             break
-        taken += _try(conversation)
     return taken
 
 
@@ -66,22 +69,22 @@ def _untried() -> QuerySet[Conversation]:
     ).order_by("created_at")
 
 
-def _somebody_waits() -> bool:
-    tickets = Ticket.objects.exclude(state=Ticket.State.ENDED).filter(lease_until__gt=timezone.now())
-    return Reply.objects.filter(state__in=Reply.LIVE).exists() or tickets.exists()
+def _room() -> int:
+    """Room for bulk work. Raises NotWanted where people want the engine: a title can wait."""
+    room = people.room_for_bulk()
+    if room == 0:
+        raise NotWanted("people come first")
+    return room
 
 
 def _try(conversation: Conversation) -> bool:
-    """Whether the conversation took a title. An engine that is away is no try."""
+    """Whether the conversation took a title. An engine that is away is no try. Raises NotWanted."""
     first = _first_exchange(conversation)
     if first is None:
         return _settle(conversation, "")
     question, answer = first
     try:
-        policy = policies.live()
-        if attached(policy) is None:
-            return False
-        made = good_title(_written(policy, question), question, answer)
+        made = good_title(_written(policies.live(), question), question, answer)
         if made:
             guards.check_reply(made, conversation)
     except guards.Blocked:
@@ -121,9 +124,12 @@ def _prompt_of(question: str) -> list[Turn]:
 
 
 def _written(policy: Policy, question: str) -> Completed:
-    """What the policy writes when it is asked for a title. Raises EngineError, TooLong, BadPolicy."""
+    """What the policy answers when it is asked for a title. Raises NotWanted, EngineError, TooLong, BadPolicy."""
+    _room()
     parameters = Parameters(temperature=0.0, max_completion_tokens=MAX_TOKENS)
-    return complete(policy, [_prompt_of(question)], parameters=parameters)[0][0]
+    made = complete_each(policy, [_prompt_of(question)], parameters=parameters, look=_room, starts_engine=False)
+    [(_index, [completed])] = made
+    return completed
 
 
 def good_title(completed: Completed, question: str, answer: str) -> str:

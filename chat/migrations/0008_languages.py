@@ -15,7 +15,7 @@ def of_known_bases(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("chat", "0005_called_by_names"),
+        ("chat", "0007_batches_of_programs"),
     ]
 
     operations = [

@@ -1,4 +1,4 @@
-"""What moderators do. Each verb changes rows and adds an audit entry in one transaction, and can be undone."""
+"""Acts of moderators on texts and people: each changes rows with its audit entry, and can be undone."""
 
 from collections.abc import Mapping
 from datetime import datetime

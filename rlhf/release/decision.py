@@ -31,6 +31,7 @@ def decide(evaluation: Evaluation) -> Decision:
     report = {
         **evaluation.report,
         "tensors_finite": tensors_finite(evaluation.policy),
+        **served_distance(evaluation.policy),
         "baseline_is_live": Policy.objects.filter(pk=evaluation.baseline_id, is_live=True).exists(),
     }
     earlier = Evaluation.objects.filter(policy=evaluation.baseline).order_by("-pk").first()
@@ -53,6 +54,12 @@ def tensors_finite(policy: Policy) -> bool:
         return policies.all_finite(directory)
     except (BadPolicy, OSError):
         return False
+
+
+def served_distance(policy: Policy) -> dict[str, Any]:
+    """What the gate is told of the file that answers people; nothing of a policy from before it was measured."""
+    figures = policies.served(policy)
+    return {} if figures is None else {"served_kl_nats": figures.get("kl_nats")}
 
 
 def conclude(cycle: Run, stages: Mapping[str, Run]) -> dict[str, Any]:

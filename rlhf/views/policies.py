@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from chat import languages, site_choices
+from chat import languages, policies, site_choices
 from chat.models import Policy
 from rlhf import candidacy, labels, lineage
 from rlhf.errors import RlhfError
@@ -38,6 +38,7 @@ def policy_page(request: HttpRequest, name: str) -> HttpResponse:
         "descendants": policy.descendants.all(),
         "replies": policy.replies.count(),
         "spoken": [(code, languages.name_of(code)) for code in policy.languages],
+        "served": policies.served(policy),
         "force_form": ForceForm(),
         "passed": candidacy.passed_decision(policy),
         **_beside_others(policy),

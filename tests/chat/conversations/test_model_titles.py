@@ -25,14 +25,14 @@ def model(scripted_policy, monkeypatch):
     class Model:
         says, finish, asked = "Birds sing in the morning", "stop", 0
 
-        def complete(self, policy, prompts, *, parameters):
+        def complete_each(self, policy, prompts, *, parameters, look, starts_engine):
             self.asked += 1
             if isinstance(self.says, Exception):
                 raise self.says
-            return [[Completed(self.says, self.finish, 9, 9)]]
+            return [(0, [Completed(self.says, self.finish, 9, 9)])]
 
     model = Model()
-    monkeypatch.setattr(model_titles, "complete", model.complete)
+    monkeypatch.setattr(model_titles, "complete_each", model.complete_each)
     return model
 
 
@@ -104,11 +104,11 @@ def test_one_that_a_person_gave_stays(model, talked):
 
 
 def test_a_person_who_renames_meanwhile_wins(model, talked, monkeypatch):
-    def complete(policy, prompts, *, parameters):
+    def complete_each(*arguments, **named):
         titles.rename(Conversation.objects.get(pk=talked.pk), "Mine")
-        return [[Completed("Birds sing in the morning", "stop", 9, 9)]]
+        return [(0, [Completed("Birds sing in the morning", "stop", 9, 9)])]
 
-    monkeypatch.setattr(model_titles, "complete", complete)
+    monkeypatch.setattr(model_titles, "complete_each", complete_each)
     assert model_titles.title_new_ones() == 0
     assert outcome(talked) == ("Mine", By.PERSON)
 
@@ -120,7 +120,7 @@ def test_people_and_programs_that_wait_come_first(model, talked, alice):
     asked = Message.objects.create(conversation=talked, role="assistant")
     reply = Reply.objects.create(message=asked)
     assert model_titles.title_new_ones() == 0
-    assert model.asked == 0
+    assert (model.asked, outcome(talked)[1]) == (0, By.FIRST_MESSAGE)
     Reply.objects.filter(pk=reply.pk).update(state="stopped")
     assert model_titles.title_new_ones() == 1
 
@@ -161,3 +161,16 @@ def test_a_site_can_do_without(model, talked):
     site_choices.change(User.objects.get(username="admin"), titles_by_model=False)
     assert model_titles.title_new_ones() == 0
     assert model.asked == 0
+
+
+def test_the_engine_is_asked_as_bulk_work_that_ends_when_somebody_writes(model, talked, monkeypatch, alice):
+    def complete_each(*arguments, look, starts_engine, **named):
+        assert not starts_engine
+        assert look() > 0
+        Reply.objects.create(message=Message.objects.create(conversation=talked, role="assistant"))
+        look()
+        raise AssertionError("it goes on")
+
+    monkeypatch.setattr(model_titles, "complete_each", complete_each)
+    assert model_titles.title_new_ones() == 0
+    assert outcome(talked)[1] == By.FIRST_MESSAGE

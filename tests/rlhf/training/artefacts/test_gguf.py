@@ -58,7 +58,7 @@ def chat(tokenizer: ChatTokenizer, text: str) -> list[int]:
 def test_llama_cpp_writes_what_transformers_writes_in_fp32(
     tiny: Path, tmp_path: Path, model: LlamaForCausalLM, tokenizer: ChatTokenizer
 ) -> None:
-    with served(gguf_export.export(tiny, tmp_path / "wide.gguf", wide=True)) as server:
+    with served(gguf_export.export(tiny, tmp_path / "wide.gguf", kind="f32")) as server:
         for prompt in PROMPTS:
             ids = chat(tokenizer, prompt)
             asked = {"prompt": ids, "max_tokens": 24, "temperature": 0}
@@ -79,7 +79,7 @@ def test_llama_3_s_rotary_scaling_survives(tiny: Path, tmp_path: Path, tokenizer
     (folder / "config.json").write_text(json.dumps(config | {"rope_parameters": scaling}))
     scaled = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
     ids = chat(tokenizer, "What is a star? " * 8)
-    with served(gguf_export.export(folder, tmp_path / "wide.gguf", wide=True)) as server:
+    with served(gguf_export.export(folder, tmp_path / "wide.gguf", kind="f32")) as server:
         asked = {"prompt": ids, "max_tokens": 16, "temperature": 0}
         written = httpx.post(f"{server}/v1/completions", json=asked).json()["choices"][0]["text"]
     ones = torch.ones(1, len(ids), dtype=torch.long)
