@@ -164,6 +164,12 @@ CELERY_BEAT_SCHEDULE = {
     "erase accounts whose days are over": {"task": "accounts.tasks.erase_due_accounts", "schedule": 600.0},
     "remove notices read weeks ago": {"task": "accounts.tasks.remove_old_notices", "schedule": 3600.0},
     "remove what was deleted weeks ago": {"task": "chat.tasks.remove_deleted_conversations", "schedule": 3600.0},
+    "remove temporary conversations": {"task": "chat.tasks.remove_temporary_conversations", "schedule": 60.0},
+    "let the model write titles": {
+        "task": "chat.tasks.title_new_conversations",
+        "schedule": 20.0,
+        "options": {"expires": 20.0},
+    },
     "remove tickets that ended days ago": {"task": "chat.tasks.remove_ended_tickets", "schedule": 3600.0},
 }
 
@@ -215,6 +221,7 @@ CONTENT_SECURITY_POLICY = {
         "style-src": [SELF],
         "img-src": [SELF, "data:"],
         "connect-src": [SELF],
+        "manifest-src": [SELF],
         "object-src": [NONE],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],

@@ -15,7 +15,7 @@ from accounts.requests import person
 from feedback import rules
 from feedback.errors import BadFlags, NotYourTask, TaskError, TooLate
 from feedback.forms import DraftForm, SkipForm, read_judgement
-from feedback.judgements import task_queue
+from feedback.judgements import languages, task_queue
 from feedback.judgements.rankings import BadRanking
 from feedback.judgements.stock_state import stock_state
 from feedback.models import Completion, Ranking, RankingTask
@@ -28,8 +28,7 @@ FLAG = re.compile(r"([0-9]{1,18}):([0-9]{1,18})")
 def rank(request: HttpRequest) -> HttpResponse:
     task = task_queue.next_task(person(request))
     if task is None:
-        page = {"stock": stock_state(), "progress": task_queue.progress(person(request))}
-        return render(request, "feedback/nothing_to_rank.html", page)
+        return render(request, "feedback/nothing_to_rank.html", _nothing_for(person(request)))
     return render(request, "feedback/rank.html", _task_page(task, person(request)))
 
 
@@ -85,6 +84,14 @@ def skip_task(request: HttpRequest, task_id: int) -> HttpResponse:
         return render(request, "feedback/conflict.html", {"error": error}, status=409)
     messages.success(request, _("Skipped. Somebody else can rank it."))
     return redirect("rank")
+
+
+@require_POST
+def choose_languages(request: HttpRequest) -> HttpResponse:
+    """`language`, as often as the person has one to judge in; none follows the language of the page."""
+    languages.choose(person(request), request.POST.getlist("language"))
+    messages.success(request, _("Your choice was saved."))
+    return redirect("account")
 
 
 @require_GET
@@ -165,3 +172,13 @@ def _places_of(made: Ranking) -> list[dict[str, Any]]:
         for reply in made.task.completions.all()
     ]
     return sorted(places, key=lambda place: place["rank"])
+
+
+def _nothing_for(annotator: User) -> dict[str, Any]:
+    """Why there is no task for them."""
+    return {
+        "stock": stock_state(),
+        "progress": task_queue.progress(annotator),
+        "own_languages": languages.named(languages.languages_of(annotator)),
+        "other_languages": languages.named(languages.only_others(annotator)),
+    }

@@ -355,3 +355,14 @@ def test_expected_minutes_come_from_this_sites_own_cycles(judged):
     assert preflight.expected_minutes(600) == 18
     Run.objects.create(kind="cycle", state="succeeded", result={"seconds": 600})
     assert preflight.expected_minutes(600) == 10
+
+
+def test_an_admin_sets_the_languages_of_a_policy_and_is_told_what_is_no_code(sign_in, done):
+    client = sign_in("admin")
+    assert "Languages" in client.get("/training/policies/base/").content.decode()
+    client.post("/training/policies/base/languages/", {"languages": "en, ko"})
+    assert policies.Policy.objects.get(name="base").languages == ["en", "ko"]
+    assert AuditEntry.objects.filter(verb="policy.languages").count() == 1
+    answer = client.post("/training/policies/base/languages/", {"languages": "English!"}, follow=True)
+    assert "“english!”" in answer.content.decode()
+    assert policies.Policy.objects.get(name="base").languages == ["en", "ko"]

@@ -101,6 +101,8 @@ class Filling:
         self.reply = self.answer(self.asked, ["They sing ", "to find", " a mate."])
         self.conversation.tip = self.reply.message
         self.conversation.save()
+        if "personalinstructions" in apps.all_models["chat"]:  # since 0.3
+            rows("chat.PersonalInstructions").create(owner=self.chatter, about="새를 연구합니다.", manner="Be brief.")
         rows("chat.SharedLink").create(
             conversation=self.conversation, tip=self.reply.message, token=hashlib.sha256(b"link").hexdigest()
         )
