@@ -30,6 +30,9 @@ def test_the_choice_of_a_person_comes_to_other_devices_and_outweighs_their_cooki
     browser_of(user).post("/appearance/", {"theme": "dark"})
     user.refresh_from_db()
     assert user.theme == "dark"
+    other = browser_of(user)
+    other.cookies["theme"] = "light"
+    assert theme_of(other.get("/account/")) == "dark"
     elsewhere = browser_of()
     elsewhere.post("/appearance/", {"theme": "light"})
     elsewhere.post("/sign-in/", {"username": "sora", "password": "a long enough password"})

@@ -12,7 +12,7 @@ from base import fsck
 from chat import site_choices
 from chat.conversations import temporary
 from chat.conversations.turns import take_turn
-from chat.models import Chunk, Conversation, Message, Pair, Reply, TokenView
+from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply, TokenView
 from chat.queue import replies
 from chat.tasks import remove_temporary_conversations
 from feedback import prompts
@@ -86,6 +86,7 @@ def test_the_database_refuses_to_train_on_one(secret):
 def test_it_is_not_judged(secret, scripted_policy, alice):
     admin = User.objects.create_superuser("admin", password="not the demo one")
     site_choices.change(admin, side_by_side_percent=100)
+    Policy.objects.create(name="trial", version=9, is_scripted=True, is_on_trial=True)
     reply = answered(secret, scripted_policy)
     assert not Pair.objects.exists()
     with pytest.raises(NothingIsKept):
