@@ -155,8 +155,10 @@ def test_another_person_s_model_is_not_there_but_for_moderators(done, sign_in, b
     tuned = Run.objects.create(kind="fine_tune", state="succeeded", policy=made, base_policy=base_policy)
     judged = Run.objects.create(kind="evaluation", state="succeeded", policy=made, base_policy=base_policy)
     report = Evaluation.objects.create(run=judged, policy=made, baseline=base_policy, judge="people", report={})
+    without_a_model = Run.objects.create(kind="fine_tune", state="failed", base_policy=base_policy)
     own = [
         reverse("policy", args=["ft-secret"]),
+        reverse("run", args=[without_a_model.pk]),
         reverse("run", args=[tuned.pk]),
         reverse("run_part", args=[tuned.pk]),
         reverse("run_metrics", args=[tuned.pk]),
