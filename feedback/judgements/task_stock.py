@@ -96,6 +96,7 @@ def _distinct_completions(policy: Policy, prompt: Prompt, sampling: Parameters, 
             parameters=sampling,
             on_progress=lease.note,
             look=lease.look,
+            together=1,
             starts_engine=False,
         ):
             found = completion_sets.without_doubles([*found, *more])
