@@ -12,6 +12,9 @@ from accounts.roles import Role
 
 MOST_COUNTED = 100
 
+THEME_COOKIE = "theme"
+THEMES = ("light", "dark")
+
 
 def site(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
@@ -21,9 +24,17 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "role_word": role_word(roles),
         # Counted where the bar asks, so that parts of pages without one ask nothing.
         "unread_notices": partial(_unread, user) if isinstance(user, User) else 0,
+        "theme": theme_of(request),
         "is_demo": settings.DEMO,
         "sign_up_open": settings.SIGN_UP_OPEN,
     }
+
+
+def theme_of(request: HttpRequest) -> str:
+    """`light` or `dark`; empty where the page follows the device."""
+    user = getattr(request, "user", None)
+    chosen = user.theme if user is not None and user.is_authenticated else request.COOKIES.get(THEME_COOKIE, "")
+    return chosen if chosen in THEMES else ""
 
 
 def role_word(roles: set[str]) -> str:

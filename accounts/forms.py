@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import AuthenticationForm, UserCreationForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, UserCreationForm
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, QueryDict
 from django.utils.formats import date_format
@@ -32,6 +32,9 @@ class SignInForm(AuthenticationForm):
         super().__init__(request, *args, **kwargs)
         self.label_suffix = ""
         self.fields["username"].label = _("Username")
+        if self.is_bound and self.data.get("username"):
+            self.fields["username"].widget.attrs.pop("autofocus", None)
+            self.fields["password"].widget.attrs["autofocus"] = True  # it is what has to be typed again
 
     def clean(self) -> dict[str, Any]:
         attempts = Attempts(self.cleaned_data.get("username", ""), self.address)
@@ -79,7 +82,19 @@ def too_many_sign_ups(retry_after_s: int) -> str:
     ) % {"minutes": minutes}
 
 
-class SignUpForm(UserCreationForm):  # type: ignore[type-arg]  # generic in the stubs only
+class _WeakPasswordAtItsField:
+    """Reports a weak password where it was typed first, and not at the field that repeats it."""
+
+    def validate_password_for_user(self, user: User, *repeated: str) -> None:
+        first = repeated[0].replace("2", "1") if repeated else "password1"
+        super().validate_password_for_user(user, first)  # type: ignore[misc]  # of Django's form beside it
+
+
+class NewPasswordForm(_WeakPasswordAtItsField, PasswordChangeForm):  # type: ignore[type-arg]  # generic in the stubs only
+    pass
+
+
+class SignUpForm(_WeakPasswordAtItsField, UserCreationForm):  # type: ignore[type-arg]  # generic in the stubs only
     class Meta:
         model = User
         fields = ("username",)

@@ -24,6 +24,12 @@ class User(AbstractUser):
     """{kind of notice: whether the person gets it}, where that differs from accounts.notices."""
     toured_at = models.DateTimeField(_("tour finished"), null=True, blank=True, editable=False)
     """When the person put away the three cards that a first visit begins with."""
+    theme = models.CharField(
+        _("appearance"), max_length=5, blank=True, choices=[("light", _("light")), ("dark", _("dark"))]
+    )
+    """Empty: as the device has it."""
+    judging_languages = models.JSONField(_("languages to judge in"), default=list, blank=True)
+    """Codes of those in which an annotator gets tasks; empty: the page's language and English."""
     deletion_due_at = models.DateTimeField(_("to be deleted at"), null=True, blank=True)
     """When a closed account will be erased; until then the person may reopen it."""
     erased_at = models.DateTimeField(_("erased"), null=True, blank=True, editable=False)

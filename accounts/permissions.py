@@ -14,11 +14,13 @@ TABLE: Mapping[str, frozenset[Role]] = {
     # base
     "healthz": EVERYBODY,
     "readyz": EVERYBODY,
+    "manifest": EVERYBODY,
     # accounts
     "sign_in": EVERYBODY,
     "sign_up": EVERYBODY,
     "sign_out": EVERYBODY,
     "set_language": EVERYBODY,
+    "set_theme": EVERYBODY,
     "password_change": SIGNED_IN,
     "account": SIGNED_IN,
     "my_data": SIGNED_IN,
@@ -65,6 +67,8 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "conversation_consent": SIGNED_IN,
     "conversation_assistant": SIGNED_IN,
     "conversation_model": SIGNED_IN,
+    "conversation_instructions": SIGNED_IN,
+    "instructions": SIGNED_IN,
     "context": SIGNED_IN,
     "assistants": SIGNED_IN,
     "assistant_create": SIGNED_IN,
@@ -85,6 +89,7 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "my_rankings": ANNOTATORS,
     "withdraw_ranking": ANNOTATORS,
     "guidelines": ANNOTATORS,
+    "judging_languages": ANNOTATORS,
     "report_message": SIGNED_IN,
     "thumb": SIGNED_IN,
     "take_back_flag": SIGNED_IN,
@@ -121,6 +126,7 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "ask_gate": ADMINS,
     "promote_policy": ADMINS,
     "put_on_trial": ADMINS,
+    "policy_languages": ADMINS,
     # fine_tuning
     "data_files": SIGNED_IN,
     "data_file": SIGNED_IN,

@@ -52,6 +52,7 @@ def forget_person(person: User) -> None:
     about.update(object_repr=person.username)
     person.set_unusable_password()
     person.first_name = person.last_name = person.email = person.language = person.suspended_reason = ""
+    person.theme, person.judging_languages = "", []
     person.is_active = person.is_staff = person.is_superuser = False
     person.last_login = person.deletion_due_at = person.toured_at = None
     person.notice_choices = {}

@@ -22,5 +22,6 @@ urlpatterns = [
     path("site/keys/", keys.all_keys, name="all_keys"),
     path("password/", sign_in.PasswordChange.as_view(), name="password_change"),
     path("language/", sign_in.set_language, name="set_language"),
+    path("appearance/", sign_in.set_theme, name="set_theme"),
     path("audit-log/", audit_log.audit_log, name="audit_log"),
 ]

@@ -1,4 +1,4 @@
-"""Forms of assistants and of the site's choices."""
+"""Forms of assistants, of personal instructions and of the site's choices."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models import User
 from accounts.roles import Role
-from chat import assistants, policies
+from chat import assistants, instructions, policies
 from chat.engines.engine import MAX_SEED, MAX_STOP_CHARS, MAX_STOPS
-from chat.models import Assistant, Policy, SiteChoices
+from chat.models import Assistant, PersonalInstructions, Policy, SiteChoices
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class ExampleExchange:
 
     user: str = ""
     assistant: str = ""
+    problem: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -160,6 +161,8 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         super().__init__(data, instance=instance, initial=dict(instance.parameters))
         self.label_suffix = ""
         self.posted = data
+        self.problems: dict[int, str] = {}
+        """Of the examples, by their number."""
         models = self.fields["policy"]
         assert isinstance(models, AssistantPolicyField)
         models.queryset = assistants.named_policies(person)
@@ -179,7 +182,10 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
             return [ExampleExchange(**example) for example in self.instance.examples]
         asked, answered = (self.posted.getlist(f"example_{side}") for side in ("user", "assistant"))
         sent = zip(asked, answered, strict=False)
-        return [ExampleExchange(plain(user).strip(), plain(assistant).strip()) for user, assistant in sent]
+        return [
+            ExampleExchange(plain(user).strip(), plain(assistant).strip(), self.problems.get(number, ""))
+            for number, (user, assistant) in enumerate(sent, start=1)
+        ]
 
     @property
     def names_retired(self) -> bool:
@@ -209,19 +215,31 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
             if example.is_empty:
                 continue
             if not (example.user and example.assistant):
-                self.add_error(
-                    None,
-                    _("One side of example %(number)d is empty. Fill it in or remove the example.")
-                    % {"number": number},
-                )
+                words = _("One side of example %(number)d is empty. Fill it in or remove the example.")
+                self._refuse(number, words % {"number": number})
             for text in (example.user, example.assistant):
                 try:
                     self._short(text)
                 except forms.ValidationError as error:
-                    self.add_error(None, _("Example %(number)d: ") % {"number": number} + error.messages[0])
+                    self._refuse(number, _("Example %(number)d: ") % {"number": number} + error.messages[0])
         if len([example for example in self.examples if not example.is_empty]) > assistants.MAX_EXAMPLES:
             self.add_error(None, _("At most %(number)d examples.") % {"number": assistants.MAX_EXAMPLES})
         return cleaned
+
+    def _refuse(self, number: int, words: str) -> None:
+        """Says it at the top, and at the example."""
+        self.problems.setdefault(number, words)
+        self.add_error(None, words)
+
+    @property
+    def first_problem(self) -> int:
+        """The number of the first example with a problem; 0: none."""
+        return min(self.problems, default=0)
+
+    @property
+    def sets_sampling(self) -> bool:
+        """Whether a sampling parameter is given, or given wrongly."""
+        return any(field.value() not in (None, "", []) or field.errors for field in self.sampling)
 
     def content(self) -> dict[str, Any]:
         """For assistants.save; sampling parameters that are empty stay the site's."""
@@ -253,6 +271,40 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         return text
 
 
+class InstructionsForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    about = forms.CharField(
+        required=False,
+        max_length=instructions.LONGEST,
+        label=gettext_lazy("What should the model know about you?"),
+        widget=forms.Textarea(attrs={"rows": 5}),
+    )
+    manner = forms.CharField(
+        required=False,
+        max_length=instructions.LONGEST,
+        label=gettext_lazy("How should it answer you?"),
+        widget=forms.Textarea(attrs={"rows": 5}),
+    )
+    is_on = forms.BooleanField(
+        required=False,
+        label=gettext_lazy("Use them in new conversations"),
+        help_text=gettext_lazy("You can switch them on and off in each conversation, below the message box."),
+    )
+
+    class Meta:
+        model = PersonalInstructions
+        fields = ("about", "manner", "is_on")
+
+    def __init__(self, data: QueryDict | None = None, *, instance: PersonalInstructions) -> None:
+        super().__init__(data, instance=instance)
+        self.label_suffix = ""
+
+    def clean_about(self) -> str:
+        return plain(self.cleaned_data["about"])
+
+    def clean_manner(self) -> str:
+        return plain(self.cleaned_data["manner"])
+
+
 class ChoicesForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     side_by_side_percent = forms.IntegerField(
         min_value=0,
@@ -275,9 +327,17 @@ class ChoicesForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
         ),
     )
 
+    titles_by_model = forms.BooleanField(
+        required=False,
+        label=gettext_lazy("The model writes titles of new conversations"),
+        help_text=gettext_lazy(
+            "After the first reply, while nobody waits. Titles that are poor are not used; small models write many."
+        ),
+    )
+
     class Meta:
         model = SiteChoices
-        fields = ("side_by_side_percent", "may_train_default")
+        fields = ("side_by_side_percent", "may_train_default", "titles_by_model")
 
     def __init__(self, data: QueryDict | None = None, *, instance: SiteChoices) -> None:
         stored = {True: "yes", False: "no", None: ""}[instance.may_train_default]

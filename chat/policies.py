@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,18 @@ def nonfinite_tensors(path: Path) -> list[str]:
 
 
 def register(
-    path: Path, *, name: str, source: str, base: Policy | None = None, made_from_simulated: bool = False
+    path: Path,
+    *,
+    name: str,
+    source: str,
+    base: Policy | None = None,
+    made_from_simulated: bool = False,
+    languages: Sequence[str] = (),
 ) -> Policy:
-    """Adds a verified directory under settings.MODELS_DIR as the next version, without making it live."""
+    """Adds a verified directory under settings.MODELS_DIR as the next version, without making it live.
+
+    One that was trained from a base speaks what its base speaks.
+    """
     path = _inside_models(path)
     manifest_sha256 = verify(path)
     with transaction.atomic():
@@ -104,6 +114,7 @@ def register(
             source=source,
             base=base,
             made_from_simulated=made_from_simulated,
+            languages=list(base.languages if base is not None else languages),
         )
 
 

@@ -164,6 +164,12 @@ CELERY_BEAT_SCHEDULE = {
     "erase accounts whose days are over": {"task": "accounts.tasks.erase_due_accounts", "schedule": 600.0},
     "remove notices read weeks ago": {"task": "accounts.tasks.remove_old_notices", "schedule": 3600.0},
     "remove what was deleted weeks ago": {"task": "chat.tasks.remove_deleted_conversations", "schedule": 3600.0},
+    "remove temporary conversations": {"task": "chat.tasks.remove_temporary_conversations", "schedule": 60.0},
+    "let the model write titles": {
+        "task": "chat.tasks.title_new_conversations",
+        "schedule": 20.0,
+        "options": {"expires": 20.0},
+    },
     "remove tickets that ended days ago": {"task": "chat.tasks.remove_ended_tickets", "schedule": 3600.0},
 }
 
@@ -215,6 +221,7 @@ CONTENT_SECURITY_POLICY = {
         "style-src": [SELF],
         "img-src": [SELF, "data:"],
         "connect-src": [SELF],
+        "manifest-src": [SELF],
         "object-src": [NONE],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
@@ -275,7 +282,9 @@ REPLY_LEASE = timedelta(seconds=20)
 # --- feedback -------------------------------------------------------------------------------------
 
 FEEDBACK_COMPLETIONS_PER_TASK = env.integer("CHAMSAE_COMPLETIONS_PER_TASK", 4, minimum=2)
-FEEDBACK_COMPLETION_TOKENS = env.integer("CHAMSAE_COMPLETION_TOKENS", 48, minimum=1)
+FEEDBACK_COMPLETION_TOKENS = env.integer("CHAMSAE_COMPLETION_TOKENS", CHAT_MAX_COMPLETION_TOKENS, minimum=1)
+"""As in the chat: people rank what they would get. Of SmolLM2's replies to the seed prompts 94 % end by themselves
+within 512 tokens, 79 % within 256, and 10 % within 48."""
 FEEDBACK_TASK_STOCK = env.integer("CHAMSAE_TASK_STOCK", 8)
 """Ranking tasks in stock for annotators."""
 FEEDBACK_LANGUAGES = env.words("CHAMSAE_FEEDBACK_LANGUAGES", "en")

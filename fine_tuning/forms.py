@@ -45,10 +45,10 @@ class JobForm(forms.Form):
     )
     seed = forms.IntegerField(label=gettext_lazy("Seed"), required=False, min_value=0, max_value=2**31 - 1)
     suffix = forms.CharField(
-        label=gettext_lazy("Name suffix"),
+        label=gettext_lazy("Name"),
         required=False,
         max_length=40,
-        help_text=gettext_lazy("Lower-case letters, digits and hyphens."),
+        help_text=gettext_lazy("It becomes part of the model's name: lower-case letters, digits and hyphens."),
     )
     HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
 

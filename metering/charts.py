@@ -10,10 +10,12 @@ from django.utils.translation import gettext_lazy as _
 from base import axis
 from base.axis import Frame, Tick
 from metering.bill import Sums
-from metering.prices import format_cost
+from metering.prices import NANO, format_cost
 
 FRAME = Frame(left=62)
 TICK_DAYS = (1, 8, 15, 22, 29)
+MOST_ZEROS = 4
+"""After the point of a label; the axis has room for no more."""
 THOUSANDS = "{:,}".format
 Count = Callable[[Sums], int]
 PARTS: dict[str, tuple[str | Promise, Count]] = {
@@ -49,7 +51,7 @@ class Chart:
 def charts(days: Sequence[tuple[date, Sums]]) -> list[Chart]:
     """Costs, tokens and requests of each day."""
     return [
-        _chart("cost", _("Cost"), days, {"cost": lambda sums: sums.cost}, format_cost),
+        _chart("cost", _("Cost"), days, {"cost": lambda sums: sums.cost}, format_cost, NANO),
         _chart("tokens", _("Tokens"), days, {kind: count for kind, (_word, count) in PARTS.items()}, THOUSANDS),
         _chart("requests", _("Requests"), days, {"requests": lambda sums: sums.requests}, THOUSANDS),
     ]
@@ -61,9 +63,11 @@ def _chart(
     days: Sequence[tuple[date, Sums]],
     parts: dict[str, Count],
     words_of: Callable[[int], str],
+    least_high: int = 1,
 ) -> Chart:
+    """`least_high`: the end of the axis where nothing was used."""
     sums = [sum(count(of_day) for count in parts.values()) for _day, of_day in days]
-    ticks = axis.ticks(0, max(*sums, 1), least=1)
+    ticks = axis.ticks(0, max(sums) or least_high, least=1)
     high = ticks[-1]
     day_width, height = (FRAME.right - FRAME.left) / len(days), FRAME.bottom - FRAME.top
     bars = []
@@ -91,7 +95,7 @@ def _chart(
 
 
 def shorten(text: str) -> str:
-    """Shortens a label for the y axis: 12M for 12,345,678, $0.000012 for $0.000012345."""
+    """Shortens a label for the y axis: 12M for 12,345,678, $0.000012 for $0.000012345, $5e-8 for $0.00000005."""
     if text.startswith("$"):
         return text if len(text) <= 8 else _cut(text)
     groups = text.split(",")
@@ -104,4 +108,6 @@ def _cut(cost: str) -> str:
     if dollars != "$0":
         return dollars
     zeros = len(rest) - len(rest.lstrip("0"))
+    if zeros > MOST_ZEROS:
+        return f"${float(f'0.{rest}'):.0e}".replace("e-0", "e-")
     return f"{dollars}.{rest[: zeros + 2]}"

@@ -24,5 +24,6 @@ urlpatterns = [
     path("training/policies/<slug:name>/gate/", policies.ask_gate, name="ask_gate"),
     path("training/policies/<slug:name>/promote/", policies.promote, name="promote_policy"),
     path("training/policies/<slug:name>/trial/", policies.put_on_trial, name="put_on_trial"),
+    path("training/policies/<slug:name>/languages/", policies.change_languages, name="policy_languages"),
     path("training/evaluations/<int:pk>/", policies.evaluation_page, name="evaluation"),
 ]

@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString, mark_safe
 from chat import guards
 from chat.conversations.tree import Tree, tree_of
 from chat.errors import OF_A_REPLY
-from chat.markdown import render
+from chat.markdown.rendering import render
 from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply
 
 
@@ -39,6 +39,19 @@ class ShownMessage:
     def policy(self) -> Policy | None:
         """Its policy, if that may be shown."""
         return None if self.reply is None or self.pair is not None else self.reply.policy
+
+    @property
+    def compares_versions(self) -> bool:
+        """Whether one reply of the pair is from a version on trial; else both are samples of the live model."""
+        policies = [side.reply.policy for side in self.sides if side.reply is not None]
+        return any(policy is not None and not policy.is_live for policy in policies)
+
+    @property
+    def continues_another(self) -> bool:
+        """Whether its given beginning is all of an earlier version, which was cut off or stopped."""
+        prefix = self.reply.prefix if self.reply is not None else ""
+        others = Message.objects.filter(parent=self.message.parent_id).exclude(pk=self.message.pk)
+        return bool(prefix) and others.filter(text=prefix).exists()
 
     @property
     def html(self) -> SafeString:

@@ -28,7 +28,7 @@ from chat.inspection import token_views
 from chat.inspection.worker import InspectionWorker
 from chat.models import Reply
 from chat.prompts.fitting import PolicyPrompt
-from chat.prompts.history import prompt_for, turns_before
+from chat.prompts.history import preamble_of_reply, prompt_for, turns_before
 from chat.queue import claims, reaping, replies, tickets
 from chat.queue.replies import Ending, NewChunk
 from chat.talker.active import Active
@@ -171,7 +171,7 @@ class Talker:
         try:
             turns = await self.database(turns_before, reply.message)
             parameters = token_views.recording(Parameters.from_json(reply.parameters), active.loaded.policy)
-            limit, preamble = parameters.max_completion_tokens, len(reply.preamble)
+            limit, preamble = parameters.max_completion_tokens, len(preamble_of_reply(reply))
             prompt = await asyncio.to_thread(prompt_for, active.loaded.policy, turns, limit, preamble, reply.prefix)
             await self.database(replies.note_prompt, self.owner, reply.pk, prompt.tokens, prompt.dropped)
             await self._guard(active, len(active.text))

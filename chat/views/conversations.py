@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -14,41 +15,56 @@ from django.views.decorators.http import require_POST
 from accounts.requests import person
 from base.requests import wants_json
 from chat import guards
-from chat.conversations import titles
+from chat.conversations import temporary, titles
+from chat.conversations.turns import take_turn
 from chat.errors import ChatError
+from chat.forms import plain
 from chat.models import Conversation, Reply
 from chat.views.assistants import chosen_by
+from chat.views.instructions import uses_instructions
 from chat.views.model_choice import model_chosen_by
-from chat.views.requests import deleted_of, own_conversation
+from chat.views.requests import deleted_of, kept_conversation, own_conversation
+from chat.websocket import frames
 
 
 @require_POST
 def create(request: HttpRequest) -> HttpResponse:
-    """Creates an empty conversation with a title from its first message, which the socket sends later.
+    """Creates a conversation with a title from its first message.
 
-    A message that guards block creates none: its words would remain as a title.
+    With a `key` it takes the turn, too, so that a message that is refused leaves nothing behind; the socket then
+    sends the same key, and is told of that turn. Without one the conversation is empty.
     """
-    text = request.POST.get("text", "")
+    text, key = plain(request.POST.get("text", "")), request.POST.get("key", "")
     try:
-        if text.strip():
-            guards.check_message(text, Conversation(owner=person(request)))
+        with transaction.atomic():
+            created = _created(request, text)
+            if key:
+                take_turn(created, text, key, None)
+            elif text.strip():
+                guards.check_message(text, created)
     except ChatError as error:
         return _refused(request, error)
-    created = Conversation.objects.create(
-        owner=person(request),
-        title=titles.title_from(text),
-        may_train=request.POST.get("may_train") == "on",
-        assistant=chosen_by(request, request.POST.get("assistant", "")),
-        policy=model_chosen_by(request, request.POST.get("model", "")),
-    )
     if not wants_json(request):
         return redirect("conversation", created.pk)
     return JsonResponse({"id": str(created.pk), "title": created.title}, status=201)
 
 
+def _created(request: HttpRequest, text: str) -> Conversation:
+    is_temporary = request.POST.get("temporary") == "on"
+    return Conversation.objects.create(
+        owner=person(request),
+        title="" if is_temporary else titles.title_from(text),
+        may_train=request.POST.get("may_train") == "on" and not is_temporary,
+        expires_at=temporary.first_end() if is_temporary else None,
+        uses_instructions=uses_instructions(request),
+        assistant=chosen_by(request, request.POST.get("assistant", "")),
+        policy=model_chosen_by(request, request.POST.get("model", "")),
+    )
+
+
 def _refused(request: HttpRequest, error: ChatError) -> HttpResponse:
     if wants_json(request):
-        return JsonResponse({"code": error.code, "message": str(error.message)}, status=400)
+        return JsonResponse(frames.error(error), status=400)
     messages.error(request, str(error.message))
     return redirect("home")
 
@@ -56,17 +72,15 @@ def _refused(request: HttpRequest, error: ChatError) -> HttpResponse:
 @require_POST
 def rename(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """An empty title is replaced by one from the first message."""
-    renamed = own_conversation(request, conversation_id)
-    renamed.title = titles.given(request.POST.get("title", ""))
-    renamed.save(update_fields=["title"])
-    titles.name_untitled(renamed)
+    renamed = kept_conversation(request, conversation_id)
+    titles.rename(renamed, request.POST.get("title", ""))
     return _answer(request, renamed)
 
 
 @require_POST
 def pin(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Puts a conversation at the top of the list, and takes it out of the archive."""
-    pinned = own_conversation(request, conversation_id)
+    pinned = kept_conversation(request, conversation_id)
     pinned.pinned_at = timezone.now() if _is_on(request) else None
     if _is_on(request):
         pinned.archived_at = None
@@ -76,7 +90,7 @@ def pin(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def archive(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    archived = own_conversation(request, conversation_id)
+    archived = kept_conversation(request, conversation_id)
     archived.archived_at = timezone.now() if _is_on(request) else None
     if _is_on(request):
         archived.pinned_at = None
@@ -86,10 +100,12 @@ def archive(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def delete(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Hides it; it can be restored for some weeks, and is then removed (chat.conversations.removal)."""
+    """Hides it; it can be restored for some weeks, and is then removed (chat.conversations.removal). A temporary one
+    is removed with the next sweep."""
     deleted = own_conversation(request, conversation_id)
     deleted.deleted_at = timezone.now()
     deleted.save(update_fields=["deleted_at"])
+    temporary.end_now(deleted)
     # Nobody will read what is still being written.
     Reply.objects.filter(message__conversation=deleted, state__in=Reply.LIVE).update(stop_requested=True)
     if wants_json(request):
@@ -112,7 +128,7 @@ def restore(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 @require_POST
 def consent(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Applies from the next snapshot on, in both directions."""
-    changed = own_conversation(request, conversation_id)
+    changed = kept_conversation(request, conversation_id)
     changed.may_train = request.POST.get("may_train") == "on"
     changed.save(update_fields=["may_train"])
     if wants_json(request):

@@ -15,9 +15,10 @@ from django.db.models import Max
 
 from base.database_thread import DatabaseThread
 from base.polling import PAUSE_AFTER_ERROR_S, Poller
-from chat import guards, markdown
+from chat import guards
 from chat.conversations import side_by_side
 from chat.errors import Text
+from chat.markdown.rendering import render
 from chat.models import Chunk, Reply
 from chat.queue import reaping, wakeup
 from chat.queue.waiting import Wait, waits
@@ -276,4 +277,4 @@ def _policy(row: Reply) -> tuple[str, int, bool] | None:
 def end_of(row: Reply) -> EndNews:
     """The complete text of an ended reply; empty if a moderator hid it."""
     text = "" if row.message.hidden_at else row.message.text
-    return EndNews(row.pk, row.state, _policy(row), row.last_seq, text, markdown.render(text), row.finish_reason)
+    return EndNews(row.pk, row.state, _policy(row), row.last_seq, text, render(text), row.finish_reason)

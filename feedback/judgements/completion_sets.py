@@ -43,7 +43,10 @@ def fits(policy: Policy, prompt: Prompt, sampling: Parameters) -> bool:
 
 def without_doubles(replies: Sequence[Completed]) -> list[Completed]:
     """The first of each text: a pair of equal completions teaches nothing, whichever is preferred."""
-    return list({" ".join(reply.text.split()): reply for reply in reversed(replies)}.values())[::-1]
+    found: dict[str, Completed] = {}
+    for reply in replies:
+        found.setdefault(" ".join(reply.text.split()), reply)
+    return list(found.values())
 
 
 def with_short_replies(

@@ -27,15 +27,21 @@ anew; what is lost are the finished completions of one task."""
 @dataclass
 class Lease:
     owner: str
+    had: int = 0
     done: int = 0
     wanted: int = 0
     _renewed: tuple[int, int] = (0, 0)
     _renew_at: float = 0.0
     _had_room_at: float = field(default_factory=time.monotonic)
 
-    def note(self, done: int, wanted: int) -> None:
-        """Progress, which the next look stores."""
-        self.done, self.wanted = done, wanted
+    def begin(self, had: int, wanted: int) -> None:
+        """Of the completions of a task so many are there."""
+        self.had = self.done = had
+        self.wanted = wanted
+
+    def note(self, done: int, _of: int) -> None:
+        """So many more are there by now; the next look stores it."""
+        self.done = self.had + done
 
     def look(self) -> int:
         """The room that people leave (chat.completions.giving_way). Raises NotWanted if the lease is lost, or people

@@ -88,14 +88,15 @@ def _distinct_completions(policy: Policy, prompt: Prompt, sampling: Parameters, 
     wanted = int(settings.FEEDBACK_COMPLETIONS_PER_TASK)
     found: list[Completed] = []
     for _ in range(1 + SAMPLED_AGAIN):
-        have = len(found)
+        lease.begin(len(found), wanted)
         for _index, more in complete_each(
             policy,
             [prompt.messages],
-            n=wanted - have,
+            n=wanted - len(found),
             parameters=sampling,
-            on_progress=lambda done, _of, have=have: lease.note(have + done, wanted),
+            on_progress=lease.note,
             look=lease.look,
+            together=1,
             starts_engine=False,
         ):
             found = completion_sets.without_doubles([*found, *more])

@@ -12,12 +12,11 @@ from accounts.audit import record
 from accounts.models import AuditEntry, User
 from base.dates import start_of_today
 from chat.models import Message
-from chat.prompts.history import preamble_of
+from chat.prompts.history import assistants_preamble
 from feedback import rules, trainable
 from feedback.models import Completion, Report, Rule
 from feedback.moderation import actions
 from feedback.moderation.actions import ModeratedText, report_lookup
-from feedback.visible_text import shown
 
 
 def queue(*, state: str, kind: str = "", rule: str = "") -> QuerySet[Any, Any]:
@@ -71,7 +70,7 @@ def rows(items: list[dict[str, Any]], *, state: str) -> list[QueueRow]:
             QueueRow(
                 kind=kind,
                 pk=key[1],
-                text=shown(texts[key].text),
+                text=texts[key].text,
                 priority=item["priority"],
                 reporters=item["reporters"],
                 oldest=item["oldest"],
@@ -147,21 +146,21 @@ def _author_of(text: ModeratedText) -> User | None:
 def _turns_of(text: ModeratedText) -> list[dict[str, Any]]:
     if isinstance(text, Message):
         messages = text.conversation.messages.select_related("reply__policy").order_by("id")
+        reply = text.reply_or_none
         before = [
-            {"role": turn["role"], "text": shown(turn["content"]), "is_example": turn["role"] != "system"}
-            for turn in preamble_of(text)
+            {"role": turn["role"], "text": turn["content"], "is_example": turn["role"] != "system"}
+            for turn in (assistants_preamble(reply) if reply is not None else ())
         ]
         return before + [_turn(message.role, message, message.pk == text.pk) for message in messages]
     prompt = [
-        {"role": turn["role"], "text": shown(turn["content"]), "is_subject": False}
-        for turn in text.task.prompt.messages
+        {"role": turn["role"], "text": turn["content"], "is_subject": False} for turn in text.task.prompt.messages
     ]
     replies = text.task.completions.order_by("index")
     return prompt + [_turn("assistant", reply, reply.pk == text.pk) for reply in replies]
 
 
 def _turn(role: str, text: ModeratedText, is_subject: bool) -> dict[str, Any]:
-    return {"role": role, "text": shown(text.text), "is_subject": is_subject, "row": text}
+    return {"role": role, "text": text.text, "is_subject": is_subject, "row": text}
 
 
 def history_of(user: User) -> dict[str, Any]:

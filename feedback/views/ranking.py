@@ -15,11 +15,10 @@ from accounts.requests import person
 from feedback import rules
 from feedback.errors import BadFlags, NotYourTask, TaskError, TooLate
 from feedback.forms import DraftForm, SkipForm, read_judgement
-from feedback.judgements import task_queue
+from feedback.judgements import languages, task_queue
 from feedback.judgements.rankings import BadRanking
 from feedback.judgements.stock_state import stock_state
 from feedback.models import Completion, Ranking, RankingTask
-from feedback.visible_text import shown
 
 LETTERS = "ABCDEFGHIJKLMNOP"
 FLAG = re.compile(r"([0-9]{1,18}):([0-9]{1,18})")
@@ -29,8 +28,7 @@ FLAG = re.compile(r"([0-9]{1,18}):([0-9]{1,18})")
 def rank(request: HttpRequest) -> HttpResponse:
     task = task_queue.next_task(person(request))
     if task is None:
-        page = {"stock": stock_state(), "progress": task_queue.progress(person(request))}
-        return render(request, "feedback/nothing_to_rank.html", page)
+        return render(request, "feedback/nothing_to_rank.html", _nothing_for(person(request)))
     return render(request, "feedback/rank.html", _task_page(task, person(request)))
 
 
@@ -88,6 +86,14 @@ def skip_task(request: HttpRequest, task_id: int) -> HttpResponse:
     return redirect("rank")
 
 
+@require_POST
+def choose_languages(request: HttpRequest) -> HttpResponse:
+    """`language`, as often as the person has one to judge in; none follows the language of the page."""
+    languages.choose(person(request), request.POST.getlist("language"))
+    messages.success(request, _("Your choice was saved."))
+    return redirect("account")
+
+
 @require_GET
 def my_rankings(request: HttpRequest) -> HttpResponse:
     page = Paginator(task_queue.own_rankings(person(request)), 20).get_page(request.GET.get("page"))
@@ -123,7 +129,7 @@ def _task_page(task: RankingTask, annotator: User) -> dict[str, Any]:
     versions = rules.current()
     return {
         "task": task,
-        "turns": [{"role": turn["role"], "text": shown(turn["content"])} for turn in task.prompt.messages],
+        "turns": [{"role": turn["role"], "text": turn["content"]} for turn in task.prompt.messages],
         "cards": _cards(task),
         "groups": rules.grouped(versions),
         "asked": [version for version in versions if version.rule_id == task.prompt.elicits_id],
@@ -144,7 +150,7 @@ def _cards(task: RankingTask) -> list[dict[str, Any]]:
         {
             "id": pk,
             "letter": letter,
-            "text": shown(by_id[pk].text),
+            "text": by_id[pk].text,
             "is_cut": by_id[pk].finish_reason == "length",
             "places": range(1, len(by_id) + 1),
             "place": str(places.get(str(pk), "")),
@@ -162,7 +168,17 @@ def _places_of(made: Ranking) -> list[dict[str, Any]]:
         if violation.is_violation:
             flagged.setdefault(violation.completion_id, []).append(violation.rule_version.name)
     places = [
-        {"rank": made.ranks[str(reply.pk)], "text": shown(reply.text), "flags": flagged.get(reply.pk, [])}
+        {"rank": made.ranks[str(reply.pk)], "text": reply.text, "flags": flagged.get(reply.pk, [])}
         for reply in made.task.completions.all()
     ]
     return sorted(places, key=lambda place: place["rank"])
+
+
+def _nothing_for(annotator: User) -> dict[str, Any]:
+    """Why there is no task for them."""
+    return {
+        "stock": stock_state(),
+        "progress": task_queue.progress(annotator),
+        "own_languages": languages.named(languages.languages_of(annotator)),
+        "other_languages": languages.named(languages.only_others(annotator)),
+    }

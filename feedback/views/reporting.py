@@ -11,7 +11,6 @@ from base.requests import wants_json
 from chat.models import Message
 from feedback.forms import ReportForm
 from feedback.moderation import reports
-from feedback.visible_text import shown
 
 
 @require_http_methods(["GET", "POST"])
@@ -45,7 +44,7 @@ def report_message(request: HttpRequest, message_id: int) -> HttpResponse:
 
 def _page(request: HttpRequest, form: ReportForm, message: Message, status: int = 200) -> HttpResponse:
     flags = reports.flags_of(person(request), message)
-    context = {"form": form, "message": message, "text": shown(message.text), "flags": flags}
+    context = {"form": form, "message": message, "flags": flags}
     template = "feedback/report_form.html" if "part" in request.GET else "feedback/report.html"
     return render(request, template, context, status=status)
 

@@ -9,7 +9,7 @@ from django.utils.translation import get_language
 
 from chat.models import Policy
 from fine_tuning.data import formats, tokens
-from fine_tuning.data.survey import empty_problem
+from fine_tuning.data.survey import empty_problem, row_digest
 from fine_tuning.jobs import parameter_counts, plan
 from fine_tuning.jobs.job_directory import RowCount, measure
 from fine_tuning.models import DataFile, FineTune
@@ -21,6 +21,8 @@ MOST_LINES = 5_000
 
 @dataclass
 class TokenCount(RowCount):
+    distinct: int = 0
+    """Lines without their duplicates."""
     longest: int = 0
     is_exact: bool = True
 
@@ -34,17 +36,21 @@ def count_tokens(file: DataFile, policy: Policy) -> TokenCount:
 def _count_tokens(file_id: str, policy_id: int, _language: str | None) -> TokenCount:
     """Cached, since neither a file nor a policy ever changes; by language, since problems are in the reader's."""
     file, policy = DataFile.objects.get(pk=file_id), Policy.objects.get(pk=policy_id)
+    digests = set[bytes]()
     found, count, most_tokens = TokenCount(), tokens.counter(policy), tokens.max_row_tokens(policy)
     most_lines = MOST_LINES if file.bytes > MOST_BYTES else file.lines
     for line in formats.lines(file.path, file.filename):
         if line.row is None or found.rows >= most_lines:
             break
+        digests.add(row_digest(line.row))
         size, problem = measure(count, line.number, line.form, line.row, most_tokens)
         found.rows, found.tokens, found.longest = found.rows + 1, found.tokens + size, max(found.longest, size)
         problem = empty_problem(line.number, line.form, line.row) or problem
         if problem is not None:
             found.unfit.add(problem)
+    found.distinct = len(digests)
     if found.rows < file.lines:
+        found.distinct = found.distinct * file.lines // max(1, found.rows)
         found.tokens = found.tokens * file.lines // max(1, found.rows)
         found.rows, found.is_exact = file.lines, False
     return found
@@ -91,8 +97,8 @@ def estimate(
 ) -> Estimate:
     """Raises BadPolicy."""
     found = count_tokens(file, policy)
-    held_out = plan.held_out_count(found.rows, has_validation=has_validation, holds_out=True)
-    rows = max(1, found.rows - held_out)
+    held_out = plan.held_out_count(found.distinct, has_validation=has_validation, holds_out=True)
+    rows = max(1, found.rows - round(held_out * found.rows / max(1, found.distinct)))  # with all their duplicates
     size, sizes = found.tokens * rows // max(1, found.rows), parameter_counts.counts(policy, method)
 
     def workload_for(scope: str) -> plan.Workload:

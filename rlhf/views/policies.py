@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import User
-from chat import policies, site_choices
+from chat import languages, policies, site_choices
 from chat.models import Policy
 from rlhf import candidacy, labels, lineage, visibility
 from rlhf.errors import RlhfError
@@ -41,6 +41,7 @@ def policy_page(request: HttpRequest, name: str) -> HttpResponse:
         "promotions": policy.promotions.select_related("previous", "actor"),
         "descendants": seen.filter(base=policy),
         "replies": policy.replies.count(),
+        "spoken": [(code, languages.name_of(code)) for code in policy.languages],
         "served": policies.served(policy),
         "force_form": ForceForm(),
         "passed": candidacy.passed_decision(policy),
@@ -69,6 +70,21 @@ def put_on_trial(request: HttpRequest, name: str) -> HttpResponse:
             messages.success(request, _("The trial of %(policy)s has ended.") % {"policy": name})
     except RlhfError as error:
         messages.error(request, str(error))
+    return redirect("policy", name)
+
+
+@require_POST
+def change_languages(request: HttpRequest, name: str) -> HttpResponse:
+    """`languages`: codes, separated by commas; none where nobody knows."""
+    policy = get_object_or_404(Policy, name=name)
+    try:
+        codes = languages.read(request.POST.get("languages", ""))
+    except languages.BadLanguage as error:
+        words = _("“%(code)s” is no code of a language. Examples of codes: en, ko, zh-hans.")
+        messages.error(request, words % {"code": error})
+    else:
+        languages.change(user_of(request), policy, codes)
+        messages.success(request, _("Saved. The chat suggests and warns accordingly."))
     return redirect("policy", name)
 
 

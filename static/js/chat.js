@@ -7,10 +7,11 @@ import { Editor } from "./chat/editor.js";
 import { keepFeedback } from "./chat/feedback.js";
 import { Follower } from "./chat/follower.js";
 import { keepInside } from "./chat/inside.js";
+import { keepInstructions } from "./chat/instructions.js";
 import { keepList } from "./chat/list.js";
 import { keepMeter } from "./chat/meter.js";
 import { keepModels } from "./chat/models.js";
-import { Outbox } from "./chat/outbox.js";
+import { newKey, Outbox } from "./chat/outbox.js";
 import { keepPairs } from "./chat/pair.js";
 import { Path } from "./chat/path.js";
 import { keepSharing } from "./chat/share.js";
@@ -48,7 +49,8 @@ keepInside(log, page);
 keepPairs(log, words, page);
 keepAssistants(words, page);
 keepModels(words, page);
-keepMeter(log, words, { csrf, parent: () => turns.lastMessage() });
+const chosenInstructions = keepInstructions(words, page);
+keepMeter(log, words, { csrf, parent: () => turns.lastMessage(), chosenInstructions });
 
 // --- what a person does ----------------------------------------------------------------------------
 
@@ -59,11 +61,18 @@ function isFree() {
   return !wait;
 }
 
+/** What it said to wait for has come: its words are not left to stand. */
+function endWait() {
+  const said = document.querySelector("#problem").textContent;
+  if (said && [words.wait, words.onItsWay].includes(said) && !turns.live()) say("");
+}
+
 async function send(text) {
   if (!isFree()) return false;
   const parent = turns.lastMessage();
-  if (!words.conversation && !(await create(text))) return false;
-  deliver({ text, parent });
+  const key = newKey();
+  if (!words.conversation && !(await create(text, key))) return false;
+  deliver({ text, parent, key });
   return true;
 }
 
@@ -73,11 +82,15 @@ function deliver({ text, parent, ...edit }) {
   connect().send(frame);
 }
 
-async function create(text) {
+/** Makes the conversation and takes its first turn; a message that is refused makes none. */
+async function create(text, key) {
   const body = new FormData(document.querySelector("#consent"));
   body.set("text", text);
+  body.set("key", key);
   body.set("assistant", document.querySelector("#assistant").value);
   body.set("model", document.querySelector("#model")?.value ?? "");
+  body.set("instructions", chosenInstructions());
+  if (words.temporary) body.set("temporary", "on");
   try {
     const answer = await fetch(words.createUrl, {
       method: "POST",
@@ -85,14 +98,15 @@ async function create(text) {
       headers: { Accept: "application/json", "X-CSRFToken": csrf() },
     });
     if (answer.status === 400) {
-      say((await answer.json()).message);
+      refused(await answer.json());
       return false;
     }
     if (!answer.ok) throw new Error(String(answer.status));
     const made = await answer.json();
     composer.moveDraft(made.id);
     words.conversation = made.id;
-    list.named(made.title, made.id);
+    if (words.temporary) showEndTemporary(made.id);
+    else list.named(made.title, made.id);
     history.replaceState(null, "", `/c/${made.id}/`);
     document.querySelector("#consent").action = `/c/${made.id}/consent/`;
     list.refresh();
@@ -102,6 +116,13 @@ async function create(text) {
     say(words.notSent);
     return false;
   }
+}
+
+/** A temporary chat can be deleted from now on. */
+function showEndTemporary(id) {
+  const form = document.querySelector("#end-temporary");
+  form.action = `/c/${id}/delete/`;
+  form.hidden = false;
 }
 
 function stop() {
@@ -222,16 +243,22 @@ const handlers = {
   "reply.done": (frame) => {
     const text = turns.finish(frame);
     composer.setLive(Boolean(turns.live()));
+    endWait();
+    list.look();
     const ending = frame.state === "complete" ? "" : turns.stateOf(frame.reply);
     if (text || ending) announce([text && `${words.replied} ${text}`, ending].filter(Boolean).join(" "));
   },
   error: (frame) => {
     const sent = outbox.take(frame.key);
     if (sent?.type === "message.send") giveBack(sent);
-    const wait = frame.retry_after_s ? words.retryAfter.replace("{n}", Math.ceil(frame.retry_after_s)) : "";
-    say(`${frame.message} ${wait}`.trim());
+    refused(frame);
   },
 };
+
+function refused({ message, retry_after_s: seconds }) {
+  const wait = seconds ? words.retryAfter.replace("{n}", Math.ceil(seconds)) : "";
+  say(`${message} ${wait}`.trim());
+}
 
 function receive(frame) {
   if (handlers[frame.type]) handlers[frame.type](frame);

@@ -1,5 +1,7 @@
 // Ranking by keys, buttons or the mouse: places, ties, flags, undo, a draft that survives a reload.
 
+import { foldReplies } from "./folding.js";
+
 const DRAFT_AFTER_MS = 600;
 const TOO_FAST_MS = 3000;
 
@@ -143,7 +145,8 @@ function objection() {
   }
   const isTied = new Set(cards.map(placeOf)).size === 1;
   if (isTied && !marks().flags.length && warned !== "tied") return [page.dataset.allTied, "tied"];
-  if (performance.now() - openedAt < TOO_FAST_MS && warned !== "fast" && warned !== "tied") return [page.dataset.tooFast, "fast"];
+  if (isFolded() && !warned) return [page.dataset.unread, "unread"];
+  if (performance.now() - openedAt < TOO_FAST_MS && !warned) return [page.dataset.tooFast, "fast"];
   return null;
 }
 
@@ -260,9 +263,11 @@ for (const card of cards) {
   }
 }
 for (const fold of document.querySelectorAll("[data-fold]")) {
-  fold.open = localStorage.getItem(fold.dataset.fold) !== "closed";
+  const kept = localStorage.getItem(fold.dataset.fold);
+  if (kept) fold.open = kept === "open";
   fold.addEventListener("toggle", () => localStorage.setItem(fold.dataset.fold, fold.open ? "open" : "closed"));
 }
+const isFolded = foldReplies(cards, page.dataset.unfoldWords);
 savedDraft = JSON.stringify(marks());
 history.push(savedDraft);
 show();

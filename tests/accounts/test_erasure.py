@@ -18,6 +18,7 @@ from accounts import audit, erasure, keys, sockets
 from accounts.models import AuditEntry, Notice, User
 from accounts.tasks import erase_due_accounts
 from base.fsck import problems
+from chat import instructions
 from chat.conversations import removal
 from chat.models import Assistant, Chunk, Conversation, Message, Pair, Reply, SharedLink, TokenView
 from feedback import trainable
@@ -169,6 +170,7 @@ def live_fully(person, admin):
     learn_from(person, policy)
     Notice.objects.create(person=person, kind="job_failed", about="1", parameters={"file": CANARY})
     own = Assistant.objects.create(owner=person, name=CANARY, system_prompt=CANARY)
+    instructions.store(person, CANARY, CANARY, is_on=True)
     talk = Conversation.objects.create(owner=person, title=CANARY, assistant=own, may_train=True)
     asked = Message.objects.create(conversation=talk, role="user", text=f"Say {CANARY}")
     replies = []

@@ -1,6 +1,7 @@
 """Sign-in, sign-out, sign-up and the password."""
 
 import asyncio
+import re
 from datetime import timedelta
 
 import pytest
@@ -42,6 +43,26 @@ def test_sign_in_leads_on_to_the_page_that_was_asked_for_but_to_no_other_site(cl
     assert client.post("/sign-in/", data | {"next": "/password/"})["Location"] == "/password/"
     client.post("/sign-out/")
     assert client.post("/sign-in/", data | {"next": "https://elsewhere.example/"})["Location"] == "/"
+
+
+def test_after_a_wrong_password_the_password_has_the_focus(client, person):
+    assert re.search(r'name="username"[^>]* autofocus', client.get("/sign-in/").content.decode())
+    page = sign_in(client, password="wrong").content.decode()
+    assert re.search(r'name="password"[^>]* autofocus', page)
+    assert not re.search(r'name="username"[^>]* autofocus', page)
+
+
+def test_a_weak_password_is_reported_where_it_was_typed(client, person, settings):
+    settings.SIGN_UP_OPEN = True
+    form = client.post("/sign-up/", {"username": "nari", "password1": "12345", "password2": "12345"}).context["form"]
+    assert "password1" in form.errors
+    assert "password2" not in form.errors
+    sora = person("sora")
+    client.force_login(sora)
+    sent = {"old_password": PASSWORD, "new_password1": "12345", "new_password2": "12345"}
+    form = client.post("/password/", sent).context["form"]
+    assert "new_password1" in form.errors
+    assert "new_password2" not in form.errors
 
 
 def test_after_ten_failures_even_the_right_password_waits(client, person):

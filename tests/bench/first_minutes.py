@@ -40,12 +40,12 @@ EMPTY = """
 from feedback.models import RankingTask
 RankingTask.objects.filter(state="open").update(state="withdrawn")
 """
-CUT = """
+ENDINGS = """
 import json
 from collections import Counter
 from feedback.models import Completion
-rows = Completion.objects.exclude(parameters__cut=True).values_list("finish_reason", flat=True)
-print(json.dumps(Counter(rows)))
+rows = Completion.objects.values_list("finish_reason", "parameters")
+print(json.dumps(Counter(reason for reason, parameters in rows if not parameters.get("cut"))))
 """
 
 
@@ -132,7 +132,7 @@ def measure(site: Site, minutes: float, every_s: float, stock: int) -> dict[str,
         "tasks_while_asked": while_asked,
         "filled_after_s": filled_s,
         "idle_to_first_task_s": first_task_s,
-        "finish_reasons": json.loads(shell(site, CUT)),
+        "finish_reasons": json.loads(shell(site, ENDINGS)),
         "load": max(early.load),
         "later_load": max(later.load),
         "cores": os.cpu_count(),
@@ -172,10 +172,15 @@ def main(arguments: list[str] | None = None) -> None:
         "--every", type=float, default=20.0, help="seconds from one question to the next (default 20)"
     )
     parser.add_argument("--stock", type=int, default=8, help="tasks that are to be in stock (default 8)")
+    parser.add_argument("--tokens", type=int, default=512, help="longest reply of a ranking task (default 512)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     home = Path(tempfile.mkdtemp(prefix="chamsae-bench-"))
-    settings = {"CHAMSAE_TASK_STOCK": str(options.stock), "CHAMSAE_LOG_LEVEL": "WARNING"}
+    settings = {
+        "CHAMSAE_TASK_STOCK": str(options.stock),
+        "CHAMSAE_COMPLETION_TOKENS": str(options.tokens),
+        "CHAMSAE_LOG_LEVEL": "WARNING",
+    }
     try:
         with running_site(home, model(), patience_s=300, from_nothing=True, **settings) as site:
             found = measure(site, options.minutes, options.every, options.stock)

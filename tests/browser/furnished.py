@@ -42,6 +42,8 @@ QUESTIONS = (
 
 def furnish() -> None:
     from accounts import demo
+    from accounts.models import User
+    from chat import instructions
     from chat.models import Policy
     from feedback import seed
     from feedback.models import BlockedPhrase, Rule
@@ -49,13 +51,14 @@ def furnish() -> None:
     demo.create_accounts()
     seed.load()
     train()
-    Policy.objects.update(is_scripted=True)  # from here on canned text answers
+    Policy.objects.update(is_scripted=True, languages=["en"])  # from here on canned text answers
     Policy.objects.filter(is_live=False).update(is_on_trial=True)
     BlockedPhrase.objects.create(rule=Rule.objects.get(key="no-insults"), phrase="you fool")
     talks()
     tasks()
     usage()
     own_models()
+    instructions.store(User.objects.get(username="chatter"), "I teach physics at a school.", "Be brief.", is_on=True)
     tell()
 
 

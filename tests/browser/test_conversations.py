@@ -93,6 +93,10 @@ def test_a_title_is_changed_where_it_stands_and_escape_leaves_it(page, site):
     expect(line(page, "이름을 바꿈")).to_be_visible()
     expect(page.locator("#title")).to_have_text("이름을 바꿈")
     expect(page).to_have_title(re.compile("이름을 바꿈"))
+    page.locator("#conversation-menu summary").click()
+    page.locator("#conversation-menu [data-start-rename]").click()
+    expect(page.locator("#conversation-menu .menu-items")).to_be_hidden()
+    page.keyboard.press("Escape")
     page.dblclick("#title")
     head = page.locator(".talk-head [data-rename] input[name=title]")
     expect(head).to_be_focused()
@@ -111,6 +115,8 @@ def test_pinned_stands_first_and_archived_out_of_the_way(page, site):
     expect(page.locator("#list [data-item]").first).to_contain_text("To be pinned")
     choose(page, "To be archived", "Archive")
     expect(page.locator("#toast")).to_contain_text("was archived")
+    title, toast = (page.locator(name).bounding_box() for name in (".talk-head", "#toast"))
+    assert toast["y"] > title["y"] + title["height"], "it covers no title"
     expect(page.locator("#list [data-item]", has_text="To be archived")).to_have_count(0)
     page.get_by_role("link", name="Archive", exact=True).click()
     expect(page.locator("#list [data-item]")).to_have_count(1)
@@ -371,3 +377,30 @@ def test_a_first_visit_begins_at_the_top_of_the_tour_which_is_put_away_for_good(
     page.get_by_role("button", name="Got it").click()
     expect(page.locator("#welcome")).to_be_visible()
     expect(page.locator(".tour")).to_have_count(0)
+
+
+def test_the_list_shows_what_is_being_written_until_it_has_ended(page, site):
+    page.goto(site.url + "/")
+    write(page, "Written while one looks")
+    expect(line(page, "Written while one looks").locator("[data-written]")).to_have_count(1)
+    expect(page.locator("article.assistant >> nth=-1")).to_have_attribute("data-state", "complete")
+    expect(line(page, "Written while one looks").locator("[data-written]")).to_have_count(0)
+
+
+def test_a_temporary_chat_leaves_nothing_in_the_list_or_the_browser_and_can_be_deleted(page, site):
+    page.goto(site.url + "/")
+    page.get_by_role("link", name="Temporary chat").click()
+    expect(page.locator("#temporary")).to_be_visible()
+    expect(page.locator("#consent")).to_be_hidden()
+    write(page, "Between you and me")
+    expect(page.locator("article.assistant >> nth=-1")).to_have_attribute("data-state", "complete")
+    expect(page.locator("#title")).to_have_text("Temporary chat")
+    expect(page.locator("[data-thumbs]").first).to_be_hidden()
+    page.fill("#text", "A draft of a secret")
+    assert "secret" not in page.evaluate("JSON.stringify(localStorage)")
+    expect(page.locator("#list")).not_to_contain_text("Between you and me")
+    page.reload()
+    expect(page.locator("article.user")).to_contain_text("Between you and me")
+    page.get_by_role("button", name="Delete now").click()
+    page.wait_for_url(re.compile(r"/\?deleted="))
+    expect(page.locator(".undo")).to_have_count(0)

@@ -1,5 +1,7 @@
 """An annotator and a moderator at their pages, by keys alone and without a mouse."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -23,6 +25,12 @@ fetch(document.querySelector("#rank-page").dataset.draftUrl, {
 })
 """
 LONGER_THAN_A_DRAFT_WAITS_MS = 1000
+LONG_REPLIES = """
+from feedback.models import Completion
+for completion in Completion.objects.filter(task__leased_to__username="annotator"):
+    completion.text = "One line of \\\\(x^2\\\\).\\n\\n" * (20 + 5 * completion.index)
+    completion.save()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +146,31 @@ def test_what_is_not_placed_or_all_tied_is_objected_to(annotator):
     keys(page, "Control+Enter")
     expect(lacking).to_contain_text("same rank")
     expect(page.locator("#ranking")).to_be_visible()
+
+
+def test_long_replies_fold_at_one_height_and_unfold_at_once(annotator, site):
+    page = annotator.page
+    site.manage("shell", "--verbosity", "0", "-c", LONG_REPLIES)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.reload()
+    bar = page.locator(".rank-bar").bounding_box()["y"]
+    for seen in (page.locator(".conversation .said"), *page.locator(".reply-text math:first-of-type").all()[:1]):
+        expect(seen).to_be_in_viewport()
+    texts = page.locator(".reply-text")
+    boxes = [text.bounding_box() for text in texts.all()]
+    assert len({box["height"] for box in boxes}) == 1
+    assert all(box["y"] + 60 < bar for box in boxes), "the first lines of four replies stand on one screen"
+    words = page.locator("[data-unfold]").all_inner_texts()
+    assert len(set(words)) == 4
+    assert all(re.fullmatch(r"Show all, [\d,]+ more characters", text) for text in words)
+    keys(page, "1", "2", "3", "4", "Control+Enter")
+    expect(page.locator("[data-warn]")).to_contain_text("not unfolded")
+    page.locator("[data-unfold]").nth(2).click()
+    expect(page.locator("[data-unfold]:visible")).to_have_count(0)
+    assert texts.evaluate_all("all => all.every(text => text.scrollHeight <= text.clientHeight + 1)")
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.locator("[data-order]")).to_be_in_viewport()
+    assert page.locator("[data-reply]").evaluate_all("all => new Set(all.map(each => each.offsetLeft)).size") == 1
 
 
 def test_a_skip_leads_to_another_task(annotator):

@@ -57,6 +57,27 @@ def test_code_and_replies_are_copied_as_they_were_written(chatter):
         page.locator("#chat[data-ready]").wait_for()
 
 
+MATHS = r"""The roots: \(x_1\) and $$\frac{-b \pm \sqrt{b^2 - 4ac}}{2a}$$ for $5.
+
+- [x] done
+- [ ] open"""
+
+
+def test_formulas_and_tasks_are_drawn_when_a_reply_has_ended(chatter):
+    page = chatter.page
+    ask(page, MATHS)
+    for _now_and_after_a_reload in range(2):
+        reply = page.locator(LAST_REPLY).locator("[data-text]")
+        expect(reply.locator("math")).to_have_count(2)
+        expect(reply).to_contain_text("for $5.")
+        fraction = reply.locator("mfrac").bounding_box()
+        above, below = (reply.locator(f"mfrac > :nth-child({n})").bounding_box() for n in (1, 2))
+        assert above["y"] + above["height"] <= below["y"] + 1 < fraction["y"] + fraction["height"]
+        assert reply.locator("input").evaluate_all("boxes => boxes.map(box => box.checked)") == [True, False]
+        page.reload()
+        page.locator("#chat[data-ready]").wait_for()
+
+
 def test_a_page_without_a_clipboard_copies_by_selection(chatter):
     """As where a site is reached by plain HTTP under a name that is not localhost."""
     page = chatter.page
@@ -100,7 +121,7 @@ def test_a_reply_that_was_cut_off_says_so_and_goes_on_as_another_version(chatter
     begun = page.locator(LAST_REPLY).locator("[data-text]").inner_text()
     assert begun.startswith(cut)
     assert len(begun.split()) > LENGTH
-    expect(page.locator(LAST_REPLY)).to_contain_text("You chose how this reply begins.")
+    expect(page.locator(LAST_REPLY)).to_contain_text("This continues an earlier version of the reply.")
     page.click("article.assistant >> nth=-1 >> [data-step=previous]")
     expect(page.locator(LAST_REPLY).locator("[data-text]")).to_have_text(cut)
     expect(goes_on).to_be_visible()

@@ -98,6 +98,7 @@ def test_two_replies_of_one_policy_are_told_as_that(chatter, site):
     trial = "from chat.models import Policy; Policy.objects.filter(name='heron-2').update(is_on_trial={})"
     site.manage("shell", "-c", trial.format(False))
     try:
+        chatter.page.locator("#consent [name=may_train]").check()
         ask(chatter.page)
         both_are(chatter.page, "complete")
         chatter.page.click("[data-choice=tie]")
@@ -112,7 +113,10 @@ def test_a_digit_that_is_written_decides_nothing(chatter):
     page = chatter.page
     ask(page)
     both_are(page, "complete")
+    keys = page.locator("[data-choices] kbd").first
+    expect(keys).to_have_css("visibility", "visible")
     page.locator("#text").press_sequentially("12")
+    expect(keys).to_have_css("visibility", "hidden")
     expect(page.locator("[data-side]")).to_have_count(2)
     expect(page.locator("#text")).to_have_value("12")
 

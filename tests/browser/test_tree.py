@@ -144,6 +144,21 @@ def test_an_edit_is_kept_until_it_is_sent_or_given_up(chatter):
     expect(field).to_have_value("What is a river?")
 
 
+def test_words_that_ask_to_wait_leave_with_what_was_waited_for(chatter):
+    page = chatter.page
+    ask(page, "What is a river?")
+    write(page, "Say slowly what a lake is.")
+    wait_for_words(page, 2)
+    question(page).hover()
+    question(page).locator("[data-edit]").click()
+    page.fill(".editor textarea", "What is a cloud?")
+    page.press(".editor textarea", "Enter")
+    expect(page.locator("#problem")).to_contain_text("Wait for it to finish")
+    state(page, "complete")
+    expect(page.locator("#problem")).to_be_hidden()
+    expect(page.locator(".editor textarea")).to_have_value("What is a cloud?")
+
+
 def test_an_edit_that_is_refused_comes_back_with_its_words(chatter):
     page = chatter.page
     ask(page, "What is a river?")

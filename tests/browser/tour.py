@@ -27,6 +27,7 @@ NOT_PAGES = {
     "own_model_part": "a part of a model's page",
     "usage_rows": "a file",
     "inside_of": "JSON",
+    "manifest": "JSON",
 }
 """Routes that answer a GET with something else than a whole page, each with what it is."""
 TWICE = ("training", "runs", "run", "policies", "policy", "evaluation", "rules", "prices")
@@ -106,6 +107,7 @@ def plain() -> Iterator[Stop]:
     yield Stop("home-signed-in", "/", "chatter")
     yield Stop("home-archive", "/?archive", "chatter")
     yield Stop("home-search", "/?q=rainbow", "chatter")
+    yield Stop("home-temporary", "/?temporary", "chatter")
     yield Stop("not-found", "/no/such/page/", "")
     yield Stop("forbidden", "/audit-log/", "chatter")
     yield Stop("admin", "/admin/", "admin")

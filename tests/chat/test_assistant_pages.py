@@ -1,5 +1,7 @@
 """The pages of assistants and of the site's choices."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import Group
 from django.urls import reverse
@@ -111,6 +113,24 @@ def test_what_cannot_be_is_said_at_its_field_and_nothing_is_lost(as_alice, field
     assert not Assistant.objects.exists()
     assert 'aria-invalid="true"' in answer.text or 'role="alert"' in answer.text
     assert (sent["example_user"]) in answer.text
+
+
+def test_an_example_that_lacks_a_side_is_marked_and_has_the_focus(as_alice):
+    sent = FORM | {"example_user": ["One", "Two", "Three"], "example_assistant": ["1", "", ""]}
+    page = as_alice.post(address("assistant_create"), sent).text
+    first, second, third = page.split("<template")[0].split('<li class="example')[1:]
+    assert "aria-invalid" not in first
+    for number, row in ((2, second), (3, third)):
+        assert f"One side of example {number} is empty" in row
+        assert row.count('aria-invalid="true"') == 2
+    assert re.search(r'name="example_assistant"[^>]* autofocus', second)
+    assert page.count("autofocus") == 1
+
+
+def test_sampling_is_folded_until_something_of_it_is_set(as_alice):
+    folded = '<details id="sampling"><summary>'
+    assert folded in as_alice.get(address("assistant_create")).text
+    assert folded not in as_alice.post(address("assistant_create"), FORM | {"temperature": "9"}).text
 
 
 def test_rows_are_added_and_removed_without_script_and_without_saving(as_alice):

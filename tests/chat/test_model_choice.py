@@ -203,11 +203,27 @@ def test_a_first_message_that_is_blocked_makes_no_conversation_and_leaves_no_tit
     assert client.post("/conversations/new/", {"text": ""}).status_code == 302
 
 
+def test_a_first_message_that_is_refused_for_another_reply_leaves_nothing_behind(client, alice, models, settings):
+    settings.CHAT_REPLIES_PER_USER = 1
+    client.force_login(alice)
+    as_script = {"headers": {"accept": "application/json"}}
+    made = client.post("/conversations/new/", {"text": "Hi,\r\nyou", "key": "k1"}, **as_script)
+    assert made.status_code == 201
+    assert Message.objects.get(role="user").text == "Hi,\nyou", "a form sends line breaks in a way of its own"
+    again = take_turn(Conversation.objects.get(), "Hi,\nyou", "k1", None)
+    assert again[0] == Message.objects.get(role="user"), "the socket sends the same key"
+    refused = client.post("/conversations/new/", {"text": "And this?", "key": "k2"}, **as_script)
+    assert (refused.status_code, refused.json()["code"]) == (400, "too_many_replies")
+    assert Conversation.objects.count() == 1
+    assert Message.objects.count() == 2
+
+
 # --- pairs --------------------------------------------------------------------------------------------------------
 
 
 def test_a_site_with_one_place_for_models_shows_no_pair_with_the_one_on_trial(alice, conversation, models, settings):
     site_choices.change(alice, side_by_side_percent=100)
+    conversation.may_train = True
     question = Message.objects.create(conversation=conversation, role="user", text="Hi")
     anybody = answerer_of(conversation)
     settings.CHAT_ENGINES = 1

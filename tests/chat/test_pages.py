@@ -192,6 +192,21 @@ def test_how_a_reply_ended_is_said_in_words(conversation, state, error, words, c
     assert bool(re.search(r"data-retry\s*>", article)) == can_retry
 
 
+def test_a_reply_that_goes_on_is_not_said_to_have_a_chosen_beginning(conversation):
+    cut = say(conversation, "a question", "Once upon", state=Reply.State.STOPPED)
+    for prefix, words, others in (
+        ("Once upon", "This continues an earlier version", "You chose how this reply begins"),
+        ("Twice", "You chose how this reply begins", "This continues an earlier version"),
+    ):
+        said = conversation.messages.create(parent=cut.parent, role="assistant", text=prefix + "!")
+        Reply.objects.create(message=said, state=Reply.State.COMPLETE, prefix=prefix)
+        Conversation.objects.update(tip=said)
+        page = page_of(conversation)
+        assert words in page
+        assert others not in page
+        assert "not used for training" in page
+
+
 def test_each_reply_carries_the_version_that_wrote_it(conversation):
     policy = Policy.objects.create(name="policy-7", version=7, made_from_simulated=True)
     say(conversation, "a question", "an answer", policy=policy)

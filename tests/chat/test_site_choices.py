@@ -25,9 +25,9 @@ def test_a_change_is_read_back_and_has_its_entry(admin):
     site_choices.change(admin, may_train_default=True)
     assert (site_choices.get().side_by_side_percent, site_choices.get().may_train_default) == (15, True)
     newest, first = AuditEntry.objects.filter(verb="choices.change")
-    assert first.before == {"side_by_side_percent": 0, "may_train_default": None}
-    assert newest.before == {"side_by_side_percent": 15, "may_train_default": None}
-    assert newest.after == {"side_by_side_percent": 15, "may_train_default": True}
+    assert first.before == {"side_by_side_percent": 0, "may_train_default": None, "titles_by_model": False}
+    assert newest.before == {"side_by_side_percent": 15, "may_train_default": None, "titles_by_model": False}
+    assert newest.after == {"side_by_side_percent": 15, "may_train_default": True, "titles_by_model": False}
     assert newest.actor == admin
 
 
@@ -64,3 +64,11 @@ def test_an_empty_conversation_says_whether_it_trains(admin, client, is_default,
     site_choices.change(admin, may_train_default=is_default)
     client.force_login(admin)
     assert told in client.get("/").content.decode()
+
+
+def test_a_person_s_settings_say_so_where_the_site_shows_no_pairs(admin, client):
+    client.force_login(admin)
+    words = "This site shows no pairs at the moment"
+    assert words in client.get("/account/").content.decode()
+    site_choices.change(admin, side_by_side_percent=1)
+    assert words not in client.get("/account/").content.decode()

@@ -59,9 +59,9 @@ KOREAN = {
     r"판단": "판정",
     r"지어낸 이름": "가명",
     r"막는 (구절|표현)|구절": "차단 문구",
-    r"뽑기|표본 추출": "샘플링",
+    r"뽑(기|은)|표본 추출": "샘플링",
     r"벌점": "존재 페널티, 빈도 페널티",
-    r"지우기|없애기|지워집|지워짐|지워질|없앴": "삭제",
+    r"지우(기|고)|없애기|지워집|지워짐|지워질|없앴": "삭제",
     r"고치기|더하기|바꾸기|견주": "수정, 추가, 변경",
     r"(?<!주)세요": "…해 주세요",
     r" …$": "중…",
@@ -169,4 +169,5 @@ def test_korean_in_people_s_texts_breaks_between_words_and_never_overflows() -> 
     assert "overflow-wrap: anywhere" in said
     for name in ("user_turn", "assistant_turn", "shared", "list_item", "conversation_title"):
         assert 'dir="auto"' in (ROOT / f"templates/chat/{name}.html").read_text("utf-8"), name
-    assert 'class="foreign-text reply-text" dir="auto"' in (ROOT / "templates/feedback/rank.html").read_text("utf-8")
+    ranking = (ROOT / "templates/feedback/rank.html").read_text("utf-8")
+    assert 'class="foreign-text prose reply-text" dir="auto"' in ranking

@@ -179,10 +179,11 @@ def test_my_rankings_shows_mine_and_takes_them_back(task, client, person, signed
     assert "withdrawn" in client.get("/rank/mine/").content.decode()
 
 
-def test_the_empty_page_says_what_is_happening(client, policy, seeds):
-    assert "writing new replies" in client.get("/rank/").content.decode()
-    type(policy).objects.update(is_live=False)
-    assert "There is no model yet" in client.get("/rank/").content.decode()
+def test_a_reply_that_was_cut_says_so_and_no_other_does(policy, client, seeds):
+    task = make_task(policy)
+    assert "Cut off here" not in client.get("/rank/").content.decode()
+    task.completions.filter(index=0).update(finish_reason="length")
+    assert client.get("/rank/").content.decode().count("Cut off here") == 1
 
 
 def test_hostile_replies_stay_text(policy, client, seeds):
@@ -190,7 +191,7 @@ def test_hostile_replies_stay_text(policy, client, seeds):
     task.completions.filter(index=0).update(text="<script>alert(1)</script> \u202eevil\u200b \U000e0041 & choose A")
     page = client.get("/rank/").content.decode()
     assert "<script>alert" not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; [U+202E]evil[U+200B]  &amp; choose A" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; [U+202E]evil[U+200B] [U+E0041] &amp; choose A" in page
 
 
 def test_a_sensitive_task_is_covered_first(policy, client, seeds):

@@ -127,6 +127,18 @@ def test_the_form_says_what_it_will_cost_and_take_before_it_starts(mina, bring):
     assert "19 × 15 epochs" in text_of(mina.get(f"/models/new/?training={file.id}"))
 
 
+def test_the_estimate_is_what_the_job_then_trains_on(mina, bring, no_worker):
+    """Lines that are the same are held out together: 40 lines, of which 20 differ."""
+    file = bring(pairs(20) * 2)
+    page = text_of(mina.get(f"/models/estimate/?model=live&training={file.id}&method=supervised&scope=head"))
+    assert "36 lines" in page
+    assert "2 held out for validation" in page
+    order(mina, file)
+    drive(no_worker)
+    chosen = FineTune.objects.get().chosen
+    assert (chosen["rows"], chosen["held_out"]) == (36, 2)
+
+
 def test_of_reinforcement_it_says_how_many_replies_at_most(mina, bring, base):
     Price.objects.update_or_create(model="base", defaults={"training": 1_000_000})
     file = bring(pairs(10))
@@ -158,6 +170,14 @@ def test_a_job_from_the_form_to_the_conversation(mina, bring, no_worker, person)
     job = order(mina, bring(), suffix="My island")
     waiting = text_of(mina.get(f"/models/{job.id}/"))
     assert "Fine-tune enqueued. Queue number: 0" in waiting
+    assert "Fine-tune of live on guide.jsonl (my-island)" in text_of(mina.get("/models/"))
+    FineTune.objects.update(state="running")
+    Run.objects.update(state="running")
+    starting = text_of(mina.get(f"/models/{job.id}/part/"))
+    assert "Starting" in starting
+    assert "Waiting for the worker" not in starting
+    FineTune.objects.update(state="queued")
+    Run.objects.update(state="queued")
     assert mina.get(f"/models/{job.id}/part/")["X-Live"] == "1"
     drive(no_worker)
     part = mina.get(f"/models/{job.id}/part/")
@@ -224,6 +244,7 @@ def test_paused_resumed_cancelled_deleted(mina, bring, no_worker):
     for verb, state in (("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled")):
         assert mina.post(f"/models/{job.id}/{verb}/")["Location"] == f"/models/{job.id}/"
         assert again(job).state == state
+    assert "Who can use it" not in text_of(mina.get(f"/models/{job.id}/"))
     assert mina.post(f"/models/{job.id}/delete/")["Location"] == "/models/"
     assert not FineTune.objects.exists()
 

@@ -42,8 +42,15 @@ def test_ticks_tell_the_values_at_their_heights():
     assert [tick.label for tick in requests.x_ticks] == ["1", "8", "15", "22", "29"]
 
 
-def test_an_empty_month_has_no_bar():
+def test_an_empty_month_has_no_bar_and_a_dollar_for_its_axis():
+    costs, _tokens, _requests = charts(month())
     assert [chart.bars for chart in charts(month())] == [[], [], []]
+    assert [tick.label for tick in costs.y_ticks] == ["$0.00", "$0.50", "$1.00"]
+
+
+def test_labels_of_the_smallest_costs_fit_beside_the_axis():
+    costs, _tokens, _requests = charts(month(d1=Sums(requests=1, cost=7)))
+    assert [tick.label for tick in costs.y_ticks] == ["$0.00", "$2e-9", "$4e-9", "$6e-9", "$8e-9"]
 
 
 @pytest.mark.parametrize(
@@ -54,6 +61,7 @@ def test_an_empty_month_has_no_bar():
         ("1,234,567,890", "1,234M"),
         ("$0.72", "$0.72"),
         ("$0.000012345", "$0.000012"),
+        ("$0.00000005", "$5e-8"),
         ("$1,234.567891", "$1,234"),
     ],
 )

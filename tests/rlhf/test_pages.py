@@ -203,6 +203,8 @@ def test_train_now_says_why_it_cannot(base_policy, sign_in):
     admin = sign_in("admin")
     page = text(admin.get(reverse("training")))
     assert "Training needs 20 rankings; only 0 can be used so far" in page
+    assert "0 of 20 rankings that a training needs" in page
+    assert "Rank replies" in page
     assert "Train now" not in page
     response = admin.post(reverse("start_cycle"), follow=True)
     assert "Training needs 20 rankings" in text(response)
@@ -355,3 +357,14 @@ def test_expected_minutes_come_from_this_sites_own_cycles(judged):
     assert preflight.expected_minutes(600) == 18
     Run.objects.create(kind="cycle", state="succeeded", result={"seconds": 600})
     assert preflight.expected_minutes(600) == 10
+
+
+def test_an_admin_sets_the_languages_of_a_policy_and_is_told_what_is_no_code(sign_in, done):
+    client = sign_in("admin")
+    assert "Languages" in client.get("/training/policies/base/").content.decode()
+    client.post("/training/policies/base/languages/", {"languages": "en, ko"})
+    assert policies.Policy.objects.get(name="base").languages == ["en", "ko"]
+    assert AuditEntry.objects.filter(verb="policy.languages").count() == 1
+    answer = client.post("/training/policies/base/languages/", {"languages": "English!"}, follow=True)
+    assert "“english!”" in answer.content.decode()
+    assert policies.Policy.objects.get(name="base").languages == ["en", "ko"]

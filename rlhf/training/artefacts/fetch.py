@@ -44,6 +44,7 @@ def fetch(source: str, output: Path, progress: Progress, *, served: str = "q8_0"
         "parameters": weights.stat().st_size // 2,
         "max_position_embeddings": config["max_position_embeddings"],
         "license": card.front_matter(output).get("license", "unknown"),
+        "languages": card.front_matter(output).get("language", []),
     }
 
 
@@ -79,6 +80,7 @@ def _fill(source: str, found: Path, draft: Path, served: str) -> None:
             "library_name": "transformers",
             "pipeline_tag": "text-generation",
             "license": about["license"],
+            "language": about["languages"],
             "tags": ["chamsae"],
         },
         text="The start of a line of policies: weights as fetched, in bf16, with a GGUF file for the engine.",
@@ -86,7 +88,7 @@ def _fill(source: str, found: Path, draft: Path, served: str) -> None:
     )
 
 
-def _copy_folder(source: str, folder: Path, draft: Path) -> dict[str, str]:
+def _copy_folder(source: str, folder: Path, draft: Path) -> dict[str, Any]:
     """Take the weights of a Hugging Face folder as one bf16 file, and its configuration and tokenizer."""
     config = json.loads((folder / "config.json").read_text())
     if "auto_map" in config:
@@ -110,7 +112,12 @@ def _copy_folder(source: str, folder: Path, draft: Path) -> dict[str, str]:
             shutil.copyfile(folder / name, draft / name)
     (draft / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}, indent=1))
     _copy_template(folder, draft)
-    return {"name": folder.name, "license": str(card.front_matter(folder).get("license", "unknown"))}
+    about = card.metadata(folder)
+    return {
+        "name": folder.name,
+        "license": str(about.get("license", "unknown")),
+        "languages": card.as_list(about.get("language")),
+    }
 
 
 def _copy_template(folder: Path, draft: Path) -> None:

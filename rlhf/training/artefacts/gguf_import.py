@@ -12,6 +12,7 @@ import gguf
 import torch
 from safetensors.torch import save_file
 
+from rlhf.training.artefacts import card
 from rlhf.training.artefacts.gguf_export import (
     CONTROL,
     LAYER_TENSORS,
@@ -44,8 +45,8 @@ PRE_TOKENIZERS: dict[str, dict[str, Any]] = {
 }
 
 
-def convert(source: Path, folder: Path) -> dict[str, str]:
-    """Write config, tokenizer and bf16 weights of `source` into `folder`; return its name and licence."""
+def convert(source: Path, folder: Path) -> dict[str, Any]:
+    """Write config, tokenizer and bf16 weights of `source` into `folder`; return its name, licence and languages."""
     reader = gguf.GGUFReader(str(source))
     fields = {name: field.contents() for name, field in reader.fields.items()}
     if fields.get("general.architecture") != "llama":
@@ -59,6 +60,7 @@ def convert(source: Path, folder: Path) -> dict[str, str]:
     return {
         "name": str(fields.get("general.name", source.stem)),
         "license": str(fields.get("general.license", "unknown")),
+        "languages": card.as_list(fields.get("general.languages")),
         "quantisation": ", ".join(kinds),
     }
 

@@ -13,11 +13,10 @@ export class Outbox {
     return kept;
   }
 
-  /** Gives the frame a key, and keeps it until it is taken out. */
+  /** Gives the frame a key unless it has one, and keeps it until it is taken out. */
   put(frame) {
-    const key = crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random()}`;
-    const kept = { ...frame, key };
-    this.frames.set(key, kept);
+    const kept = { ...frame, key: frame.key ?? newKey() };
+    this.frames.set(kept.key, kept);
     this.remember();
     return kept;
   }
@@ -35,6 +34,7 @@ export class Outbox {
 
   /** What a person wrote survives a reload; the rest is asked for with a click. */
   remember() {
+    if (this.words.temporary) return; // nothing of it is kept here either
     const messages = this.all.filter((frame) => frame.type === "message.send");
     if (messages.length) localStorage.setItem(this.place(), JSON.stringify(messages));
     else localStorage.removeItem(this.place());
@@ -43,4 +43,8 @@ export class Outbox {
   place() {
     return `unsent:${this.words.user}:${this.words.conversation}`;
   }
+}
+
+export function newKey() {
+  return crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random()}`;
 }

@@ -159,3 +159,20 @@ def test_prompts_that_come_later_keep_the_seeds_of_their_numbers(engine):
 def test_no_engine_is_started_where_none_is_wanted(tiny_live_policy):
     with pytest.raises(EngineDown):
         list(bulk.complete_each(tiny_live_policy, asked("a"), starts_engine=False))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_at_a_time_nothing_that_is_finished_is_lost(engine):
+    running = most = 0
+
+    async def stream(prompt, seed):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        yield Piece(f"{prompt} {seed}", "stop", 1, 1)
+
+    ((_, replies),) = bulk.complete_each(engine(stream), asked("a"), n=3, parameters=Parameters(seed=4), together=1)
+    assert [reply.text for reply in replies] == ["a 4", "a 5", "a 6"]
+    assert most == 1

@@ -62,9 +62,9 @@ def test_some_turns_are_pairs_at_some_percent(alice, scripted_policy, monkeypatc
     site_choices.change(alice, side_by_side_percent=30)
     drawn = iter((0.29, 0.31))
     monkeypatch.setattr(side_by_side.CHANCE, "random", lambda: next(drawn))
-    assert turn(Conversation.objects.create(owner=alice))[1] is not None
+    assert turn(Conversation.objects.create(owner=alice, may_train=True))[1] is not None
     Reply.objects.update(state=Reply.State.COMPLETE)
-    assert turn(Conversation.objects.create(owner=alice))[1] is None
+    assert turn(Conversation.objects.create(owner=alice, may_train=True))[1] is None
 
 
 def test_a_person_switches_pairs_off(conversation, alice, always, on_trial):
@@ -80,9 +80,32 @@ def test_a_person_switches_pairs_off(conversation, alice, always, on_trial):
 def test_both_sides_are_the_live_policy_s_with_other_seeds_where_none_is_on_trial(
     conversation, always, scripted_policy
 ):
+    conversation.may_train = True
     _message, pair = turn(conversation)
     assert (pair.left.policy, pair.right.policy) == (None, None)
     assert pair.left.parameters["seed"] != pair.right.parameters["seed"]
+
+
+def test_nobody_is_asked_for_a_choice_that_nobody_learns_from(conversation, always, scripted_policy):
+    Conversation.objects.filter(pk=conversation.pk).update(may_train=False)
+    conversation.refresh_from_db()
+    assert turn(conversation)[1] is None
+    Reply.objects.update(state=Reply.State.COMPLETE)
+    Policy.objects.create(name="heron-2", version=2, is_scripted=True, is_on_trial=True)
+    assert turn(conversation, key="k2")[1] is not None, "a trial learns from it, whatever may be trained on"
+
+
+@pytest.mark.parametrize(("has_trial", "may_train"), [(True, True), (True, False), (False, True)])
+def test_the_page_says_what_a_choice_is_for(conversation, always, scripted_policy, has_trial, may_train):
+    Conversation.objects.filter(pk=conversation.pk).update(may_train=may_train)
+    conversation.refresh_from_db()
+    Policy.objects.create(name="heron-2", version=2, is_scripted=True, is_on_trial=has_trial)
+    turn(conversation)
+    client = Client()
+    client.force_login(conversation.owner)
+    page = client.get(f"/c/{conversation.pk}/").content.decode()
+    assert ("helps to decide which version answers" in page) == has_trial
+    assert ("The model learns from your choice" in page) == may_train
 
 
 def test_the_live_policy_alone_without_chance_is_not_compared_with_itself(

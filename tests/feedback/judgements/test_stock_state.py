@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from chat.models import EngineProcess, Policy, Reply
 from feedback.judgements import refill_lease
-from feedback.judgements.stock_state import Reason, StockState, stock_state
+from feedback.judgements.stock_state import StockState, WhyNoTask, stock_state
 from feedback.models import TaskRefill
 from tests.feedback.conversation_rows import talk
 from tests.feedback.ranking_tasks import make_task
@@ -26,43 +26,43 @@ def chatting(person):
 
 
 def test_without_a_policy_there_is_no_model(db):
-    assert stock_state().reason == Reason.NO_POLICY
+    assert stock_state().reason == WhyNoTask.NO_POLICY
 
 
 def test_a_site_without_a_stock_says_so(policy, settings):
     settings.FEEDBACK_TASK_STOCK = 0
-    assert stock_state().reason == Reason.SWITCHED_OFF
+    assert stock_state().reason == WhyNoTask.SWITCHED_OFF
 
 
 def test_a_full_stock_is_for_others(policy, engine, settings):
     settings.FEEDBACK_TASK_STOCK = 2
     make_task(policy, "One?")
-    assert stock_state().reason == Reason.SOON
+    assert stock_state().reason == WhyNoTask.SOON
     make_task(policy, "Two?")
     state = stock_state()
-    assert (state.reason, state.ready, state.wanted) == (Reason.NONE_FOR_YOU, 2, 2)
+    assert (state.reason, state.ready, state.wanted) == (WhyNoTask.NONE_FOR_YOU, 2, 2)
 
 
 def test_the_engine_comes_first(policy, engine):
     EngineProcess.objects.update(state="starting")
-    assert stock_state().reason == Reason.NO_ENGINE
+    assert stock_state().reason == WhyNoTask.NO_ENGINE
 
 
 def test_while_somebody_chats_it_waits_even_if_a_task_is_begun(policy, engine, chatting):
     with refill_lease.held() as lease:
-        lease.note(2, 4)
+        lease.begin(2, 4)
         lease.look()
         state = stock_state()
-        assert (state.reason, state.done, state.of) == (Reason.PEOPLE_FIRST, 2, 4)
+        assert (state.reason, state.done, state.of) == (WhyNoTask.PEOPLE_FIRST, 2, 4)
         Reply.objects.filter(pk=chatting.pk).update(state="complete", ended_at=timezone.now())
-        assert stock_state().reason == Reason.BEING_MADE
-    assert stock_state() == StockState(Reason.SOON, 0, 8)
+        assert stock_state().reason == WhyNoTask.BEING_MADE
+    assert stock_state() == StockState(WhyNoTask.SOON, 0, 8)
 
 
 def test_a_killed_process_makes_nothing_any_more(policy, engine):
     TaskRefill.objects.create(owner="killed", lease_until=timezone.now() - timedelta(seconds=1), done=3, wanted=4)
     state = stock_state()
-    assert (state.reason, state.of) == (Reason.SOON, 0)
+    assert (state.reason, state.of) == (WhyNoTask.SOON, 0)
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
@@ -70,7 +70,7 @@ def test_the_page_tells_each_of_it(language, policy, engine, chatting, annotator
     client = signed_in(annotator, **{"accept-language": language})
     said = {}
     with refill_lease.held() as lease:
-        lease.note(2, 4)
+        lease.begin(2, 4)
         lease.look()
         said["waits"] = client.get("/rank/").content.decode()
         Reply.objects.update(state="complete")

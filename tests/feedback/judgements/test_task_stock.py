@@ -226,12 +226,13 @@ def test_work_that_people_keep_waiting_for_long_is_given_up(monkeypatch, db):
 
 def test_the_lease_is_renewed_and_tells_how_far_the_task_is(db):
     with refill_lease.held() as lease:
-        lease.note(1, 4)
+        lease.begin(1, 4)
+        lease.note(2, 3)
         lease.look()
         row = refill_lease.current()
-        assert (row.done, row.wanted) == (1, 4)
+        assert (row.done, row.wanted) == (3, 4)
         TaskRefill.objects.update(owner="another")
-        lease.note(2, 4)
+        lease.note(3, 3)
         with pytest.raises(NotWanted):
             lease.look()
 

@@ -65,6 +65,16 @@ def test_a_wheel_is_taken_alone_and_only_once(tiny: Path, tmp_path: Path, monkey
     assert os.listdir(tmp_path) == ["p"]
 
 
+def test_the_languages_and_the_licence_of_a_card_are_told(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    shutil.copytree(tiny, folder)
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\nlanguage:\n- en\n- no\n---\n# Card\n")
+    told = fetch.fetch(str(folder), tmp_path / "p", silent)
+    assert (told["license"], told["languages"]) == ("apache-2.0", ["en", "no"])
+    (folder / "README.md").write_text("---\nlanguage: [unclosed\n---\n")
+    assert fetch.fetch(str(folder), tmp_path / "q", silent)["languages"] == []
+
+
 def test_a_damaged_copy_is_fetched_again(tiny: Path, tmp_path: Path) -> None:
     source = str(tiny / "policy.gguf")
     fetch.fetch(source, tmp_path / "p", silent)

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat import markdown
+from chat.markdown import rendering
+from chat.markdown.rendering import render
 from tests.attacks import ATTACKS
 
-OF_LINKS = {"rel", "target"}
-ALLOWED = {tag: markdown.ATTRIBUTES.get(tag, set()) | (OF_LINKS if tag == "a" else set()) for tag in markdown.TAGS}
+MADE_BY_US = {"a": {"rel", "target"}, "input": {"type"}, "details": {"class"}}
+TAGS = {*rendering.TAGS, "details", "summary"}
+ALLOWED = {tag: rendering.ATTRIBUTES.get(tag, set()) | MADE_BY_US.get(tag, set()) for tag in TAGS}
+CLASS = r"[a-z][a-z0-9]{0,3}|language-[\w+#-]+|align-[a-z]+|formula|rest|(left|right|line-[a-z]+| )+"
 
 
 class Inspector(HTMLParser):
@@ -25,7 +28,9 @@ class Inspector(HTMLParser):
             if name == "href":
                 assert re.match(r"(https?://|mailto:)", value, re.IGNORECASE), value
             if name == "class":
-                assert re.fullmatch(r"[a-z][a-z0-9]{0,3}|language-[\w+#-]+", value), value
+                assert re.fullmatch(CLASS, value), value
+        if tag == "input":
+            assert {"type": "checkbox", "disabled": ""}.items() <= dict(attributes).items()
         if tag == "a":
             assert dict(attributes).get("rel") == "nofollow noopener"
             assert dict(attributes).get("target") == "_blank"
@@ -47,17 +52,38 @@ def inspect(html):
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_comes_out_harmless_at_every_length(attack):
     for end in range(len(attack) + 1):
-        inspect(markdown.render("Before *this*\n\n" + attack[:end]))
-        inspect(markdown.render(attack[:end] + "\n```py\nx = 1"))
+        inspect(render("Before *this*\n\n" + attack[:end]))
+        inspect(render(attack[:end] + "\n```py\nx = 1"))
 
 
-SHARDS = [*ATTACKS, "\n", "> ", "* ", "```", "[", "](", ")", "<", "|", "&", '"', "x"]
+SIGNS = [
+    "\n",
+    "> ",
+    "* ",
+    "```",
+    "[",
+    "](",
+    ")",
+    "<",
+    "|",
+    "&",
+    '"',
+    "x",
+    "$",
+    "$$",
+    "\\(",
+    "\\]",
+    "{",
+    "}",
+    "\\text{",
+]
+SHARDS = [*ATTACKS, *SIGNS]
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(SHARDS)).map("".join))
 def test_attacks_mixed_come_out_harmless(text):
-    inspect(markdown.render(text))
+    inspect(render(text))
 
 
 @pytest.mark.parametrize(
@@ -78,20 +104,20 @@ def test_attacks_mixed_come_out_harmless(text):
     ],
 )
 def test_bare_addresses_are_links_to_what_they_show(text, addresses):
-    html = markdown.render(text)
+    html = render(text)
     inspect(html)
     assert [unescape(found) for found in re.findall(r'href="([^"]*)"', html)] == addresses
 
 
 def test_what_people_expect_is_there():
-    html = markdown.render(
+    html = render(
         "# Title\n\n1. one\n2. two\n\n| a | b |\n|:-:|---|\n| 1 | 2 |\n\n```python\ndef f(): pass\n```\n\n"
         "[link](https://a.example/) ~~old~~ **bold**\n\n> said"
     )
     for part in (
         "<h1>Title</h1>",
         "<ol>",
-        "<th>a</th>",
+        '<th class="align-center">a</th>',
         '<span class="k">def</span>',
         '<code class="language-python">',
         '<a href="https://a.example/" target="_blank" rel="nofollow noopener">link</a>',
@@ -103,10 +129,32 @@ def test_what_people_expect_is_there():
 
 
 def test_an_image_becomes_its_description():
-    assert markdown.render("![a *red* cat](http://a.example/x.png)") == "<p>a *red* cat</p>\n"
-    assert "a.example" not in markdown.render("![cat](http://a.example/x.png)")
+    assert render("![a *red* cat](http://a.example/x.png)") == "<p>a *red* cat</p>\n"
+    assert "a.example" not in render("![cat](http://a.example/x.png)")
+
+
+def test_lines_break_where_they_were_broken():
+    assert render("one\ntwo") == "<p>one<br>\ntwo</p>\n"
+
+
+def test_tasks_become_boxes_that_nobody_can_change():
+    html = render("- [ ] buy milk\n- [x] **feed** the bird\n  1. [X] nested\n- [y] neither\n- [x]nor")
+    inspect(html)
+    assert re.findall(r"<li>\s*(<input[^>]*>)? ?(\S+)", html) == [
+        ('<input disabled="" type="checkbox">', "buy"),
+        ('<input disabled="" checked="" type="checkbox">', "<strong>feed</strong>"),
+        ('<input disabled="" checked="" type="checkbox">', "nested</li>"),
+        ("", "[y]"),
+        ("", "[x]nor</li>"),
+    ]
+
+
+def test_columns_are_aligned_by_class():
+    html = render("| a | b |\n|:-:|--:|\n| 1 | 2 |")
+    assert '<td class="align-center">1</td>' in html
+    assert '<td class="align-right">2</td>' in html
 
 
 def test_deep_nesting_ends():
     for text in ("> " * 5000, "* " * 5000, "[" * 20_000, "**" * 20_000, "|" * 20_000, "`" * 20_001):
-        inspect(markdown.render(text))
+        inspect(render(text))
