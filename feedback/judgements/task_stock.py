@@ -44,13 +44,13 @@ def refill() -> int:
     _retire_forbidden()
     policy = policies.live()
     _retire_outdated(policy)
-    if missing(policy) <= 0 or people.idle_s() < IDLE_S:
+    if _missing(policy) <= 0 or people.idle_s() < IDLE_S:
         return 0
     with refill_lease.held() as lease:
         return _fill(policy, lease) if lease is not None else 0
 
 
-def missing(policy: Policy) -> int:
+def _missing(policy: Policy) -> int:
     return int(settings.FEEDBACK_TASK_STOCK) - ready(policy)
 
 
@@ -60,11 +60,11 @@ def ready(policy: Policy) -> int:
 
 
 def _fill(policy: Policy, lease: Lease) -> int:
-    prompt_rows.take_from_conversations(max(0, missing(policy)), policy)
+    prompt_rows.take_from_conversations(max(0, _missing(policy)), policy)
     made = useless = 0
     sampling = completion_sets.parameters()
-    while useless < USELESS_IN_A_ROW and missing(policy) > 0:
-        prompt = next_prompt(policy, sampling)
+    while useless < USELESS_IN_A_ROW and _missing(policy) > 0:
+        prompt = _next_prompt(policy, sampling)
         if prompt is None:
             break
         try:
@@ -108,7 +108,7 @@ def _distinct_completions(policy: Policy, prompt: Prompt, sampling: Parameters, 
 @transaction.atomic
 def _store(policy: Policy, prompt: Prompt, replies: list[Completed], sampling: Parameters, lease: Lease) -> bool:
     """False if somebody else makes tasks by now, there are enough, or another policy is live."""
-    if not lease.is_held() or missing(policy) <= 0 or policies.live() != policy:
+    if not lease.is_held() or _missing(policy) <= 0 or policies.live() != policy:
         return False
     rng = random.Random()
     if rng.random() < completion_sets.SHORT_SHARE:
@@ -137,7 +137,7 @@ def _retire_outdated(policy: Policy) -> int:
 # --- which prompt is next -----------------------------------------------------------------------------------------
 
 
-def next_prompt(policy: Policy, sampling: Parameters) -> Prompt | None:
+def _next_prompt(policy: Policy, sampling: Parameters) -> Prompt | None:
     """Of the split that is due, else of the other one; None if there is none that the policy can read whole."""
     due = _split_due(policy)
     for split in sorted(Prompt.Split.values, key=lambda split: split != due):
