@@ -29,7 +29,7 @@ IDLE_S = 5.0
 """How long nobody was served before tasks are made. Whoever has just read a reply often asks again, and what was
 begun meanwhile would be thrown away."""
 SAMPLED_AGAIN = 2
-"""How often completions that are alike are replaced by others."""
+"""How often completions that are alike, or cut at the maximum length, are replaced by others."""
 LOOKED_AT = 20
 """Prompts that are tried for one that the policy can read whole."""
 USELESS_IN_A_ROW = 3
@@ -84,15 +84,21 @@ def _fill(policy: Policy, lease: Lease) -> int:
 
 
 def _distinct_completions(policy: Policy, prompt: Prompt, sampling: Parameters, lease: Lease) -> list[Completed]:
-    """K completions, fewer if the policy goes on to say the same. Raises NotWanted, EngineError."""
+    """K completions, fewer if the policy goes on to say the same; one that was cut only where no further one ended.
+
+    Raises NotWanted, EngineError.
+    """
     wanted = int(settings.FEEDBACK_COMPLETIONS_PER_TASK)
     found: list[Completed] = []
     for _ in range(1 + SAMPLED_AGAIN):
-        lease.begin(len(found), wanted)
+        whole = sum(reply.finish_reason != "length" for reply in found)
+        if whole >= wanted:
+            break
+        lease.begin(whole, wanted)
         for _index, more in complete_each(
             policy,
             [prompt.messages],
-            n=wanted - len(found),
+            n=wanted - whole,
             parameters=sampling,
             on_progress=lease.note,
             look=lease.look,
@@ -100,9 +106,7 @@ def _distinct_completions(policy: Policy, prompt: Prompt, sampling: Parameters, 
             starts_engine=False,
         ):
             found = completion_sets.without_doubles([*found, *more])
-        if len(found) == wanted:
-            break
-    return found
+    return sorted(found, key=lambda reply: reply.finish_reason == "length")[:wanted]
 
 
 @transaction.atomic
