@@ -73,23 +73,6 @@ class _Order:
             self.on_progress(self.done, len(self.prompts) * self.n)
 
 
-def complete(
-    policy: Policy,
-    prompts: Sequence[Sequence[Turn]],
-    *,
-    n: int = 1,
-    parameters: Parameters | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> list[list[Completed]]:
-    """`n` completions of each prompt, in order. Must not be called from a running event loop.
-
-    With a seed, completion k of prompt i is sampled with seed + i * n + k. `on_progress(done, of)` is called after
-    each completion. Raises TooLong, EngineError, BadPolicy.
-    """
-    sets = dict(complete_each(policy, prompts, n=n, parameters=parameters, on_progress=on_progress))
-    return [sets[index] for index in range(len(prompts))]
-
-
 def complete_each(
     policy: Policy,
     prompts: Sequence[Sequence[Turn]],
@@ -102,7 +85,11 @@ def complete_each(
     together: int | None = None,
     starts_engine: bool = True,
 ) -> Iterator[CompletedSet]:
-    """The same, each prompt's completions as soon as they are there, so that the caller can store them.
+    """`n` completions of each prompt as soon as they are there, so that the caller can store them.
+
+    Must not be called from a running event loop. With a seed, completion k of prompt i is sampled with
+    seed + i * n + k. `on_progress(done, of)` is called after each completion. Raises TooLong, EngineError, BadPolicy,
+    NotWanted.
 
     A prompt is tried TRIES times. If one fails, the others are completed all the same, and the first failure is
     raised at the end. `numbers`: the number i of each prompt, where some of them were completed before. `look` is
