@@ -12,7 +12,7 @@ from chat.completions.bulk import Completed, complete_each
 from chat.completions.giving_way import NotWanted
 from chat.conversations.titles import on_one_line
 from chat.engines.engine import Parameters
-from chat.errors import ChatError
+from chat.errors import Blocked, ChatError
 from chat.models import Conversation, Message, Policy, Reply
 from chat.prompts.rendering import Turn
 from chat.queue import people
@@ -87,7 +87,7 @@ def _try(conversation: Conversation) -> bool:
         made = good_title(_written(policies.live(), question), question, answer)
         if made:
             guards.check_reply(made, conversation)
-    except guards.Blocked:
+    except Blocked:
         made = ""
     except ChatError as error:
         log.info("no title was made: %s: %s", error.code, error)
