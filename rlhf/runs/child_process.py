@@ -38,7 +38,7 @@ class TrainingProcess:
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _write_json(directory / "config.json", config)
+            _write_json(directory / "config.json", {"served": settings.CHAT_GGUF, **config})
             with (directory / "log.txt").open("ab") as log:
                 self.process = subprocess.Popen(
                     [*settings.RLHF_TRAINER, stage, str(directory)],
