@@ -90,7 +90,7 @@ class _WeakPasswordAtItsField:
         super().validate_password_for_user(user, first)  # type: ignore[misc]  # of Django's form beside it
 
 
-class NewPasswordForm(_WeakPasswordAtItsField, PasswordChangeForm):  # type: ignore[type-arg]  # generic in the stubs only
+class NewPasswordForm(_WeakPasswordAtItsField, PasswordChangeForm):
     pass
 
 

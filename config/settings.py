@@ -158,8 +158,8 @@ CELERY_BEAT_SCHEDULE = {
     "remove files whose time is over": {"task": "fine_tuning.tasks.remove_old_files", "schedule": 3600.0},
     "keep ranking tasks in stock": {
         "task": "feedback.tasks.stock_tasks",
-        "schedule": 10.0,  # it does nothing while people chat, and should notice soon when they stop
-        "options": {"expires": 10.0},
+        "schedule": 5.0,  # it does nothing while people chat, and should notice soon when they stop
+        "options": {"expires": 5.0},
     },
     "erase accounts whose days are over": {"task": "accounts.tasks.erase_due_accounts", "schedule": 600.0},
     "remove notices read weeks ago": {"task": "accounts.tasks.remove_old_notices", "schedule": 3600.0},

@@ -56,6 +56,7 @@ class _Order:
     prompts: list[PolicyPrompt]
     numbers: Sequence[int]
     n: int
+    together: int
     parameters: Parameters
     on_progress: Callable[[int, int], None] | None
     look: Callable[[], int]
@@ -72,23 +73,6 @@ class _Order:
             self.on_progress(self.done, len(self.prompts) * self.n)
 
 
-def complete(
-    policy: Policy,
-    prompts: Sequence[Sequence[Turn]],
-    *,
-    n: int = 1,
-    parameters: Parameters | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> list[list[Completed]]:
-    """`n` completions of each prompt, in order. Must not be called from a running event loop.
-
-    With a seed, completion k of prompt i is sampled with seed + i * n + k. `on_progress(done, of)` is called after
-    each completion. Raises TooLong, EngineError, BadPolicy.
-    """
-    sets = dict(complete_each(policy, prompts, n=n, parameters=parameters, on_progress=on_progress))
-    return [sets[index] for index in range(len(prompts))]
-
-
 def complete_each(
     policy: Policy,
     prompts: Sequence[Sequence[Turn]],
@@ -98,14 +82,20 @@ def complete_each(
     numbers: Sequence[int] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     look: Callable[[], int] = people.room_for_bulk,
+    together: int | None = None,
     starts_engine: bool = True,
 ) -> Iterator[CompletedSet]:
-    """The same, each prompt's completions as soon as they are there, so that the caller can store them.
+    """`n` completions of each prompt as soon as they are there, so that the caller can store them.
+
+    Must not be called from a running event loop. With a seed, completion k of prompt i is sampled with
+    seed + i * n + k. `on_progress(done, of)` is called after each completion. Raises TooLong, EngineError, BadPolicy,
+    NotWanted.
 
     A prompt is tried TRIES times. If one fails, the others are completed all the same, and the first failure is
     raised at the end. `numbers`: the number i of each prompt, where some of them were completed before. `look` is
     called five times a second while the work waits or runs on the site's engine, and may raise NotWanted.
-    `starts_engine`: else EngineDown is raised where none runs.
+    `together`: at most so many completions of a prompt at a time, since fewer end sooner, and the finished ones are
+    kept when a person comes. `starts_engine`: else EngineDown is raised where none runs.
     """
     parameters = parameters or Parameters(
         temperature=settings.CHAT_TEMPERATURE, max_completion_tokens=settings.CHAT_MAX_COMPLETION_TOKENS
@@ -115,7 +105,7 @@ def complete_each(
     if engine is None and not starts_engine:
         raise EngineDown("no engine is ready")
     seed = secrets.randbelow(MAX_SEED) if parameters.seed is None else parameters.seed
-    order = _Order(fitted, numbers or range(len(prompts)), n, parameters, on_progress, look, seed)
+    order = _Order(fitted, numbers or range(len(prompts)), n, together or n, parameters, on_progress, look, seed)
     with asyncio.Runner() as runner:
         sets = _complete(policy, engine, order)
         try:
@@ -196,7 +186,7 @@ async def _some_of(
     """The first of the missing completions, whose seeds follow each other."""
     first = missing[0]
     in_line = next((k for k, number in enumerate(missing) if number != first + k), len(missing))
-    async with room.share(in_line) as share:
+    async with room.share(min(in_line, order.together)) as share:
         parameters = order.seeded(index, first)
         numbers = range(first, first + share.count)
         await share.hold(_ask(order, engine, order.prompts[index], parameters, numbers, done))

@@ -18,7 +18,7 @@ from django.conf import settings
 
 from chat import policies
 from chat.engines.engine import MAX_SEED, Engine, Parameters, Piece
-from chat.engines.openai import OpenAIClient, Timeouts
+from chat.engines.openai import LocalClient
 from chat.errors import EngineDown, EngineRefused
 from chat.models import Policy
 from chat.prompts.fitting import PolicyPrompt
@@ -39,7 +39,7 @@ class ChildEngine(Engine):
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
         self._process: asyncio.subprocess.Process | None = None
-        self._client: OpenAIClient | None = None
+        self._client: LocalClient | None = None
 
     @abstractmethod
     def config(self, directory: Path) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class ChildEngine(Engine):
 
     def attach(self, url: str, key: str) -> None:
         super().attach(url, key)
-        self._client = OpenAIClient(url, key, keep_alive=False, timeouts=Timeouts())
+        self._client = LocalClient(url, key)
 
     def stream(self, prompt: PolicyPrompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
         return self._ask(prompt, parameters, 1)

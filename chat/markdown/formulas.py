@@ -22,8 +22,7 @@ PRICE = re.compile(r"\d[^\\]*(?:[\s(][A-Za-z]{2,}|[가-힣])")
 
 
 def extend(markdown: MarkdownIt) -> None:
-    ends = {"alt": ["paragraph", "reference", "blockquote", "list"]}
-    markdown.block.ruler.before("fence", "formula_block", _block, ends)
+    markdown.block.ruler.before("fence", "formula_block", _block, {"alt": ["paragraph", "blockquote", "list"]})
     markdown.inline.ruler.before("escape", "formula", _inline)
     markdown.add_render_rule("formula", _html)
     markdown.add_render_rule("formula_block", _html_of_block)

@@ -31,7 +31,7 @@ class Demand:
     """Those that are being written."""
 
 
-def demand() -> Demand:
+def _demand() -> Demand:
     """What people, and programs that ask for a single completion, want of the engines now."""
     now = timezone.now()
     replies = Reply.objects.filter(state__in=Reply.LIVE).aggregate(
@@ -47,7 +47,7 @@ def demand() -> Demand:
 
 def room_for_bulk() -> int:
     """How many completions of bulk work may be generated at a time, on all engines together."""
-    wanted = demand()
+    wanted = _demand()
     if wanted.waiting:
         return 0
     if wanted.reading:
@@ -62,7 +62,7 @@ def most_bulk() -> int:
 
 def idle_s() -> float:
     """Seconds since a person or a single request was last served; 0 while one is, infinite if none ever was."""
-    wanted = demand()
+    wanted = _demand()
     if wanted.waiting or wanted.reading:
         return 0.0
     ended = [*_newest_ends_of_replies(), *_newest_ends_of_requests()]

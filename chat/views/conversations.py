@@ -18,6 +18,7 @@ from chat import guards
 from chat.conversations import temporary, titles
 from chat.conversations.turns import take_turn
 from chat.errors import ChatError
+from chat.forms import plain
 from chat.models import Conversation, Reply
 from chat.views.assistants import chosen_by
 from chat.views.instructions import uses_instructions
@@ -33,7 +34,7 @@ def create(request: HttpRequest) -> HttpResponse:
     With a `key` it takes the turn, too, so that a message that is refused leaves nothing behind; the socket then
     sends the same key, and is told of that turn. Without one the conversation is empty.
     """
-    text, key = request.POST.get("text", ""), request.POST.get("key", "")
+    text, key = plain(request.POST.get("text", "")), request.POST.get("key", "")
     try:
         with transaction.atomic():
             created = _created(request, text)

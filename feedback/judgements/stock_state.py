@@ -11,7 +11,7 @@ from chat.queue import people, waiting
 from feedback.judgements import refill_lease, task_stock
 
 
-class Reason(Enum):
+class StockReason(Enum):
     NO_POLICY = "no_policy"
     SWITCHED_OFF = "switched_off"
     """The site keeps no tasks in stock (CHAMSAE_TASK_STOCK is 0)."""
@@ -26,7 +26,7 @@ class Reason(Enum):
 
 @dataclass(frozen=True)
 class StockState:
-    reason: Reason
+    reason: StockReason
     ready: int = 0
     wanted: int = 0
     """Tasks in stock, and how many there should be."""
@@ -39,20 +39,20 @@ def stock_state() -> StockState:
     try:
         policy = policies.live()
     except NoLivePolicy:
-        return StockState(Reason.NO_POLICY)
+        return StockState(StockReason.NO_POLICY)
     ready, wanted = task_stock.ready(policy), int(settings.FEEDBACK_TASK_STOCK)
     row = refill_lease.current()
     done, of = (row.done, row.wanted) if row is not None else (0, 0)
     return StockState(_reason(ready, wanted, is_making=row is not None), ready, wanted, done, of)
 
 
-def _reason(ready: int, wanted: int, *, is_making: bool) -> Reason:
+def _reason(ready: int, wanted: int, *, is_making: bool) -> StockReason:
     if wanted == 0:
-        return Reason.SWITCHED_OFF
+        return StockReason.SWITCHED_OFF
     if ready >= wanted:
-        return Reason.NONE_FOR_YOU
+        return StockReason.NONE_FOR_YOU
     if people.room_for_bulk() == 0:
-        return Reason.PEOPLE_FIRST
+        return StockReason.PEOPLE_FIRST
     if is_making:
-        return Reason.BEING_MADE
-    return Reason.SOON if waiting.engine_of(None)[0] == "ready" else Reason.NO_ENGINE
+        return StockReason.BEING_MADE
+    return StockReason.SOON if waiting.engine_of(None)[0] == "ready" else StockReason.NO_ENGINE

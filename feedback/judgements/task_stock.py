@@ -29,7 +29,7 @@ IDLE_S = 5.0
 """How long nobody was served before tasks are made. Whoever has just read a reply often asks again, and what was
 begun meanwhile would be thrown away."""
 SAMPLED_AGAIN = 2
-"""How often completions that are alike are replaced by others."""
+"""How often completions that are alike, or cut at the maximum length, are replaced by others."""
 LOOKED_AT = 20
 """Prompts that are tried for one that the policy can read whole."""
 USELESS_IN_A_ROW = 3
@@ -44,13 +44,13 @@ def refill() -> int:
     _retire_forbidden()
     policy = policies.live()
     _retire_outdated(policy)
-    if missing(policy) <= 0 or people.idle_s() < IDLE_S:
+    if _missing(policy) <= 0 or people.idle_s() < IDLE_S:
         return 0
     with refill_lease.held() as lease:
         return _fill(policy, lease) if lease is not None else 0
 
 
-def missing(policy: Policy) -> int:
+def _missing(policy: Policy) -> int:
     return int(settings.FEEDBACK_TASK_STOCK) - ready(policy)
 
 
@@ -60,11 +60,11 @@ def ready(policy: Policy) -> int:
 
 
 def _fill(policy: Policy, lease: Lease) -> int:
-    prompt_rows.take_from_conversations(max(0, missing(policy)), policy)
+    prompt_rows.take_from_conversations(max(0, _missing(policy)), policy)
     made = useless = 0
     sampling = completion_sets.parameters()
-    while useless < USELESS_IN_A_ROW and missing(policy) > 0:
-        prompt = next_prompt(policy, sampling)
+    while useless < USELESS_IN_A_ROW and _missing(policy) > 0:
+        prompt = _next_prompt(policy, sampling)
         if prompt is None:
             break
         try:
@@ -84,30 +84,35 @@ def _fill(policy: Policy, lease: Lease) -> int:
 
 
 def _distinct_completions(policy: Policy, prompt: Prompt, sampling: Parameters, lease: Lease) -> list[Completed]:
-    """K completions, fewer if the policy goes on to say the same. Raises NotWanted, EngineError."""
+    """K completions, fewer if the policy goes on to say the same; one that was cut only where no further one ended.
+
+    Raises NotWanted, EngineError.
+    """
     wanted = int(settings.FEEDBACK_COMPLETIONS_PER_TASK)
     found: list[Completed] = []
     for _ in range(1 + SAMPLED_AGAIN):
-        lease.begin(len(found), wanted)
+        whole = sum(reply.finish_reason != "length" for reply in found)
+        if whole >= wanted:
+            break
+        lease.begin(whole, wanted)
         for _index, more in complete_each(
             policy,
             [prompt.messages],
-            n=wanted - len(found),
+            n=wanted - whole,
             parameters=sampling,
             on_progress=lease.note,
             look=lease.look,
+            together=1,
             starts_engine=False,
         ):
             found = completion_sets.without_doubles([*found, *more])
-        if len(found) == wanted:
-            break
-    return found
+    return sorted(found, key=lambda reply: reply.finish_reason == "length")[:wanted]
 
 
 @transaction.atomic
 def _store(policy: Policy, prompt: Prompt, replies: list[Completed], sampling: Parameters, lease: Lease) -> bool:
     """False if somebody else makes tasks by now, there are enough, or another policy is live."""
-    if not lease.is_held() or missing(policy) <= 0 or policies.live() != policy:
+    if not lease.is_held() or _missing(policy) <= 0 or policies.live() != policy:
         return False
     rng = random.Random()
     if rng.random() < completion_sets.SHORT_SHARE:
@@ -136,7 +141,7 @@ def _retire_outdated(policy: Policy) -> int:
 # --- which prompt is next -----------------------------------------------------------------------------------------
 
 
-def next_prompt(policy: Policy, sampling: Parameters) -> Prompt | None:
+def _next_prompt(policy: Policy, sampling: Parameters) -> Prompt | None:
     """Of the split that is due, else of the other one; None if there is none that the policy can read whole."""
     due = _split_due(policy)
     for split in sorted(Prompt.Split.values, key=lambda split: split != due):

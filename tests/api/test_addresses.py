@@ -107,6 +107,9 @@ def test_the_page_shows_every_address_to_everybody(client):
         assert f"/v1{each.path}" in text
         assert f'id="{each.method.lower()}_{each.name}"' in text
     assert "temperature" in text
+    folds = re.findall(r'<details class="subject"( open)?>', text)
+    assert folds == [" open", *[""] * (len(folds) - 1)], "the page is short until one looks for something"
+    assert len(folds) > 3
 
 
 async def test_the_examples_of_the_document_work(program, answering):

@@ -40,12 +40,12 @@ EMPTY = """
 from feedback.models import RankingTask
 RankingTask.objects.filter(state="open").update(state="withdrawn")
 """
-CUT = """
+ENDINGS = """
 import json
 from collections import Counter
 from feedback.models import Completion
-rows = Completion.objects.exclude(parameters__cut=True).values_list("finish_reason", flat=True)
-print(json.dumps(Counter(rows)))
+rows = Completion.objects.values_list("finish_reason", "parameters")
+print(json.dumps(Counter(reason for reason, parameters in rows if not parameters.get("cut"))))
 """
 
 
@@ -132,7 +132,7 @@ def measure(site: Site, minutes: float, every_s: float, stock: int) -> dict[str,
         "tasks_while_asked": while_asked,
         "filled_after_s": filled_s,
         "idle_to_first_task_s": first_task_s,
-        "finish_reasons": json.loads(shell(site, CUT)),
+        "finish_reasons": json.loads(shell(site, ENDINGS)),
         "load": max(early.load),
         "later_load": max(later.load),
         "cores": os.cpu_count(),

@@ -115,6 +115,8 @@ def test_pinned_stands_first_and_archived_out_of_the_way(page, site):
     expect(page.locator("#list [data-item]").first).to_contain_text("To be pinned")
     choose(page, "To be archived", "Archive")
     expect(page.locator("#toast")).to_contain_text("was archived")
+    title, toast = (page.locator(name).bounding_box() for name in (".talk-head", "#toast"))
+    assert toast["y"] > title["y"] + title["height"], "it covers no title"
     expect(page.locator("#list [data-item]", has_text="To be archived")).to_have_count(0)
     page.get_by_role("link", name="Archive", exact=True).click()
     expect(page.locator("#list [data-item]")).to_have_count(1)

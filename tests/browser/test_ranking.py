@@ -12,9 +12,9 @@ TO_RANK_AND_TO_REVIEW = """
 from accounts.models import User
 import time
 from chat.policies import live
-from feedback.judgements.task_stock import missing, refill
+from feedback.judgements.task_stock import ready, refill
 from tests.rlhf import feedback_rows
-while missing(live()) > 0:  # the site's own worker may be at it
+while ready(live()) < 6:  # the site's own worker may be at it
     refill() or time.sleep(0.1)
 feedback_rows.flag(feedback_rows.rank(User.objects.get(username="annotator"), 1), key="no-insults")
 """

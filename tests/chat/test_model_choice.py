@@ -207,10 +207,10 @@ def test_a_first_message_that_is_refused_for_another_reply_leaves_nothing_behind
     settings.CHAT_REPLIES_PER_USER = 1
     client.force_login(alice)
     as_script = {"headers": {"accept": "application/json"}}
-    made = client.post("/conversations/new/", {"text": "Hi", "key": "k1"}, **as_script)
+    made = client.post("/conversations/new/", {"text": "Hi,\r\nyou", "key": "k1"}, **as_script)
     assert made.status_code == 201
-    assert Message.objects.get(role="user").text == "Hi"
-    again = take_turn(Conversation.objects.get(), "Hi", "k1", None)
+    assert Message.objects.get(role="user").text == "Hi,\nyou", "a form sends line breaks in a way of its own"
+    again = take_turn(Conversation.objects.get(), "Hi,\nyou", "k1", None)
     assert again[0] == Message.objects.get(role="user"), "the socket sends the same key"
     refused = client.post("/conversations/new/", {"text": "And this?", "key": "k2"}, **as_script)
     assert (refused.status_code, refused.json()["code"]) == (400, "too_many_replies")

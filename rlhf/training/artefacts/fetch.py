@@ -29,11 +29,14 @@ def run(directory: RunDirectory) -> dict[str, Any]:
 
 
 def fetch(source: str, output: Path, progress: Progress, *, served: str = "q8_0") -> dict[str, Any]:
-    """Make the policy directory `output` from `source` unless it is there. Raises BadSource and Unsupported."""
+    """Make the policy directory `output` from `source` unless it is there, with the file that answers people in the
+    type `served`. Raises BadSource and Unsupported."""
     cached = _is_there(source, output)
     if not cached:
         with located(source, output.parent, _throttled(progress)) as found:
             checkpoints.publish(lambda draft: _fill(source, found, draft, served), output, base=source)
+    elif served_file.type_of(output) != served:
+        checkpoints.publish(lambda draft: _copy_served_as(served, output, draft), output, base=source)
     config = json.loads((output / "config.json").read_text())
     weights = output / "model.safetensors"
     return {
@@ -65,6 +68,14 @@ def _is_there(source: str, output: Path) -> bool:
         return checkpoints.verify(output)["base"] == source
     except checkpoints.Damaged:
         return False
+
+
+def _copy_served_as(served: str, policy: Path, draft: Path) -> None:
+    """The same policy with a file of another type for those who ask it."""
+    for path in policy.iterdir():
+        if path.name not in (served_file.GGUF, served_file.FIGURES, checkpoints.MANIFEST):
+            shutil.copyfile(path, draft / path.name)
+    served_file.write(draft, kind=served, name=policy.name)
 
 
 def _fill(source: str, found: Path, draft: Path, served: str) -> None:

@@ -20,7 +20,7 @@ from rlhf.training.artefacts import gguf_export, gguf_import
 from rlhf.training.model.rope import UnsupportedArchitecture
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.model.weights import LayerWeights, TransformerConfig, fuse_layer, layer_names
-from rlhf.training.tokens import ChatTokenizer
+from rlhf.training.tokens import ChatTokenizer, NoPadding
 
 GGUF, FIGURES = "policy.gguf", "served.json"
 MEASURED = Path(__file__).with_name("measured_turns.json")
@@ -36,11 +36,17 @@ def write(folder: Path, *, kind: str, name: str) -> None:
     (folder / FIGURES).write_text(json.dumps({"type": kind, **_measured(folder)}))
 
 
+def type_of(folder: Path) -> str | None:
+    """None for a folder from before the types, whose file is in bf16."""
+    path = folder / FIGURES
+    return str(json.loads(path.read_text())["type"]) if path.exists() else None
+
+
 def _measured(folder: Path) -> dict[str, Any]:
-    """Nothing of an architecture that our forward pass does not know, which no training takes as a base."""
+    """Nothing of a model that no training takes as a base either."""
     try:
         return distance(folder)
-    except UnsupportedArchitecture:
+    except (UnsupportedArchitecture, NoPadding):
         return {}
 
 
@@ -74,9 +80,14 @@ def _turns(tokenizer: ChatTokenizer) -> tuple[Tensor, Tensor]:
 
 def _safetensors(folder: Path) -> Read:
     """Reads one tensor at a time, so that no second model in fp32 has to fit the memory."""
-    files = [safe_open(str(path), framework="pt") for path in sorted(folder.glob("*.safetensors"))]
+    files: list[Any] = [safe_open(str(path), framework="pt") for path in sorted(folder.glob("*.safetensors"))]
     places = {name: file for file in files for name in file.keys()}  # noqa: SIM118  not a dict
-    return lambda name: places[name].get_tensor(name).float()
+
+    def read(name: str) -> Tensor:
+        tensor: Tensor = places[name].get_tensor(name)
+        return tensor.float()
+
+    return read
 
 
 def _log_probs(
@@ -123,7 +134,7 @@ def _to_bf16(inputs: Tensor) -> Tensor:
 
 def _to_q8_0(inputs: Tensor) -> Tensor:
     """Whole numbers from -127 to 127 times one scale for each block, as ggml rounds what meets a q8_0 matrix."""
-    blocks = inputs.unflatten(-1, (-1, BLOCK))
+    blocks = inputs.reshape(*inputs.shape[:-1], -1, BLOCK)
     scale = (blocks.abs().amax(-1, keepdim=True) / 127).half().to(inputs.dtype)
     whole = (blocks / scale.clamp_min(torch.finfo(inputs.dtype).tiny)).round().clamp(-127, 127)
     return (whole * scale).flatten(-2)

@@ -47,9 +47,11 @@ class RankingRow:
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """(better, worse) positions; a tie carries none."""
+        """(better, worse) positions; a tie carries none, nor do two replies of one text."""
         found = []
         for one, other in combinations(range(len(self.ranks)), 2):
+            if self.replies[one].text == self.replies[other].text:
+                continue
             if self.ranks[one] < self.ranks[other]:
                 found.append((one, other))
             elif self.ranks[other] < self.ranks[one]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from operator import itemgetter
 
 import pytest
 
@@ -12,15 +13,20 @@ from chat.engines.scripted import ScriptedEngine
 from chat.errors import EngineDown, EngineTimeout, TooLong
 
 
+def complete(policy, prompts, **options):
+    """The sets in the order of their prompts."""
+    return [replies for _, replies in sorted(bulk.complete_each(policy, prompts, **options), key=itemgetter(0))]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_completes_each_prompt_n_times(tiny_live_policy):
     prompts = [[{"role": "user", "content": f"What is {i}?"}] for i in range(3)]
     seen = []
     parameters = Parameters(temperature=0.9, max_completion_tokens=12, seed=5)
-    rows = bulk.complete(
+    rows = complete(
         tiny_live_policy, prompts, n=2, parameters=parameters, on_progress=lambda done, of: seen.append((done, of))
     )
-    again = bulk.complete(tiny_live_policy, prompts, n=2, parameters=parameters)
+    again = complete(tiny_live_policy, prompts, n=2, parameters=parameters)
     assert [[c.text for c in row] for row in rows] == [[c.text for c in row] for row in again]
     assert [len(row) for row in rows] == [2, 2, 2]
     assert all(c.completion_tokens == 12 or c.finish_reason == "stop" for row in rows for c in row)
@@ -31,12 +37,12 @@ def test_completes_each_prompt_n_times(tiny_live_policy):
 @pytest.mark.django_db(transaction=True)
 def test_a_prompt_that_does_not_fit_is_an_error(tiny_live_policy):
     with pytest.raises(TooLong):
-        bulk.complete(tiny_live_policy, [[{"role": "user", "content": "x1 " * 2000}]])
+        complete(tiny_live_policy, [[{"role": "user", "content": "x1 " * 2000}]])
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_scripted_policy_completes_without_a_process(scripted_policy, script):
-    ((one, two),) = bulk.complete(scripted_policy, [[{"role": "user", "content": "Hi"}]], n=2)
+    ((one, two),) = complete(scripted_policy, [[{"role": "user", "content": "Hi"}]], n=2)
     assert one.text != two.text != ""  # another seed, other words
     assert (one.finish_reason, one.completion_tokens) == ("stop", 12)
 
@@ -46,7 +52,7 @@ def test_an_engine_that_fails_is_an_error_of_its_class(scripted_policy, script, 
     monkeypatch.setattr(bulk, "TRIES", 1)
     script.fail_after = 2
     with pytest.raises(EngineDown):
-        bulk.complete(scripted_policy, [[{"role": "user", "content": "Hi"}]] * 3)
+        complete(scripted_policy, [[{"role": "user", "content": "Hi"}]] * 3)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -60,12 +66,12 @@ def test_completions_of_a_prompt_are_asked_for_together_and_keep_their_seeds(tin
         return stream_many(self, prompt, parameters, n)
 
     monkeypatch.setattr(ChildEngine, "stream_many", overheard)
-    together = bulk.complete(tiny_live_policy, prompts, n=5, parameters=parameters)
+    together = complete(tiny_live_policy, prompts, n=5, parameters=parameters)
     assert sorted(asked) == [(5, 4), (9, 1), (10, 4), (14, 1)]  # the engine has four slots
     for i, row in enumerate(together):
         for k, completed in enumerate(row):
             seeded = replace(parameters, seed=5 + i * 5 + k)
-            ((alone,),) = bulk.complete(tiny_live_policy, [prompts[i]], parameters=seeded)
+            ((alone,),) = complete(tiny_live_policy, [prompts[i]], parameters=seeded)
             assert alone.text == completed.text
 
 
@@ -127,7 +133,7 @@ def test_a_time_out_costs_one_completion_which_is_tried_again(engine):
             raise EngineTimeout("slow")
         yield Piece(f"{prompt} {seed}", "stop", 1, 1)
 
-    rows = bulk.complete(engine(stream), asked("a", "b", "c"), parameters=Parameters(seed=1))
+    rows = complete(engine(stream), asked("a", "b", "c"), parameters=Parameters(seed=1))
     assert [row[0].text for row in rows] == ["a 1", "b 2", "c 3"]
 
 
@@ -159,3 +165,20 @@ def test_prompts_that_come_later_keep_the_seeds_of_their_numbers(engine):
 def test_no_engine_is_started_where_none_is_wanted(tiny_live_policy):
     with pytest.raises(EngineDown):
         list(bulk.complete_each(tiny_live_policy, asked("a"), starts_engine=False))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_at_a_time_nothing_that_is_finished_is_lost(engine):
+    running = most = 0
+
+    async def stream(prompt, seed):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        yield Piece(f"{prompt} {seed}", "stop", 1, 1)
+
+    ((_, replies),) = bulk.complete_each(engine(stream), asked("a"), n=3, parameters=Parameters(seed=4), together=1)
+    assert [reply.text for reply in replies] == ["a 4", "a 5", "a 6"]
+    assert most == 1

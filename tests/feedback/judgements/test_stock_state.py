@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from chat.models import EngineProcess, Policy, Reply
 from feedback.judgements import refill_lease
-from feedback.judgements.stock_state import Reason, StockState, stock_state
+from feedback.judgements.stock_state import StockReason, StockState, stock_state
 from feedback.models import TaskRefill
 from tests.feedback.conversation_rows import talk
 from tests.feedback.ranking_tasks import make_task
@@ -26,26 +26,26 @@ def chatting(person):
 
 
 def test_without_a_policy_there_is_no_model(db):
-    assert stock_state().reason == Reason.NO_POLICY
+    assert stock_state().reason == StockReason.NO_POLICY
 
 
 def test_a_site_without_a_stock_says_so(policy, settings):
     settings.FEEDBACK_TASK_STOCK = 0
-    assert stock_state().reason == Reason.SWITCHED_OFF
+    assert stock_state().reason == StockReason.SWITCHED_OFF
 
 
 def test_a_full_stock_is_for_others(policy, engine, settings):
     settings.FEEDBACK_TASK_STOCK = 2
     make_task(policy, "One?")
-    assert stock_state().reason == Reason.SOON
+    assert stock_state().reason == StockReason.SOON
     make_task(policy, "Two?")
     state = stock_state()
-    assert (state.reason, state.ready, state.wanted) == (Reason.NONE_FOR_YOU, 2, 2)
+    assert (state.reason, state.ready, state.wanted) == (StockReason.NONE_FOR_YOU, 2, 2)
 
 
 def test_the_engine_comes_first(policy, engine):
     EngineProcess.objects.update(state="starting")
-    assert stock_state().reason == Reason.NO_ENGINE
+    assert stock_state().reason == StockReason.NO_ENGINE
 
 
 def test_while_somebody_chats_it_waits_even_if_a_task_is_begun(policy, engine, chatting):
@@ -53,16 +53,16 @@ def test_while_somebody_chats_it_waits_even_if_a_task_is_begun(policy, engine, c
         lease.begin(2, 4)
         lease.look()
         state = stock_state()
-        assert (state.reason, state.done, state.of) == (Reason.PEOPLE_FIRST, 2, 4)
+        assert (state.reason, state.done, state.of) == (StockReason.PEOPLE_FIRST, 2, 4)
         Reply.objects.filter(pk=chatting.pk).update(state="complete", ended_at=timezone.now())
-        assert stock_state().reason == Reason.BEING_MADE
-    assert stock_state() == StockState(Reason.SOON, 0, 8)
+        assert stock_state().reason == StockReason.BEING_MADE
+    assert stock_state() == StockState(StockReason.SOON, 0, 8)
 
 
 def test_a_killed_process_makes_nothing_any_more(policy, engine):
     TaskRefill.objects.create(owner="killed", lease_until=timezone.now() - timedelta(seconds=1), done=3, wanted=4)
     state = stock_state()
-    assert (state.reason, state.of) == (Reason.SOON, 0)
+    assert (state.reason, state.of) == (StockReason.SOON, 0)
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])

@@ -117,7 +117,7 @@ def test_prompts_that_were_judged_less_come_first(seeds, policy):
 
 
 def answers(monkeypatch, *sets):
-    """Each call gives the next of the sets: texts, or an error to raise."""
+    """Each call gives the next of the sets: texts, of which those with … are cut, or an error to raise."""
     following = iter(sets)
 
     def complete_each(policy, prompts, *, n, look, **_):
@@ -125,7 +125,7 @@ def answers(monkeypatch, *sets):
         found = next(following)
         if isinstance(found, Exception):
             raise found
-        yield 0, [Completed(text, "stop", 9, 9) for text in found[:n]]
+        yield 0, [Completed(text.rstrip("…"), "length" if "…" in text else "stop", 9, 9) for text in found[:n]]
 
     monkeypatch.setattr(task_stock, "complete_each", complete_each)
 
@@ -256,9 +256,9 @@ def test_the_other_split_serves_where_one_is_used_up(seeds, policy, speech, sett
 
 def test_completions_that_are_alike_are_replaced_by_others(seeds, policy, settings, monkeypatch):
     settings.FEEDBACK_TASK_STOCK = 1
+    monkeypatch.setattr(completion_sets, "SHORT_SHARE", 0)
     answers(monkeypatch, ["a", "b", " a\n", "a"], ["b", "c"], ["d"])
     assert stock_tasks() == 1
-    monkeypatch.setattr(completion_sets, "SHORT_SHARE", 0)
     texts = RankingTask.objects.get().completions.values_list("text", flat=True)
     assert len(texts) == 4
 
@@ -269,6 +269,26 @@ def test_what_stays_alike_is_merged_and_nothing_is_made_of_a_single_text(seeds, 
     answers(monkeypatch, ["a"] * 4, ["a"] * 3, ["a"] * 3, ["a", "b", "a", "b"], ["a", "b"], ["a", "b"])
     assert stock_tasks() == 1
     assert list(RankingTask.objects.get().completions.values_list("text", flat=True)) == ["a", "b"]
+
+
+def endings():
+    return sorted(RankingTask.objects.get().completions.values_list("text", "finish_reason"))
+
+
+def test_a_completion_that_was_cut_is_replaced_by_one_that_ended(seeds, policy, settings, monkeypatch):
+    settings.FEEDBACK_TASK_STOCK = 1
+    monkeypatch.setattr(completion_sets, "SHORT_SHARE", 0)
+    answers(monkeypatch, ["a…", "b", "c…", "d"], ["e", "f…"], ["g"])
+    assert stock_tasks() == 1
+    assert endings() == [("b", "stop"), ("d", "stop"), ("e", "stop"), ("g", "stop")]
+
+
+def test_where_no_other_ends_the_cut_one_stays_and_says_so(seeds, policy, settings, monkeypatch):
+    settings.FEEDBACK_TASK_STOCK = 1
+    monkeypatch.setattr(completion_sets, "SHORT_SHARE", 0)
+    answers(monkeypatch, ["a…", "b", "c", "d"], ["e…"], ["f…"])
+    assert stock_tasks() == 1
+    assert endings() == [("a", "length"), ("b", "stop"), ("c", "stop"), ("d", "stop")]
 
 
 def test_a_policy_that_always_says_the_same_does_not_keep_the_worker(seeds, policy, settings, monkeypatch, caplog):
