@@ -1,4 +1,4 @@
-"""Admin pages of accounts and of the audit log."""
+"""Admin pages of accounts, of notices and of the audit log."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import sockets
 from accounts.audit import broken_links, pseudonym, record
-from accounts.models import AuditEntry, User
+from accounts.models import AuditEntry, Notice, User
 from base.admin import ReadOnlyAdmin
 
 WATCHED = ("username", "is_active", "is_staff", "is_superuser", "suspended_until", "suspended_reason")
@@ -65,6 +65,16 @@ def _as_json(values: dict[str, Any]) -> dict[str, Any]:
     if "username" in logged:
         logged["username"] = pseudonym(str(logged["username"]))
     return logged
+
+
+@admin.register(Notice)
+class NoticeAdmin(ReadOnlyAdmin):
+    """Without their parameters: what a person called a model of their own is theirs."""
+
+    list_display = ("created_at", "person", "kind", "read_at")
+    list_filter = ("kind",)
+    search_fields = ("person__username",)
+    fields = ("created_at", "person", "kind", "about", "link", "read_at")
 
 
 @admin.register(AuditEntry)

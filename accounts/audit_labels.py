@@ -36,6 +36,7 @@ ACTS = {
     "policy.promote": _("Promote a policy"),
     "policy.rollback": _("Roll back to a previous policy"),
     "policy.trial": _("Start or end the trial of a policy"),
+    "policy.languages": _("Change the languages of a policy"),
     "policy.retire": _("Delete a model"),
     "key.create": _("Create an API key"),
     "key.revoke": _("Revoke an API key"),

@@ -1,18 +1,19 @@
-"""Forms of sign-in, sign-up, password change and the audit log's filters."""
+"""Forms of sign-in and sign-up, and the filters of the audit log and of notices."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, UserCreationForm
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit_labels
-from accounts.models import AuditEntry, User
+from accounts.models import AuditEntry, Notice, User
 from accounts.throttle import Attempts
 
 
@@ -132,3 +133,24 @@ class AuditFilter(forms.Form):
         }
         chosen = self.cleaned_data if self.is_valid() else {}
         return {lookup: chosen[name] for name, lookup in fields.items() if chosen.get(name)}
+
+
+class NoticeFilter(forms.Form):
+    """Which of their notices a person sees; nothing chosen shows all."""
+
+    kind = forms.ChoiceField(label=_("Kind"), required=False)
+    unread = forms.BooleanField(label=_("Unread only"), required=False)
+
+    def __init__(self, kinds: Sequence[Notice.Kind], data: QueryDict | None) -> None:
+        super().__init__(data, label_suffix="")
+        self.fields["kind"] = forms.ChoiceField(
+            label=_("Kind"),
+            required=False,
+            choices=[("", gettext("all")), *((kind.value, kind.label) for kind in kinds)],
+        )
+
+    def lookups(self) -> dict[str, Any]:
+        """The chosen filters as the keyword arguments of a queryset's filter."""
+        chosen = self.cleaned_data if self.is_valid() else {}
+        kind = {"kind": chosen["kind"]} if chosen.get("kind") else {}
+        return {**kind, **({"read_at": None} if chosen.get("unread") else {})}

@@ -1,11 +1,12 @@
-"""Models of accounts: users, their API keys, and the audit log."""
+"""Models of accounts: users, their API keys, their notices, and the audit log."""
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit_labels
+from accounts import audit_labels, notice_texts
 from accounts.roles import ABOVE, GROUPS, Role
 
 
@@ -19,6 +20,16 @@ class User(AbstractUser):
     suspended_reason = models.CharField(_("reason of the suspension"), max_length=500, blank=True)
 
     sees_side_by_side = models.BooleanField(_("sometimes show two replies side by side"), default=True)
+    notice_choices = models.JSONField(_("notices"), default=dict, blank=True)
+    """{kind of notice: whether the person gets it}, where that differs from accounts.notices."""
+    toured_at = models.DateTimeField(_("tour finished"), null=True, blank=True, editable=False)
+    """When the person put away the three cards that a first visit begins with."""
+    theme = models.CharField(
+        _("appearance"), max_length=5, blank=True, choices=[("light", _("light")), ("dark", _("dark"))]
+    )
+    """Empty: as the device has it."""
+    judging_languages = models.JSONField(_("languages to judge in"), default=list, blank=True)
+    """Codes of those in which an annotator gets tasks; empty: the page's language and English."""
     deletion_due_at = models.DateTimeField(_("to be deleted at"), null=True, blank=True)
     """When a closed account will be erased; until then the person may reopen it."""
     erased_at = models.DateTimeField(_("erased"), null=True, blank=True, editable=False)
@@ -102,3 +113,43 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Notice(models.Model):
+    """Something that happened and concerns one person; made by accounts.notices in the transaction of the act."""
+
+    class Kind(models.TextChoices):
+        POLICY_PROMOTED = "policy_promoted", _("A new version of the model answers")
+        POLICY_ROLLED_BACK = "policy_rolled_back", _("A previous version of the model answers again")
+        JOB_SUCCEEDED = "job_succeeded", _("A fine-tune of yours is ready")
+        JOB_FAILED = "job_failed", _("A fine-tune of yours failed")
+        REPORT_DECIDED = "report_decided", _("A moderator decided on a reply that you reported or flagged")
+        TASKS_WAIT = "tasks_wait", _("There are replies to rank (at most once per day)")
+        GATE_REFUSED = "gate_refused", _("The gate refused a policy")
+
+    person = models.ForeignKey(User, on_delete=models.CASCADE, related_name="notices", verbose_name=_("user"))
+    kind = models.CharField(_("kind"), max_length=30, choices=Kind)
+    about = models.CharField(max_length=120)
+    """The act, as in `promotion:12`: a person gets one notice of it, however often it is sent."""
+    parameters = models.JSONField(_("parameters"), default=dict)
+    """Plain values for accounts.notice_texts: the text is made when it is read, in the reader's language."""
+    link = models.CharField(_("link"), max_length=300, blank=True)
+    """A path on this site."""
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    read_at = models.DateTimeField(_("read"), null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("notice")
+        verbose_name_plural = _("notices")
+        constraints = [
+            models.UniqueConstraint(fields=["person", "kind", "about"], name="one_notice_of_an_act"),
+        ]
+        indexes = [
+            models.Index(fields=["person"], condition=Q(read_at=None), name="unread_notices"),
+            models.Index(fields=["created_at"], name="notices_by_age"),
+        ]
+
+    @property
+    def text(self) -> str:
+        return notice_texts.text_of(self.kind, self.parameters)

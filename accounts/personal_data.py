@@ -22,6 +22,7 @@ EXPORT = (
     Table("accounts.User", "pk", frozenset({"password"}), _with_roles),
     Table("admin.LogEntry", "user"),
     Table("accounts.ApiKey", "owner", frozenset({"sha256"})),
+    Table("accounts.Notice", "person"),
 )
 EXCLUDED = {
     "accounts.User_groups": "the roles stand in accounts.User",
@@ -42,6 +43,7 @@ def forget_person(person: User) -> None:
     """
     end_sessions(person)
     person.api_keys.all().delete()
+    person.notices.all().delete()
     LogEntry.objects.filter(user=person).delete()
     about = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(User), object_id=str(person.pk))
     person.groups.clear()
@@ -50,8 +52,10 @@ def forget_person(person: User) -> None:
     about.update(object_repr=person.username)
     person.set_unusable_password()
     person.first_name = person.last_name = person.email = person.language = person.suspended_reason = ""
+    person.theme, person.judging_languages = "", []
     person.is_active = person.is_staff = person.is_superuser = False
-    person.last_login = person.deletion_due_at = None
+    person.last_login = person.deletion_due_at = person.toured_at = None
+    person.notice_choices = {}
     person.date_joined = person.erased_at = timezone.now()
     person.save()
 

@@ -1,10 +1,10 @@
-"""Celery tasks: erase closed accounts once their time for reopening is over."""
+"""Celery tasks: erase closed accounts once their time for reopening is over, and remove old notices."""
 
 import logging
 
 from celery import shared_task
 
-from accounts import erasure
+from accounts import erasure, notices
 from accounts.personal import NotYet
 
 log = logging.getLogger(__name__)
@@ -24,3 +24,9 @@ def erase_due_accounts() -> int:
     if erased:
         erasure.truncate_journal()
     return erased
+
+
+@shared_task
+def remove_old_notices() -> int:
+    """The number of notices removed."""
+    return notices.remove_old()

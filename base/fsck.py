@@ -1,7 +1,8 @@
 """Collects the checks by which each app verifies its promises against the database and the disk (`manage.py fsck`).
 
 Numbers are those of the promises: feedback (1), replies (2, 3), the live policy (4, 5), trainers (6), snapshots (7),
-the audit log (8), leftovers (9), errors that say something (10). Beyond them: usage (11).
+the audit log (8), leftovers (9), errors that say something (10). Beyond them: usage (11),
+temporary conversations (12).
 """
 
 from collections.abc import Callable, Iterator

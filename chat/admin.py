@@ -1,6 +1,8 @@
 """Read-only admin pages of conversations, replies, policies and engines; changes go by the site's own pages."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from base.admin import ReadOnlyAdmin
 from chat.models import Conversation, EngineProcess, Policy, Reply
@@ -28,9 +30,13 @@ class ConversationAdmin(ReadOnlyAdmin):
     search_fields = ("=id", "owner__username")
     fields = ("id", "owner", "may_train", "created_at", "updated_at", "deleted_at")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
+        """Without temporary ones, which are in no list."""
+        return super().get_queryset(request).filter(expires_at=None)
+
 
 @admin.register(Reply)
 class ReplyAdmin(ReadOnlyAdmin):
     list_display = ("id", "state", "policy", "error", "prompt_tokens", "completion_tokens", "queued_at", "ended_at")
     list_filter = ("state", "policy", "error")
-    exclude = ("message",)
+    exclude = ("message", "instructions")

@@ -43,7 +43,8 @@ class TooLong(ChatError):
 class PreambleTooLong(TooLong):
     code = "preamble_too_long"
     message = _(
-        "The assistant's instructions and examples leave no room for a message in this model's context. Shorten them."
+        "Your own instructions, or the assistant's with its examples, leave no room for a message in this model's "
+        "context. Shorten them."
     )
 
 

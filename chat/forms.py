@@ -1,4 +1,4 @@
-"""Forms of assistants and of the site's choices."""
+"""Forms of assistants, of personal instructions and of the site's choices."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models import User
 from accounts.roles import Role
-from chat import assistants, policies
+from chat import assistants, instructions, policies
 from chat.engines.engine import MAX_SEED, MAX_STOP_CHARS, MAX_STOPS
-from chat.models import Assistant, Policy, SiteChoices
+from chat.models import Assistant, PersonalInstructions, Policy, SiteChoices
 
 
 @dataclass(frozen=True)
@@ -271,6 +271,40 @@ class AssistantForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
         return text
 
 
+class InstructionsForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    about = forms.CharField(
+        required=False,
+        max_length=instructions.LONGEST,
+        label=gettext_lazy("What should the model know about you?"),
+        widget=forms.Textarea(attrs={"rows": 5}),
+    )
+    manner = forms.CharField(
+        required=False,
+        max_length=instructions.LONGEST,
+        label=gettext_lazy("How should it answer you?"),
+        widget=forms.Textarea(attrs={"rows": 5}),
+    )
+    is_on = forms.BooleanField(
+        required=False,
+        label=gettext_lazy("Use them in new conversations"),
+        help_text=gettext_lazy("You can switch them on and off in each conversation, below the message box."),
+    )
+
+    class Meta:
+        model = PersonalInstructions
+        fields = ("about", "manner", "is_on")
+
+    def __init__(self, data: QueryDict | None = None, *, instance: PersonalInstructions) -> None:
+        super().__init__(data, instance=instance)
+        self.label_suffix = ""
+
+    def clean_about(self) -> str:
+        return plain(self.cleaned_data["about"])
+
+    def clean_manner(self) -> str:
+        return plain(self.cleaned_data["manner"])
+
+
 class ChoicesForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     side_by_side_percent = forms.IntegerField(
         min_value=0,
@@ -293,9 +327,17 @@ class ChoicesForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
         ),
     )
 
+    titles_by_model = forms.BooleanField(
+        required=False,
+        label=gettext_lazy("The model writes titles of new conversations"),
+        help_text=gettext_lazy(
+            "After the first reply, while nobody waits. Titles that are poor are not used; small models write many."
+        ),
+    )
+
     class Meta:
         model = SiteChoices
-        fields = ("side_by_side_percent", "may_train_default")
+        fields = ("side_by_side_percent", "may_train_default", "titles_by_model")
 
     def __init__(self, data: QueryDict | None = None, *, instance: SiteChoices) -> None:
         stored = {True: "yes", False: "no", None: ""}[instance.may_train_default]

@@ -1,6 +1,7 @@
 """The chat's checks for fsck: replies end, texts match chunks, trees are consistent, usage is recorded."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Count, Exists, F, Max, OuterRef, Q
@@ -10,6 +11,9 @@ from base.fsck import LEASE_GRACE, Check
 from chat.errors import OF_A_REPLY
 from chat.models import Chunk, Conversation, Message, Pair, Reply, Ticket
 from metering.models import Usage
+
+REMOVAL_GRACE = timedelta(minutes=10)
+"""The sweep comes every minute (chat.tasks)."""
 
 
 def replies_end() -> Iterator[str]:
@@ -74,6 +78,19 @@ def usage_is_written_down() -> Iterator[str]:
             yield f"{ref} has ended, but its usage is not recorded"
 
 
+def temporary_ones_are_removed() -> Iterator[str]:
+    """Those whose end is long past, unless a reply in them is still being written."""
+    live = Reply.objects.filter(message__conversation=OuterRef("pk"), state__in=Reply.LIVE)
+    due = Conversation.objects.filter(~Exists(live), expires_at__lt=timezone.now() - REMOVAL_GRACE)
+    for pk in due.values_list("pk", flat=True):
+        yield f"temporary conversation {pk} ended minutes ago and is still stored"
+    for pk in Conversation.objects.exclude(expires_at=None).exclude(title="").values_list("pk", flat=True):
+        yield f"temporary conversation {pk} has a title, which is made of its words"
+    pairs = Pair.objects.exclude(message__conversation__expires_at=None)
+    for pair in pairs.values_list("pk", flat=True):
+        yield f"pair {pair} belongs to a temporary conversation, which is not judged"
+
+
 CHECKS: tuple[Check, ...] = (
     (2, replies_end),
     (2, tickets_end),
@@ -81,4 +98,5 @@ CHECKS: tuple[Check, ...] = (
     (3, trees_are_whole),
     (10, errors_say_something),
     (11, usage_is_written_down),
+    (12, temporary_ones_are_removed),
 )

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from django.conf import settings
+from django.utils.translation import get_language
+
 from accounts.models import User
-from chat import policies
+from chat import languages, policies
 from chat.models import Conversation, Policy
 
 
@@ -18,6 +21,11 @@ class ModelOption:
     @property
     def name(self) -> str:
         return self.policy.label or self.policy.name
+
+    @property
+    def language_warning(self) -> str:
+        """For a page in a language that the model does not speak."""
+        return languages.warning(self.policy, get_language() or settings.LANGUAGE_CODE)
 
 
 def options_for(person: User) -> list[ModelOption]:

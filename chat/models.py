@@ -40,6 +40,8 @@ class Policy(models.Model):
     """Its members may use it, too."""
     label = models.CharField(_("label"), max_length=120, blank=True)
     """The name that its maker gave it, as in `davinci:ft-personal-2026-11-24-06-37-36`; empty: its name."""
+    languages = models.JSONField(_("languages"), default=list, blank=True)
+    """Codes of those that it speaks, as in ["en", "ko"], from its card, its base or an admin; empty: nobody knows."""
     retired_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
 
@@ -92,6 +94,7 @@ class SiteChoices(models.Model):
     side_by_side_percent = models.PositiveSmallIntegerField(_("turns with two replies, in percent"), default=0)
     may_train_default = models.BooleanField(_("new conversations may be used for training"), null=True, default=None)
     """None: as set in the environment (CHAMSAE_CONSENT_DEFAULT)."""
+    titles_by_model = models.BooleanField(_("the model writes titles"), default=False)
 
     class Meta:
         verbose_name = _("site settings")
@@ -136,16 +139,42 @@ class Assistant(models.Model):
         return self.name
 
 
+class PersonalInstructions(models.Model):
+    """What a person wants the model to know about them, and how to answer them (chat.instructions)."""
+
+    owner = models.OneToOneField(
+        settings.AUTH_USER_MODEL, primary_key=True, on_delete=models.CASCADE, related_name="instructions"
+    )
+    about = models.TextField(_("about you"), blank=True)
+    manner = models.TextField(_("how to answer you"), blank=True)
+    is_on = models.BooleanField(_("in new conversations"), default=True)
+
+    class Meta:
+        verbose_name = _("personal instructions")
+        verbose_name_plural = _("personal instructions")
+
+
 class Conversation(models.Model):
+    class TitledBy(models.TextChoices):
+        """Where its title comes from. The model is asked once, while it is the first message's."""
+
+        FIRST_MESSAGE = "message", _("first message")
+        FIRST_MESSAGE_FOR_GOOD = "settled", _("first message, for good")
+        MODEL = "model", _("model")
+        PERSON = "person", _("person")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
     title = models.CharField(_("title"), max_length=120, blank=True)
+    titled_by = models.CharField(max_length=8, choices=TitledBy, default=TitledBy.FIRST_MESSAGE)
     may_train = models.BooleanField(_("may be used for training"), default=default_consent)
     assistant = models.ForeignKey(
         Assistant, null=True, blank=True, on_delete=models.SET_NULL, related_name="conversations"
     )
     policy = models.ForeignKey(Policy, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     """The model that its owner chose; None: the assistant's, or whichever is live."""
+    uses_instructions = models.BooleanField(default=True)
+    """Whether its owner's own instructions stand before it."""
     tip = models.ForeignKey("Message", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     """The end of the open path; None: the newest message."""
     pinned_at = models.DateTimeField(null=True, blank=True)
@@ -153,12 +182,23 @@ class Conversation(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    """When a temporary one is removed for good (chat.conversations.temporary); None of all others."""
 
     class Meta:
         ordering = ["-updated_at"]
         indexes = [models.Index(fields=["owner", "-updated_at"])]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(expires_at=None) | Q(may_train=False), name="a_temporary_one_never_trains"
+            ),
+        ]
         verbose_name = _("conversation")
         verbose_name_plural = _("conversations")
+
+    @property
+    def is_temporary(self) -> bool:
+        return self.expires_at is not None
 
     @property
     def is_imported(self) -> bool:
@@ -232,7 +272,9 @@ class Reply(models.Model):
     """Of chat.engines.engine.Parameters."""
     preamble = models.JSONField(default=list)
     """[{"role", "content"}]: the assistant's instructions and examples as they were when the reply was queued.
-    With it and `trimmed`, the prompt that the policy saw can always be restored."""
+    With it, `instructions` and `trimmed`, the prompt that the policy saw can always be restored."""
+    instructions = models.TextField(blank=True)
+    """The person's own, as the policy read them (chat.prompts.preamble); apart, since only they may see them."""
     prefix = models.TextField(blank=True)
     """Text that the reply had to begin with; its first chunk."""
     trimmed = models.PositiveIntegerField(default=0)
@@ -341,6 +383,8 @@ class Ticket(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED, db_index=True)
     slots = models.PositiveSmallIntegerField(default=1)
     """Completions that are generated together for it."""
+    is_batch = models.BooleanField(default=False)
+    """Of a request for many completions, which gives way to people (chat.queue.people)."""
     owner = models.CharField(max_length=100, blank=True)
     """The talker on whose engine it was granted."""
     engine = models.ForeignKey(EngineProcess, null=True, on_delete=models.SET_NULL, related_name="+")

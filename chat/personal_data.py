@@ -6,7 +6,7 @@ from uuid import UUID
 from accounts.models import User
 from accounts.personal import NotYet, Row, Table
 from chat.conversations import exporting, side_by_side
-from chat.models import Assistant, Conversation, Message, Reply, Scoring, Ticket
+from chat.models import Assistant, Conversation, Message, PersonalInstructions, Reply, Scoring, Ticket
 
 
 def _without_hidden(row: Row, person: User) -> Row:
@@ -21,6 +21,7 @@ def _without_blind(row: Row, person: User) -> Row:
 
 EXPORT = (
     Table("chat.Assistant", "owner"),
+    Table("chat.PersonalInstructions", "owner"),
     Table("chat.Conversation", "owner"),
     Table("chat.Message", "conversation__owner", changed=_without_hidden),
     Table("chat.Reply", "message__conversation__owner", frozenset({"owner", "lease_until"}), _without_blind),
@@ -38,8 +39,8 @@ EXCLUDED = {
 
 
 def files(person: User) -> Iterator[tuple[str, object]]:
-    """Each conversation as a file that can be imported again."""
-    for conversation in person.conversations.filter(deleted_at=None).order_by("created_at", "pk"):
+    """Each conversation that is kept, as a file that can be imported again."""
+    for conversation in person.conversations.filter(deleted_at=None, expires_at=None).order_by("created_at", "pk"):
         yield f"conversations/{conversation.pk}.json", exporting.as_json(conversation)
 
 
@@ -53,8 +54,9 @@ def forget_conversations(ids: Collection[UUID]) -> None:
 
 
 def forget_person(person: User) -> None:
-    """Deletes their conversations and their own assistants. One shared with everybody belongs to the site."""
+    """Deletes their conversations, instructions and own assistants. One shared with everybody belongs to the site."""
     forget_conversations(list(person.conversations.values_list("pk", flat=True)))
     Assistant.objects.filter(owner=person, is_shared=False).delete()
+    PersonalInstructions.objects.filter(owner=person).delete()
     Ticket.objects.filter(user=person).delete()
     Scoring.objects.filter(user=person).delete()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from chat.errors import BadPolicy, NoLivePolicy
 from chat.models import Policy
 
 MANIFEST = "manifest.json"
+SERVED = "served.json"
 FORBIDDEN_SUFFIXES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".py", ".so"}
 """Files that could run code when loaded."""
 BLOCK = 1 << 22
@@ -50,6 +52,17 @@ def directory(policy: Policy) -> Path:
     return _inside_models(settings.MODELS_DIR / policy.directory)
 
 
+def served(policy: Policy) -> dict[str, Any] | None:
+    """Of the file that answers people: its `type`, and measured when it was made, `kl_nats` and `same_token`.
+
+    None for a directory that is gone or from before this was measured: its file has the weights as they are.
+    """
+    try:
+        return _read_json(directory(policy) / SERVED)
+    except BadPolicy:
+        return None
+
+
 def verify(path: Path) -> str:
     """Checks the directory against its manifest and returns the manifest's sha256. Raises BadPolicy."""
     manifest = read_manifest(path)
@@ -77,9 +90,18 @@ def nonfinite_tensors(path: Path) -> list[str]:
 
 
 def register(
-    path: Path, *, name: str, source: str, base: Policy | None = None, made_from_simulated: bool = False
+    path: Path,
+    *,
+    name: str,
+    source: str,
+    base: Policy | None = None,
+    made_from_simulated: bool = False,
+    languages: Sequence[str] = (),
 ) -> Policy:
-    """Adds a verified directory under settings.MODELS_DIR as the next version, without making it live."""
+    """Adds a verified directory under settings.MODELS_DIR as the next version, without making it live.
+
+    One that was trained from a base speaks what its base speaks.
+    """
     path = _inside_models(path)
     manifest_sha256 = verify(path)
     with transaction.atomic():
@@ -92,6 +114,7 @@ def register(
             source=source,
             base=base,
             made_from_simulated=made_from_simulated,
+            languages=list(base.languages if base is not None else languages),
         )
 
 

@@ -12,6 +12,7 @@ from chat.models import SiteChoices
 class Chosen(TypedDict, total=False):
     side_by_side_percent: int
     may_train_default: bool | None
+    titles_by_model: bool
 
 
 NAMES = tuple(Chosen.__annotations__)

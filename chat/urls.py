@@ -4,11 +4,13 @@ from chat.views import (
     assistants,
     context_meter,
     conversations,
+    instructions,
     model_choice,
     pages,
     sharing,
     site_choices,
     token_views,
+    tour,
     transfer,
 )
 
@@ -35,6 +37,8 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/consent/", conversations.consent, name="conversation_consent"),
     path("c/<uuid:conversation_id>/assistant/", assistants.choose, name="conversation_assistant"),
     path("c/<uuid:conversation_id>/model/", model_choice.choose_model, name="conversation_model"),
+    path("c/<uuid:conversation_id>/instructions/", instructions.switch, name="conversation_instructions"),
+    path("account/instructions/", instructions.edit, name="instructions"),
     path("context/", context_meter.context, name="context"),
     path("assistants/", assistants.assistant_list, name="assistants"),
     path("assistants/new/", assistants.create, name="assistant_create"),
@@ -42,5 +46,7 @@ urlpatterns = [
     path("assistants/<uuid:assistant_id>/copy/", assistants.duplicate, name="assistant_duplicate"),
     path("assistants/<uuid:assistant_id>/delete/", assistants.delete, name="assistant_delete"),
     path("assistants/<uuid:assistant_id>/restore/", assistants.restore, name="assistant_restore"),
+    path("tour/", tour.tour, name="tour"),
+    path("tour/finish/", tour.finish_tour, name="finish_tour"),
     path("site/", site_choices.edit, name="site_choices"),
 ]

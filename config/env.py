@@ -53,6 +53,16 @@ def number(name: str, default: float, low: float = float("-inf"), high: float = 
     return found
 
 
+def niceness(name: str, default: str) -> int | None:
+    """A niceness from 0 to 19; None for `idle`: only the time that nobody else wants."""
+    value = os.environ.get(name, "").strip() or default
+    if value == "idle":
+        return None
+    if not value.isdecimal():
+        raise BadSetting(name, value, "idle, or a niceness from 0 to 19")
+    return min(19, int(value))
+
+
 def words(name: str, default: str = "") -> list[str]:
     """Comma-separated words, stripped, without empty ones."""
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]

@@ -1,4 +1,4 @@
-"""Draws the loop from docs/loop.toml: an SVG for each language, light and dark. `make tree` runs it."""
+"""Draws the loop from docs/loop.toml, for pages on the web and for the site's first page. `make tree` runs it."""
 
 import re
 import tomllib
@@ -9,6 +9,7 @@ from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 SPARROW = DOCS.parent / "static/sparrow.svg"
+TEMPLATES = DOCS.parent / "templates/chat/loop"
 WIDTH, HEIGHT = 880, 486
 CARD_WIDTH, CARD_HEIGHT = 336, 132
 CORNERS = [(32, 32), (512, 32), (512, 292), (32, 292)]
@@ -24,6 +25,9 @@ text {{ font-family: {fonts}; font-size: 15px; fill: {soft} }}
 .arrow {{ fill: none; stroke: {accent}; stroke-width: 2.5; stroke-linecap: round; stroke-linejoin: round }}
 .refusal {{ stroke: {bad} }}
 .refused {{ font-weight: 600; fill: {bad} }}
+.paper {{ fill: {paper} }}
+.step {{ fill: {card}; stroke: {line}; stroke-width: 1.5 }}
+.disc {{ fill: {accent} }}
 """
 
 Colours = Mapping[str, str]
@@ -51,33 +55,58 @@ def _picture(words: Words, colours: Colours) -> str:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
             f"<title>{escape(words['title'])}</title>",
             f"<style>{STYLE.format(fonts=FONTS, mono=MONO, **colours)}</style>",
-            f'<rect width="{WIDTH}" height="{HEIGHT}" rx="16" fill="{colours["paper"]}"/>',
-            *_cards(words, colours),
+            f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}" rx="16"/>',
+            *_cards(words),
+            *_folders(words),
             *_arrows(words),
             *_refusal(words),
-            *_middle(words),
+            *_middle(words["middle"]),
             "</svg>\n",
         ]
     )
 
 
-def _cards(words: Words, colours: Colours) -> Iterator[str]:
-    for number, (step, corner) in enumerate(zip(words["steps"], CORNERS, strict=True), start=1):
-        yield from _card(number, step, corner, colours)
+def site_pictures() -> dict[Path, str]:
+    """For the site's first page, which colours and turns it (static/css/landing.css) and tells the same as text.
+
+    Without the names of folders, which say nothing to a visitor.
+    """
+    said = tomllib.loads((DOCS / "loop.toml").read_text(encoding="utf-8"))
+    return {TEMPLATES / f"{language}.html": _site_picture(words) for language, words in said["languages"].items()}
 
 
-def _card(number: int, step: Words, corner: tuple[int, int], colours: Colours) -> Iterator[str]:
-    x, y = corner
-    yield (
-        f'<rect x="{x}" y="{y}" width="{CARD_WIDTH}" height="{CARD_HEIGHT}" rx="14" '
-        f'fill="{colours["card"]}" stroke="{colours["line"]}" stroke-width="1.5"/>'
+def _site_picture(words: Words) -> str:
+    return "\n".join(
+        [
+            f'<svg class="loop-picture" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true" focusable="false">',
+            '<circle class="traveller" r="8"/>',
+            *_cards(words),
+            *_arrows(words),
+            *_refusal(words),
+            *_middle([]),
+            "</svg>\n",
+        ]
     )
-    yield f'<circle cx="{x + 33}" cy="{y + 34}" r="14" fill="{colours["accent"]}"/>'
+
+
+def _cards(words: Words) -> Iterator[str]:
+    for number, (step, corner) in enumerate(zip(words["steps"], CORNERS, strict=True), start=1):
+        yield from _card(number, step, corner)
+
+
+def _card(number: int, step: Words, corner: tuple[int, int]) -> Iterator[str]:
+    x, y = corner
+    yield f'<rect class="step" x="{x}" y="{y}" width="{CARD_WIDTH}" height="{CARD_HEIGHT}" rx="14"/>'
+    yield f'<circle class="disc disc-{number}" cx="{x + 33}" cy="{y + 34}" r="14"/>'
     yield _written(x + 33, y + 39, str(number), "number", "middle")
     yield _written(x + 58, y + 41, step["name"], "name")
-    yield _written(x + CARD_WIDTH - 20, y + 40, step["folder"], "folder", "end")
     for line, says in enumerate(step["says"]):
         yield _written(x + 20, y + 81 + 24 * line, says)
+
+
+def _folders(words: Words) -> Iterator[str]:
+    for step, (x, y) in zip(words["steps"], CORNERS, strict=True):
+        yield _written(x + CARD_WIDTH - 20, y + 40, step["folder"], "folder", "end")
 
 
 def _arrows(words: Words) -> Iterator[str]:
@@ -105,11 +134,11 @@ def _refusal(words: Words) -> Iterator[str]:
     yield _written(x + 18, y + 34, words["refused"], "refused")
 
 
-def _middle(words: Words) -> Iterator[str]:
+def _middle(lines: list[str]) -> Iterator[str]:
     x, y = WIDTH // 2, (CORNERS[0][1] + CARD_HEIGHT + CORNERS[2][1]) // 2
     strokes = re.sub(r"</?svg[^>]*>", "", SPARROW.read_text(encoding="utf-8")).strip()
     yield f'<g transform="translate({x - 32} {y - 60})">{strokes}</g>'
-    yield from _block(x, y + 34, words["middle"], "", "middle")
+    yield from _block(x, y + 34, lines, "", "middle")
 
 
 def _block(x: int, y: int, lines: list[str], kind: str = "", anchor: str = "start") -> Iterator[str]:
@@ -133,5 +162,5 @@ def _arrow(x1: int, y1: int, x2: int, y2: int, kind: str = "arrow") -> str:
 
 
 if __name__ == "__main__":
-    for path, drawn in pictures().items():
+    for path, drawn in {**pictures(), **site_pictures()}.items():
         path.write_text(drawn, encoding="utf-8")

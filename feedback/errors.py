@@ -53,6 +53,11 @@ class FeedbackError(Refusal):
     """A thumb, a flag or a choice was refused."""
 
 
+class NothingIsKept(FeedbackError):
+    code = "temporary"
+    text = _("This chat is temporary: nothing of it is kept, so it is not judged either.")
+
+
 class BadReason(FeedbackError):
     code = "bad_reason"
     text = _("A reason is not on the list, or the comment is too long. Reload the page and try again.")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.db.models import Count
 
 from base.fsck import Check
-from feedback.models import Comparison, Ranking, RankingTask
+from feedback.models import Comparison, Prompt, Ranking, RankingTask, Thumb
 
 
 def judgements_are_complete() -> Iterator[str]:
@@ -22,4 +22,14 @@ def judgements_are_complete() -> Iterator[str]:
         yield f"comparison {pk} exists, but its pair is still blind"
 
 
-CHECKS: tuple[Check, ...] = ((1, judgements_are_complete),)
+def temporary_conversations_are_not_judged() -> Iterator[str]:
+    """Reports excepted: those are for moderators."""
+    thumbs = Thumb.objects.filter(message__conversation__expires_at__isnull=False)
+    prompts = Prompt.objects.filter(message__conversation__expires_at__isnull=False)
+    for pk in thumbs.values_list("pk", flat=True):
+        yield f"thumb {pk} is on a reply of a temporary conversation"
+    for pk in prompts.values_list("pk", flat=True):
+        yield f"prompt {pk} was made from a temporary conversation"
+
+
+CHECKS: tuple[Check, ...] = ((1, judgements_are_complete), (12, temporary_conversations_are_not_judged))

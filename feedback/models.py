@@ -134,6 +134,21 @@ class RankingTask(models.Model):
         return f"#{self.pk}"
 
 
+class TaskRefill(models.Model):
+    """The one row by which one process at a time makes ranking tasks (feedback.judgements.refill_lease)."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    owner = models.CharField(max_length=150, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    done = models.PositiveSmallIntegerField(default=0)
+    """Completions of the next task that are finished."""
+    wanted = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("making of ranking tasks")
+        verbose_name_plural = _("making of ranking tasks")
+
+
 class Skip(models.Model):
     """An annotator skipped a task; it is not offered to them again."""
 
@@ -172,6 +187,22 @@ class Completion(models.Model):
         constraints = [models.UniqueConstraint(fields=["task", "index"], name="one_completion_an_index")]
         verbose_name = _("ranked reply")
         verbose_name_plural = _("ranked replies")
+
+
+class UnjudgedSet(models.Model):
+    """The completions of one prompt of a simulation that has not come to its end; removed when they are judged."""
+
+    simulation = models.CharField(max_length=64)
+    """Hash of all that the completions depend on (feedback.simulated.collecting)."""
+    number = models.PositiveIntegerField()
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="+")
+    completions = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["simulation", "number"], name="one_set_a_number")]
+        verbose_name = _("unjudged set of completions")
+        verbose_name_plural = _("unjudged sets of completions")
 
 
 class Ranking(models.Model):

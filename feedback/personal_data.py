@@ -25,6 +25,7 @@ EXPORT = (
 )
 EXCLUDED = {
     "feedback.Completion": "what policies wrote for annotators to judge",
+    "feedback.UnjudgedSet": "what policies wrote for programs to judge; goes with its prompt",
     "feedback.RuleVersion": "the rules are the site's, whoever worded them",
     "feedback.SimulatedAnnotator": "belongs to programs, which cannot sign in",
 }

@@ -9,12 +9,13 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from chat.errors import TooLong
 from chat.models import Message, Policy, Reply
-from chat.prompts.history import preamble_of, prompt_for
+from chat.prompts.history import assistants_preamble, prompt_for
 from chat.prompts.rendering import Turn as ChatTurn
 from feedback.models import Prompt
 
 HELD_OUT_OF_256 = 51
 """About a fifth of the prompts from conversations is held out of training. Seed prompts state their own split."""
+HELD_OUT_SHARE = HELD_OUT_OF_256 / 256
 CONTEXT_TURNS = 8
 """A prompt has at most this many turns before the last, beside the assistant's instructions and examples."""
 
@@ -44,12 +45,18 @@ def last_user_message(prompt: Prompt) -> str:
 
 
 def _new_prompt_messages(limit: int) -> QuerySet[Message]:
-    """Newest user messages of consenting conversations that were answered and are not prompts yet."""
+    """Newest user messages of consenting conversations that were answered and are not prompts yet.
+
+    None of a conversation in which the person's own instructions were used: what annotators would read could repeat
+    them, and they are personal.
+    """
+    personal = Reply.objects.filter(message__conversation=OuterRef("conversation")).exclude(instructions="")
     answered = Message.objects.filter(parent=OuterRef("pk"), reply__state=Reply.State.COMPLETE)
     used = Prompt.objects.filter(message=OuterRef("pk"))
     return Message.objects.filter(
         Exists(answered),
         ~Exists(used),
+        ~Exists(personal),
         role=Message.Role.USER,
         hidden_at__isnull=True,
         never_train=False,
@@ -103,7 +110,8 @@ def _preamble_of(message: Message) -> list[Turn]:
     """The assistant's instructions and examples with which the message was last answered."""
     answered = message.children.filter(reply__state=Reply.State.COMPLETE).select_related("reply").order_by("-pk")
     newest = answered.first()
-    return _plain(preamble_of(newest)) if newest is not None else []
+    reply = newest.reply_or_none if newest is not None else None
+    return _plain(assistants_preamble(reply)) if reply is not None else []
 
 
 def _fitted(policy: Policy, preamble: list[Turn], turns: list[Turn]) -> list[Turn] | None:

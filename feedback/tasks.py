@@ -1,11 +1,11 @@
-"""Celery tasks: refill the stock of ranking tasks."""
+"""Celery tasks: refill the stock of ranking tasks, and tell annotators who asked."""
 
 import logging
 
 from celery import shared_task
 
 from chat.errors import ChatError, NoLivePolicy
-from feedback.judgements import task_stock
+from feedback.judgements import task_notices, task_stock
 
 log = logging.getLogger(__name__)
 
@@ -14,9 +14,12 @@ log = logging.getLogger(__name__)
 def stock_tasks() -> int:
     """The number of tasks made: none without a policy or an engine, until the next run."""
     try:
-        return task_stock.refill()
+        made = task_stock.refill()
     except NoLivePolicy:
         return 0
     except ChatError as error:
         log.warning("no ranking tasks made: %s: %s", error.code, error)
         return 0
+    if made:
+        task_notices.send()
+    return made

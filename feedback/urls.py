@@ -11,6 +11,7 @@ urlpatterns = [
     path("rank/<int:task_id>/skip/", ranking.skip_task, name="skip_task"),
     path("rank/mine/", ranking.my_rankings, name="my_rankings"),
     path("rank/mine/<int:ranking_id>/withdraw/", ranking.withdraw_ranking, name="withdraw_ranking"),
+    path("rank/languages/", ranking.choose_languages, name="judging_languages"),
     path("rank/guidelines/", ranking.guidelines, name="guidelines"),
     path("messages/<int:message_id>/report/", reporting.report_message, name="report_message"),
     path("messages/<int:message_id>/thumb/", reacting.thumb, name="thumb"),

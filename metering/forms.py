@@ -58,6 +58,11 @@ class PriceForm(forms.Form):
                 about = {"form": row, "aria-label": f"{price.model}: {self.fields[column].label}"}
                 self.fields[column].widget.attrs |= about
 
+    @property
+    def figures(self) -> list[int]:
+        """The prices as they are stored, for whoever may only read them."""
+        return [getattr(self.price, column) for column in COLUMNS] if self.price else []
+
 
 class NewPriceForm(PriceForm):
     model = forms.CharField(

@@ -8,6 +8,7 @@ urlpatterns = [
     path("usage/", usage.usage, name="usage"),
     path("usage/rows.csv", usage.usage_rows, name="usage_rows"),
     path("site/prices/", prices.prices, name="prices"),
+    path("site/prices/add/", prices.add_price, name="add_price"),
     path("site/prices/<int:price_id>/", prices.change_price, name="change_price"),
     path("site/prices/<int:price_id>/remove/", prices.remove_price, name="remove_price"),
     path("site/budgets/", budgets.budget_list, name="budgets"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from rlhf.views import lineage, overview, policies, runs
+from rlhf.views import lineage, overview, policies, promotions, runs
 
 urlpatterns = [
     path("messages/<int:message_id>/lineage/", lineage.reply_page, name="lineage"),
@@ -11,6 +11,7 @@ urlpatterns = [
     path("training/under-way/", overview.under_way, name="training_under_way"),
     path("training/start/", overview.start, name="start_cycle"),
     path("training/roll-back/", overview.roll_back, name="roll_back"),
+    path("training/promotions/<int:pk>/", promotions.promotion_page, name="promotion"),
     path("training/runs/", runs.run_list, name="runs"),
     path("training/runs/<int:pk>/", runs.run_page, name="run"),
     path("training/runs/<int:pk>/part/", runs.run_part, name="run_part"),
@@ -23,5 +24,6 @@ urlpatterns = [
     path("training/policies/<slug:name>/gate/", policies.ask_gate, name="ask_gate"),
     path("training/policies/<slug:name>/promote/", policies.promote, name="promote_policy"),
     path("training/policies/<slug:name>/trial/", policies.put_on_trial, name="put_on_trial"),
+    path("training/policies/<slug:name>/languages/", policies.change_languages, name="policy_languages"),
     path("training/evaluations/<int:pk>/", policies.evaluation_page, name="evaluation"),
 ]

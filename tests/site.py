@@ -80,6 +80,7 @@ def free_port() -> int:
 def environment_of(home: Path, database_url: str, **settings: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in NOT_HANDED_ON}
     given = {"CHAMSAE_HOME": str(home), "CHAMSAE_DEBUG": "1", "OMP_NUM_THREADS": "1", "CHAMSAE_TASK_STOCK": "2"}
+    given["CHAMSAE_COMPLETION_TOKENS"] = "48"  # a tiny model seldom ends by itself
     given["CHAMSAE_TRAIN_NICENESS"] = "0"  # a trainer beside other tests would hardly come on
     if database_url:
         given["DATABASE_URL"] = database_url

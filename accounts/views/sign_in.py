@@ -1,4 +1,4 @@
-"""Pages of sign-in, sign-up, sign-out, change of password, and the choice of language."""
+"""Pages of sign-in, sign-up, sign-out, change of password, and the choices of language and appearance."""
 
 from typing import Any
 
@@ -18,6 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from accounts import demo, sockets
+from accounts.context import THEME_COOKIE, THEMES, theme_of
 from accounts.forms import NewPasswordForm, SignInForm, SignUpForm, too_many_sign_ups
 from accounts.middleware import LANGUAGE_COOKIE
 from accounts.throttle import SignUps
@@ -38,7 +39,9 @@ class SignIn(LoginView):
 
     def form_valid(self, form: SignInForm) -> HttpResponse:  # type: ignore[override]
         response = super().form_valid(form)
-        return _with_language(response, form.get_user().language)
+        person = form.get_user()
+        response = _with_language(response, person.language)
+        return _with_cookie(response, THEME_COOKIE, person.theme) if person.theme else response
 
     def form_invalid(self, form: SignInForm) -> HttpResponse:  # type: ignore[override]
         response = super().form_invalid(form)
@@ -65,7 +68,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
             response["Retry-After"] = str(wait_s)
             return response
         user = form.save(commit=False)
-        user.language = translation.get_language() or ""
+        user.language, user.theme = translation.get_language() or "", theme_of(request)
         user.save()
         made.add()
         login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
@@ -100,9 +103,7 @@ class PasswordChange(PasswordChangeView):
 def set_language(request: HttpRequest) -> HttpResponse:
     """Stores the language in a cookie, and with the account so that it applies on other devices."""
     chosen = request.POST.get("language", "")
-    address = request.POST.get("next", "")
-    if not url_has_allowed_host_and_scheme(address, {request.get_host()}, request.is_secure()):
-        address = "/"
+    address = _address_after(request)
     if chosen not in dict(settings.LANGUAGES):
         return redirect(address)
     if request.user.is_authenticated:
@@ -111,14 +112,35 @@ def set_language(request: HttpRequest) -> HttpResponse:
     return _with_language(redirect(address), chosen)
 
 
+@require_POST
+def set_theme(request: HttpRequest) -> HttpResponse:
+    """`theme`: light, dark, or empty for whatever the device has. In a cookie, and with the account."""
+    chosen = request.POST.get("theme", "")
+    response = redirect(_address_after(request))
+    if chosen not in ("", *THEMES):
+        return response
+    if request.user.is_authenticated:
+        request.user.theme = chosen
+        request.user.save(update_fields=["theme"])
+    return _with_cookie(response, THEME_COOKIE, chosen)
+
+
+def _address_after(request: HttpRequest) -> str:
+    """The page from which a form was sent (`next`), if it is one of this site."""
+    address = request.POST.get("next", "")
+    return address if url_has_allowed_host_and_scheme(address, {request.get_host()}, request.is_secure()) else "/"
+
+
 def _with_language(response: HttpResponse, language: str) -> HttpResponse:
-    if language:
+    return _with_cookie(response, LANGUAGE_COOKIE, language) if language else response
+
+
+def _with_cookie(response: HttpResponse, name: str, value: str) -> HttpResponse:
+    """Sets the cookie; an empty value removes it."""
+    if value:
         response.set_cookie(
-            LANGUAGE_COOKIE,
-            language,
-            max_age=YEAR_S,
-            samesite="Lax",
-            httponly=True,
-            secure=settings.SESSION_COOKIE_SECURE,
+            name, value, max_age=YEAR_S, samesite="Lax", httponly=True, secure=settings.SESSION_COOKIE_SECURE
         )
+    else:
+        response.delete_cookie(name, samesite="Lax")
     return response

@@ -35,6 +35,8 @@ class Requester:
             parameters=request.parameters(max(request.max_tokens, 1), _top(request)),
             n=request.generated,
             names=[self.model.name],
+            is_batch=request.generated > 1 or len(request.prompts) > 1,
+            is_read=request.stream,
         )
 
     async def echo(

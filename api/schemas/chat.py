@@ -11,6 +11,7 @@ from chat.engines.engine import MAX_TOP_LOGPROBS
 from chat.prompts.rendering import Turn
 
 MAX_MESSAGES = 400
+FLEX = "flex"
 Text = Annotated[str, Field(max_length=2_000_000)]
 
 
@@ -52,9 +53,12 @@ class ChatRequest(Sampling):
     max_tokens: int | None = Field(None, ge=1, le=1_000_000, description=_("Older name of the same parameter."))
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+    service_tier: str | None = Field(
+        None, max_length=40, description=_("`flex`: nobody is waiting, so people come first. Others change nothing.")
+    )
 
     ignored: ClassVar[frozenset[str]] = Sampling.ignored | {
-        *("store", "metadata", "parallel_tool_calls", "service_tier", "safety_identifier", "prompt_cache_key"),
+        *("store", "metadata", "parallel_tool_calls", "safety_identifier", "prompt_cache_key"),
         *("reasoning_effort", "verbosity", "prompt_cache_retention"),
     }
     refused: ClassVar[dict[str, tuple[Any, ...]]] = {

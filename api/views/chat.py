@@ -9,7 +9,7 @@ from api import model_names
 from api.completions import chat, sse
 from api.description.operations import operation
 from api.endpoints import key_of, person_of, read
-from api.schemas.chat import ChatCompletion, ChatRequest
+from api.schemas.chat import FLEX, ChatCompletion, ChatRequest
 from chat.completions.streaming import CompletionSpec
 
 EXAMPLE = {
@@ -44,6 +44,8 @@ async def chat_completions(request: HttpRequest) -> HttpResponseBase:
         turns=asked.turns,
         parameters=asked.parameters(max_tokens, (asked.top_logprobs or 0) if asked.logprobs else None),
         n=asked.n,
+        is_batch=asked.n > 1 or asked.service_tier == FLEX,
+        is_read=asked.stream,
         names=[named.name],
         shrinks=asked.max_completion_tokens is None and asked.max_tokens is None,
     )

@@ -15,6 +15,7 @@ from django.conf import settings
 from accounts.models import ApiKey, User
 from chat import guards, policies
 from chat.completions import raw_prompts
+from chat.completions.batches import stream_batch
 from chat.completions.guarded import GuardedCompletion
 from chat.completions.raw_prompts import spelled
 from chat.completions.token_texts import TokenAligner
@@ -26,7 +27,7 @@ from chat.models import Conversation, Policy, Ticket
 from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.history import renderer_of
 from chat.prompts.rendering import Turn
-from chat.queue import limits, tickets, usage
+from chat.queue import limits, people, tickets, usage
 from chat.queue.ticket_poller import PendingTicket, TicketPoller
 from chat.queue.tickets import Used
 
@@ -50,6 +51,12 @@ class CompletionSpec:
     """Names by which the model was asked for; a price may be set for any of them."""
     shrinks: bool = False
     """The request names no length, so the completion may be cut to what the context has left."""
+    is_batch: bool = False
+    """One of many completions, whose result somebody reads later: it gives way to people, and to single requests,
+    which may have a person at their other end."""
+    is_read: bool = True
+    """Somebody gets the pieces as they come. Of a batch without a reader what is unfinished is dropped for a person,
+    and generated again later."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +158,8 @@ def _engine_request(policy: Policy, spec: CompletionSpec) -> _EngineRequest:
 
 def _queue(ticket: UUID, spec: CompletionSpec) -> None:
     key = spec.key.pk if spec.key else None
-    slots = min(spec.n, settings.CHAT_ENGINE_SLOTS)
-    tickets.queue(ticket, spec.person.pk, key, spec.policy, slots)
+    slots = min(spec.n, people.most_bulk() if spec.is_batch else settings.CHAT_ENGINE_SLOTS)
+    tickets.queue(ticket, spec.person.pk, key, spec.policy, slots, is_batch=spec.is_batch)
 
 
 def _record_prompt(request: _EngineRequest, spec: CompletionSpec) -> None:
@@ -193,7 +200,7 @@ async def _read(
     aligners = _aligners(request, spec.n)
     pending.used = Used(request.prompt.tokens)
     try:
-        async with aclosing(_stream(engine, request, spec.n)) as pieces:
+        async with aclosing(_stream(engine, request, spec)) as pieces:
             async for piece in pieces:
                 if pending.is_lost:
                     raise EngineDown("the ticket's lease was not renewed in time")
@@ -223,10 +230,12 @@ def _aligners(request: _EngineRequest, n: int) -> list[TokenAligner]:
     return [TokenAligner(renderer, list(request.prompt.ids or ())) for _ in range(n)]
 
 
-def _stream(engine: Engine, request: _EngineRequest, n: int) -> AsyncGenerator[Piece, None]:
-    if n == 1:
+def _stream(engine: Engine, request: _EngineRequest, spec: CompletionSpec) -> AsyncGenerator[Piece, None]:
+    if spec.is_batch:
+        return stream_batch(engine, request.prompt, request.parameters, spec.n, is_read=spec.is_read)
+    if spec.n == 1:
         return engine.stream(request.prompt, request.parameters)
-    return engine.stream_many(request.prompt, request.parameters, n)
+    return engine.stream_many(request.prompt, request.parameters, spec.n)
 
 
 def _counted(piece: Piece, completion: GuardedCompletion, request: _EngineRequest) -> Piece:

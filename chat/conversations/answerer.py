@@ -1,11 +1,12 @@
-"""Who answers in a conversation: its assistant, policy and sampling parameters, resolved once for each turn."""
+"""Who answers in a conversation: assistant, policy, parameters and instructions, resolved once for each turn."""
 
 from dataclasses import dataclass
 
 from accounts.models import User
-from chat import assistants, model_choice
+from chat import assistants, instructions, model_choice
 from chat.engines.engine import Parameters
 from chat.models import Assistant, Conversation, Policy
+from chat.prompts.preamble import preamble_with
 from chat.prompts.rendering import Turn
 
 
@@ -15,23 +16,30 @@ class Answerer:
     policy: Policy | None
     """The only one that may answer; None: whichever is live when the reply starts."""
     parameters: Parameters
+    instructions: str = ""
+    """The person's own."""
+
+    @property
+    def assistants_preamble(self) -> list[Turn]:
+        """The assistant's instructions and examples."""
+        return assistants.preamble(self.assistant)
 
     @property
     def preamble(self) -> list[Turn]:
-        """The assistant's instructions and examples, which stand before the conversation."""
-        return assistants.preamble(self.assistant)
+        """What stands before the conversation: the assistant's preamble with the person's own instructions."""
+        return preamble_with(self.assistants_preamble, self.instructions)
 
 
 def answerer_of(conversation: Conversation) -> Answerer:
     """As the conversation's owner has chosen. Raises PolicyRetired, BadParameters."""
     assistant = assistants.applied(conversation)
-    return answerer_for(conversation.owner, assistant, model_choice.chosen(conversation))
+    chosen, own = model_choice.chosen(conversation), instructions.applied(conversation)
+    return answerer_for(conversation.owner, assistant, chosen, own)
 
 
-def answerer_for(person: User, assistant: Assistant | None, chosen: Policy | None) -> Answerer:
-    """`chosen`: the model that the person picked, which goes before the one that the assistant names.
-
-    Raises PolicyRetired, BadParameters.
+def answerer_for(person: User, assistant: Assistant | None, chosen: Policy | None, own: str = "") -> Answerer:
+    """`own`: the person's instructions. `chosen`: the model that they picked, which goes before the one that the
+    assistant names. Raises PolicyRetired, BadParameters.
     """
     policy = chosen or assistants.named_policy(assistant, person)
-    return Answerer(assistant, policy, assistants.parameters_of(assistant))
+    return Answerer(assistant, policy, assistants.parameters_of(assistant), own)

@@ -17,6 +17,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from chat import instructions
 from chat.conversations import titles
 from chat.conversations.exporting import FORMAT, REPLY_FIELDS, VERSION
 from chat.models import Conversation, Message, Reply
@@ -85,7 +86,12 @@ def create(person: User, imported: ImportedConversation) -> Conversation:
     now = timezone.now()
     with transaction.atomic():
         made = Conversation.objects.create(
-            owner=person, title=imported.title, created_at=imported.created_at, updated_at=now, may_train=False
+            owner=person,
+            title=imported.title,
+            created_at=imported.created_at,
+            updated_at=now,
+            may_train=False,
+            uses_instructions=instructions.stored(person).is_on,
         )
         rows = Message.objects.bulk_create(
             [

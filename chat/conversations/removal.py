@@ -1,4 +1,4 @@
-"""Removes deleted conversations for good once they can no longer be restored."""
+"""Removes conversations for good: deleted ones once they can no longer be restored."""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -21,15 +21,16 @@ def remove_deleted() -> int:
     removed = 0
     for pk in list(old.values_list("pk", flat=True)[:BATCH]):
         try:
-            _remove([pk])
+            remove([pk])
         except personal.NotYet:
             continue
         removed += 1
     return removed
 
 
-def _remove(ids: Collection[UUID]) -> None:
-    """All or nothing. Raises personal.NotYet while one of them is in use."""
+def remove(ids: Collection[UUID]) -> None:
+    """Removes conversations with all that refers to them, or none of them. Raises personal.NotYet while one is in
+    use."""
     with transaction.atomic():
         for app in personal.modules():
             app.forget_conversations(ids)

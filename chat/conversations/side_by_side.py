@@ -88,8 +88,13 @@ def frame(pair: Pair) -> dict[str, Any]:
 
 
 def _queue(message: Message, answerer: Answerer) -> Reply:
-    parameters, preamble = answerer.parameters.to_json(), answerer.preamble
-    return replies.queue(message, parameters, preamble=preamble, policy=answerer.policy)
+    return replies.queue(
+        message,
+        answerer.parameters.to_json(),
+        preamble=answerer.assistants_preamble,
+        instructions=answerer.instructions,
+        policy=answerer.policy,
+    )
 
 
 def _on_trial() -> Policy | None:
@@ -100,6 +105,8 @@ def _makes_pair(message: Message, answerer: Answerer) -> bool:
     owner = message.conversation.owner
     if _on_trial() is None and not message.conversation.may_train:
         return False  # nobody would learn from the choice
+    if message.conversation.is_temporary:
+        return False  # nothing said in it is a judgement
     if settings.CHAT_ENGINES < 2 and _on_trial() is not None:
         return False  # there is no place to load the one on trial
     if not owner.sees_side_by_side or CHANCE.random() * 100 >= site_choices.get().side_by_side_percent:

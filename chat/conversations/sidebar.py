@@ -1,9 +1,11 @@
 """The sidebar's list of conversations, in sections by pin and day, or the results of a search."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import groupby
 from typing import Any
+from uuid import UUID
 
 from django.core.paginator import Page, Paginator
 from django.db.models import F, QuerySet
@@ -11,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from chat.conversations import search
-from chat.models import Conversation
+from chat.models import Conversation, Reply
 
 LENGTH = 50
 
@@ -23,6 +25,8 @@ class ListedConversation:
     conversation: Conversation
     title: list[search.TextSpan] = field(default_factory=list)
     hit: search.Hit | None = None
+    is_written: bool = False
+    """Whether a reply in it is queued or being written."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,31 @@ def listing(own: QuerySet[Conversation], query: str, number: str | None, *, arch
         found = search.find(own, words)
         pages: Page[Any] = Paginator(list(found), LENGTH).get_page(number)
         rows, hits = own.in_bulk(list(pages)), search.hits([found[pk] for pk in pages], words)
-        items = [ListedConversation(rows[pk], words.mark(rows[pk].title), hits.get(pk)) for pk in pages if pk in rows]
+        written = _written(rows)
+        items = [
+            ListedConversation(rows[pk], words.mark(rows[pk].title), hits.get(pk), pk in written)
+            for pk in pages
+            if pk in rows
+        ]
         return Listing(pages, [Section("", items)] if items else [], query, archived)
     listed = own.filter(archived_at__isnull=not archived)
     order = F("archived_at").desc() if archived else F("pinned_at").desc(nulls_last=True)
     page = Paginator(listed.order_by(order, "-updated_at"), LENGTH).get_page(number)
-    items = [ListedConversation(row, [search.TextSpan(row.title, False)] if row.title else []) for row in page]
+    written = _written([row.pk for row in page])
+    items = [
+        ListedConversation(
+            row, [search.TextSpan(row.title, False)] if row.title else [], is_written=row.pk in written
+        )
+        for row in page
+    ]
     sections = [Section("", items)] if archived and items else _in_sections(items, timezone.localdate())
     return Listing(page, sections, query, archived)
+
+
+def _written(ids: Collection[UUID]) -> set[UUID]:
+    """Those of the conversations in which a reply is queued or being written."""
+    live = Reply.objects.filter(state__in=Reply.LIVE, message__conversation__in=list(ids))
+    return set(live.values_list("message__conversation", flat=True))
 
 
 def _in_sections(items: list[ListedConversation], today: date) -> list[Section]:

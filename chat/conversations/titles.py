@@ -28,12 +28,22 @@ def given(text: str) -> str:
     return _shortened(on_one_line(text), LONGEST_GIVEN)
 
 
+def rename(conversation: Conversation, text: str) -> None:
+    """The title that a person gives; an empty one is made from the first message again."""
+    by = Conversation.TitledBy
+    conversation.title = given(text)
+    conversation.titled_by = by.PERSON if conversation.title else by.FIRST_MESSAGE_FOR_GOOD
+    conversation.save(update_fields=["title", "titled_by"])
+    name_untitled(conversation)
+
+
 def name_untitled(conversation: Conversation, text: str = "") -> str:
-    """The conversation's title; if it has none, made from the text or else from its first message.
+    """The conversation's title; if it has none, made from the text or else from its first message. A temporary one
+    gets none.
 
     The update requires an empty title, so one that a person gave meanwhile stays.
     """
-    if not conversation.title:
+    if not conversation.title and not conversation.is_temporary:
         first = conversation.messages.filter(role=Message.Role.USER, hidden_at=None).order_by("pk").first()
         made = title_from(text or (first.text if first else ""))
         Conversation.objects.filter(pk=conversation.pk, title="").update(title=made)

@@ -76,7 +76,8 @@ def regenerate(conversation: Conversation, message: int, key: str, *, prefix: st
         reply = replies.queue(
             question,
             answerer.parameters.to_json(),
-            preamble=answerer.preamble,
+            preamble=answerer.assistants_preamble,
+            instructions=answerer.instructions,
             key=key,
             prefix=prefix,
             policy=answerer.policy,

@@ -61,7 +61,7 @@ class ScriptedEngine(Engine):
         script = self.script
         if script.error:
             raise script.error
-        tokens = _until_stop(_tokens(script, prompt), parameters.stop)
+        tokens = _until_stop(_tokens(script, prompt, parameters.seed or 0), parameters.stop)
         is_cut = len(tokens) > parameters.max_completion_tokens
         seconds_a_token = script.seconds_a_token if script.slow_word in _last_message(prompt) else 0.0
         for count, token in enumerate(tokens[: parameters.max_completion_tokens]):
@@ -88,15 +88,16 @@ def _last_message(prompt: PolicyPrompt) -> str:
     return prompt.messages[-1]["content"] if prompt.text is None else prompt.text
 
 
-def _tokens(script: Script, prompt: PolicyPrompt) -> list[str]:
-    """Words with the space before them; the same prompt gets the same words. A raw prompt is continued."""
+def _tokens(script: Script, prompt: PolicyPrompt, shift: int) -> list[str]:
+    """Words with the space before them; the same prompt gets the same words, with another seed others. A raw prompt
+    is continued."""
     text = _last_message(prompt) if script.echoes else script.text
     if text:
         words = text.split(" ")
     else:
         asked = repr(prompt.messages) if prompt.text is None else prompt.text
         seed = hashlib.sha256(asked.encode("utf-8", "replace")).digest()
-        words = [WORDS[(seed[i % 32] + 7 * i) % len(WORDS)] for i in range(script.tokens)]
+        words = [WORDS[(seed[i % 32] + 7 * i + shift) % len(WORDS)] for i in range(script.tokens)]
     is_begun = prompt.text is not None
     return [" " + word if i or is_begun else word for i, word in enumerate(words)]
 

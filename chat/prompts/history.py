@@ -6,8 +6,9 @@ from uuid import UUID
 from django.conf import settings
 
 from chat import policies
-from chat.models import Message, Policy
+from chat.models import Message, Policy, Reply
 from chat.prompts.fitting import PolicyPrompt, fit
+from chat.prompts.preamble import preamble_with
 from chat.prompts.rendering import Renderer, Turn, renderer
 
 LONGEST_BRANCH = 400
@@ -27,8 +28,18 @@ def turns_seen(message: Message) -> list[Turn]:
 
 
 def preamble_of(message: Message) -> list[Turn]:
+    """What stood before the conversation when the message was written; nothing where nobody's policy wrote it."""
     reply = message.reply_or_none
-    return [Turn(role=turn["role"], content=turn["content"]) for turn in reply.preamble] if reply is not None else []
+    return preamble_of_reply(reply) if reply is not None else []
+
+
+def preamble_of_reply(reply: Reply) -> list[Turn]:
+    return preamble_with(assistants_preamble(reply), reply.instructions)
+
+
+def assistants_preamble(reply: Reply) -> list[Turn]:
+    """Without the person's own instructions, which nobody else may read."""
+    return [Turn(role=turn["role"], content=turn["content"]) for turn in reply.preamble]
 
 
 def turns_to(conversation_id: UUID, tip: int | None) -> list[Turn]:

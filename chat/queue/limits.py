@@ -41,16 +41,17 @@ def check_room(user_id: int) -> None:
     _check_queue(live["queued"])
 
 
-def check_room_for_ticket(user_id: int) -> None:
+def check_room_for_ticket(user_id: int, *, is_batch: bool = False) -> None:
     """The same for a program's request, of which a person may have settings.API_CONCURRENCY at a time."""
     mine = Ticket.objects.filter(user=user_id, lease_until__gt=timezone.now()).exclude(state=Ticket.State.ENDED)
     if mine.count() >= settings.API_CONCURRENCY:
         raise TooManyReplies
-    _check_queue(Reply.objects.filter(state=Reply.State.QUEUED).count())
+    _check_queue(Reply.objects.filter(state=Reply.State.QUEUED).count(), is_batch=is_batch)
 
 
-def _check_queue(replies: int) -> None:
-    """Replies and tickets wait in one queue."""
-    tickets = Ticket.objects.filter(state=Ticket.State.QUEUED, lease_until__gt=timezone.now()).count()
-    if replies + tickets >= settings.CHAT_QUEUE_LIMIT:
+def _check_queue(replies: int, *, is_batch: bool = False) -> None:
+    """Replies and tickets wait in one queue. Batches take nobody's place in it: they count for each other alone."""
+    tickets = Ticket.objects.filter(state=Ticket.State.QUEUED, lease_until__gt=timezone.now())
+    waiting_tickets = (tickets if is_batch else tickets.filter(is_batch=False)).count()
+    if replies + waiting_tickets >= settings.CHAT_QUEUE_LIMIT:
         raise QueueFull(retry_after_s=waiting.seconds_to_room())

@@ -1,4 +1,8 @@
-"""The order of the queue: replies of the page and tickets of programs together, the longest wait first."""
+"""The order of the queue: replies of the page and single requests of programs together, the longest wait first.
+
+A program that asks for one completion may have a person at its other end, who waits as anybody does. Batches, of
+which somebody reads the result later, come after all of them.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,26 +27,27 @@ class Entry:
     ticket: UUID | None = None
     slots: int = 1
     """Completions that are generated at once for it."""
+    is_batch: bool = False
 
     @property
-    def order(self) -> tuple[datetime, bool, int]:
-        return self.queued_at, self.reply is None, self.reply or 0
+    def order(self) -> tuple[bool, datetime, bool, int]:
+        return self.is_batch, self.queued_at, self.reply is None, self.reply or 0
 
 
 ANY = Q()
 
 
 def entries(lanes: Q = ANY, most: int | None = None) -> list[Entry]:
-    """Entries of the lanes, oldest first; at most `most` replies and `most` tickets."""
+    """Entries of the lanes, oldest first, batches last; at most `most` replies and `most` tickets."""
     replies = Reply.objects.filter(lanes, state=Reply.State.QUEUED, stop_requested=False).order_by("queued_at", "pk")
     tickets = Ticket.objects.filter(lanes, state=Ticket.State.QUEUED, lease_until__gt=timezone.now())
     found = [
         Entry(queued_at, lane, reply=pk)
         for queued_at, lane, pk in replies.values_list("queued_at", "policy_id", "pk")[:most]
     ] + [
-        Entry(queued_at, lane, ticket=pk, slots=slots)
-        for queued_at, lane, pk, slots in tickets.order_by("queued_at", "pk").values_list(
-            "queued_at", "policy_id", "pk", "slots"
+        Entry(queued_at, lane, ticket=pk, slots=slots, is_batch=is_batch)
+        for queued_at, lane, pk, slots, is_batch in tickets.order_by("is_batch", "queued_at", "pk").values_list(
+            "queued_at", "policy_id", "pk", "slots", "is_batch"
         )[:most]
     ]
     return sorted(found, key=lambda entry: entry.order)

@@ -68,20 +68,27 @@ def queue(
     parameters: dict[str, object],
     *,
     preamble: Sequence[Turn] = (),
+    instructions: str = "",
     key: str = "",
     prefix: str = "",
     policy: Policy | None = None,
 ) -> Reply:
     """A queued reply with its still empty message, as an answer to `parent`; inside a transaction.
 
-    `preamble`: instructions and examples that stand before the conversation. `prefix` is what the reply begins with:
-    its first chunk from the start. `policy`: the only one that may write it; None: whichever is live when it starts.
+    `preamble`: an assistant's instructions and examples, before the conversation; `instructions`: the person's own.
+    `prefix` is what the reply begins with: its first chunk from the start. `policy`: the only one that may write it;
+    None: whichever is live when it starts.
     """
     message = Message.objects.create(
         conversation_id=parent.conversation_id, parent=parent, role=Message.Role.ASSISTANT, key=key
     )
     reply = Reply.objects.create(
-        message=message, parameters=parameters, preamble=list(preamble), prefix=prefix, policy=policy
+        message=message,
+        parameters=parameters,
+        preamble=list(preamble),
+        instructions=instructions,
+        prefix=prefix,
+        policy=policy,
     )
     if prefix:
         Chunk.objects.create(reply=reply, seq=1, text=prefix)

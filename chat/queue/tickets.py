@@ -39,17 +39,26 @@ class Used:
 NOTHING = Used()
 
 
-def queue(ticket: UUID, user_id: int, key_id: int | None, policy: Policy | None, slots: int) -> Ticket:
+def queue(
+    ticket: UUID, user_id: int, key_id: int | None, policy: Policy | None, slots: int, *, is_batch: bool = False
+) -> Ticket:
     """A ticket at the end of the queue. `policy`: the only one that will do; None: whichever is live when granted.
 
-    Raises TooManyReplies, QueueFull.
+    `is_batch`: one of many completions, behind all that people and single requests wait for. Raises TooManyReplies,
+    QueueFull.
     """
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=user_id)  # counts one request of the person at a time
-        limits.check_room_for_ticket(user_id)
+        limits.check_room_for_ticket(user_id, is_batch=is_batch)
         until = timezone.now() + settings.REPLY_LEASE
         return Ticket.objects.create(
-            pk=ticket, user_id=user_id, key_id=key_id, policy=policy, slots=slots, lease_until=until
+            pk=ticket,
+            user_id=user_id,
+            key_id=key_id,
+            policy=policy,
+            slots=slots,
+            is_batch=is_batch,
+            lease_until=until,
         )
 
 
@@ -81,6 +90,10 @@ def still_granted(owner: str, ids: Collection[UUID]) -> set[UUID]:
     """Those of the tickets that are still granted on the owner's engines."""
     granted = Ticket.objects.filter(pk__in=ids, owner=owner, state=State.GRANTED, lease_until__gt=timezone.now())
     return set(granted.values_list("pk", flat=True))
+
+
+def granted_batches() -> QuerySet[Ticket]:
+    return Ticket.objects.filter(state=State.GRANTED, is_batch=True, lease_until__gt=timezone.now())
 
 
 def end(ticket: UUID, used: Used = NOTHING, *, names: Sequence[str] = (), error: str = "") -> bool:

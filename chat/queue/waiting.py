@@ -164,6 +164,7 @@ def _recent_replies() -> QuerySet[Reply]:
 def _recent_tickets() -> QuerySet[Ticket]:
     return Ticket.objects.filter(
         state=Ticket.State.ENDED,
+        is_batch=False,  # these also wait for people while they are granted
         queued_at__gt=timezone.now() - TICKETS_WITHIN,
         granted_at__isnull=False,
         ended_at__isnull=False,

@@ -8,6 +8,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from accounts.requests import person
+from chat import instructions
 from chat.conversations.answerer import Answerer, answerer_for, answerer_of
 from chat.conversations.context_meter import Shares, shares
 from chat.errors import ChatError
@@ -15,13 +16,15 @@ from chat.forms import plain
 from chat.prompts.history import turns_to
 from chat.prompts.rendering import Turn
 from chat.views.assistants import chosen_by
+from chat.views.instructions import uses_instructions
 from chat.views.model_choice import model_chosen_by
 from chat.views.requests import as_uuid, conversations_of
 
 
 @require_POST  # a draft is too long for an address; nothing is written
 def context(request: HttpRequest) -> HttpResponse:
-    """Fields: `text`; `conversation` with `parent`, which the text would follow; or `assistant` and `model`."""
+    """Fields: `text`; `conversation` with `parent`, which the text would follow; or `assistant`, `model` and
+    `instructions`."""
     draft = plain(request.POST.get("text", ""))
     try:
         answerer, history = _before(request)
@@ -36,7 +39,8 @@ def _before(request: HttpRequest) -> tuple[Answerer, list[Turn]]:
     if not asked:
         assistant = chosen_by(request, request.POST.get("assistant", ""))
         model = model_chosen_by(request, request.POST.get("model", ""))
-        return answerer_for(person(request), assistant, model), []
+        own = instructions.text_for(person(request)) if uses_instructions(request) else ""
+        return answerer_for(person(request), assistant, model, own), []
     conversation = get_object_or_404(conversations_of(request), pk=as_uuid(asked))
     parent = request.POST.get("parent", "")
     tip = get_object_or_404(conversation.messages, pk=parent).pk if parent.isdecimal() else None

@@ -15,14 +15,15 @@ from django.views.decorators.http import require_POST
 from accounts.requests import person
 from base.requests import wants_json
 from chat import guards
-from chat.conversations import titles
+from chat.conversations import temporary, titles
 from chat.conversations.turns import take_turn
 from chat.errors import ChatError
 from chat.forms import plain
 from chat.models import Conversation, Reply
 from chat.views.assistants import chosen_by
+from chat.views.instructions import uses_instructions
 from chat.views.model_choice import model_chosen_by
-from chat.views.requests import deleted_of, own_conversation
+from chat.views.requests import deleted_of, kept_conversation, own_conversation
 from chat.websocket import frames
 
 
@@ -49,10 +50,13 @@ def create(request: HttpRequest) -> HttpResponse:
 
 
 def _created(request: HttpRequest, text: str) -> Conversation:
+    is_temporary = request.POST.get("temporary") == "on"
     return Conversation.objects.create(
         owner=person(request),
-        title=titles.title_from(text),
-        may_train=request.POST.get("may_train") == "on",
+        title="" if is_temporary else titles.title_from(text),
+        may_train=request.POST.get("may_train") == "on" and not is_temporary,
+        expires_at=temporary.first_end() if is_temporary else None,
+        uses_instructions=uses_instructions(request),
         assistant=chosen_by(request, request.POST.get("assistant", "")),
         policy=model_chosen_by(request, request.POST.get("model", "")),
     )
@@ -68,17 +72,15 @@ def _refused(request: HttpRequest, error: ChatError) -> HttpResponse:
 @require_POST
 def rename(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """An empty title is replaced by one from the first message."""
-    renamed = own_conversation(request, conversation_id)
-    renamed.title = titles.given(request.POST.get("title", ""))
-    renamed.save(update_fields=["title"])
-    titles.name_untitled(renamed)
+    renamed = kept_conversation(request, conversation_id)
+    titles.rename(renamed, request.POST.get("title", ""))
     return _answer(request, renamed)
 
 
 @require_POST
 def pin(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Puts a conversation at the top of the list, and takes it out of the archive."""
-    pinned = own_conversation(request, conversation_id)
+    pinned = kept_conversation(request, conversation_id)
     pinned.pinned_at = timezone.now() if _is_on(request) else None
     if _is_on(request):
         pinned.archived_at = None
@@ -88,7 +90,7 @@ def pin(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def archive(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    archived = own_conversation(request, conversation_id)
+    archived = kept_conversation(request, conversation_id)
     archived.archived_at = timezone.now() if _is_on(request) else None
     if _is_on(request):
         archived.pinned_at = None
@@ -98,10 +100,12 @@ def archive(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def delete(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Hides it; it can be restored for some weeks, and is then removed (chat.conversations.removal)."""
+    """Hides it; it can be restored for some weeks, and is then removed (chat.conversations.removal). A temporary one
+    is removed with the next sweep."""
     deleted = own_conversation(request, conversation_id)
     deleted.deleted_at = timezone.now()
     deleted.save(update_fields=["deleted_at"])
+    temporary.end_now(deleted)
     # Nobody will read what is still being written.
     Reply.objects.filter(message__conversation=deleted, state__in=Reply.LIVE).update(stop_requested=True)
     if wants_json(request):
@@ -124,7 +128,7 @@ def restore(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 @require_POST
 def consent(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """Applies from the next snapshot on, in both directions."""
-    changed = own_conversation(request, conversation_id)
+    changed = kept_conversation(request, conversation_id)
     changed.may_train = request.POST.get("may_train") == "on"
     changed.save(update_fields=["may_train"])
     if wants_json(request):

@@ -8,33 +8,47 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
+from chat import languages
+from chat.conversations import temporary
 from chat.conversations.open_path import open_branch
 from chat.conversations.removal import KEPT
 from chat.conversations.sidebar import LENGTH, listing
 from chat.models import Conversation, Policy, default_consent
 from chat.views.assistants import picker
+from chat.views.instructions import instructions_switch
 from chat.views.model_choice import model_picker
-from chat.views.requests import as_uuid, conversations_of, deleted_of, own_conversation
+from chat.views.requests import as_uuid, deleted_of, listed_of, own_conversation
 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """The landing page for people who are not signed in; an empty conversation for those who are."""
+    """The landing page for people who are not signed in; an empty conversation, with `?temporary` a temporary one,
+    for those who are."""
     if not request.user.is_authenticated:
         return render(request, "chat/landing.html")
     asked = as_uuid(request.GET.get("deleted", ""))
     undo = deleted_of(request).filter(pk=asked).first() if asked else None
-    context = {"may_train": default_consent(), "turns": [], "undo": undo}
-    return render(request, "chat/conversation.html", context | around(request) | _pickers(request))
+    is_temporary = "temporary" in request.GET
+    context = {"may_train": default_consent(), "turns": [], "undo": undo, "is_temporary": is_temporary}
+    context |= around(request) | _pickers(request)
+    return render(request, "chat/conversation.html", context | _spoken(context))
 
 
 @require_safe
 def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     shown = own_conversation(request, conversation_id)
-    context = {"conversation": shown, "may_train": shown.may_train, "turns": open_branch(shown)}
-    return render(request, "chat/conversation.html", context | around(request, shown) | _pickers(request, shown))
+    temporary.keep_open(shown)
+    context = {
+        "conversation": shown,
+        "may_train": shown.may_train,
+        "turns": open_branch(shown),
+        "is_temporary": shown.is_temporary,
+    }
+    context |= around(request, shown) | _pickers(request, shown)
+    return render(request, "chat/conversation.html", context | _spoken(context))
 
 
 @require_safe
@@ -59,14 +73,25 @@ def deleted(request: HttpRequest) -> HttpResponse:
 
 
 def _pickers(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:
-    """Context of the pickers of assistant and model."""
-    return picker(request, shown) | model_picker(request, shown)
+    """Context of what a person chooses for a conversation: assistant, model, and whether their instructions apply."""
+    return picker(request, shown) | model_picker(request, shown) | instructions_switch(request, shown)
+
+
+def _spoken(context: dict[str, Any]) -> dict[str, Any]:
+    """The language of the suggestions, and the line that says so where the model does not speak the page's."""
+    page = get_language() or settings.LANGUAGE_CODE
+    answering: Policy | None = context["chosen_model"] or context["live_policy"]
+    return {
+        "suggestion_language": languages.suggested(answering, page),
+        "language_warning": languages.warning(answering, page),
+        "live_language_warning": languages.warning(context["live_policy"], page),
+    }
 
 
 def around(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:
     """Context of everything around a conversation: list, search, live model."""
     shown_list = listing(
-        conversations_of(request),
+        listed_of(request),
         request.GET.get("q", "").strip(),
         request.GET.get("page"),
         archived="archive" in request.GET,

@@ -15,14 +15,14 @@ from accounts.requests import person
 from chat.conversations import sharing
 from chat.conversations.open_path import shown_message
 from chat.models import Conversation, SharedLink
-from chat.views.requests import own_conversation
+from chat.views.requests import kept_conversation
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def share(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """The links of a conversation; a POST creates one."""
-    shown = own_conversation(request, conversation_id)
+    shown = kept_conversation(request, conversation_id)
     if request.method != "POST":
         return _links(request, shown)
     try:

@@ -19,6 +19,7 @@ from django.utils import translation
 
 from accounts import sockets
 from accounts.models import User
+from chat.conversations import temporary
 from chat.conversations.turns import open_path, regenerate, take_turn
 from chat.errors import ChatError, ConversationGone, Flood, SignedOut, UnknownEvent, UnknownReply
 from chat.models import Conversation, Reply
@@ -248,7 +249,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
 def _enter(scope: Any, conversation_id: UUID) -> int | None:
     user = access.user_of(scope)
-    return user.pk if user and access.conversation_of(user, conversation_id) else None
+    conversation = access.conversation_of(user, conversation_id) if user else None
+    if user is None or conversation is None:
+        return None
+    temporary.keep_open(conversation)
+    return user.pk
 
 
 def _guarded(scope: Any, function: Callable[..., Any], *args: Any) -> Any:

@@ -38,6 +38,15 @@ class FigureBound:
         }
 
 
+COMPLETION_TOKENS = 48
+"""Longest completion of the demo, in judging, training and evaluation alike: a demo is to end within a coffee break.
+Hyperparameters and floors were tuned at this length."""
+LENGTHS: Mapping[str, Mapping[str, Any]] = {
+    "policy": {"max_tokens": COMPLETION_TOKENS},
+    "evaluation": {"max_tokens": COMPLETION_TOKENS},
+}
+
+
 @dataclass(frozen=True)
 class Arm:
     """`hyperparameters` by stage, as a cycle takes them; tuned on the demo of seed 1."""
@@ -94,6 +103,7 @@ EVERYTHING = Arm(
         FigureBound("perplexity", _figure("evaluation", "perplexity_ratio"), 1.10, is_least=False),
         EMPTY,
     ),
+    LENGTHS,
 )
 RULE_ONLY = Arm(
     "the rule's flags alone",
@@ -106,7 +116,9 @@ RULE_ONLY = Arm(
         EMPTY,
     ),
     {
+        **LENGTHS,
         "policy": {
+            **LENGTHS["policy"],
             "score_weight": 0.0,  # no ranking
             "missing_eos_penalty": 0.0,  # no designer's wish
             "violation_weight": 8.0,
@@ -115,6 +127,6 @@ RULE_ONLY = Arm(
             "target_kl": 3.3,
             "kl_gain": 2.5,
             "stop_kl": 4.0,  # the floor's own limit
-        }
+        },
     },
 )

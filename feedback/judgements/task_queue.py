@@ -16,6 +16,7 @@ from base.dates import start_of_today
 from feedback import trainable
 from feedback.errors import AlreadySubmitted, BadFlags, NoLongerAllowed, NotYourTask, TaskError, TooLate
 from feedback.judgements import rankings
+from feedback.judgements.languages import languages_of
 from feedback.models import Completion, Ranking, RankingTask, RuleVersion, Skip, Violation
 from feedback.moderation import reports
 
@@ -87,7 +88,8 @@ def _free(now: datetime) -> Q:
 
 
 def _candidates(annotator: User, now: datetime) -> QuerySet[RankingTask]:
-    """Free tasks that this person may judge: not skipped or ranked by them, nor from their own conversations."""
+    """Free tasks that this person may judge: in their languages, not skipped or ranked by them, nor from their own
+    conversations."""
     hidden = Completion.objects.filter(task=OuterRef("pk"), hidden_at__isnull=False)
     skipped = Skip.objects.filter(task=OuterRef("pk"), annotator=annotator)
     ranked = Ranking.objects.filter(task=OuterRef("pk"), annotator=annotator)
@@ -95,6 +97,7 @@ def _candidates(annotator: User, now: datetime) -> QuerySet[RankingTask]:
     return (
         RankingTask.objects.filter(_free(now), ~Exists(hidden), ~Exists(skipped), ~Exists(ranked))
         .filter(Q(prompt__message__isnull=True) | ~own, prompt__in=trainable.prompts())
+        .filter(prompt__language__in=languages_of(annotator))
         .order_by("id")
     )
 
@@ -219,7 +222,8 @@ def last_withdrawable(annotator: User) -> Ranking | None:
 
 
 def progress(annotator: User) -> dict[str, int]:
-    """Numbers of rankings that count (the annotator's today and in all, everybody's) and of waiting tasks."""
+    """Numbers of rankings that count (the annotator's today and in all, everybody's) and of waiting tasks
+    in their languages."""
     counted = Ranking.objects.filter(withdrawn_at__isnull=True)
     own = counted.filter(annotator=annotator)
     return {
@@ -227,7 +231,9 @@ def progress(annotator: User) -> dict[str, int]:
         "mine": own.count(),
         "all": counted.filter(is_simulated=False).count(),
         "simulated": counted.filter(is_simulated=True).count(),
-        "waiting": RankingTask.objects.filter(state=RankingTask.State.OPEN).count(),
+        "waiting": RankingTask.objects.filter(
+            state=RankingTask.State.OPEN, prompt__language__in=languages_of(annotator)
+        ).count(),
     }
 
 

@@ -1,59 +1,124 @@
-"""Keeps ranking tasks in stock: prompts with K completions of the live policy."""
+"""Keeps ranking tasks in stock: prompts with K completions of the live policy.
 
+Tasks are made one after the other and stored one by one, by one process at a time, while nobody chats: people come
+first on the engine (chat.queue.people).
+"""
+
+import logging
 import random
-from collections.abc import Sequence
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
 from chat import policies
-from chat.completions.bulk import Completed, complete
+from chat.completions.bulk import Completed, complete_each
+from chat.completions.giving_way import NotWanted
 from chat.engines.engine import Parameters
 from chat.models import Policy
+from chat.queue import people
 from feedback import prompts as prompt_rows
 from feedback import trainable
-from feedback.models import Completion, Prompt, RankingTask
+from feedback.judgements import completion_sets, refill_lease
+from feedback.judgements.refill_lease import Lease
+from feedback.models import Prompt, RankingTask
 
-SHORT_SHARE = 0.1
-"""Share of tasks in which one completion is cut after a few words, or to nothing. A reward model that never saw
-replies so short scores them highly, and the policy that it trains ends up saying nothing."""
-MAX_WORDS_OF_A_CUT = 4
+log = logging.getLogger(__name__)
 
-
-def parameters(seed: int | None = None) -> Parameters:
-    return Parameters(
-        temperature=settings.CHAT_TEMPERATURE,
-        max_completion_tokens=settings.FEEDBACK_COMPLETION_TOKENS,
-        seed=seed,
-    )
+IDLE_S = 5.0
+"""How long nobody was served before tasks are made. Whoever has just read a reply often asks again, and what was
+begun meanwhile would be thrown away."""
+SAMPLED_AGAIN = 2
+"""How often completions that are alike, or cut at the maximum length, are replaced by others."""
+LOOKED_AT = 20
+"""Prompts that are tried for one that the policy can read whole."""
+USELESS_IN_A_ROW = 3
+"""Prompts whose completions were all alike, after which no further one is tried."""
 
 
 def refill() -> int:
-    """Makes the tasks that are missing; returns how many. Raises NoLivePolicy, EngineError."""
+    """Makes the tasks that are missing, as far as people leave time; returns how many it made.
+
+    Raises NoLivePolicy, EngineError; tasks that were made before the error stay.
+    """
     _retire_forbidden()
     policy = policies.live()
     _retire_outdated(policy)
-    missing = settings.FEEDBACK_TASK_STOCK - _ready(policy)
-    if missing <= 0:
+    if _missing(policy) <= 0 or people.idle_s() < IDLE_S:
         return 0
-    prompt_rows.take_from_conversations(missing, policy)
-    prompts = next_prompts(missing)
-    sampling = parameters()
-    completed = complete(
-        policy,
-        [prompt.messages for prompt in prompts],
-        n=settings.FEEDBACK_COMPLETIONS_PER_TASK,
-        parameters=sampling,
-    )
-    completed = with_short_replies(completed, SHORT_SHARE, random.Random())
-    with transaction.atomic():
-        return len(add_tasks(policy, prompts, completed, sampling, RankingTask.State.OPEN))
+    with refill_lease.held() as lease:
+        return _fill(policy, lease) if lease is not None else 0
 
 
-def _ready(policy: Policy) -> int:
+def _missing(policy: Policy) -> int:
+    return int(settings.FEEDBACK_TASK_STOCK) - ready(policy)
+
+
+def ready(policy: Policy) -> int:
     """The number of open tasks that nobody skipped: a skipped one may suit others, but does not count as stock."""
     return RankingTask.objects.filter(policy=policy, state=RankingTask.State.OPEN, skips__isnull=True).count()
+
+
+def _fill(policy: Policy, lease: Lease) -> int:
+    prompt_rows.take_from_conversations(max(0, _missing(policy)), policy)
+    made = useless = 0
+    sampling = completion_sets.parameters()
+    while useless < USELESS_IN_A_ROW and _missing(policy) > 0:
+        prompt = _next_prompt(policy, sampling)
+        if prompt is None:
+            break
+        try:
+            replies = _distinct_completions(policy, prompt, sampling, lease)
+        except NotWanted as reason:
+            log.info("no further ranking tasks for now: %s", reason)
+            break
+        if len(replies) < 2:
+            useless += 1
+            continue
+        if not _store(policy, prompt, replies, sampling, lease):
+            break
+        made, useless = made + 1, 0
+    if useless:
+        log.warning("the completions of %s prompts were all alike: nothing to rank", useless)
+    return made
+
+
+def _distinct_completions(policy: Policy, prompt: Prompt, sampling: Parameters, lease: Lease) -> list[Completed]:
+    """K completions, fewer if the policy goes on to say the same; one that was cut only where no further one ended.
+
+    Raises NotWanted, EngineError.
+    """
+    wanted = int(settings.FEEDBACK_COMPLETIONS_PER_TASK)
+    found: list[Completed] = []
+    for _ in range(1 + SAMPLED_AGAIN):
+        whole = sum(reply.finish_reason != "length" for reply in found)
+        if whole >= wanted:
+            break
+        lease.begin(whole, wanted)
+        for _index, more in complete_each(
+            policy,
+            [prompt.messages],
+            n=wanted - whole,
+            parameters=sampling,
+            on_progress=lease.note,
+            look=lease.look,
+            together=1,
+            starts_engine=False,
+        ):
+            found = completion_sets.without_doubles([*found, *more])
+    return sorted(found, key=lambda reply: reply.finish_reason == "length")[:wanted]
+
+
+@transaction.atomic
+def _store(policy: Policy, prompt: Prompt, replies: list[Completed], sampling: Parameters, lease: Lease) -> bool:
+    """False if somebody else makes tasks by now, there are enough, or another policy is live."""
+    if not lease.is_held() or _missing(policy) <= 0 or policies.live() != policy:
+        return False
+    rng = random.Random()
+    if rng.random() < completion_sets.SHORT_SHARE:
+        completion_sets.cut_one(replies, rng)
+    completion_sets.add_tasks(policy, [prompt], [replies], sampling, RankingTask.State.OPEN)
+    return True
 
 
 def _retire_forbidden() -> int:
@@ -73,58 +138,43 @@ def _retire_outdated(policy: Policy) -> int:
     )
 
 
-def next_prompts(count: int) -> list[Prompt]:
-    """The prompts judged least so far, of these first what people asked, then at random; none with a waiting task."""
+# --- which prompt is next -----------------------------------------------------------------------------------------
+
+
+def _next_prompt(policy: Policy, sampling: Parameters) -> Prompt | None:
+    """Of the split that is due, else of the other one; None if there is none that the policy can read whole."""
+    due = _split_due(policy)
+    for split in sorted(Prompt.Split.values, key=lambda split: split != due):
+        for prompt in candidates().filter(split=split)[:LOOKED_AT]:
+            if completion_sets.fits(policy, prompt, sampling):
+                return prompt
+    return None
+
+
+def _split_due(policy: Policy) -> str:
+    """Held out for about a fifth of the policy's tasks: rankings of held-out prompts are needed to judge what was
+    learned, but train nothing."""
+    tasks = RankingTask.objects.filter(policy=policy).exclude(state=RankingTask.State.WITHDRAWN)
+    by_people = tasks.exclude(rankings__is_simulated=True)
+    held_out = by_people.filter(prompt__split=Prompt.Split.HELD_OUT).count()
+    due = int(prompt_rows.HELD_OUT_SHARE * (by_people.count() + 1) + 0.5)
+    return Prompt.Split.HELD_OUT if held_out < due else Prompt.Split.TRAIN
+
+
+def candidates() -> QuerySet[Prompt]:
+    """The prompts judged least so far, of these first what people asked, then at random; none with a waiting task.
+
+    No person's conversations fill more than half of the stock, since they may not judge the replies to their own.
+    """
     waiting = RankingTask.objects.filter(state__in=(RankingTask.State.OPEN, RankingTask.State.LEASED))
-    return list(
+    owners = waiting.filter(prompt__message__isnull=False).values_list("prompt__message__conversation__owner")
+    share = (settings.FEEDBACK_TASK_STOCK + 1) // 2
+    served = [owner for owner, _count in owners.annotate(count=Count("pk")).filter(count__gte=share)]
+    return (
         trainable.prompts()
         .filter(language__in=settings.FEEDBACK_LANGUAGES)
         .exclude(pk__in=waiting.values("prompt"))
+        .exclude(message__isnull=False, message__conversation__owner__in=served)
         .annotate(judged=Count("tasks", filter=Q(tasks__state=RankingTask.State.DONE)))
-        .order_by("judged", "source", "?")[:count]
+        .order_by("judged", "source", "?")
     )
-
-
-def with_short_replies(
-    completed: Sequence[Sequence[Completed]], share: float, rng: random.Random
-) -> list[list[Completed]]:
-    """The same with one completion cut short in about `share` of the sets."""
-    result = [list(replies) for replies in completed]
-    for replies in rng.sample(result, round(share * len(result))):
-        index = rng.randrange(len(replies))
-        replies[index] = _cut(replies[index], rng)
-    return result
-
-
-class CutCompletion(Completed):
-    """A completion that was shortened on purpose; it counts as finished."""
-
-
-def _cut(reply: Completed, rng: random.Random) -> CutCompletion:
-    words = reply.text.split()[: rng.randint(0, MAX_WORDS_OF_A_CUT)]
-    return CutCompletion(" ".join(words), "stop", reply.prompt_tokens, len(words))
-
-
-def add_tasks(
-    policy: Policy,
-    prompts: Sequence[Prompt],
-    completed: Sequence[Sequence[Completed]],
-    sampling: Parameters,
-    state: str,
-) -> list[RankingTask]:
-    """Adds tasks with their completions."""
-    tasks = RankingTask.objects.bulk_create(
-        RankingTask(prompt=prompt, policy=policy, state=state) for prompt in prompts
-    )
-    Completion.objects.bulk_create(
-        Completion(
-            task=task,
-            index=index,
-            text=reply.text,
-            finish_reason=reply.finish_reason,
-            parameters={**sampling.to_json(), **({"cut": True} if isinstance(reply, CutCompletion) else {})},
-        )
-        for task, replies in zip(tasks, completed, strict=True)
-        for index, reply in enumerate(replies)
-    )
-    return tasks

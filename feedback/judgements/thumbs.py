@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from chat.models import Message, Reply
-from feedback.errors import BadReason, StillWritten
+from feedback.errors import BadReason, NothingIsKept, StillWritten
 from feedback.models import Thumb
 
 UP_REASONS: dict[str, Promise] = {
@@ -36,7 +36,9 @@ def _of(message: Message, person: User) -> QuerySet[Thumb]:
 
 
 def give(message: Message, person: User, is_up: bool, reasons: Sequence[str] = (), comment: str = "") -> Thumb:
-    """Sets or replaces the person's thumb on a message. Raises BadReason, StillWritten."""
+    """Sets or replaces the person's thumb on a message. Raises BadReason, StillWritten, NothingIsKept."""
+    if message.conversation.is_temporary:
+        raise NothingIsKept
     fitting = UP_REASONS if is_up else DOWN_REASONS
     if unknown := [reason for reason in reasons if reason not in fitting]:
         raise BadReason(unknown[0])

@@ -1,4 +1,4 @@
-"""What moderators do. Each verb changes rows and adds an audit entry in one transaction, and can be undone."""
+"""Acts of moderators on texts and people: each changes rows with its audit entry, and can be undone."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,6 +15,7 @@ from accounts.roles import Role
 from chat.models import Message
 from feedback.errors import BadEnd, NotAllowed, NothingToDo, NotTheirAccount, ReasonNeeded, StaleUndo
 from feedback.models import Completion, Report
+from feedback.moderation import decision_notices
 
 ModeratedText = Message | Completion
 TEXT_MODELS: Mapping[str, type[Message] | type[Completion]] = {"message": Message, "completion": Completion}
@@ -142,7 +143,10 @@ def _act(
     if states:
         _close(Report.objects.filter(pk__in=states), state)
         before, after = {**before, "reports": states}, {**after, "reports": dict.fromkeys(states, state)}
-    return record(actor, verb, locked, reason=reason, before=before, after=after)
+    entry = record(actor, verb, locked, reason=reason, before=before, after=after)
+    if states and state != Report.State.OPEN:
+        decision_notices.send(entry, Report.objects.filter(pk__in=states))
+    return entry
 
 
 def _check(target: models.Model, actor: User, reason: str) -> None:

@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from chat.conversations import temporary
 from chat.models import Message
 from feedback.models import Ranking, Report, RuleVersion, Violation
 
@@ -29,7 +30,8 @@ class TooManyReports(Exception):
 @transaction.atomic
 def report_message(reporter: User, message: Message, version: RuleVersion | None, comment: str) -> Report:
     """Adds a report; an open one by the same person on the same text and rule gets the new comment instead. A rule
-    that is named also flags the text as breaking it. Raises TooManyReports."""
+    that is named also flags the text as breaking it. A temporary conversation is kept for moderators from then on.
+    Raises TooManyReports."""
     recent = Report.objects.filter(reporter=reporter, created_at__gt=timezone.now() - timedelta(hours=1))
     same = Report.objects.filter(
         reporter=reporter, message=message, rule_version=version, state=Report.State.OPEN
@@ -39,6 +41,7 @@ def report_message(reporter: User, message: Message, version: RuleVersion | None
             raise TooManyReports
         if version is not None:
             Violation.objects.get_or_create(annotator=reporter, message=message, rule_version=version)
+        temporary.keep_for_moderators(message.conversation)
         return Report.objects.create(reporter=reporter, message=message, rule_version=version, comment=comment)
     if comment:
         same.comment = comment

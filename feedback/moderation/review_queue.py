@@ -12,7 +12,7 @@ from accounts.audit import record
 from accounts.models import AuditEntry, User
 from base.dates import start_of_today
 from chat.models import Message
-from chat.prompts.history import preamble_of
+from chat.prompts.history import assistants_preamble
 from feedback import rules, trainable
 from feedback.models import Completion, Report, Rule
 from feedback.moderation import actions
@@ -146,9 +146,10 @@ def _author_of(text: ModeratedText) -> User | None:
 def _turns_of(text: ModeratedText) -> list[dict[str, Any]]:
     if isinstance(text, Message):
         messages = text.conversation.messages.select_related("reply__policy").order_by("id")
+        reply = text.reply_or_none
         before = [
             {"role": turn["role"], "text": turn["content"], "is_example": turn["role"] != "system"}
-            for turn in preamble_of(text)
+            for turn in (assistants_preamble(reply) if reply is not None else ())
         ]
         return before + [_turn(message.role, message, message.pk == text.pk) for message in messages]
     prompt = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chat.completions.bulk import Completed
-from feedback.judgements import rankings, task_stock
+from feedback.judgements import completion_sets, rankings
 from feedback.models import Prompt
 from feedback.preferences import DEFAULT_FLAGS, DEFAULT_PREFERENCE, dotted, preference, violation_test
 from feedback.prompts import last_user_message
@@ -27,8 +27,10 @@ class SimulationPlan:
     """None: as `noise`. 0 measures the reward model against the preference itself."""
     seed: int = 0
     held_out_share: float = 0.25
-    short_share: float = task_stock.SHORT_SHARE
+    short_share: float = completion_sets.SHORT_SHARE
     tie_margin: float = 0.25
+    max_tokens: int | None = None
+    """Longest completion; None: as in ranking tasks for people."""
 
     def noise_on(self, split: str) -> float:
         is_exact = self.held_out_noise is not None and split == Prompt.Split.HELD_OUT
@@ -68,6 +70,10 @@ class Tally:
     flags_true: int = 0
     flags_wrong: int = 0
     short_replies: int = 0
+    merged_replies: int = 0
+    """Completions that were like another one of their prompt."""
+    cut_replies: int = 0
+    """Completions that ended at the longest length."""
 
     def add(self, cases: Sequence[Case], split: str, ranked: annotator.NoisyRanks) -> None:
         self.rankings[split] = len(cases)
@@ -77,7 +83,8 @@ class Tally:
             compared = len(rankings.pairs({str(index): rank for index, rank in enumerate(case.ranks)}))
             self.comparisons += compared
             self.ties += math.comb(len(case.ranks), 2) - compared
-            self.short_replies += sum(isinstance(reply, task_stock.CutCompletion) for reply in case.replies)
+            self.cut_replies += sum(reply.finish_reason == "length" for reply in case.replies)
+            self.short_replies += sum(isinstance(reply, completion_sets.CutCompletion) for reply in case.replies)
             for key, labels in case.flags.items():
                 self.flags += len(labels)
                 self.flags_true += sum(labels)
@@ -96,6 +103,8 @@ class Tally:
             "flags": self.flags,
             "flags_true": self.flags_true,
             "short_replies": self.short_replies,
+            "merged_replies": self.merged_replies,
+            "cut_replies": self.cut_replies,
             "noise_pairs": round(self.wrong / self.decided, 4) if self.decided else 0.0,
             "noise_flags": round(self.flags_wrong / self.flags, 4) if self.flags else 0.0,
         }

@@ -11,13 +11,13 @@ from django.db.models import Max
 
 from accounts.models import User
 from chat import policies
-from chat.completions.bulk import complete
 from chat.engines.engine import MAX_SEED, Parameters
 from chat.models import Policy
 from feedback import rules, seed, trainable
-from feedback.judgements import task_stock
+from feedback.judgements import completion_sets
 from feedback.models import Completion, Prompt, Ranking, RankingTask, RuleVersion, SimulatedAnnotator, Violation
 from feedback.preferences import PREFERENCES, dotted
+from feedback.simulated import collecting
 from feedback.simulated.cases import Case, SimulationPlan, Tally, cases_of, judge
 
 ROWS_AT_A_TIME = 25
@@ -41,29 +41,30 @@ class UnknownRule(ValueError):
 
 
 def simulate(plan: SimulationPlan, on_progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
-    """Raises NothingToSimulate, BadFunction, UnknownRule, NoLivePolicy, EngineError. Writes nothing but seeds until
-    all completions are there; stopped while it writes, it leaves whole rankings."""
+    """Raises NothingToSimulate, BadFunction, UnknownRule, NoLivePolicy, CollectionStopped.
+
+    Completions are stored as they are made; called again with the same plan, it goes on from there. They are judged
+    once all are there, since the share of mistakes is one of the whole; stopped meanwhile, it leaves whole rankings.
+    """
     seed.load()
     versions = _rule_versions(plan.flags)
     judge_of = cases_of(plan)  # a bad path is found before the long part
     policy = policies.live()
     rng = random.Random(plan.seed)
     prompts = _chosen_prompts(plan, rng)
-    sampling = task_stock.parameters(rng.randrange(MAX_SEED))
-    sets = complete(
-        policy,
-        [prompt.messages for prompt in prompts],
-        n=settings.FEEDBACK_COMPLETIONS_PER_TASK,
-        parameters=sampling,
-        on_progress=on_progress,
-    )
-    cases = judge_of(prompts, task_stock.with_short_replies(sets, plan.short_share, rng))
-    tally = Tally(policy=policy.name, preference=plan.preference, seed=plan.seed)
+    sampling = completion_sets.parameters(rng.randrange(MAX_SEED), plan.max_tokens)
+    n = settings.FEEDBACK_COMPLETIONS_PER_TASK
+    collected = collecting.collect(policy, prompts, n, sampling, on_progress)
+    sets = [completion_sets.without_doubles(replies) for replies in collected]
+    merged = sum(map(len, collected)) - sum(map(len, sets))
+    cases = judge_of(prompts, completion_sets.with_short_replies(sets, plan.short_share, rng))
+    tally = Tally(policy=policy.name, preference=plan.preference, seed=plan.seed, merged_replies=merged)
     for split in Prompt.Split.values:
         judge([case for case in cases if case.prompt.split == split], plan, split, rng, tally)
     annotator = _annotator_of(plan)
     for start in range(0, len(cases), ROWS_AT_A_TIME):
         _write(cases[start : start + ROWS_AT_A_TIME], policy, annotator, versions, sampling, rng)
+    collecting.forget(policy, prompts, n, sampling)
     return {"annotator": annotator.username, **tally.as_json()}
 
 
@@ -100,7 +101,7 @@ def _write(
     sampling: Parameters,
     rng: random.Random,
 ) -> None:
-    tasks = task_stock.add_tasks(
+    tasks = completion_sets.add_tasks(
         policy, [case.prompt for case in cases], [case.replies for case in cases], sampling, RankingTask.State.DONE
     )
     ids: dict[int, list[int]] = {task.pk: [] for task in tasks}

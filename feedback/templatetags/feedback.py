@@ -1,12 +1,14 @@
-"""Template tags for thumbs: the reader's own on a reply, and the reasons to choose from."""
+"""Template tags of feedback: the reader's thumb on a reply, the reasons to choose from, the languages to judge in."""
 
 from typing import Any
 
 from django import template
 from django.template import Context
 
+from accounts.models import User
+from chat.languages import name_of
 from chat.models import Message
-from feedback.judgements import thumbs
+from feedback.judgements import languages, thumbs
 from feedback.models import Thumb
 
 register = template.Library()
@@ -30,3 +32,10 @@ def thumb_on(context: Context, message: Message | None) -> Thumb | None:
 @register.simple_tag
 def thumb_reasons() -> dict[str, Any]:
     return {"up": thumbs.UP_REASONS.items(), "down": thumbs.DOWN_REASONS.items()}
+
+
+@register.simple_tag
+def judging_languages(annotator: User) -> list[dict[str, Any]]:
+    """Each language that an annotator can choose, with whether they judge in it now."""
+    now = languages.languages_of(annotator)
+    return [{"code": code, "name": name_of(code), "is_on": code in now} for code in languages.offered()]

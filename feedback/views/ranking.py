@@ -12,13 +12,12 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from accounts.models import User
 from accounts.requests import person
-from chat.errors import NoLivePolicy
-from chat.policies import live
 from feedback import rules
 from feedback.errors import BadFlags, NotYourTask, TaskError, TooLate
 from feedback.forms import DraftForm, SkipForm, read_judgement
-from feedback.judgements import task_queue
+from feedback.judgements import languages, task_queue
 from feedback.judgements.rankings import BadRanking
+from feedback.judgements.stock_state import stock_state
 from feedback.models import Completion, Ranking, RankingTask
 
 LETTERS = "ABCDEFGHIJKLMNOP"
@@ -29,7 +28,7 @@ FLAG = re.compile(r"([0-9]{1,18}):([0-9]{1,18})")
 def rank(request: HttpRequest) -> HttpResponse:
     task = task_queue.next_task(person(request))
     if task is None:
-        return render(request, "feedback/nothing_to_rank.html", _waiting_for(person(request)))
+        return render(request, "feedback/nothing_to_rank.html", _nothing_for(person(request)))
     return render(request, "feedback/rank.html", _task_page(task, person(request)))
 
 
@@ -85,6 +84,14 @@ def skip_task(request: HttpRequest, task_id: int) -> HttpResponse:
         return render(request, "feedback/conflict.html", {"error": error}, status=409)
     messages.success(request, _("Skipped. Somebody else can rank it."))
     return redirect("rank")
+
+
+@require_POST
+def choose_languages(request: HttpRequest) -> HttpResponse:
+    """`language`, as often as the person has one to judge in; none follows the language of the page."""
+    languages.choose(person(request), request.POST.getlist("language"))
+    messages.success(request, _("Your choice was saved."))
+    return redirect("account")
 
 
 @require_GET
@@ -144,6 +151,7 @@ def _cards(task: RankingTask) -> list[dict[str, Any]]:
             "id": pk,
             "letter": letter,
             "text": by_id[pk].text,
+            "is_cut": by_id[pk].finish_reason == "length",
             "places": range(1, len(by_id) + 1),
             "place": str(places.get(str(pk), "")),
             "flags": [version for completion, version in flags if completion == pk],
@@ -166,11 +174,11 @@ def _places_of(made: Ranking) -> list[dict[str, Any]]:
     return sorted(places, key=lambda place: place["rank"])
 
 
-def _waiting_for(annotator: User) -> dict[str, Any]:
-    """Why there is nothing to rank."""
-    try:
-        live()
-        has_policy = True
-    except NoLivePolicy:
-        has_policy = False
-    return {"has_policy": has_policy, "progress": task_queue.progress(annotator)}
+def _nothing_for(annotator: User) -> dict[str, Any]:
+    """Why there is no task for them."""
+    return {
+        "stock": stock_state(),
+        "progress": task_queue.progress(annotator),
+        "own_languages": languages.named(languages.languages_of(annotator)),
+        "other_languages": languages.named(languages.only_others(annotator)),
+    }

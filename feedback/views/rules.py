@@ -1,4 +1,4 @@
-"""Pages of the rules, for admins: editing with history, switching on and off, blocked phrases."""
+"""Pages of the rules: everybody reads those in force; admins edit with history, switch, and block phrases."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.requests import person
+from accounts.roles import Role
 from feedback import blocked_phrases, rules
 from feedback.forms import PHRASE_REFUSALS, PhraseForm, RuleForm
 from feedback.models import BlockedPhrase, Rule
@@ -15,7 +16,9 @@ from feedback.models import BlockedPhrase, Rule
 
 @require_GET
 def rule_list(request: HttpRequest) -> HttpResponse:
-    return render(request, "feedback/rules.html", {"groups": rules.grouped(rules.current(only_on=False))})
+    """Those that are switched off are shown to admins alone."""
+    only_on = not person(request).has_role(Role.ADMIN)
+    return render(request, "feedback/rules.html", {"groups": rules.grouped(rules.current(only_on=only_on))})
 
 
 @require_http_methods(["GET", "POST"])

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 
+from accounts import notices
 from chat import policies
 from chat.models import Policy
 from fine_tuning import fine_tuned_models, model_names
@@ -163,6 +165,7 @@ def conclude(job: FineTune, run: Run) -> None:
         if job.result_file is not None:
             events.record(job, "uploaded_results", f"Uploaded result file: {job.result_file.id}")
         events.record(job, "succeeded", "Fine-tune succeeded")
+        _tell_owner(job, notices.Kind.JOB_SUCCEEDED, {"model": job.fine_tuned_model})
         transaction.on_commit(partial(job_directory.tidy, job))
 
 
@@ -189,6 +192,13 @@ def fail(job: FineTune, reason: str, *, code: str = "training_failed", param: st
         job.state, job.finished_at, job.updated_at = State.FAILED, timezone.now(), timezone.now()
         job.save(update_fields=["error", "state", "finished_at", "updated_at"])
         events.record_repeatable(job, "failed", f"Fine-tune failed: {reason}", level="error")
+        _tell_owner(job, notices.Kind.JOB_FAILED, {"model": job.model, "file": job.training_file.get("filename", "")})
+
+
+def _tell_owner(job: FineTune, kind: notices.Kind, told: Mapping[str, str]) -> None:
+    """A job that was resumed may end again, at another time."""
+    link = reverse("own_model", args=[job.pk])
+    notices.send(kind, {job.owner_id: told}, about=f"{job.pk} {job.finished_at:%Y-%m-%dT%H:%M:%S.%f}", link=link)
 
 
 def run_was_cancelled(job: FineTune) -> None:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.models import User
 from accounts.requests import person
 from accounts.roles import Role
-from chat import policies
+from chat import instructions, policies
 from chat.errors import BadPolicy, ChatError
 from chat.models import Conversation, default_consent
 from fine_tuning import base_models, fine_tuned_models, model_names, model_zip
@@ -258,7 +258,9 @@ def talk(request: HttpRequest, job_id: str) -> HttpResponse:
     if job.policy is None or job.policy.retired_at is not None:
         messages.error(request, _("This model does not exist."))
         return redirect("own_models")
-    made = Conversation.objects.create(owner=who, policy=job.policy, may_train=default_consent())
+    made = Conversation.objects.create(
+        owner=who, policy=job.policy, may_train=default_consent(), uses_instructions=instructions.stored(who).is_on
+    )
     return redirect("conversation", made.pk)
 
 

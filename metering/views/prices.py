@@ -1,4 +1,4 @@
-"""Pages of the price table, for admins."""
+"""Pages of the price table: whoever is signed in reads it, admins change it."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.requests import person
 from metering import price_table
@@ -14,11 +14,15 @@ from metering.forms import NewPriceForm, PriceForm
 from metering.models import Price
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe
 def prices(request: HttpRequest) -> HttpResponse:
-    """Shows the table; a POST adds a price."""
-    form = NewPriceForm(request.POST if request.method == "POST" else None)
-    if form.is_bound and form.is_valid():
+    return _table(request)
+
+
+@require_POST
+def add_price(request: HttpRequest) -> HttpResponse:
+    form = NewPriceForm(request.POST)
+    if form.is_valid():
         model, values = form.cleaned_data["model"], _columns(form)
         try:
             price_table.add(model, values, actor=person(request))

@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 
+from accounts import notices
+from accounts.roles import Role
 from chat import policies
 from chat.errors import BadPolicy
 from chat.models import Policy
@@ -31,12 +35,28 @@ def decide(evaluation: Evaluation) -> Decision:
     report = {
         **evaluation.report,
         "tensors_finite": tensors_finite(evaluation.policy),
+        "served_kl_nats": served_kl_nats(evaluation.policy),
         "baseline_is_live": Policy.objects.filter(pk=evaluation.baseline_id, is_live=True).exists(),
     }
     earlier = Evaluation.objects.filter(policy=evaluation.baseline).order_by("-pk").first()
     result = gate.decide(report, earlier.report if earlier is not None else None, settings.GATE)
-    return Decision.objects.create(
-        evaluation=evaluation, passed=result.passed, reasons=result.reasons, thresholds=dict(settings.GATE)
+    with transaction.atomic():
+        made = Decision.objects.create(
+            evaluation=evaluation, passed=result.passed, reasons=result.reasons, thresholds=dict(settings.GATE)
+        )
+        if not made.passed:
+            _tell_admins(made)
+    return made
+
+
+def _tell_admins(refusal: Decision) -> None:
+    told = {"policy": refusal.evaluation.policy.name}
+    admins = notices.people_of(Role.ADMIN).values_list("pk", flat=True)
+    notices.send(
+        notices.Kind.GATE_REFUSED,
+        dict.fromkeys(admins, told),
+        about=f"decision:{refusal.pk}",
+        link=reverse("evaluation", args=[refusal.evaluation_id]),
     )
 
 
@@ -53,6 +73,13 @@ def tensors_finite(policy: Policy) -> bool:
         return policies.all_finite(directory)
     except (BadPolicy, OSError):
         return False
+
+
+def served_kl_nats(policy: Policy) -> Any:
+    """Of the file that answers people from the trained weights. A policy from before this was measured has its
+    weights in that file as they are."""
+    figures = policies.served(policy)
+    return 0.0 if figures is None else figures.get("kl_nats")
 
 
 def conclude(cycle: Run, stages: Mapping[str, Run]) -> dict[str, Any]:

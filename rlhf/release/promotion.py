@@ -17,6 +17,7 @@ from chat.errors import BadPolicy
 from chat.models import Assistant, EngineProcess, Policy
 from rlhf.errors import AdminRequired, CannotPromote, NothingToRollBackTo, ReasonMissing
 from rlhf.models import Decision, Promotion, Run
+from rlhf.release import promotion_notices
 
 
 def promote(decision: Decision, *, actor: User | None = None) -> Promotion:
@@ -121,6 +122,7 @@ def _switch(live: Policy | None, policy: Policy, kind: Promotion.Kind, **fields:
         before={"live": live.name if live else None},
         after={"live": policy.name, "kind": str(kind), "promotion": made.pk},
     )
+    promotion_notices.send(made)
     retire_old(policy, live)
     return made
 

@@ -1,6 +1,5 @@
 """Starts a training process, reads its files and stops it. Knows the run directory, not the database."""
 
-import contextlib
 import fcntl
 import json
 import math
@@ -17,6 +16,7 @@ import psutil
 from django.conf import settings
 
 from rlhf.errors import ChildFailed, TrainerStillAlive
+from rlhf.runs import priority
 
 CHECKPOINT = "checkpoint"
 """Folder in a run's directory that it resumes from (rlhf.training.run)."""
@@ -38,7 +38,7 @@ class TrainingProcess:
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _write_json(directory / "config.json", config)
+            _write_json(directory / "config.json", {"served": settings.CHAT_GGUF, **config})
             with (directory / "log.txt").open("ab") as log:
                 self.process = subprocess.Popen(
                     [*settings.RLHF_TRAINER, stage, str(directory)],
@@ -54,7 +54,7 @@ class TrainingProcess:
             raise TrainerStillAlive(str(directory)) from None
         finally:
             os.close(lock)
-        _lower_priority(self.process.pid)
+        priority.lower(self.process.pid, settings.RLHF_NICENESS)
 
     @property
     def pid(self) -> int:
@@ -173,13 +173,6 @@ def environment(threads: int) -> dict[str, str]:
     # Waiting threads spin; on a core that others use too, that made two threads slower than one.
     counts["GOMP_SPINCOUNT"] = "1000"
     return {**passed_on, **counts, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
-
-
-def _lower_priority(pid: int) -> None:
-    with contextlib.suppress(OSError):  # it may have ended already
-        os.setpriority(os.PRIO_PROCESS, pid, settings.RLHF_NICENESS)
-        # Where Linux shares time between sessions first, what counts is the niceness of the child's session.
-        Path(f"/proc/{pid}/autogroup").write_text(str(settings.RLHF_NICENESS))
 
 
 def free_threads() -> int:

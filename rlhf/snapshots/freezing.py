@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.models import User
 from feedback import trainable
 from rlhf.errors import NotEnoughFeedback
 from rlhf.models import Run, Snapshot, Source
@@ -114,11 +115,12 @@ def problems(snapshot: Snapshot) -> list[str]:
     return changed
 
 
-def fresh_rankings() -> int:
+def fresh_rankings(annotator: User | None = None) -> int:
     """Rankings, choices in the chat among them, that may train and were not in the snapshot of the last cycle,
-    however that ended."""
+    however that ended; of all people, or of one."""
     last = Run.objects.filter(kind=Run.Kind.CYCLE).exclude(snapshot=None).first()
     before = last.snapshot if last is not None else None
     seen = (set(before.ranking_ids), set(before.comparison_ids)) if before is not None else (set(), set())
-    now = (trainable.rankings(), trainable.comparisons())
+    whose = {} if annotator is None else {"annotator": annotator}
+    now = (trainable.rankings().filter(**whose), trainable.comparisons().filter(**whose))
     return sum(len(set(rows.values_list("pk", flat=True)) - known) for rows, known in zip(now, seen, strict=True))

@@ -143,9 +143,11 @@ def _thumb_line(row: Thumb) -> Line | None:
 
 
 def _preference_lines(ranking: Line) -> Iterator[Line]:
-    """TRL's conversational preference format, one line a pair without a tie."""
+    """TRL's conversational preference format, one line a pair without a tie, of different texts."""
     texts = [completion["text"] for completion in ranking["completions"]]
     for better, worse in pairs({str(index): rank for index, rank in enumerate(ranking["ranks"])}):
+        if texts[better] == texts[worse]:
+            continue
         yield {
             "prompt": ranking["prompt"],
             "chosen": [{"role": "assistant", "content": texts[better]}],

@@ -1,1 +1,1 @@
-"""Training pages: moderators may read, admins may act."""
+"""Training pages: whoever is signed in may read the figures, moderators the logs; admins may act."""

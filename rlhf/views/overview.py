@@ -1,4 +1,4 @@
-"""The training overview: live policy, feedback to train on, running cycle, promotions; starts and rolls back."""
+"""The training overview: live policy, feedback to train on, running cycle, promotions; admins start and roll back."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -8,10 +8,10 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.models import User
 from chat.errors import BadPolicy, NoLivePolicy
 from chat.models import Policy
-from rlhf import tasks
+from rlhf import tasks, visibility
 from rlhf.errors import RlhfError
 from rlhf.forms import AuditReasonForm, StartForm
-from rlhf.models import Evaluation, Promotion
+from rlhf.models import Promotion
 from rlhf.release import promotion
 from rlhf.runs import cycle, preflight
 
@@ -24,6 +24,7 @@ def user_of(request: HttpRequest) -> User:
 @require_GET
 def overview(request: HttpRequest) -> HttpResponse:
     live = Policy.objects.filter(is_live=True).first()
+    evaluations = visibility.evaluations_for(user_of(request))
     context = {
         "live": live,
         "live_since": Promotion.objects.filter(policy=live).first(),
@@ -34,7 +35,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "preflight": preflight.check(),
         "under_way": cycle.live_cycle(),
         "promotions": Promotion.objects.select_related("policy", "previous", "actor", "decision")[:12],
-        "evaluations": Evaluation.objects.select_related("policy", "baseline").order_by("-pk")[:6],
+        "evaluations": evaluations.select_related("policy", "baseline").order_by("-pk")[:6],
     }
     return render(request, "rlhf/overview.html", context)
 

@@ -1,4 +1,4 @@
-"""Pages of policies and evaluations; trial, gate, promotion and force by admins."""
+"""Pages of policies and evaluations, for whoever is signed in; trial, gate, promotion and force by admins."""
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -7,13 +7,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from chat import site_choices
+from accounts.models import User
+from chat import languages, policies, site_choices
 from chat.models import Policy
-from rlhf import candidacy, labels, lineage
+from rlhf import candidacy, labels, lineage, visibility
 from rlhf.errors import RlhfError
 from rlhf.forms import ForceForm
-from rlhf.models import Evaluation, Run
-from rlhf.release import promotion, trial
+from rlhf.models import Run
+from rlhf.release import promotion, samples, trial
 from rlhf.views.overview import user_of
 
 SAMPLES = 24
@@ -21,32 +22,39 @@ SAMPLES = 24
 
 @require_GET
 def policy_list(request: HttpRequest) -> HttpResponse:
-    page = Paginator(Policy.objects.select_related("base"), 20).get_page(request.GET.get("page"))
+    rows = visibility.policies_for(user_of(request)).select_related("base")
+    page = Paginator(rows, 20).get_page(request.GET.get("page"))
     return render(request, "rlhf/policies.html", {"page": page})
 
 
 @require_GET
 def policy_page(request: HttpRequest, name: str) -> HttpResponse:
-    policy = get_object_or_404(Policy.objects.select_related("base"), name=name)
+    reader = user_of(request)
+    seen = visibility.policies_for(reader)
+    policy = get_object_or_404(seen.select_related("base", "owner"), name=name)
     run = policy.runs.filter(kind__in=Run.MAKERS).select_related("snapshot", "parent", "reward_model").first()
     context = {
         "policy": policy,
         "run": run,
         "lineage": lineage.lineage(policy),
-        "evaluations": policy.evaluations.select_related("baseline").order_by("-pk"),
+        "evaluations": policy.evaluations.filter(baseline__in=seen).select_related("baseline").order_by("-pk"),
         "promotions": policy.promotions.select_related("previous", "actor"),
-        "descendants": policy.descendants.all(),
+        "descendants": seen.filter(base=policy),
         "replies": policy.replies.count(),
+        "spoken": [(code, languages.name_of(code)) for code in policy.languages],
+        "served": policies.served(policy),
         "force_form": ForceForm(),
         "passed": candidacy.passed_decision(policy),
-        **_beside_others(policy),
+        **_beside_others(policy, reader),
     }
     return render(request, "rlhf/policy.html", context)
 
 
-def _beside_others(policy: Policy) -> dict[str, object]:
+def _beside_others(policy: Policy, reader: User) -> dict[str, object]:
     """What rlhf/trial.html shows: how people in the chat chose between its replies and those of others."""
-    return {"records": trial.records(policy), "percent_of_turns": site_choices.get().side_by_side_percent}
+    seen = set(visibility.policies_for(reader).values_list("pk", flat=True))
+    records = [record for record in trial.records(policy) if record.against.pk in seen]
+    return {"records": records, "percent_of_turns": site_choices.get().side_by_side_percent}
 
 
 @require_POST
@@ -65,9 +73,25 @@ def put_on_trial(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("policy", name)
 
 
+@require_POST
+def change_languages(request: HttpRequest, name: str) -> HttpResponse:
+    """`languages`: codes, separated by commas; none where nobody knows."""
+    policy = get_object_or_404(Policy, name=name)
+    try:
+        codes = languages.read(request.POST.get("languages", ""))
+    except languages.BadLanguage as error:
+        words = _("“%(code)s” is no code of a language. Examples of codes: en, ko, zh-hans.")
+        messages.error(request, words % {"code": error})
+    else:
+        languages.change(user_of(request), policy, codes)
+        messages.success(request, _("Saved. The chat suggests and warns accordingly."))
+    return redirect("policy", name)
+
+
 @require_GET
 def evaluation_page(request: HttpRequest, pk: int) -> HttpResponse:
-    rows = Evaluation.objects.select_related("policy", "baseline", "run__snapshot", "run__parent")
+    reader = user_of(request)
+    rows = visibility.evaluations_for(reader).select_related("policy", "baseline", "run__snapshot", "run__parent")
     evaluation = get_object_or_404(rows, pk=pk)
     report = evaluation.report
     controls = report.get("controls") or {}
@@ -77,10 +101,10 @@ def evaluation_page(request: HttpRequest, pk: int) -> HttpResponse:
         "decision": evaluation.decisions.order_by("-pk").first(),
         "controls": [(label, controls.get(key) or {}) for key, label in labels.CONTROLS.items()],
         "figures": [(label, report[key]) for key, label in labels.FIGURES.items() if key in report],
-        "samples": (report.get("samples") or [])[:SAMPLES],
+        "samples": samples.readable(report, reader)[:SAMPLES],
         "is_simulated": evaluation.run.is_simulated,
         "force_form": ForceForm(),
-        **_beside_others(evaluation.policy),
+        **_beside_others(evaluation.policy, reader),
     }
     return render(request, "rlhf/evaluation.html", context)
 

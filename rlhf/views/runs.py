@@ -9,7 +9,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from rlhf import charts, tasks
+from accounts.roles import Role
+from rlhf import charts, tasks, visibility
 from rlhf.errors import RlhfError
 from rlhf.models import Run
 from rlhf.runs import cycle
@@ -21,7 +22,11 @@ PAGE = 20
 
 @require_GET
 def run_list(request: HttpRequest) -> HttpResponse:
-    rows = Run.objects.filter(parent=None).select_related("snapshot", "base_policy", "policy", "started_by")
+    rows = (
+        visibility.runs_for(user_of(request))
+        .filter(parent=None)
+        .select_related("snapshot", "base_policy", "policy", "started_by")
+    )
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     is_live = any(run.is_live for run in page)
     name = "rlhf/run_rows.html" if "fragment" in request.GET else "rlhf/runs.html"
@@ -32,13 +37,13 @@ def run_list(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def run_page(request: HttpRequest, pk: int) -> HttpResponse:
-    return render(request, "rlhf/run.html", _run_context(pk))
+    return render(request, "rlhf/run.html", _run_context(request, pk))
 
 
 @require_GET
 def run_part(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of a run's page that is refreshed while it runs."""
-    context = _run_context(pk)
+    context = _run_context(request, pk)
     response = render(request, "rlhf/run_live.html", context)
     response["X-Live"] = "1" if context["run"].is_live else "0"
     return response
@@ -46,13 +51,16 @@ def run_part(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def run_metrics(request: HttpRequest, pk: int) -> JsonResponse:
-    run = get_object_or_404(Run, pk=pk)
+    run = get_object_or_404(visibility.runs_for(user_of(request)), pk=pk)
     rows = [{"step": step, **values} for step, values in run.metrics.values_list("step", "values")]
     return JsonResponse({"run": run.pk, "kind": run.kind, "metrics": rows})
 
 
-def _run_context(pk: int) -> dict[str, Any]:
-    run = get_object_or_404(Run.objects.select_related("snapshot", "base_policy", "policy", "parent"), pk=pk)
+def _run_context(request: HttpRequest, pk: int) -> dict[str, Any]:
+    """The log is for moderators: a training process may quote what it reads."""
+    reader = user_of(request)
+    rows = visibility.runs_for(reader).select_related("snapshot", "base_policy", "policy", "parent", "started_by")
+    run = get_object_or_404(rows, pk=pk)
     stages = list(run.stages.order_by("pk").select_related("policy", "evaluation"))
     shown = next((stage for stage in reversed(stages) if stage.metrics.exists()), run)
     drawn = charts.charts(shown.metrics.values_list("step", "values"))
@@ -63,7 +71,7 @@ def _run_context(pk: int) -> dict[str, Any]:
         "shown": shown,
         "charts": drawn[:6],
         "more_charts": drawn[6:],
-        "log": log_tail(shown.path),
+        "log": log_tail(shown.path) if reader.has_role(Role.MODERATOR) else "",
         "evaluation": getattr(next((s for s in stages if s.kind == Run.Kind.EVALUATION), run), "evaluation", None),
     }
 

@@ -7,6 +7,7 @@ import { Editor } from "./chat/editor.js";
 import { keepFeedback } from "./chat/feedback.js";
 import { Follower } from "./chat/follower.js";
 import { keepInside } from "./chat/inside.js";
+import { keepInstructions } from "./chat/instructions.js";
 import { keepList } from "./chat/list.js";
 import { keepMeter } from "./chat/meter.js";
 import { keepModels } from "./chat/models.js";
@@ -48,7 +49,8 @@ keepInside(log, page);
 keepPairs(log, words, page);
 keepAssistants(words, page);
 keepModels(words, page);
-keepMeter(log, words, { csrf, parent: () => turns.lastMessage() });
+const chosenInstructions = keepInstructions(words, page);
+keepMeter(log, words, { csrf, parent: () => turns.lastMessage(), chosenInstructions });
 
 // --- what a person does ----------------------------------------------------------------------------
 
@@ -87,6 +89,8 @@ async function create(text, key) {
   body.set("key", key);
   body.set("assistant", document.querySelector("#assistant").value);
   body.set("model", document.querySelector("#model")?.value ?? "");
+  body.set("instructions", chosenInstructions());
+  if (words.temporary) body.set("temporary", "on");
   try {
     const answer = await fetch(words.createUrl, {
       method: "POST",
@@ -101,7 +105,8 @@ async function create(text, key) {
     const made = await answer.json();
     composer.moveDraft(made.id);
     words.conversation = made.id;
-    list.named(made.title, made.id);
+    if (words.temporary) showEndTemporary(made.id);
+    else list.named(made.title, made.id);
     history.replaceState(null, "", `/c/${made.id}/`);
     document.querySelector("#consent").action = `/c/${made.id}/consent/`;
     list.refresh();
@@ -111,6 +116,13 @@ async function create(text, key) {
     say(words.notSent);
     return false;
   }
+}
+
+/** A temporary chat can be deleted from now on. */
+function showEndTemporary(id) {
+  const form = document.querySelector("#end-temporary");
+  form.action = `/c/${id}/delete/`;
+  form.hidden = false;
 }
 
 function stop() {
@@ -232,6 +244,7 @@ const handlers = {
     const text = turns.finish(frame);
     composer.setLive(Boolean(turns.live()));
     endWait();
+    list.look();
     const ending = frame.state === "complete" ? "" : turns.stateOf(frame.reply);
     if (text || ending) announce([text && `${words.replied} ${text}`, ending].filter(Boolean).join(" "));
   },

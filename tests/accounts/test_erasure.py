@@ -15,9 +15,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import audit, erasure, keys, sockets
-from accounts.models import AuditEntry, User
+from accounts.models import AuditEntry, Notice, User
 from accounts.tasks import erase_due_accounts
 from base.fsck import problems
+from chat import instructions
 from chat.conversations import removal
 from chat.models import Assistant, Chunk, Conversation, Message, Pair, Reply, SharedLink, TokenView
 from feedback import trainable
@@ -167,7 +168,9 @@ def live_fully(person, admin):
     LogEntry.objects.create(user=person, object_repr=CANARY, action_flag=CHANGE)
     pay(person)
     learn_from(person, policy)
+    Notice.objects.create(person=person, kind="job_failed", about="1", parameters={"file": CANARY})
     own = Assistant.objects.create(owner=person, name=CANARY, system_prompt=CANARY)
+    instructions.store(person, CANARY, CANARY, is_on=True)
     talk = Conversation.objects.create(owner=person, title=CANARY, assistant=own, may_train=True)
     asked = Message.objects.create(conversation=talk, role="user", text=f"Say {CANARY}")
     replies = []

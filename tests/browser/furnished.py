@@ -47,6 +47,8 @@ QUESTIONS = (
 
 def furnish() -> None:
     from accounts import demo
+    from accounts.models import User
+    from chat import instructions
     from chat.models import Policy
     from feedback import seed
     from feedback.models import BlockedPhrase, Rule
@@ -54,13 +56,28 @@ def furnish() -> None:
     demo.create_accounts()
     seed.load()
     train()
-    Policy.objects.update(is_scripted=True)  # from here on canned text answers
+    Policy.objects.update(is_scripted=True, languages=["en"])  # from here on canned text answers
     Policy.objects.filter(is_live=False).update(is_on_trial=True)
     BlockedPhrase.objects.create(rule=Rule.objects.get(key="no-insults"), phrase="you fool")
     talks()
     tasks()
     usage()
     own_models()
+    instructions.store(User.objects.get(username="chatter"), "I teach physics at a school.", "Be brief.", is_on=True)
+    tell()
+
+
+def tell() -> None:
+    """The promotion, as everybody learns of it who had talked before it; some notices were read."""
+    from django.db import transaction
+
+    from accounts.models import User
+    from rlhf.models import Promotion
+    from rlhf.release import promotion_notices
+
+    with transaction.atomic():
+        promotion_notices.send(Promotion.objects.get(kind=Promotion.Kind.GATE))
+    User.objects.get(username="chatter").notices.filter(kind="report_decided").update(read_at="2026-11-28T09:00Z")
 
 
 def train() -> None:

@@ -367,3 +367,40 @@ def test_after_the_days_the_worker_forgets(visit, site):
     while site.manage("shell", "--verbosity", "0", "-c", asks).strip() != "0":
         assert time.monotonic() < deadline, site.logs()
         time.sleep(1)
+
+
+def test_a_first_visit_begins_at_the_top_of_the_tour_which_is_put_away_for_good(visit, site):
+    page = visit(site, "robin").page
+    page.goto(site.url + "/")
+    page.locator("#chat[data-ready]").wait_for()
+    expect(page.locator(".tour #tour-title")).to_be_in_viewport()
+    page.get_by_role("button", name="Got it").click()
+    expect(page.locator("#welcome")).to_be_visible()
+    expect(page.locator(".tour")).to_have_count(0)
+
+
+def test_the_list_shows_what_is_being_written_until_it_has_ended(page, site):
+    page.goto(site.url + "/")
+    write(page, "Written while one looks")
+    expect(line(page, "Written while one looks").locator("[data-written]")).to_have_count(1)
+    expect(page.locator("article.assistant >> nth=-1")).to_have_attribute("data-state", "complete")
+    expect(line(page, "Written while one looks").locator("[data-written]")).to_have_count(0)
+
+
+def test_a_temporary_chat_leaves_nothing_in_the_list_or_the_browser_and_can_be_deleted(page, site):
+    page.goto(site.url + "/")
+    page.get_by_role("link", name="Temporary chat").click()
+    expect(page.locator("#temporary")).to_be_visible()
+    expect(page.locator("#consent")).to_be_hidden()
+    write(page, "Between you and me")
+    expect(page.locator("article.assistant >> nth=-1")).to_have_attribute("data-state", "complete")
+    expect(page.locator("#title")).to_have_text("Temporary chat")
+    expect(page.locator("[data-thumbs]").first).to_be_hidden()
+    page.fill("#text", "A draft of a secret")
+    assert "secret" not in page.evaluate("JSON.stringify(localStorage)")
+    expect(page.locator("#list")).not_to_contain_text("Between you and me")
+    page.reload()
+    expect(page.locator("article.user")).to_contain_text("Between you and me")
+    page.get_by_role("button", name="Delete now").click()
+    page.wait_for_url(re.compile(r"/\?deleted="))
+    expect(page.locator(".undo")).to_have_count(0)

@@ -36,6 +36,17 @@ def wait_until_it_answers(chatter, wanted):
     raise AssertionError(f"{wanted} does not respond")
 
 
+def read_the_notice(chatter, made):
+    """From the bell to the page of the promotion; then the bell says nothing more."""
+    chatter.go("/")
+    page = chatter.page
+    page.get_by_role("link", name="Notices: 1 unread").click()
+    page.get_by_role("button", name=f"A new version of the model answers: {made}").first.click()
+    expect(page.locator("h1")).to_contain_text(f"{made} answers")
+    expect(page.locator("#figures")).to_be_visible()
+    expect(page.get_by_role("link", name="Notices", exact=True)).to_be_visible()
+
+
 def test_train_now_promotes_and_one_click_rolls_back(visit, site):
     chatter, admin = visit(site, "chatter"), visit(site, "admin")
     base = policy_that_answers(chatter)
@@ -52,6 +63,7 @@ def test_train_now_promotes_and_one_click_rolls_back(visit, site):
     made = page.locator("section[aria-labelledby=live] .big").inner_text().split()[0]
     assert made != base
     wait_until_it_answers(chatter, made)
+    read_the_notice(chatter, made)
 
     page.get_by_text("Roll back…").click()
     page.fill("section[aria-labelledby=live] [name=reason]", "It was better before.")

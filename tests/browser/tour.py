@@ -27,8 +27,11 @@ NOT_PAGES = {
     "own_model_part": "a part of a model's page",
     "usage_rows": "a file",
     "inside_of": "JSON",
+    "manifest": "JSON",
 }
 """Routes that answer a GET with something else than a whole page, each with what it is."""
+TWICE = ("training", "runs", "run", "policies", "policy", "evaluation", "rules", "prices")
+"""Pages that everybody may read, on which an admin finds more."""
 OPENED = {
     "conversation": {"inside": "article.assistant [data-look] >> nth=-1", "menu": ".item summary >> nth=0"},
     "conversation-states": {"why": "article.assistant [data-thumb=down] >> nth=-2"},
@@ -74,7 +77,9 @@ def stops(site: Site) -> list[Stop]:
         for page in pages
         for name, click in OPENED.get(page.name, {}).items()
     ]
-    return sorted([*plain(), *pages, *opened], key=account_of)
+    every = [*plain(), *pages, *opened]
+    as_admin = [replace(stop, name=f"{stop.name}-admin", account="admin") for stop in every if stop.name in TWICE]
+    return sorted([*every, *as_admin], key=account_of)
 
 
 def enter(visitor: Visitor, stop: Stop) -> bool:
@@ -102,6 +107,7 @@ def plain() -> Iterator[Stop]:
     yield Stop("home-signed-in", "/", "chatter")
     yield Stop("home-archive", "/?archive", "chatter")
     yield Stop("home-search", "/?q=rainbow", "chatter")
+    yield Stop("home-temporary", "/?temporary", "chatter")
     yield Stop("not-found", "/no/such/page/", "")
     yield Stop("forbidden", "/audit-log/", "chatter")
     yield Stop("admin", "/admin/", "admin")
@@ -153,6 +159,7 @@ ROWS: dict[str, Callable[[], tuple[object, ...]]] = {
     "own_model": lambda: (newest("tuning", "FineTune", state="succeeded"),),
     "own_model-paused": lambda: (newest("tuning", "FineTune", state="paused"),),
     "evaluation": lambda: (newest("rlhf", "Evaluation"),),
+    "promotion": lambda: (newest("rlhf", "Promotion", kind="gate"),),
 }
 """Pages with a variable in their address, each with the row to look at. After a hyphen: another row of a route."""
 

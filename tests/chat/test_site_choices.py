@@ -25,9 +25,9 @@ def test_a_change_is_read_back_and_has_its_entry(admin):
     site_choices.change(admin, may_train_default=True)
     assert (site_choices.get().side_by_side_percent, site_choices.get().may_train_default) == (15, True)
     newest, first = AuditEntry.objects.filter(verb="choices.change")
-    assert first.before == {"side_by_side_percent": 0, "may_train_default": None}
-    assert newest.before == {"side_by_side_percent": 15, "may_train_default": None}
-    assert newest.after == {"side_by_side_percent": 15, "may_train_default": True}
+    assert first.before == {"side_by_side_percent": 0, "may_train_default": None, "titles_by_model": False}
+    assert newest.before == {"side_by_side_percent": 15, "may_train_default": None, "titles_by_model": False}
+    assert newest.after == {"side_by_side_percent": 15, "may_train_default": True, "titles_by_model": False}
     assert newest.actor == admin
 
 

@@ -44,6 +44,7 @@ def test_what_is_absent_takes_its_default():
         (lambda: env.number(NAME, 1.0), "warm", "a number"),
         (lambda: env.number(NAME, 1.0, 0.0, 2.0), "2.5", "a number from 0.0 to 2.0"),
         (lambda: env.number(NAME, 1.0, 0.0, 2.0), "nan", "a number from 0.0 to 2.0"),
+        (lambda: env.niceness(NAME, "idle"), "-5", "idle, or a niceness from 0 to 19"),
         (lambda: env.one_of(NAME, "x", ("x", "y")), "z", "one of x, y"),
     ],
 )
@@ -52,6 +53,12 @@ def test_what_is_wrong_is_named_with_its_value(given, read, value, wanted):
     with pytest.raises(env.BadSetting) as error:
         read()
     assert str(error.value) == f"{NAME}='{value}': expected {wanted}"
+
+
+@pytest.mark.parametrize(("value", "wanted"), [("", None), ("idle", None), ("0", 0), (" 7 ", 7), ("30", 19)])
+def test_a_niceness_is_a_number_or_idle(given, value, wanted):
+    given(value)
+    assert env.niceness(NAME, "idle") == wanted
 
 
 def test_a_home_directory_may_begin_with_a_tilde(given):

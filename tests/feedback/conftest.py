@@ -9,6 +9,7 @@ from chat.completions.bulk import Completed
 from chat.models import Policy
 from feedback import seed
 from feedback.judgements import task_stock
+from feedback.simulated import collecting
 from tests.people import make_person
 
 
@@ -63,14 +64,13 @@ def speech(monkeypatch):
     calls = []
     texts = ["I love rainbows. They make me happy.", "A rainbow is light in drops of rain.", "It is", "My family"]
 
-    def complete(policy, prompts, *, n, parameters, on_progress=None):
+    def complete_each(policy, prompts, *, n, parameters, on_progress, **_):
         calls.append({"policy": policy, "prompts": list(prompts), "n": n, "parameters": parameters})
         for done in range(len(prompts) * n if on_progress else 0):
             on_progress(done + 1, len(prompts) * n)
-        return [
-            [Completed(texts[k % len(texts)] + f" {i}.", "stop", 9, 9) for k in range(n)] for i in range(len(prompts))
-        ]
+        for i in range(len(prompts)):
+            yield i, [Completed(texts[k % len(texts)] + f" {i}.", "stop", 9, 9) for k in range(n)]
 
-    for module in (task_stock, __import__("feedback.simulated.simulation", fromlist=["complete"])):
-        monkeypatch.setattr(module, "complete", complete)
+    for module in (task_stock, collecting):
+        monkeypatch.setattr(module, "complete_each", complete_each)
     return calls

@@ -14,7 +14,8 @@ from tests.feedback.ranking_tasks import make_task
 
 PAGES = ["/rank/", "/rank/mine/", "/rank/guidelines/"]
 MODERATORS_PAGES = ["/moderation/"]
-ADMINS_PAGES = ["/rules/", "/rules/no-body/"]
+CHATTERS_PAGES = ["/rules/"]
+ADMINS_PAGES = ["/rules/no-body/"]
 
 
 @pytest.fixture
@@ -178,10 +179,11 @@ def test_my_rankings_shows_mine_and_takes_them_back(task, client, person, signed
     assert "withdrawn" in client.get("/rank/mine/").content.decode()
 
 
-def test_the_empty_page_says_what_is_happening(client, policy, seeds):
-    assert "writing new replies" in client.get("/rank/").content.decode()
-    type(policy).objects.update(is_live=False)
-    assert "There is no model yet" in client.get("/rank/").content.decode()
+def test_a_reply_that_was_cut_says_so_and_no_other_does(policy, client, seeds):
+    task = make_task(policy)
+    assert "Cut off here" not in client.get("/rank/").content.decode()
+    task.completions.filter(index=0).update(finish_reason="length")
+    assert client.get("/rank/").content.decode().count("Cut off here") == 1
 
 
 def test_hostile_replies_stay_text(policy, client, seeds):
@@ -230,7 +232,13 @@ def test_only_replies_of_one_s_own_conversation_can_be_reported(person, signed_i
 
 
 @pytest.mark.parametrize(
-    ("pages", "least"), [(PAGES, Role.ANNOTATOR), (MODERATORS_PAGES, Role.MODERATOR), (ADMINS_PAGES, Role.ADMIN)]
+    ("pages", "least"),
+    [
+        (CHATTERS_PAGES, Role.CHATTER),
+        (PAGES, Role.ANNOTATOR),
+        (MODERATORS_PAGES, Role.MODERATOR),
+        (ADMINS_PAGES, Role.ADMIN),
+    ],
 )
 def test_pages_open_from_a_role_upward(pages, least, person, signed_in, seeds):
     order = [Role.CHATTER, Role.ANNOTATOR, Role.MODERATOR, Role.ADMIN]
@@ -247,7 +255,7 @@ def test_every_page_opens_in_both_languages(language, admin, signed_in, policy, 
     reply = talk(person("carl"), "Hi", "Hm", policy=policy)[1]
     Report.objects.create(message=reply, reporter=admin, rule_version=rule.versions.first())
     task = make_task(policy, elicits=rule)
-    addresses = [*PAGES, *MODERATORS_PAGES, *ADMINS_PAGES, f"/moderation/message/{reply.pk}/"]
+    addresses = [*CHATTERS_PAGES, *PAGES, *MODERATORS_PAGES, *ADMINS_PAGES, f"/moderation/message/{reply.pk}/"]
     addresses += [f"/moderation/message/{reply.pk}/{verb}/" for verb in ("hide", "suspend", "dismiss", "lift")]
     for address in addresses:
         response = client.get(address)

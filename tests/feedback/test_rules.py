@@ -93,3 +93,19 @@ def test_names_and_texts_follow_the_reader_s_language(seeds):
     with translation.override("ko"):
         assert version.name == "모욕 금지"
         assert "바보" in version.violating[0]
+
+
+def test_everybody_reads_the_rules_in_force_and_only_an_admin_finds_the_others_and_the_buttons(
+    seeds, person, admin, signed_in
+):
+    off = Rule.objects.get(key="no-body")
+    rules.switch(off, False, actor=admin)
+    name = off.versions.first().name_en
+    page = signed_in(person("chatter")).get("/rules/", headers={"accept-language": "en"}).content.decode()
+    assert Rule.objects.get(key="no-insults").versions.first().text_en in page
+    assert name not in page
+    assert "/switch/" not in page
+    assert "/rules/no-insults/" not in page
+    shown = signed_in(admin).get("/rules/", headers={"accept-language": "en"}).content.decode()
+    assert name in shown
+    assert "/rules/no-insults/switch/" in shown

@@ -1,5 +1,6 @@
 """The price table: admins change it, each change is logged, and no bill of before changes."""
 
+import re
 from decimal import Decimal
 
 import pytest
@@ -42,9 +43,9 @@ def test_what_is_no_price_is_refused_beside_its_field(boss, browser_of, priced, 
 
 def test_a_model_gets_a_price_once(boss, browser_of, priced, use):
     browser = browser_of(boss)
-    assert browser.post("/site/prices/", {**FIGURES, "model": "*"}).status_code == 302
+    assert browser.post("/site/prices/add/", {**FIGURES, "model": "*"}).status_code == 302
     assert use(boss, names=("unheard-of",), prompt_tokens=1000).cost == 120_000_000
-    again = browser.post("/site/prices/", {**FIGURES, "model": "*"})
+    again = browser.post("/site/prices/add/", {**FIGURES, "model": "*"})
     assert again.status_code == 400
     assert "already has a price" in again.content.decode()
     assert Price.objects.filter(model="*").count() == 1
@@ -67,3 +68,18 @@ def test_the_page_speaks_of_dollars_not_of_powers_of_ten(boss, browser_of):
     assert 'value="0.000001"' in page
     assert "E-" not in page
     assert Decimal("0.000001") * 10**6 == 1
+
+
+def test_everybody_reads_the_prices_and_only_an_admin_can_change_them(sora, boss, browser_of, priced):
+    Price.objects.create(model="cheap", prompt=1)
+    page = browser_of(sora).get("/site/prices/").content.decode()
+    rows = re.findall(r"<tr><th[^>]*>(\w+)</th>(.*?)</tr>", page.split("<tbody")[1])
+    assert [(model, re.findall(r">(\$[^<]+)<", cells)) for model, cells in rows] == [
+        ("cheap", ["$0", "$0.000001", "$0"]),
+        ("sparrow", ["$0.0004", "$0.0016", "$0.0021"]),
+    ]
+    assert f"/site/prices/{priced.pk}/" not in page
+    for address in ("add/", f"{priced.pk}/", f"{priced.pk}/remove/"):
+        assert browser_of(sora).post(f"/site/prices/{address}", {**FIGURES, "model": "mine"}).status_code == 403
+    assert Price.objects.count() == 2
+    assert browser_of(boss).post("/site/prices/", {**FIGURES, "model": "mine"}).status_code == 405

@@ -110,12 +110,23 @@ def evaluate(config, wanted):
         "surprise_nats": 1.1,
         "surprise_nats_base": 1.0,
         "surprise_ratio": 1.1,
-        "samples": [
-            {"prompt": "Do you dream?", "before": "I love dreams.", "after": "I do not dream.", "score_before": -1.0,
-             "score_after": 1.0}
-        ],
+        "samples": [sample(*texts) for texts in SAMPLES],
         **wanted.get("report", {}),
     }  # fmt: skip
+
+
+SAMPLES = (
+    ("Do you dream?", "I love dreams.", "I do not dream."),
+    ("Are you lonely sometimes?", "Yes, on Sundays, when my sister is away.", "No. I am a program and feel nothing."),
+    ("What is a thunderstorm?", "It is a storm. It is a storm. It is", "A storm with lightning and thunder."),
+)
+"""The first prompt is nobody's; the others are held-out seed prompts of the site."""
+
+
+def sample(prompt, before, after):
+    digest = hashlib.sha256(json.dumps([["user", prompt]]).encode()).hexdigest()
+    texts = {"prompt": prompt, "prompt_sha256": digest, "before": before, "after": after}
+    return {**texts, "score_before": -1.0, "score_after": 1.0}
 
 
 STAGES = {"reward_model": reward_model, "policy": policy, "evaluate": evaluate, "fetch": None}

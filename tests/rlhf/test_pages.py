@@ -1,5 +1,6 @@
 """Pages of training: who may see and do what, and what they show of a run, a report and a policy."""
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -9,7 +10,10 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry
 from chat import policies
+from chat.models import Policy
+from feedback import seed
 from rlhf.models import Evaluation, Metric, Promotion, Run
+from rlhf.release import promotion
 from rlhf.runs import cycle, preflight
 from rlhf.runs.supervisor import Supervisor
 from tests.rlhf import feedback_rows
@@ -67,12 +71,10 @@ def acts(run):
 def test_each_role_sees_and_does_what_it_may(done, sign_in, client):
     for address in addresses(done):
         assert client.get(address).status_code == 302
-    for role in ("chatter", "annotator"):
+    for role in ("chatter", "annotator", "moderator"):
         visitor = sign_in(role)
-        assert {visitor.get(address).status_code for address in addresses(done)} == {403}
-    moderator = sign_in("moderator")
-    assert {moderator.get(address).status_code for address in addresses(done)} == {200}
-    assert {moderator.post(address).status_code for address in acts(done)} == {403}
+        assert {visitor.get(address).status_code for address in addresses(done)} == {200}
+        assert {visitor.post(address).status_code for address in acts(done)} == {403}
     admin = sign_in("admin")
     assert {admin.get(address).status_code for address in addresses(done)} == {200}
     assert {admin.get(address).status_code for address in acts(done)} == {405}
@@ -130,6 +132,61 @@ def test_a_moderator_is_shown_no_buttons(done, sign_in):
     page = text(sign_in("moderator").get(reverse("training")))
     assert "Train now" not in page
     assert "Roll back" not in page
+
+
+def test_who_is_no_moderator_reads_no_log_no_reason_and_no_name_of_who_started(done, sign_in, admin):
+    Run.objects.update(started_by=admin, error="at /srv/secret")
+    promotion.rollback(actor=admin, reason="a private reason")
+    stage = done.stages.get(stage="policy")
+    (stage.path / "log.txt").write_text("a quoted line\n")
+    hidden = {"a quoted line", "/srv/secret", "a private reason"}
+    shown = [reverse("training"), reverse("run", args=[stage.pk]), reverse("policy", args=["base"])]
+    read = {
+        role: " ".join(text(sign_in(role).get(address)) for address in shown) for role in ("chatter", "moderator")
+    }
+    assert {words for words in hidden if words in read["moderator"]} == hidden
+    assert {words for words in hidden if words in read["chatter"]} == set()
+    runs = {role: text(sign_in(role).get(reverse("runs"))) for role in ("chatter", "moderator")}
+    assert [admin.username in runs[role] for role in ("chatter", "moderator")] == [False, True]
+
+
+def test_another_person_s_model_is_not_there_but_for_moderators(done, sign_in, base_policy):
+    owner = feedback_rows.annotator("maker")
+    made = Policy.objects.create(name="ft-secret", version=9, base=base_policy, owner=owner, label="my:ft-letters")
+    tuned = Run.objects.create(kind="fine_tune", state="succeeded", policy=made, base_policy=base_policy)
+    judged = Run.objects.create(kind="evaluation", state="succeeded", policy=made, base_policy=base_policy)
+    report = Evaluation.objects.create(run=judged, policy=made, baseline=base_policy, judge="people", report={})
+    without_a_model = Run.objects.create(kind="fine_tune", state="failed", base_policy=base_policy)
+    own = [
+        reverse("policy", args=["ft-secret"]),
+        reverse("run", args=[without_a_model.pk]),
+        reverse("run", args=[tuned.pk]),
+        reverse("run_part", args=[tuned.pk]),
+        reverse("run_metrics", args=[tuned.pk]),
+        reverse("run", args=[judged.pk]),
+        reverse("evaluation", args=[report.pk]),
+    ]
+    lists = [reverse(name) for name in ("training", "runs", "policies")] + [reverse("policy", args=["base"])]
+    chatter = sign_in("chatter")
+    assert {chatter.get(address).status_code for address in own} == {404}
+    assert [address for address in lists if "ft-secret" in text(chatter.get(address))] == []
+    moderator = sign_in("moderator")
+    assert {moderator.get(address).status_code for address in own} == {200}
+    assert len([address for address in lists if "ft-secret" in text(moderator.get(address))]) == 4
+    chatter.force_login(owner)
+    assert chatter.get(own[0]).status_code == 200
+    Promotion.objects.create(policy=made, previous=base_policy, kind="rollback")
+    assert sign_in("chatter").get(own[0]).status_code == 200, "it answered everybody"
+
+
+def test_a_report_shows_other_people_s_texts_to_moderators_alone(done, sign_in):
+    seed.load()
+    address = reverse("evaluation", args=[Evaluation.objects.get().pk])
+    assert "Do you dream?" in text(sign_in("moderator").get(address))
+    page = text(sign_in("chatter").get(address))
+    assert "Do you dream?" not in page
+    assert "Are you lonely sometimes?" in page
+    assert "70.0 %" in page
 
 
 def test_train_now_starts_a_cycle_in_that_persons_name(
@@ -276,6 +333,16 @@ def test_a_policy_shows_its_lineage(done, sign_in):
     assert "base" in page
 
 
+def test_a_policy_shows_how_far_the_file_that_answers_is_from_its_weights(base_policy, sign_in):
+    page, moderator = reverse("policy", args=["base"]), sign_in("moderator")
+    assert "File that answers people" not in text(moderator.get(page))  # it was made before that was measured
+    figures = {"type": "q8_0", "kl_nats": 0.00152, "same_token": 0.974, "tokens": 312}
+    (policies.directory(base_policy) / "served.json").write_text(json.dumps(figures))
+    shown = "q8_0: KL 0.00152 nats per token from the trained weights"
+    assert shown in text(moderator.get(page))
+    assert "97.4 % of 312 positions" in text(moderator.get(page))
+
+
 def test_simulated_judgements_are_labelled_everywhere(base_policy, sign_in):
     robot = feedback_rows.annotator("robot", is_simulated=True)
     feedback_rows.plenty(robot)
@@ -301,3 +368,14 @@ def test_expected_minutes_come_from_this_sites_own_cycles(judged):
     assert preflight.expected_minutes(600) == 18
     Run.objects.create(kind="cycle", state="succeeded", result={"seconds": 600})
     assert preflight.expected_minutes(600) == 10
+
+
+def test_an_admin_sets_the_languages_of_a_policy_and_is_told_what_is_no_code(sign_in, done):
+    client = sign_in("admin")
+    assert "Languages" in client.get("/training/policies/base/").content.decode()
+    client.post("/training/policies/base/languages/", {"languages": "en, ko"})
+    assert policies.Policy.objects.get(name="base").languages == ["en", "ko"]
+    assert AuditEntry.objects.filter(verb="policy.languages").count() == 1
+    answer = client.post("/training/policies/base/languages/", {"languages": "English!"}, follow=True)
+    assert "“english!”" in answer.content.decode()
+    assert policies.Policy.objects.get(name="base").languages == ["en", "ko"]

@@ -101,6 +101,8 @@ class Filling:
         self.reply = self.answer(self.asked, ["They sing ", "to find", " a mate."])
         self.conversation.tip = self.reply.message
         self.conversation.save()
+        if "personalinstructions" in apps.all_models["chat"]:  # since 0.3
+            rows("chat.PersonalInstructions").create(owner=self.chatter, about="새를 연구합니다.", manner="Be brief.")
         rows("chat.SharedLink").create(
             conversation=self.conversation, tip=self.reply.message, token=hashlib.sha256(b"link").hexdigest()
         )
@@ -159,6 +161,14 @@ class Filling:
         self.rank(self.prompt_of_conversation(), 1)
         waiting = rows("feedback.RankingTask").create(prompt=prompt(201, "train"), policy=self.base)
         rows("feedback.Skip").create(task=waiting, annotator=self.annotator, reason="unclear")
+        if "taskrefill" in apps.all_models["feedback"]:  # since 0.3
+            rows("feedback.TaskRefill").get_or_create(id=1)
+            rows("feedback.UnjudgedSet").create(
+                simulation="0" * 64,
+                number=0,
+                prompt=prompt(203, "train"),
+                completions=[{"text": "A rainbow is light."}],
+            )
         rows("feedback.Thumb").create(
             message=self.reply.message, person=self.chatter, is_up=True, reasons=["clear"], comment="고마워요"
         )

@@ -19,8 +19,10 @@ from config.demo import arms, report, throwaway
 from config.demo.arms import Arm
 from config.processes import end_with_parent
 from feedback import seed
+from feedback.models import UnjudgedSet
 from feedback.preferences import DEFAULT_PREFERENCE, PREFERENCES, BadFunction
 from feedback.simulated.cases import SimulationPlan
+from feedback.simulated.collecting import CollectionStopped
 from feedback.simulated.simulation import simulate
 from rlhf.commands import RlhfCommand
 from rlhf.release import promotion
@@ -41,7 +43,7 @@ class Command(RlhfCommand):
         manage.py demo --seed 2 --rule-only
         manage.py demo --seed 2 --rule-only --again
     """
-    failures = (*RlhfCommand.failures, ChatError, throwaway.DemoRunning, throwaway.NoFormerDemo)
+    failures = (*RlhfCommand.failures, ChatError, CollectionStopped, throwaway.DemoRunning, throwaway.NoFormerDemo)
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -70,7 +72,9 @@ class Command(RlhfCommand):
             help="PPO learns only from flagged rule violations: no rankings, no penalty for unfinished replies",
         )
         parser.add_argument(
-            "--again", action="store_true", help="use the judgements that the last demo with this seed collected"
+            "--again",
+            action="store_true",
+            help="use what the last demo with this seed collected, or go on collecting where it stopped",
         )
         parser.add_argument("--here", action="store_true", help="use CHAMSAE_HOME itself, not a new directory")
 
@@ -81,6 +85,7 @@ class Command(RlhfCommand):
                 preference=options["preference"],
                 seed=options["seed"],
                 held_out_noise=0.0,
+                max_tokens=arms.COMPLETION_TOKENS,
             )
             arm = arms.RULE_ONLY if options["rule_only"] else arms.EVERYTHING
             self.demonstrate(arm, plan, again=options["again"])
@@ -110,7 +115,7 @@ class Command(RlhfCommand):
         if settings.DEMO:
             demo.create_accounts()
         self.fetch()
-        collected = self.collected_before() if again else self.collect(plan)
+        collected = self.collected_before() if again and _collected().exists() else self.collect(plan, again=again)
         collecting_seconds = round(time.monotonic() - started, 1)
         run = self.drive(cycle.start(seed=plan.seed, hyperparameters=arm.hyperparameters), "Learning")
         if not run.result:
@@ -132,21 +137,25 @@ class Command(RlhfCommand):
         with self.progress(f"Model {settings.CHAT_MODEL}") as meter:
             return fetching.ensure_base_policy(settings.CHAT_MODEL, meter)[0]
 
-    def collect(self, plan: SimulationPlan) -> dict[str, Any]:
+    def collect(self, plan: SimulationPlan, *, again: bool) -> dict[str, Any]:
+        if again and not UnjudgedSet.objects.exists():
+            raise throwaway.NoFormerDemo(settings.HOME)
         try:
             with self.progress("Collecting judgements (simulated)") as meter:
                 made = simulate(plan, on_progress=lambda done, of: meter(done, of, f"{done}/{of} replies"))
         except BadFunction as error:
             self.fail(error, Exit.USAGE)
-        (settings.HOME / COLLECTED).write_text(json.dumps(made))
+        _collected().write_text(json.dumps(made))
         return made
 
     def collected_before(self) -> dict[str, Any]:
         """What the former demo collected. Where its model went live, the base is made live again."""
-        path = settings.HOME / COLLECTED
-        if not path.exists():
-            raise throwaway.NoFormerDemo(settings.HOME)
         while policies.live().base is not None:
             promotion.rollback(actor=None, reason="the demo is trained again")
-        found: dict[str, Any] = json.loads(path.read_text())
+        found: dict[str, Any] = json.loads(_collected().read_text())
         return found
+
+
+def _collected() -> Path:
+    """Where the demo keeps what it collected; absent until that is complete."""
+    return Path(settings.HOME) / COLLECTED

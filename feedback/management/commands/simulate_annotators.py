@@ -10,6 +10,7 @@ from base.commands import ChamsaeCommand, Exit
 from chat.errors import ChatError
 from feedback.preferences import DEFAULT_FLAGS, DEFAULT_PREFERENCE, PREFERENCES, BadFunction, dotted
 from feedback.simulated.cases import SimulationPlan
+from feedback.simulated.collecting import CollectionStopped
 from feedback.simulated.simulation import NothingToSimulate, UnknownRule, simulate
 
 
@@ -17,7 +18,9 @@ class Command(ChamsaeCommand):
     help = (
         "Simulated annotators rank and flag real completions of the live policy. Works while a site is running; "
         "everything it creates is marked as simulated. A few completions are shortened on purpose to a few words or "
-        "to nothing (--short), because a reward model that never saw such short replies overrates them."
+        "to nothing (--short), because a reward model that never saw such short replies overrates them. Completions "
+        "are stored as they are made: after an interruption the same command goes on from there. People who chat "
+        "meanwhile come first."
     )
     examples = """
     manage.py simulate_annotators --rankings 150
@@ -25,7 +28,7 @@ class Command(ChamsaeCommand):
     manage.py simulate_annotators --preference shorter --rankings 50
     manage.py simulate_annotators --rankings 100 --preference mine.tastes:score --flags no-insults=mine.tests:insults
     """
-    failures = (ChatError,)
+    failures = (ChatError, CollectionStopped)
     nothing = (NothingToSimulate,)
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -81,6 +84,12 @@ class Command(ChamsaeCommand):
             metavar="SD",
             help="scores closer than this, in SDs, are ties (default 0.25)",
         )
+        parser.add_argument(
+            "--tokens",
+            type=_tokens,
+            metavar="N",
+            help="longest completion (default CHAMSAE_COMPLETION_TOKENS)",
+        )
         super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -94,6 +103,7 @@ class Command(ChamsaeCommand):
             held_out_share=options["held_out"],
             short_share=options["short"],
             tie_margin=options["tie_margin"],
+            max_tokens=options["tokens"],
             **({} if given is None else {"flags": dict(given)}),
         )
         started = time.monotonic()
@@ -129,6 +139,12 @@ def _share_below_half(text: str) -> float:
 
 def _share_up_to_one(text: str) -> float:
     return _bounded(text, 0, 1)
+
+
+def _tokens(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of tokens")
+    return int(text)
 
 
 def _margin(text: str) -> float:

@@ -33,6 +33,24 @@ def front_matter(folder: Path) -> dict[str, Any]:
     return values
 
 
+def metadata(folder: Path) -> dict[str, Any]:
+    """The front matter of any card, as the hub's library reads its YAML; empty where there is none or it is bad."""
+    from huggingface_hub import metadata_load
+    from yaml import YAMLError
+
+    path = folder / "README.md"
+    try:
+        return (metadata_load(path) or {}) if path.exists() else {}
+    except (OSError, ValueError, YAMLError):
+        return {}
+
+
+def as_list(value: Any) -> list[str]:
+    """Of a field that cards give as one word or as a list; YAML reads Norwegian, `no`, as false."""
+    values = value if isinstance(value, list) else [value]
+    return ["no" if word is False else word for word in values if word is False or isinstance(word, str)]
+
+
 def _cell(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return text.replace("|", "\\|").replace("\n", " ")

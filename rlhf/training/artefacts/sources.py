@@ -16,7 +16,13 @@ Progress = Callable[[int, int | None], None]
 """(bytes so far, bytes in all where known); raises to stop the download."""
 
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json"]
-HUB_FILES += ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"]
+HUB_FILES += [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "README.md",
+]
 
 
 @dataclass

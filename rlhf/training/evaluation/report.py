@@ -8,7 +8,7 @@ from typing import Any
 
 from rlhf.training.evaluation.judges import Judge
 from rlhf.training.evaluation.players import Draw, DriftFromBase
-from rlhf.training.snapshot.files import PlainReply, PromptMessages, PromptRow, last_user_text
+from rlhf.training.snapshot.files import PlainReply, PromptMessages, PromptRow, digest, last_user_text
 from rlhf.training.statistics import Interval, cluster_bootstrap
 from rlhf.training.texts import distinct_2, first_sentence, is_empty, repetition
 
@@ -151,6 +151,7 @@ def _sample_table(replies: Replies, judge: Judge, n: int, seed: int) -> list[dic
     return [
         {
             "prompt": last_user_text(was.prompt),
+            "prompt_sha256": digest(was.prompt),
             "elicits": replies.rows[index].elicits,
             "before": was.text,
             "after": now.text,

@@ -40,7 +40,7 @@ class RewardModelConfig:
     max_gradient_norm: float = 1.0
     max_prompt_tokens: int = 2048
     """As much as the site's whole context: replies are read with the prompt that they were served for."""
-    max_completion_tokens: int = 256
+    max_completion_tokens: int = 512
     min_labels: int = 5
     """Labels of each kind that a rule needs before its head counts."""
     log_every: int = 4

@@ -47,9 +47,11 @@ class RankingRow:
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """(better, worse) positions; a tie carries none."""
+        """(better, worse) positions; a tie carries none, nor do two replies of one text."""
         found = []
         for one, other in combinations(range(len(self.ranks)), 2):
+            if self.replies[one].text == self.replies[other].text:
+                continue
             if self.ranks[one] < self.ranks[other]:
                 found.append((one, other))
             elif self.ranks[other] < self.ranks[one]:
@@ -131,6 +133,11 @@ def freeze(messages: Sequence[Message]) -> PromptMessages:
 
 def thaw(prompt: PromptMessages) -> list[Message]:
     return [{"role": role, "content": content} for role, content in prompt]
+
+
+def digest(prompt: PromptMessages) -> str:
+    """sha256 of the whole prompt, by which the site finds its row (feedback.prompts.digest)."""
+    return hashlib.sha256(json.dumps(list(prompt), ensure_ascii=False).encode(errors="replace")).hexdigest()
 
 
 def last_user_text(prompt: PromptMessages) -> str:

@@ -11,7 +11,8 @@ export class Composer {
     this.sendButton = form.querySelector("#send");
     this.stopButton = form.querySelector("#stop");
     this.send = send;
-    this.field.value ||= localStorage.getItem(this.draftKey()) ?? "";
+    this.drafts = words.temporary ? null : localStorage; // of a temporary chat nothing is kept here either
+    this.field.value ||= this.drafts?.getItem(this.draftKey()) ?? "";
     this.listen(stop);
     this.changed();
     if (matchMedia("(pointer: fine)").matches) this.field.focus();
@@ -33,7 +34,7 @@ export class Composer {
     const before = this.field.value;
     this.field.value = "";
     try {
-      if (await this.send(text)) localStorage.removeItem(this.draftKey());
+      if (await this.send(text)) this.drafts?.removeItem(this.draftKey());
       else this.giveBack(before || text);
     } finally {
       this.busy = false;
@@ -48,8 +49,8 @@ export class Composer {
 
   changed() {
     const text = this.field.value;
-    if (text) localStorage.setItem(this.draftKey(), text);
-    else localStorage.removeItem(this.draftKey());
+    if (text) this.drafts?.setItem(this.draftKey(), text);
+    else this.drafts?.removeItem(this.draftKey());
     this.sendButton.disabled = !text.trim() || Boolean(tooLong(text, this.words));
     this.showLength(text);
     if (!CSS.supports("field-sizing", "content")) {
@@ -78,9 +79,9 @@ export class Composer {
   }
 
   moveDraft(conversation) {
-    const draft = localStorage.getItem(this.draftKey());
-    localStorage.removeItem(this.draftKey());
-    if (draft) localStorage.setItem(this.draftKey(conversation), draft);
+    const draft = this.drafts?.getItem(this.draftKey());
+    this.drafts?.removeItem(this.draftKey());
+    if (draft) this.drafts?.setItem(this.draftKey(conversation), draft);
   }
 
   draftKey(conversation = this.words.conversation) {

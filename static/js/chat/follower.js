@@ -15,11 +15,17 @@ export class Follower {
     log.addEventListener("wheel", (event) => event.deltaY < 0 && this.leave(), { passive: true });
     new ResizeObserver(() => this.grew()).observe(log);
     jump.addEventListener("click", () => this.toEnd());
-    this.toEnd();
+    if (!this.isEmpty) this.toEnd();
+  }
+
+  /** Before the first message the page begins at its top, and there is nothing to follow. */
+  get isEmpty() {
+    return this.log.querySelector("#welcome") !== null;
   }
 
   /** Only a reader scrolls up, however little: that ends it, and a page that grows does not. */
   look() {
+    if (this.isEmpty) return;
     const distance = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight;
     if (distance < AT_END_PX) this.follows = true;
     else if (this.log.scrollTop < this.top) this.follows = false;
@@ -30,6 +36,7 @@ export class Follower {
 
   /** Away from the end at once: text that came between the turn of the wheel and its scrolling had the page there. */
   leave() {
+    if (this.isEmpty) return;
     if (this.log.scrollTop > 0) {
       this.follows = false;
       this.log.scrollTop -= LEAVE_PX;
@@ -40,6 +47,7 @@ export class Follower {
 
   /** The content became longer. */
   grew() {
+    if (this.isEmpty) return;
     if (this.follows) this.log.scrollTop = this.log.scrollHeight;
     else this.look();
   }

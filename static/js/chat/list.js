@@ -3,6 +3,7 @@
 import { toast } from "./toast.js";
 
 const PAUSE_MS = 200;
+const LOOK_AGAIN_MS = 4000;
 
 export function keepList(chat) {
   const words = chat.dataset;
@@ -24,6 +25,21 @@ export function keepList(chat) {
     if (focused) line(focused)?.querySelector("a").focus();
     const menu = line(words.conversation)?.querySelector(".menu");
     if (menu) document.querySelector("#conversation-menu").replaceChildren(menu.cloneNode(true));
+    watch();
+  }
+
+  // While a listed reply is being written, the list looks again whether it still is.
+  let looking = 0;
+  function watch() {
+    clearTimeout(looking);
+    if (list.querySelector("[data-written]")) looking = setTimeout(lookAgain, LOOK_AGAIN_MS);
+  }
+
+  /** Not where nobody sees it, nor while somebody is using it. */
+  async function lookAgain() {
+    const inUse = list.querySelector(".menu[open], .renaming") || list.contains(document.activeElement);
+    if (!document.hidden && !inUse) await tryRefresh();
+    watch();
   }
 
   const tryRefresh = () => refresh().catch((error) => console.warn(error));
@@ -169,7 +185,8 @@ export function keepList(chat) {
     if (form && !form.hidden && !form.contains(event.relatedTarget)) finishRename(form);
   });
 
-  return { refresh: tryRefresh, named: (title, id) => named(title, id) };
+  watch();
+  return { refresh: tryRefresh, look: lookAgain, named: (title, id) => named(title, id) };
 
   /** A new conversation got its address: the form at the head of the page renames that one from now on. */
   function named(title, id) {

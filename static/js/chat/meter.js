@@ -2,7 +2,7 @@
 
 const PAUSE_MS = 250;
 
-export function keepMeter(log, words, { csrf, parent }) {
+export function keepMeter(log, words, { csrf, parent, chosenInstructions }) {
   const meter = document.querySelector("#meter");
   const button = meter.querySelector("button");
   const unseen = document.querySelector("#unseen");
@@ -29,6 +29,7 @@ export function keepMeter(log, words, { csrf, parent }) {
           parent: parent() ?? "",
           assistant: choice.value,
           model: model?.value ?? "",
+          instructions: chosenInstructions(),
         }),
         headers: { Accept: "application/json", "X-CSRFToken": csrf() },
         redirect: "error",
@@ -81,6 +82,7 @@ export function keepMeter(log, words, { csrf, parent }) {
   field.addEventListener("input", soon);
   choice.addEventListener("chosen", soon);
   model?.addEventListener("chosen", soon);
+  document.querySelector("#instructions")?.addEventListener("chosen", soon);
   // Turns come, end, are edited and paged through: whatever changes them changes the history.
   new MutationObserver(soon).observe(log, { childList: true, subtree: true, attributeFilter: ["data-state"] });
   count();

@@ -13,9 +13,14 @@ export function keepModels(words, { say, announce, csrf }) {
     choice.dispatchEvent(new Event("chosen"));
   });
 
-  /** Who can be wrong. */
+  /** Who can be wrong, and in which language. */
   function show() {
-    const name = choice.selectedOptions[0].dataset.name;
+    const { name, warning } = choice.selectedOptions[0].dataset;
+    const line = document.querySelector("#language-warning");
+    if (line) {
+      line.querySelector("span").textContent = warning;
+      line.hidden = !warning;
+    }
     const hint = document.querySelector("#hint");
     hint.textContent = name ? hint.dataset.words.replace("{name}", name) : "";
   }

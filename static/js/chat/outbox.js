@@ -34,6 +34,7 @@ export class Outbox {
 
   /** What a person wrote survives a reload; the rest is asked for with a click. */
   remember() {
+    if (this.words.temporary) return; // nothing of it is kept here either
     const messages = this.all.filter((frame) => frame.type === "message.send");
     if (messages.length) localStorage.setItem(this.place(), JSON.stringify(messages));
     else localStorage.removeItem(this.place());

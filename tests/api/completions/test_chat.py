@@ -69,6 +69,15 @@ async def test_n_choices_are_told_apart_and_the_prompt_is_counted_once(program, 
     assert {row.key_id for row in rows} == {program.key.pk}
 
 
+@pytest.mark.parametrize(
+    ("asked", "is_batch"),
+    [({}, False), ({"n": 2}, True), ({"service_tier": "flex"}, True), ({"service_tier": "auto"}, False)],
+)
+async def test_several_choices_and_the_flex_tier_are_behind_people(program, answering, asked, is_batch):
+    await program.told(CHAT, model="live", messages=HI, **asked)
+    assert (await in_database(Ticket.objects.get)()).is_batch is is_batch
+
+
 async def test_a_stream_says_the_role_then_the_text_then_the_end(program, answering, script):
     script.text = "one two three"
     events = await program.events(CHAT, model="live", messages=HI)

@@ -6,6 +6,7 @@ from api.completions.choices import UnscoredToken
 from api.completions.plain import logprobs
 from chat.engines.engine import Piece, Token, TokenProbability
 from chat.engines.scripted import ScriptedEngine
+from chat.models import Ticket
 from metering.models import Usage
 from tests.api.program import in_database
 
@@ -24,6 +25,19 @@ async def test_a_text_is_gone_on_from(program, answering, script):
     assert told["id"].startswith("cmpl-")
     assert told["choices"] == [{"text": " upon a time", "index": 0, "logprobs": None, "finish_reason": "stop"}]
     assert told["usage"]["completion_tokens"] == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "batch"),
+    [
+        ({"prompt": "Once"}, [False]),
+        ({"prompt": ["Once", "Twice"]}, [True, True]),
+        ({"prompt": "Once", "best_of": 3}, [True]),
+    ],
+)
+async def test_several_prompts_or_choices_are_behind_people(program, answering, asked, batch):
+    await program.told(PATH, model="live", **asked)
+    assert await in_database(list)(Ticket.objects.values_list("is_batch", flat=True)) == batch
 
 
 async def test_sixteen_tokens_where_nothing_else_is_said(program, answering, script):

@@ -35,21 +35,18 @@ def reference(directory, ids):
     return [logprobs[place, number].item() for place, number in enumerate(ids[1:])], logprobs[-1]
 
 
-async def test_an_echo_tells_how_probable_the_prompt_is(program, tiny, tiny_policy):
+async def _an_echo_tells_how_probable_the_prompt_is(program, tiny_policy):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_policy)
     ids = tokenizer(PROMPT, add_special_tokens=False)["input_ids"]
     wanted, after = await sync_to_async(reference)(tiny_policy, ids)
-    async with talking():
-        told = await program.told("completions", model="live", prompt=PROMPT, echo=True, max_tokens=0, logprobs=3)
-        same = await program.told("completions", model="live", prompt=ids, echo=True, max_tokens=0, logprobs=3)
-        one = await program.told("completions", model="live", prompt=PROMPT, echo=True, max_tokens=1, logprobs=1)
-        cut = await program.told("completions", model="live", prompt=PROMPT, max_tokens=5, temperature=0)
-        again = await program.told("completions", model="live", prompt=ids, max_tokens=5, temperature=0)
-        greedy = await program.told(
-            "completions", model="live", prompt=PROMPT, max_tokens=1, temperature=0, logprobs=5
-        )
+    told = await program.told("completions", model="live", prompt=PROMPT, echo=True, max_tokens=0, logprobs=3)
+    same = await program.told("completions", model="live", prompt=ids, echo=True, max_tokens=0, logprobs=3)
+    one = await program.told("completions", model="live", prompt=PROMPT, echo=True, max_tokens=1, logprobs=1)
+    cut = await program.told("completions", model="live", prompt=PROMPT, max_tokens=5, temperature=0)
+    again = await program.told("completions", model="live", prompt=ids, max_tokens=5, temperature=0)
+    greedy = await program.told("completions", model="live", prompt=PROMPT, max_tokens=1, temperature=0, logprobs=5)
     choice, shown = told["choices"][0], told["choices"][0]["logprobs"]
     assert (choice["text"], choice["finish_reason"]) == (PROMPT, "length")
     assert "".join(shown["tokens"]) == PROMPT
@@ -66,13 +63,12 @@ async def test_an_echo_tells_how_probable_the_prompt_is(program, tiny, tiny_poli
     assert math.isclose(greedy["choices"][0]["logprobs"]["token_logprobs"][0], best, abs_tol=0.05)  # bf16 weights
 
 
-async def test_echo_stop_and_probabilities_together_spell_the_text_whole_and_as_a_stream(program, tiny, tiny_policy):
+async def _echo_stop_and_probabilities_together_spell_the_text_whole_and_as_a_stream(program, tiny_policy):
     asked = {"model": "live", "prompt": PROMPT, "max_tokens": 24, "temperature": 0, "logprobs": 2}
-    async with talking():
-        plain = (await program.told("completions", **asked))["choices"][0]
-        stop = next(re.finditer("[ -~]{3}", plain["text"][4:]))[0]
-        whole = (await program.told("completions", **asked, stop=stop, echo=True))["choices"][0]
-        events = await program.events("completions", **asked, stop=stop, echo=True)
+    plain = (await program.told("completions", **asked))["choices"][0]
+    stop = next(re.finditer("[ -~]{3}", plain["text"][4:]))[0]
+    whole = (await program.told("completions", **asked, stop=stop, echo=True))["choices"][0]
+    events = await program.events("completions", **asked, stop=stop, echo=True)
     assert whole["text"] == PROMPT + plain["text"].split(stop)[0]
     assert whole["finish_reason"] == "stop"
     shown = whole["logprobs"]
@@ -86,15 +82,14 @@ async def test_echo_stop_and_probabilities_together_spell_the_text_whole_and_as_
         assert streamed == (shown[name] if name != "token_logprobs" else pytest.approx(shown[name], abs=1e-3)), name
 
 
-async def test_a_seed_gives_the_same_and_choices_differ(program, tiny):
+async def _a_seed_gives_the_same_and_choices_differ(program, tiny_policy):
     asked = {"model": "live", "prompt": PROMPT, "max_tokens": 12, "temperature": 1.5, "n": 3, "seed": 7}
-    async with talking():
-        first = await program.told("completions", **asked)
-        second = await program.told("completions", **asked)
-        other = await program.told("completions", **{**asked, "seed": 8})
-        best = await program.told("completions", **{**asked, "n": 1, "best_of": 3, "logprobs": 0})
-        three = await program.told("completions", **{**asked, "logprobs": 0})
-        events = await program.events("completions", **{**asked, "n": 1})
+    first = await program.told("completions", **asked)
+    second = await program.told("completions", **asked)
+    other = await program.told("completions", **{**asked, "seed": 8})
+    best = await program.told("completions", **{**asked, "n": 1, "best_of": 3, "logprobs": 0})
+    three = await program.told("completions", **{**asked, "logprobs": 0})
+    events = await program.events("completions", **{**asked, "n": 1})
     texts = [choice["text"] for choice in first["choices"]]
     assert [choice["text"] for choice in second["choices"]] == texts
     assert [choice["text"] for choice in other["choices"]] != texts
@@ -104,6 +99,18 @@ async def test_a_seed_gives_the_same_and_choices_differ(program, tiny):
     assert best["usage"]["completion_tokens"] == three["usage"]["completion_tokens"]
     assert "".join(event["choices"][0]["text"] for event in events) == texts[0]
     assert all("\ufffd" not in event["choices"][0]["text"] or "\ufffd" in texts[0] for event in events)
+
+
+async def test_a_real_engine_answers_what_it_is_asked(program, tiny, tiny_policy, subtests):
+    """One engine for all: each of them starts for seconds."""
+    async with talking():
+        for check in (
+            _an_echo_tells_how_probable_the_prompt_is,
+            _echo_stop_and_probabilities_together_spell_the_text_whole_and_as_a_stream,
+            _a_seed_gives_the_same_and_choices_differ,
+        ):
+            with subtests.test(check.__name__):
+                await check(program, tiny_policy)
 
 
 async def test_what_a_request_has_wrong_for_this_model_alone_is_a_bad_request_that_says_so(program, tiny_policy):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from accounts.models import User
 from chat.conversations import removal, titles
 from chat.conversations.sidebar import listing
-from chat.models import Conversation, Message
+from chat.models import Conversation, Message, Reply
 
 JSON = {"accept": "application/json"}
 
@@ -155,3 +155,20 @@ def test_an_emptied_title_is_made_from_the_first_message(client, conversation):
     Message.objects.create(conversation=conversation, role="user", text="What is a rainbow?")
     Message.objects.create(conversation=conversation, role="user", text="Something else")
     assert change(client, conversation, "rename", title="  ")["title"] == "What is a rainbow?"
+
+
+@pytest.mark.django_db
+def test_a_reply_that_is_queued_or_written_is_shown_in_the_list_until_it_has_ended(alice, client):
+    made = {title: Conversation.objects.create(owner=alice, title=title) for title in ("written", "quiet")}
+    message = Message.objects.create(conversation=made["written"], role="assistant")
+    reply = Reply.objects.create(message=message)
+
+    def marked(address="/conversations/"):
+        items = client.get(address).content.decode().split("data-item=")[1:]
+        return [title for title in made for item in items if str(made[title].pk) in item and "data-written" in item]
+
+    assert marked() == marked("/conversations/?q=written") == ["written"]
+    Reply.objects.filter(pk=reply.pk).update(state="streaming")
+    assert marked("/") == ["written"]
+    Reply.objects.filter(pk=reply.pk).update(state="complete")
+    assert marked() == []

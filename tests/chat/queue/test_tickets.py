@@ -9,23 +9,13 @@ from django.utils import timezone
 
 from chat import fsck
 from chat.errors import BadPolicy
-from chat.models import Conversation, EngineProcess, Message, Policy, Reply, Ticket
+from chat.models import Conversation, EngineProcess, Message, Reply, Ticket
 from chat.queue import claims, reaping, replies, tickets, waiting
 from chat.queue.tickets import Used
 from metering.models import Usage
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
-
-
-@pytest.fixture
-def live():
-    return Policy.objects.create(name="live", version=1, is_live=True, is_scripted=True)
-
-
-@pytest.fixture
-def named():
-    return Policy.objects.create(name="named", version=2, is_scripted=True)
 
 
 @pytest.fixture(autouse=True)

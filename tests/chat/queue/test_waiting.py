@@ -11,32 +11,12 @@ from hypothesis import strategies as st
 
 from chat.conversations.turns import take_turn
 from chat.errors import QueueFull
-from chat.models import Conversation, EngineProcess, Message, Policy, Reply, Ticket
+from chat.models import Conversation, EngineProcess, Reply, Ticket
 from chat.queue import replies, waiting
 from chat.queue.waiting import play_forward, rounded, waits
+from tests.chat.queue.queue_rows import engine, queued
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def live():
-    return Policy.objects.create(name="live", version=1, is_live=True, is_scripted=True)
-
-
-@pytest.fixture
-def named():
-    return Policy.objects.create(name="named", version=2, is_scripted=True)
-
-
-def engine(policy, state="ready", is_default=False, age_s=0):
-    beaten = timezone.now() - timedelta(seconds=age_s)
-    return EngineProcess.objects.create(policy=policy, state=state, is_default=is_default, heartbeat_at=beaten)
-
-
-def queued(owner, policy=None):
-    room = Conversation.objects.create(owner=owner)
-    message = Message.objects.create(conversation=room, role="user", text="Hi")
-    return replies.queue(message, {}, policy=policy)
 
 
 def lasted(owner, policy, seconds):

@@ -10,11 +10,22 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from accounts.models import User
+from chat.completions.bulk import Completed
+from chat.errors import EngineTimeout
 from feedback import trainable
 from feedback.judgements.rankings import pairs
-from feedback.models import Completion, Prompt, Ranking, RankingTask, Report, SimulatedAnnotator, Violation
+from feedback.models import (
+    Completion,
+    Prompt,
+    Ranking,
+    RankingTask,
+    Report,
+    SimulatedAnnotator,
+    UnjudgedSet,
+    Violation,
+)
 from feedback.preferences import claims_to_be_human, finished_and_modest
-from feedback.simulated import simulation
+from feedback.simulated import collecting
 from feedback.simulated.cases import SimulationPlan
 from feedback.simulated.simulation import simulate
 
@@ -35,8 +46,6 @@ def varied(monkeypatch):
     """Stands in for the engine with many different texts, a fixed one a seed."""
     import random
 
-    from chat.completions.bulk import Completed
-
     starts = [
         "A rainbow is light",
         "I love rain and my family",
@@ -46,17 +55,18 @@ def varied(monkeypatch):
     ]
     ends = [".", "", " and so on and on and on and on", " in the sky after rain.", "!"]
 
-    def complete(policy, prompts, *, n, parameters, on_progress=None):
-        rng = random.Random(parameters.seed)
-        return [
-            [
-                Completed(rng.choice(starts) + " x" * rng.randrange(12) + rng.choice(ends), "stop", 9, 9)
-                for _ in range(n)
-            ]
-            for _ in prompts
-        ]
+    def complete_each(policy, prompts, *, n, parameters, numbers, on_progress):
+        for index, number in enumerate(numbers):
+            rng = random.Random(f"{parameters.seed} {number}")
+            yield (
+                index,
+                [
+                    Completed(rng.choice(starts) + " x" * rng.randrange(12) + rng.choice(ends), "stop", 9, 9)
+                    for _ in range(n)
+                ],
+            )
 
-    monkeypatch.setattr(simulation, "complete", complete)
+    monkeypatch.setattr(collecting, "complete_each", complete_each)
 
 
 def gold_of(ranking):
@@ -210,15 +220,91 @@ def test_without_a_live_policy_it_fails(db):
     assert result["error"]["code"] == "no_live_policy"
 
 
-def test_a_run_that_dies_while_the_model_writes_leaves_no_rows(policy, monkeypatch):
-    def dies(*args, **kwargs):
-        raise KeyboardInterrupt
+@pytest.fixture
+def dies_after(monkeypatch):
+    """Makes the engine, or the person, end the run after so many sets."""
 
-    monkeypatch.setattr(simulation, "complete", dies)
+    def install(count, error):
+        whole = collecting.complete_each
+
+        def complete_each(*args, **kwargs):
+            for done, found in enumerate(whole(*args, **kwargs)):
+                if done == count:
+                    raise error
+                yield found
+
+        monkeypatch.setattr(collecting, "complete_each", complete_each)
+        return lambda: monkeypatch.setattr(collecting, "complete_each", whole)
+
+    return install
+
+
+def made():
+    rows = Ranking.objects.order_by("pk")
+    return [(r.task.prompt_id, [c.text for c in r.task.completions.all()], list(r.ranks.values())) for r in rows]
+
+
+def test_a_run_that_is_stopped_goes_on_from_what_it_has(policy, varied, dies_after):
+    whole_again = dies_after(5, KeyboardInterrupt())
     with pytest.raises(CommandError) as stopped:
-        call_command("simulate_annotators", "--rankings", "4", stderr=io.StringIO())
+        call_command("simulate_annotators", "--rankings", "8", stderr=io.StringIO())
     assert stopped.value.returncode == 130
     assert not RankingTask.objects.exists()
+    kept = list(UnjudgedSet.objects.values_list("number", "completions"))
+    assert len(kept) == 5
+
+    whole_again()
+    result, code = run("--rankings", "8")
+    assert (code, result["rankings"]) == (0, 8)
+    assert not UnjudgedSet.objects.exists()
+    first = made()
+    Ranking.objects.all().delete()
+    run("--rankings", "8")
+    assert made() == first, "a run without a stop gives the same"
+
+
+def test_a_failing_engine_is_asked_again_while_it_gets_on_and_then_the_run_says_what_is_kept(
+    policy, varied, dies_after, monkeypatch
+):
+    dies_after(3, EngineTimeout("slow"))
+    result, code = run("--rankings", "8")
+    assert (code, result["rankings"]) == (0, 8)
+
+    dies_after(0, EngineTimeout("slow"))
+    result, code = run("--rankings", "8", "--seed", "2")
+    assert code == 1
+    assert result["error"]["code"] == "engine_timeout"
+    assert "0 of 8 sets" in result["error"]["message"]
+
+
+def test_another_plan_does_not_take_what_a_stopped_one_has_left(policy, varied, dies_after):
+    whole_again = dies_after(2, KeyboardInterrupt())
+    with pytest.raises(CommandError):
+        call_command("simulate_annotators", "--rankings", "4", stderr=io.StringIO())
+    whole_again()
+    run("--rankings", "4", "--seed", "9")
+    assert UnjudgedSet.objects.count() == 2
+
+
+def test_progress_counts_what_was_there_before(policy, speech, dies_after):
+    whole_again = dies_after(2, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        simulate(SimulationPlan(rankings=4))
+    whole_again()
+    seen = []
+    simulate(SimulationPlan(rankings=4), on_progress=lambda done, of: seen.append((done, of)))
+    assert (seen[0], seen[-1]) == ((9, 16), (16, 16))
+
+
+def test_replies_that_are_alike_are_judged_once(policy, monkeypatch):
+    def complete_each(policy, prompts, *, n, **_):
+        for index in range(len(prompts)):
+            yield index, [Completed(text, "stop", 9, 9) for text in ("Same.", "Same.", "Other.", "Same.")]
+
+    monkeypatch.setattr(collecting, "complete_each", complete_each)
+    result = simulate(SimulationPlan(rankings=4, short_share=0))
+    assert result["merged_replies"] == 8
+    assert {len(ranking.ranks) for ranking in Ranking.objects.all()} == {2}
 
 
 def test_help_starts_a_person_off(capsys):

@@ -221,6 +221,12 @@ def test_a_failure_is_told_in_the_trainer_s_words_and_the_next_has_its_turn(orde
     assert bad.error == {"code": "training_failed", "message": "diverged: the loss is 1e9", "param": None}
     assert told(bad)[-1] == "Fine-tune failed: diverged: the loss is 1e9"
     assert again(good).state == State.SUCCEEDED
+    words = [notice.text for notice in bad.owner.notices.order_by("pk")]
+    assert words == [
+        "Your fine-tune of davinci on “guide.jsonl” failed. Its page says why.",
+        f"Your fine-tune “{again(good).fine_tuned_model}” is ready.",
+    ]
+    assert bad.owner.notices.last().link == f"/models/{bad.pk}/"
     assert not Usage.objects.filter(ref=f"fine_tune:{bad.id}").exists()
 
 
@@ -233,6 +239,7 @@ def test_what_failed_may_be_tried_again_from_its_checkpoint(order, no_worker):
     starts = (job_directory.path_of(job) / "starts").read_text().splitlines()
     assert [int(line.split()[1]) for line in starts] == [0, 1]
     assert len([one for one in told(job) if one.startswith("Fine-tune failed")]) == 2
+    assert job.owner.notices.filter(kind="job_failed").count() == 2
     assert len([one for one in told(job) if one == "Fine-tune started"]) == 1
     assert problems() == []
 

@@ -217,17 +217,6 @@ def test_a_second_supervisor_leaves_a_run_alone(stage):
     assert len(starts(stage)) == 1
 
 
-def test_a_trainer_lets_the_chat_go_first(stage, settings):
-    settings.RLHF_NICENESS = 7
-    running = child_process.TrainingProcess(
-        "reward_model", stage.path, {"hyperparameters": {"steps": 100, "seconds_a_step": 0.1}}
-    )
-    try:
-        assert os.getpriority(os.PRIO_PROCESS, running.pid) == 7
-    finally:
-        running.kill()
-
-
 def test_no_two_trainers_on_one_directory(stage):
     config = {
         "hyperparameters": {"steps": 100, "seconds_a_step": 0.1},

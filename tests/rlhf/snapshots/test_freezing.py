@@ -189,6 +189,14 @@ def test_rankings_of_ties_alone_teach_nothing(ann):
         freezing.freeze()
 
 
+def test_replies_of_one_text_make_no_preference(ann):
+    ranking = feedback_rows.rank(ann, 1, ranks=(1, 2, 3, 3))
+    ranking.task.completions.filter(index=1).update(text=feedback_rows.TEXTS[0])
+    preferences = lines(freezing.freeze(), "preferences.jsonl")
+    assert len(preferences) == 4
+    assert all(line["chosen"] != line["rejected"] for line in preferences)
+
+
 @pytest.mark.parametrize("name", ["rankings.jsonl", "prompts.jsonl", "rules.json", "manifest.json"])
 def test_a_change_of_a_file_is_seen(ann, name):
     feedback_rows.rank(ann, 1)

@@ -65,12 +65,36 @@ def test_a_wheel_is_taken_alone_and_only_once(tiny: Path, tmp_path: Path, monkey
     assert os.listdir(tmp_path) == ["p"]
 
 
+def test_the_languages_and_the_licence_of_a_card_are_told(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    shutil.copytree(tiny, folder)
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\nlanguage:\n- en\n- no\n---\n# Card\n")
+    told = fetch.fetch(str(folder), tmp_path / "p", silent)
+    assert (told["license"], told["languages"]) == ("apache-2.0", ["en", "no"])
+    (folder / "README.md").write_text("---\nlanguage: [unclosed\n---\n")
+    assert fetch.fetch(str(folder), tmp_path / "q", silent)["languages"] == []
+
+
 def test_a_damaged_copy_is_fetched_again(tiny: Path, tmp_path: Path) -> None:
     source = str(tiny / "policy.gguf")
     fetch.fetch(source, tmp_path / "p", silent)
     (tmp_path / "p" / "config.json").write_text("{}")
     assert fetch.fetch(source, tmp_path / "p", silent)["cached"] is False
     checkpoints.verify(tmp_path / "p")
+
+
+def test_another_type_of_the_file_that_answers_is_made_from_what_is_there(tiny: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source.gguf"
+    shutil.copy(tiny / "policy.gguf", source)
+    fetch.fetch(str(source), tmp_path / "p", silent, served="bf16")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "p").iterdir()}
+    source.unlink()  # nothing is fetched
+    assert fetch.fetch(str(source), tmp_path / "p", silent, served="q8_0")["cached"] is True
+    after = {path.name: path.read_bytes() for path in (tmp_path / "p").iterdir()}
+    assert checkpoints.verify(tmp_path / "p")["base"] == str(source)
+    assert before.keys() == after.keys()
+    assert {name for name in after if before[name] != after[name]} == {"policy.gguf", "served.json", "manifest.json"}
+    assert len(after["policy.gguf"]) < 0.7 * len(before["policy.gguf"])
 
 
 def test_pip_s_own_words_become_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

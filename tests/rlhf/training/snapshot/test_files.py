@@ -29,6 +29,11 @@ def test_ties_carry_no_pair_but_do_not_raise_the_weight_of_the_others() -> None:
     assert ranking(1, 1).pairs == []
 
 
+def test_two_replies_of_one_text_carry_no_pair() -> None:
+    replies = tuple(PlainReply(PROMPT, text, True) for text in ("a", "b", "a"))
+    assert sorted(RankingRow(replies, (1, 2, 3), "train").pairs) == [(0, 1), (1, 2)]
+
+
 def test_a_snapshot_is_read_with_its_splits(tmp_path: Path) -> None:
     snapshot = SnapshotFiles.load(write_snapshot(tmp_path / "s", rankings=6, held_out=2))
     assert [r.split for r in snapshot.rankings].count("held_out") == 2

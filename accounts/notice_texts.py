@@ -1,0 +1,73 @@
+"""Texts of notices by kind, made when they are shown: in the reader's language, from the parameters in the row."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+Parameters = Mapping[str, Any]
+
+
+def _policy_promoted(parameters: Parameters) -> str:
+    policy, count = str(parameters.get("policy", "")), int(parameters.get("judgements", 0))
+    if not count:
+        return _("A new version of the model answers: %(policy)s.") % {"policy": policy}
+    return ngettext(
+        "A new version of the model answers: %(policy)s. %(n)d judgement of yours helped to train and check it.",
+        "A new version of the model answers: %(policy)s. %(n)d judgements of yours helped to train and check it.",
+        count,
+    ) % {"policy": policy, "n": count}
+
+
+def _policy_rolled_back(parameters: Parameters) -> str:
+    return _("The previous version %(policy)s answers again instead of %(former)s.") % {
+        "policy": parameters.get("policy", ""),
+        "former": parameters.get("former", ""),
+    }
+
+
+def _job_succeeded(parameters: Parameters) -> str:
+    return _("Your fine-tune “%(model)s” is ready.") % {"model": parameters.get("model", "")}
+
+
+def _job_failed(parameters: Parameters) -> str:
+    words = _("Your fine-tune of %(model)s on “%(file)s” failed. Its page says why.")
+    return words % {"model": parameters.get("model", ""), "file": parameters.get("file", "")}
+
+
+def _report_decided(parameters: Parameters) -> str:
+    """Names what happened to the reply; of an act against a person it says only that there was one."""
+    act = parameters.get("act")
+    if act == "text.hide":
+        return _("A moderator hid a reply that you reported or flagged.")
+    if act == "text.keep_out":
+        return _("A moderator excluded a reply that you reported or flagged from training.")
+    if act == "reports.dismiss":
+        return _("A moderator read a reply that you reported or flagged, and left it unchanged.")
+    return _("A moderator took action on a reply that you reported or flagged.")
+
+
+def _tasks_wait(parameters: Parameters) -> str:
+    return _("There are new replies to rank.")
+
+
+def _gate_refused(parameters: Parameters) -> str:
+    words = _("The gate refused %(policy)s: it was not promoted.")
+    return words % {"policy": parameters.get("policy", "")}
+
+
+TEXTS: Mapping[str, Callable[[Parameters], str]] = {
+    "policy_promoted": _policy_promoted,
+    "policy_rolled_back": _policy_rolled_back,
+    "job_succeeded": _job_succeeded,
+    "job_failed": _job_failed,
+    "report_decided": _report_decided,
+    "tasks_wait": _tasks_wait,
+    "gate_refused": _gate_refused,
+}
+
+
+def text_of(kind: str, parameters: Parameters) -> str:
+    """The text of a notice; the kind itself if only another version of the site knew it."""
+    return TEXTS[kind](parameters) if kind in TEXTS else kind
