@@ -23,7 +23,7 @@ ATTRIBUTES = {
     "ol": {"start"},
     "td": {"class"},
     "th": {"class"},
-    "input": {"checked", "disabled"},
+    "input": {"checked", "disabled", "aria-label"},
     **mathml.ELEMENTS,
 }
 CLASSES = {

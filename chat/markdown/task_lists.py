@@ -2,6 +2,7 @@
 
 import re
 
+from django.utils.translation import gettext as _
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
@@ -27,7 +28,9 @@ def _put_box(inline: Token) -> None:
     if match is None or not children or not children[0].content.startswith(match[0]):
         return
     children[0].content = children[0].content[len(match[0]) :]
-    box = Token("task_box", "input", 0, attrs={"type": "checkbox", "disabled": ""})
-    if match[1] != " ":
+    is_done = match[1] != " "
+    name = _("Task done") if is_done else _("Task not done")
+    box = Token("task_box", "input", 0, attrs={"type": "checkbox", "disabled": "", "aria-label": name})
+    if is_done:
         box.attrs["checked"] = ""
     inline.children = [box, *children]

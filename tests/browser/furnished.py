@@ -26,6 +26,11 @@ def angle(colour: str) -> float:
     return {"red": 42.0, "violet": 40.0}[colour]
 ```
 
+It is seen at \\(\\theta \\approx 42^\\circ\\) from the shadow of your head.
+
+- [x] seen
+- [ ] measured
+
 More at [Wikipedia](https://en.wikipedia.org/wiki/Rainbow)."""
 SPARROW = """A sparrow hops along the sill,
 *the morning listens, and is still.*"""
@@ -35,7 +40,7 @@ KOREAN = """무지개는 햇빛이 빗방울 안에서 **굴절**되고 반사�
 - 그래서 해를 등지고 서야 무지개가 보입니다."""
 LONG = "Why do some birds sing before the sun is up, and do they know that somebody listens to every one of them?"
 QUESTIONS = (
-    ("What is a rainbow?", ("A rainbow is light.", "I feel rainbows in my heart.", "It is", "Rain and sun make it.")),
+    ("What is a rainbow?", (RAINBOW, "I feel rainbows in my heart.", "It is", "Rain and sun make it.")),
     ("Do you sleep at night?", ("I do not sleep: I am a program.", "Yes, eight hours.", "Sleep is good.", "No.")),
 )
 

@@ -66,6 +66,8 @@ def make(page, name, instructions, **sampling):
     page.goto("/assistants/new/")
     page.fill("[name=name]", name)
     page.fill("[name=system_prompt]", instructions)
+    if sampling:
+        page.locator("#sampling summary").click()
     for field, value in sampling.items():
         page.fill(f"[name={field}]", value)
 

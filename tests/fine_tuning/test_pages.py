@@ -170,7 +170,7 @@ def test_a_job_from_the_form_to_the_conversation(mina, bring, no_worker, person)
     job = order(mina, bring(), suffix="My island")
     waiting = text_of(mina.get(f"/models/{job.id}/"))
     assert "Fine-tune enqueued. Queue number: 0" in waiting
-    assert "Fine-tune of live on guide.jsonl (my-island)" in text_of(mina.get("/models/"))
+    assert f'href="/models/{job.id}/">my-island</a>' in text_of(mina.get("/models/"))
     FineTune.objects.update(state="running")
     Run.objects.update(state="running")
     starting = text_of(mina.get(f"/models/{job.id}/part/"))

@@ -141,9 +141,9 @@ def test_tasks_become_boxes_that_nobody_can_change():
     html = render("- [ ] buy milk\n- [x] **feed** the bird\n  1. [X] nested\n- [y] neither\n- [x]nor")
     inspect(html)
     assert re.findall(r"<li>\s*(<input[^>]*>)? ?(\S+)", html) == [
-        ('<input disabled="" type="checkbox">', "buy"),
-        ('<input disabled="" checked="" type="checkbox">', "<strong>feed</strong>"),
-        ('<input disabled="" checked="" type="checkbox">', "nested</li>"),
+        ('<input disabled="" aria-label="Task not done" type="checkbox">', "buy"),
+        ('<input disabled="" aria-label="Task done" checked="" type="checkbox">', "<strong>feed</strong>"),
+        ('<input disabled="" aria-label="Task done" checked="" type="checkbox">', "nested</li>"),
         ("", "[y]"),
         ("", "[x]nor</li>"),
     ]
