@@ -283,8 +283,8 @@ REPLY_LEASE = timedelta(seconds=20)
 
 FEEDBACK_COMPLETIONS_PER_TASK = env.integer("CHAMSAE_COMPLETIONS_PER_TASK", 4, minimum=2)
 FEEDBACK_COMPLETION_TOKENS = env.integer("CHAMSAE_COMPLETION_TOKENS", CHAT_MAX_COMPLETION_TOKENS, minimum=1)
-"""As in the chat: people rank what they would get. Of SmolLM2's replies to the seed prompts 94 % end by themselves
-within 512 tokens, 79 % within 256, and 10 % within 48."""
+"""As in the chat: people rank what they would get. Of 100 replies of SmolLM2 to the seed prompts 94 end by themselves
+within 512 tokens, 79 within 256, and 10 within 48; of those that do not, others are sampled."""
 FEEDBACK_TASK_STOCK = env.integer("CHAMSAE_TASK_STOCK", 8)
 """Ranking tasks in stock for annotators."""
 FEEDBACK_LANGUAGES = env.words("CHAMSAE_FEEDBACK_LANGUAGES", "en")

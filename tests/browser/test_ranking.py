@@ -231,11 +231,11 @@ def test_the_page_without_a_task_follows_the_making_of_one_and_then_shows_it(vis
     site.manage(*run, NOTHING_LEFT)
     annotator.go("/rank/")
     page = annotator.page
-    expect(page.get_by_role("status")).to_contain_text("1 of the 4 replies")
+    expect(page.locator("[data-stock]")).to_contain_text("1 of the 4 replies")
     again = page.get_by_role("link", name="Check again")
     again.focus()
     site.manage(*run, ONE_MORE)
-    expect(page.get_by_role("status")).to_contain_text("2 of the 4 replies", timeout=15_000)
+    expect(page.locator("[data-stock]")).to_contain_text("2 of the 4 replies", timeout=15_000)
     expect(again).to_be_focused()
     site.manage(*run, FREE_AGAIN)
     expect(page.locator("#ranking")).to_be_visible(timeout=15_000)

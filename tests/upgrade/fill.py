@@ -41,6 +41,11 @@ def rows(label: str) -> Any:
     return apps.get_model(label)._default_manager
 
 
+def exists(label: str) -> bool:
+    """Whether the code has this model already."""
+    return label in {model._meta.label for model in apps.get_models()}
+
+
 def empty_tables() -> list[str]:
     """Labels of our models without a row, those between two models included."""
     ours = (model for model in apps.get_models(include_auto_created=True) if not is_djangos(model))
@@ -172,6 +177,14 @@ class Filling:
         rows("feedback.Thumb").create(
             message=self.reply.message, person=self.chatter, is_up=True, reasons=["clear"], comment="고마워요"
         )
+
+        if exists("feedback.TaskRefill"):
+            self.make_tasks(waiting.prompt)
+
+    def make_tasks(self, of: Any) -> None:
+        rows("feedback.TaskRefill").create(owner="", done=0, wanted=0)
+        reply = {"text": COMPLETIONS[0], "finish_reason": "stop", "prompt_tokens": 9, "completion_tokens": 6}
+        rows("feedback.UnjudgedSet").create(simulation="0" * 64, number=0, prompt=of, completions=[reply])
 
     def prompt_of_conversation(self) -> Any:
         return prompt(202, "train", GREETING, source="conversation", message=self.asked)

@@ -28,7 +28,8 @@ class Looks:
         self.room = room
         for _ in range(2):  # the first may have begun before
             self.looked.clear()
-            await self.looked.wait()
+            async with asyncio.timeout(20):  # nobody looks where nothing waits
+                await self.looked.wait()
 
 
 @pytest.fixture(autouse=True)
