@@ -16,6 +16,7 @@ from chat.errors import BadPolicy, NoLivePolicy
 from chat.models import Policy
 
 MANIFEST = "manifest.json"
+SERVED = "served.json"
 FORBIDDEN_SUFFIXES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".py", ".so"}
 """Files that could run code when loaded."""
 BLOCK = 1 << 22
@@ -48,6 +49,17 @@ def visible_to(person: User) -> QuerySet[Policy]:
 def directory(policy: Policy) -> Path:
     """The policy's directory, which is always inside settings.MODELS_DIR. Raises BadPolicy."""
     return _inside_models(settings.MODELS_DIR / policy.directory)
+
+
+def served(policy: Policy) -> dict[str, Any] | None:
+    """Of the file that answers people: its `type`, and measured when it was made, `kl_nats` and `same_token`.
+
+    None for a directory that is gone or from before this was measured: its file has the weights as they are.
+    """
+    try:
+        return _read_json(directory(policy) / SERVED)
+    except BadPolicy:
+        return None
 
 
 def verify(path: Path) -> str:

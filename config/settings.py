@@ -249,6 +249,8 @@ CHAT_ENGINE_SLOTS = env.integer("CHAMSAE_ENGINE_SLOTS", 16, minimum=1)
 """Replies that the embedded engine decodes at a time."""
 CHAT_ENGINES = env.integer("CHAMSAE_ENGINES", 3, minimum=1)
 """Policies that are loaded at once; one more while a new one goes live."""
+CHAT_GGUF = env.one_of("CHAMSAE_GGUF", "q8_0", ("q8_0", "bf16", "f32"))
+"""The type of the file that answers people, of policies that are made from now on (rlhf.training.artefacts)."""
 CHAT_CONTEXT_TOKENS = env.integer("CHAMSAE_CONTEXT_TOKENS", 2048, minimum=256)
 CHAT_MAX_COMPLETION_TOKENS = env.integer("CHAMSAE_MAX_COMPLETION_TOKENS", 512, minimum=1)
 CHAT_MAX_MESSAGE_CHARS = env.integer("CHAMSAE_MAX_MESSAGE_CHARS", 8_000, minimum=1)
@@ -303,6 +305,7 @@ GATE = {
     "repetition_max": env.number("CHAMSAE_GATE_REPETITION", 0.35, 0.0, 1.0),
     "perplexity_ratio_max": env.number("CHAMSAE_GATE_PERPLEXITY", 1.15, 0.0),
     "surprise_ratio_max": env.number("CHAMSAE_GATE_SURPRISE", 1.3, 0.0),
+    "served_kl_nats_max": env.number("CHAMSAE_GATE_SERVED", 0.02, 0.0),
     "empty_rate_max": env.number("CHAMSAE_GATE_EMPTY", 0.02, 0.0, 1.0),
 }
 

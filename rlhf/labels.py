@@ -14,6 +14,7 @@ REASONS: dict[str, Promise] = {
     "empty": _("Replies are not empty"),
     "perplexity": _("Perplexity of human text has not risen too much"),
     "surprise": _("The base model is not much more surprised by the replies than by its own"),
+    "served": _("The file that answers people is close to the trained weights (KL)"),
     "finite": _("All tensors are finite"),
     "baseline": _("It was compared with the policy that is live now"),
     "cannot_promote": _("It could be promoted"),

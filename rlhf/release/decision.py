@@ -31,6 +31,7 @@ def decide(evaluation: Evaluation) -> Decision:
     report = {
         **evaluation.report,
         "tensors_finite": tensors_finite(evaluation.policy),
+        "served_kl_nats": served_kl_nats(evaluation.policy),
         "baseline_is_live": Policy.objects.filter(pk=evaluation.baseline_id, is_live=True).exists(),
     }
     earlier = Evaluation.objects.filter(policy=evaluation.baseline).order_by("-pk").first()
@@ -53,6 +54,13 @@ def tensors_finite(policy: Policy) -> bool:
         return policies.all_finite(directory)
     except (BadPolicy, OSError):
         return False
+
+
+def served_kl_nats(policy: Policy) -> Any:
+    """Of the file that answers people from the trained weights. A policy from before this was measured has its
+    weights in that file as they are."""
+    figures = policies.served(policy)
+    return 0.0 if figures is None else figures.get("kl_nats")
 
 
 def conclude(cycle: Run, stages: Mapping[str, Run]) -> dict[str, Any]:

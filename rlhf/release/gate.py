@@ -78,6 +78,12 @@ def _all_checks(candidate: Report, live: Report | None, thresholds: Mapping[str,
         candidate.get("surprise_ratio"),
         t["surprise_ratio_max"],
     )
+    yield _at_most(
+        "served",
+        "KL of the file that answers people from the trained weights, nats a token",
+        candidate.get("served_kl_nats"),
+        t["served_kl_nats_max"],
+    )
     yield _is_true("finite", "all tensors finite", candidate.get("tensors_finite"))
     yield _is_true("baseline", "compared with the policy that is live now", candidate.get("baseline_is_live"))
 

@@ -80,6 +80,11 @@ class RunDirectory:
     def seed(self) -> int:
         return int(self.config.get("seed", 0))
 
+    @property
+    def served(self) -> str:
+        """The type of the GGUF file of a policy that is published here."""
+        return str(self.config.get("served") or "q8_0")
+
     def should_stop(self) -> bool:
         return self._stop.is_set()
 

@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from chat import site_choices
+from chat import policies, site_choices
 from chat.models import Policy
 from rlhf import candidacy, labels, lineage
 from rlhf.errors import RlhfError
@@ -37,6 +37,7 @@ def policy_page(request: HttpRequest, name: str) -> HttpResponse:
         "promotions": policy.promotions.select_related("previous", "actor"),
         "descendants": policy.descendants.all(),
         "replies": policy.replies.count(),
+        "served": policies.served(policy),
         "force_form": ForceForm(),
         "passed": candidacy.passed_decision(policy),
         **_beside_others(policy),

@@ -1,5 +1,6 @@
 """Pages of training: who may see and do what, and what they show of a run, a report and a policy."""
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -272,6 +273,16 @@ def test_a_policy_shows_its_lineage(done, sign_in):
     page = text(sign_in("moderator").get(reverse("policy", args=["policy-2"])))
     assert "24 rankings, 120 pairs" in page
     assert "base" in page
+
+
+def test_a_policy_shows_how_far_the_file_that_answers_is_from_its_weights(base_policy, sign_in):
+    page, moderator = reverse("policy", args=["base"]), sign_in("moderator")
+    assert "File that answers people" not in text(moderator.get(page))  # it was made before that was measured
+    figures = {"type": "q8_0", "kl_nats": 0.00152, "same_token": 0.974, "tokens": 312}
+    (policies.directory(base_policy) / "served.json").write_text(json.dumps(figures))
+    shown = "q8_0: KL 0.00152 nats per token from the trained weights"
+    assert shown in text(moderator.get(page))
+    assert "97.4 % of 312 positions" in text(moderator.get(page))
 
 
 def test_simulated_judgements_are_labelled_everywhere(base_policy, sign_in):

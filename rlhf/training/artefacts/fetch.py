@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from rlhf.training.artefacts import card, checkpoints, gguf_export, gguf_import
+from rlhf.training.artefacts import card, checkpoints, gguf_export, gguf_import, served_file
 from rlhf.training.artefacts.sources import BadSource, Progress, located
 from rlhf.training.run import RunDirectory
 
@@ -25,15 +25,18 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         step = min(STEPS - 2, int(done / total * STEPS)) if total else 0
         directory.report(step, STEPS, {"bytes": done, "bytes_total": total})
 
-    return fetch(str(directory["source"]), directory.directory("output"), progress)
+    return fetch(str(directory["source"]), directory.directory("output"), progress, served=directory.served)
 
 
-def fetch(source: str, output: Path, progress: Progress) -> dict[str, Any]:
-    """Make the policy directory `output` from `source` unless it is there. Raises BadSource and Unsupported."""
+def fetch(source: str, output: Path, progress: Progress, *, served: str = "q8_0") -> dict[str, Any]:
+    """Make the policy directory `output` from `source` unless it is there, with the file that answers people in the
+    type `served`. Raises BadSource and Unsupported."""
     cached = _is_there(source, output)
     if not cached:
         with located(source, output.parent, _throttled(progress)) as found:
-            checkpoints.publish(lambda draft: _fill(source, found, draft), output, base=source)
+            checkpoints.publish(lambda draft: _fill(source, found, draft, served), output, base=source)
+    elif served_file.type_of(output) != served:
+        checkpoints.publish(lambda draft: _copy_served_as(served, output, draft), output, base=source)
     config = json.loads((output / "config.json").read_text())
     weights = output / "model.safetensors"
     return {
@@ -66,11 +69,19 @@ def _is_there(source: str, output: Path) -> bool:
         return False
 
 
-def _fill(source: str, found: Path, draft: Path) -> None:
+def _copy_served_as(served: str, policy: Path, draft: Path) -> None:
+    """The same policy with a file of another type for those who ask it."""
+    for path in policy.iterdir():
+        if path.name not in (served_file.GGUF, served_file.FIGURES, checkpoints.MANIFEST):
+            shutil.copyfile(path, draft / path.name)
+    served_file.write(draft, kind=served, name=policy.name)
+
+
+def _fill(source: str, found: Path, draft: Path, served: str) -> None:
     about = gguf_import.convert(found, draft) if found.is_file() else _copy_folder(source, found, draft)
     if not (draft / "chat_template.jinja").exists():
         raise BadSource(source, "the model has no chat template, so it is not made for conversation")
-    gguf_export.export(draft, draft / "policy.gguf", name=about["name"])
+    served_file.write(draft, kind=served, name=about["name"])
     quantised = about.get("quantisation", "")
     card.write(
         draft,
@@ -81,7 +92,7 @@ def _fill(source: str, found: Path, draft: Path) -> None:
             "license": about["license"],
             "tags": ["chamsae"],
         },
-        text="The start of a line of policies: weights as fetched, in bf16, with a GGUF copy for the engine.",
+        text="The start of a line of policies: weights as fetched, in bf16, with a GGUF file for the engine.",
         facts={"source": source, "weights of the source": quantised or "safetensors"},
     )
 

@@ -12,6 +12,11 @@ from safetensors import safe_open
 from rlhf.training.model.rope import inverse_frequencies
 
 LLAMA_FAMILY = frozenset({"llama", "mistral"})
+KINDS = {
+    "q8_0": (gguf.LlamaFileType.MOSTLY_Q8_0, gguf.GGMLQuantizationType.Q8_0),
+    "bf16": (gguf.LlamaFileType.MOSTLY_BF16, gguf.GGMLQuantizationType.BF16),
+    "f32": (gguf.LlamaFileType.ALL_F32, gguf.GGMLQuantizationType.F32),
+}
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 """llama.cpp's token types."""
 
@@ -44,21 +49,22 @@ class Unsupported(Exception):
         return f"cannot export to GGUF: {self.what} is {self.value}"
 
 
-def export(folder: Path, target: Path, *, name: str = "policy", wide: bool = False) -> Path:
-    """Write `folder` (config, safetensors, tokenizer) to `target` with bf16 matrices (f32 if `wide`) and f32 norms.
+def export(folder: Path, target: Path, *, name: str = "policy", kind: str = "bf16") -> Path:
+    """Write `folder` (config, safetensors, tokenizer) to `target` with matrices of one of KINDS and f32 norms.
 
-    The weights are exact in both; llama.cpp rounds what meets a bf16 matrix to bf16, too, so that only a wide file
-    gives exactly the text of fp32.
+    f32 and bf16 have the weights exactly; llama.cpp rounds what meets a bf16 matrix to bf16, too, so that only f32
+    gives exactly the text of fp32. q8_0 rounds each weight to one of 255 steps, 32 of them to a scale: half the size
+    of bf16 and, on CPUs, several times its speed.
     """
     config = json.loads((folder / "config.json").read_text())
     _check(config)
     writer = gguf.GGUFWriter(str(target), "llama")
     writer.add_name(name)
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32 if wide else gguf.LlamaFileType.MOSTLY_BF16)
+    writer.add_file_type(KINDS[kind][0])
     _write_shape(writer, config)
     _write_tokenizer(writer, folder, config)
     _write_rope_factors(writer, config)
-    _write_tensors(writer, folder, config, wide)
+    _write_tensors(writer, folder, config, KINDS[kind][1])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -172,7 +178,9 @@ def pre_tokenizer_name(pre_tokenizer: dict[str, Any] | None) -> str:
     raise Unsupported("the pre-tokenizer", json.dumps(pre_tokenizer)[:200])
 
 
-def _write_tensors(writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any], wide: bool) -> None:
+def _write_tensors(
+    writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any], kind: gguf.GGMLQuantizationType
+) -> None:
     heads = config["num_attention_heads"]
     kv_heads = config.get("num_key_value_heads") or heads
     for path in sorted(folder.glob("*.safetensors")):
@@ -185,15 +193,22 @@ def _write_tensors(writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any]
                     tensor = permute(tensor, heads)
                 elif ".k_proj." in name:
                     tensor = permute(tensor, kv_heads)
-                _write_tensor(writer, tensor_name(name), tensor, wide or tensor.ndim == 1)
+                _write_tensor(writer, tensor_name(name), tensor, _fitting(kind, tensor))
 
 
-def _write_tensor(writer: gguf.GGUFWriter, name: str, tensor: torch.Tensor, wide: bool) -> None:
-    if wide:
-        writer.add_tensor(name, tensor.float().numpy())
-        return
-    raw = tensor.to(torch.bfloat16).contiguous().view(torch.uint8).numpy()
-    writer.add_tensor(name, raw, raw_dtype=gguf.GGMLQuantizationType.BF16)
+def _fitting(kind: gguf.GGMLQuantizationType, tensor: torch.Tensor) -> gguf.GGMLQuantizationType:
+    """Norms stay in f32, and matrices whose rows are no whole blocks in bf16."""
+    if tensor.ndim == 1:
+        return gguf.GGMLQuantizationType.F32
+    block, _bytes = gguf.GGML_QUANT_SIZES[kind]
+    return kind if tensor.shape[-1] % block == 0 else gguf.GGMLQuantizationType.BF16
+
+
+def _write_tensor(writer: gguf.GGUFWriter, name: str, tensor: torch.Tensor, kind: gguf.GGMLQuantizationType) -> None:
+    if kind == gguf.GGMLQuantizationType.BF16:  # without the way through fp32
+        writer.add_tensor(name, tensor.to(torch.bfloat16).contiguous().view(torch.uint8).numpy(), raw_dtype=kind)
+    else:
+        writer.add_tensor(name, gguf.quantize(tensor.float().numpy(), kind), raw_dtype=kind)
 
 
 def tensor_name(name: str) -> str:

@@ -12,7 +12,13 @@ import gguf
 import torch
 from safetensors.torch import save_file
 
-from rlhf.training.artefacts.gguf_export import CONTROL, LAYER_TENSORS, USER_DEFINED, Unsupported
+from rlhf.training.artefacts.gguf_export import (
+    CONTROL,
+    LAYER_TENSORS,
+    USER_DEFINED,
+    Unsupported,
+    tensor_name,
+)
 
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
 _LLAMA3 = (
@@ -167,16 +173,33 @@ def _write_tokenizer_config(folder: Path, words: list[str], config: dict[str, An
 
 
 def _weights(reader: gguf.GGUFReader, config: dict[str, Any]) -> dict[str, torch.Tensor]:
-    heads = {".q_proj.": config["num_attention_heads"], ".k_proj.": config["num_key_value_heads"]}
-    weights = {}
-    for tensor in reader.tensors:
-        name = _name(tensor.name)
+    tensors = Tensors(reader, heads=config["num_attention_heads"], key_value_heads=config["num_key_value_heads"])
+    return {name: tensors.read(name).to(torch.bfloat16).contiguous() for name in tensors.names()}
+
+
+class Tensors:
+    """The tensors of a GGUF file under Hugging Face's names, each read and dequantised when it is asked for."""
+
+    def __init__(self, file: gguf.GGUFReader | Path, *, heads: int, key_value_heads: int) -> None:
+        reader = gguf.GGUFReader(str(file)) if isinstance(file, Path) else file
+        self._found = {tensor.name: tensor for tensor in reader.tensors}
+        self._heads = {".q_proj.": heads, ".k_proj.": key_value_heads}
+
+    def names(self) -> list[str]:
+        """Raises Unsupported where one has no name of Hugging Face's."""
+        return [_name(name) for name in self._found]
+
+    @property
+    def kind(self) -> str:
+        """The type of the matrices that layers multiply by, as in `q8_0`."""
+        return str(self._found["blk.0.ffn_down.weight"].tensor_type.name).lower()
+
+    def read(self, name: str) -> torch.Tensor:
+        """In fp32."""
+        tensor = self._found[tensor_name(name)]
         values = torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type).copy()).float()
-        for mark, count in heads.items():
-            if mark in name:
-                values = unpermute(values, count)
-        weights[name] = values.to(torch.bfloat16).contiguous()
-    return weights
+        count = next((count for mark, count in self._heads.items() if mark in name), None)
+        return values if count is None else unpermute(values, count)
 
 
 def unpermute(weight: torch.Tensor, heads: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Publishes a trained policy as a directory: new weights, the base's tokenizer, a GGUF copy, a model card."""
+"""Publishes a trained policy as a directory: new weights, the base's tokenizer, the file for the engine, a card."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from rlhf.training.artefacts import card, checkpoints, gguf_export
+from rlhf.training.artefacts import card, checkpoints, served_file
 
 COPIED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
@@ -41,14 +41,26 @@ class Provenance:
 
 
 def publish(
-    target: Path, *, base: Path, state: Mapping[str, torch.Tensor], simulated: bool, facts: Mapping[str, Any]
+    target: Path,
+    *,
+    base: Path,
+    state: Mapping[str, torch.Tensor],
+    served: str,
+    simulated: bool,
+    facts: Mapping[str, Any],
 ) -> Path:
     """`publish_as` for a policy that was tuned by reinforcement learning on judgements."""
-    return publish_as(target, Provenance.reinforced(simulated=simulated, facts=facts), base=base, state=state)
+    provenance = Provenance.reinforced(simulated=simulated, facts=facts)
+    return publish_as(target, provenance, base=base, state=state, served=served)
 
 
-def publish_as(target: Path, provenance: Provenance, *, base: Path, state: Mapping[str, torch.Tensor]) -> Path:
-    """Write `state` (Hugging Face's names) as the policy directory `target`. Raises NotFinite."""
+def publish_as(
+    target: Path, provenance: Provenance, *, base: Path, state: Mapping[str, torch.Tensor], served: str
+) -> Path:
+    """Write `state` (Hugging Face's names) as the policy directory `target`. Raises NotFinite.
+
+    `served`: the type of the file that answers people, one of `gguf_export.KINDS`.
+    """
 
     def write(draft: Path) -> None:
         weights = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in state.items()}
@@ -58,7 +70,7 @@ def publish_as(target: Path, provenance: Provenance, *, base: Path, state: Mappi
                 shutil.copyfile(base / name, draft / name)
         if provenance.config:
             _change_config(draft / "config.json", provenance.config)
-        gguf_export.export(draft, draft / "policy.gguf", name=target.name)
+        served_file.write(draft, kind=served, name=target.name)
         _write_card(draft, provenance.title or target.name, base, provenance)
 
     return checkpoints.publish(write, target, base=base.name)

@@ -194,7 +194,9 @@ def _finish(
         title=directory.config.get("label"),
     )
     merged = found.adapter.merge_into(state)
-    policy_directory.publish_as(directory.directory("output"), provenance, base=base, state=merged)
+    policy_directory.publish_as(
+        directory.directory("output"), provenance, base=base, state=merged, served=directory.served
+    )
     _write_csv(directory.path / FILE, found, schedule.ppo)
     return {
         "output": str(directory.directory("output")),

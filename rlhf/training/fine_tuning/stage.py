@@ -203,7 +203,8 @@ class Task:
             title=given.get("label"),
             config={"tie_word_embeddings": False} if self.scope == "head" else {},
         )
-        policy_directory.publish_as(self.directory.directory("output"), provenance, base=self.base, state=state)
+        output, served = self.directory.directory("output"), self.directory.served
+        policy_directory.publish_as(output, provenance, base=self.base, state=state, served=served)
 
 
 def _one_of(directory: RunDirectory, key: str, known: Sequence[str]) -> str:

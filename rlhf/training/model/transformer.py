@@ -112,7 +112,7 @@ class Transformer:
     ) -> Tensor:
         """states [B, T, D] -> [B, T, D] through the layers `indices`; `weights` replaces those of merged layers."""
         for index in indices:
-            layer = (weights or {}).get(index, self.layers[index])
+            layer = weights[index] if weights and index in weights else self.layers[index]
             part = adapter.layer(index) if adapter is not None else None
             states = self._layer(states, index, layer, rope, attend, part)
         return states

@@ -92,6 +92,13 @@ def read_tensors(directory: Path, dtype: torch.dtype, device: str) -> dict[str, 
     return state
 
 
+def layer_names(index: int) -> list[str]:
+    """What `fuse_layer` needs of one layer."""
+    matrices = [f"self_attn.{name}_proj" for name in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
+    parts = [*matrices, "input_layernorm", "post_attention_layernorm"]
+    return [f"model.layers.{index}.{part}.weight" for part in parts]
+
+
 def fuse_layer(state: Mapping[str, Tensor], index: int, residual: torch.dtype) -> LayerWeights:
     """The named tensors of one layer as `LayerWeights`."""
     at = f"model.layers.{index}."

@@ -82,6 +82,7 @@ def run(directory: RunDirectory, algorithm: str) -> dict[str, Any]:
         directory.directory("output"),
         base=base,
         state=_merged_state(trainer.model, policy_directory.weights(base)),
+        served=directory.served,
         simulated=snapshot.simulated,
         facts=facts | {"reward model": judge.name, "seed": directory.seed, "hyperparameters": asdict(config)},
     )

@@ -53,6 +53,7 @@ def _run_ppo(directory: RunDirectory) -> dict[str, Any]:
         directory.directory("output"),
         base=base,
         state=result.adapter.merge_into(policy_directory.weights(base)),
+        served=directory.served,
         simulated=snapshot.simulated,
         facts=facts | _lineage(directory, judge, config.as_json()),
     )

@@ -73,6 +73,20 @@ def test_a_damaged_copy_is_fetched_again(tiny: Path, tmp_path: Path) -> None:
     checkpoints.verify(tmp_path / "p")
 
 
+def test_another_type_of_the_file_that_answers_is_made_from_what_is_there(tiny: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source.gguf"
+    shutil.copy(tiny / "policy.gguf", source)
+    fetch.fetch(str(source), tmp_path / "p", silent, served="bf16")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "p").iterdir()}
+    source.unlink()  # nothing is fetched
+    assert fetch.fetch(str(source), tmp_path / "p", silent, served="q8_0")["cached"] is True
+    after = {path.name: path.read_bytes() for path in (tmp_path / "p").iterdir()}
+    assert checkpoints.verify(tmp_path / "p")["base"] == str(source)
+    assert before.keys() == after.keys()
+    assert {name for name in after if before[name] != after[name]} == {"policy.gguf", "served.json", "manifest.json"}
+    assert len(after["policy.gguf"]) < 0.7 * len(before["policy.gguf"])
+
+
 def test_pip_s_own_words_become_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", f"file://{tmp_path}/nowhere")
     monkeypatch.setenv("PIP_NO_INDEX", "1")

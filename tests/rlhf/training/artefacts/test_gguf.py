@@ -2,9 +2,7 @@
 
 import json
 import shutil
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -17,27 +15,9 @@ from transformers import LlamaForCausalLM
 from rlhf.training.artefacts import gguf_export, gguf_import
 from rlhf.training.artefacts.gguf_export import Unsupported
 from rlhf.training.tokens import ChatTokenizer
+from tests.rlhf.training.artefacts.llama_server import served
 
 PROMPTS = ("What is a star?", "Do you have a body?", "2024 rainbows", "참새는 무엇을 먹나요?")
-
-
-@contextmanager
-def served(path: Path) -> Iterator[str]:
-    xllamacpp = pytest.importorskip("xllamacpp")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(path)
-    parameters.hostnames, parameters.port = ["127.0.0.1"], port
-    parameters.n_ctx, parameters.n_parallel = 1024, 1
-    # its own defaults round keys and values to f16
-    parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
-    parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
-    running = xllamacpp.Server(parameters)
-    yield running.listening_address
-    del running
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +38,7 @@ def chat(tokenizer: ChatTokenizer, text: str) -> list[int]:
 def test_llama_cpp_writes_what_transformers_writes_in_fp32(
     tiny: Path, tmp_path: Path, model: LlamaForCausalLM, tokenizer: ChatTokenizer
 ) -> None:
-    with served(gguf_export.export(tiny, tmp_path / "wide.gguf", wide=True)) as server:
+    with served(gguf_export.export(tiny, tmp_path / "wide.gguf", kind="f32")) as server:
         for prompt in PROMPTS:
             ids = chat(tokenizer, prompt)
             asked = {"prompt": ids, "max_tokens": 24, "temperature": 0}
@@ -79,7 +59,7 @@ def test_llama_3_s_rotary_scaling_survives(tiny: Path, tmp_path: Path, tokenizer
     (folder / "config.json").write_text(json.dumps(config | {"rope_parameters": scaling}))
     scaled = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
     ids = chat(tokenizer, "What is a star? " * 8)
-    with served(gguf_export.export(folder, tmp_path / "wide.gguf", wide=True)) as server:
+    with served(gguf_export.export(folder, tmp_path / "wide.gguf", kind="f32")) as server:
         asked = {"prompt": ids, "max_tokens": 16, "temperature": 0}
         written = httpx.post(f"{server}/v1/completions", json=asked).json()["choices"][0]["text"]
     ones = torch.ones(1, len(ids), dtype=torch.long)
