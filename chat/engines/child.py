@@ -18,7 +18,7 @@ from django.conf import settings
 
 from chat import policies
 from chat.engines.engine import MAX_SEED, Engine, Parameters, Piece
-from chat.engines.openai import OpenAIClient, Timeouts
+from chat.engines.openai import LocalClient
 from chat.errors import EngineDown, EngineRefused
 from chat.models import Policy
 from chat.prompts.fitting import PolicyPrompt
@@ -39,21 +39,25 @@ class ChildEngine(Engine):
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
         self._process: asyncio.subprocess.Process | None = None
-        self._client: OpenAIClient | None = None
+        self._client: LocalClient | None = None
 
     @abstractmethod
     def config(self, directory: Path) -> dict[str, Any]:
         """What the child needs beside key, context, slots and threads. Raises BadPolicy."""
 
-    async def start(self, key: str) -> None:
+    def child_config(self, key: str) -> dict[str, Any]:
+        """What the child reads on stdin. Raises BadPolicy."""
         directory = policies.directory(self.policy)
-        config = {
+        return {
             **self.config(directory),
             "key": key,
             "context_tokens": policies.context_tokens(directory),
             "slots": settings.CHAT_ENGINE_SLOTS,
             "threads": settings.CHAT_ENGINE_THREADS or os.cpu_count() or 1,
         }
+
+    async def start(self, key: str) -> None:
+        config = self.child_config(key)
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", self.module),
@@ -84,7 +88,7 @@ class ChildEngine(Engine):
 
     def attach(self, url: str, key: str) -> None:
         super().attach(url, key)
-        self._client = OpenAIClient(url, key, keep_alive=False, timeouts=Timeouts())
+        self._client = LocalClient(url, key)
 
     def stream(self, prompt: PolicyPrompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
         return self._ask(prompt, parameters, 1)
@@ -100,10 +104,14 @@ class ChildEngine(Engine):
             raise EngineDown("not started")
         if not prompt.ids:
             raise EngineRefused("an empty prompt")
-        body = _request(prompt.ids, parameters, n)
+        body = self.request(prompt, parameters, n)
         async with aclosing(self._client.stream("completions", body, n)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    def request(self, prompt: PolicyPrompt, parameters: Parameters, n: int = 1) -> dict[str, Any]:
+        """What the child is asked, as JSON."""
+        return _request(prompt.ids or [], parameters, n)
 
     async def is_healthy(self) -> bool:
         return self.is_running() and self._client is not None and await self._client.is_healthy("health")

@@ -15,8 +15,10 @@ from typing import Any
 import httpx
 from django.conf import settings
 
+from chat.engines import local_http
 from chat.engines.engine import Engine, Parameters, Piece
 from chat.engines.events import EventReader, failure_of
+from chat.engines.local_http import LocalResponse
 from chat.errors import EngineBroken, EngineDown, EngineError, EngineRefused, EngineTimeout
 from chat.models import Policy
 from chat.prompts.fitting import PolicyPrompt
@@ -122,7 +124,7 @@ class OpenAIClient:
         finally:
             await response.aclose()
 
-    async def _open(self, path: str, body: dict[str, Any]) -> httpx.Response:
+    async def _open(self, path: str, body: dict[str, Any]) -> httpx.Response | LocalResponse:
         for attempt in (1, 2):
             request = self._http.build_request("POST", path, json=body)
             try:
@@ -133,7 +135,7 @@ class OpenAIClient:
                     raise
         raise AssertionError("unreachable")
 
-    async def _lines(self, response: httpx.Response) -> AsyncGenerator[str, None]:
+    async def _lines(self, response: httpx.Response | LocalResponse) -> AsyncGenerator[str, None]:
         blocks: AsyncIterator[bytes] = response.aiter_bytes()
         wait_s, rest = self.timeouts.first_s, b""
         while True:
@@ -150,13 +152,25 @@ class OpenAIClient:
         yield rest.decode("utf-8", "replace")
 
 
+class LocalClient(OpenAIClient):
+    """Client of a server that is a child of ours: without TLS, redirects or kept connections, and read at a pace."""
+
+    def __init__(self, url: str, key: str, *, timeouts: Timeouts = Timeouts()) -> None:
+        super().__init__(url, key, keep_alive=False, timeouts=timeouts)
+        self._url, self._key = url.rstrip("/"), key
+
+    async def _open(self, path: str, body: dict[str, Any]) -> LocalResponse:
+        async with asyncio.timeout(self.timeouts.first_s):
+            return await local_http.post(f"{self._url}/{path}", self._key, body)
+
+
 def _failure_from(error: Exception) -> EngineError:
     if isinstance(error, TimeoutError):
         return EngineTimeout("nothing came in time")
     return EngineDown(f"{type(error).__name__}: {error}")
 
 
-async def _start_of(response: httpx.Response) -> str:
+async def _start_of(response: httpx.Response | LocalResponse) -> str:
     """The start of an error's body."""
     body = b""
     async for block in response.aiter_bytes():

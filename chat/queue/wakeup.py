@@ -1,12 +1,16 @@
-"""Wakes readers of replies as soon as a talker's write is committed, by PostgreSQL's LISTEN and NOTIFY."""
+"""Wakes who waits for rows as soon as a write is committed, by PostgreSQL's LISTEN and NOTIFY or SQLite's counter."""
 
 import contextlib
-from typing import Any
+import time
+from typing import Any, Protocol
 
 from django.db import Error, connection
 
 CHANNEL = "chamsae_replies"
 IS_POSSIBLE = connection.vendor == "postgresql"
+"""Whether writers name the replies that have changed."""
+SEES_EVERY_COMMIT = connection.vendor == "sqlite"
+GLANCE_EVERY_S = 0.02
 
 
 def call(reply: int) -> None:
@@ -17,17 +21,55 @@ def call(reply: int) -> None:
             cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(reply)])
 
 
-class Sleeper:
-    """Sleeps until a wake-up, in the thread's own connection. Where notifications do not arrive, as behind a
-    transaction pooler, it sleeps for the given time."""
+class Sleeper(Protocol):
+    """Sleeps in the thread's own connection until others have written."""
+
+    def sleep(self, seconds: float) -> set[int]:
+        """At most for so many seconds; returns at once if somebody wrote since the last sleep. Returns the replies
+        that were named. Raises OperationalError if the database goes away; the next sleep reconnects."""
+        ...
+
+    def leave(self) -> None:
+        """To be called before the connection is given up."""
+        ...
+
+
+def sleeper() -> Sleeper:
+    return NotifiedSleeper() if IS_POSSIBLE else CountingSleeper()
+
+
+class CountingSleeper:
+    """Glances at the counter of commits that SQLite keeps, a hundredth of what it costs to look at the tables."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[Any, int] | None = None
+
+    def sleep(self, seconds: float) -> set[int]:
+        until = time.monotonic() + seconds
+        while (now := _commits()) == self._seen and (left := until - time.monotonic()) > 0:
+            time.sleep(min(GLANCE_EVERY_S, left))
+        self._seen = now
+        return set()
+
+    def leave(self) -> None:
+        self._seen = None
+
+
+def _commits() -> tuple[Any, int]:
+    """The connection, and a number that differs after each commit of any other connection."""
+    connection.ensure_connection()
+    raw = connection.connection
+    with connection.wrap_database_errors:
+        return raw, raw.execute("PRAGMA data_version").fetchone()[0]
+
+
+class NotifiedSleeper:
+    """Where notifications do not arrive, as behind a transaction pooler, it sleeps for the given time."""
 
     def __init__(self) -> None:
         self._listening: Any = None
 
     def sleep(self, seconds: float) -> set[int]:
-        """Until a notification, or for so many seconds; returns at once if one came since the last sleep. Returns the
-        replies that were named. Raises OperationalError if the database goes away; the next sleep reconnects.
-        """
         connection.ensure_connection()
         raw = connection.connection
         if self._listening is not raw:

@@ -29,7 +29,7 @@ from chat.inspection.worker import InspectionWorker
 from chat.models import Reply
 from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.history import prompt_for, turns_before
-from chat.queue import claims, reaping, replies, tickets
+from chat.queue import claims, reaping, replies, tickets, wakeup
 from chat.queue.replies import Ending, NewChunk
 from chat.talker.active import Active
 from chat.talker.engine_pool import EnginePool, LoadedEngine
@@ -43,6 +43,8 @@ REPLIES_A_FLUSH = 250
 LEAST_PAUSE_S = 0.005
 CLAIM_BUSY_S = 0.05
 CLAIM_IDLE_S = 0.1
+CLAIM_UNCALLED_S = 0.25
+"""Where every commit is seen (chat.queue.wakeup), it claims after one, and also after this time."""
 CHECK_EVERY_S = 0.15
 """How soon a stopped reply's stream is closed, and the slots of an ended ticket are free."""
 RENEW_EVERY_S = 4.0
@@ -77,6 +79,9 @@ class Talker:
         """A thread of its own, since ending a reply costs as much as the chunks of hundreds."""
         self.guarding = DatabaseThread("guards")
         """A thread of its own, since guards are third-party code, and a slow one must not delay anything else."""
+        self.waiting = DatabaseThread("news")
+        """A thread that sleeps until something was committed."""
+        self.sleeper = wakeup.sleeper()
         self.engines = EnginePool(self.database)
         self.active: dict[int, Active] = {}
         self.granted: dict[UUID, Granted] = {}
@@ -84,6 +89,7 @@ class Talker:
         """Chunks that the database has not confirmed: they are stored again before anything newer."""
         self._endings: asyncio.Task[None] | None = None
         self._turn = 0
+        self._claimed_at = 0.0
 
     async def run(self) -> None:
         """Runs until cancelled; then streaming replies end as interrupted, and every engine is stopped.
@@ -119,13 +125,29 @@ class Talker:
                 if time.monotonic() >= due[work]:
                     async with _tolerate_outages():
                         due[work] = time.monotonic() + await work()
-            await asyncio.sleep(max(LEAST_PAUSE_S, min(due.values()) - time.monotonic()))
+            async with _tolerate_outages():
+                if await self._is_news(max(LEAST_PAUSE_S, min(due.values()) - time.monotonic())):
+                    # While it writes, most news is its own.
+                    earliest = self._claimed_at + CLAIM_BUSY_S if self.active else 0.0
+                    due[self._claim] = min(due[self._claim], earliest)
+
+    async def _is_news(self, within_s: float) -> bool:
+        """Waits until something was committed, which may be work; False after so many seconds without."""
+        if not wakeup.SEES_EVERY_COMMIT:
+            await asyncio.sleep(within_s)
+            return False
+        started = time.monotonic()
+        await self.waiting(self.sleeper.sleep, within_s)
+        return time.monotonic() - started < within_s
 
     async def _claim(self) -> float:
         """Starts what is queued as far as the engines have free slots; returns the seconds until the next claim."""
         ready = self.engines.ready()
+        self._claimed_at = time.monotonic()
         for loaded in ready:
             await self._claim_for(loaded)
+        if wakeup.SEES_EVERY_COMMIT and ready:
+            return CLAIM_UNCALLED_S
         return CLAIM_IDLE_S if ready and not (self.active or self.granted) else CLAIM_BUSY_S
 
     async def _claim_for(self, loaded: LoadedEngine) -> None:
@@ -292,6 +314,6 @@ class Talker:
         await self.engines.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(1.0):
-                for thread in (self.writing, self.ending, self.guarding):
+                for thread in (self.writing, self.ending, self.guarding, self.waiting):
                     await thread.close()
         await self.database.close()

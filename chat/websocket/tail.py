@@ -22,14 +22,14 @@ from chat.models import Chunk, Reply
 from chat.queue import reaping, wakeup
 from chat.queue.waiting import Wait, waits
 
-LOOK_EVERY_S = 0.025
 LEAST_S_A_LOOK = 0.01
-LOOK_UNCALLED_AFTER_S = 0.05
+LOOK_UNCALLED_AFTER_S = 0.25 if wakeup.SEES_EVERY_COMMIT else 0.05
+"""The tail looks when it is woken (chat.queue.wakeup), and also after this time for changes that woke nobody, as of
+the time that is left to wait."""
 UNCALLED_STATES_A_LOOK = 20
-"""Where writers wake readers (chat.queue.wakeup), the tail looks when it is woken, and also after this time for
-changes that woke nobody."""
 STATES_A_LOOK = 100
-"""Each look reads the state of about so many streaming replies; where more are followed, they take turns."""
+"""Each look reads the state of about so many streaming replies; where more are followed, they take turns. Fewer where
+writers name the replies whose state they change."""
 REAP_EVERY_S = 5.0
 
 
@@ -106,7 +106,7 @@ class _TailThread(DatabaseThread):
         super().__init__("tail")
         self.cursor = -1
         self.reap_at = time.monotonic()
-        self.sleeper = wakeup.Sleeper()
+        self.sleeper = wakeup.sleeper()
 
     async def close(self) -> None:
         await self(self.sleeper.leave)
@@ -148,11 +148,8 @@ class Tail(Poller[_TailThread]):
         if started >= database.reap_at:
             database.reap_at = started + REAP_EVERY_S
             await database(reaping.reap)
-        if wakeup.IS_POSSIBLE:
-            await asyncio.sleep(started + LEAST_S_A_LOOK - time.monotonic())
-            self._changed |= await database(database.sleeper.sleep, LOOK_UNCALLED_AFTER_S)
-        else:
-            await asyncio.sleep(started + LOOK_EVERY_S - time.monotonic())
+        await asyncio.sleep(started + LEAST_S_A_LOOK - time.monotonic())
+        self._changed |= await database(database.sleeper.sleep, LOOK_UNCALLED_AFTER_S)
 
     async def _look(self, database: DatabaseThread, cursor: int) -> int:
         followers = list(self._followers)

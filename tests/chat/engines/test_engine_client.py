@@ -20,7 +20,7 @@ from chat import policies
 from chat.engines.engine import MAX_SEED, Parameters
 from chat.engines.events import EventReader
 from chat.engines.llamacpp import LlamaCppEngine
-from chat.engines.openai import CONTROL, Breaker, OpenAIClient, OpenAIEngine, Timeouts, neutral
+from chat.engines.openai import CONTROL, Breaker, LocalClient, OpenAIClient, OpenAIEngine, Timeouts, neutral
 from chat.errors import (
     BadParameters,
     BadPolicy,
@@ -41,25 +41,33 @@ HELLO = [{"role": "user", "content": "Hello"}]
 QUICK = Timeouts(connect_s=0.5, first_s=0.4, between_s=0.3, total_s=1.0)
 
 
-async def ask(url, timeouts=QUICK):
-    client = OpenAIClient(url, "key", keep_alive=False, timeouts=timeouts)
+CLIENTS = {
+    "far": lambda url, timeouts: OpenAIClient(url, "key", keep_alive=True, timeouts=timeouts),
+    "local": lambda url, timeouts: LocalClient(url, "key", timeouts=timeouts),
+}
+
+
+async def ask(url, timeouts=QUICK, kind="far"):
+    client = CLIENTS[kind](url, timeouts)
     try:
         return [piece async for piece in client.stream("completions", {})]
     finally:
         await client.close()
 
 
-async def test_pieces_then_the_end_with_its_counts():
+@pytest.mark.parametrize("kind", CLIENTS)
+async def test_pieces_then_the_end_with_its_counts(kind):
     usage = {"usage": {"prompt_tokens": 7, "completion_tokens": 2}}
     async with server(
         HEAD, b": ping\n\n", event("Hel"), event("lo"), event("", "length", **usage), b"data: [DONE]\n\n"
     ) as (url, calls):
-        pieces = await ask(url)
+        pieces = await ask(url, kind=kind)
     assert [piece.text for piece in pieces] == ["Hel", "lo", ""]
     assert (pieces[-1].finish_reason, pieces[-1].prompt_tokens, pieces[-1].completion_tokens) == ("length", 7, 2)
     assert b"authorization: bearer key" in calls[0][0].lower()
 
 
+@pytest.mark.parametrize("kind", CLIENTS)
 @pytest.mark.parametrize(
     ("script", "error"),
     [
@@ -87,11 +95,11 @@ async def test_pieces_then_the_end_with_its_counts():
         ((answer(429, "busy", "Retry-After: 7\r\n"),), EngineBusy),
     ],
 )
-async def test_a_server_that_misbehaves_gives_an_error_of_its_class(script, error):
+async def test_a_server_that_misbehaves_gives_an_error_of_its_class(script, error, kind):
     async with server(*script) as (url, _):
         started = time.monotonic()
         with pytest.raises(error) as failure:
-            await ask(url)
+            await ask(url, kind=kind)
     assert time.monotonic() - started < 2.5
     if error is EngineBusy:
         assert failure.value.retry_after_s == 7
@@ -119,10 +127,11 @@ async def attentive(*script):
         running.close()
 
 
+@pytest.mark.parametrize("kind", CLIENTS)
 @pytest.mark.parametrize("script", [(), (HEAD,), (HEAD, event("a"))], ids=["no head", "no text", "in the middle"])
-async def test_whoever_stops_reading_closes_the_connection_upstream(script):
+async def test_whoever_stops_reading_closes_the_connection_upstream(script, kind):
     async with attentive(*script) as (url, gone):
-        client = OpenAIClient(url, "key", keep_alive=True, timeouts=Timeouts())
+        client = CLIENTS[kind](url, Timeouts())
         reading = asyncio.create_task(_read_all(client))
         await asyncio.sleep(0.3)
         assert not gone.is_set()
