@@ -90,7 +90,7 @@ $(VENV)/docs: $(VENV)/ready
 	@$(PY) -m pip install $(PIP_FLAGS) -e ".[docs]"
 	@touch $@
 
-bench: setup  ## tokens a second and latencies through the whole site, beside the bare engine; ARGS=load: many streams
+bench: setup  ## tokens a second and latencies through the whole site, against the bare engine alone; ARGS=load: many streams
 	$(PY) -m tests.bench $(ARGS)
 
 bench-ppo: setup  ## our PPO beside TRL 1.12's, in a virtual environment of its own

@@ -1,21 +1,22 @@
-"""`make bench`: what the whole site serves beside its bare engine, and how soon a new policy answers."""
+"""`make bench`: what the whole site serves, against its bare engine alone, and how soon a new policy answers."""
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from statistics import median
 
-import httpx
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench import bare, training
 from tests.bench.parts import Parts, percentiles, shell
 from tests.person import Heard, Person
 from tests.site import Site, running_site
@@ -34,19 +35,6 @@ from accounts.models import User
 from chat.models import Conversation
 owner = User.objects.get(username="chatter")
 print("\\n".join(str(Conversation.objects.create(owner=owner).pk) for _ in range({count})))
-"""
-ENGINE = """
-import json
-from chat import policies
-from chat.engines.loading import key_of
-from chat.models import EngineProcess
-from chat.prompts.fitting import fit
-from chat.prompts.rendering import renderer
-policy = policies.live()
-row = EngineProcess.objects.filter(policy=policy, state="ready").latest("id")
-prompt = fit([{{"role": "user", "content": {prompt!r}}}], renderer(policies.directory(policy)),
-             context_tokens=2048, completion_tokens={tokens})
-print(json.dumps({{"url": row.url, "key": key_of(row.pk), "ids": list(prompt.ids)}}))
 """
 TOKENS = """
 from chat.models import Reply
@@ -73,8 +61,10 @@ print(time.time())
 
 @dataclass
 class Figures:
+    """Of one number of streams through the site."""
+
     streams: int
-    bare_tokens_s: float
+    beside_training: bool
     tokens_s: float
     first_ms: float
     first_p95_ms: float
@@ -82,34 +72,25 @@ class Figures:
     """p50, p95, p99 of the time between two pieces of text."""
     lag_ms: list[float]
     """p50, p95, p99 of a ping's round trip through the web process while all streams run."""
+    cpu_percent: dict[str, float]
+    """Of one core, of each part of the site."""
     memory_mb: dict[str, float]
 
 
-async def bare(engine: dict[str, Any], streams: int, tokens: int) -> float:
-    """Tokens a second of the engine alone, asked as the talker asks it."""
-    asked = {
-        "prompt": engine["ids"],
-        "max_tokens": tokens,
-        "temperature": 0.7,
-        "top_k": 0,
-        "min_p": 0.0,
-        "stream": True,
-    }
+@dataclass
+class Pair:
+    """The site and the bare engine, one right after the other."""
 
-    async def one(client: httpx.AsyncClient, seed: int) -> int:
-        count = 0
-        request = {**asked, "seed": seed, "stream_options": {"include_usage": True}}
-        async with client.stream("POST", f"{engine['url']}/completions", json=request) as response:
-            async for line in response.aiter_lines():
-                if line.startswith("data: {"):
-                    count = (json.loads(line[6:]).get("usage") or {}).get("completion_tokens", count)
-        return count
+    load: float
+    """Of the machine before the pair."""
+    question: str
+    """What the bare engine ran with: the site's own file and threads."""
+    site: list[Figures]
+    bare_tokens_s: dict[int, float]
+    """By the number of streams; no process of a site is alive then."""
 
-    headers = {"Authorization": f"Bearer {engine['key']}", "Connection": "close"}
-    async with httpx.AsyncClient(timeout=300, headers=headers) as client:
-        started = time.perf_counter()
-        counts = await asyncio.gather(*(one(client, seed) for seed in range(streams)))
-    return sum(counts) / (time.perf_counter() - started)
+    def ratio(self, row: Figures) -> float:
+        return row.tokens_s / self.bare_tokens_s[row.streams]
 
 
 async def through_site(person: Person, conversations: list[str]) -> tuple[list[Heard], float, list[float]]:
@@ -139,20 +120,37 @@ async def through_site(person: Person, conversations: list[str]) -> tuple[list[H
     return list(heard), seconds, lags
 
 
-def measure(site: Site, streams: int, tokens: int) -> Figures:
-    engine = json.loads(shell(site, ENGINE.format(prompt=PROMPT, tokens=tokens)))
-    alone = asyncio.run(bare(engine, streams, tokens))
-    conversations = shell(site, CONVERSATIONS.format(count=streams)).split()
-    heard, seconds, lags = asyncio.run(through_site(Person(site.url, "chatter"), conversations))
+def measure(site: Site, streams: int, rounds: int, *, beside_training: bool = False) -> Figures:
+    """All streams at once, in as many rounds as make `rounds` replies."""
+    person = Person(site.url, "chatter")
+    heard: list[Heard] = []
+    lags: list[float] = []
+    seconds = 0.0
+    before = Parts.of(site)
+    for _ in range(max(1, rounds // streams)):
+        conversations = shell(site, CONVERSATIONS.format(count=streams)).split()
+        some, lasted, pings = asyncio.run(through_site(person, conversations))
+        heard, lags, seconds = heard + some, lags + pings, seconds + lasted
+    after = Parts.of(site)
     bad = [one.state for one in heard if one.state != "complete"]
     assert not bad, bad
     served = int(shell(site, TOKENS.format(ids=[one.reply for one in heard])))
     gaps = [b - a for one in heard for a, b in zip(one.arrivals, one.arrivals[1:], strict=False)]
     first, first_p95 = percentiles([one.first_s for one in heard], 50, 95)
     return Figures(
-        streams, round(alone, 1), round(served / seconds, 1), first, first_p95,
-        percentiles(gaps, 50, 95, 99), percentiles(lags, 50, 95, 99), Parts.of(site).memory_mb,
+        streams, beside_training, round(served / seconds, 1), first, first_p95,
+        percentiles(gaps, 50, 95, 99), percentiles(lags, 50, 95, 99),
+        after.cpu_percent_since(before), after.memory_mb,
     )  # fmt: skip
+
+
+def measure_site(site: Site, streams: list[int], rounds: int, *, trains: bool) -> list[Figures]:
+    measure(site, 1, 1)  # what is loaded and compiled by the first reply
+    rows = [measure(site, count, rounds) for count in streams]
+    if trains:
+        with training.beside(site, Path(tempfile.mkdtemp(dir=site.home)) / "training"):
+            rows.append(measure(site, 1, rounds, beside_training=True))
+    return rows
 
 
 async def swap(site: Site, conversation: str) -> float:
@@ -167,16 +165,22 @@ async def swap(site: Site, conversation: str) -> float:
     raise AssertionError("the new policy did not answer within a minute")
 
 
-def table(rows: list[Figures]) -> Table:
-    shown = Table(title="through the site, beside its bare engine")
-    titles = "streams|bare tok/s|site tok/s|ratio|first ms (p95)|gap ms p50/p95/p99|ping ms p50/p95/p99|MiB"
-    for title in titles.split("|"):
-        shown.add_column(title, justify="right")
-    for row in rows:
+def table(pairs: list[Pair]) -> Table:
+    title = f"through the site, against the bare engine with no site running: medians of {len(pairs)} pairs"
+    shown = Table(title=title)
+    titles = "streams|bare tok/s|site tok/s|ratio|first ms (p95)|gap ms p50/p95/p99|ping ms p50/p95/p99|CPU %|MiB"
+    for column in titles.split("|"):
+        shown.add_column(column, justify="right")
+    for number, row in enumerate(pairs[-1].site):
+        of_all = [(pair, pair.site[number]) for pair in pairs]
         shown.add_row(
-            str(row.streams), str(row.bare_tokens_s), str(row.tokens_s), f"{row.tokens_s / row.bare_tokens_s:.2f}",
+            f"{row.streams}{' beside a training' if row.beside_training else ''}",
+            str(round(median(pair.bare_tokens_s[row.streams] for pair, _ in of_all), 1)),
+            str(round(median(one.tokens_s for _, one in of_all), 1)),
+            f"{median(pair.ratio(one) for pair, one in of_all):.2f}",
             f"{row.first_ms} ({row.first_p95_ms})",
             " / ".join(map(str, row.gap_ms)), " / ".join(map(str, row.lag_ms)),
+            ", ".join(f"{name} {share:.0f}" for name, share in sorted(row.cpu_percent.items())),
             ", ".join(f"{name} {size:.0f}" for name, size in sorted(row.memory_mb.items())),
         )  # fmt: skip
     return shown
@@ -195,26 +199,57 @@ def model() -> Path:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--streams", type=int, nargs="+", default=[1, 4, 16, 32])
-    parser.add_argument("--tokens", type=int, default=96)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
+    options = _parse(arguments)
     home = Path(tempfile.mkdtemp(prefix="chamsae-bench-"))
-    settings = {**LIMITS, "CHAMSAE_MAX_COMPLETION_TOKENS": str(options.tokens)}
     try:
-        with running_site(home, model(), patience_s=180, **settings) as site:
-            rows = [measure(site, streams, options.tokens) for streams in options.streams]
-            (conversation,) = shell(site, CONVERSATIONS.format(count=1)).split()
-            swap_s = round(asyncio.run(swap(site, conversation)), 2)
+        pairs = [measure_pair(home, options) for _ in range(options.pairs)]
+        swap_s = measure_swap(home, options) if options.swap else None
     finally:
         shutil.rmtree(home, ignore_errors=True)
     if options.json:
-        print(json.dumps({"rows": [vars(row) for row in rows], "live_row_to_first_token_s": swap_s}))  # noqa: T201
+        rows = [{**asdict(pair), "ratios": [round(pair.ratio(row), 3) for row in pair.site]} for pair in pairs]
+        print(json.dumps({"pairs": rows, "live_row_to_first_token_s": swap_s}))  # noqa: T201
         return
-    console = Console(width=160)
-    console.print(table(rows))
-    console.print(f"from the live row to the first token that it served: {swap_s} s")
+    console = Console(width=200)
+    console.print(table(pairs))
+    loads = ", ".join(str(pair.load) for pair in pairs)
+    console.print(f"bare: {pairs[-1].question}, no process of the site alive; load average before each pair: {loads}")
+    if swap_s is not None:
+        console.print(f"from the live row to the first token that it served: {swap_s} s")
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 4, 16, 32])
+    parser.add_argument("--tokens", type=int, default=192)
+    parser.add_argument("--rounds", type=int, default=8, help="replies that are measured for few streams")
+    parser.add_argument("--pairs", type=int, default=3, help="how often site and bare engine are measured in turn")
+    parser.add_argument("--no-training", dest="training", action="store_false", help="not beside a training as well")
+    parser.add_argument("--no-swap", dest="swap", action="store_false", help="not how soon a new policy answers")
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args(arguments)
+
+
+def measure_pair(home: Path, options: argparse.Namespace) -> Pair:
+    load = round(os.getloadavg()[0], 2)
+    with running(home, options) as site:
+        question = bare.Question.of(site, PROMPT, options.tokens)
+        rows = measure_site(site, options.streams, options.rounds, trains=options.training)
+    streams = sorted({row.streams for row in rows})
+    rates = bare.rates(question, streams, options.rounds)  # the site has ended: running_site looked for its processes
+    return Pair(load, str(question), rows, dict(zip(streams, (round(rate, 1) for rate in rates), strict=True)))
+
+
+def measure_swap(home: Path, options: argparse.Namespace) -> float:
+    with running(home, options) as site:
+        (conversation,) = shell(site, CONVERSATIONS.format(count=1)).split()
+        return round(asyncio.run(swap(site, conversation)), 2)
+
+
+def running(home: Path, options: argparse.Namespace) -> contextlib.AbstractContextManager[Site]:
+    """Without what tests/site.py lowers for tests: the engine has all cores, a training has what is left over."""
+    settings = {**LIMITS, "CHAMSAE_MAX_COMPLETION_TOKENS": str(options.tokens), "CHAMSAE_TRAIN_NICENESS": "idle"}
+    return running_site(home, model(), patience_s=180, **settings)
 
 
 if __name__ == "__main__":
