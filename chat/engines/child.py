@@ -104,10 +104,14 @@ class ChildEngine(Engine):
             raise EngineDown("not started")
         if not prompt.ids:
             raise EngineRefused("an empty prompt")
-        body = request_of(prompt.ids, parameters, n)
+        body = self.request(prompt, parameters, n)
         async with aclosing(self._client.stream("completions", body, n)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    def request(self, prompt: PolicyPrompt, parameters: Parameters, n: int = 1) -> dict[str, Any]:
+        """What the child is asked, as JSON."""
+        return _request(prompt.ids or [], parameters, n)
 
     async def is_healthy(self) -> bool:
         return self.is_running() and self._client is not None and await self._client.is_healthy("health")

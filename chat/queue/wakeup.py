@@ -10,7 +10,7 @@ CHANNEL = "chamsae_replies"
 IS_POSSIBLE = connection.vendor == "postgresql"
 """Whether writers name the replies that have changed."""
 SEES_EVERY_COMMIT = connection.vendor == "sqlite"
-GLANCE_EVERY_S = 0.01
+GLANCE_EVERY_S = 0.02
 
 
 def call(reply: int) -> None:

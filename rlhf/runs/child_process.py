@@ -30,7 +30,8 @@ class TrainingProcess:
     """One process on one run directory. It inherits a file lock that keeps a second one out even if this parent dies:
     the kernel releases it with the last process."""
 
-    def __init__(self, stage: str, directory: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, stage: str, directory: Path, config: Mapping[str, Any], *, is_awaited: bool = False) -> None:
+        """`is_awaited`: somebody waits for its end, so it is not put behind everything else."""
         self.directory = directory
         self._read_to = 0
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -54,7 +55,8 @@ class TrainingProcess:
             raise TrainerStillAlive(str(directory)) from None
         finally:
             os.close(lock)
-        priority.lower(self.process.pid, settings.RLHF_NICENESS)
+        if not is_awaited:
+            priority.lower(self.process.pid, settings.RLHF_NICENESS)
 
     @property
     def pid(self) -> int:

@@ -47,7 +47,8 @@ def _fetch(source: str, on_step: OnStep) -> Policy:
     name = _name_of(source)
     output = Path(settings.MODELS_DIR) / name
     run_dir = Path(settings.RUNS_DIR) / f"fetch-{name}"
-    child = TrainingProcess("fetch", run_dir, {"source": source, "output": str(output), "threads": free_threads()})
+    config = {"source": source, "output": str(output), "threads": free_threads()}
+    child = TrainingProcess("fetch", run_dir, config, is_awaited=True)
     try:
         while child.poll() is None:
             time.sleep(0.1)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 QUESTION = """
 import json
 from chat import policies
-from chat.engines.child import PASSIVE_WAITING, request_of
+from chat.engines.child import PASSIVE_WAITING
 from chat.engines.engine import Parameters
 from chat.engines.loading import engine_for
 from chat.prompts.fitting import fit
@@ -33,7 +33,7 @@ print(json.dumps({{
     "module": engine.module,
     "environment": PASSIVE_WAITING,
     "config": engine.child_config("bench"),
-    "request": request_of(prompt.ids, Parameters(max_completion_tokens={tokens})),
+    "request": engine.request(prompt, Parameters(max_completion_tokens={tokens})),
 }}))
 """
 

@@ -88,10 +88,11 @@ def test_one_that_has_ended_is_passed_over(threaded):
 
 
 @linux_only
-def test_a_training_process_has_what_the_setting_says(home, tmp_path, settings):
+@pytest.mark.parametrize("is_awaited", [False, True])
+def test_a_training_has_what_the_setting_says_unless_somebody_waits_for_it(home, tmp_path, settings, is_awaited):
     settings.RLHF_NICENESS = None
-    running = child_process.TrainingProcess("reward_model", tmp_path / "run", {})
+    running = child_process.TrainingProcess("reward_model", tmp_path / "run", {}, is_awaited=is_awaited)
     try:
-        assert os.sched_getscheduler(running.pid) == os.SCHED_IDLE
+        assert os.sched_getscheduler(running.pid) == (os.SCHED_OTHER if is_awaited else os.SCHED_IDLE)
     finally:
         running.kill()
