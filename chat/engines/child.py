@@ -140,7 +140,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def request_of(ids: list[int], parameters: Parameters, n: int = 1) -> dict[str, Any]:
+def _request(ids: list[int], parameters: Parameters, n: int = 1) -> dict[str, Any]:
     """Sets every sampling parameter, since llama.cpp has defaults of its own (top_k 40, min_p 0.05)."""
     is_greedy = parameters.temperature == 0
     body: dict[str, Any] = {

@@ -28,7 +28,7 @@ from chat.inspection import token_views
 from chat.inspection.worker import InspectionWorker
 from chat.models import Reply
 from chat.prompts.fitting import PolicyPrompt
-from chat.prompts.history import prompt_for, turns_before
+from chat.prompts.history import preamble_of_reply, prompt_for, turns_before
 from chat.queue import claims, reaping, replies, tickets, wakeup
 from chat.queue.replies import Ending, NewChunk
 from chat.talker.active import Active

@@ -7,7 +7,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from chat import policies, site_choices
+from accounts.models import User
+from chat import languages, policies, site_choices
 from chat.models import Policy
 from rlhf import candidacy, labels, lineage, visibility
 from rlhf.errors import RlhfError
@@ -40,6 +41,7 @@ def policy_page(request: HttpRequest, name: str) -> HttpResponse:
         "promotions": policy.promotions.select_related("previous", "actor"),
         "descendants": seen.filter(base=policy),
         "replies": policy.replies.count(),
+        "spoken": [(code, languages.name_of(code)) for code in policy.languages],
         "served": policies.served(policy),
         "force_form": ForceForm(),
         "passed": candidacy.passed_decision(policy),

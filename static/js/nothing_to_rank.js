@@ -10,7 +10,7 @@ async function look() {
   const now = document.querySelector("[data-stock]");
   const next = page.querySelector("[data-stock]");
   if (!now || !next) location.reload();
-  else if (now.innerHTML.trim() !== next.innerHTML.trim()) now.replaceChildren(...next.childNodes);
+  else if (!now.isEqualNode(next)) now.replaceChildren(...next.childNodes);
 }
 
 setInterval(() => {

@@ -12,6 +12,7 @@ import gguf
 import torch
 from safetensors.torch import save_file
 
+from rlhf.training.artefacts import card
 from rlhf.training.artefacts.gguf_export import (
     CONTROL,
     LAYER_TENSORS,
