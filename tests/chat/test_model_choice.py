@@ -135,7 +135,10 @@ def test_the_page_marks_ones_own_and_says_which_model_is_lost(client, alice, mod
     client.force_login(alice)
     room = Conversation.objects.create(owner=alice, policy=models["mine"])
     page = client.get(f"/c/{room.pk}/").content.decode()
-    assert '<option value="ft-2" data-name="davinci:ft-mine" data-warning="" selected>davinci:ft-mine (yours)</option>' in page
+    assert (
+        '<option value="ft-2" data-name="davinci:ft-mine" data-warning="" selected>davinci:ft-mine (yours)</option>'
+        in page
+    )
     assert "Live: scripted" in page
     Policy.objects.filter(pk=models["mine"].pk).update(retired_at=timezone.now())
     page = client.get(f"/c/{room.pk}/").content.decode()
@@ -147,7 +150,10 @@ def test_the_page_marks_ones_own_and_says_which_model_is_lost(client, alice, mod
 
 def test_a_new_conversation_is_made_with_the_model_that_was_asked_for(client, alice, models):
     client.force_login(alice)
-    assert '<option value="ft-2" data-name="davinci:ft-mine" data-warning="" selected>' in client.get("/?model=ft-2").content.decode()
+    assert (
+        '<option value="ft-2" data-name="davinci:ft-mine" data-warning="" selected>'
+        in client.get("/?model=ft-2").content.decode()
+    )
     assert "selected>ft-4" not in client.get("/?model=ft-4").content.decode()
     made = client.post("/conversations/new/", {"text": "Hi", "model": "ft-2"}, headers={"accept": "application/json"})
     assert Conversation.objects.get(pk=made.json()["id"]).policy == models["mine"]
