@@ -166,14 +166,6 @@ class Filling:
         self.rank(self.prompt_of_conversation(), 1)
         waiting = rows("feedback.RankingTask").create(prompt=prompt(201, "train"), policy=self.base)
         rows("feedback.Skip").create(task=waiting, annotator=self.annotator, reason="unclear")
-        if "taskrefill" in apps.all_models["feedback"]:  # since 0.3
-            rows("feedback.TaskRefill").get_or_create(id=1)
-            rows("feedback.UnjudgedSet").create(
-                simulation="0" * 64,
-                number=0,
-                prompt=prompt(203, "train"),
-                completions=[{"text": "A rainbow is light."}],
-            )
         rows("feedback.Thumb").create(
             message=self.reply.message, person=self.chatter, is_up=True, reasons=["clear"], comment="고마워요"
         )
