@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
-from chat.engines.child import PASSIVE_WAITING, end
+from chat.engines.child import SHORT_WAITING, end
 from chat.errors import InspectorDown
 
 IDLE_S = 180.0
@@ -78,7 +78,7 @@ class Inspector:
             cwd=settings.BASE_DIR,
             env={
                 **os.environ,
-                **PASSIVE_WAITING,
+                **SHORT_WAITING,
                 "OMP_NUM_THREADS": str(settings.CHAT_ENGINE_THREADS or os.cpu_count() or 1),
             },
             stdin=asyncio.subprocess.PIPE,

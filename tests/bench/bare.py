@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 QUESTION = """
 import json
 from chat import policies
-from chat.engines.child import PASSIVE_WAITING
+from chat.engines.child import SHORT_WAITING
 from chat.engines.engine import Parameters
 from chat.engines.loading import engine_for
 from chat.prompts.fitting import fit
@@ -31,7 +31,7 @@ prompt = fit([{{"role": "user", "content": {prompt!r}}}], renderer(policies.dire
              context_tokens=2048, completion_tokens={tokens})
 print(json.dumps({{
     "module": engine.module,
-    "environment": PASSIVE_WAITING,
+    "environment": SHORT_WAITING,
     "config": engine.child_config("bench"),
     "request": engine.request(prompt, Parameters(max_completion_tokens={tokens})),
 }}))
