@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from config import reaper
 
@@ -65,6 +66,23 @@ class Site:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def process_of(self, word: str) -> psutil.Process:
+        """The site's process with this word in its command line."""
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            if word in " ".join(process.cmdline()):
+                return process
+        raise AssertionError(f"no process with {word}")
+
+    @contextlib.contextmanager
+    def silent_talker(self) -> Iterator[None]:
+        """No reply goes on meanwhile: what a test does in it is never too late."""
+        talker = self.process_of("run_talker")
+        talker.suspend()
+        try:
+            yield
+        finally:
+            talker.resume()
 
     def logs(self) -> str:
         return "\n".join(

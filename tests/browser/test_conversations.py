@@ -381,8 +381,9 @@ def test_a_first_visit_begins_at_the_top_of_the_tour_which_is_put_away_for_good(
 
 def test_the_list_shows_what_is_being_written_until_it_has_ended(page, site):
     page.goto(site.url + "/")
-    write(page, "Written while one looks")
-    expect(line(page, "Written while one looks").locator("[data-written]")).to_have_count(1)
+    with site.silent_talker():
+        write(page, "Written while one looks")
+        expect(line(page, "Written while one looks").locator("[data-written]")).to_have_count(1)
     expect(page.locator("article.assistant >> nth=-1")).to_have_attribute("data-state", "complete")
     expect(line(page, "Written while one looks").locator("[data-written]")).to_have_count(0)
 

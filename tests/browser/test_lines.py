@@ -4,7 +4,6 @@ import os
 import re
 import signal
 
-import psutil
 import pytest
 from playwright.sync_api import expect
 
@@ -108,19 +107,15 @@ def test_what_another_tab_did_while_the_line_was_down_is_caught_up_with(chatter)
 def test_a_stop_that_was_pressed_on_a_dead_line_counts_when_it_is_back(chatter, site):
     page = chatter.page
     line = Line(page)
-    talker = process_of(site, "run_talker")
     write(page, "Tell me all, slowly.")
     wait_for_words(page, 3)
-    talker.suspend()  # else the reply may have ended by then
-    try:
+    with site.silent_talker():
         line.cut()
         expect(page.locator("#connection")).to_be_visible()
         page.click("#stop")
         kept = text_of(page)
         line.mend()
         state(page, "stopped")
-    finally:
-        talker.resume()
     assert text_of(page) == kept
     page.reload()
     assert text_of(page) == kept
@@ -143,13 +138,6 @@ def test_a_message_that_was_sent_on_a_dead_line_goes_out_when_it_is_back(chatter
     expect(questions(page)).to_have_text(["Tell me all.", "Into the dark."])
 
 
-def process_of(site, word):
-    for process in psutil.Process(site.process.pid).children(recursive=True):
-        if word in " ".join(process.cmdline()):
-            return process
-    raise AssertionError(f"no process with {word}")
-
-
 def forget_failed_requests(chatter):
     """What the browser itself says of a site that is away is no fault of the page."""
     chatter.wrong[:] = [wrong for wrong in chatter.wrong if "ERR_" not in wrong and "WebSocket" not in wrong]
@@ -159,7 +147,7 @@ def test_a_page_goes_on_when_the_web_process_comes_back(chatter, site):
     page = chatter.page
     write(page, "Tell me all, slowly.")
     wait_for_words(page, 4)
-    os.kill(process_of(site, "uvicorn").pid, signal.SIGKILL)
+    os.kill(site.process_of("uvicorn").pid, signal.SIGKILL)
     expect(page.locator("#connection")).to_be_visible()
     expect(page.locator("#connection")).to_be_hidden(timeout=60_000)
     expect(page.locator(LAST_REPLY)).to_have_attribute("data-state", "complete", timeout=60_000)
@@ -172,7 +160,7 @@ def test_an_interrupted_reply_says_so_and_can_be_tried_again(chatter, site):
     page = chatter.page
     write(page, "Tell me all, slowly.")
     wait_for_words(page, 4)
-    os.kill(process_of(site, "run_talker").pid, signal.SIGKILL)
+    os.kill(site.process_of("run_talker").pid, signal.SIGKILL)
     expect(page.locator(LAST_REPLY)).to_have_attribute("data-state", "interrupted", timeout=60_000)
     part = text_of(page)
     assert 4 <= len(part.split()) < WORDS
@@ -197,17 +185,13 @@ new MutationObserver(() => {
 def test_a_reply_that_waits_says_its_place_then_that_it_thinks_then_that_it_writes(chatter, site):
     page = chatter.page
     ask(page, "Speak slowly.")  # from now on the site knows how long a reply takes
-    talker = process_of(site, "run_talker")
-    talker.suspend()  # else it would be this reply's turn at once
-    try:
+    with site.silent_talker():
         write(page, "I wait, slowly.")
         words = page.locator(LAST_REPLY).locator("[data-state-words]")
         expect(words).to_have_text(re.compile(r"Waiting, number 1 in the queue, about \d+ s"))
         page.reload()
         expect(words).to_have_text(re.compile(r"Waiting, number 1 in the queue, about \d+ s"))
         page.evaluate(LISTEN)
-    finally:
-        talker.resume()
     state(page, "complete")
     said = page.evaluate("window.said")
     assert said.index("Thinking") < said.index("Writing")
