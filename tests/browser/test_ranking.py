@@ -25,6 +25,10 @@ fetch(document.querySelector("#rank-page").dataset.draftUrl, {
 })
 """
 LONGER_THAN_A_DRAFT_WAITS_MS = 1000
+CARDS_WITHIN_THE_WINDOW = """
+[...document.querySelectorAll(".card")].every(card => card.getBoundingClientRect().right <= innerWidth)
+"""
+"""What lies past the edge may be cut off without making the page wider."""
 LONG_REPLIES = """
 from feedback.models import Completion
 for completion in Completion.objects.filter(task__leased_to__username="annotator"):
@@ -190,6 +194,7 @@ def test_no_page_is_wider_than_its_window(visit, site, width):
     for path in ("/rank/", "/rank/mine/", "/rank/guidelines/", "/moderation/", "/rules/", "/rules/no-body/"):
         admin.go(path)
         assert admin.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        assert admin.page.evaluate(CARDS_WITHIN_THE_WINDOW), path
 
 
 def test_a_moderator_hides_a_flagged_reply_and_undoes_it(visit, site):
