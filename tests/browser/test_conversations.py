@@ -151,6 +151,26 @@ def test_a_deleted_conversation_comes_back_by_undo(page, site):
     expect(page).to_have_url(address)
 
 
+def test_an_open_menu_is_not_replaced_by_a_list_that_comes_meanwhile(page, site):
+    talk(page, site, "The older of two")
+    talk(page, site, "The newer of two")
+    held = []
+    page.route("**/conversations/?*", lambda route: held.append(route))
+    page.fill("#search", "The older")
+    menu = page.locator("#conversation-menu")
+    menu.locator("summary").click()
+    while not held:
+        page.wait_for_timeout(20)
+    with page.expect_response("**/conversations/?*") as coming:
+        held.pop().continue_()
+    coming.value.finished()
+    page.wait_for_timeout(300)
+    expect(menu.locator("[data-share]")).to_be_visible()
+    expect(page.locator("#list [data-item]").filter(has_text="The newer of two")).to_have_count(1)
+    menu.locator("summary").click()
+    expect(page.locator("#list [data-item]")).to_have_count(1)
+
+
 def test_what_cannot_be_done_is_said_and_changes_nothing(visit, site):
     visitor = visit(site, "wren")
     page = visitor.page

@@ -19,13 +19,22 @@ export function keepList(chat) {
     const query = new URLSearchParams({ open: words.conversation, ...view });
     if (search.value.trim()) query.set("q", search.value);
     const answer = await fetch(`${words.listUrl}?${query}`, { headers: { Accept: "text/html" } });
-    if (!answer.ok || answer.redirected || mine !== newest) return;
+    if (!answer.ok || answer.redirected) return;
+    const lines = await answer.text();
+    while (inUse()) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    if (mine !== newest) return;
     const focused = document.activeElement?.closest("#list [data-item]")?.dataset.item;
-    list.innerHTML = await answer.text();
+    list.innerHTML = lines;
     if (focused) line(focused)?.querySelector("a").focus();
     const menu = line(words.conversation)?.querySelector(".menu");
     if (menu) document.querySelector("#conversation-menu").replaceChildren(menu.cloneNode(true));
     watch();
+  }
+
+  /** What somebody has open, or is just pressing, is not replaced under their hand. */
+  function inUse() {
+    const here = ":is(#list, #conversation-menu)";
+    return document.querySelector(`${here} .menu[open], ${here}:active, #list .renaming`);
   }
 
   // While a listed reply is being written, the list looks again whether it still is.
@@ -37,8 +46,7 @@ export function keepList(chat) {
 
   /** Not where nobody sees it, nor while somebody is using it. */
   async function lookAgain() {
-    const inUse = list.querySelector(".menu[open], .renaming") || list.contains(document.activeElement);
-    if (!document.hidden && !inUse) await tryRefresh();
+    if (!document.hidden && !inUse() && !list.contains(document.activeElement)) await tryRefresh();
     watch();
   }
 
@@ -99,8 +107,8 @@ export function keepList(chat) {
       location.assign(`/?deleted=${now.id}`); // the page itself says so, with the undo
       return;
     }
-    await tryRefresh();
     toast(text, verb === "pin" ? null : { label: words.undo, act: () => undo(now.undo ?? form.action, body) });
+    await tryRefresh();
   }
 
   async function undo(address, body) {
