@@ -69,6 +69,28 @@ class Line:
         self.page.evaluate("dispatchEvent(new Event('online'))")
 
 
+def test_a_message_is_shown_once_when_the_path_comes_before_the_word_that_it_was_taken(chatter):
+    page = chatter.page
+    late = []
+    is_late = True
+
+    def hold_accepted(socket):
+        server = socket.connect_to_server()
+        server.on_message(
+            lambda text: late.append((socket, text)) if is_late and "accepted" in text else socket.send(text)
+        )
+
+    page.route_web_socket("**/ws/chat/**", hold_accepted)
+    write(page, "Shown once")
+    state(page, "complete")  # by the path that the page fetched
+    expect(questions(page)).to_have_text(["Shown once"])
+    is_late = False
+    for socket, text in late:
+        socket.send(text)
+    ask(page, "And the next")
+    expect(questions(page)).to_have_text(["Shown once", "And the next"])
+
+
 def test_a_reply_that_ended_while_the_line_was_down_is_shown_whole(chatter):
     page = chatter.page
     line = Line(page)

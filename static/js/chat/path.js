@@ -49,6 +49,7 @@ export class Path extends EventTarget {
     const drawn = document.createElement("template");
     drawn.innerHTML = html; // the server's own page
     const wanted = [...drawn.content.children];
+    for (const { dataset } of wanted) this.takePending(dataset.key); // the server has it: its word on that may come later
     const shown = [...this.log.children].filter((turn) => !("pending" in turn.dataset));
     let same = 0;
     while (same < shown.length && same < wanted.length && isSame(shown[same], wanted[same])) {
@@ -64,6 +65,10 @@ export class Path extends EventTarget {
       dress(turn);
     }
     this.dispatchEvent(new CustomEvent("laid", { detail: wanted.slice(same) }));
+  }
+
+  takePending(key) {
+    if (key) this.log.querySelector(`[data-pending="${CSS.escape(key)}"]`)?.remove();
   }
 }
 

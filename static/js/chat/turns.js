@@ -50,6 +50,7 @@ export class Turns extends EventTarget {
   }
 
   addPending(key, text, parent) {
+    if (this.log.querySelector(`[data-key="${CSS.escape(key)}"]`)) return; // the page came with it
     const turn = this.add("#user-turn");
     turn.dataset.pending = key;
     turn.dataset.parent = parent ?? "";
