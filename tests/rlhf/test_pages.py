@@ -252,6 +252,47 @@ def test_a_run_under_way_is_followed(judged, sign_in):
     assert "KL 31 nats" in text(response)
 
 
+def test_a_cycle_shows_the_curves_of_its_stages_and_the_policys_first(done, sign_in):
+    for stage, names in {
+        "policy": ("objective/kl", "reward/violation"),
+        "reward_model": ("loss", "accuracy"),
+    }.items():
+        run = done.stages.get(stage=stage)
+        run.metrics.all().delete()
+        for step in range(1, 9):
+            Metric.objects.create(run=run, step=step, values={name: 0.1 * step for name in names})
+    admin = sign_in("admin")
+    page = admin.get(reverse("run", args=[done.pk])).content.decode()
+    order = [
+        "Policy</span>",
+        "KL, nats per reply",
+        "Rule violations",
+        "Reward model</span>",
+        "Loss",
+        "Accuracy on pairs",
+    ]
+    places = [page.index(words, page.index("curves-")) for words in order]
+    assert places == sorted(places)
+    assert "mean probability, 0 to 1" in page
+    assert "KL, nats per reply between 0.1 and 0.8, at last 0.8." in page
+    assert "Win rate</strong>" not in page  # an evaluation has no curve
+
+
+def test_a_run_that_is_followed_keeps_how_its_curves_are_drawn(judged, sign_in):
+    run = cycle.start()
+    stage = cycle.stage_row(run, "reward_model")
+    Run.objects.filter(pk__in=[run.pk, stage.pk]).update(state="running")
+    for step, loss in enumerate((0.9, 0.1, 0.5), start=1):
+        Metric.objects.create(run=stage, step=step, values={"loss": loss})
+    admin, query = sign_in("admin"), "?smooth=0.9&scale=log"
+    page = admin.get(reverse("run", args=[run.pk]) + query).content.decode()
+    part = reverse("run_part", args=[run.pk]) + query
+    assert f'data-live="{part.replace("&", "&amp;")}"' in page
+    fragment = admin.get(part).content.decode()
+    assert fragment.count('class="measured') == 1
+    assert admin.get(reverse("run_part", args=[run.pk])).content.decode().count('class="measured') == 0
+
+
 def test_cancel_and_resume_from_the_page(judged, sign_in, no_worker, django_capture_on_commit_callbacks):
     run = cycle.start()
     admin = sign_in("admin")
