@@ -69,7 +69,7 @@ def report(run_dir, step, steps, pause):
 
 def reward_model(config, wanted):
     Path(config["output"]).mkdir(exist_ok=True)
-    return {"accuracy": 0.66, "accuracy_low": 0.6, "pairs": 120, "flag_auc": 0.9, "flags": 80}
+    return {"accuracy": 0.66, "accuracy_low": 0.6, "accuracy_high": 0.72, "pairs": 120, "flag_auc": 0.9, "flags": 80}
 
 
 def policy(config, wanted):
@@ -101,7 +101,11 @@ def evaluate(config, wanted):
             "stop_controlled": {"win_rate": 0.5, "low": 0.43, "high": 0.57},
         },
         "violation_rate_before": 0.5,
+        "violation_rate_before_low": 0.4,
+        "violation_rate_before_high": 0.6,
         "violation_rate_after": 0.1,
+        "violation_rate_after_low": 0.05,
+        "violation_rate_after_high": 0.2,
         "kl_nats": 4.2,
         "length_ratio": 0.8,
         "repetition": 0.05,

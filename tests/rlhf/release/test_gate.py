@@ -13,9 +13,13 @@ from rlhf.release import gate
 from rlhf.templatetags import training
 
 GOOD = {
+    "win_rate": 0.7,
     "win_rate_low": 0.62,
+    "win_rate_high": 0.78,
     "violation_rate_before": 0.5,
     "violation_rate_after": 0.1,
+    "violation_rate_after_low": 0.05,
+    "violation_rate_after_high": 0.2,
     "controls": {"stop_controlled": {"win_rate": 0.5, "low": 0.43, "high": 0.57}},
     "kl_nats": 4.2,
     "length_ratio": 0.8,
@@ -66,7 +70,8 @@ def decide(report, live=None):
 
 
 def codes(decision):
-    return [reason["code"] for reason in decision.reasons]
+    """Of the conditions that do not hold."""
+    return [reason["code"] for reason in decision.reasons if not reason["holds"]]
 
 
 def test_the_sign_of_a_reason_is_the_comparison_that_the_gate_makes():
@@ -76,8 +81,8 @@ def test_the_sign_of_a_reason_is_the_comparison_that_the_gate_makes():
         decision = decide({**GOOD, **change})
         for reason in decision.reasons:
             if reason["sign"]:
-                seen.add((reason["code"], decision.passed))
-                assert compare[reason["sign"]](reason["value"], reason["limit"]) == decision.passed, reason
+                seen.add((reason["code"], reason["holds"]))
+                assert compare[reason["sign"]](reason["value"], reason["limit"]) == reason["holds"], reason
     without_numbers = {"finite", "baseline"}
     assert seen == {
         (code, passed) for _, (code, *_) in ALONE if code not in without_numbers for passed in (True, False)
@@ -89,13 +94,13 @@ def test_a_reason_shows_its_limit_with_its_sign_and_so_does_one_that_was_stored_
         if reason["code"] == "served":  # younger than the signs, so none was stored without
             continue
         shown = training.limit(reason)
-        old = {name: value for name, value in reason.items() if name != "sign"}
+        old = {name: reason[name] for name in ("code", "text", "value", "limit")}
         assert shown.startswith(reason["sign"])
         assert training.limit(old) == shown
 
 
 def test_every_reason_has_words_on_the_pages():
-    assert set(codes(decide(GOOD))) - set(labels.REASONS) == set()
+    assert {reason["code"] for reason in decide(GOOD).reasons} - set(labels.REASONS) == set()
 
 
 def test_a_good_candidate_passes_and_says_what_was_checked():
@@ -103,8 +108,28 @@ def test_a_good_candidate_passes_and_says_what_was_checked():
     assert decision.passed
     assert len(decision.reasons) == 13
     assert decision.reasons[0] == {
-        "code": "win_rate", "text": "lower bound of the win rate", "value": 0.62, "sign": ">", "limit": 0.5
+        "code": "win_rate", "text": "lower bound of the win rate", "value": 0.62, "sign": ">", "limit": 0.5,
+        "holds": True, "estimate": 0.7, "low": 0.62, "high": 0.78,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [{}, *(change for change, _codes in ALONE)])
+def test_a_refusal_has_the_conditions_that_hold_beside_those_that_failed(change):
+    passed, decision = decide(GOOD), decide({**GOOD, **change})
+    assert [reason["code"] for reason in decision.reasons] == [reason["code"] for reason in passed.reasons]
+    assert {reason["code"] for reason in decision.reasons if reason["holds"]} | set(codes(decision)) == {
+        reason["code"] for reason in passed.reasons
+    }
+
+
+def test_conditions_with_an_interval_have_it_and_others_do_not():
+    measured = {
+        reason["code"]: (reason["estimate"], reason["low"], reason["high"]) for reason in decide(GOOD).reasons
+    }
+    assert measured.pop("win_rate") == (0.7, 0.62, 0.78)
+    assert measured.pop("violations") == (0.1, 0.05, 0.2)
+    assert measured.pop("stop_controlled") == (0.5, 0.43, 0.57)
+    assert set(measured.values()) == {(None, None, None)}
 
 
 @pytest.mark.parametrize(("change", "refused_by"), ALONE)
@@ -144,7 +169,7 @@ def test_an_unlucky_draw_of_the_live_policys_rate_does_not_refuse():
 
 
 def test_an_empty_report_is_refused_by_everything():
-    assert len(decide({}).reasons) == 13
+    assert len(codes(decide({}))) == 13
 
 
 def test_a_threshold_that_is_missing_is_an_error_and_no_pass():
@@ -155,7 +180,9 @@ def test_a_threshold_that_is_missing_is_an_error_and_no_pass():
 @given(st.dictionaries(st.sampled_from(sorted(GOOD)), st.floats(allow_nan=True) | st.none() | st.booleans()))
 def test_it_never_raises_and_passes_only_without_a_failed_check(changes):
     decision = decide({**GOOD, **changes})
-    assert decision.passed == (len(decision.reasons) == 13 and not (set(codes(decision)) & failing(changes)))
+    assert decision.passed == (not codes(decision))
+    assert len(decision.reasons) == 13
+    assert failing(changes) <= set(codes(decision))
 
 
 def failing(changes):
