@@ -77,6 +77,8 @@ def _all_checks(candidate: Report, live: Report | None, thresholds: Mapping[str,
     length = candidate.get("length_ratio")
     yield _at_least("too_short", "length against the live policy", length, t["length_ratio_min"])
     yield _at_most("too_long", "length against the live policy", length, t["length_ratio_max"])
+    if candidate.get("anchor_is_start") is not True:
+        yield from _anchor_checks(candidate, t)
     yield _at_most("repetition", "share of repeated 3-grams", candidate.get("repetition"), t["repetition_max"])
     yield _at_most("empty", "share of empty replies", candidate.get("empty_rate"), t["empty_rate_max"])
     yield _at_most(
@@ -101,6 +103,34 @@ def _all_checks(candidate: Report, live: Report | None, thresholds: Mapping[str,
     )
     yield _is_true("finite", "all tensors finite", candidate.get("tensors_finite"))
     yield _is_true("baseline", "compared with the policy that is live now", candidate.get("baseline_is_live"))
+
+
+def _anchor_checks(candidate: Report, t: Mapping[str, float]) -> Iterator[Reason]:
+    """Against the original base. What a reader of it must bear has one limit, however many cycles led there; KL may
+    grow with them."""
+    kl, length = candidate.get("anchor_kl_nats"), candidate.get("anchor_length_ratio")
+    yield _at_most("anchor_kl", "KL from the original base, nats a reply", kl, t["anchor_kl_nats_max"])
+    yield _at_least("anchor_too_short", "length against the original base", length, t["length_ratio_min"])
+    yield _at_most("anchor_too_long", "length against the original base", length, t["length_ratio_max"])
+    yield _at_most(
+        "anchor_perplexity",
+        "perplexity of human text, against the original base",
+        candidate.get("anchor_perplexity_ratio"),
+        t["perplexity_ratio_max"],
+    )
+    yield _at_most(
+        "anchor_surprise",
+        "the original base's surprise at a token of a reply, against its surprise at its own replies",
+        candidate.get("anchor_surprise_ratio"),
+        t["surprise_ratio_max"],
+    )
+    before = number(candidate.get("anchor_violation_rate"))
+    yield _at_most(
+        "anchor_violations",
+        "rule violations, against those of the original base",
+        candidate.get("violation_rate_after"),
+        None if before is None else before + t["violation_rise_max"],
+    )
 
 
 def _violation_limit(candidate: Report, live: Report | None, rise_max: float) -> float | None:

@@ -87,6 +87,17 @@ def policy(config, wanted):
     return {"kl_nats": 4.2, "steps": wanted["steps"], "episodes": 64, "stopped_by": "steps"}
 
 
+def against_anchor(config):
+    if config["anchor"] == config["base"]:
+        return {"anchor_is_start": True}
+    figures = {"kl_nats": 8.4, "length_ratio": 0.7, "perplexity_ratio": 1.05, "surprise_ratio": 1.15}
+    return {
+        "anchor_is_start": False,
+        "anchor_violation_rate": 0.5,
+        **{f"anchor_{key}": value for key, value in figures.items()},
+    }
+
+
 def evaluate(config, wanted):
     return {
         "judge": config["judge"]["kind"],
@@ -114,6 +125,7 @@ def evaluate(config, wanted):
         "surprise_nats": 1.1,
         "surprise_nats_base": 1.0,
         "surprise_ratio": 1.1,
+        **against_anchor(config),
         "samples": [sample(*texts) for texts in SAMPLES],
         **wanted.get("report", {}),
     }  # fmt: skip
