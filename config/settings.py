@@ -314,6 +314,7 @@ GATE = {
     "violation_rise_max": env.number("CHAMSAE_GATE_VIOLATION_RISE", 0.0, 0.0, 1.0),
     "stop_controlled_low_min": env.number("CHAMSAE_GATE_STOP_CONTROLLED_LOW", 0.40, 0.0, 1.0),
     "kl_nats_max": env.number("CHAMSAE_GATE_KL", 10.0, 0.0),
+    "anchor_kl_nats_max": env.number("CHAMSAE_GATE_ANCHOR_KL", 20.0, 0.0),
     "length_ratio_min": env.number("CHAMSAE_GATE_LENGTH_MIN", 0.25, 0.0),
     "length_ratio_max": env.number("CHAMSAE_GATE_LENGTH_MAX", 1.5, 0.0),
     "repetition_max": env.number("CHAMSAE_GATE_REPETITION", 0.35, 0.0, 1.0),

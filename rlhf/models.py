@@ -1,7 +1,8 @@
 """Snapshots, runs and their metrics, evaluations, the gate's decisions and promotions."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import models
@@ -209,9 +210,18 @@ class Decision(models.Model):
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="decisions")
     passed = models.BooleanField()
     reasons = models.JSONField(default=list)
-    """[{"code", "text", "value", "sign", "limit"}]: of a refusal, what failed; of a pass, what was checked."""
+    """Every condition as rlhf.release.gate.Reason has it. Before version 0.3 of a refusal only what failed, without
+    `holds`, estimate and interval."""
     thresholds = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now)
+
+    def holding(self, reason: Mapping[str, Any]) -> bool:
+        """Whether the condition holds; of one stored without that, all of a pass do and none of a refusal."""
+        return bool(reason.get("holds", self.passed))
+
+    def decisive(self) -> list[dict[str, Any]]:
+        """Of a refusal what failed, of a pass all that was checked."""
+        return [reason for reason in self.reasons if self.passed or not self.holding(reason)]
 
 
 class Promotion(models.Model):

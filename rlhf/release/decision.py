@@ -86,7 +86,7 @@ def conclude(cycle: Run, stages: Mapping[str, Run]) -> dict[str, Any]:
     """Decides, promotes what passed, and returns the cycle's result. Idempotent."""
     evaluation = Evaluation.objects.get(run=stages[Run.Kind.EVALUATION])
     decision = decide_once(evaluation)
-    gate_result: dict[str, Any] = {"passed": decision.passed, "reasons": decision.reasons}
+    gate_result: dict[str, Any] = {"passed": decision.passed, "reasons": decision.decisive()}
     promoted = decision.promotions.exists()
     if decision.passed and cycle.config["promotes"] and not promoted:
         try:

@@ -24,7 +24,7 @@ def promote(decision: Decision, *, actor: User | None = None) -> Promotion:
     """Makes a policy live that passed the gate, if the policy it was compared with is still live. CannotPromote."""
     policy = decision.evaluation.policy
     if not decision.passed:
-        raise CannotPromote(policy.name, [reason["text"] for reason in decision.reasons])
+        raise CannotPromote(policy.name, [reason["text"] for reason in decision.decisive()])
     check_directory(policy)
     with transaction.atomic():
         live = lock_and_get_live()

@@ -10,10 +10,11 @@ from django.db.models import Q
 from accounts import audit
 from accounts.models import User
 from chat import policies
-from chat.errors import NoLivePolicy
+from chat.errors import BadPolicy, NoLivePolicy
 from chat.models import Policy
 from feedback.models import Comparison, Ranking, SimulatedAnnotator
 from rlhf.errors import CycleUnderWay, NotEnoughFeedback, NotEnoughSpace, SnapshotErased, StageFailed
+from rlhf.lineage import lineage
 from rlhf.models import Run, Snapshot
 from rlhf.release import decision
 from rlhf.runs import disk_space, leases, stages
@@ -36,6 +37,7 @@ def start(
     refuse_second_cycle()
     live = policies.live()
     refuse_full_disk(live)
+    refuse_lost_anchor(live)
     snapshot = freezing.freeze()
     judge = judge_of(snapshot)
     if judge["kind"] != "gold" and not snapshot.held_out:
@@ -80,6 +82,13 @@ def refuse_full_disk(live: Policy) -> None:
     shortage = disk_space.find_shortage(policies.directory(live), settings.RUNS_DIR, copies=COPIES_NEEDED)
     if shortage is not None:
         raise NotEnoughSpace(*shortage)
+
+
+def refuse_lost_anchor(live: Policy) -> None:
+    """The policy with which the first cycle began is what every candidate is measured against."""
+    directory = policies.directory(lineage(live)[0])
+    if not directory.is_dir():
+        raise BadPolicy(f"{directory} is gone, which every candidate is measured against")
 
 
 def judge_of(snapshot: Snapshot) -> dict[str, Any]:

@@ -69,7 +69,9 @@ def _refusals(train: int, held_out: int, *, all_simulated: bool) -> list[str]:
         found.append(str(NotEnoughFeedback(train, needed, split="held_out")))
     try:
         cycle.refuse_second_cycle()
-        cycle.refuse_full_disk(policies.live())
+        live = policies.live()
+        cycle.refuse_full_disk(live)
+        cycle.refuse_lost_anchor(live)
     except RlhfError as error:
         found.append(str(error))
     except (NoLivePolicy, BadPolicy) as error:

@@ -12,6 +12,7 @@ from chat import policies
 from chat.models import Policy
 from chat.prompts.history import renderer_of
 from rlhf.errors import RlhfError
+from rlhf.lineage import lineage
 from rlhf.models import Evaluation, Run
 from rlhf.release import decision
 from rlhf.snapshots import lengths
@@ -104,12 +105,16 @@ def _policy_config(run: Run) -> dict[str, Any]:
 
 
 def _evaluation_config(run: Run) -> dict[str, Any]:
-    """The run's `base_policy` is what it is compared with; KL counts from the policy that training started from."""
+    """The run's `base_policy` is what it is compared with; KL counts from the policy that training started from, and
+    from the anchor, with which the first cycle began."""
     start = run.policy.base if run.policy is not None and run.policy.base is not None else run.base_policy
+    if start is None:
+        raise BadResult("the run names no policy")
     return {
         "policy": str(_directory(run.policy)),
         "baseline": str(_directory(run.base_policy)),
         "base": str(_directory(start)),
+        "anchor": str(_directory(lineage(start)[0])),
         "reward_model": str(_reward_model_directory(run.reward_model)),
         "judge": _judge_config(run.config["judge"]),
     }

@@ -9,6 +9,7 @@ from django.utils.translation import ngettext
 from rlhf import labels
 from rlhf.figures import figure, percent
 from rlhf.models import Evaluation, Run
+from rlhf.release.conditions import Condition
 from rlhf.release.report_values import number
 
 register = template.Library()
@@ -64,6 +65,11 @@ def limit(reason: dict[str, Any]) -> str:
     """The limit with its comparison sign, as in `≤ 10`."""
     sign = reason["sign"] if "sign" in reason else labels.OLD_SIGNS.get(reason.get("code", ""), "")
     return f"{sign} {figure(reason.get('limit'))}".strip()
+
+
+@register.filter
+def limit_of(condition: Condition) -> str:
+    return limit({"sign": condition.sign, "limit": condition.limit})
 
 
 @register.filter

@@ -14,7 +14,7 @@ from rlhf import candidacy, labels, lineage, visibility
 from rlhf.errors import RlhfError
 from rlhf.forms import ForceForm
 from rlhf.models import Run
-from rlhf.release import promotion, samples, trial
+from rlhf.release import conditions, judge_facts, promotion, samples, trial
 from rlhf.views.overview import user_of
 
 SAMPLES = 24
@@ -91,14 +91,21 @@ def change_languages(request: HttpRequest, name: str) -> HttpResponse:
 @require_GET
 def evaluation_page(request: HttpRequest, pk: int) -> HttpResponse:
     reader = user_of(request)
-    rows = visibility.evaluations_for(reader).select_related("policy", "baseline", "run__snapshot", "run__parent")
+    rows = visibility.evaluations_for(reader).select_related(
+        "policy", "baseline", "run__snapshot", "run__parent", "run__reward_model"
+    )
     evaluation = get_object_or_404(rows, pk=pk)
     report = evaluation.report
-    controls = report.get("controls") or {}
+    controls, decision = report.get("controls") or {}, evaluation.newest_decision()
     context = {
         "evaluation": evaluation,
         "report": report,
-        "decision": evaluation.decisions.order_by("-pk").first(),
+        "decision": decision,
+        "conditions": conditions.of_decision(decision) if decision is not None else [],
+        "is_complete": decision is not None and conditions.is_complete(decision),
+        "promoted": evaluation.policy.promotions.first() if evaluation.policy.is_live else None,
+        "judge": judge_facts.facts(evaluation),
+        "trained_against": judge_facts.reward_model_facts(evaluation),
         "controls": [(label, controls.get(key) or {}) for key, label in labels.CONTROLS.items()],
         "figures": [(label, report[key]) for key, label in labels.FIGURES.items() if key in report],
         "samples": samples.readable(report, reader)[:SAMPLES],

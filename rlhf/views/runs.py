@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.roles import Role
-from rlhf import charts, tasks, visibility
+from rlhf import run_curves, tasks, visibility
+from rlhf.curve_options import CurveOptions
 from rlhf.errors import RlhfError
 from rlhf.models import Run
 from rlhf.runs import cycle
@@ -63,14 +64,13 @@ def _run_context(request: HttpRequest, pk: int) -> dict[str, Any]:
     run = get_object_or_404(rows, pk=pk)
     stages = list(run.stages.order_by("pk").select_related("policy", "evaluation"))
     shown = next((stage for stage in reversed(stages) if stage.metrics.exists()), run)
-    drawn = charts.charts(shown.metrics.values_list("step", "values"))
+    options = CurveOptions.read(request.GET)
     return {
         "run": run,
         "stages": stages,
         "planned": _planned(run, {stage.stage for stage in stages}),
-        "shown": shown,
-        "charts": drawn[:6],
-        "more_charts": drawn[6:],
+        "groups": run_curves.groups(run, stages, options),
+        "curve_options": options,
         "log": log_tail(shown.path) if reader.has_role(Role.MODERATOR) else "",
         "evaluation": getattr(next((s for s in stages if s.kind == Run.Kind.EVALUATION), run), "evaluation", None),
     }

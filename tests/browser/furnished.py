@@ -101,9 +101,10 @@ def train() -> None:
         feedback_rows.flag(ranking, key="not-human")
     run = cycle.drive(cycle.start().pk, Supervisor())
     assert run.state == Run.State.SUCCEEDED, run.error
-    stage = run.stages.get(stage="policy")
-    Metric.objects.filter(run=stage).delete()
-    Metric.objects.bulk_create(Metric(run=stage, step=step, values=curve(step)) for step in range(1, 61))
+    for name, values_at in (("policy", curve), ("reward_model", learning_curve)):
+        stage = run.stages.get(stage=name)
+        Metric.objects.filter(run=stage).delete()
+        Metric.objects.bulk_create(Metric(run=stage, step=step, values=values_at(step)) for step in range(1, 61))
     Run.objects.create(kind=Run.Kind.CYCLE, state=Run.State.FAILED, base_policy=base, error="KL blew up: 31 nats")
 
 
@@ -115,7 +116,23 @@ def curve(step: int) -> dict[str, float]:
         "objective/scores": 2.9 * rise - 0.6 + 0.2 * math.cos(1.3 * step),
         "objective/entropy": 31 - 6 * rise,
         "completions/mean_length": 40 - 5 * rise + math.sin(2 * step),
+        "reward/violation": 0.4 - 0.3 * rise + 0.03 * math.sin(1.7 * step),
         "loss/policy_avg": 0.03 * math.sin(step / 3),
+    }
+
+
+def learning_curve(step: int) -> dict[str, float]:
+    """Of a reward model in two epochs."""
+    rise = 1 - math.exp(-step / 15)
+    measured = {"held_out/accuracy": 0.55 + step / 600} if step in (30, 60) else {}
+    return {
+        "loss": 0.69 - 0.2 * rise + 0.08 * math.sin(2.1 * step),
+        "accuracy": 0.5 + 0.25 * rise + 0.1 * math.cos(1.3 * step),
+        "flag/loss": 0.69 - 0.5 * rise + 0.05 * math.sin(step),
+        "flag/accuracy": 0.5 + 0.4 * rise,
+        "margin": 1.5 * rise,
+        "epoch": step / 30,
+        **measured,
     }
 
 

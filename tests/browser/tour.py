@@ -153,6 +153,7 @@ ROWS: dict[str, Callable[[], tuple[object, ...]]] = {
     "undo_moderation": lambda: (newest("accounts", "AuditEntry", verb="text.keep_out"),),
     "revoke_key": lambda: (newest("accounts", "ApiKey", owner__username="chatter"),),
     "run": lambda: (newest("rlhf", "Run", stage="policy"),),
+    "run-cycle": lambda: (newest("rlhf", "Run", kind="cycle", state="succeeded"),),
     "policy": lambda: ("policy-2",),
     "data_file": lambda: (newest("tuning", "DataFile", filename="island.jsonl"),),
     "prepare_file": lambda: (newest("tuning", "DataFile", filename="island.jsonl"),),

@@ -69,7 +69,7 @@ def report(run_dir, step, steps, pause):
 
 def reward_model(config, wanted):
     Path(config["output"]).mkdir(exist_ok=True)
-    return {"accuracy": 0.66, "accuracy_low": 0.6, "pairs": 120, "flag_auc": 0.9, "flags": 80}
+    return {"accuracy": 0.66, "accuracy_low": 0.6, "accuracy_high": 0.72, "pairs": 120, "flag_auc": 0.9, "flags": 80}
 
 
 def policy(config, wanted):
@@ -87,6 +87,17 @@ def policy(config, wanted):
     return {"kl_nats": 4.2, "steps": wanted["steps"], "episodes": 64, "stopped_by": "steps"}
 
 
+def against_anchor(config):
+    if config["anchor"] == config["base"]:
+        return {"anchor_is_start": True}
+    figures = {"kl_nats": 8.4, "length_ratio": 0.7, "perplexity_ratio": 1.05, "surprise_ratio": 1.15}
+    return {
+        "anchor_is_start": False,
+        "anchor_violation_rate": 0.5,
+        **{f"anchor_{key}": value for key, value in figures.items()},
+    }
+
+
 def evaluate(config, wanted):
     return {
         "judge": config["judge"]["kind"],
@@ -101,7 +112,11 @@ def evaluate(config, wanted):
             "stop_controlled": {"win_rate": 0.5, "low": 0.43, "high": 0.57},
         },
         "violation_rate_before": 0.5,
+        "violation_rate_before_low": 0.4,
+        "violation_rate_before_high": 0.6,
         "violation_rate_after": 0.1,
+        "violation_rate_after_low": 0.05,
+        "violation_rate_after_high": 0.2,
         "kl_nats": 4.2,
         "length_ratio": 0.8,
         "repetition": 0.05,
@@ -110,6 +125,7 @@ def evaluate(config, wanted):
         "surprise_nats": 1.1,
         "surprise_nats_base": 1.0,
         "surprise_ratio": 1.1,
+        **against_anchor(config),
         "samples": [sample(*texts) for texts in SAMPLES],
         **wanted.get("report", {}),
     }  # fmt: skip

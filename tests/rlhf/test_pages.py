@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.urls import reverse
 
@@ -12,7 +13,7 @@ from accounts.models import AuditEntry
 from chat import policies
 from chat.models import Policy
 from feedback import seed
-from rlhf.models import Evaluation, Metric, Promotion, Run
+from rlhf.models import Decision, Evaluation, Metric, Promotion, Run
 from rlhf.release import promotion
 from rlhf.runs import cycle, preflight
 from rlhf.runs.supervisor import Supervisor
@@ -252,6 +253,47 @@ def test_a_run_under_way_is_followed(judged, sign_in):
     assert "KL 31 nats" in text(response)
 
 
+def test_a_cycle_shows_the_curves_of_its_stages_and_the_policys_first(done, sign_in):
+    for stage, names in {
+        "policy": ("objective/kl", "reward/violation"),
+        "reward_model": ("loss", "accuracy"),
+    }.items():
+        run = done.stages.get(stage=stage)
+        run.metrics.all().delete()
+        for step in range(1, 9):
+            Metric.objects.create(run=run, step=step, values={name: 0.1 * step for name in names})
+    admin = sign_in("admin")
+    page = admin.get(reverse("run", args=[done.pk])).content.decode()
+    order = [
+        "Policy</span>",
+        "KL, nats per reply",
+        "Rule violations",
+        "Reward model</span>",
+        "Loss",
+        "Accuracy on pairs",
+    ]
+    places = [page.index(words, page.index("curves-")) for words in order]
+    assert places == sorted(places)
+    assert "mean probability, 0 to 1" in page
+    assert "KL, nats per reply between 0.1 and 0.8, at last 0.8." in page
+    assert "Win rate</strong>" not in page  # an evaluation has no curve
+
+
+def test_a_run_that_is_followed_keeps_how_its_curves_are_drawn(judged, sign_in):
+    run = cycle.start()
+    stage = cycle.stage_row(run, "reward_model")
+    Run.objects.filter(pk__in=[run.pk, stage.pk]).update(state="running")
+    for step, loss in enumerate((0.9, 0.1, 0.5), start=1):
+        Metric.objects.create(run=stage, step=step, values={"loss": loss})
+    admin, query = sign_in("admin"), "?smooth=0.9&scale=log"
+    page = admin.get(reverse("run", args=[run.pk]) + query).content.decode()
+    part = reverse("run_part", args=[run.pk]) + query
+    assert f'data-live="{part.replace("&", "&amp;")}"' in page
+    fragment = admin.get(part).content.decode()
+    assert fragment.count('class="measured') == 1
+    assert admin.get(reverse("run_part", args=[run.pk])).content.decode().count('class="measured') == 0
+
+
 def test_cancel_and_resume_from_the_page(judged, sign_in, no_worker, django_capture_on_commit_callbacks):
     run = cycle.start()
     admin = sign_in("admin")
@@ -287,7 +329,7 @@ def test_a_report_shows_the_win_rate_beside_its_controls_and_replies_to_read(don
         "I do not dream.",
     ):
         assert shown in page
-    assert "a second reward model, trained only on held-out judgements" in page
+    assert "A second reward model, trained only on held-out judgements" in page
     assert "All conditions are met" in page
 
 
@@ -295,10 +337,10 @@ def test_a_report_shows_the_win_rate_beside_its_controls_and_replies_to_read(don
     ("report", "asked", "shown"),
     [
         ({"judge_kind": "gold", "judge_name": "m:likes"}, {}, "own hidden preference (m:likes)"),
-        ({"judge_kind": "reward_model", "judge_name": "held_out"}, {}, "a second reward model"),
+        ({"judge_kind": "reward_model", "judge_name": "held_out"}, {}, "A second reward model"),
         ({}, {"judge": {"kind": "gold", "preference": "m:likes"}}, "own hidden preference (m:likes)"),
-        ({}, {"judge": {"kind": "reward_model", "run": 3}}, "a second reward model"),
-        ({}, {}, "Judged by people"),
+        ({}, {"judge": {"kind": "reward_model", "run": 3}}, "A second reward model"),
+        ({}, {}, "Who judged People"),
     ],
 )
 def test_a_report_names_its_judge_also_one_stored_without_kind_and_name(done, sign_in, report, asked, shown):
@@ -311,13 +353,53 @@ def test_a_report_names_its_judge_also_one_stored_without_kind_and_name(done, si
     assert shown in text(sign_in("admin").get(reverse("evaluation", args=[evaluation.pk])))
 
 
+def test_a_live_policy_s_report_says_why_it_is_live_with_every_condition(done, sign_in):
+    page = sign_in("chatter").get(reverse("evaluation", args=[Evaluation.objects.get().pk]))
+    shown = text(page)
+    assert "Why policy-2 is live" in shown
+    assert "It passed the gate and was promoted." in shown
+    limits = len(settings.GATE) - 1  # KL from the original base counts from the second cycle on
+    assert shown.count(" met ") == limits + 2  # finite tensors; the live policy
+    assert "above the limit met 0.7 0.62 – 0.78 &gt; 0.5" in shown
+    assert page.content.decode().count('class="whisker"') == 3 * 3  # win rate, violations, cut to first sentences
+    assert page.content.decode().count('class="interval holds"') == limits
+
+
+def test_the_judge_is_named_with_its_accuracy_or_that_nobody_measured_it(done, sign_in):
+    admin, address = sign_in("admin"), reverse("evaluation", args=[Evaluation.objects.get().pk])
+    page = text(admin.get(address))
+    assert "Accuracy of the judge 66.0 % 60.0 % – 72.0 % on 120 pairs of judgements" in page
+    assert "SIMULATED" not in page
+    Run.objects.filter(stage="judge").update(result={"accuracy": None, "pairs": 0})
+    assert "Accuracy of the judge not measured" in text(admin.get(address))
+    Evaluation.objects.update(report={"judge_kind": "gold", "judge_name": "m:likes"})
+    page = text(admin.get(address))
+    assert "SIMULATED" in page
+    assert "Accuracy of the judge exact" in page
+
+
+def test_a_decision_stored_with_what_failed_alone_is_read_as_it_was_meant(done, sign_in):
+    decision = Decision.objects.get()
+    old = {"code": "kl", "text": "KL", "value": 12.5, "sign": "≤", "limit": 10.0}
+    address = reverse("evaluation", args=[decision.evaluation_id])
+    Decision.objects.update(passed=False, reasons=[old])
+    page = text(sign_in("admin").get(address))
+    assert "(KL) not met 12.5 – ≤ 10" in page
+    assert "only the conditions that failed were stored" in page
+    Decision.objects.update(passed=True, reasons=[{**old, "value": 4.0}])
+    page = text(sign_in("admin").get(address))
+    assert "(KL) met 4 – ≤ 10" in page
+    assert "All conditions are met" in page
+
+
 def test_a_refusal_shows_its_reasons_and_an_admin_may_overrule(judged, sign_in, base_policy):
     run = cycle.start(hyperparameters={"evaluation": {"report": {"kl_nats": 12.5}}})
     cycle.drive(run.pk, Supervisor())
     admin, address = sign_in("admin"), reverse("evaluation", args=[Evaluation.objects.get().pk])
     page = text(admin.get(address))
     assert "refused" in page
-    assert "12.5 ≤ 10" in page
+    assert "not met 12.5 – ≤ 10" in page
+    assert page.index("stayed close to its starting point (KL) not met") < page.index("Replies are not empty met")
     force = reverse("force_policy", args=["policy-2"])
     for incomplete in ({}, {"reason": "why not"}, {"understood": "on"}):
         admin.post(force, incomplete)

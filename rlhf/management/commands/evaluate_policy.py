@@ -49,7 +49,7 @@ class Command(RlhfCommand):
         result = None
         if run.state == Run.State.SUCCEEDED:
             decision = decide_once(Evaluation.objects.get(run=run))
-            gate = {"passed": decision.passed, "reasons": decision.reasons}
+            gate = {"passed": decision.passed, "reasons": decision.decisive()}
             result = {"run": run.pk, "policy": policy.name, **run.result, "gate": gate}
         self.finish_run(run, result)
 

@@ -92,14 +92,16 @@ class Player:
         return best
 
     def sample_with_drift(
-        self, base: Transformer, prompts: Sequence[PromptMessages], draws: int, seed: int
-    ) -> tuple[list[list[Draw]], list[DriftFromBase]]:
-        """Draws, and the drift from `base` of each prompt's first draw."""
-        found, drifts = [], []
+        self, bases: Sequence[Transformer], prompts: Sequence[PromptMessages], draws: int, seed: int
+    ) -> tuple[list[list[Draw]], list[list[DriftFromBase]]]:
+        """Draws, and from each of the bases the drift of each prompt's first draw."""
+        found: list[list[Draw]] = []
+        drifts: list[list[DriftFromBase]] = [[] for _ in bases]
         for chosen, rollout in self.rollouts(prompts, draws, seed):
             found += self.draws_of(chosen, rollout, draws)
             first = rollout.select(torch.arange(0, len(rollout), draws))
-            drifts += measure_drift(base, first, self.transformer, self.temperature)
+            for base, drift in zip(bases, drifts, strict=True):
+                drift += measure_drift(base, first, self.transformer, self.temperature)
         return found, drifts
 
 

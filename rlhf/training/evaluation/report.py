@@ -13,6 +13,18 @@ from rlhf.training.statistics import Interval, cluster_bootstrap
 from rlhf.training.texts import distinct_2, first_sentence, is_empty, repetition
 
 
+@dataclass(frozen=True)
+class AnchorReplies:
+    """What is measured against the original base, from which many small steps lead far away."""
+
+    draws: list[list[Draw]]
+    """As many a prompt as each side has."""
+    after_drift: list[DriftFromBase]
+    """From the anchor, of the first draws of the policy."""
+    own_drift: list[DriftFromBase]
+    """Of the anchor's own replies."""
+
+
 @dataclass
 class Replies:
     """Everything that was sampled, by prompt. Both sides have 2 x draws: the violation rates pool them all."""
@@ -25,6 +37,8 @@ class Replies:
     """Of the first draws of `after`."""
     base_drift: list[DriftFromBase]
     """Of the base's own replies to the same prompts."""
+    anchor: AnchorReplies | None = None
+    """None where training started from the anchor itself, so that base and baseline tell all."""
 
 
 def describe(replies: Replies, judge: Judge, *, draws: int, samples: int, seed: int) -> dict[str, Any]:
@@ -50,7 +64,8 @@ def describe(replies: Replies, judge: Judge, *, draws: int, samples: int, seed: 
             "stop_controlled": _control(_win_rate(judge, _cut(after), _cut(before))),
         },
         **_violation_report(replies, judge),
-        **_drift(replies),
+        **_drift(replies.after_drift, replies.base_drift),
+        **_against_anchor(replies, judge),
         "length_ratio": _mean([x.tokens for x in ours]) / _mean([x.tokens for x in theirs]),
         **_side_figures(ours, "after"),
         **_side_figures(theirs, "before"),
@@ -72,9 +87,9 @@ def _win_rate(judge: Judge, ones: Sequence[Sequence[Draw]], others: Sequence[Seq
 
 def _violation_report(replies: Replies, judge: Judge) -> dict[str, Any]:
     """Rates on the prompts that elicit violations (on all where none does), of whole replies and first sentences."""
-    eliciting = [index for index, row in enumerate(replies.rows) if row.elicits is not None]
-    chosen = eliciting or list(range(len(replies.rows)))
-    report: dict[str, Any] = {"violation_prompts": len(chosen), "violation_prompts_elicit": bool(eliciting)}
+    chosen = _eliciting(replies.rows)
+    is_any = any(row.elicits is not None for row in replies.rows)
+    report: dict[str, Any] = {"violation_prompts": len(chosen), "violation_prompts_elicit": is_any}
     for name, draws in (("before", replies.before), ("after", replies.after)):
         picked = [draws[index] for index in chosen]
         whole = _violation_hits(judge, picked)
@@ -84,6 +99,11 @@ def _violation_report(replies: Replies, judge: Judge) -> dict[str, Any]:
         report[f"violation_rate_by_rule_{name}"] = {key: _mean(hits) for key, hits in whole.by_rule.items()}
         report[f"violation_n_{name}"] = len(_flat(picked))
     return report
+
+
+def _eliciting(rows: Sequence[PromptRow]) -> list[int]:
+    """Numbers of the prompts that elicit violations; of all where none does."""
+    return [index for index, row in enumerate(rows) if row.elicits is not None] or list(range(len(rows)))
 
 
 @dataclass(frozen=True)
@@ -110,16 +130,31 @@ def _rate(name: str, hits: list[tuple[float, PromptMessages]]) -> dict[str, floa
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def _drift(replies: Replies) -> dict[str, float]:
+def _against_anchor(replies: Replies, judge: Judge) -> dict[str, Any]:
+    """The figures that bound a single training, against the policy that all of them started from."""
+    anchor = replies.anchor
+    if anchor is None:
+        return {"anchor_is_start": True}
+    chosen = [anchor.draws[index] for index in _eliciting(replies.rows)]
+    found = {
+        **_drift(anchor.after_drift, anchor.own_drift),
+        "length_ratio": _mean([x.tokens for x in _flat(replies.after)])
+        / _mean([x.tokens for x in _flat(anchor.draws)]),
+        **_rate("violation_rate", _violation_hits(judge, chosen).any),
+    }
+    return {"anchor_is_start": False, **{f"anchor_{key}": value for key, value in found.items()}}
+
+
+def _drift(after_drift: Sequence[DriftFromBase], base_drift: Sequence[DriftFromBase]) -> dict[str, float]:
     """How far the policy went from the base, and how odd its replies are to a reader of the base's English.
 
     KL is summed over a reply, so short replies score low; surprise is a mean over tokens, so that a reply cut down to
     a few words shows. Fluent text with another content stays likely under the base; a jumble of words does not.
     It misses one sign repeated over and over, which is likely too: `repetition` and `empty_rate` catch that.
     """
-    after, base = _mean_surprise(replies.after_drift), _mean_surprise(replies.base_drift)
+    after, base = _mean_surprise(after_drift), _mean_surprise(base_drift)
     return {
-        "kl_nats": _mean([drift.kl_nats for drift in replies.after_drift]),
+        "kl_nats": _mean([drift.kl_nats for drift in after_drift]),
         "surprise_nats": after,
         "surprise_nats_base": base,
         "surprise_ratio": after / base if base else math.nan,

@@ -8,7 +8,7 @@ from typing import Any
 
 from rlhf.training.evaluation import judges
 from rlhf.training.evaluation.players import Player, human_text_nll
-from rlhf.training.evaluation.report import Replies, describe
+from rlhf.training.evaluation.report import AnchorReplies, Replies, describe
 from rlhf.training.hyperparameters import build, require
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward import model as reward_model
@@ -68,9 +68,12 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         )
 
     policy, baseline, base = player("policy"), player("baseline"), player("base")
-    replies = _gather(directory, config, rows, policy, baseline, base)
+    anchor = player("anchor") if "anchor" in directory.config else base
+    replies = _gather(directory, config, rows, policy, baseline, base, anchor)
     report = describe(replies, judge, draws=config.draws, samples=config.samples, seed=directory.seed)
-    nats = {id(p.transformer): human_text_nll(p.transformer, p.tokenizer) for p in (policy, baseline, base)}
+    nats = {id(p.transformer): human_text_nll(p.transformer, p.tokenizer) for p in (policy, baseline, base, anchor)}
+    if replies.anchor is not None:
+        report["anchor_perplexity_ratio"] = math.exp(nats[id(policy.transformer)] - nats[id(anchor.transformer)])
     report |= {
         "perplexity": math.exp(nats[id(policy.transformer)]),
         "perplexity_ratio": math.exp(nats[id(policy.transformer)] - nats[id(base.transformer)]),
@@ -101,22 +104,28 @@ def _gather(
     policy: Player,
     baseline: Player,
     base: Player,
+    anchor: Player,
 ) -> Replies:
     """Sample every side with seeds of its own."""
     prompts = [row.prompt for row in rows]
     seed = directory.seed * 7 + 1
-    after, after_drift = policy.sample_with_drift(base.transformer, prompts, 2 * config.draws, seed)
+    bases = [base.transformer] if anchor.transformer is base.transformer else [base.transformer, anchor.transformer]
+    after, (after_drift, *from_anchor) = policy.sample_with_drift(bases, prompts, 2 * config.draws, seed)
     directory.report(1, PHASES, {"objective/kl": sum(drift.kl_nats for drift in after_drift) / len(after_drift)})
-    before, before_drift = baseline.sample_with_drift(base.transformer, prompts, 2 * config.draws, seed + 1)
+    before, (before_drift,) = baseline.sample_with_drift([base.transformer], prompts, 2 * config.draws, seed + 1)
     if baseline.transformer is base.transformer:
         base_drift = before_drift
     else:  # a later cycle: the live policy is no longer the one that training started from
-        _, base_drift = base.sample_with_drift(base.transformer, prompts, 1, seed + 3)
+        _, (base_drift,) = base.sample_with_drift([base.transformer], prompts, 1, seed + 3)
+    anchored = None
+    if from_anchor:
+        own, (own_drift,) = anchor.sample_with_drift([anchor.transformer], prompts, 2 * config.draws, seed + 4)
+        anchored = AnchorReplies(own, from_anchor[0], own_drift)
     directory.report(2, PHASES, {})
     judge, shared = _training_judge(directory, baseline)
     best = baseline.best_of(prompts[: config.best_of_prompts], config.best_of, seed + 2, judge, shared)
     directory.report(3, PHASES, {})
-    return Replies(rows, after, before, best, after_drift, base_drift)
+    return Replies(rows, after, before, best, after_drift, base_drift, anchored)
 
 
 def _training_judge(directory: RunDirectory, baseline: Player) -> tuple[reward_model.RewardModel, bool]:
@@ -128,4 +137,5 @@ def _training_judge(directory: RunDirectory, baseline: Player) -> tuple[reward_m
 
 
 def _policies(directory: RunDirectory) -> list[Path]:
-    return [directory.directory(key) for key in ("policy", "baseline", "base")]
+    keys = ("policy", "baseline", "base", "anchor")
+    return [directory.directory(key) for key in keys if key in directory.config]

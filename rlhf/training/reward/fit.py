@@ -83,16 +83,27 @@ class Trainer:
         )
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
 
-    def train(self, report: Report, should_stop: Callable[[], bool], checkpoint: Path | None = None) -> bool:
-        """Train to the end. False: asked to stop before it, with the state in `checkpoint`."""
+    def train(
+        self,
+        report: Report,
+        should_stop: Callable[[], bool],
+        checkpoint: Path | None = None,
+        measure: Callable[[], dict[str, float]] = dict,
+    ) -> bool:
+        """Train to the end. False: asked to stop before it, with the state in `checkpoint`.
+
+        `measure` is called at the end of each epoch and changes nothing; its figures are reported with the others.
+        """
         seen: list[dict[str, float]] = []
         for chosen in self._batches():
             if should_stop():
                 self.save(checkpoint)
                 return False
             seen.append(self.update(chosen))
-            if self.step % self.config.log_every == 0 or self.step == self.steps:
-                report(self.step, self.steps, _mean(seen))
+            epoch_ends = self.step % self.per_epoch == 0
+            if self.step % self.config.log_every == 0 or epoch_ends:
+                measured = measure() if epoch_ends else {}
+                report(self.step, self.steps, _mean(seen) | {"epoch": self.step / self.per_epoch} | measured)
                 seen = []
             if self.step % self.config.checkpoint_every == 0:
                 self.save(checkpoint)

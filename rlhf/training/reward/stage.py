@@ -56,7 +56,11 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     directory.stop_if_asked()
     trainer = Trainer(model, data, states, config, directory.seed)
     trainer.resume(directory.checkpoint)
-    if not trainer.train(directory.report, directory.should_stop, directory.checkpoint):
+
+    def measure() -> dict[str, float]:
+        return _held_out_accuracy(model, rest, tokenizer)
+
+    if not trainer.train(directory.report, directory.should_stop, directory.checkpoint, measure):
         raise Stopped
     result = _measure(model, data, rest, tokenizer, directory.config.get("judge"))
     _publish(model, directory, config, base, snapshot)
@@ -147,6 +151,15 @@ def _measure(
         "score_sd": float(model.scale.score_sd),
     }
     return result | _accuracy(model, rest, tokenizer, judge)
+
+
+def _held_out_accuracy(model: RewardModel, rest: Examples, tokenizer: ChatTokenizer) -> dict[str, float]:
+    """The figure that says whether another epoch still helped; nothing where no pair was held out."""
+    if not rest.pairs:
+        return {}
+    scores = model.judge_rows(rest.rows, tokenizer.padding_id).scores.tolist()
+    right = [float(scores[a] > scores[b]) + 0.5 * float(scores[a] == scores[b]) for a, b in rest.pairs]
+    return {"held_out/accuracy": sum(right) / len(right)}
 
 
 def _accuracy(

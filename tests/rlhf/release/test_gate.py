@@ -13,9 +13,13 @@ from rlhf.release import gate
 from rlhf.templatetags import training
 
 GOOD = {
+    "win_rate": 0.7,
     "win_rate_low": 0.62,
+    "win_rate_high": 0.78,
     "violation_rate_before": 0.5,
     "violation_rate_after": 0.1,
+    "violation_rate_after_low": 0.05,
+    "violation_rate_after_high": 0.2,
     "controls": {"stop_controlled": {"win_rate": 0.5, "low": 0.43, "high": 0.57}},
     "kl_nats": 4.2,
     "length_ratio": 0.8,
@@ -23,6 +27,12 @@ GOOD = {
     "empty_rate": 0.0,
     "perplexity_ratio": 1.03,
     "surprise_ratio": 1.2,
+    "anchor_is_start": False,
+    "anchor_kl_nats": 12.0,
+    "anchor_length_ratio": 0.7,
+    "anchor_perplexity_ratio": 1.05,
+    "anchor_surprise_ratio": 1.22,
+    "anchor_violation_rate": 0.5,
     "served_kl_nats": 0.0015,
     "tensors_finite": True,
     "baseline_is_live": True,
@@ -31,7 +41,7 @@ STOP_CONTROLLED = {"controls": {"stop_controlled": {"low": 0.39}}}
 # (what is changed, the codes that refuse)
 ALONE = [
     ({"win_rate_low": 0.5}, ["win_rate"]),
-    ({"violation_rate_after": 0.51}, ["violations"]),
+    ({"violation_rate_after": 0.51, "anchor_violation_rate": 0.6}, ["violations"]),
     (STOP_CONTROLLED, ["stop_controlled"]),
     ({"kl_nats": 10.1}, ["kl"]),
     ({"length_ratio": 0.2}, ["too_short"]),
@@ -40,13 +50,19 @@ ALONE = [
     ({"empty_rate": 0.03}, ["empty"]),
     ({"perplexity_ratio": 1.16}, ["perplexity"]),
     ({"surprise_ratio": 1.31}, ["surprise"]),
+    ({"anchor_kl_nats": 20.1}, ["anchor_kl"]),
+    ({"anchor_length_ratio": 0.24}, ["anchor_too_short"]),
+    ({"anchor_length_ratio": 1.51}, ["anchor_too_long"]),
+    ({"anchor_perplexity_ratio": 1.16}, ["anchor_perplexity"]),
+    ({"anchor_surprise_ratio": 1.31}, ["anchor_surprise"]),
+    ({"anchor_violation_rate": 0.09}, ["anchor_violations"]),
     ({"served_kl_nats": 0.021}, ["served"]),
     ({"tensors_finite": False}, ["finite"]),
     ({"baseline_is_live": False}, ["baseline"]),
 ]
 NUMBERS = {
     "win_rate_low": ["win_rate"],
-    "violation_rate_after": ["violations"],
+    "violation_rate_after": ["violations", "anchor_violations"],
     "violation_rate_before": ["violations"],
     "controls": ["stop_controlled"],
     "kl_nats": ["kl"],
@@ -55,6 +71,11 @@ NUMBERS = {
     "empty_rate": ["empty"],
     "perplexity_ratio": ["perplexity"],
     "surprise_ratio": ["surprise"],
+    "anchor_kl_nats": ["anchor_kl"],
+    "anchor_length_ratio": ["anchor_too_short", "anchor_too_long"],
+    "anchor_perplexity_ratio": ["anchor_perplexity"],
+    "anchor_surprise_ratio": ["anchor_surprise"],
+    "anchor_violation_rate": ["anchor_violations"],
     "served_kl_nats": ["served"],
     "tensors_finite": ["finite"],
     "baseline_is_live": ["baseline"],
@@ -66,7 +87,8 @@ def decide(report, live=None):
 
 
 def codes(decision):
-    return [reason["code"] for reason in decision.reasons]
+    """Of the conditions that do not hold."""
+    return [reason["code"] for reason in decision.reasons if not reason["holds"]]
 
 
 def test_the_sign_of_a_reason_is_the_comparison_that_the_gate_makes():
@@ -76,8 +98,8 @@ def test_the_sign_of_a_reason_is_the_comparison_that_the_gate_makes():
         decision = decide({**GOOD, **change})
         for reason in decision.reasons:
             if reason["sign"]:
-                seen.add((reason["code"], decision.passed))
-                assert compare[reason["sign"]](reason["value"], reason["limit"]) == decision.passed, reason
+                seen.add((reason["code"], reason["holds"]))
+                assert compare[reason["sign"]](reason["value"], reason["limit"]) == reason["holds"], reason
     without_numbers = {"finite", "baseline"}
     assert seen == {
         (code, passed) for _, (code, *_) in ALONE if code not in without_numbers for passed in (True, False)
@@ -86,25 +108,47 @@ def test_the_sign_of_a_reason_is_the_comparison_that_the_gate_makes():
 
 def test_a_reason_shows_its_limit_with_its_sign_and_so_does_one_that_was_stored_without():
     for reason in decide(GOOD).reasons:
-        if reason["code"] == "served":  # younger than the signs, so none was stored without
+        if reason["code"] == "served" or reason["code"].startswith(
+            "anchor_"
+        ):  # younger than the signs, so none was stored without
             continue
         shown = training.limit(reason)
-        old = {name: value for name, value in reason.items() if name != "sign"}
+        old = {name: reason[name] for name in ("code", "text", "value", "limit")}
         assert shown.startswith(reason["sign"])
         assert training.limit(old) == shown
 
 
 def test_every_reason_has_words_on_the_pages():
-    assert set(codes(decide(GOOD))) - set(labels.REASONS) == set()
+    assert {reason["code"] for reason in decide(GOOD).reasons} - set(labels.REASONS) == set()
 
 
 def test_a_good_candidate_passes_and_says_what_was_checked():
     decision = decide(GOOD)
     assert decision.passed
-    assert len(decision.reasons) == 13
+    assert len(decision.reasons) == 19
     assert decision.reasons[0] == {
-        "code": "win_rate", "text": "lower bound of the win rate", "value": 0.62, "sign": ">", "limit": 0.5
+        "code": "win_rate", "text": "lower bound of the win rate", "value": 0.62, "sign": ">", "limit": 0.5,
+        "holds": True, "estimate": 0.7, "low": 0.62, "high": 0.78,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [{}, *(change for change, _codes in ALONE)])
+def test_a_refusal_has_the_conditions_that_hold_beside_those_that_failed(change):
+    passed, decision = decide(GOOD), decide({**GOOD, **change})
+    assert [reason["code"] for reason in decision.reasons] == [reason["code"] for reason in passed.reasons]
+    assert {reason["code"] for reason in decision.reasons if reason["holds"]} | set(codes(decision)) == {
+        reason["code"] for reason in passed.reasons
+    }
+
+
+def test_conditions_with_an_interval_have_it_and_others_do_not():
+    measured = {
+        reason["code"]: (reason["estimate"], reason["low"], reason["high"]) for reason in decide(GOOD).reasons
+    }
+    assert measured.pop("win_rate") == (0.7, 0.62, 0.78)
+    assert measured.pop("violations") == (0.1, 0.05, 0.2)
+    assert measured.pop("stop_controlled") == (0.5, 0.43, 0.57)
+    assert set(measured.values()) == {(None, None, None)}
 
 
 @pytest.mark.parametrize(("change", "refused_by"), ALONE)
@@ -125,6 +169,35 @@ def test_what_is_missing_refuses(key):
     assert codes(decide({name: value for name, value in GOOD.items() if name != key})) == NUMBERS[key]
 
 
+def test_a_first_cycle_is_measured_against_the_original_base_once():
+    """It starts from there: the conditions on the step say it all."""
+    first = {name: value for name, value in GOOD.items() if not name.startswith("anchor_")} | {
+        "anchor_is_start": True
+    }
+    decision = decide(first)
+    assert decision.passed
+    assert [code for code in codes(decision) if code.startswith("anchor_")] == []
+    assert not decide({**first, "anchor_is_start": "yes"}).passed
+
+
+def test_small_steps_do_not_add_up_to_a_large_one():
+    """Each of five steps holds by itself; what they add up to is what people read."""
+    step = {"kl_nats": 4.2, "length_ratio": 0.7, "surprise_ratio": 1.1, "perplexity_ratio": 1.03}
+
+    def refusals(steps):
+        total = {
+            "anchor_kl_nats": 4.2 * steps,
+            "anchor_length_ratio": 0.7**steps,
+            "anchor_surprise_ratio": 1.1**steps,
+            "anchor_perplexity_ratio": 1.03**steps,
+        }
+        return codes(decide({**GOOD, **step, **total}))
+
+    assert refusals(1) == refusals(2) == []
+    assert refusals(3) == ["anchor_surprise"]
+    assert refusals(5) == ["anchor_kl", "anchor_too_short", "anchor_perplexity", "anchor_surprise"]
+
+
 def test_bounds_themselves_are_allowed_but_for_the_win_rate():
     edge = {
         "violation_rate_after": 0.5,
@@ -137,14 +210,14 @@ def test_bounds_themselves_are_allowed_but_for_the_win_rate():
 
 
 def test_an_unlucky_draw_of_the_live_policys_rate_does_not_refuse():
-    report = {**GOOD, "violation_rate_before": 0.08, "violation_rate_after": 0.1}
+    report = {**GOOD, "violation_rate_before": 0.08, "violation_rate_after": 0.1, "anchor_violation_rate": 0.5}
     assert codes(decide(report)) == ["violations"]
     assert decide(report, {"violation_rate_after": 0.12}).passed
     assert codes(decide(report, {"violation_rate_after": 0.09})) == ["violations"]
 
 
 def test_an_empty_report_is_refused_by_everything():
-    assert len(decide({}).reasons) == 13
+    assert len(codes(decide({}))) == 19
 
 
 def test_a_threshold_that_is_missing_is_an_error_and_no_pass():
@@ -155,7 +228,9 @@ def test_a_threshold_that_is_missing_is_an_error_and_no_pass():
 @given(st.dictionaries(st.sampled_from(sorted(GOOD)), st.floats(allow_nan=True) | st.none() | st.booleans()))
 def test_it_never_raises_and_passes_only_without_a_failed_check(changes):
     decision = decide({**GOOD, **changes})
-    assert decision.passed == (len(decision.reasons) == 13 and not (set(codes(decision)) & failing(changes)))
+    assert decision.passed == (not codes(decision))
+    assert len(decision.reasons) == (13 if changes.get("anchor_is_start") is True else 19)
+    assert failing(changes) <= set(codes(decision))
 
 
 def failing(changes):

@@ -125,7 +125,7 @@ def token(text):
 
 
 def codes(decision):
-    return {reason["code"] for reason in decision.reasons}
+    return {reason["code"] for reason in decision.decisive()}
 
 
 def test_gibberish_and_a_one_word_answer_that_wins_are_refused(site, settings):

@@ -1,14 +1,19 @@
 """A cycle from judgements to a promoted or refused policy, with a child that trains nothing."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
 from accounts.models import AuditEntry
 from chat import policies
+from chat.errors import BadPolicy
 from chat.models import Policy
 from rlhf import tasks
 from rlhf.errors import CycleUnderWay, NotEnoughFeedback
 from rlhf.models import Decision, Evaluation, Metric, Promotion, Run
-from rlhf.runs import cycle
+from rlhf.runs import cycle, preflight
 from rlhf.runs.supervisor import Supervisor
 from rlhf.snapshots import freezing
 from tests.rlhf import feedback_rows
@@ -60,6 +65,33 @@ def test_a_good_candidate_goes_live(judged, base_policy):
     assert (promoted.kind, promoted.previous, promoted.decision.passed) == ("gate", base_policy, True)
     assert run.result["promoted"] is True
     assert AuditEntry.objects.filter(verb="policy.promote", target=f"chat.policy:{live.pk}").exists()
+
+
+def test_the_second_cycle_starts_from_the_live_policy_and_is_measured_against_the_first_of_all(judged, base_policy):
+    driven()
+    second = driven(seed=1)
+    assert second.result["promoted"] is True
+    config = json.loads((second.stages.get(stage="evaluation").path / "config.json").read_text())
+    folders = [Path(config[name]).name for name in ("base", "baseline", "anchor")]
+    assert folders == [policies.directory(policies.live().base).name] * 2 + [policies.directory(base_policy).name]
+    codes = {reason["code"] for reason in second.result["gate"]["reasons"]}
+    assert {"anchor_kl", "anchor_surprise", "anchor_too_short", "anchor_violations", "anchor_perplexity"} <= codes
+
+
+def test_what_adds_up_over_cycles_is_refused_though_each_step_holds(judged):
+    driven()
+    live = policies.live()
+    second = driven(seed=1, **hyper("evaluation", report={"anchor_kl_nats": 20.5}))
+    assert [reason["code"] for reason in second.result["gate"]["reasons"] if not reason["holds"]] == ["anchor_kl"]
+    assert policies.live() == live
+
+
+def test_no_cycle_starts_without_the_original_base(judged, base_policy):
+    driven()
+    shutil.move(policies.directory(base_policy), policies.directory(base_policy).with_name("elsewhere"))
+    with pytest.raises(BadPolicy):
+        cycle.start(seed=1)
+    assert any("damaged" in text for text in preflight.check().refusals)
 
 
 def test_the_result_has_the_promised_keys(judged):

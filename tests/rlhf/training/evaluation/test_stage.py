@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from transformers import LlamaForCausalLM
 from rlhf.training.evaluation import stage as evaluate
 from rlhf.training.evaluation.judges import resolve
 from rlhf.training.evaluation.players import HUMAN_TEXT, Draw, DriftFromBase, human_text_nll, measure_drift
-from rlhf.training.evaluation.report import Replies, describe
+from rlhf.training.evaluation.report import AnchorReplies, Replies, describe
 from rlhf.training.gold import BadJudge, Gold, PlainReply
 from rlhf.training.model.sampler import sample
 from rlhf.training.model.transformer import Transformer
@@ -102,6 +103,42 @@ def test_a_policy_against_itself_has_moved_nowhere(made: dict[str, str], tiny: P
     assert report["win_rate"] == pytest.approx(0.5, abs=0.15)  # 240 comparisons: over four standard errors
 
 
+def test_a_later_policy_is_measured_against_the_original_base_too(
+    made: dict[str, str], tiny: Path, tmp_path: Path
+) -> None:
+    """The second cycle: the live policy came from the base, and the candidate from the live policy."""
+    third = make_tiny_policy(tmp_path / "third", seed=6)
+    directory = evaluation(tmp_path / "run", made, tiny, str(third))
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    config |= {"baseline": made["other"], "base": made["other"], "anchor": str(tiny)}
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    report = evaluate.run(RunDirectory(directory.path))
+    assert report["anchor_is_start"] is False
+    assert report["anchor_kl_nats"] > 1
+    assert report["anchor_kl_nats"] != report["kl_nats"]
+    assert report["anchor_violation_rate_low"] <= report["anchor_violation_rate"]
+    nats = {
+        name: human_text_nll(Transformer.load(path), ChatTokenizer.load(path))
+        for name, path in (("third", third), ("tiny", tiny), ("other", Path(made["other"])))
+    }
+    assert report["anchor_perplexity_ratio"] == pytest.approx(math.exp(nats["third"] - nats["tiny"]))
+    assert report["perplexity_ratio"] == pytest.approx(math.exp(nats["third"] - nats["other"]))
+
+
+def test_in_the_first_cycle_the_anchor_is_where_training_started(
+    made: dict[str, str], tiny: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "copy"
+    shutil.copytree(tiny, moved)
+    (tmp_path / "run").mkdir()
+    evaluation(tmp_path / "run", made, tiny, made["other"])
+    config = json.loads((tmp_path / "run/config.json").read_text()) | {"anchor": str(moved)}
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    report = evaluate.run(RunDirectory(tmp_path / "run"))
+    assert report["anchor_is_start"] is True
+    assert [key for key in report if key.startswith("anchor_")] == ["anchor_is_start"]
+
+
 def test_a_home_that_was_moved_keeps_its_reward_models(made: dict[str, str], tiny: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(tiny, moved)
@@ -143,6 +180,19 @@ def test_figures_by_hand() -> None:
     assert report["surprise_ratio"] == 3.0
     assert report["empty_rate"] == 0.25
     assert report["length_ratio"] == pytest.approx((2 + 1 + 1 + 0) / (4 + 4 + 1 + 2))
+    assert report["anchor_is_start"] is True
+    anchor = AnchorReplies(
+        draws=[draws("a b", "x a"), draws("x y z", "x")],
+        after_drift=[DriftFromBase(4.0, 8.0, 2), DriftFromBase(6.0, 4.0, 1)],
+        own_drift=[DriftFromBase(0.0, 3.0, 4), DriftFromBase(0.0, 3.0, 2)],
+    )
+    with_anchor = describe(replace(replies, anchor=anchor), gold, draws=1, samples=2, seed=0)
+    assert with_anchor["anchor_kl_nats"] == 5.0
+    assert with_anchor["anchor_surprise_ratio"] == 4.0
+    assert with_anchor["anchor_length_ratio"] == pytest.approx((2 + 1 + 1 + 0) / (2 + 2 + 3 + 1))
+    assert with_anchor["anchor_violation_rate"] == 1.0  # both of the tempting prompt
+    same = {key: value for key, value in with_anchor.items() if not key.startswith("anchor_")}
+    assert same == {key: value for key, value in report.items() if key != "anchor_is_start"}
     assert report["violation_rate_before"] == 0.5  # of the tempting prompt alone
     assert report["violation_rate_after"] == 0.0  # "a." is no word of its own here
     assert report["violation_rate_by_rule_before"] == {"a": 0.5}

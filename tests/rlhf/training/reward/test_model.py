@@ -220,6 +220,18 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tiny: Path, snapshot: Path, t
     assert one["adapter_model.safetensors"] == other["adapter_model.safetensors"]
 
 
+def test_the_curves_tell_epochs_and_the_accuracy_on_held_out_pairs(
+    tiny: Path, snapshot: Path, tmp_path: Path
+) -> None:
+    directory = run_directory(tmp_path, tiny, snapshot, hyperparameters=QUICK | {"epochs": 2, "log_every": 1000})
+    result = reward_model_stage.run(directory)
+    rows = [json.loads(line)["values"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1.0, 2.0]
+    assert {"loss", "accuracy", "held_out/accuracy"} <= set(rows[0])
+    as_labelled = result.get("accuracy_as_labelled", result["accuracy"])
+    assert rows[-1]["held_out/accuracy"] == pytest.approx(as_labelled, abs=0.03)  # merged weights may turn a pair
+
+
 def test_the_other_split_can_train_a_judge(tiny: Path, snapshot: Path, tmp_path: Path) -> None:
     result = reward_model_stage.run(run_directory(tmp_path, tiny, snapshot, splits=["held_out"]))
     assert result["rankings"] == 8

@@ -1,0 +1,70 @@
+"""Titles and units of the metrics that training reports, for the curves on pages."""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+TITLES: dict[str, str | Promise] = {
+    "objective/rlhf_reward": _("Reward"),
+    "reward": _("Reward"),
+    "objective/kl": _("KL, nats per reply"),
+    "reward/violation": _("Rule violations"),
+    "loss": _("Loss"),
+    "accuracy": _("Accuracy on pairs"),
+    "held_out/accuracy": _("Accuracy on held-out pairs"),
+    "flag/loss": _("Loss on rule labels"),
+    "flag/accuracy": _("Accuracy on rule labels"),
+    "objective/scores": _("Score"),
+    "length/mean": _("Length, tokens"),
+    "completions/mean_length": _("Length, tokens"),
+    "eos_rate": _("Replies that end by themselves"),
+    "objective/entropy": _("Entropy"),
+    "margin": _("Margin"),
+    "loss/policy_avg": _("Policy loss"),
+    "kl": _("KL"),
+    "entropy": _("Entropy"),
+}
+"""Names as TRL and our PPO report them; their order is the order of the curves."""
+SCORE = _("standard deviations of the score")
+SHARE = _("share, 0 to 1")
+PROBABILITY = _("mean probability, 0 to 1")
+NATS = _("nats")
+NATS_PER_REPLY = _("nats per reply")
+NATS_PER_TOKEN = _("nats per token")
+SECONDS = _("seconds")
+MEGABYTES = _("megabytes")
+RAW_SCORE = _("points of the score, not yet normalised")
+UNITS: dict[str, str | Promise] = {
+    "objective/rlhf_reward": SCORE,
+    "objective/non_score_reward": SCORE,
+    "objective/scores": SCORE,
+    "reward": SCORE,
+    "reward/score": SCORE,
+    "reward/violation_penalty": SCORE,
+    "reward/missing_eos_penalty": SCORE,
+    "reward/short_penalty": SCORE,
+    "reward/violation": PROBABILITY,
+    "objective/kl_smoothed": NATS_PER_REPLY,
+    "objective/entropy": NATS_PER_REPLY,
+    "policy/entropy_avg": NATS_PER_TOKEN,
+    "kl": NATS_PER_TOKEN,
+    "entropy": NATS_PER_TOKEN,
+    "loss": NATS,
+    "flag/loss": NATS,
+    "accuracy": SHARE,
+    "held_out/accuracy": SHARE,
+    "flag/accuracy": SHARE,
+    "win_rate": SHARE,
+    "eos_rate": SHARE,
+    "margin": RAW_SCORE,
+    "mean_reward": RAW_SCORE,
+    "min_reward": RAW_SCORE,
+    "max_reward": RAW_SCORE,
+    "seconds": SECONDS,
+    "memory_mb": MEGABYTES,
+}
+"""Of those whose title does not name it."""
+
+
+def unit_of(name: str) -> str | Promise:
+    """Nothing where a metric is a bare number, such as a learning rate or a ratio."""
+    return SECONDS if name.startswith("seconds/") else UNITS.get(name, "")
