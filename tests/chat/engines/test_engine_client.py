@@ -150,6 +150,14 @@ async def test_the_socket_is_read_at_a_pace_once_the_body_has_begun(monkeypatch)
     assert len(blocks) <= 2 + lasted / 0.4
 
 
+async def test_the_end_of_an_answer_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(local_http, "READ_EVERY_S", 1e6)
+    script = (chunk(event("a")), 0.05, chunk(event("b", "stop")), chunk(b""))
+    async with server(CHUNKED, *script) as (url, _):
+        pieces = await ask(url, Timeouts(first_s=60, between_s=60, total_s=60), kind="local")
+    assert "".join(piece.text for piece in pieces) == "ab"
+
+
 async def test_what_the_reader_takes_is_no_pause_of_the_server():
     async with server(HEAD, event("a"), event("b", "stop")) as (url, _):
         client = LocalClient(url, "key", timeouts=Timeouts(between_s=1.0))
