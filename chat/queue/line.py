@@ -42,7 +42,7 @@ IS_QUEUED = """
 
 
 def is_empty() -> bool:
-    """Whether nobody waits. A talker asks twenty times a second while it writes; `entries` takes ten times as long."""
+    """Whether nobody waits. A talker that writes asks twenty times a second; `entries` takes thirty times as long."""
     with connection.cursor() as cursor:
         cursor.execute(IS_QUEUED, [Reply.State.QUEUED, Ticket.State.QUEUED])
         return not cursor.fetchone()[0]

@@ -19,7 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chat import policies
-from chat.engines import local_http
+from chat.engines import child, local_http
 from chat.engines.engine import MAX_SEED, Parameters
 from chat.engines.events import EventReader
 from chat.engines.llamacpp import LlamaCppEngine
@@ -544,6 +544,15 @@ async def test_greedy_is_byte_for_byte_the_same_after_a_restart(tiny_policy, sma
             pieces = await read(engine, prompt_of(policy), temperature=0, max_completion_tokens=100)
             texts.append("".join(piece.text for piece in pieces))
     assert texts[0] == texts[1] != ""
+
+
+@pytest.mark.django_db
+def test_it_gets_as_many_threads_as_it_may_use_cores_or_as_are_set(tiny_policy, settings, monkeypatch):
+    monkeypatch.setattr(child, "usable_cores", lambda: 3)
+    engine = LlamaCppEngine(install(tiny_policy, "tiny-threads"))
+    for number, threads in ((0, 3), (2, 2)):
+        settings.CHAT_ENGINE_THREADS = number
+        assert engine.child_config("k")["threads"] == threads
 
 
 @pytest.mark.django_db(transaction=True)
