@@ -256,7 +256,9 @@ CHAT_ENGINE_URL = env.text("CHAMSAE_ENGINE_URL")
 CHAT_ENGINE_KEY = env.text("CHAMSAE_ENGINE_KEY")
 CHAT_ENGINE_MODEL = env.text("CHAMSAE_ENGINE_MODEL")
 CHAT_ENGINE_THREADS = env.integer("CHAMSAE_ENGINE_THREADS", 0)
-"""0: all cores."""
+"""0: all cores that it may use, by its affinity and the quota of its cgroup. They are counted once, at its start:
+llama.cpp could change its threads between two tokens (llama_set_n_threads), but xllamacpp's server gives nobody its
+context, and no request has a field for it. So a training gives way instead (CHAMSAE_TRAIN_NICENESS)."""
 CHAT_ENGINE_SLOTS = env.integer("CHAMSAE_ENGINE_SLOTS", 16, minimum=1)
 """Replies that the embedded engine decodes at a time."""
 CHAT_ENGINES = env.integer("CHAMSAE_ENGINES", 3, minimum=1)

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 
+from base.cores import usable_cores
 from chat import policies
 from chat.engines.engine import MAX_SEED, Engine, Parameters, Piece
 from chat.engines.openai import LocalClient
@@ -55,7 +56,7 @@ class ChildEngine(Engine):
             "key": key,
             "context_tokens": policies.context_tokens(directory),
             "slots": settings.CHAT_ENGINE_SLOTS,
-            "threads": settings.CHAT_ENGINE_THREADS or os.cpu_count() or 1,
+            "threads": settings.CHAT_ENGINE_THREADS or usable_cores(),
         }
 
     async def start(self, key: str) -> None:

@@ -1,179 +1,122 @@
 """Requests to a server on this machine, whose streamed answer is read from the socket at a set pace.
 
 A server sends each token by itself. To wake up for each, where the model has every core, costs more of its speed than
-all the rest of the site; so what comes meanwhile waits in the socket, and one read takes several tokens.
+all the rest of the site; so what comes meanwhile waits in the socket, and one read takes several tokens. The end is
+not waited for: the kernel wakes who reads at a set amount (SO_RCVLOWAT), or as soon as the connection ends. A system
+that knows no such amount wakes for every token.
+
+h11 parses; httpcore, which has it inside, takes each token through five generators more. A token of one stream of 90
+a second costs the reading process 69 us of processor time so, 80 through httpcore, and 55 by a parser of our own; one
+of 16 streams of 22 a second 46, 56 and 38, and of 90 a second 18, 24 and 13.
 """
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
+
+import h11
 
 from chat.errors import EngineBroken, EngineDown
 
 READ_EVERY_S = 0.08
 """The eye takes it for a steady flow. All streams of a process are read at the same moments."""
-LONGEST_HEAD = 1 << 16
-LONGEST_CHUNK = 1 << 20
+LONGEST_READ = 1 << 20
+"""Bytes; more than a server sends between two reads."""
+AT_ONCE = 1
 
 
-class _Connection(asyncio.Protocol):
-    """Collects what arrives. Once it is paced, the socket is read at the next common moment and not before."""
-
-    def __init__(self) -> None:
-        self.received = bytearray()
-        self.has_ended = False
-        self.is_paced = False
-        self._news = asyncio.Event()
-        self._next_read: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        self.received += data
-        self._news.set()
-        if self.is_paced:
-            self.transport.pause_reading()
-            loop = asyncio.get_running_loop()
-            self._next_read = loop.call_later(READ_EVERY_S - time.monotonic() % READ_EVERY_S, self._read_again)
-
-    def _read_again(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.resume_reading()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.has_ended = True
-        self._news.set()
-
-    async def more(self) -> None:
-        """Waits until more has arrived than the last time, or everything has."""
-        if not self.has_ended:
-            await self._news.wait()
-        self._news.clear()
-
-    def close(self) -> None:
-        if self._next_read is not None:
-            self._next_read.cancel()
-        self.transport.abort()
-
-
-@dataclass
 class LocalResponse:
-    """An answer whose head has been read."""
+    """An answer on a connection of its own."""
 
-    connection: _Connection
     status_code: int
     headers: dict[str, str]
-    left: int | None
-    """Bytes of the body that have not arrived; None where it ends with the connection or its last chunk."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._socket = writer.get_extra_info("socket")
+        self._parser = h11.Connection(h11.CLIENT)
+        self._is_paced = False
+
+    async def begin(self, request: h11.Request, body: bytes) -> None:
+        """Sends the request, and reads the head of the answer. Raises EngineDown, EngineBroken."""
+        events = (request, h11.Data(data=body), h11.EndOfMessage())
+        self._writer.write(b"".join(self._parser.send(event) or b"" for event in events))
+        while not isinstance(event := self._next_event(), h11.Response):
+            if event is h11.NEED_DATA:
+                await self._read()
+        self.status_code = event.status_code
+        self.headers = {name.decode(): value.decode("latin-1") for name, value in event.headers}
 
     async def aiter_bytes(self) -> AsyncGenerator[bytes, None]:
-        """The body as it arrives. Raises EngineDown where the connection ends before it, EngineBroken."""
-        is_chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
+        """The body as it is read. Raises EngineDown where the connection ends before it, EngineBroken."""
         while True:
-            body, is_over = _take_chunks(self.connection.received) if is_chunked else self._take_all()
-            if body:
-                self.connection.is_paced = True
-                yield body
-            if is_over:
+            parts = []
+            while isinstance(event := self._next_event(), h11.Data):
+                parts.append(event.data)
+            if parts:
+                self._begin_pace()
+                yield b"".join(parts)
+            if event is not h11.NEED_DATA:
                 return
-            if self.connection.has_ended:
-                if is_chunked or self.left:
-                    raise EngineDown("the connection ended before the answer did")
-                return
-            await self.connection.more()
-
-    def _take_all(self) -> tuple[bytes, bool]:
-        body = bytes(self.connection.received)
-        self.connection.received.clear()
-        if self.left is not None:
-            self.left -= len(body)
-        return body, self.left is not None and self.left <= 0
+            await self._read()
 
     async def aclose(self) -> None:
-        self.connection.close()
+        self._writer.transport.abort()
 
+    def _next_event(self) -> Any:
+        try:
+            return self._parser.next_event()
+        except h11.RemoteProtocolError as error:
+            _, has_ended = self._parser.trailing_data
+            raise (EngineDown if has_ended else EngineBroken)(str(error)) from error
 
-def _take_chunks(received: bytearray) -> tuple[bytes, bool]:
-    """The whole chunks that have arrived, and whether the last one has."""
-    parts, at, is_over = [], 0, False
-    while not is_over and (line := received.find(b"\r\n", at)) >= 0:
-        size = _size_of_chunk(bytes(received[at:line]))
-        end = line + 2 + size
-        if len(received) < end + 2:
-            break
-        parts.append(bytes(received[line + 2 : end]))
-        at, is_over = end + 2, size == 0
-    del received[:at]
-    return b"".join(parts), is_over
+    async def _read(self) -> None:
+        """Hands the parser all that has arrived; once the body has begun, at the next common moment or at the end."""
+        if self._is_paced:
+            wait_s = READ_EVERY_S - time.monotonic() % READ_EVERY_S
+            asyncio.get_running_loop().call_later(wait_s, self._wake_from, AT_ONCE)
+        try:
+            received = await self._reader.read(LONGEST_READ)
+        except OSError as error:
+            raise EngineDown(f"{type(error).__name__}: {error}") from error
+        if self._is_paced:
+            self._wake_from(LONGEST_READ)
+        self._parser.receive_data(received)
 
+    def _begin_pace(self) -> None:
+        if not self._is_paced:
+            self._is_paced = True
+            self._wake_from(LONGEST_READ)
 
-def _size_of_chunk(line: bytes) -> int:
-    try:
-        size = int(line.split(b";")[0], 16)
-    except ValueError as error:
-        raise EngineBroken(f"a chunk of the answer begins with {line[:40]!r}") from error
-    if not 0 <= size <= LONGEST_CHUNK:
-        raise EngineBroken("a chunk of the answer is too long")
-    return size
+    def _wake_from(self, size: int) -> None:
+        """The loop reads the socket from now on as soon as so many bytes are there."""
+        if not self._writer.transport.is_closing():
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
 
 async def post(url: str, key: str, body: dict[str, Any]) -> LocalResponse:
     """Sends JSON; returns when the head of the answer is there. Raises EngineDown, EngineBroken."""
-    address = urlsplit(url)
-    loop = asyncio.get_running_loop()
+    address, content = urlsplit(url), json.dumps(body).encode()
+    headers = {
+        "Host": address.netloc,
+        "Authorization": f"Bearer {key}",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(content)),
+        "Connection": "close",
+    }
+    request = h11.Request(method="POST", target=address.path, headers=list(headers.items()))
     try:
-        _, connection = await loop.create_connection(_Connection, address.hostname or "", address.port or 80)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port or 80, limit=LONGEST_READ)
     except OSError as error:
         raise EngineDown(f"{type(error).__name__}: {error}") from error
+    response = LocalResponse(reader, writer)
     try:
-        connection.transport.write(_request(address.netloc, address.path, key, json.dumps(body).encode()))
-        head = await _head(connection)
+        await response.begin(request, content)
     except BaseException:  # also when cancelled: the server must not write for nobody
-        connection.close()
+        await response.aclose()
         raise
-    return _parsed(head, connection)
-
-
-def _request(host: str, path: str, key: str, body: bytes) -> bytes:
-    lines = [
-        f"POST {path} HTTP/1.1",
-        f"Host: {host}",
-        f"Authorization: Bearer {key}",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-        "Connection: close",
-    ]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-async def _head(connection: _Connection) -> bytes:
-    """Up to the empty line, which is taken away with it."""
-    while (end := connection.received.find(b"\r\n\r\n")) < 0:
-        if connection.has_ended:
-            raise EngineDown("the connection ended before the answer began")
-        if len(connection.received) > LONGEST_HEAD:
-            raise EngineBroken("the head of the answer is too long")
-        await connection.more()
-    head = bytes(connection.received[:end])
-    del connection.received[: end + 4]
-    return head
-
-
-def _parsed(head: bytes, connection: _Connection) -> LocalResponse:
-    status, *lines = head.decode("latin-1").split("\r\n")
-    pairs = (line.partition(":") for line in lines)
-    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    try:
-        version, number = status.split(" ", 2)[:2]
-        if not version.startswith("HTTP/1."):
-            raise ValueError(version)
-        length = headers.get("content-length")
-        return LocalResponse(connection, int(number), headers, None if length is None else int(length))
-    except ValueError as error:
-        connection.close()
-        raise EngineDown(f"no answer in HTTP: {status[:80]!r}") from error
+    return response

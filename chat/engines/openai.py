@@ -7,7 +7,7 @@ connection, by which such servers notice that nobody reads any more.
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,10 +113,11 @@ class OpenAIClient:
                 async with asyncio.timeout(self.timeouts.between_s):
                     raise failure_of(response.status_code, (await _start_of(response)), response.headers)
             reader = EventReader(n)
-            async with aclosing(self._lines(response)) as lines:
-                async for line in lines:
-                    for piece in reader.read(line[5:].strip()) if line.startswith("data:") else ():
-                        yield piece
+            async with aclosing(self._events(response)) as arrivals:
+                async for events in arrivals:
+                    for event in events:
+                        for piece in () if reader.is_over else reader.read(event):
+                            yield piece
                     if reader.is_over:
                         break
             for piece in reader.endings():
@@ -130,26 +131,23 @@ class OpenAIClient:
             try:
                 async with asyncio.timeout(self.timeouts.first_s):
                     return await self._http.send(request, stream=True)
-            except httpx.RemoteProtocolError:
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
                 if attempt == 2:  # the first time it may be an idle connection that the server had closed
                     raise
         raise AssertionError("unreachable")
 
-    async def _lines(self, response: httpx.Response | LocalResponse) -> AsyncGenerator[str, None]:
-        blocks: AsyncIterator[bytes] = response.aiter_bytes()
-        wait_s, rest = self.timeouts.first_s, b""
-        while True:
-            async with asyncio.timeout(wait_s):
-                block = await anext(blocks, None)
-            if block is None:
-                break
-            *lines, rest = (rest + block).split(b"\n")
-            if len(rest) > LONGEST_LINE:
-                raise EngineBroken("a line of the stream is too long")
-            wait_s = self.timeouts.between_s
-            for line in lines:
-                yield line.decode("utf-8", "replace").rstrip("\r")
-        yield rest.decode("utf-8", "replace")
+    async def _events(self, response: httpx.Response | LocalResponse) -> AsyncGenerator[list[str], None]:
+        """The data of the events that arrived together."""
+        rest, now = b"", asyncio.get_running_loop().time
+        async with asyncio.timeout(self.timeouts.first_s) as limit:
+            async for block in response.aiter_bytes():
+                limit.reschedule(None)  # what the reader takes is no pause of the server's
+                *lines, rest = (rest + block).split(b"\n")
+                if len(rest) > LONGEST_LINE:
+                    raise EngineBroken("a line of the stream is too long")
+                yield _data_of(lines)
+                limit.reschedule(now() + self.timeouts.between_s)
+        yield _data_of([rest])
 
 
 class LocalClient(OpenAIClient):
@@ -162,6 +160,10 @@ class LocalClient(OpenAIClient):
     async def _open(self, path: str, body: dict[str, Any]) -> LocalResponse:
         async with asyncio.timeout(self.timeouts.first_s):
             return await local_http.post(f"{self._url}/{path}", self._key, body)
+
+
+def _data_of(lines: list[bytes]) -> list[str]:
+    return [line[5:].decode("utf-8", "replace").strip() for line in lines if line.startswith(b"data:")]
 
 
 def _failure_from(error: Exception) -> EngineError:

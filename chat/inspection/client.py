@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
+from base.cores import usable_cores
 from chat.engines.child import SHORT_WAITING, end
 from chat.errors import InspectorDown
 
@@ -79,7 +80,7 @@ class Inspector:
             env={
                 **os.environ,
                 **SHORT_WAITING,
-                "OMP_NUM_THREADS": str(settings.CHAT_ENGINE_THREADS or os.cpu_count() or 1),
+                "OMP_NUM_THREADS": str(settings.CHAT_ENGINE_THREADS or usable_cores()),
             },
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

@@ -23,6 +23,8 @@ def claim(owner: str, policy: Policy, engine: int | None, free_slots: int, *, un
     stays at the head of the queue and nothing overtakes it: else it would wait for ever behind smaller ones. Batches
     come last, and only as far as people leave room (chat.queue.people).
     """
+    if line.is_empty():
+        return Claimed()
     lanes = Q(policy=policy) | Q(policy=None) if unnamed else Q(policy=policy)
     started, granted = [], []
     for entry in line.entries(lanes, most=free_slots):

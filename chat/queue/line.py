@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
@@ -35,6 +36,16 @@ class Entry:
 
 
 ANY = Q()
+IS_QUEUED = """
+    SELECT EXISTS (SELECT 1 FROM chat_reply WHERE state = %s) OR EXISTS (SELECT 1 FROM chat_ticket WHERE state = %s)
+"""
+
+
+def is_empty() -> bool:
+    """Whether nobody waits. A talker that writes asks twenty times a second; `entries` takes thirty times as long."""
+    with connection.cursor() as cursor:
+        cursor.execute(IS_QUEUED, [Reply.State.QUEUED, Ticket.State.QUEUED])
+        return not cursor.fetchone()[0]
 
 
 def entries(lanes: Q = ANY, most: int | None = None) -> list[Entry]:

@@ -321,7 +321,7 @@ async def _stop(loaded: LoadedEngine) -> None:
 
 
 def _wanted_policies() -> WantedPolicies:
-    named = line.entries(Q(policy__isnull=False))
+    named = [] if line.is_empty() else line.entries(Q(policy__isnull=False))
     order = list(dict.fromkeys(entry.lane for entry in named if entry.lane is not None))
     wanted = Policy.objects.filter(Q(is_live=True) | Q(is_on_trial=True) | Q(pk__in=order))
     found = {policy.pk: policy for policy in wanted}

@@ -41,6 +41,7 @@ FLUSH_EVERY_S = 0.03
 REPLIES_A_FLUSH = 250
 """Where more are streaming they take turns, so that a chunk holds several tokens and fewer chunks are stored."""
 LEAST_PAUSE_S = 0.005
+"""Also from the first text that is to be stored to its write, which takes what comes with it: the end, for one."""
 CLAIM_BUSY_S = 0.05
 CLAIM_IDLE_S = 0.1
 CLAIM_UNCALLED_S = 0.25
@@ -85,6 +86,8 @@ class Talker:
         self.engines = EnginePool(self.database)
         self.active: dict[int, Active] = {}
         self.granted: dict[UUID, Granted] = {}
+        self._written = asyncio.Event()
+        """Set where a reply has new text or an end that is to be stored."""
         self._unconfirmed: list[NewChunk] = []
         """Chunks that the database has not confirmed: they are stored again before anything newer."""
         self._endings: asyncio.Task[None] | None = None
@@ -112,10 +115,19 @@ class Talker:
 
     async def _flush_repeatedly(self) -> None:
         while True:
-            next_write = time.monotonic() + FLUSH_EVERY_S
+            await self._written.wait()
+            await asyncio.sleep(LEAST_PAUSE_S)
+            next_write = time.monotonic() + FLUSH_EVERY_S - LEAST_PAUSE_S
             async with _tolerate_outages():
                 await self._flush()
-            await asyncio.sleep(max(LEAST_PAUSE_S, next_write - time.monotonic()))
+            if not self._is_anything_to_store():
+                self._written.clear()
+            await asyncio.sleep(max(0.0, next_write - time.monotonic()))
+
+    def _is_anything_to_store(self) -> bool:
+        """Chunks that were not confirmed, text of replies whose turn it was not, an end that is under way."""
+        waiting = (active.ending or not active.is_given_out() for active in self.active.values())
+        return bool(self._unconfirmed) or any(waiting)
 
     async def _work_repeatedly(self) -> None:
         """Claims, checks and renews at their intervals, one after the other."""
@@ -216,7 +228,9 @@ class Talker:
             async with aclosing(active.loaded.engine.stream(prompt, parameters)) as pieces:
                 async for piece in pieces:
                     note()
-                    await self._guard(active, active.take(piece))
+                    checkable = active.take(piece)
+                    self._written.set()
+                    await self._guard(active, checkable)
                     if piece.finish_reason:
                         await self._guard(active, len(active.text))
                         await self._record_tokens(active)
@@ -255,6 +269,7 @@ class Talker:
     def _on_written(self, active: Active, task: asyncio.Task[None]) -> None:
         """Ends the reply, whatever its task failed with."""
         active.loaded.users -= 1
+        self._written.set()
         if active.ending is not None or self.active.get(active.reply.pk) is not active:
             return
         if task.cancelled():

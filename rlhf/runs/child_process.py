@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 from django.conf import settings
 
+from base.cores import usable_cores
 from rlhf.errors import ChildFailed, TrainerStillAlive
 from rlhf.runs import priority
 
@@ -181,7 +182,7 @@ def free_threads() -> int:
     """Idle cores, at least one: two busy threads on one idle core are many times slower than one."""
     if settings.RLHF_THREADS:
         return int(settings.RLHF_THREADS)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     busy = psutil.cpu_percent(interval=0.5) / 100 * (psutil.cpu_count() or cores)
     return max(1, cores - int(busy + 0.5))
 

@@ -6,6 +6,11 @@ import re
 from contextlib import asynccontextmanager, suppress
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+CHUNKED = HEAD.replace(b"Connection: close", b"Transfer-Encoding: chunked")
+
+
+def chunk(data):
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def event(text="", finish=None, **more):

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chat import policies
+from chat.engines import child, local_http
 from chat.engines.engine import MAX_SEED, Parameters
 from chat.engines.events import EventReader
 from chat.engines.llamacpp import LlamaCppEngine
@@ -34,7 +37,7 @@ from chat.errors import (
 from chat.models import Policy
 from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.rendering import Renderer
-from tests.chat.engines.scripted_server import HEAD, answer, event, server
+from tests.chat.engines.scripted_server import CHUNKED, HEAD, answer, chunk, event, server
 from tests.chat.policies import install
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -80,6 +83,8 @@ async def test_pieces_then_the_end_with_its_counts(kind):
         ((b"",), EngineDown),
         ((b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ndata: ",), EngineDown),
         ((b"SSH-2.0-OpenSSH\r\n",), EngineDown),
+        ((CHUNKED, chunk(event("a"))), EngineDown),
+        ((CHUNKED, chunk(event("a"))[:-9]), EngineDown),
         ((HEAD, b"data: {not json\n\n"), EngineBroken),
         ((HEAD, b"data: []\n\n"), EngineBroken),
         ((HEAD, b'data: {"choices": [{"text": 5}]}\n\n'), EngineBroken),
@@ -103,6 +108,65 @@ async def test_a_server_that_misbehaves_gives_an_error_of_its_class(script, erro
     assert time.monotonic() - started < 2.5
     if error is EngineBusy:
         assert failure.value.retry_after_s == 7
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        (CHUNKED, chunk(event("a")), b"no number\r\n", 3),
+        (CHUNKED, chunk(event("a")).replace(b"}\n\n\r\n", b"}\n\n-\n"), 3),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", 3),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000, 3),
+        (b"HTTP/9.9 OK\r\n\r\n", 3),
+    ],
+    ids=["size of a chunk", "end of a chunk", "length", "endless head", "version"],
+)
+async def test_an_answer_that_is_no_http_is_known_before_its_connection_ends(script):
+    async with server(*script) as (url, _):
+        with pytest.raises(EngineBroken):
+            await ask(url, Timeouts(first_s=60, between_s=60, total_s=60), kind="local")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+async def test_chunks_may_be_cut_anywhere_on_their_way(size, monkeypatch):
+    monkeypatch.setattr(local_http, "READ_EVERY_S", 0.001)
+    told = CHUNKED + b"".join(map(chunk, [event("Hél"), event("lo", "stop"), b"data: [DONE]\n\n", b""]))
+    parts = [told[start : start + size] for start in range(0, len(told), size)]
+    async with server(*[step for part in parts for step in (part, 0.0)]) as (url, _):
+        assert "".join(piece.text for piece in await ask(url, Timeouts(), kind="local")) == "Héllo"
+
+
+async def test_the_socket_is_read_at_a_pace_once_the_body_has_begun(monkeypatch):
+    """However fast the server is, and however slow the machine."""
+    monkeypatch.setattr(local_http, "READ_EVERY_S", 0.4)
+    script = [step for _ in range(50) for step in (chunk(event("a")), 0.01)]
+    async with server(CHUNKED, *script, chunk(event("", "stop")), chunk(b"")) as (url, _):
+        response = await local_http.post(f"{url}/completions", "key", {})
+        started = time.monotonic()
+        blocks = [block async for block in response.aiter_bytes()]
+        lasted = time.monotonic() - started
+        await response.aclose()
+    assert b"".join(blocks) == event("a") * 50 + event("", "stop")
+    assert len(blocks) <= 2 + lasted / 0.4
+
+
+async def test_the_end_of_an_answer_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(local_http, "READ_EVERY_S", 1e6)
+    script = (chunk(event("a")), 0.05, chunk(event("b", "stop")), chunk(b""))
+    async with server(CHUNKED, *script) as (url, _):
+        pieces = await ask(url, Timeouts(first_s=60, between_s=60, total_s=60), kind="local")
+    assert "".join(piece.text for piece in pieces) == "ab"
+
+
+async def test_what_the_reader_takes_is_no_pause_of_the_server():
+    async with server(HEAD, event("a"), event("b", "stop")) as (url, _):
+        client = LocalClient(url, "key", timeouts=Timeouts(between_s=1.0))
+        async with aclosing(client.stream("completions", {})) as pieces:
+            texts = [(await anext(pieces)).text]
+            await asyncio.sleep(1.5)
+            texts += [piece.text async for piece in pieces]
+        await client.close()
+    assert texts == ["a", "b", ""]
 
 
 @asynccontextmanager
@@ -228,6 +292,32 @@ async def test_a_connection_that_idled_to_death_is_tried_again():
             await asyncio.sleep(0.1)
         await client.close()
     assert len(calls) == 3
+
+
+async def test_a_kept_connection_that_is_reset_is_tried_again():
+    """As by a server that closes it at the moment in which it is used."""
+    serving = []
+
+    async def serve(reader, writer):
+        serving.append(asyncio.current_task())
+        await reader.readuntil(b"\r\n\r\n")
+        body = event("x", "stop")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        if len(serving) == 1:
+            await reader.readuntil(b"POST ")
+            reset = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            writer.transport.abort()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as running:
+        url = f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}/v1"
+        client = OpenAIClient(url, "", keep_alive=True, timeouts=Timeouts())
+        for _ in range(2):
+            assert "".join([p.text async for p in client.stream("completions", {})]) == "x"
+        await client.close()
+    await asyncio.gather(*serving)
+    assert len(serving) == 2
 
 
 async def test_after_five_failures_nobody_is_asked_for_a_while(monkeypatch):
@@ -454,6 +544,15 @@ async def test_greedy_is_byte_for_byte_the_same_after_a_restart(tiny_policy, sma
             pieces = await read(engine, prompt_of(policy), temperature=0, max_completion_tokens=100)
             texts.append("".join(piece.text for piece in pieces))
     assert texts[0] == texts[1] != ""
+
+
+@pytest.mark.django_db
+def test_it_gets_as_many_threads_as_it_may_use_cores_or_as_are_set(tiny_policy, settings, monkeypatch):
+    monkeypatch.setattr(child, "usable_cores", lambda: 3)
+    engine = LlamaCppEngine(install(tiny_policy, "tiny-threads"))
+    for number, threads in ((0, 3), (2, 2)):
+        settings.CHAT_ENGINE_THREADS = number
+        assert engine.child_config("k")["threads"] == threads
 
 
 @pytest.mark.django_db(transaction=True)

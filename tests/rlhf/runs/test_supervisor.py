@@ -295,7 +295,7 @@ def test_the_child_does_not_inherit_secrets(monkeypatch):
 
 def test_threads_are_the_cores_that_nobody_uses(monkeypatch, settings):
     settings.RLHF_THREADS = 0
-    monkeypatch.setattr(child_process.os, "sched_getaffinity", lambda pid: set(range(4)))
+    monkeypatch.setattr(child_process, "usable_cores", lambda: 4)
     monkeypatch.setattr(child_process.psutil, "cpu_count", lambda: 4)
     for busy_percent, free in [(0, 4), (25, 3), (60, 2), (100, 1)]:
         monkeypatch.setattr(child_process.psutil, "cpu_percent", lambda interval, busy=busy_percent: busy)
