@@ -210,7 +210,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         tail = Tail.of_running_loop()
         if former := self.followers.get(reply):
             tail.unfollow(former)
-        self.followers[reply] = tail.follow(reply, after_seq, self._take_news)
+        self.followers[reply] = tail.follow(reply, after_seq, self._take_news, self.language)
 
     def _count_frame(self) -> None:
         now = time.monotonic()
