@@ -9,6 +9,7 @@ import { keepFeedback } from "./chat/feedback.js";
 import { Follower } from "./chat/follower.js";
 import { keepInside } from "./chat/inside.js";
 import { keepInstructions } from "./chat/instructions.js";
+import { keepLanguageWarning } from "./chat/language.js";
 import { keepList } from "./chat/list.js";
 import { keepMeter } from "./chat/meter.js";
 import { keepModels } from "./chat/models.js";
@@ -44,7 +45,7 @@ const list = keepList(chat);
 let socket = null;
 
 // What stands beneath a reply, each its own keeper: they hear frames of theirs as events of the log.
-const page = { say, announce, csrf, sync };
+const page = { say, announce, csrf, sync, warn: keepLanguageWarning(words) };
 keepFeedback(log, words, page);
 keepInside(log, page);
 keepPairs(log, words, page);

@@ -439,6 +439,31 @@ def test_a_title_by_the_model_comes_to_the_open_page_but_not_under_the_hand_that
     expect(page.locator("#title")).to_have_text("Larks that rise early")
 
 
+SPEAKS = "from chat.models import Policy; Policy.objects.update(languages=%r)"
+
+
+def test_a_model_of_another_language_is_warned_of_until_the_reader_puts_it_away(visit, site):
+    page = visit(site, "robin", locale="ko-KR").page
+    warning = page.locator("#language-warning")
+    try:
+        site.manage("shell", "-c", SPEAKS % ["en"])
+        talk(page, site, "참새는 무엇을 먹나요?")
+        expect(warning).to_contain_text("영어")
+        page.reload()
+        expect(warning).to_contain_text("영어")
+        warning.get_by_role("button", name="다시 보지 않기").click()
+        expect(warning).to_be_hidden()
+        expect(page.locator("#text")).to_be_focused()
+        page.goto(site.url + "/")
+        page.locator("#chat[data-ready]").wait_for()
+        expect(warning).to_be_hidden()
+        site.manage("shell", "-c", SPEAKS % ["de"])
+        page.reload()
+        expect(warning).to_contain_text("독일어")
+    finally:
+        site.manage("shell", "-c", SPEAKS % [])
+
+
 def test_a_temporary_chat_leaves_nothing_in_the_list_or_the_browser_and_can_be_deleted(page, site):
     page.goto(site.url + "/")
     page.get_by_role("link", name="Temporary chat").click()
