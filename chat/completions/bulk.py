@@ -17,8 +17,8 @@ from chat.engines.loading import attached
 from chat.errors import EngineDown, EngineError
 from chat.models import Policy
 from chat.prompts.fitting import PolicyPrompt
-from chat.prompts.history import prompt_for
-from chat.prompts.rendering import Turn
+from chat.prompts.history import prompt_for, renderer_of
+from chat.prompts.rendering import Renderer, Turn
 from chat.queue import people
 
 __all__ = ["Completed", "CompletedSet", "complete_each"]
@@ -41,12 +41,13 @@ class _Order:
     parameters: Parameters
     on_progress: Callable[[int, int], None] | None
     look: Callable[[], int]
-    first_seed: int = 0
+    first_seed: int
+    renderer: Renderer | None
     done: int = 0
 
     def wanted(self, index: int) -> Wanted:
         seed = self.first_seed + self.numbers[index] * self.n
-        return Wanted(self.prompts[index], self.parameters, seed, self.n, self.together, self._count)
+        return Wanted(self.prompts[index], self.parameters, seed, self.n, self.together, self._count, self.renderer)
 
     def _count(self) -> None:
         self.done += 1
@@ -69,15 +70,14 @@ def complete_each(
     """`n` completions of each prompt as soon as they are there, so that the caller can store them.
 
     Must not be called from a running event loop. With a seed, completion k of prompt i is sampled with
-    seed + i * n + k. `on_progress(done, of)` is called after each completion. Raises TooLong, EngineError, BadPolicy,
-    NotWanted.
+    seed + i * n + k, and anew when it was stopped; without one, what was stopped goes on where it can.
+    `on_progress(done, of)` is called after each completion. Raises TooLong, EngineError, BadPolicy, NotWanted.
 
     A prompt is tried a few times (`completing.TRIES`). If one fails, the others are completed all the same, and the
     first failure is raised at the end. `numbers`: the number i of each prompt, where some of them were completed
     before. `look` is called five times a second while the work waits or runs on the site's engine, and may raise
-    NotWanted.
-    `together`: at most so many completions of a prompt at a time, since fewer end sooner, and the finished ones are
-    kept when a person comes. `starts_engine`: else EngineDown is raised where none runs.
+    NotWanted. `together`: at most so many completions of a prompt at a time, since fewer end sooner, and the finished
+    ones are kept when a person comes. `starts_engine`: else EngineDown is raised where none runs.
     """
     parameters = parameters or Parameters(
         temperature=settings.CHAT_TEMPERATURE, max_completion_tokens=settings.CHAT_MAX_COMPLETION_TOKENS
@@ -86,8 +86,17 @@ def complete_each(
     engine = attached(policy)
     if engine is None and not starts_engine:
         raise EngineDown("no engine is ready")
-    seed = secrets.randbelow(MAX_SEED) if parameters.seed is None else parameters.seed
-    order = _Order(fitted, numbers or range(len(prompts)), n, together or n, parameters, on_progress, look, seed)
+    order = _Order(
+        fitted,
+        numbers or range(len(prompts)),
+        n,
+        together or n,
+        parameters,
+        on_progress,
+        look,
+        first_seed=secrets.randbelow(MAX_SEED) if parameters.seed is None else parameters.seed,
+        renderer=renderer_of(policy) if parameters.seed is None else None,
+    )
     with asyncio.Runner() as runner:
         sets = _complete(policy, engine, order)
         try:
