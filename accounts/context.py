@@ -10,8 +10,6 @@ from accounts import notices
 from accounts.models import User
 from accounts.roles import Role
 
-MOST_COUNTED = 100
-
 THEME_COOKIE = "theme"
 THEMES = ("light", "dark")
 
@@ -23,7 +21,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "roles": roles,
         "role_word": role_word(roles),
         # Counted where the bar asks, so that parts of pages without one ask nothing.
-        "unread_notices": partial(_unread, user) if isinstance(user, User) else 0,
+        "unread_notices": partial(notices.count_unread, user) if isinstance(user, User) else 0,
         "theme": theme_of(request),
         "is_demo": settings.DEMO,
         "sign_up_open": settings.SIGN_UP_OPEN,
@@ -41,8 +39,3 @@ def role_word(roles: set[str]) -> str:
     """The highest of the roles, in the language of the page."""
     highest = [role for role in Role if role.value in roles]
     return str(highest[-1].label) if highest else ""
-
-
-def _unread(user: User) -> int:
-    """Up to MOST_COUNTED, by one look into the index of unread notices."""
-    return notices.unread(user).order_by()[:MOST_COUNTED].count()

@@ -18,6 +18,7 @@ ON_REQUEST = frozenset({Kind.TASKS_WAIT})
 """Kinds that nobody gets who did not ask for them."""
 READ_KEPT, KEPT = timedelta(days=30), timedelta(days=180)
 BATCH = 500
+MOST_COUNTED = 100
 
 
 def send(kind: Kind, to: Mapping[int, Mapping[str, Any]], *, about: str, link: str = "") -> None:
@@ -79,6 +80,11 @@ def of(person: User) -> QuerySet[Notice]:
 
 def unread(person: User) -> QuerySet[Notice]:
     return person.notices.filter(read_at=None)
+
+
+def count_unread(person: User) -> int:
+    """Up to MOST_COUNTED, by one look into the index of unread notices."""
+    return unread(person).order_by()[:MOST_COUNTED].count()
 
 
 def mark_read(notices: QuerySet[Notice]) -> int:

@@ -27,6 +27,7 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "delete_account": SIGNED_IN,
     "keep_account": SIGNED_IN,
     "notices": SIGNED_IN,
+    "bell": SIGNED_IN,
     "open_notice": SIGNED_IN,
     "read_notice": SIGNED_IN,
     "read_all_notices": SIGNED_IN,

@@ -16,6 +16,7 @@ urlpatterns = [
     path("account/keys/<int:key_id>/revoke/", keys.revoke_key, name="revoke_key"),
     path("account/notices/", notices.choose_notices, name="choose_notices"),
     path("notices/", notices.notice_list, name="notices"),
+    path("notices/bell/", notices.bell, name="bell"),
     path("notices/read/", notices.read_all_notices, name="read_all_notices"),
     path("notices/<int:notice_id>/open/", notices.open_notice, name="open_notice"),
     path("notices/<int:notice_id>/read/", notices.read_notice, name="read_notice"),

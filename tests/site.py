@@ -74,15 +74,22 @@ class Site:
                 return process
         raise AssertionError(f"no process with {word}")
 
-    @contextlib.contextmanager
-    def silent_talker(self) -> Iterator[None]:
+    def silent_talker(self) -> contextlib.AbstractContextManager[None]:
         """No reply goes on meanwhile: what a test does in it is never too late."""
-        talker = self.process_of("run_talker")
-        talker.suspend()
+        return self._suspended("run_talker")
+
+    def silent_worker(self) -> contextlib.AbstractContextManager[None]:
+        """No task begins meanwhile."""
+        return self._suspended("celery")
+
+    @contextlib.contextmanager
+    def _suspended(self, word: str) -> Iterator[None]:
+        process = self.process_of(word)
+        process.suspend()
         try:
             yield
         finally:
-            talker.resume()
+            process.resume()
 
     def logs(self) -> str:
         return "\n".join(

@@ -1,4 +1,4 @@
-"""Pages of notices: the list, opening one, marking them as read, and which kinds the person gets."""
+"""Pages of notices: the list, the bell's number, opening one, marking them as read, and which kinds one gets."""
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -7,8 +7,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.cache import cache_control, never_cache
+from django.views.decorators.http import conditional_page, require_POST, require_safe
 
 from accounts import notices
 from accounts.forms import NoticeFilter
@@ -33,6 +33,14 @@ def notice_list(request: HttpRequest) -> HttpResponse:
         "newest": reader.notices.values_list("pk", flat=True).first() or 0,
     }
     return render(request, "accounts/notices.html", context)
+
+
+@require_safe
+@conditional_page
+@cache_control(private=True, no_cache=True)
+def bell(request: HttpRequest) -> HttpResponse:
+    """The inside of the bell with its number, for pages that are open; 304 where it is as before."""
+    return render(request, "includes/bell_inside.html")
 
 
 @require_POST

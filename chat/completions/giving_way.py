@@ -18,7 +18,7 @@ LOOK_EVERY_S = 0.2
 
 
 class GaveWay(Exception):
-    """Bulk work was stopped for a person; it is to be done again."""
+    """Bulk work was stopped for a person; it is to go on, or to be done again."""
 
 
 class NotWanted(Exception):

@@ -2,7 +2,9 @@
 
 import logging
 import re
+from collections.abc import Collection
 from datetime import timedelta
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
@@ -56,6 +58,13 @@ def title_new_ones() -> int:
             log.info("no title was made: %s", reason)
             break
     return taken
+
+
+def awaited(ids: Collection[UUID]) -> set[UUID]:
+    """Those of the conversations that may get a title soon."""
+    if not site_choices.get().titles_by_model:
+        return set()
+    return set(_untried().filter(pk__in=list(ids)).values_list("pk", flat=True))
 
 
 def _untried() -> QuerySet[Conversation]:

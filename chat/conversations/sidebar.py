@@ -12,7 +12,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from chat.conversations import search
+from chat.conversations import model_titles, search
 from chat.models import Conversation, Reply
 
 LENGTH = 50
@@ -27,6 +27,8 @@ class ListedConversation:
     hit: search.Hit | None = None
     is_written: bool = False
     """Whether a reply in it is queued or being written."""
+    awaits_title: bool = False
+    """Whether the model may give it a title soon."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,9 @@ def listing(own: QuerySet[Conversation], query: str, number: str | None, *, arch
         found = search.find(own, words)
         pages: Page[Any] = Paginator(list(found), LENGTH).get_page(number)
         rows, hits = own.in_bulk(list(pages)), search.hits([found[pk] for pk in pages], words)
-        written = _written(rows)
+        written, untitled = _written(rows), model_titles.awaited(rows)
         items = [
-            ListedConversation(rows[pk], words.mark(rows[pk].title), hits.get(pk), pk in written)
+            ListedConversation(rows[pk], words.mark(rows[pk].title), hits.get(pk), pk in written, pk in untitled)
             for pk in pages
             if pk in rows
         ]
@@ -61,10 +63,14 @@ def listing(own: QuerySet[Conversation], query: str, number: str | None, *, arch
     listed = own.filter(archived_at__isnull=not archived)
     order = F("archived_at").desc() if archived else F("pinned_at").desc(nulls_last=True)
     page = Paginator(listed.order_by(order, "-updated_at"), LENGTH).get_page(number)
-    written = _written([row.pk for row in page])
+    ids = [row.pk for row in page]
+    written, untitled = _written(ids), model_titles.awaited(ids)
     items = [
         ListedConversation(
-            row, [search.TextSpan(row.title, False)] if row.title else [], is_written=row.pk in written
+            row,
+            [search.TextSpan(row.title, False)] if row.title else [],
+            is_written=row.pk in written,
+            awaits_title=row.pk in untitled,
         )
         for row in page
     ]

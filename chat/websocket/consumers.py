@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
@@ -17,7 +17,7 @@ from channels.layers import get_channel_layer
 from django.db import connection
 from django.utils import translation
 
-from accounts import sockets
+from accounts import notices, sockets
 from accounts.models import User
 from chat.conversations import temporary
 from chat.conversations.turns import open_path, regenerate, take_turn
@@ -64,6 +64,14 @@ def broadcast(conversation_id: UUID, frame: dict[str, Any]) -> None:
     async_to_sync(layer.group_send)(_page_group_of(conversation_id), _page_event(frame))
 
 
+class _Visit(NamedTuple):
+    """Somebody who may use the conversation now."""
+
+    user_id: int
+    unread: int
+    """Notices."""
+
+
 class ChatConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         """Accepts the owner of the conversation; anybody else gets 403 before the socket opens."""
@@ -75,11 +83,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.news: deque[News] = deque()
         self.has_news = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
-        self.user_id = await self._enter()
-        if self.user_id is None:
+        visit = await self._enter()
+        self.user_id = visit.user_id if visit else None
+        if visit is None:
             await self.close()
             return
-        await self._join(self.user_id)
+        self.unread = visit.unread
+        await self._join(visit.user_id)
         await self.accept()
         self.tasks = [asyncio.create_task(self._relay()), asyncio.create_task(self._recheck())]
 
@@ -210,7 +220,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         tail = Tail.of_running_loop()
         if former := self.followers.get(reply):
             tail.unfollow(former)
-        self.followers[reply] = tail.follow(reply, after_seq, self._take_news)
+        self.followers[reply] = tail.follow(reply, after_seq, self._take_news, self.language)
 
     def _count_frame(self) -> None:
         now = time.monotonic()
@@ -220,8 +230,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if len(self.arrivals) > FRAMES:
             raise Flood
 
-    async def _enter(self) -> int | None:
-        """The id of the person, if they may use this conversation now."""
+    async def _enter(self) -> _Visit | None:
+        """The person, if they may use this conversation now."""
         return await _with_rows(_enter, self.scope, self.conversation_id)
 
     async def _as_writer(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -231,8 +241,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _recheck(self) -> None:
         while True:
             await asyncio.sleep(RECHECK_EVERY_S)
-            if await self._enter() is None:
+            visit = await self._enter()
+            if visit is None:
                 await self._send_error(SignedOut())
+            elif visit.unread != self.unread:
+                self.unread = visit.unread
+                await self._send(frames.unread(visit.unread))
 
     async def _send_error(self, error: ChatError, key: object = None) -> None:
         with translation.override(self.language):
@@ -247,13 +261,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.send(json.dumps(frame, ensure_ascii=False))
 
 
-def _enter(scope: Any, conversation_id: UUID) -> int | None:
+def _enter(scope: Any, conversation_id: UUID) -> _Visit | None:
     user = access.user_of(scope)
     conversation = access.conversation_of(user, conversation_id) if user else None
     if user is None or conversation is None:
         return None
     temporary.keep_open(conversation)
-    return user.pk
+    return _Visit(user.pk, notices.count_unread(user))
 
 
 def _guarded(scope: Any, function: Callable[..., Any], *args: Any) -> Any:

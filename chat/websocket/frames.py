@@ -76,6 +76,11 @@ def opened(message: int, tip: int) -> dict[str, Any]:
     return {"type": "path.opened", "message": message, "tip": tip}
 
 
+def unread(count: int) -> dict[str, Any]:
+    """The person's unread notices are so many by now."""
+    return {"type": "notices.unread", "count": count}
+
+
 def error(problem: ChatError, key: object = None) -> dict[str, Any]:
     """In the active language."""
     frame: dict[str, Any] = {"type": "error", "code": problem.code, "message": str(problem.message)}

@@ -7,11 +7,13 @@ state, and the end.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db.models import Max
+from django.utils import translation
 
 from base.database_thread import DatabaseThread
 from base.polling import PAUSE_AFTER_ERROR_S, Poller
@@ -71,6 +73,7 @@ class EndNews:
     seq: int
     text: str
     html: str
+    """With labels in the reader's language."""
     finish_reason: str = ""
     """`length` where it was cut off; else `stop`, or nothing."""
 
@@ -86,6 +89,7 @@ class Follower:
     seq: int
     """The last chunk that the socket has."""
     send: Callable[[News], None]
+    language: str = settings.LANGUAGE_CODE
     is_new: bool = True
     last_state: StateNews | None = None
 
@@ -96,7 +100,8 @@ class _Look:
 
     states: dict[int, StateNews]
     chunks: dict[int, list[ChunkNews]]
-    ended: dict[int, EndNews]
+    ended: dict[int, dict[str, EndNews]]
+    """By the language of their readers."""
     cursor: int
 
 
@@ -122,9 +127,9 @@ class Tail(Poller[_TailThread]):
         self._changed: set[int] = set()
         """Replies named by a wake-up: their state is read at the next look."""
 
-    def follow(self, reply: int, after_seq: int, send: Callable[[News], None]) -> Follower:
+    def follow(self, reply: int, after_seq: int, send: Callable[[News], None], language: str) -> Follower:
         """Sends news of the reply until its end, or until it is unfollowed."""
-        follower = Follower(reply, after_seq, send)
+        follower = Follower(reply, after_seq, send, language)
         self._followers.add(follower)
         self.begin()
         return follower
@@ -164,7 +169,10 @@ class Tail(Poller[_TailThread]):
             for follower in followers
             if follower.reply in asked and follower.last_state and follower.last_state.policy
         }
-        found = await database(look, {follower.reply for follower in followers}, asked, behind, cursor, named)
+        languages: dict[int, set[str]] = defaultdict(set)
+        for follower in followers:
+            languages[follower.reply].add(follower.language)
+        found = await database(look, languages, asked, behind, cursor, named)
         for follower in followers:
             if follower.reply not in asked and follower.reply not in found.chunks:
                 continue
@@ -212,7 +220,7 @@ class Tail(Poller[_TailThread]):
             return False
         if end := found.ended.get(follower.reply):
             self.unfollow(follower)
-            follower.send(end)
+            follower.send(end[follower.language])
         return True
 
 
@@ -224,11 +232,16 @@ STATE_FIELDS = (
 
 
 def look(
-    ids: set[int], asked: Collection[int], behind: dict[int, int], cursor: int, named: Collection[int] = ()
+    followed: Mapping[int, Collection[str]],
+    asked: Collection[int],
+    behind: dict[int, int],
+    cursor: int,
+    named: Collection[int] = (),
 ) -> _Look:
-    """States of the replies in `asked`, chunks of all `ids` after the cursor, and for those in `behind` every chunk
-    after the given number.
+    """States of the replies in `asked`, chunks of all that are followed after the cursor, and for those in `behind`
+    every chunk after the given number.
 
+    `followed`: replies, with the languages of their readers.
     `named`: replies whose policy was already shown, so they are in no undecided pair.
     """
     # States first: a reply that has ended by then has all its chunks in the table.
@@ -252,18 +265,25 @@ def look(
     newer = Chunk.objects.filter(pk__gt=cursor).order_by("pk")
     for pk, reply, seq, text in newer.values_list("pk", "reply_id", "seq", "text"):
         cursor = pk
-        if reply in ids:
+        if reply in followed:
             chunks[reply].append(ChunkNews(reply, seq, seq, text))
-    return _Look(states=states, chunks=chunks, ended=_ended(states, blind), cursor=cursor)
+    return _Look(states=states, chunks=chunks, ended=_ended(states, blind, followed), cursor=cursor)
 
 
-def _ended(states: dict[int, StateNews], blind: set[int]) -> dict[int, EndNews]:
+def _ended(
+    states: dict[int, StateNews], blind: set[int], followed: Mapping[int, Collection[str]]
+) -> dict[int, dict[str, EndNews]]:
     over = [pk for pk, state in states.items() if state.state not in Reply.LIVE]
     rows = list(Reply.objects.filter(pk__in=over).select_related("policy", "message")) if over else []
     for row in rows:
         if row.pk in blind:
             row.policy = None
-    return {row.pk: end_of(row) for row in rows}
+    return {row.pk: {language: _end_in(language, row) for language in followed[row.pk]} for row in rows}
+
+
+def _end_in(language: str, row: Reply) -> EndNews:
+    with translation.override(language):
+        return end_of(row)
 
 
 def _policy(row: Reply) -> tuple[str, int, bool] | None:
@@ -272,6 +292,6 @@ def _policy(row: Reply) -> tuple[str, int, bool] | None:
 
 
 def end_of(row: Reply) -> EndNews:
-    """The complete text of an ended reply; empty if a moderator hid it."""
+    """The complete text of an ended reply, with labels in the active language; empty if a moderator hid it."""
     text = "" if row.message.hidden_at else row.message.text
     return EndNews(row.pk, row.state, _policy(row), row.last_seq, text, render(text), row.finish_reason)

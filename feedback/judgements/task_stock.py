@@ -26,8 +26,8 @@ from feedback.models import Prompt, RankingTask
 log = logging.getLogger(__name__)
 
 IDLE_S = 5.0
-"""How long nobody was served before tasks are made. Whoever has just read a reply often asks again, and what was
-begun meanwhile would be thrown away."""
+"""How long nobody was served before tasks are made. Whoever has just read a reply often asks again, and what has just
+been begun for nobody would be in their way."""
 SAMPLED_AGAIN = 2
 """How often completions that are alike, or cut at the maximum length, are replaced by others."""
 LOOKED_AT = 20

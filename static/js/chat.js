@@ -1,5 +1,6 @@
 // The chat page: wires composer, socket and messages together.
 
+import { hear, toldBySocket } from "./bell.js";
 import { keepAssistants } from "./chat/assistants.js";
 import { lookAt } from "./chat/at.js";
 import { Composer } from "./chat/composer.js";
@@ -8,6 +9,7 @@ import { keepFeedback } from "./chat/feedback.js";
 import { Follower } from "./chat/follower.js";
 import { keepInside } from "./chat/inside.js";
 import { keepInstructions } from "./chat/instructions.js";
+import { keepLanguageWarning } from "./chat/language.js";
 import { keepList } from "./chat/list.js";
 import { keepMeter } from "./chat/meter.js";
 import { keepModels } from "./chat/models.js";
@@ -43,7 +45,7 @@ const list = keepList(chat);
 let socket = null;
 
 // What stands beneath a reply, each its own keeper: they hear frames of theirs as events of the log.
-const page = { say, announce, csrf, sync };
+const page = { say, announce, csrf, sync, warn: keepLanguageWarning(words) };
 keepFeedback(log, words, page);
 keepInside(log, page);
 keepPairs(log, words, page);
@@ -199,7 +201,7 @@ function connect() {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   socket = new Socket(`${scheme}//${location.host}/ws/chat/${words.conversation}/`, location.href);
   socket.addEventListener("open", opened);
-  socket.addEventListener("lost", () => show("#connection", words.lost));
+  socket.addEventListener("lost", lost);
   socket.addEventListener("refused", (event) => show("#connection", words[event.detail] ?? words.lost));
   socket.addEventListener("frame", (event) => receive(event.detail));
   return socket;
@@ -208,10 +210,16 @@ function connect() {
 /** Catches up, however long the line was down: what was not acknowledged, what was stopped, what was missed. */
 async function opened() {
   show("#connection", "");
+  toldBySocket(true);
   for (const frame of outbox.all) socket.send(frame);
   for (const [reply, seq] of turns.frozen) socket.send({ type: "reply.stop", reply, seq });
   for (const reply of turns.unfinished()) resume(reply);
   await sync();
+}
+
+function lost() {
+  show("#connection", words.lost);
+  toldBySocket(false);
 }
 
 function resume(reply) {
@@ -248,6 +256,7 @@ const handlers = {
     const ending = frame.state === "complete" ? "" : turns.stateOf(frame.reply);
     if (text || ending) announce([text && `${words.replied} ${text}`, ending].filter(Boolean).join(" "));
   },
+  "notices.unread": (frame) => hear(frame.count),
   error: (frame) => {
     const sent = outbox.take(frame.key);
     if (sent?.type === "message.send") giveBack(sent);

@@ -1,5 +1,7 @@
-// What every page does: menus close by Escape or a click elsewhere, notices can be put away, prose is handy.
+// What every page does: menus close by Escape or a click elsewhere, notices can be put away, the bell follows, prose is
+// handy.
 
+import "./bell.js";
 import { dress } from "./prose.js";
 
 document.addEventListener("click", (event) => {

@@ -204,6 +204,17 @@ def test_every_page_counts_the_unread(sora, browser_of):
     assert "unread" not in client.get("/account/").content.decode()
 
 
+def test_the_inside_of_the_bell_comes_again_only_when_it_is_another(sora, browser_of):
+    client = browser_of(sora)
+    first = client.get("/notices/bell/")
+    assert "Notices: 2 unread" in first.content.decode()
+    assert "private" in first["Cache-Control"]
+    assert client.get("/notices/bell/", headers={"if-none-match": first["ETag"]}).status_code == 304
+    notices.mark_read(sora.notices.filter(about="promotion:1"))
+    now = client.get("/notices/bell/", headers={"if-none-match": first["ETag"]})
+    assert "Notices: 1 unread" in now.content.decode()
+
+
 def test_the_count_is_one_query_by_the_index_and_none_where_nothing_shows_it(sora, django_assert_num_queries):
     request = RequestFactory().get("/")
     request.user = sora

@@ -408,6 +408,62 @@ def test_the_list_shows_what_is_being_written_until_it_has_ended(page, site):
     expect(line(page, "Written while one looks").locator("[data-written]")).to_have_count(0)
 
 
+SITE_CHOICE = "from chat.models import SiteChoices as S; S.objects.update_or_create(defaults={'titles_by_model': %s})"
+TITLED = (
+    "from chat.models import Conversation as C;"
+    "print(C.objects.filter(title=%r, titled_by='message').update(title=%r, titled_by=%r))"
+)
+
+
+def test_a_title_by_the_model_comes_to_the_open_page_but_not_under_the_hand_that_renames(page, site):
+    def title(before, now, by):
+        assert site.manage("shell", "-v", "0", "-c", TITLED % (before, now, by)).strip() == "1"
+        expect(line(page, now)).to_be_visible(timeout=60_000)
+
+    with site.silent_worker():
+        site.manage("shell", "-c", SITE_CHOICE % True)
+        try:
+            talk(page, site, "Why do larks rise so early?")
+            expect(line(page, "Why do larks rise")).to_have_attribute("data-untitled", "")
+            title("Why do larks rise so early?", "Early larks", "message")
+            expect(page.locator("#title")).to_have_text("Early larks")
+            expect(page).to_have_title(re.compile("Early larks"))
+            page.dblclick("#title")
+            field = page.locator(".talk-head [data-rename] input[name=title]")
+            field.fill("Of my own")
+            title("Early larks", "Larks that rise early", "model")
+        finally:
+            site.manage("shell", "-c", SITE_CHOICE % False)
+    expect(field).to_have_value("Of my own")
+    field.press("Escape")
+    expect(page.locator("#title")).to_have_text("Larks that rise early")
+
+
+SPEAKS = "from chat.models import Policy; Policy.objects.update(languages=%r)"
+
+
+def test_a_model_of_another_language_is_warned_of_until_the_reader_puts_it_away(visit, site):
+    page = visit(site, "robin", locale="ko-KR").page
+    warning = page.locator("#language-warning")
+    try:
+        site.manage("shell", "-c", SPEAKS % ["en"])
+        talk(page, site, "참새는 무엇을 먹나요?")
+        expect(warning).to_contain_text("영어")
+        page.reload()
+        expect(warning).to_contain_text("영어")
+        warning.get_by_role("button", name="다시 보지 않기").click()
+        expect(warning).to_be_hidden()
+        expect(page.locator("#text")).to_be_focused()
+        page.goto(site.url + "/")
+        page.locator("#chat[data-ready]").wait_for()
+        expect(warning).to_be_hidden()
+        site.manage("shell", "-c", SPEAKS % ["de"])
+        page.reload()
+        expect(warning).to_contain_text("독일어")
+    finally:
+        site.manage("shell", "-c", SPEAKS % [])
+
+
 def test_a_temporary_chat_leaves_nothing_in_the_list_or_the_browser_and_can_be_deleted(page, site):
     page.goto(site.url + "/")
     page.get_by_role("link", name="Temporary chat").click()

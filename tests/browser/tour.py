@@ -14,6 +14,7 @@ from tests.site import Site
 NOT_PAGES = {
     "healthz": "a word for a load balancer",
     "readyz": "JSON",
+    "bell": "a part of every page",
     "conversation_list": "a part of the chat's page",
     "training_under_way": "a part of the training page",
     "run_part": "a part of a run's page",

@@ -6,7 +6,7 @@ from django.utils import translation
 
 from accounts.models import AuditEntry, User
 from chat import languages, policies
-from chat.models import Policy
+from chat.models import Message, Policy
 from tests.chat.policies import install
 
 pytestmark = pytest.mark.django_db
@@ -66,6 +66,17 @@ def test_the_home_page_suggests_and_warns(alice, page, codes, suggestion, is_war
     client.force_login(alice)
     shown = client.get("/").content.decode()
     assert f"data-suggestion>{suggestion}<" in shown
+    assert ('id="language-warning" hidden' not in shown) is is_warned
+
+
+@pytest.mark.parametrize(("page", "is_warned"), [("ko", True), ("en", False)])
+def test_a_conversation_that_is_there_warns_too(alice, conversation, page, is_warned):
+    Policy.objects.create(name="speaker", version=1, is_live=True, languages=["en"])
+    Message.objects.create(conversation=conversation, role="user", text="Hi")
+    client = Client(headers={"accept-language": page})
+    client.force_login(alice)
+    shown = client.get(f"/c/{conversation.pk}/").content.decode()
+    assert shown.count('id="language-warning"') == 1
     assert ('id="language-warning" hidden' not in shown) is is_warned
 
 

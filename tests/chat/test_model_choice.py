@@ -250,6 +250,7 @@ def test_a_reply_is_signed_by_what_its_maker_called_the_model(client, alice, con
     said = Message.objects.create(conversation=conversation, parent=question, role="assistant", text="Hello")
     reply = Reply.objects.create(message=said, state="complete", policy=models["mine"], last_seq=0)
     wanted = ("davinci:ft-mine", 2, False)
-    assert (look({reply.pk}, {reply.pk}, {}, 0).states[reply.pk].policy, end_of(reply).policy) == (wanted, wanted)
+    state = look({reply.pk: ["en"]}, {reply.pk}, {}, 0).states[reply.pk]
+    assert (state.policy, end_of(reply).policy) == (wanted, wanted)
     client.force_login(alice)
     assert "davinci:ft-mine · v2" in client.get(f"/c/{conversation.pk}/").content.decode()

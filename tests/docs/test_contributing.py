@@ -36,3 +36,9 @@ def test_the_newest_entry_of_the_changelog_is_this_version():
     versions = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$", read("CHANGELOG.md"), re.MULTILINE)
     assert versions[0] == PROJECT["project"]["version"]
     assert versions == sorted(versions, key=lambda version: [*map(int, version.split("."))], reverse=True)
+
+
+def test_no_change_stands_twice_in_a_version():
+    versions = re.split(r"^## ", read("CHANGELOG.md"), flags=re.MULTILINE)
+    changes = [re.findall(r"^- .+$", version, re.MULTILINE) for version in versions]
+    assert [line for lines in changes for line in set(lines) if lines.count(line) > 1] == []

@@ -4,6 +4,7 @@ import { toast } from "./toast.js";
 
 const PAUSE_MS = 200;
 const LOOK_AGAIN_MS = 4000;
+const LOOK_FOR_TITLE_MS = 10_000;
 
 export function keepList(chat) {
   const words = chat.dataset;
@@ -28,6 +29,7 @@ export function keepList(chat) {
     if (focused) line(focused)?.querySelector("a").focus();
     const menu = line(words.conversation)?.querySelector(".menu");
     if (menu) document.querySelector("#conversation-menu").replaceChildren(menu.cloneNode(true));
+    takeTitle();
     watch();
   }
 
@@ -37,11 +39,13 @@ export function keepList(chat) {
     return document.querySelector(`${here} .menu[open], ${here}:active, #list .renaming`);
   }
 
-  // While a listed reply is being written, the list looks again whether it still is.
+  // While a listed reply is being written, the list looks again whether it still is; more seldom for a title that the
+  // model may give.
   let looking = 0;
   function watch() {
     clearTimeout(looking);
     if (list.querySelector("[data-written]")) looking = setTimeout(lookAgain, LOOK_AGAIN_MS);
+    else if (list.querySelector("[data-untitled]")) looking = setTimeout(lookAgain, LOOK_FOR_TITLE_MS);
   }
 
   /** Not where nobody sees it, nor while somebody is using it. */
@@ -150,7 +154,7 @@ export function keepList(chat) {
     const field = form.elements.title;
     const body = new FormData(form);
     endRename(form);
-    if (field.value === field.dataset.before) return;
+    if (field.value === field.dataset.before) return takeTitle();
     const now = await post(form.action, body);
     if (!now) {
       startRename(form.closest("[data-item]")); // what was typed is not lost
@@ -159,6 +163,13 @@ export function keepList(chat) {
     }
     if (now.id === words.conversation) showTitle(now.title);
     await tryRefresh();
+  }
+
+  /** The open conversation's title as the list has it, at the head of the page; not while somebody renames it there. */
+  function takeTitle() {
+    const title = line(words.conversation)?.querySelector("[data-rename]").elements.title.value;
+    const form = document.querySelector(".talk-head [data-rename]");
+    if (title && form.hidden && title !== form.elements.title.value) showTitle(title);
   }
 
   function showTitle(title) {
@@ -182,6 +193,7 @@ export function keepList(chat) {
     if (form && event.key === "Escape") {
       form.elements.title.value = form.elements.title.dataset.before;
       endRename(form);
+      takeTitle();
       event.stopPropagation();
     } else if (event.key === "F2" && event.target.closest?.("#list [data-item], .talk-head")) {
       event.preventDefault();

@@ -1,6 +1,6 @@
 // Which model answers: chosen beneath the composer, for this conversation, from the next reply on.
 
-export function keepModels(words, { say, announce, csrf }) {
+export function keepModels(words, { say, announce, csrf, warn }) {
   const form = document.querySelector("#models");
   if (!form) return; // there is only one
   const choice = form.querySelector("select");
@@ -16,11 +16,7 @@ export function keepModels(words, { say, announce, csrf }) {
   /** Who can be wrong, and in which language. */
   function show() {
     const { name, warning } = choice.selectedOptions[0].dataset;
-    const line = document.querySelector("#language-warning");
-    if (line) {
-      line.querySelector("span").textContent = warning;
-      line.hidden = !warning;
-    }
+    warn(warning);
     const hint = document.querySelector("#hint");
     hint.textContent = name ? hint.dataset.words.replace("{name}", name) : "";
   }

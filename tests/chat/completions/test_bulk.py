@@ -6,7 +6,7 @@ from operator import itemgetter
 
 import pytest
 
-from chat.completions import bulk, giving_way
+from chat.completions import bulk, completing, giving_way
 from chat.engines.child import ChildEngine
 from chat.engines.engine import Parameters, Piece
 from chat.engines.scripted import ScriptedEngine
@@ -49,7 +49,7 @@ def test_a_scripted_policy_completes_without_a_process(scripted_policy, script):
 
 @pytest.mark.django_db(transaction=True)
 def test_an_engine_that_fails_is_an_error_of_its_class(scripted_policy, script, monkeypatch):
-    monkeypatch.setattr(bulk, "TRIES", 1)
+    monkeypatch.setattr(completing, "TRIES", 1)
     script.fail_after = 2
     with pytest.raises(EngineDown):
         complete(scripted_policy, [[{"role": "user", "content": "Hi"}]] * 3)
@@ -90,7 +90,7 @@ def engine(monkeypatch, scripted_policy):
 
         monkeypatch.setattr(ScriptedEngine, "stream", streamed)
         monkeypatch.setattr(giving_way, "LOOK_EVERY_S", 0.005)
-        monkeypatch.setattr(bulk, "_pause_s", lambda tries: 0.0)
+        monkeypatch.setattr(completing, "_pause_s", lambda tries: 0.0)
         return scripted_policy
 
     return install

@@ -174,3 +174,18 @@ def test_the_engine_is_asked_as_bulk_work_that_ends_when_somebody_writes(model, 
     monkeypatch.setattr(model_titles, "complete_each", complete_each)
     assert model_titles.title_new_ones() == 0
     assert outcome(talked)[1] == By.FIRST_MESSAGE
+
+
+def is_marked(client, talked):
+    return f'data-item="{talked.pk}" data-untitled' in client.get("/conversations/").content.decode()
+
+
+def test_the_list_marks_what_may_get_a_title_until_it_was_tried(model, talked, client, alice):
+    client.force_login(alice)
+    assert is_marked(client, talked)
+    site_choices.change(User.objects.get(username="admin"), titles_by_model=False)
+    assert not is_marked(client, talked)
+    site_choices.change(User.objects.get(username="admin"), titles_by_model=True)
+    model.says = "Quantum Physics of the Heart"
+    model_titles.title_new_ones()
+    assert not is_marked(client, talked)

@@ -165,7 +165,7 @@ class LifeOfReplies(RuleBasedStateMachine):
             if reader.follower.is_new:
                 behind[reader.reply] = min(behind.get(reader.reply, 10**9), reader.follower.seq)
         asked = self.tail._to_ask([reader.follower for reader in watching])
-        found = look({reader.reply for reader in watching}, asked, behind, self.cursor if watching else -1)
+        found = look({reader.reply: ["en"] for reader in watching}, asked, behind, self.cursor if watching else -1)
         self.cursor = found.cursor
         for reader in watching:
             reader.follower.is_new = not self.tail._send_news(reader.follower, found, reader.reply in asked)

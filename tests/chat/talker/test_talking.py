@@ -1,6 +1,7 @@
 """A turn from the socket through the talker and back, with the scripted engine."""
 
 import asyncio
+import re
 import threading
 from contextlib import AsyncExitStack
 
@@ -49,6 +50,23 @@ async def test_a_message_is_answered(conversation, alice, scripted_policy, scrip
     assert reply.message.text == script.text
     assert reply.policy == scripted_policy
     assert reply.completion_tokens == 4
+
+
+async def test_labels_in_a_reply_are_in_the_language_of_each_reader(conversation, alice, scripted_policy, script):
+    script.text = "- [x] sleep\n- [ ] eat\n"
+    languages = {"en": ("Task done", "Task not done"), "ko": ("완료한 할 일", "남은 할 일")}
+    async with AsyncExitStack() as stack:
+        readers = {
+            language: await stack.enter_async_context(opened(conversation, alice, language=language))
+            for language in languages
+        }
+        await readers["en"].say(type="message.send", text="Hi", key="k1", parent=None)
+        for reader in readers.values():
+            await reader.hear_until("message.accepted")
+        async with talking():
+            ends = {language: (await reader.hear_until("reply.done"))[-1] for language, reader in readers.items()}
+    for language, labels in languages.items():
+        assert re.findall('aria-label="([^"]+)"', ends[language]["html"]) == list(labels)
 
 
 async def test_who_learned_from_simulated_judgements_is_told_as_that_at_once(conversation, alice, scripted_policy):

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accounts import sockets
-from accounts.models import User
+from accounts.models import Notice, User
 from chat.errors import BadFrame
 from chat.models import Conversation, Message, Reply
 from chat.websocket import consumers, frames
@@ -160,6 +160,15 @@ async def test_a_session_that_ends_is_found_out(conversation, alice, monkeypatch
     async with opened(conversation, alice) as socket:
         await Session.objects.all().adelete()
         assert await socket.close_code() == 4401
+
+
+async def test_a_page_hears_when_its_reader_has_more_or_fewer_unread_notices(conversation, alice, monkeypatch):
+    monkeypatch.setattr(consumers, "RECHECK_EVERY_S", 0.05)
+    async with opened(conversation, alice) as socket:
+        await Notice.objects.acreate(person=alice, kind="job_failed", about="job:1")
+        assert await socket.hear() == {"type": "notices.unread", "count": 1}
+        await Notice.objects.aupdate(read_at=timezone.now())
+        assert await socket.hear() == {"type": "notices.unread", "count": 0}
 
 
 async def test_a_changed_password_ends_the_socket(conversation, alice):
