@@ -220,6 +220,39 @@ def test_a_finished_run_is_not_trained_again(model: Transformer, tmp_path: Path)
     assert all(map(torch.equal, weights(first), weights(again)))
 
 
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 4
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, truncate])
+@pytest.mark.parametrize(("left", "damaged"), [([2, 3], 1), ([1, 2, 3], 2)])
+def test_a_run_whose_checkpoint_was_damaged_ends_with_the_same_weights(
+    model: Transformer,
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    left: list[int],
+    damaged: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With the newest damaged it goes on from the one before, with both damaged from the beginning."""
+    whole = train(model, tmp_path / "whole")
+    with pytest.raises(TrainingDiverged):  # dies in the third iteration
+        train(model, tmp_path / "killed", scorer=BreaksAfter(3))
+    for folder in sorted((tmp_path / "killed").iterdir())[-damaged:]:
+        damage(folder / "state.safetensors")
+    reports: list[tuple[int, int]] = []
+    resumed = train(model, tmp_path / "killed", reports=reports)
+    assert [step for step, _ in reports] == left
+    assert all(map(torch.equal, weights(resumed), weights(whole)))
+    assert caplog.text.count("damaged and is not used") == damaged
+
+
 def test_a_checkpoint_of_another_run_is_refused(model: Transformer, tmp_path: Path) -> None:
     train(model, tmp_path, config=replace(CONFIG, iterations=1))
     with pytest.raises(CheckpointMismatch, match="config"):
