@@ -1,8 +1,11 @@
 """A conversation, and those that begin with nearly the same words, stand on one side of the split for good."""
 
-import pytest
+from importlib import import_module
 
-from chat.models import Message
+import pytest
+from django.apps import apps
+
+from chat.models import Message, Reply
 from feedback import prompts, seed, splits
 from feedback.models import Opening, Prompt, PromptGroup
 from feedback.splits import split_of_conversation
@@ -102,3 +105,37 @@ def test_a_conversation_that_is_deleted_takes_its_hashes_along(person):
     split_of_conversation(first)
     first.conversation.delete()
     assert not Opening.objects.exists()
+
+
+MIGRATION = import_module("feedback.migrations.0005_conversations_on_one_side")
+
+
+def old_prompt(message, split, turns=None):
+    turns = turns or [{"role": "user", "content": message.text}]
+    sha256 = prompts.digest(turns)
+    return Prompt.objects.create(messages=turns, sha256=sha256, source="conversation", message=message, split=split)
+
+
+def test_the_migration_moves_no_row_and_new_turns_join_what_trains(person, settings):
+    settings.FEEDBACK_HELD_OUT_SHARE = 0.9
+    carl, dora, emil = (person(name) for name in ("carl", "dora", "emil"))
+    both, held_out = talk(carl, "Why is the moon round?", "It is.", "And the sun?"), talk(dora, "Who sings at dawn?")
+    rows = [old_prompt(both[0], "held_out"), old_prompt(both[2], "train"), old_prompt(held_out[0], "held_out")]
+    MIGRATION.group_what_is_there(apps, None)
+    assert [Prompt.objects.get(pk=row.pk).split for row in rows] == ["held_out", "train", "held_out"]
+    assert split_of_conversation(both[2]) == "train"
+    assert side_of(emil, "why is the moon round") == "train"
+    settings.FEEDBACK_HELD_OUT_SHARE = 0.0
+    assert side_of(emil, "who sings at dawn??") == split_of_conversation(held_out[0]) == "held_out"
+
+
+def test_the_migration_tells_an_assistants_examples_from_the_conversation(policy, person):
+    asked, answered = talk(person("carl"), "May I?", "Yes.")
+    preamble = [{"role": "system", "content": "Rhyme."}]
+    Reply.objects.filter(message=answered).update(preamble=preamble)
+    prompts.take_from_conversations(1, policy)
+    assert Prompt.objects.get().preamble_turns == 1
+    bare = old_prompt(asked, "train")
+    Prompt.objects.update(preamble_turns=0)
+    MIGRATION.count_preambles(apps, None)
+    assert dict(Prompt.objects.values_list("pk", "preamble_turns")) == {bare.pk: 0, bare.pk - 1: 1}
