@@ -63,6 +63,9 @@ class Frozen:
         weight = _weights(entry.row for entry in judged)
         for entry in judged:
             entry.line["weight"] = 1.0 if entry.row.is_simulated else weight[entry.row.annotator_id]
+        of_flag = _flag_weights(entry.row for entry in self.flagged)
+        for flag in self.flagged:
+            flag.line["weight"] = 1.0 if flag.row.is_simulated else of_flag[flag.row.annotator_id, flag.line["rule"]]
 
     def _list_lines(self) -> None:
         self.rankings = [*(entry.line for entry in self.ranked), *(entry.line for entry in self.chosen)]
@@ -106,6 +109,22 @@ def _weights(rows: Iterable[Ranking | Comparison]) -> dict[int, float]:
     Without simulated annotators: how many judgements they make is the owner's choice, and the cap is for people.
     """
     return shares.weights(Counter(row.annotator_id for row in rows if not row.is_simulated))
+
+
+def _flag_weights(rows: Iterable[Violation]) -> dict[tuple[int, str], float]:
+    """(person, rule) -> the weight of one flag of theirs, whether it says that a reply breaks the rule or does not.
+
+    Capped over all rules and within each one: nobody decides alone what a rule means that others judge, too.
+    """
+    people = Counter((row.annotator_id, row.rule_version.rule.key) for row in rows if not row.is_simulated)
+    total: Counter[int] = Counter()
+    by_rule: dict[str, dict[int, int]] = {}
+    for (person, rule), count in people.items():
+        total[person] += count
+        by_rule.setdefault(rule, {})[person] = count
+    overall = shares.weights(total)
+    within = {rule: shares.weights(counts) for rule, counts in by_rule.items()}
+    return {(person, rule): min(overall[person], within[rule][person]) for person, rule in people}
 
 
 def _ranking_rows(until: datetime) -> Iterator[FrozenRow[Ranking]]:
@@ -221,6 +240,7 @@ def _flag(row: Violation, prompt: list[Line], text: str, reason: str, split: str
         "rule_text": row.rule_version.text_en,
         "label": int(row.is_violation),
         "split": str(split),
+        "weight": 1.0,
         "annotator": _pseudonym(row.annotator_id),
         "simulated": row.is_simulated,
     }
