@@ -119,6 +119,16 @@ def test_the_first_ratio_is_one_in_bf16_too(tmp_path: Path) -> None:
         assert metrics["val/first_ratio_gap"] <= 1e-3
 
 
+def test_weights_that_hardly_move_keep_every_ratio_at_one_at_any_temperature(
+    model: Transformer, tmp_path: Path
+) -> None:
+    """Of later minibatches and epochs, too, whose log-probs are computed anew."""
+    config = replace(CONFIG, temperature=0.6, learning_rate=1e-9, num_ppo_epochs=2, minibatch_rows=8)
+    for metrics in train(model, tmp_path, config=config).metrics:
+        assert metrics["val/ratio"] == pytest.approx(1, abs=1e-5)
+        assert metrics["policy/approxkl_avg"] < 1e-9
+
+
 def test_the_paid_token_is_found(model: Transformer, tmp_path: Path) -> None:
     config = replace(CONFIG, iterations=25, num_ppo_epochs=2, score_clip=100.0)
     scores = [metrics["objective/scores"] for metrics in train(model, tmp_path, config=config).metrics]
