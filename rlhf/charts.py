@@ -22,6 +22,7 @@ TITLES: dict[str, str | Promise] = {
     "objective/entropy": _("Entropy"),
     "loss": _("Loss"),
     "loss/policy_avg": _("Policy loss"),
+    "sampler/nats": _("Sampler to scorer, nats per token"),
     "accuracy": _("Accuracy on pairs"),
     "margin": _("Margin"),
     "reward": _("Reward"),

@@ -31,6 +31,12 @@ def test_nobody_decides_alone_what_one_rule_means():
     assert weight[1, "human"] == weight[1, "body"] == 1
 
 
+def test_whoever_is_alone_with_a_rule_does_not_make_it_most_of_what_is_learned():
+    others = [flag for person in range(1, 10) for flag in flags(person, 50)]
+    weight = rows._flag_weights(flags(0, 1000, rule="body") + others)
+    assert 1000 * weight[0, "body"] == pytest.approx(2 / 10 * (1000 * weight[0, "body"] + 450), rel=1e-4)
+
+
 @given(
     st.dictionaries(st.tuples(st.integers(1, 6), st.sampled_from(["a", "b"])), st.integers(1, 400), min_size=1),
 )

@@ -4,7 +4,7 @@ At a temperature other than 1, with a policy that has left its reference, comple
 not: each wrong sign, place or temperature moves a number here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ CONFIG = PpoConfig(
     prompts_per_iteration=7,
     completions_per_prompt=3,
     max_tokens=7,
+    sample_rows=9,
     temperature=0.6,
     learning_rate=2e-2,
     anneal=False,
@@ -69,11 +70,17 @@ class Seen:
     mask: np.ndarray
 
 
+def disturbed(rollout: Rollout) -> Rollout:
+    """As a sampler that is off by up to 1.2 nats would tell it: some of its tokens reach the cap of the weight."""
+    noise = 1.2 * torch.sin(torch.arange(rollout.log_probs.numel()).float()).view_as(rollout.log_probs)
+    return replace(rollout, log_probs=rollout.log_probs + noise * rollout.completion_mask())
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Llama, Scores, list[Seen], list[dict[str, float]]]:
     folder = write_llama(tmp_path_factory.mktemp("llama"))
     scores, seen = Scores(), list[Seen]()
-    update = loop.update_policy
+    update, draw = loop.update_policy, loop.sample
 
     def watch(transformer: Any, adapter: Any, optimizer: Any, experience: Any, *rest: Any, **named: Any) -> Any:
         state = {name: tensor.double().numpy() for name, tensor in adapter.state().items()}
@@ -83,6 +90,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Llama, Scores, li
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "update_policy", watch)
+        patch.setattr(loop, "sample", lambda *given, **named: disturbed(draw(*given, **named)))
         result = train_ppo(
             Transformer.load(folder, dtype=torch.float32, adapted_layers=2),
             PROMPTS,
@@ -191,6 +199,20 @@ def test_the_kl_told_is_that_to_the_base(trained: Trained, expected: list[Expect
         assert metrics["objective/kl"] == pytest.approx(kl, abs=1e-3)
         assert metrics["objective/non_score_reward"] == pytest.approx(-CONFIG.kl_coef * kl, abs=1e-3)
     assert abs(trained[3][-1]["objective/kl"]) > 0.1
+
+
+def test_the_loss_is_weighted_by_scorer_over_sampler_up_to_the_cap(
+    trained: Trained, expected: list[Expected]
+) -> None:
+    """One batch, whose ratios are 1: the loss is the mean of -weight * advantage."""
+    for one, (rollout, _, _), metrics in zip(expected, trained[1].calls[1:], trained[3], strict=True):
+        sampled = rollout.log_probs[rollout.completion_mask()].double().numpy()
+        difference = np.concatenate(one.log_probs) - sampled
+        weights = np.minimum(np.exp(difference), CONFIG.importance_sampling_cap)
+        assert 0.05 < (weights == CONFIG.importance_sampling_cap).mean() < 0.5
+        assert metrics["sampler/nats"] == pytest.approx(np.abs(difference).mean(), abs=1e-4)
+        assert metrics["sampler/weight"] == pytest.approx(weights.mean(), abs=1e-4)
+        assert metrics["loss/policy_avg"] == pytest.approx(-(weights * one.advantages).mean(), abs=1e-3)
 
 
 def test_the_value_has_a_part_in_the_advantages(trained: Trained, expected: list[Expected]) -> None:
