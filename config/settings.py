@@ -291,6 +291,8 @@ FEEDBACK_TASK_STOCK = env.integer("CHAMSAE_TASK_STOCK", 8)
 """Ranking tasks in stock for annotators."""
 FEEDBACK_LANGUAGES = env.words("CHAMSAE_FEEDBACK_LANGUAGES", "en")
 """Languages of the prompts that are ranked: those that the policy speaks."""
+FEEDBACK_HELD_OUT_SHARE = env.number("CHAMSAE_HELD_OUT_SHARE", 0.2, 0.0, 0.9)
+"""Share of new conversations whose prompts are held out of training, and of ranking tasks on such prompts."""
 FEEDBACK_TASK_LEASE = timedelta(minutes=30)
 
 # --- rlhf -----------------------------------------------------------------------------------------

@@ -84,10 +84,12 @@ class Prompt(models.Model):
 
     messages = models.JSONField()
     """[{"role": "user", "content": ...}, ...], ending with the user."""
+    preamble_turns = models.PositiveSmallIntegerField(default=0)
+    """How many of them are instructions and examples of an assistant, before the conversation."""
     sha256 = models.CharField(max_length=64, unique=True)
     source = models.CharField(max_length=12, choices=Source, default=Source.SEED)
     split = models.CharField(max_length=10, choices=Split, default=Split.TRAIN, db_index=True)
-    """Decided once from the hash, so that a prompt never changes its split."""
+    """That of its conversation (feedback.splits), and never changed: what was trained on cannot be held out later."""
     elicits = models.ForeignKey(Rule, null=True, blank=True, on_delete=models.SET_NULL, related_name="prompts")
     """The rule that this prompt tempts a model to break, if any."""
     language = models.CharField(max_length=8, default="en")
@@ -98,6 +100,52 @@ class Prompt(models.Model):
     class Meta:
         verbose_name = _("prompt")
         verbose_name_plural = _("prompts")
+
+
+class PromptGroup(models.Model):
+    """Conversations and prompts that stand on one side of the split together (feedback.splits)."""
+
+    split = models.CharField(max_length=10, choices=Prompt.Split)
+    """Never changed."""
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("group of prompts")
+        verbose_name_plural = _("groups of prompts")
+
+
+class Opening(models.Model):
+    """How a conversation or a prompt begins, by which its near-duplicates find their group."""
+
+    group = models.ForeignKey(PromptGroup, on_delete=models.CASCADE, related_name="openings")
+    message = models.OneToOneField("chat.Message", null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    """The user's first message of a conversation, or of a branch of it."""
+    prompt = models.OneToOneField(Prompt, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    """A prompt that no conversation gave."""
+    key = models.CharField(max_length=64, db_index=True)
+    """sha256 of the normalised text."""
+
+    class Meta:
+        verbose_name = _("opening")
+        verbose_name_plural = _("openings")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(message__isnull=False, prompt__isnull=True)
+                | Q(message__isnull=True, prompt__isnull=False),
+                name="opening_of_one_text",
+            ),
+        ]
+
+
+class OpeningBand(models.Model):
+    """One of the hashes that near-duplicates of an opening probably share (feedback.near_duplicates)."""
+
+    opening = models.ForeignKey(Opening, on_delete=models.CASCADE, related_name="bands")
+    value = models.BigIntegerField(db_index=True)
+
+    class Meta:
+        verbose_name = _("band of an opening")
+        verbose_name_plural = _("bands of openings")
 
 
 class RankingTask(models.Model):
@@ -299,7 +347,7 @@ class Comparison(models.Model):
     discounted = models.CharField(max_length=20, blank=True)
     """Why it does not count (`identity`: a reply revealed who wrote it); empty if it does."""
     split = models.CharField(max_length=10, choices=Prompt.Split, default=Prompt.Split.TRAIN, db_index=True)
-    """The split of the prompt that both replies answer, decided once from its hash."""
+    """That of the conversation (feedback.splits), and never changed."""
     seconds = models.FloatField(default=0)
     is_simulated = models.BooleanField(default=False)
     withdrawn_at = models.DateTimeField(null=True, blank=True)

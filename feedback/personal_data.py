@@ -26,6 +26,8 @@ EXPORT = (
 EXCLUDED = {
     "feedback.Completion": "what policies wrote for annotators to judge",
     "feedback.UnjudgedSet": "what policies wrote for programs to judge; goes with its prompt",
+    "feedback.Opening": "which messages begin a conversation, by hashes; goes with the message",
+    "feedback.OpeningBand": "hashes of how a conversation begins; goes with its opening",
     "feedback.RuleVersion": "the rules are the site's, whoever worded them",
     "feedback.SimulatedAnnotator": "belongs to programs, which cannot sign in",
 }

@@ -1,4 +1,4 @@
-"""Prompts to judge: their hash and split, and making them from conversations that may train."""
+"""Prompts to judge: their hash, and making them from conversations that may train."""
 
 import hashlib
 import json
@@ -12,10 +12,8 @@ from chat.models import Message, Policy, Reply
 from chat.prompts.history import assistants_preamble, prompt_for
 from chat.prompts.rendering import Turn as ChatTurn
 from feedback.models import Prompt
+from feedback.splits import split_of_conversation
 
-HELD_OUT_OF_256 = 51
-"""About a fifth of the prompts from conversations is held out of training. Seed prompts state their own split."""
-HELD_OUT_SHARE = HELD_OUT_OF_256 / 256
 CONTEXT_TURNS = 8
 """A prompt has at most this many turns before the last, beside the assistant's instructions and examples."""
 
@@ -25,19 +23,6 @@ Turn = dict[str, str]
 def digest(messages: Sequence[Turn]) -> str:
     text = json.dumps([[turn["role"], turn["content"]] for turn in messages], ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def split_of_hash(sha256: str) -> str:
-    """The split that the hash decides, so that a prompt never changes its split."""
-    held_out = int(sha256[:2], 16) < HELD_OUT_OF_256
-    return Prompt.Split.HELD_OUT if held_out else Prompt.Split.TRAIN
-
-
-def split_of(messages: Sequence[Turn]) -> str:
-    """The split of the prompt with these turns, if it is stored already; else the one that its hash decides."""
-    sha256 = digest(messages)
-    known = Prompt.objects.filter(sha256=sha256).values_list("split", flat=True).first()
-    return known or split_of_hash(sha256)
 
 
 def last_user_message(prompt: Prompt) -> str:
@@ -72,16 +57,16 @@ def take_from_conversations(limit: int, policy: Policy) -> int:
     """
     made = 0
     for message in _new_prompt_messages(limit).select_related("conversation"):
-        turns = _thread(message)
-        if turns is None or (turns := _fitted(policy, _preamble_of(message), turns)) is None:
+        turns, preamble = _thread(message), _preamble_of(message)
+        if turns is None or (turns := _fitted(policy, preamble, turns)) is None:
             continue
-        sha256 = digest(turns)
         _prompt, is_new = Prompt.objects.get_or_create(
-            sha256=sha256,
+            sha256=digest(turns),
             defaults={
                 "messages": turns,
+                "preamble_turns": len(preamble),
                 "source": Prompt.Source.CONVERSATION,
-                "split": split_of_hash(sha256),
+                "split": split_of_conversation(message),
                 "language": _language_of(message.text),
                 "message": message,
             },

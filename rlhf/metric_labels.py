@@ -20,6 +20,7 @@ TITLES: dict[str, str | Promise] = {
     "objective/entropy": _("Entropy"),
     "margin": _("Margin"),
     "loss/policy_avg": _("Policy loss"),
+    "sampler/nats": _("Sampler to scorer, nats per token"),
     "kl": _("KL"),
     "entropy": _("Entropy"),
 }
@@ -46,6 +47,8 @@ UNITS: dict[str, str | Promise] = {
     "objective/kl_smoothed": NATS_PER_REPLY,
     "objective/entropy": NATS_PER_REPLY,
     "policy/entropy_avg": NATS_PER_TOKEN,
+    "sampler/nats": NATS_PER_TOKEN,
+    "sampler/nats_max": NATS_PER_TOKEN,
     "kl": NATS_PER_TOKEN,
     "entropy": NATS_PER_TOKEN,
     "loss": NATS,

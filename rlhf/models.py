@@ -35,6 +35,11 @@ class Snapshot(models.Model):
     """Choices between two replies in the chat; `rankings` counts them, too."""
     held_out = models.PositiveIntegerField(default=0)
     """Preference pairs on held-out prompts, among `comparisons`."""
+    left_out = models.PositiveIntegerField(default=0)
+    """Held-out lines that are not in it, since what it trains on is too near to them (rlhf.snapshots.leaks)."""
+    rankings_left_out = models.JSONField(default=list)
+    comparisons_left_out = models.JSONField(default=list)
+    """Ids of the judgements among them."""
     erased_at = models.DateTimeField(null=True, blank=True)
     """When its files were removed, because somebody whose words were in them asked to be forgotten."""
     created_at = models.DateTimeField(default=timezone.now)

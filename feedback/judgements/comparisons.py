@@ -7,11 +7,10 @@ from django.db import transaction
 from accounts.models import User
 from chat.conversations import side_by_side
 from chat.models import Chunk, Pair, Policy, Reply
-from chat.prompts.history import turns_seen
 from feedback.errors import AlreadyChosen, Lapsed, NothingToCompare, NotSeenYet
 from feedback.judgements.anonymity import reveals_identity
 from feedback.models import Comparison
-from feedback.prompts import split_of
+from feedback.splits import split_of_conversation
 
 State = Reply.State
 Choice = Comparison.Choice
@@ -49,7 +48,7 @@ def compare(pair: Pair, person: User, choice: str, seconds: float = 0) -> Compar
             seconds=seconds,
             is_simulated=person.is_simulated,
             discounted=IDENTITY if _reveals_identity(left, right) else "",
-            split=split_of(_prompt(left.reply)),
+            split=split_of_conversation(left.reply.message),
         )
 
 
@@ -70,11 +69,6 @@ def _sides(pair: Pair) -> tuple[ComparedReply, ComparedReply]:
             raise NotSeenYet
         raise NothingToCompare
     return left, right
-
-
-def _prompt(reply: Reply) -> list[dict[str, str]]:
-    """The turns that both replies answer."""
-    return [{"role": turn["role"], "content": turn["content"]} for turn in turns_seen(reply.message)]
 
 
 def _text(reply: Reply) -> str:

@@ -152,12 +152,12 @@ def _next_prompt(policy: Policy, sampling: Parameters) -> Prompt | None:
 
 
 def _split_due(policy: Policy) -> str:
-    """Held out for about a fifth of the policy's tasks: rankings of held-out prompts are needed to judge what was
+    """Held out for the share that the settings name: rankings of held-out prompts are needed to judge what was
     learned, but train nothing."""
     tasks = RankingTask.objects.filter(policy=policy).exclude(state=RankingTask.State.WITHDRAWN)
     by_people = tasks.exclude(rankings__is_simulated=True)
     held_out = by_people.filter(prompt__split=Prompt.Split.HELD_OUT).count()
-    due = int(prompt_rows.HELD_OUT_SHARE * (by_people.count() + 1) + 0.5)
+    due = int(settings.FEEDBACK_HELD_OUT_SHARE * (by_people.count() + 1) + 0.5)
     return Prompt.Split.HELD_OUT if held_out < due else Prompt.Split.TRAIN
 
 

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from feedback.models import Prompt, Rule, RuleVersion
 from feedback.prompts import digest
+from feedback.splits import add_seeds
 
 HERE = Path(__file__).parent
 EVERYDAY = "everyday"
@@ -60,7 +61,7 @@ def _load_prompts() -> int:
                     language=language,
                 )
             )
-    Prompt.objects.bulk_create(rows)
+    add_seeds(rows)
     return len(rows)
 
 

@@ -88,8 +88,11 @@ def _row_of(frozen: Frozen, sha256: str, directory: str, until: datetime) -> Sna
         "simulated": sum(line["simulated"] for line in frozen.rankings),
         "simulated_only": frozen.is_simulated_only(),
         "until": until,
-        "ranking_ids": [row.pk for row in frozen.rows],
-        "comparison_ids": [choice.pk for choice, _context in frozen.choices],
+        "ranking_ids": [entry.row.pk for entry in frozen.ranked],
+        "comparison_ids": [entry.row.pk for entry in frozen.chosen],
+        "left_out": frozen.left_out,
+        "rankings_left_out": frozen.rankings_left_out,
+        "comparisons_left_out": frozen.comparisons_left_out,
     }
     with transaction.atomic():
         made = Snapshot.objects.get_or_create(sha256=sha256, defaults=fields)[0]
@@ -116,11 +119,16 @@ def problems(snapshot: Snapshot) -> list[str]:
 
 
 def fresh_rankings(annotator: User | None = None) -> int:
-    """Rankings, choices in the chat among them, that may train and were not in the snapshot of the last cycle,
-    however that ended; of all people, or of one."""
+    """Rankings, choices in the chat among them, that may train and were not considered for the snapshot of the last
+    cycle, however that ended; of all people, or of one."""
     last = Run.objects.filter(kind=Run.Kind.CYCLE).exclude(snapshot=None).first()
     before = last.snapshot if last is not None else None
-    seen = (set(before.ranking_ids), set(before.comparison_ids)) if before is not None else (set(), set())
+    seen: tuple[set[int], set[int]] = (set(), set())
+    if before is not None:
+        seen = (
+            {*before.ranking_ids, *before.rankings_left_out},
+            {*before.comparison_ids, *before.comparisons_left_out},
+        )
     whose = {} if annotator is None else {"annotator": annotator}
     now = (trainable.rankings().filter(**whose), trainable.comparisons().filter(**whose))
     return sum(len(set(rows.values_list("pk", flat=True)) - known) for rows, known in zip(now, seen, strict=True))

@@ -2,19 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.utils.crypto import salted_hmac
 
 from chat.models import Message
-from chat.prompts.history import branch_to, turns_seen
+from chat.prompts.history import branch_to, preamble_of, turns_seen
 from feedback import trainable
 from feedback.judgements.rankings import pairs
 from feedback.models import Comparison, Prompt, Ranking, Rule, Thumb, Violation
-from feedback.prompts import split_of
+from feedback.splits import split_of_conversation
 from rlhf.snapshots import shares
+from rlhf.snapshots.leaks import Origin, leaks, origin
 
 Line = dict[str, Any]
 
@@ -24,34 +26,58 @@ def _pseudonym(user_id: int) -> str:
     return salted_hmac("rlhf.snapshots.annotator", str(user_id), algorithm="sha256").hexdigest()[:16]
 
 
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class FrozenRow(Generic[Row]):
+    """A row of feedback that may train, with its line and with what decides whether the line may be held out."""
+
+    row: Row
+    line: Line
+    origin: Origin
+
+
 class Frozen:
     """All feedback that may train, as of `until`, as lines of the files."""
 
     def __init__(self, until: datetime) -> None:
-        rows = trainable.rankings().filter(created_at__lt=until).order_by("pk")
-        self.rows = list(rows.select_related("task__prompt__message").prefetch_related("task__completions"))
-        self.choices = _choices_with_context(until)
-        weight = _weights([*self.rows, *(choice for choice, _context in self.choices)])
         self.rules = list(_rule_lines())
-        self.rankings = [*_ranking_lines(self.rows, weight), *_comparison_lines(self.choices, weight)]
-        self.flagged = _flags_until(until, {rule["key"] for rule in self.rules})
-        self.violations = [line for _row, line in self.flagged]
-        self.prompt_rows = list(_prompts_until(until))
-        self.prompts = list(_prompt_lines(self.prompt_rows))
+        ranked, chosen = list(_ranking_rows(until)), list(_comparison_rows(until))
+        flagged = list(_flag_rows(until, {rule["key"] for rule in self.rules}))
+        prompted, thumbed = list(_prompt_rows(until)), list(_thumb_rows(until))
+        found: list[FrozenRow[Any]] = [*ranked, *chosen, *flagged, *prompted, *thumbed]
+        leaking = leaks({entry.origin for entry in found})
+        self.ranked, self.chosen = _without(leaking, ranked), _without(leaking, chosen)
+        self.flagged, self.prompted = _without(leaking, flagged), _without(leaking, prompted)
+        self.thumbed = _without(leaking, thumbed)
+        self.left_out = sum(entry.origin in leaking for entry in found)
+        """Held-out lines that stood too near to what the policy is trained on."""
+        self.rankings_left_out = [entry.row.pk for entry in ranked if entry.origin in leaking]
+        self.comparisons_left_out = [entry.row.pk for entry in chosen if entry.origin in leaking]
+        self._weigh()
+        self._list_lines()
+
+    def _weigh(self) -> None:
+        judged: list[FrozenRow[Any]] = [*self.ranked, *self.chosen]
+        weight = _weights(entry.row for entry in judged)
+        for entry in judged:
+            entry.line["weight"] = 1.0 if entry.row.is_simulated else weight[entry.row.annotator_id]
+        of_flag = _flag_weights(entry.row for entry in self.flagged)
+        for flag in self.flagged:
+            flag.line["weight"] = 1.0 if flag.row.is_simulated else of_flag[flag.row.annotator_id, flag.line["rule"]]
+
+    def _list_lines(self) -> None:
+        self.rankings = [*(entry.line for entry in self.ranked), *(entry.line for entry in self.chosen)]
+        self.violations = [entry.line for entry in self.flagged]
+        self.prompts = [entry.line for entry in self.prompted]
         self.preferences = [line for ranking in self.rankings for line in _preference_lines(ranking)]
-        self.thumbed = _thumbs_until(until)
-        self.unpaired = [line for _row, line in self.thumbed]
+        self.unpaired = [entry.line for entry in self.thumbed]
 
     def conversations(self) -> set[UUID]:
         """Ids of the conversations whose words are in it."""
-        prompts = [*(row.task.prompt for row in self.rows), *self.prompt_rows]
-        messages = [
-            *(prompt.message for prompt in prompts),
-            *(choice.pair.message for choice, _context in self.choices),
-            *(_message_of(row) for row, _line in self.flagged),
-            *(row.message for row, _line in self.thumbed),
-        ]
-        return {message.conversation_id for message in messages if message is not None}
+        kept: list[FrozenRow[Any]] = [*self.ranked, *self.chosen, *self.flagged, *self.prompted, *self.thumbed]
+        return {entry.origin.conversation for entry in kept if entry.origin.conversation is not None}
 
     def comparisons(self, split: str) -> int:
         return sum(line["split"] == split for line in self.preferences)
@@ -73,6 +99,10 @@ class Frozen:
         }
 
 
+def _without(leaking: set[Origin], entries: Iterable[FrozenRow[Row]]) -> list[FrozenRow[Row]]:
+    return [entry for entry in entries if entry.origin not in leaking]
+
+
 def _weights(rows: Iterable[Ranking | Comparison]) -> dict[int, float]:
     """The weight of one judgement of each person.
 
@@ -81,65 +111,79 @@ def _weights(rows: Iterable[Ranking | Comparison]) -> dict[int, float]:
     return shares.weights(Counter(row.annotator_id for row in rows if not row.is_simulated))
 
 
-def _ranking_lines(rows: Iterable[Ranking], weight: dict[int, float]) -> Iterator[Line]:
-    for row in rows:
+def _flag_weights(rows: Iterable[Violation]) -> dict[tuple[int, str], float]:
+    """(person, rule) -> the weight of one flag of theirs, whether it says that a reply breaks the rule or does not.
+
+    Capped over all rules and within each one: nobody decides alone what a rule means that others judge, too.
+    """
+    people = Counter((row.annotator_id, row.rule_version.rule.key) for row in rows if not row.is_simulated)
+    total: Counter[int] = Counter()
+    by_rule: dict[str, dict[int, int]] = {}
+    for (person, rule), count in people.items():
+        total[person] += count
+        by_rule.setdefault(rule, {})[person] = count
+    overall = shares.weights(total)
+    within = {rule: shares.weights(counts) for rule, counts in by_rule.items()}
+    return {(person, rule): min(overall[person], within[rule][person]) for person, rule in people}
+
+
+def _ranking_rows(until: datetime) -> Iterator[FrozenRow[Ranking]]:
+    rows = trainable.rankings().filter(created_at__lt=until).order_by("pk")
+    for row in rows.select_related("task__prompt__message").prefetch_related("task__completions"):
         completions = list(row.task.completions.all())
-        yield {
+        line = {
             "id": row.pk,
             "prompt": row.task.prompt.messages,
             "completions": [{"text": c.text, "finish_reason": c.finish_reason} for c in completions],
             "ranks": [row.ranks[str(c.pk)] for c in completions],
             "split": row.task.prompt.split,
-            "weight": 1.0 if row.is_simulated else weight[row.annotator_id],
+            "weight": 1.0,
             "annotator": _pseudonym(row.annotator_id),
             "simulated": row.is_simulated,
         }
+        yield FrozenRow(row, line, _origin_of_prompt(row.task.prompt))
 
 
 RANKS: dict[str, list[int]] = {"left": [1, 2], "right": [2, 1], "tie": [1, 1], "both_bad": [1, 1]}
 """Of the left and the right reply. In a tie neither is better, and likewise in "both bad"."""
 
 
-def _choices_with_context(until: datetime) -> list[tuple[Comparison, list[Line]]]:
-    """Choices in the chat with what both replies answer; without those where a turn of that may not train."""
+def _comparison_rows(until: datetime) -> Iterator[FrozenRow[Comparison]]:
+    """Choices in the chat as rankings of two, in the order in which they stood on the page; without those where a
+    turn of what both replies answer may not train."""
     rows = trainable.comparisons().filter(created_at__lt=until).order_by("pk")
-    related = ("pair__message", "pair__left__message", "pair__right__message")
-    found = [(row, _context_of(row.pair.left.message)) for row in rows.select_related(*related)]
-    return [(row, context) for row, context in found if context is not None]
-
-
-def _comparison_lines(rows: Iterable[tuple[Comparison, list[Line]]], weight: dict[int, float]) -> Iterator[Line]:
-    """Choices in the chat as rankings of two, in the order in which they stood on the page."""
-    for row, context in rows:
+    for row in rows.select_related("pair__message", "pair__left__message", "pair__right__message"):
         sides = (row.pair.left, row.pair.right)
-        yield {
+        context = _context_of(row.pair.left.message)
+        if context is None:
+            continue
+        line = {
             "id": f"comparison-{row.pk}",
             "prompt": context,
             "completions": [{"text": side.message.text, "finish_reason": side.finish_reason} for side in sides],
             "ranks": RANKS[row.choice],
             "split": row.split,
-            "weight": 1.0 if row.is_simulated else weight[row.annotator_id],
+            "weight": 1.0,
             "annotator": _pseudonym(row.annotator_id),
             "simulated": row.is_simulated,
         }
+        yield FrozenRow(row, line, _origin_of_message(row.split, row.pair.left.message, context))
 
 
-def _thumbs_until(until: datetime) -> list[tuple[Thumb, Line]]:
+def _thumb_rows(until: datetime) -> Iterator[FrozenRow[Thumb]]:
     """TRL's conversational unpaired preference format, one line a thumb."""
-    rows = trainable.thumbs().filter(created_at__lt=until).order_by("pk").select_related("message__reply")
-    return [(row, line) for row in rows if (line := _thumb_line(row)) is not None]
-
-
-def _thumb_line(row: Thumb) -> Line | None:
-    context = _context_of(row.message)
-    if context is None:
-        return None
-    return {
-        "prompt": context,
-        "completion": [{"role": "assistant", "content": row.message.text}],
-        "label": row.is_up,
-        "split": split_of(context),
-    }
+    for row in trainable.thumbs().filter(created_at__lt=until).order_by("pk").select_related("message__reply"):
+        context = _context_of(row.message)
+        if context is None:
+            continue
+        split = split_of_conversation(row.message)
+        line = {
+            "prompt": context,
+            "completion": [{"role": "assistant", "content": row.message.text}],
+            "label": row.is_up,
+            "split": split,
+        }
+        yield FrozenRow(row, line, _origin_of_message(split, row.message, context))
 
 
 def _preference_lines(ranking: Line) -> Iterator[Line]:
@@ -156,14 +200,12 @@ def _preference_lines(ranking: Line) -> Iterator[Line]:
         }
 
 
-def _prompts_until(until: datetime) -> Iterable[Prompt]:
-    return trainable.prompts().filter(created_at__lt=until).order_by("pk").select_related("elicits", "message")
-
-
-def _prompt_lines(rows: Iterable[Prompt]) -> Iterator[Line]:
+def _prompt_rows(until: datetime) -> Iterator[FrozenRow[Prompt]]:
+    rows = trainable.prompts().filter(created_at__lt=until).order_by("pk").select_related("elicits", "message")
     for row in rows:
         elicits = row.elicits.key if row.elicits is not None else None
-        yield {"prompt": row.messages, "split": row.split, "elicits": elicits, "language": row.language}
+        line = {"prompt": row.messages, "split": row.split, "elicits": elicits, "language": row.language}
+        yield FrozenRow(row, line, _origin_of_prompt(row))
 
 
 def _rule_lines() -> Iterator[Line]:
@@ -173,38 +215,32 @@ def _rule_lines() -> Iterator[Line]:
             yield {"key": rule.key, "name": newest.name_en, "text": newest.text_en}
 
 
-def _flags_until(until: datetime, rules: set[str]) -> list[tuple[Violation, Line]]:
+def _flag_rows(until: datetime, rules: set[str]) -> Iterator[FrozenRow[Violation]]:
     rows = trainable.violations().filter(created_at__lt=until, rule_version__rule__key__in=rules).order_by("pk")
     related = ("rule_version__rule", "completion__task__prompt__message", "message__conversation")
-    return [(row, line) for row in rows.select_related(*related) if (line := _violation_line(row)) is not None]
+    for row in rows.select_related(*related):
+        if row.completion is not None:
+            prompt = row.completion.task.prompt
+            line = _flag(row, prompt.messages, row.completion.text, row.completion.finish_reason, prompt.split)
+            yield FrozenRow(row, line, _origin_of_prompt(prompt))
+        elif row.message is not None and (context := _context_of(row.message)) is not None:
+            split = split_of_conversation(row.message)
+            reply = row.message.reply_or_none
+            reason = reply.finish_reason if reply is not None else ""
+            line = _flag(row, context, row.message.text, reason, split)
+            yield FrozenRow(row, line, _origin_of_message(split, row.message, context))
 
 
-def _message_of(row: Violation) -> Message | None:
-    """The message that is flagged, or that the flagged completion answers; None where no conversation gave it."""
-    return row.completion.task.prompt.message if row.completion is not None else row.message
-
-
-def _violation_line(row: Violation) -> Line | None:
-    if row.completion is not None:
-        prompt = row.completion.task.prompt
-        text, reason = row.completion.text, row.completion.finish_reason
-        return _flag(row, f"{row.pk}", prompt.messages, text, reason, prompt.split)
-    if row.message is None or (context := _context_of(row.message)) is None:
-        return None
-    reply = row.message.reply_or_none
-    reason = reply.finish_reason if reply is not None else ""
-    return _flag(row, f"{row.pk}", context, row.message.text, reason, split_of(context))
-
-
-def _flag(row: Violation, line_id: str, prompt: list[Line], text: str, reason: str, split: str) -> Line:
+def _flag(row: Violation, prompt: list[Line], text: str, reason: str, split: str) -> Line:
     return {
-        "id": line_id,
+        "id": f"{row.pk}",
         "prompt": prompt,
         "completion": {"text": text, "finish_reason": reason},
         "rule": row.rule_version.rule.key,
         "rule_text": row.rule_version.text_en,
         "label": int(row.is_violation),
         "split": str(split),
+        "weight": 1.0,
         "annotator": _pseudonym(row.annotator_id),
         "simulated": row.is_simulated,
     }
@@ -218,3 +254,12 @@ def _context_of(message: Message) -> list[Line] | None:
     if any(turn.hidden_at is not None or turn.never_train for turn in above):
         return None
     return [dict(turn) for turn in turns_seen(message)] or None
+
+
+def _origin_of_prompt(prompt: Prompt) -> Origin:
+    conversation = prompt.message.conversation_id if prompt.message is not None else None
+    return origin(prompt.split, conversation, prompt.messages[prompt.preamble_turns :])
+
+
+def _origin_of_message(split: str, message: Message, context: list[Line]) -> Origin:
+    return origin(split, message.conversation_id, context[len(preamble_of(message)) :])

@@ -56,11 +56,3 @@ def test_a_message_without_room_for_an_answer_is_no_prompt_and_stops_nobody_else
     talk(person("dora"), "endless " * 400, "Yes.")
     prompts.take_from_conversations(10, policy)
     assert [prompt.messages[-1]["content"] for prompt in Prompt.objects.all()] == ["Short"]
-
-
-def test_a_prompt_stays_in_its_split_and_a_fifth_is_held_out():
-    splits = [prompts.split_of_hash(prompts.digest([{"role": "user", "content": str(n)}])) for n in range(2000)]
-    assert splits == [
-        prompts.split_of_hash(prompts.digest([{"role": "user", "content": str(n)}])) for n in range(2000)
-    ]
-    assert 0.16 < splits.count("held_out") / len(splits) < 0.24

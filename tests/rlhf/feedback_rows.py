@@ -18,8 +18,12 @@ def annotator(name: str, **fields) -> User:
     return User.objects.get_or_create(username=name, defaults=fields)[0]
 
 
+ASKS = {"train": "What is a rainbow, number {}?", "held_out": "Who has painted the picture of bird {}?"}
+"""Those of one side are near-duplicates, those of two are not."""
+
+
 def prompt(number: int, split: str = "train") -> Prompt:
-    messages = [{"role": "user", "content": f"What is a rainbow, number {number}?"}]
+    messages = [{"role": "user", "content": ASKS[split].format(number)}]
     fields = {"messages": messages, "split": split}
     return Prompt.objects.get_or_create(sha256=digest(messages), defaults=fields)[0]
 

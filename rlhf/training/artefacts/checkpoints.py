@@ -105,21 +105,27 @@ def seal(directory: Path, *, base: str | None = None) -> None:
 
 def verify(directory: Path) -> dict[str, object]:
     """Return the manifest of an undamaged directory. Raises Damaged."""
-    try:
-        manifest: dict[str, object] = json.loads((directory / MANIFEST).read_text())
-    except (OSError, ValueError) as error:
-        raise Damaged(directory, f"no readable manifest ({error})") from error
-    listed = manifest["files"]
-    if not isinstance(listed, dict):
-        raise Damaged(directory, "the manifest lists no files")
+    manifest, listed = _read_manifest(directory)
     present = {path.relative_to(directory).as_posix() for path in _files(directory)}
     if present != set(listed):
         raise Damaged(directory, f"files differ from the manifest: {sorted(present ^ set(listed))}")
     for name, entry in listed.items():
         path = directory / name
-        if path.stat().st_size != entry["bytes"] or _digest(path) != entry["sha256"]:
+        if path.stat().st_size != entry.get("bytes") or _digest(path) != entry.get("sha256"):
             raise Damaged(directory, f"{name} differs from the manifest")
     return manifest
+
+
+def _read_manifest(directory: Path) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
+    """The manifest and the files that it lists. Raises Damaged."""
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise Damaged(directory, f"no readable manifest ({error})") from error
+    listed = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(listed, dict) or not all(isinstance(entry, dict) for entry in listed.values()):
+        raise Damaged(directory, "the manifest lists no files")
+    return manifest, listed
 
 
 def _count_finite(path: Path) -> int:

@@ -21,6 +21,12 @@ def choose(logits: Tensor, uniforms: Tensor, *, temperature: float, top_p: float
     return invert(probabilities, uniforms)
 
 
+def log_prob_of(logits: Tensor, tokens: Tensor, *, temperature: float) -> Tensor:
+    """Log-probs [R] with which `choose` draws these tokens where it draws from the whole vocabulary."""
+    scaled = logits.float() / temperature
+    return scaled.gather(1, tokens[:, None])[:, 0] - scaled.logsumexp(-1)
+
+
 def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
     """Zero all but the fewest tokens that together hold `top_p` (Holtzman et al., arXiv:1904.09751, section 3.1)."""
     ordered, order = probabilities.sort(-1, descending=True)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.attention import Attention, KeyValueCache
-from rlhf.training.model.draw import choose
+from rlhf.training.model.draw import choose, log_prob_of
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.model.weights import LayerWeights
 
@@ -31,6 +31,7 @@ class Rollout:
     ended: Tensor  # [N] bool: the last token is an EOS
     states: Tensor  # [N, T, D] trunk states; [N, 0, D] where they were not asked for
     prompt_index: Tensor  # [N], which prompt a row belongs to
+    log_probs: Tensor  # [N, T] of the completion's tokens as they were drawn, 0 elsewhere; [N, 0] if not asked for
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -61,6 +62,7 @@ class Rollout:
             self.ended[rows],
             self.states[rows, :longest],
             self.prompt_index[rows],
+            self.log_probs[rows, :longest],
         )
 
 
@@ -76,11 +78,14 @@ def sample(
     adapter: Adapter | None = None,
     batch_rows: int = 64,
     keep_states: bool = True,
+    keep_log_probs: bool = False,
 ) -> Rollout:
     """Completions of each prompt, in the prompts' order, those of one prompt side by side.
 
     `temperature` 0 is greedy. The draw of a row depends on the seed and the row alone, not on `batch_rows`.
     """
+    if keep_log_probs and (temperature == 0 or top_p < 1):
+        raise ValueError("log-probs are those of plain sampling, at a temperature above 0 and without top_p")
     if not prompts or not all(prompts):
         raise ValueError("sampling needs at least one prompt, and no prompt may be empty")
     with torch.no_grad():
@@ -91,7 +96,9 @@ def sample(
         for start in range(0, len(prompts), at_once):
             rows = slice(start * completions_per_prompt, (start + at_once) * completions_per_prompt)
             batch = _Batch(transformer, weights, prompts[start : start + at_once], completions_per_prompt, max_tokens)
-            parts.append(batch.run(noise[rows], temperature, top_p, keep_states=keep_states))
+            parts.append(
+                batch.run(noise[rows], temperature, top_p, keep_states=keep_states, keep_log_probs=keep_log_probs)
+            )
     return _join(parts)
 
 
@@ -133,14 +140,20 @@ class _Batch:
         self.ended = torch.zeros_like(self.starts, dtype=torch.bool)
         self.eos = torch.tensor(transformer.config.eos, dtype=torch.long, device=device)
 
-    def run(self, noise: Tensor, temperature: float, top_p: float, *, keep_states: bool) -> Rollout:
+    def run(
+        self, noise: Tensor, temperature: float, top_p: float, *, keep_states: bool, keep_log_probs: bool
+    ) -> Rollout:
         """noise [N, max_tokens] -> the finished rows."""
+        log_probs = torch.zeros(self.ids.shape if keep_log_probs else (len(self.ids), 0), device=self.model.device)
         trunk, hidden = self._prefill()
         states = self._states(trunk, keep_states)
         rows = torch.arange(len(self.starts), device=self.model.device)  # [R] of N
         noise = noise.to(self.model.device)
         for step in range(self.max_tokens):
-            tokens = choose(self.model.logits(hidden), noise[rows, step], temperature=temperature, top_p=top_p)
+            logits = self.model.logits(hidden)
+            tokens = choose(logits, noise[rows, step], temperature=temperature, top_p=top_p)
+            if keep_log_probs:
+                log_probs[rows, self.starts[rows] + step] = log_prob_of(logits, tokens, temperature=temperature)
             self._write(rows, tokens)
             trunk = self._trunk_step(rows, tokens)
             if keep_states:
@@ -152,7 +165,7 @@ class _Batch:
                 rows, trunk = rows[growing], trunk[growing]
                 self.cache.keep(growing.nonzero()[:, 0])
             hidden = self._top(trunk, self._rope(rows), self.cache.attend)[:, 0]
-        return self._finish(states)
+        return self._finish(states, log_probs)
 
     def _prefill(self) -> tuple[Tensor, Tensor]:
         """Trunk states [prompts, P, D] and the hidden states that choose each row's first token, [N, D]."""
@@ -196,15 +209,17 @@ class _Batch:
         states = self.model.run_layers(trunk, layers, rope=rope, attend=attend, weights=self.weights)
         return self.model.final_norm(states)
 
-    def _finish(self, states: Tensor) -> Rollout:
+    def _finish(self, states: Tensor, log_probs: Tensor) -> Rollout:
         lengths = self.starts + self.counts
         longest = int(lengths.max())
         inside = torch.arange(longest, device=lengths.device) < lengths[:, None]
         ids = self.ids[:, :longest].masked_fill(~inside, PAD)
         if states.shape[1]:
             states = states[:, :longest].masked_fill(~inside[..., None], 0.0)
+        if log_probs.shape[1]:
+            log_probs = log_probs[:, :longest].masked_fill(~inside, 0.0)
         index = torch.arange(len(self.prompts), device=lengths.device).repeat_interleave(self.copies)
-        return Rollout(ids, self.starts, lengths, self.ended, states, index)
+        return Rollout(ids, self.starts, lengths, self.ended, states, index, log_probs)
 
 
 def _join(parts: Sequence[Rollout]) -> Rollout:
@@ -222,6 +237,7 @@ def _join(parts: Sequence[Rollout]) -> Rollout:
         torch.cat([part.ended for part in parts]),
         torch.cat([_lengthen(part.states, longest) for part in parts]),
         torch.cat(index),
+        torch.cat([_lengthen(part.log_probs[..., None], longest)[..., 0] for part in parts]),
     )
 
 

@@ -23,6 +23,7 @@ class PpoConfig:
     num_ppo_epochs: int = 1  # passes over one rollout
     minibatch_rows: int = 16  # completions a gradient step
     cliprange: float = 0.2  # ratio clipping (arXiv:1707.06347, equation 7)
+    importance_sampling_cap: float = 2.0  # a token's loss is weighted by p(scorer) / p(sampler), at most by this
     cliprange_value: float = 0.2  # how far (root mean square) a refit may move the values
     gamma: float = 1.0  # discount a token
     lam: float = 0.95  # GAE's lambda
@@ -89,6 +90,7 @@ POSITIVE = (
     "temperature",
     "learning_rate",
     "cliprange",
+    "importance_sampling_cap",
     "cliprange_value",
     "target_kl",
     "score_clip",

@@ -16,7 +16,7 @@ from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.gae import advantages_and_returns, rewards_to_go, whiten
 from rlhf.training.ppo.shaping import Scorer, ScoreScale, ShapedReward, shape, token_rewards
 from rlhf.training.ppo.state import PpoState
-from rlhf.training.ppo.update import Experience, require_finite, update_policy
+from rlhf.training.ppo.update import Experience, importance_weights, require_finite, update_policy
 from rlhf.training.ppo.value import context_of, explained_variance
 
 
@@ -35,6 +35,13 @@ class ScoredRollout:
     base: Scored
     mask: Tensor  # [N, C]
     kl: Tensor  # [N, C] log p - log p_ref of the tokens sampled
+
+    @property
+    def sampled(self) -> Tensor:
+        """[N, C] the sampler's own log-probs of its tokens."""
+        log_probs = torch.zeros_like(self.policy.log_probs)
+        log_probs[self.mask] = self.rollout.log_probs[self.rollout.completion_mask()].to(log_probs.dtype)
+        return log_probs
 
     @property
     def kl_nats(self) -> float:
@@ -109,10 +116,12 @@ class PpoLoop:
             seed=seed,
             adapter=self.state.adapter,
             batch_rows=self.config.sample_rows,
+            keep_log_probs=True,
         )
 
     def _score_rollout(self, rollout: Rollout, batches: list[Tensor]) -> ScoredRollout:
-        """Old log-probs are scored anew: the sampler's own, of merged bf16 weights, are off by 0.03 nats a token."""
+        """Old log-probs are scored anew: the sampler's own, of merged bf16 weights, are off by 0.03 nats a token, and
+        the ratio must be that of one computation. What is off is weighed in the loss (`importance_weights`)."""
         self.poll()
         scores, p_violation = self._score(rollout)
         self.poll()
@@ -160,8 +169,10 @@ class PpoLoop:
         context = self._context(scored, shaped)
         values[mask] = state.value.predict(scored.base.hidden, context).to(values.device)
         advantages, _ = advantages_and_returns(rewards, values, mask, gamma=config.gamma, lam=config.lam)
-        experience = Experience(scored.rollout, scored.policy, whiten(advantages, mask), mask)
+        weights = importance_weights(scored.policy.log_probs, scored.sampled, config.importance_sampling_cap)
+        experience = Experience(scored.rollout, scored.policy, whiten(advantages, mask), weights, mask)
         metrics = _objective_metrics(scored, shaped, state.beta) | {"lr": state.begin_update()}
+        metrics |= _sampler_metrics(scored, weights)
         update = update_policy(
             self.transformer, state.adapter, state.optimizer, experience, epochs, config,
             iteration=state.iteration, poll=self.poll,
@@ -185,6 +196,16 @@ class PpoLoop:
             "value/explained_variance": explained_variance(before, returns),
             "value/moved": moved,
         }
+
+
+def _sampler_metrics(scored: ScoredRollout, weights: Tensor) -> dict[str, float]:
+    """How far the sampler is from the scorer: nats a token, and what its tokens weigh in the loss."""
+    difference = (scored.policy.log_probs - scored.sampled)[scored.mask]
+    return {
+        "sampler/nats": float(difference.abs().mean()),
+        "sampler/nats_max": float(difference.abs().max()),
+        "sampler/weight": float(weights[scored.mask].mean()),
+    }
 
 
 def _objective_metrics(scored: ScoredRollout, shaped: ShapedReward, beta: float) -> dict[str, float]:

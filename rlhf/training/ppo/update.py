@@ -31,11 +31,12 @@ def require_finite(tensor: Tensor, what: str, iteration: int) -> None:
 
 @dataclass(frozen=True)
 class Experience:
-    """A scored rollout: log-probs under the policy that sampled it and whitened advantages, [N, C] on `mask`."""
+    """A scored rollout: log-probs under its policy, whitened advantages and weights, [N, C] on `mask`."""
 
     rollout: Rollout
     policy: Scored
     advantages: Tensor
+    weights: Tensor  # of `importance_weights`
     mask: Tensor
 
 
@@ -48,7 +49,7 @@ class UpdateStatistics:
     clipped: list[float] = field(default_factory=list)
     ratio: list[float] = field(default_factory=list)
     gradient_norm: list[float] = field(default_factory=list)
-    first_gap: float = 0.0  # largest |ratio - 1| before the first step: 0 unless sampler and scorer disagree
+    first_gap: float = 0.0  # largest |ratio - 1| before the first step: 0 unless the scorer disagrees with itself
 
     def add(self, loss: Tensor, ratio: Tensor, difference: Tensor, clipped: Tensor) -> None:
         if not self.loss:
@@ -72,14 +73,24 @@ class UpdateStatistics:
         }
 
 
+def importance_weights(scored: Tensor, sampled: Tensor, cap: float) -> Tensor:
+    """Log-probs of the same tokens by scorer and by sampler -> p(scorer) / p(sampler), at most `cap`.
+
+    The sampler draws from merged bf16 weights, so that its tokens are those of a slightly other policy. Truncated as
+    in Espeholt et al., arXiv:1802.01561 (rho-bar): a rare token must not carry the whole update.
+    """
+    return torch.exp(scored - sampled).clamp(max=cap)
+
+
 def clipped_loss(
-    log_probs: Tensor, old: Tensor, advantages: Tensor, cliprange: float
+    log_probs: Tensor, old: Tensor, advantages: Tensor, weights: Tensor, cliprange: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Per-token inputs [m] -> mean loss, ratios [m], clipped [m] (Schulman et al., arXiv:1707.06347, equation 7)."""
+    """Per-token inputs [m] -> weighted mean loss, ratios [m], clipped [m] (Schulman et al., arXiv:1707.06347,
+    equation 7)."""
     ratio = torch.exp(log_probs - old)
     free = -advantages * ratio
     bounded = -advantages * ratio.clamp(1 - cliprange, 1 + cliprange)
-    return torch.max(free, bounded).mean(), ratio, bounded > free
+    return (weights * torch.max(free, bounded)).mean(), ratio, bounded > free
 
 
 def update_policy(
@@ -103,7 +114,8 @@ def update_policy(
             tokens, _ = predict_completions(transformer, part, adapter, temperature=config.temperature)
         mask = experience.mask[rows]
         old, advantages = experience.policy.log_probs[rows][mask], experience.advantages[rows][mask]
-        loss, ratio, clipped = clipped_loss(tokens.log_probs, old, advantages, config.cliprange)
+        weights = experience.weights[rows][mask]
+        loss, ratio, clipped = clipped_loss(tokens.log_probs, old, advantages, weights, config.cliprange)
         require_finite(loss, "the policy loss", iteration)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,6 +24,14 @@ class Group:
     pair_weight: float = 0.0
 
 
+class RuleLabel(NamedTuple):
+    """Whether a reply breaks a rule, as one annotator saw it."""
+
+    rule: str
+    violates: bool
+    weight: float
+
+
 @dataclass
 class Examples:
     """Every distinct reply once, with the rankings and labels that refer to it."""
@@ -30,8 +39,8 @@ class Examples:
     rows: list[EncodedReply]
     prompts: list[PromptMessages]
     groups: list[Group]
-    labels: dict[int, list[tuple[str, bool]]]
-    """Index of a reply -> (rule key, whether it breaks the rule)."""
+    labels: dict[int, list[RuleLabel]]
+    """By the index of the reply."""
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -67,9 +76,9 @@ def examples(
     groups = [
         Group([index[reply] for reply in ranking.replies], ranking.pairs, ranking.pair_weight) for ranking in rankings
     ]
-    labels: dict[int, list[tuple[str, bool]]] = {}
+    labels: dict[int, list[RuleLabel]] = {}
     for row in violations:
-        labels.setdefault(index[row.reply], []).append((row.rule, row.violates))
+        labels.setdefault(index[row.reply], []).append(RuleLabel(row.rule, row.violates, row.weight))
     ranked = {item for group in groups for item in group.items}
     single = [item for item in labels if item not in ranked]
     groups += [Group(single[start : start + 4]) for start in range(0, len(single), 4)]

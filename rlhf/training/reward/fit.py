@@ -65,7 +65,7 @@ class Trainer:
         self, model: RewardModel, data: Examples, states: list[Tensor], config: RewardModelConfig, seed: int
     ) -> None:
         self.model, self.data, self.states, self.config, self.seed = model, data, states, config, seed
-        self.keys = sorted({key for found in data.labels.values() for key, _ in found})
+        self.keys = sorted({key for found in data.labels.values() for key, _, _ in found})
         self.rules = model.rule_table(self.keys)
         self.groups = [g for g in data.groups if g.pairs or any(item in data.labels for item in g.items)]
         if not self.groups:
@@ -117,12 +117,12 @@ class Trainer:
         rows = [self.data.rows[item] for item in items]
         features = self.model.features(stack([self.states[item] for item in items]), *lengths(rows))
         pairs, weights = pair_table(groups)
-        where, labels = self._label_table(items)
+        where, labels, trust = self._label_table(items)
         scores = self.model.heads.scores(features.pooled)
         logits = self.model.heads.violation_logits(features, self.rules)
         ranked = max(1, sum(bool(group.pairs) for group in groups))
         preference = ranking_loss(scores, pairs, weights) / ranked
-        violation = violation_loss(logits, where, labels)
+        violation = violation_loss(logits, where, labels, trust)
         self.optimizer.zero_grad()
         (preference + self.config.violation_weight * violation).backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_gradient_norm, error_if_nonfinite=True)
@@ -146,14 +146,12 @@ class Trainer:
             size = self.config.rankings_per_step
             yield [self.groups[index] for index in order[position * size : (position + 1) * size]]
 
-    def _label_table(self, items: Sequence[int]) -> tuple[Tensor, Tensor]:
-        found = [
-            (position, self.keys.index(key), float(violates))
-            for position, item in enumerate(items)
-            for key, violates in self.data.labels.get(item, [])
-        ]
-        where = torch.tensor([(a, b) for a, b, _ in found], dtype=torch.long).reshape(-1, 2)
-        return where, torch.tensor([label for _, _, label in found])
+    def _label_table(self, items: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """(reply, rule) positions [M, 2], labels [M] and their weights [M]."""
+        found = [(position, label) for position, item in enumerate(items) for label in self.data.labels.get(item, [])]
+        where = torch.tensor([(at, self.keys.index(label.rule)) for at, label in found], dtype=torch.long)
+        labels = torch.tensor([(float(label.violates), label.weight) for _, label in found]).reshape(-1, 2)
+        return where.reshape(-1, 2), labels[:, 0], labels[:, 1]
 
     def save(self, checkpoint: Path | None) -> None:
         """Write parameters and Adam's state, for `resume`."""

@@ -92,9 +92,14 @@ def ranking_loss(scores: Tensor, pairs: Tensor, weights: Tensor) -> Tensor:
     return -(weights * functional.logsigmoid(margins)).sum()
 
 
-def violation_loss(logits: Tensor, where: Tensor, labels: Tensor) -> Tensor:
-    """Mean binary cross-entropy. logits [N, R]; where [M, 2] as (reply, rule) positions; labels [M]."""
+def violation_loss(logits: Tensor, where: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Weighted binary cross-entropy a label. logits [N, R]; where [M, 2] as (reply, rule) positions; labels,
+    weights [M].
+
+    Divided by the number of labels and not by the sum of weights, which would give whoever is alone in a batch all
+    of it.
+    """
     if not len(where):
         return logits.sum() * 0.0
     chosen = logits[where[:, 0], where[:, 1]]
-    return functional.binary_cross_entropy_with_logits(chosen, labels)
+    return functional.binary_cross_entropy_with_logits(chosen, labels, weight=weights)

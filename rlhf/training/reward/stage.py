@@ -116,8 +116,8 @@ def _judged_rules(data: Examples, minimum: int) -> tuple[str, ...]:
     """Rules with at least `minimum` labels of each kind."""
     counts: dict[tuple[str, bool], int] = {}
     for found in data.labels.values():
-        for label in found:
-            counts[label] = counts.get(label, 0) + 1
+        for key, violates, _ in found:
+            counts[key, violates] = counts.get((key, violates), 0) + 1
     keys = sorted({key for key, _ in counts})
     return tuple(key for key in keys if min(counts.get((key, kind), 0) for kind in (True, False)) >= minimum)
 
@@ -177,7 +177,7 @@ def _accuracy(
     labels = [
         (key, columns[key][item], violates)
         for item, found in rest.labels.items()
-        for key, violates in found
+        for key, violates, _ in found
         if key in columns
     ]
     result: dict[str, Any] = {

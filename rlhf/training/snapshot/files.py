@@ -73,6 +73,7 @@ class ViolationRow:
     rule_text: str
     violates: bool
     split: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,8 @@ def _preference(row: dict[str, Any]) -> RankingRow:
 
 def _violation(row: dict[str, Any]) -> ViolationRow:
     reply = _reply(freeze(row["prompt"]), row["completion"])
-    return ViolationRow(reply, row["rule"], row["rule_text"], bool(row["label"]), row["split"])
+    weight = float(row.get("weight", 1.0))
+    return ViolationRow(reply, row["rule"], row["rule_text"], bool(row["label"]), row["split"], weight)
 
 
 def _prompt_row(row: dict[str, Any]) -> PromptRow:

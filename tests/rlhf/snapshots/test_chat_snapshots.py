@@ -8,10 +8,10 @@ from django.utils import timezone
 
 from base.fsck import problems
 from chat.models import Conversation, Message, Policy, Reply
-from feedback import seed, trainable
+from feedback import seed, splits, trainable
 from feedback.judgements import comparisons
 from feedback.models import Comparison, Prompt, RuleVersion, SimulatedAnnotator, Thumb, Violation
-from feedback.prompts import digest, split_of_hash
+from feedback.prompts import digest
 from rlhf import fsck
 from rlhf.errors import NotEnoughFeedback
 from rlhf.models import Run, Source
@@ -22,11 +22,8 @@ from tests.feedback.conversation_rows import make_pair
 from tests.rlhf import feedback_rows
 
 pytestmark = pytest.mark.django_db
-QUESTION = next(
-    asks
-    for asks in (f"What is rainbow number {number}?" for number in range(99))
-    if split_of_hash(digest([{"role": "user", "content": asks}])) == "train"
-)
+QUESTION = "What is rainbow number 4?"
+"""By the hash of its words, it is trained on."""
 PROMPT = [{"role": "user", "content": QUESTION}]
 
 
@@ -149,7 +146,7 @@ def test_what_may_not_train_leaves_with_the_next_snapshot(choose, take_out):
 
 
 def test_a_prompt_that_is_held_out_stays_so(choose):
-    Prompt.objects.create(messages=PROMPT, sha256=digest(PROMPT), split="held_out")
+    splits.add_seeds([Prompt(messages=PROMPT, sha256=digest(PROMPT), split="held_out")])
     assert choose("left").split == "held_out"
 
 

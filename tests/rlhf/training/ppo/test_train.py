@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from rlhf.training.model.transformer import Transformer
 from rlhf.training.ppo.brake import KlBrake
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.train import PpoResult, train_ppo
-from rlhf.training.ppo.update import TrainingDiverged, clipped_loss
+from rlhf.training.ppo.update import TrainingDiverged, clipped_loss, importance_weights
 from tests.rlhf.training.core_tiny import tiny_llama
 
 PAID = 17  # the token that the scorers pay for
@@ -113,10 +114,30 @@ def test_the_first_update_has_ratio_one_and_no_kl(model: Transformer, tmp_path: 
     assert second["objective/kl"] != 0
 
 
-def test_the_first_ratio_is_one_in_bf16_too(tmp_path: Path) -> None:
+def test_the_first_ratio_is_one_in_bf16_too_where_sampler_and_scorer_differ(tmp_path: Path) -> None:
     model = tiny_llama(tmp_path / "base", dtype=torch.bfloat16)
-    for metrics in train(model, tmp_path / "run", config=replace(CONFIG, minibatch_rows=5)).metrics:
+    first, *later = train(model, tmp_path / "run", config=replace(CONFIG, minibatch_rows=5)).metrics
+    assert first["val/first_ratio_gap"] <= 1e-3
+    for metrics in later:  # with an adapter, which the sampler merges and the scorer does not
         assert metrics["val/first_ratio_gap"] <= 1e-3
+        assert 1e-4 < metrics["sampler/nats"] < 0.3
+        assert metrics["sampler/weight"] == pytest.approx(1, abs=0.1)
+
+
+def test_in_fp32_sampler_and_scorer_agree(model: Transformer, tmp_path: Path) -> None:
+    for metrics in train(model, tmp_path, config=replace(CONFIG, temperature=0.6)).metrics:
+        assert metrics["sampler/nats_max"] < 1e-4
+        assert metrics["sampler/weight"] == pytest.approx(1, abs=1e-4)
+
+
+def test_weights_that_hardly_move_keep_every_ratio_at_one_at_any_temperature(
+    model: Transformer, tmp_path: Path
+) -> None:
+    """Of later minibatches and epochs, too, whose log-probs are computed anew."""
+    config = replace(CONFIG, temperature=0.6, learning_rate=1e-9, num_ppo_epochs=2, minibatch_rows=8)
+    for metrics in train(model, tmp_path, config=config).metrics:
+        assert metrics["val/ratio"] == pytest.approx(1, abs=1e-5)
+        assert metrics["policy/approxkl_avg"] < 1e-9
 
 
 def test_the_paid_token_is_found(model: Transformer, tmp_path: Path) -> None:
@@ -220,6 +241,39 @@ def test_a_finished_run_is_not_trained_again(model: Transformer, tmp_path: Path)
     assert all(map(torch.equal, weights(first), weights(again)))
 
 
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 4
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, truncate])
+@pytest.mark.parametrize(("left", "damaged"), [([2, 3], 1), ([1, 2, 3], 2)])
+def test_a_run_whose_checkpoint_was_damaged_ends_with_the_same_weights(
+    model: Transformer,
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    left: list[int],
+    damaged: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With the newest damaged it goes on from the one before, with both damaged from the beginning."""
+    whole = train(model, tmp_path / "whole")
+    with pytest.raises(TrainingDiverged):  # dies in the third iteration
+        train(model, tmp_path / "killed", scorer=BreaksAfter(3))
+    for folder in sorted((tmp_path / "killed").iterdir())[-damaged:]:
+        damage(folder / "state.safetensors")
+    reports: list[tuple[int, int]] = []
+    resumed = train(model, tmp_path / "killed", reports=reports)
+    assert [step for step, _ in reports] == left
+    assert all(map(torch.equal, weights(resumed), weights(whole)))
+    assert caplog.text.count("damaged and is not used") == damaged
+
+
 def test_a_checkpoint_of_another_run_is_refused(model: Transformer, tmp_path: Path) -> None:
     train(model, tmp_path, config=replace(CONFIG, iterations=1))
     with pytest.raises(CheckpointMismatch, match="config"):
@@ -233,7 +287,8 @@ def test_the_metrics_have_trl_s_names(model: Transformer, tmp_path: Path) -> Non
     trl = """objective/kl objective/entropy objective/non_score_reward objective/rlhf_reward objective/scores
     policy/approxkl_avg policy/clipfrac_avg policy/entropy_avg loss/policy_avg loss/value_avg val/ratio val/ratio_var
     val/num_eos_tokens lr episode"""
-    ours = "reward/violation length/mean eos_rate memory_mb seconds value/explained_variance objective/beta"
+    ours = "sampler/nats sampler/nats_max sampler/weight"
+    ours += " reward/violation length/mean eos_rate memory_mb seconds value/explained_variance objective/beta"
     assert set((trl + " " + ours).split()) <= set(metrics)
     assert metrics["episode"] == 32
 
@@ -241,10 +296,21 @@ def test_the_metrics_have_trl_s_names(model: Transformer, tmp_path: Path) -> Non
 def test_the_clipped_loss_by_hand() -> None:
     old = torch.zeros(4)
     new = torch.log(torch.tensor([1.5, 0.5, 1.5, 1.1]))
-    loss, ratio, clipped = clipped_loss(new, old, torch.tensor([1.0, 1.0, -1.0, 2.0]), 0.2)
+    loss, ratio, clipped = clipped_loss(new, old, torch.tensor([1.0, 1.0, -1.0, 2.0]), torch.ones(4), 0.2)
     assert loss.item() == pytest.approx((-1.2 - 0.5 + 1.5 - 2.2) / 4)
     assert ratio.tolist() == pytest.approx([1.5, 0.5, 1.5, 1.1])
     assert clipped.tolist() == [True, False, False, False]
+
+
+def test_each_token_s_loss_is_weighted_by_what_the_sampler_was_off() -> None:
+    scored, sampled = np.log([0.5, 0.2, 0.3]), np.log([0.25, 0.02, 0.6])
+    weights = np.minimum(np.exp(scored - sampled), 2.0)
+    assert weights.tolist() == pytest.approx([2.0, 2.0, 0.5])  # the second would be 10
+    ours = importance_weights(torch.tensor(scored), torch.tensor(sampled), 2.0)
+    assert ours.tolist() == pytest.approx(weights.tolist())
+    advantages, old = torch.tensor([1.0, -2.0, 3.0]), torch.zeros(3)
+    loss, _, _ = clipped_loss(old, old, advantages, ours.float(), 0.2)
+    assert loss.item() == pytest.approx(-(2.0 * 1 + 2.0 * -2 + 0.5 * 3) / 3)
 
 
 @pytest.mark.parametrize(

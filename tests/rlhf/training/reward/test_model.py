@@ -56,7 +56,15 @@ def test_the_violation_loss_is_the_mean_cross_entropy_of_the_labels_given() -> N
     logits = torch.tensor([[0.2, -1.0], [3.0, 0.0]])
     where, labels = torch.tensor([[0, 1], [1, 0]]), torch.tensor([1.0, 0.0])
     by_hand = (math.log(1 + math.exp(1.0)) + math.log(1 + math.exp(3.0))) / 2
-    assert violation_loss(logits, where, labels).item() == pytest.approx(by_hand, abs=1e-6)
+    assert violation_loss(logits, where, labels, torch.ones(2)).item() == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_a_label_counts_as_much_as_its_weight_says() -> None:
+    logits = torch.tensor([[0.2, -1.0], [3.0, 0.0]])
+    where, labels = torch.tensor([[0, 1], [1, 0]]), torch.tensor([1.0, 0.0])
+    by_hand = (0.25 * math.log(1 + math.exp(1.0)) + 0.5 * math.log(1 + math.exp(3.0))) / 2
+    weights = torch.tensor([0.25, 0.5])
+    assert violation_loss(logits, where, labels, weights).item() == pytest.approx(by_hand, abs=1e-6)
 
 
 def test_a_fresh_head_scores_zero_and_gives_even_odds() -> None:
