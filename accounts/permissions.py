@@ -115,6 +115,7 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "run": SIGNED_IN,
     "run_part": SIGNED_IN,
     "run_metrics": SIGNED_IN,
+    "compare_runs": SIGNED_IN,
     "policies": SIGNED_IN,
     "policy": SIGNED_IN,
     "evaluation": SIGNED_IN,

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from rlhf.views import lineage, overview, policies, promotions, runs
+from rlhf.views import comparison, lineage, overview, policies, promotions, runs
 
 urlpatterns = [
     path("messages/<int:message_id>/lineage/", lineage.reply_page, name="lineage"),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("training/roll-back/", overview.roll_back, name="roll_back"),
     path("training/promotions/<int:pk>/", promotions.promotion_page, name="promotion"),
     path("training/runs/", runs.run_list, name="runs"),
+    path("training/compare/", comparison.compare_page, name="compare_runs"),
     path("training/runs/<int:pk>/", runs.run_page, name="run"),
     path("training/runs/<int:pk>/part/", runs.run_part, name="run_part"),
     path("training/runs/<int:pk>/metrics.json", runs.run_metrics, name="run_metrics"),
