@@ -15,16 +15,24 @@ Sample = Mapping[str, Any]
 
 
 def readable(report: Mapping[str, Any], reader: User) -> list[Sample]:
-    """The worst first, with `why` each is among them, then those drawn at random. All for a moderator. For others
-    those whose whole prompt is one of the site's seed prompts, or was made from a conversation of theirs. A sample
-    stored without its prompt's hash is nobody's."""
+    """All for a moderator. For others those whose whole prompt is one of the site's seed prompts, or was made from a
+    conversation of theirs. A sample stored without its prompt's hash is nobody's."""
+    if reader.has_role(Role.MODERATOR):
+        return every(report)
+    own = Q(source=Prompt.Source.CONVERSATION, message__conversation__owner=reader)
+    return _with_prompt_in(every(report), Q(source=Prompt.Source.SEED) | own)
+
+
+def every(report: Mapping[str, Any]) -> list[Sample]:
+    """The worst first, with `why` each is among them, then those drawn at random."""
     worst = _rows_of(report, "worst")
     listed = {row.get("prompt_sha256") for row in worst}
-    samples = [*worst, *(row for row in _rows_of(report, "samples") if row.get("prompt_sha256") not in listed)]
-    if reader.has_role(Role.MODERATOR):
-        return samples
-    own = Q(source=Prompt.Source.CONVERSATION, message__conversation__owner=reader)
-    return _with_prompt_in(samples, Q(source=Prompt.Source.SEED) | own)
+    return [*worst, *(row for row in _rows_of(report, "samples") if row.get("prompt_sha256") not in listed)]
+
+
+def of_the_site(report: Mapping[str, Any]) -> list[Sample]:
+    """What anybody may read, in the same order."""
+    return _with_prompt_in(every(report), Q(source=Prompt.Source.SEED))
 
 
 def examples(report: Mapping[str, Any]) -> list[Sample]:

@@ -26,6 +26,9 @@ NOT_PAGES = {
     "model_estimate": "a part of the page of a new model",
     "own_model_part": "a part of a model's page",
     "usage_rows": "a file",
+    "evaluation_html": "a file",
+    "evaluation_json": "a file",
+    "evaluation_recompute": "a file",
     "inside_of": "JSON",
     "manifest": "JSON",
 }
