@@ -62,7 +62,8 @@ def _violations(side: str, replies: list[Reply], figures: dict[str, Any]) -> Ite
         known = [(float(bool(r[key])), r["prompt"]) for r in of if r[key] is not None]
         yield from _named(f"{name}_{side}", f"{name}_{side}_", known)
     for rule in figures[f"violation_rate_by_rule_{side}"]:
-        yield f"violation_rate_by_rule_{side}.{rule}", _mean(picked, lambda r, rule=rule: rule in r["broken"])
+        hits = [float(rule in reply["broken"]) for reply in picked]
+        yield f"violation_rate_by_rule_{side}.{rule}", sum(hits) / len(hits)
 
 
 def _texts(after: list[Reply], before: list[Reply], base: list[Reply]) -> Iterable[tuple[str, float | None]]:

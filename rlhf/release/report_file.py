@@ -60,6 +60,7 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
         "settings": _settings(evaluation),
         "versions": {
             "chamsae": metadata.version("chamsae"),
+            **(report.get("versions") or {}),
             "snapshot_sha256": evaluation.run.snapshot.sha256 if evaluation.run.snapshot else None,
             "replies_sha256": (report.get("replies") or {}).get("sha256"),
         },

@@ -1,5 +1,6 @@
 """The page on which two runs are laid over each other, for whoever may see both."""
 
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -11,13 +12,15 @@ from rlhf.models import Run
 from rlhf.run_comparison import Stages
 
 CHOICES = 50
+DIGITS = 18
+"""An id with as many is none that a database can hold."""
 
 
 @require_safe
 def compare_page(request: HttpRequest) -> HttpResponse:
     """`a` and `b`: ids of runs; without both, the page asks for them."""
     seen = visibility.runs_for(person(request)).select_related("snapshot", "base_policy", "policy")
-    chosen = {name: _run(seen.filter(pk=_number(request, name)).first(), request, name) for name in ("a", "b")}
+    chosen = {name: _run(seen, request.GET.get(name, "")) for name in ("a", "b")}
     newest = list(seen.filter(parent=None).exclude(kind=Run.Kind.FINE_TUNE)[:CHOICES])
     others = [run for run in chosen.values() if run is not None and run not in newest]
     context: dict[str, object] = {**chosen, "choices": [*newest, *dict.fromkeys(others)]}
@@ -33,13 +36,12 @@ def compare_page(request: HttpRequest) -> HttpResponse:
     return render(request, "rlhf/comparison.html", context)
 
 
-def _number(request: HttpRequest, name: str) -> int | None:
-    given = request.GET.get(name, "")
-    return int(given) if given.isascii() and given.isdigit() and len(given) < 18 else None
-
-
-def _run(found: Run | None, request: HttpRequest, name: str) -> Run | None:
+def _run(seen: QuerySet[Run], given: str) -> Run | None:
     """None where none was asked for. Http404 where what was asked for is not there, or not for this reader."""
-    if found is None and request.GET.get(name):
+    if not given:
+        return None
+    is_number = given.isascii() and given.isdigit() and len(given) < DIGITS
+    found = seen.filter(pk=int(given)).first() if is_number else None
+    if found is None:
         raise Http404
     return found

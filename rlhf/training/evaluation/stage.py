@@ -3,6 +3,7 @@
 import math
 import random
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from rlhf.training.snapshot.fitting import fit_prompts
 from rlhf.training.tokens import ChatTokenizer
 
 PHASES = 5
+PACKAGES = ("torch", "transformers", "numpy")
+"""Their versions are part of a report: another one may sample other replies from the same seed."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         "perplexity_ratio": math.exp(nats[id(policy.transformer)] - nats[id(base.transformer)]),
         "perplexity_ratio_to_baseline": math.exp(nats[id(policy.transformer)] - nats[id(baseline.transformer)]),
         "replies": reply_rows.write(judged, directory.path, draws=config.draws),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
         "simulated": fitted.snapshot.simulated,
         "seed": directory.seed,
         "temperature": config.temperature,

@@ -127,6 +127,8 @@ def test_it_holds_conditions_thresholds_and_versions(reader, evaluation, tmp_pat
     assert set(held.values()) == {True, False}
     assert report["evaluation"]["policy"]["manifest_sha256"] == policies.live().manifest_sha256
     assert report["versions"]["replies_sha256"] == evaluation.report["replies"]["sha256"]
+    assert report["versions"]["torch"] == torch.__version__
+    assert "versions" not in report["figures"]
     assert report["judge"]["kind"] == evaluation.report["judge_kind"]
 
 
