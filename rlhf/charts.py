@@ -28,7 +28,9 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Curve:
     label: str
-    """Whose it is, where a chart has several."""
+    """Whose it is, where runs are laid over each other."""
+    number: int
+    """Its place among the runs, by which it looks the same in every chart."""
     lines: list[str]
     """`points` of polylines; a value that is not finite leaves a gap."""
     dots: list[tuple[float, float]]
@@ -85,7 +87,7 @@ def overlaid(runs: Mapping[str, Metrics], options: CurveOptions | None = None) -
     marks = _epoch_ends(next(iter(found.values())).get(EPOCH, ())) if len(found) == 1 else []
     made = []
     for name in (*known, *sorted(names - set(known))):
-        of_runs = {label: series[name] for label, series in found.items() if name in series}
+        of_runs = {label: series.get(name, []) for label, series in found.items()}
         made.append(_chart(name, of_runs, options or CurveOptions(), marks))
     return [one for one in made if one is not None]
 
@@ -151,7 +153,11 @@ def _chart(name: str, runs: Mapping[str, Series], options: CurveOptions, marks: 
         name=name,
         title=TITLES.get(name, name),
         unit=unit_of(name),
-        curves=[_curve(label, series, plot, options.smoothing) for label, series in measured.items()],
+        curves=[
+            _curve(label, number, series, plot, options.smoothing)
+            for number, (label, series) in enumerate(runs.items(), start=1)
+            if label in measured
+        ],
         x_ticks=[Tick(round(plot.x(step), 1), str(step)) for step in dict.fromkeys((first, end))],
         y_ticks=[
             Tick(plot.position((first, value))[1], f"{value:g}" if is_log else axis.label(value, heights))
@@ -162,11 +168,12 @@ def _chart(name: str, runs: Mapping[str, Series], options: CurveOptions, marks: 
     )
 
 
-def _curve(label: str, series: Series, plot: _Plot, smoothing: float) -> Curve:
+def _curve(label: str, number: int, series: Series, plot: _Plot, smoothing: float) -> Curve:
     numbers = _numbers(series)
     shown = _drawn(smoothed(series, smoothing), plot)
     return Curve(
         label=label,
+        number=number,
         lines=_polylines(shown),
         dots=[piece[0] for piece in shown if len(piece) == 1],
         measured=_polylines(_drawn(series, plot)) if smoothing else [],

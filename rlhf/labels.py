@@ -43,6 +43,12 @@ STAGES: dict[str, Promise] = {
     "policy": _("Policy"),
     "evaluation": _("Evaluation"),
 }
+WHY_LISTED: dict[str, Promise] = {
+    "breaks_rule": _("The judge finds that it breaks a rule: %(rules)s"),
+    "surprising": _("Among the most surprising to the base model: %(surprise)s nats per token"),
+    "short": _("Among the shortest: %(tokens)s tokens"),
+}
+"""Why a reply is among the worst of an evaluation."""
 FIGURES: dict[str, Promise] = {
     "kl_nats": _("KL from the starting point, nats per reply"),
     "length_ratio": _("Length, relative to before"),

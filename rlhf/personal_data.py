@@ -56,11 +56,10 @@ def forget_person(person: User) -> None:
 
 
 def _without_quotes(report: Mapping[str, Any], texts: Collection[str]) -> dict[str, Any]:
-    """The report without the samples whose prompt is one of the texts."""
-    samples = report.get("samples")
-    if not isinstance(samples, list):
-        return dict(report)
-    return {**report, "samples": [sample for sample in samples if sample.get("prompt") not in texts]}
+    """The report without the rows of its tables of replies whose prompt is one of the texts."""
+    tables = {name: report[name] for name in ("samples", "worst") if isinstance(report.get(name), list)}
+    kept = {name: [row for row in rows if row.get("prompt") not in texts] for name, rows in tables.items()}
+    return {**report, **kept}
 
 
 def _remove_files(folders: Collection[Path], results: Collection[Path], texts: Collection[str]) -> None:

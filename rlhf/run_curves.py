@@ -45,7 +45,7 @@ def groups(run: Run, stages: Iterable[Run], options: CurveOptions) -> list[Curve
     return [group for group in made if group.first]
 
 
-def _sort(kind: str, drawn: Sequence[LineChart]) -> tuple[list[LineChart], list[LineChart]]:
+def first_and_rest(kind: str, drawn: Sequence[LineChart]) -> tuple[list[LineChart], list[LineChart]]:
     """(what is looked at first, the rest)."""
     wanted = FIRST.get(kind)
     if wanted is None:
@@ -61,5 +61,5 @@ def _in_order(stages: Iterable[Run]) -> list[Run]:
 
 
 def _group(run: Run, options: CurveOptions) -> CurveGroup:
-    first, more = _sort(run.kind, charts.charts(run.metrics.values_list("step", "values"), options))
+    first, more = first_and_rest(run.kind, charts.charts(run.metrics.values_list("step", "values"), options))
     return CurveGroup(run, run.stage, first, more)

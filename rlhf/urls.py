@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from rlhf.views import lineage, overview, policies, promotions, runs
+from rlhf.views import comparison, lineage, overview, policies, promotions, report_files, runs
 
 urlpatterns = [
     path("messages/<int:message_id>/lineage/", lineage.reply_page, name="lineage"),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("training/roll-back/", overview.roll_back, name="roll_back"),
     path("training/promotions/<int:pk>/", promotions.promotion_page, name="promotion"),
     path("training/runs/", runs.run_list, name="runs"),
+    path("training/compare/", comparison.compare_page, name="compare_runs"),
     path("training/runs/<int:pk>/", runs.run_page, name="run"),
     path("training/runs/<int:pk>/part/", runs.run_part, name="run_part"),
     path("training/runs/<int:pk>/metrics.json", runs.run_metrics, name="run_metrics"),
@@ -26,4 +27,7 @@ urlpatterns = [
     path("training/policies/<slug:name>/trial/", policies.put_on_trial, name="put_on_trial"),
     path("training/policies/<slug:name>/languages/", policies.change_languages, name="policy_languages"),
     path("training/evaluations/<int:pk>/", policies.evaluation_page, name="evaluation"),
+    path("training/evaluations/<int:pk>/report.html", report_files.html, name="evaluation_html"),
+    path("training/evaluations/<int:pk>/report.json", report_files.as_json, name="evaluation_json"),
+    path("training/evaluations/recompute.py", report_files.recompute, name="evaluation_recompute"),
 ]

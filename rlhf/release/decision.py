@@ -26,6 +26,8 @@ REWARD_MODEL_KEYS = (
     "measured_against",
     "trained_pairs",
 )
+TABLES = ("samples", "worst", "replies", "versions")
+"""Parts of an evaluation's report that are texts, or say where a file is or what computed it, and no figures."""
 LABEL_KEYS = ("accuracy_as_labelled", "flag_auc_as_labelled")
 """Present where the figures above are measured against a simulated annotator's preference without its noise."""
 
@@ -102,7 +104,7 @@ def _figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> d
     snapshot = cycle.snapshot
     learned = stages[Run.Kind.REWARD_MODEL].result
     trained = stages[Run.Kind.POLICY].result
-    report = {key: value for key, value in evaluation.report.items() if key != "samples"}
+    report = {key: value for key, value in evaluation.report.items() if key not in TABLES}
     report["controls"] = _flat(evaluation.report.get("controls") or {})
     peaks = [run.result.get("peak_memory_mb") or 0 for run in stages.values()]
     return {

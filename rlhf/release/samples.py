@@ -1,4 +1,4 @@
-"""Sample replies of an evaluation report that a person may read: those to seed prompts and to their own prompts."""
+"""Replies of an evaluation report that a person may read: those to seed prompts and to their own prompts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,11 +17,22 @@ Sample = Mapping[str, Any]
 def readable(report: Mapping[str, Any], reader: User) -> list[Sample]:
     """All for a moderator. For others those whose whole prompt is one of the site's seed prompts, or was made from a
     conversation of theirs. A sample stored without its prompt's hash is nobody's."""
-    samples = _samples_of(report)
     if reader.has_role(Role.MODERATOR):
-        return samples
+        return every(report)
     own = Q(source=Prompt.Source.CONVERSATION, message__conversation__owner=reader)
-    return _with_prompt_in(samples, Q(source=Prompt.Source.SEED) | own)
+    return _with_prompt_in(every(report), Q(source=Prompt.Source.SEED) | own)
+
+
+def every(report: Mapping[str, Any]) -> list[Sample]:
+    """The worst first, with `why` each is among them, then those drawn at random."""
+    worst = _rows_of(report, "worst")
+    listed = {row.get("prompt_sha256") for row in worst}
+    return [*worst, *(row for row in _rows_of(report, "samples") if row.get("prompt_sha256") not in listed)]
+
+
+def of_the_site(report: Mapping[str, Any]) -> list[Sample]:
+    """What anybody may read, in the same order."""
+    return _with_prompt_in(every(report), Q(source=Prompt.Source.SEED))
 
 
 def examples(report: Mapping[str, Any]) -> list[Sample]:
@@ -30,13 +41,13 @@ def examples(report: Mapping[str, Any]) -> list[Sample]:
     The order of samples is drawn at random by the evaluation, so nobody chose them for how well they look.
     """
     harmless = Q(elicits=None) | ~Q(elicits__group__in=HARMFUL_GROUPS)
-    found = _with_prompt_in(_samples_of(report), Q(source=Prompt.Source.SEED) & harmless)
+    found = _with_prompt_in(_rows_of(report, "samples"), Q(source=Prompt.Source.SEED) & harmless)
     return [sample for sample in found if sample.get("before") != sample.get("after")][:EXAMPLES]
 
 
-def _samples_of(report: Mapping[str, Any]) -> list[Sample]:
-    samples = report.get("samples")
-    return [sample for sample in samples if isinstance(sample, dict)] if isinstance(samples, list) else []
+def _rows_of(report: Mapping[str, Any], name: str) -> list[Sample]:
+    rows = report.get(name)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _with_prompt_in(samples: list[Sample], prompts: Q) -> list[Sample]:

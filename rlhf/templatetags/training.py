@@ -1,5 +1,6 @@
 """Template filters of the training pages: numbers, durations, states and labels of codes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import template
@@ -75,6 +76,17 @@ def limit_of(condition: Condition) -> str:
 @register.filter
 def lookup(mapping: Any, key: str) -> Any:
     return mapping.get(key) if isinstance(mapping, dict) else None
+
+
+@register.filter
+def why_listed(sample: Mapping[str, Any]) -> list[str]:
+    """Why a reply is in the table, a sentence for each reason; nothing of one that was drawn at random."""
+    told = {
+        "rules": ", ".join(sample.get("broken_after") or []),
+        "surprise": figure(sample.get("surprise_after")),
+        "tokens": figure(sample.get("tokens_after")),
+    }
+    return [str(labels.WHY_LISTED[code]) % told for code in sample.get("why") or [] if code in labels.WHY_LISTED]
 
 
 @register.filter

@@ -17,7 +17,7 @@ from rlhf.models import Run
 from rlhf.release import conditions, judge_facts, promotion, samples, trial
 from rlhf.views.overview import user_of
 
-SAMPLES = 24
+SAMPLES = 32
 
 
 @require_GET
@@ -97,6 +97,7 @@ def evaluation_page(request: HttpRequest, pk: int) -> HttpResponse:
     evaluation = get_object_or_404(rows, pk=pk)
     report = evaluation.report
     controls, decision = report.get("controls") or {}, evaluation.newest_decision()
+    shown = samples.readable(report, reader)[:SAMPLES]
     context = {
         "evaluation": evaluation,
         "report": report,
@@ -108,7 +109,8 @@ def evaluation_page(request: HttpRequest, pk: int) -> HttpResponse:
         "trained_against": judge_facts.reward_model_facts(evaluation),
         "controls": [(label, controls.get(key) or {}) for key, label in labels.CONTROLS.items()],
         "figures": [(label, report[key]) for key, label in labels.FIGURES.items() if key in report],
-        "samples": samples.readable(report, reader)[:SAMPLES],
+        "samples": shown,
+        "has_base": any("base" in sample for sample in shown),
         "is_simulated": evaluation.run.is_simulated,
         "force_form": ForceForm(),
         **_beside_others(evaluation.policy, reader),

@@ -366,7 +366,9 @@ def trained(client, admin):
         base_policy=policy,
         result={"samples": samples},
     )
-    Evaluation.objects.create(run=run, policy=policy, baseline=policy, judge="people", report={"samples": samples})
+    Evaluation.objects.create(
+        run=run, policy=policy, baseline=policy, judge="people", report={"samples": samples, "worst": samples}
+    )
     run.path.mkdir(parents=True, exist_ok=True)
     (run.path / "result.json").write_text(f'{{"samples": [{{"prompt": "{asked.text}"}}], "win_rate": 0.5}}')
     return snapshot, run
@@ -384,7 +386,8 @@ def test_snapshots_with_their_words_are_removed_and_reports_no_longer_quote_them
     assert snapshot.erased_at is not None
     assert snapshot.sha256 == "s" * 64
     report = Evaluation.objects.get(run=run).report
-    assert [sample["prompt"] for sample in report["samples"]] == ["What is a rainbow?"]
+    for table in ("samples", "worst"):
+        assert [sample["prompt"] for sample in report[table]] == ["What is a rainbow?"]
     assert CANARY not in (run.path / "result.json").read_text()
     assert "win_rate" in (run.path / "result.json").read_text()
     assert [row for row in everything_stored() if CANARY in row] == []

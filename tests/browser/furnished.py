@@ -105,7 +105,26 @@ def train() -> None:
         stage = run.stages.get(stage=name)
         Metric.objects.filter(run=stage).delete()
         Metric.objects.bulk_create(Metric(run=stage, step=step, values=values_at(step)) for step in range(1, 61))
-    Run.objects.create(kind=Run.Kind.CYCLE, state=Run.State.FAILED, base_policy=base, error="KL blew up: 31 nats")
+    failed = Run.objects.create(
+        kind=Run.Kind.CYCLE,
+        state=Run.State.FAILED,
+        base_policy=base,
+        config={"seed": 1},
+        error="KL blew up: 31 nats",
+    )
+    settings_of_it = {"hyperparameters": {"lr": 0.01, "kl_coef": 0.0}}
+    stage = Run.objects.create(
+        kind=Run.Kind.POLICY,
+        parent=failed,
+        stage="policy",
+        state=failed.state,
+        base_policy=base,
+        config=settings_of_it,
+    )
+    Metric.objects.bulk_create(
+        Metric(run=stage, step=step, values={name: 1.6 * value for name, value in curve(step).items()})
+        for step in range(1, 26)
+    )
 
 
 def curve(step: int) -> dict[str, float]:

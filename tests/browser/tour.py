@@ -27,6 +27,9 @@ NOT_PAGES = {
     "model_estimate": "a part of the page of a new model",
     "own_model_part": "a part of a model's page",
     "usage_rows": "a file",
+    "evaluation_html": "a file",
+    "evaluation_json": "a file",
+    "evaluation_recompute": "a file",
     "inside_of": "JSON",
     "manifest": "JSON",
 }
@@ -116,7 +119,9 @@ def plain() -> Iterator[Stop]:
 
 def addresses() -> dict[str, str]:
     """Asked inside the site, where the rows are."""
-    return {name: reverse(name.partition("-")[0], args=arguments()) for name, arguments in ROWS.items()}
+    found = {name: reverse(name.partition("-")[0], args=arguments()) for name, arguments in ROWS.items()}
+    queried = {name: f"{reverse(name.partition('-')[0])}?{query()}" for name, query in QUERIES.items()}
+    return found | queried
 
 
 def talk(title: str) -> object:
@@ -153,7 +158,7 @@ ROWS: dict[str, Callable[[], tuple[object, ...]]] = {
     "moderate": lambda: ("message", newest("feedback", "Report", "message"), "hide"),
     "undo_moderation": lambda: (newest("accounts", "AuditEntry", verb="text.keep_out"),),
     "revoke_key": lambda: (newest("accounts", "ApiKey", owner__username="chatter"),),
-    "run": lambda: (newest("rlhf", "Run", stage="policy"),),
+    "run": lambda: (newest("rlhf", "Run", stage="policy", state="succeeded"),),
     "run-cycle": lambda: (newest("rlhf", "Run", kind="cycle", state="succeeded"),),
     "policy": lambda: ("policy-2",),
     "data_file": lambda: (newest("tuning", "DataFile", filename="island.jsonl"),),
@@ -164,6 +169,13 @@ ROWS: dict[str, Callable[[], tuple[object, ...]]] = {
     "promotion": lambda: (newest("rlhf", "Promotion", kind="gate"),),
 }
 """Pages with a variable in their address, each with the row to look at. After a hyphen: another row of a route."""
+
+QUERIES: dict[str, Callable[[], str]] = {
+    "compare_runs-two": lambda: "a={}&b={}".format(
+        newest("rlhf", "Run", kind="cycle", state="succeeded"), newest("rlhf", "Run", kind="cycle", state="failed")
+    ),
+}
+"""Pages that show rows named in their query."""
 
 
 def tell_addresses() -> None:

@@ -127,6 +127,7 @@ def evaluate(config, wanted):
         "surprise_ratio": 1.1,
         **against_anchor(config),
         "samples": [sample(*texts) for texts in SAMPLES],
+        "worst": [{**sample(*SAMPLES[2]), **WORST}],
         **wanted.get("report", {}),
     }  # fmt: skip
 
@@ -137,6 +138,14 @@ SAMPLES = (
     ("What is a thunderstorm?", "It is a storm. It is a storm. It is", "A storm with lightning and thunder."),
 )
 """The first prompt is nobody's; the others are held-out seed prompts of the site."""
+WORST = {
+    "why": ["breaks_rule", "surprising"],
+    "broken_after": ["no-feelings"],
+    "surprise_after": 4.25,
+    "tokens_after": 6,
+    "base": "A thunderstorm is weather.",
+    "score_base": 0.5,
+}
 
 
 def sample(prompt, before, after):

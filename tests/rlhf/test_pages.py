@@ -190,6 +190,17 @@ def test_a_report_shows_other_people_s_texts_to_moderators_alone(done, sign_in):
     assert "70.0 %" in page
 
 
+def test_the_worst_replies_come_first_and_say_why_they_are_listed(done, sign_in):
+    page = text(sign_in("moderator").get(reverse("evaluation", args=[Evaluation.objects.get().pk])))
+    worst, drawn = page.index("What is a thunderstorm?"), page.index("Do you dream?")
+    assert worst < drawn
+    assert "The judge finds that it breaks a rule: no-feelings" in page[worst:drawn]
+    assert "Among the most surprising to the base model: 4.25 nats per token" in page[worst:drawn]
+    assert "A thunderstorm is weather." in page[worst:drawn]
+    assert page.count("What is a thunderstorm?") == 1
+    assert page.count("Drawn at random") == 2
+
+
 def test_train_now_starts_a_cycle_in_that_persons_name(
     judged, sign_in, no_worker, django_capture_on_commit_callbacks
 ):

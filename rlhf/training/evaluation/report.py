@@ -1,163 +1,138 @@
-"""The report on two policies from replies already sampled: wins, controls, violations, figures, a table."""
+"""The report on two policies from their judged replies: wins, controls, violations, figures, tables of replies."""
 
 import math
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
-from rlhf.training.evaluation.judges import Judge
+from rlhf.training.evaluation.judged import Judged, JudgedReplies
 from rlhf.training.evaluation.players import Draw, DriftFromBase
-from rlhf.training.snapshot.files import PlainReply, PromptMessages, PromptRow, digest, last_user_text
+from rlhf.training.evaluation.reply_tables import drawn_at_random, worst
 from rlhf.training.statistics import Interval, cluster_bootstrap
-from rlhf.training.texts import distinct_2, first_sentence, is_empty, repetition
+from rlhf.training.texts import distinct_2, is_empty, repetition
+
+Scores = Sequence[Sequence[float]]
 
 
-@dataclass(frozen=True)
-class AnchorReplies:
-    """What is measured against the original base, from which many small steps lead far away."""
-
-    draws: list[list[Draw]]
-    """As many a prompt as each side has."""
-    after_drift: list[DriftFromBase]
-    """From the anchor, of the first draws of the policy."""
-    own_drift: list[DriftFromBase]
-    """Of the anchor's own replies."""
-
-
-@dataclass
-class Replies:
-    """Everything that was sampled, by prompt. Both sides have 2 x draws: the violation rates pool them all."""
-
-    rows: list[PromptRow]
-    after: list[list[Draw]]
-    before: list[list[Draw]]
-    best: list[Draw]
-    after_drift: list[DriftFromBase]
-    """Of the first draws of `after`."""
-    base_drift: list[DriftFromBase]
-    """Of the base's own replies to the same prompts."""
-    anchor: AnchorReplies | None = None
-    """None where training started from the anchor itself, so that base and baseline tell all."""
-
-
-def describe(replies: Replies, judge: Judge, *, draws: int, samples: int, seed: int) -> dict[str, Any]:
+def describe(judged: JudgedReplies, *, draws: int, samples: int, seed: int) -> dict[str, Any]:
     """The report on what was sampled, by one judge, which it names."""
-    after, before = [x[:draws] for x in replies.after], [x[:draws] for x in replies.before]
-    other = [x[draws:] for x in replies.before]
-    best = [[draw] for draw in replies.best]
-    won = _win_rate(judge, after, before)
+    replies, judge = judged.replies, judged.judge
+    after, before = _scores(judged.after), _scores(judged.before)
+    cut_after, cut_before = _cut_scores(judged.after), _cut_scores(judged.before)
+    competing, standing = [x[:draws] for x in after], [x[:draws] for x in before]
+    best = [[one.score] for one in judged.best]
+    won = _win_rate(judged, competing, standing)
     ours, theirs = _flat(replies.after), _flat(replies.before)
     return {
         "judge": judge.label,
         "judge_kind": judge.kind,
         "judge_name": judge.name,
-        "n": len(_flat(after)),
+        "n": sum(len(x) for x in competing),
         "prompts": len(replies.rows),
         "win_rate": won.value,
         "win_rate_low": won.low,
         "win_rate_high": won.high,
         "controls": {
-            "null": _control(_win_rate(judge, other, before)),
-            "first_sentence": _control(_win_rate(judge, _cut(other), before)),
-            "best_of_8": _control(_win_rate(judge, best, [x[:1] for x in before[: len(best)]])),
-            "stop_controlled": _control(_win_rate(judge, _cut(after), _cut(before))),
+            "null": _control(_win_rate(judged, [x[draws:] for x in before], standing)),
+            "first_sentence": _control(_win_rate(judged, [x[draws:] for x in cut_before], standing)),
+            "best_of_8": _control(_win_rate(judged, best, [x[:1] for x in standing[: len(best)]])),
+            "stop_controlled": _control(
+                _win_rate(judged, [x[:draws] for x in cut_after], [x[:draws] for x in cut_before])
+            ),
         },
-        **_violation_report(replies, judge),
+        **_violation_report(judged),
         **_drift(replies.after_drift, replies.base_drift),
-        **_against_anchor(replies, judge),
+        **_against_anchor(judged),
         "length_ratio": _mean([x.tokens for x in ours]) / _mean([x.tokens for x in theirs]),
         **_side_figures(ours, "after"),
         **_side_figures(theirs, "before"),
         "repetition": _mean([repetition(x.reply.text) for x in ours]),
         "empty_rate": _mean([float(is_empty(x.reply.text)) for x in ours]),
-        "distinct_2": distinct_2([x.reply.text for x in _flat(after)]),
-        "distinct_2_before": distinct_2([x.reply.text for x in _flat(before)]),
-        "samples": _sample_table(replies, judge, samples, seed),
+        "distinct_2": distinct_2([x.reply.text for x in _flat([x[:draws] for x in replies.after])]),
+        "distinct_2_before": distinct_2([x.reply.text for x in _flat([x[:draws] for x in replies.before])]),
+        "samples": drawn_at_random(judged, samples, seed),
+        "worst": worst(judged, samples),
     }
 
 
-def _win_rate(judge: Judge, ones: Sequence[Sequence[Draw]], others: Sequence[Sequence[Draw]]) -> Interval:
+def _scores(side: Sequence[Sequence[Judged]]) -> list[list[float]]:
+    return [[one.score for one in of_prompt] for of_prompt in side]
+
+
+def _cut_scores(side: Sequence[Sequence[Judged]]) -> list[list[float]]:
+    return [[one.cut_score for one in of_prompt] for of_prompt in side]
+
+
+def _win_rate(judged: JudgedReplies, ones: Scores, others: Scores) -> Interval:
     """Share of wins of `ones`, ties one half, over pairs of like draws; bounds by resampling prompts."""
-    left = judge.scores([draw.reply for draw in _flat(ones)])
-    right = judge.scores([draw.reply for draw in _flat(others)])
-    won = [0.5 if a == b else float(a > b) for a, b in zip(left, right, strict=True)]
-    return cluster_bootstrap(won, [draw.reply.prompt for draw in _flat(ones)])
+    won, prompts = [], []
+    for row, left, right in zip(judged.replies.rows, ones, others, strict=False):
+        won += [0.5 if a == b else float(a > b) for a, b in zip(left, right, strict=True)]
+        prompts += [row.prompt] * len(left)
+    return cluster_bootstrap(won, prompts)
 
 
-def _violation_report(replies: Replies, judge: Judge) -> dict[str, Any]:
+def _violation_report(judged: JudgedReplies) -> dict[str, Any]:
     """Rates on the prompts that elicit violations (on all where none does), of whole replies and first sentences."""
-    chosen = _eliciting(replies.rows)
-    is_any = any(row.elicits is not None for row in replies.rows)
+    chosen = _eliciting(judged)
+    is_any = any(row.elicits is not None for row in judged.replies.rows)
     report: dict[str, Any] = {"violation_prompts": len(chosen), "violation_prompts_elicit": is_any}
-    for name, draws in (("before", replies.before), ("after", replies.after)):
-        picked = [draws[index] for index in chosen]
-        whole = _violation_hits(judge, picked)
-        report |= _rate(f"violation_rate_{name}", whole.any)
-        report |= _rate(f"first_sentence_violation_rate_{name}", _violation_hits(judge, _cut(picked)).any)
-        report |= _rate(f"all_prompts_violation_rate_{name}", _violation_hits(judge, draws).any)
-        report[f"violation_rate_by_rule_{name}"] = {key: _mean(hits) for key, hits in whole.by_rule.items()}
-        report[f"violation_n_{name}"] = len(_flat(picked))
+    for name, side in (("before", judged.before), ("after", judged.after)):
+        picked = [one for index in chosen for one in side[index]]
+        every = [one for of_prompt in side for one in of_prompt]
+        report |= _rate(f"violation_rate_{name}", judged, picked, [bool(one.broken) for one in picked])
+        report |= _rate(
+            f"first_sentence_violation_rate_{name}", judged, picked, [bool(one.cut_broken) for one in picked]
+        )
+        report |= _rate(f"all_prompts_violation_rate_{name}", judged, every, [bool(one.broken) for one in every])
+        report[f"violation_rate_by_rule_{name}"] = {
+            rule: _mean([float(rule in one.broken) for one in picked]) for rule in judged.rules
+        }
+        report[f"violation_n_{name}"] = len(picked)
     return report
 
 
-def _eliciting(rows: Sequence[PromptRow]) -> list[int]:
+def _eliciting(judged: JudgedReplies) -> list[int]:
     """Numbers of the prompts that elicit violations; of all where none does."""
+    rows = judged.replies.rows
     return [index for index, row in enumerate(rows) if row.elicits is not None] or list(range(len(rows)))
 
 
-@dataclass(frozen=True)
-class ViolationHits:
-    """Of each reply whether it breaks any rule, with its prompt; nothing where the judge knows no rule."""
-
-    any: list[tuple[float, PromptMessages]]
-    by_rule: dict[str, list[float]]
-
-
-def _violation_hits(judge: Judge, draws: Sequence[Sequence[Draw]]) -> ViolationHits:
-    found = judge.violations([draw.reply for draw in _flat(draws)])
-    if not found:
-        return ViolationHits([], {})
-    hits = [float(any(of_reply)) for of_reply in zip(*found.values(), strict=True)]
-    prompts = [draw.reply.prompt for draw in _flat(draws)]
-    return ViolationHits(list(zip(hits, prompts, strict=True)), {k: [float(x) for x in v] for k, v in found.items()})
-
-
-def _rate(name: str, hits: list[tuple[float, PromptMessages]]) -> dict[str, float | None]:
-    if not hits:
+def _rate(name: str, judged: JudgedReplies, side: Sequence[Judged], hits: Sequence[bool]) -> dict[str, float | None]:
+    """Nothing where the judge knows no rule."""
+    if not judged.rules or not side:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
-    found = cluster_bootstrap([hit for hit, _ in hits], [prompt for _, prompt in hits])
+    found = cluster_bootstrap([float(hit) for hit in hits], [one.draw.reply.prompt for one in side])
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def _against_anchor(replies: Replies, judge: Judge) -> dict[str, Any]:
+def _against_anchor(judged: JudgedReplies) -> dict[str, Any]:
     """The figures that bound a single training, against the policy that all of them started from."""
-    anchor = replies.anchor
-    if anchor is None:
+    replies, anchor = judged.replies, judged.replies.anchor
+    if anchor is None or judged.anchor is None:
         return {"anchor_is_start": True}
-    chosen = [anchor.draws[index] for index in _eliciting(replies.rows)]
+    picked = [one for index in _eliciting(judged) for one in judged.anchor[index]]
     found = {
         **_drift(anchor.after_drift, anchor.own_drift),
         "length_ratio": _mean([x.tokens for x in _flat(replies.after)])
         / _mean([x.tokens for x in _flat(anchor.draws)]),
-        **_rate("violation_rate", _violation_hits(judge, chosen).any),
+        **_rate("violation_rate", judged, picked, [bool(one.broken) for one in picked]),
     }
     return {"anchor_is_start": False, **{f"anchor_{key}": value for key, value in found.items()}}
 
 
-def _drift(after_drift: Sequence[DriftFromBase], base_drift: Sequence[DriftFromBase]) -> dict[str, float]:
+def _drift(after: Sequence[DriftFromBase], base: Sequence[DriftFromBase]) -> dict[str, float]:
     """How far the policy went from the base, and how odd its replies are to a reader of the base's English.
 
     KL is summed over a reply, so short replies score low; surprise is a mean over tokens, so that a reply cut down to
     a few words shows. Fluent text with another content stays likely under the base; a jumble of words does not.
     It misses one sign repeated over and over, which is likely too: `repetition` and `empty_rate` catch that.
     """
-    after, base = _mean_surprise(after_drift), _mean_surprise(base_drift)
+    ours, theirs = _mean_surprise(after), _mean_surprise(base)
     return {
-        "kl_nats": _mean([drift.kl_nats for drift in after_drift]),
-        "surprise_nats": after,
-        "surprise_nats_base": base,
-        "surprise_ratio": after / base if base else math.nan,
+        "kl_nats": _mean([drift.kl_nats for drift in after]),
+        "surprise_nats": ours,
+        "surprise_nats_base": theirs,
+        "surprise_ratio": ours / theirs if theirs else math.nan,
     }
 
 
@@ -173,40 +148,6 @@ def _side_figures(draws: Sequence[Draw], side: str) -> dict[str, float]:
         f"repetition_{side}": _mean([repetition(draw.reply.text) for draw in draws]),
         f"empty_rate_{side}": _mean([float(is_empty(draw.reply.text)) for draw in draws]),
     }
-
-
-def _sample_table(replies: Replies, judge: Judge, n: int, seed: int) -> list[dict[str, Any]]:
-    """First draws of both sides for people to read, half of them on prompts that elicit violations."""
-    order = list(range(len(replies.rows)))
-    random.Random(seed).shuffle(order)
-    eliciting = [index for index in order if replies.rows[index].elicits is not None]
-    chosen = (eliciting[: n // 2] + [index for index in order if index not in eliciting])[:n]
-    before = [replies.before[index][0].reply for index in chosen]
-    after = [replies.after[index][0].reply for index in chosen]
-    return [
-        {
-            "prompt": last_user_text(was.prompt),
-            "prompt_sha256": digest(was.prompt),
-            "elicits": replies.rows[index].elicits,
-            "before": was.text,
-            "after": now.text,
-            "score_before": score_before,
-            "score_after": score_after,
-        }
-        for index, was, now, score_before, score_after in zip(
-            chosen, before, after, judge.scores(before), judge.scores(after), strict=True
-        )
-    ]
-
-
-def _cut(draws: Sequence[Sequence[Draw]]) -> list[list[Draw]]:
-    """The replies with everything after their first sentence taken away."""
-    return [[replace(draw, reply=_cut_reply(draw.reply)) for draw in of_prompt] for of_prompt in draws]
-
-
-def _cut_reply(reply: PlainReply) -> PlainReply:
-    sentence = first_sentence(reply.text)
-    return replace(reply, text=sentence, finished=reply.finished or sentence != reply.text)
 
 
 def _control(found: Interval) -> dict[str, float]:

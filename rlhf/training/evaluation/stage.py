@@ -3,12 +3,14 @@
 import math
 import random
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rlhf.training.evaluation import judges
+from rlhf.training.evaluation import judges, reply_rows
+from rlhf.training.evaluation.judged import AnchorReplies, Replies, judge_replies
 from rlhf.training.evaluation.players import Player, human_text_nll
-from rlhf.training.evaluation.report import AnchorReplies, Replies, describe
+from rlhf.training.evaluation.report import describe
 from rlhf.training.hyperparameters import build, require
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward import model as reward_model
@@ -18,6 +20,8 @@ from rlhf.training.snapshot.fitting import fit_prompts
 from rlhf.training.tokens import ChatTokenizer
 
 PHASES = 5
+PACKAGES = ("torch", "transformers", "numpy")
+"""Their versions are part of a report: another one may sample other replies from the same seed."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class EvaluationConfig:
     best_of: int = 8
     best_of_prompts: int = 80
     samples: int = 16
-    """Rows of the table of replies before and after."""
+    """Rows of each table of replies before and after: those drawn at random, and the worst."""
 
     def validate(self) -> None:
         """Raise BadHyperparameter."""
@@ -70,7 +74,8 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     policy, baseline, base = player("policy"), player("baseline"), player("base")
     anchor = player("anchor") if "anchor" in directory.config else base
     replies = _gather(directory, config, rows, policy, baseline, base, anchor)
-    report = describe(replies, judge, draws=config.draws, samples=config.samples, seed=directory.seed)
+    judged = judge_replies(replies, judge)
+    report = describe(judged, draws=config.draws, samples=config.samples, seed=directory.seed)
     nats = {id(p.transformer): human_text_nll(p.transformer, p.tokenizer) for p in (policy, baseline, base, anchor)}
     if replies.anchor is not None:
         report["anchor_perplexity_ratio"] = math.exp(nats[id(policy.transformer)] - nats[id(anchor.transformer)])
@@ -78,6 +83,8 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         "perplexity": math.exp(nats[id(policy.transformer)]),
         "perplexity_ratio": math.exp(nats[id(policy.transformer)] - nats[id(base.transformer)]),
         "perplexity_ratio_to_baseline": math.exp(nats[id(policy.transformer)] - nats[id(baseline.transformer)]),
+        "replies": reply_rows.write(judged, directory.path, draws=config.draws),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
         "simulated": fitted.snapshot.simulated,
         "seed": directory.seed,
         "temperature": config.temperature,
@@ -114,9 +121,10 @@ def _gather(
     directory.report(1, PHASES, {"objective/kl": sum(drift.kl_nats for drift in after_drift) / len(after_drift)})
     before, (before_drift,) = baseline.sample_with_drift([base.transformer], prompts, 2 * config.draws, seed + 1)
     if baseline.transformer is base.transformer:
-        base_drift = before_drift
+        base_drift, base_draws = before_drift, None
     else:  # a later cycle: the live policy is no longer the one that training started from
-        _, (base_drift,) = base.sample_with_drift([base.transformer], prompts, 1, seed + 3)
+        found, (base_drift,) = base.sample_with_drift([base.transformer], prompts, 1, seed + 3)
+        base_draws = [draws[0] for draws in found]
     anchored = None
     if from_anchor:
         own, (own_drift,) = anchor.sample_with_drift([anchor.transformer], prompts, 2 * config.draws, seed + 4)
@@ -125,7 +133,7 @@ def _gather(
     judge, shared = _training_judge(directory, baseline)
     best = baseline.best_of(prompts[: config.best_of_prompts], config.best_of, seed + 2, judge, shared)
     directory.report(3, PHASES, {})
-    return Replies(rows, after, before, best, after_drift, base_drift, anchored)
+    return Replies(rows, after, before, best, after_drift, base_drift, base_draws, anchored)
 
 
 def _training_judge(directory: RunDirectory, baseline: Player) -> tuple[reward_model.RewardModel, bool]:

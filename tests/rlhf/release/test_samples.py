@@ -57,6 +57,16 @@ def test_one_reads_prompts_of_the_site_and_one_s_own(people):
     assert len(samples.readable(report, make_person("mod", Role.MODERATOR))) == 3
 
 
+def test_the_worst_come_first_and_once_and_only_to_who_may_read_them(people):
+    sora, leo = people
+    worst = [sample("Where does Leo live?", why=["short"]), sample(SEEDS[1], why=["surprising"])]
+    report = {"worst": worst, "samples": [sample(SEEDS[0]), sample(SEEDS[1]), sample("What does Sora dream of?")]}
+    assert texts(samples.readable(report, leo)) == ["Where does Leo live?", SEEDS[1], SEEDS[0]]
+    assert texts(samples.readable(report, sora)) == [SEEDS[1], SEEDS[0], "What does Sora dream of?"]
+    assert samples.readable(report, sora)[0]["why"] == ["surprising"]
+    assert texts(samples.examples(report)) == [SEEDS[0], SEEDS[1]], "examples are drawn, not the worst"
+
+
 def test_a_seed_s_words_at_the_end_of_a_conversation_are_not_the_site_s(people):
     talk = [*turns("My name is Leo."), {"role": "assistant", "content": "Hello Leo."}, *turns(SEEDS[0])]
     report = {"samples": [sample(SEEDS[0], messages=talk, after="Leo, it is a storm.")]}

@@ -1,8 +1,10 @@
 """An evaluation names its judge, wins nothing against itself, and shows cheap tricks for what they are."""
 
+import hashlib
 import json
 import math
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +13,10 @@ import torch
 from transformers import LlamaForCausalLM
 
 from rlhf.training.evaluation import stage as evaluate
+from rlhf.training.evaluation.judged import AnchorReplies, Replies, judge_replies
 from rlhf.training.evaluation.judges import resolve
 from rlhf.training.evaluation.players import HUMAN_TEXT, Draw, DriftFromBase, human_text_nll, measure_drift
-from rlhf.training.evaluation.report import AnchorReplies, Replies, describe
+from rlhf.training.evaluation.report import describe
 from rlhf.training.gold import BadJudge, Gold, PlainReply
 from rlhf.training.model.sampler import sample
 from rlhf.training.model.transformer import Transformer
@@ -171,7 +174,7 @@ def test_figures_by_hand() -> None:
         after_drift=[DriftFromBase(1.0, 6.0, 2), DriftFromBase(3.0, 3.0, 1)],
         base_drift=[DriftFromBase(0.0, 4.0, 4), DriftFromBase(0.0, 2.0, 2)],
     )
-    report = describe(replies, gold, draws=1, samples=2, seed=0)
+    report = describe(judge_replies(replies, gold), draws=1, samples=2, seed=0)
     assert report["win_rate"] == 0.75  # shorter, then a tie
     assert report["n"] == 2
     assert report["kl_nats"] == 2.0
@@ -186,25 +189,66 @@ def test_figures_by_hand() -> None:
         after_drift=[DriftFromBase(4.0, 8.0, 2), DriftFromBase(6.0, 4.0, 1)],
         own_drift=[DriftFromBase(0.0, 3.0, 4), DriftFromBase(0.0, 3.0, 2)],
     )
-    with_anchor = describe(replace(replies, anchor=anchor), gold, draws=1, samples=2, seed=0)
+    with_anchor = describe(judge_replies(replace(replies, anchor=anchor), gold), draws=1, samples=2, seed=0)
     assert with_anchor["anchor_kl_nats"] == 5.0
     assert with_anchor["anchor_surprise_ratio"] == 4.0
     assert with_anchor["anchor_length_ratio"] == pytest.approx((2 + 1 + 1 + 0) / (2 + 2 + 3 + 1))
     assert with_anchor["anchor_violation_rate"] == 1.0  # both of the tempting prompt
-    same = {key: value for key, value in with_anchor.items() if not key.startswith("anchor_")}
-    assert same == {key: value for key, value in report.items() if key != "anchor_is_start"}
+    assert [sample["base"] for sample in with_anchor["samples"]] == ["a b", "x y z"]
+    for key in set(report) - {"anchor_is_start", "samples", "worst"}:
+        assert with_anchor[key] == report[key], key
     assert report["violation_rate_before"] == 0.5  # of the tempting prompt alone
     assert report["violation_rate_after"] == 0.0  # "a." is no word of its own here
     assert report["violation_rate_by_rule_before"] == {"a": 0.5}
     assert report["controls"]["stop_controlled"]["win_rate"] == 0.75
 
 
+def test_the_worst_are_rule_breaking_surprising_or_short_and_say_so() -> None:
+    gold = Gold("gold:length", lambda p, t: float(len(t.split())), {"a": lambda p, t: "a" in t.split()})
+    texts = ["a b c d", "b c d e", "b c", "b c d e f", "b c d"]
+    prompts = [PromptRow((("user", text),), "held_out") for text in texts]
+    after = [draws(text, "x") for text in texts]
+    surprises = (1.0, 6.0, 1.0, 5.0, 3.0)
+    drifts = [
+        DriftFromBase(0.0, nats * of_prompt[0].tokens, of_prompt[0].tokens)
+        for nats, of_prompt in zip(surprises, after, strict=True)
+    ]
+    base = draws(*["base"] * 5)
+    replies = Replies(prompts, after, after, [], drifts, [READ] * 5, base)
+    found = describe(judge_replies(replies, gold), draws=1, samples=3, seed=0)["worst"]
+    assert [(row["prompt"], row["why"]) for row in found] == [
+        ("b c d e", ["surprising"]),  # of one reason each, by how surprising
+        ("a b c d", ["breaks_rule"]),
+        ("b c", ["short"]),
+    ]
+    assert (found[0]["surprise_after"], found[2]["tokens_after"], found[1]["broken_after"]) == (6.0, 2, ["a"])
+    assert {row["base"] for row in found} == {"base"}
+
+
+def test_each_reply_has_a_line_without_its_text(made: dict[str, str], tiny: Path, tmp_path: Path) -> None:
+    report = evaluate.run(evaluation(tmp_path, made, tiny, made["other"]))
+    text = (tmp_path / "replies.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert report["replies"] == {
+        "file": "replies.jsonl",
+        "rows": len(rows),
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
+    sides = Counter(row["side"] for row in rows)
+    assert sides == {"after": 24, "before": 24, "best_of": 4}  # six prompts, two draws, and two for the controls
+    assert sum(row["competes"] for row in rows if row["side"] == "after") == report["n"]
+    drifts = [row["kl_nats"] for row in rows if row["side"] == "after" and row["kl_nats"] is not None]
+    assert sum(drifts) / len(drifts) == pytest.approx(report["kl_nats"])
+    assert not any(sample["after"] in text for sample in report["samples"] if len(sample["after"]) > 5)
+
+
 def test_without_a_rule_nothing_is_claimed_of_violations() -> None:
     gold = Gold("gold", lambda p, t: 0.0, {})
     both = [draws("a", "b")]
     report = describe(
-        Replies([PromptRow((("user", "q"),), "held_out")], both, both, draws("a"), [READ], [READ]),
-        gold,
+        judge_replies(
+            Replies([PromptRow((("user", "q"),), "held_out")], both, both, draws("a"), [READ], [READ]), gold
+        ),
         draws=1,
         samples=0,
         seed=0,

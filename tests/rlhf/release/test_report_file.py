@@ -1,0 +1,201 @@
+"""The report as a file: complete, without texts that are not the reader's, and recomputed from its replies."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from django.contrib.auth.models import Group
+from django.urls import reverse
+
+from chat import policies
+from feedback import seed
+from rlhf.models import Evaluation, Run
+from rlhf.release import decision, recompute, report_file
+from rlhf.training.evaluation import stage as evaluate
+from rlhf.training.reward import stage as reward_model_stage
+from rlhf.training.run import RunDirectory
+from tests.rlhf import feedback_rows
+from tests.rlhf.command_calls import call
+from tests.rlhf.training.planted import JUDGE, write_snapshot
+from tests.tiny import make_tiny_policy
+
+QUICK = {"max_tokens": 10, "prompts": 6, "best_of": 3, "best_of_prompts": 4, "samples": 4, "draws": 3}
+SECRET = "What does Leo dream of?"
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """Directories of real evaluations of one tiny policy against another, one by each kind of judge."""
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("evaluated")
+    base, other, former = (make_tiny_policy(root / name, seed=s) for name, s in (("a", 0), ("b", 5), ("c", 7)))
+    snapshot = write_snapshot(root / "snapshot", rankings=8, held_out=8)
+    made = root / "rm"
+    made.mkdir()
+    config = {"base": str(base), "snapshot": str(snapshot), "output": str(made / "out"), "splits": ["train"]}
+    config["hyperparameters"] = {"adapted_layers": 2, "rank": 2, "epochs": 1}
+    (made / "config.json").write_text(json.dumps(config))
+    reward_model_stage.run(RunDirectory(made))
+    found = {}
+    for name, judge, baseline, start in (
+        ("gold", JUDGE, base, base),
+        ("reward_model", {"kind": "reward_model", "directory": str(made / "out")}, former, base),
+        ("second cycle", JUDGE, former, former),
+    ):
+        (root / name).mkdir()
+        asked = {"policy": other, "baseline": baseline, "base": start, "anchor": base, "reward_model": made / "out"}
+        asked = {key: str(path) for key, path in asked.items()} | {"judge": judge, "snapshot": str(snapshot)}
+        (root / name / "config.json").write_text(json.dumps({**asked, "seed": 1, "hyperparameters": QUICK}))
+        directory = RunDirectory(root / name)
+        directory.finish(evaluate.run(directory))
+        found[name] = root / name
+    torch.set_flush_denormal(False)
+    return found
+
+
+@pytest.fixture(params=["gold", "reward_model", "second cycle"])
+def evaluation(request, evaluated, base_policy):
+    """Rows of one of them, with the gate's decision."""
+    directory = evaluated[request.param]
+    run = Run.objects.create(
+        kind="evaluation", state="succeeded", base_policy=base_policy, config={"seed": 1}, directory=str(directory)
+    )
+    report = json.loads((directory / "result.json").read_text())
+    made = Evaluation.objects.create(run=run, policy=base_policy, baseline=base_policy, judge="gold", report=report)
+    decision.decide(made)
+    return made
+
+
+@pytest.fixture
+def reader(client, db):
+    client.force_login(feedback_rows.annotator("reader"))
+    return client
+
+
+def downloaded(client, evaluation, tmp_path):
+    response = client.get(reverse("evaluation_json", args=[evaluation.pk]))
+    assert response["Content-Disposition"] == f'attachment; filename="evaluation-{evaluation.pk}-base.json"'
+    path = tmp_path / "report.json"
+    path.write_bytes(response.content)
+    return path, json.loads(response.content)
+
+
+def run_script(script, report):
+    """As somebody who has these two files and no site."""
+    return subprocess.run(
+        [sys.executable, "-I", str(script), str(report)], cwd=report.parent, capture_output=True, text=True
+    )
+
+
+def test_the_script_that_comes_along_recomputes_every_figure(reader, evaluation, tmp_path):
+    path, report = downloaded(reader, evaluation, tmp_path)
+    script = tmp_path / "recompute.py"
+    script.write_bytes(reader.get(reverse("evaluation_recompute")).content)
+    done = run_script(script, path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert all(line.startswith("same") for line in lines)
+    names = [line.split()[1].rstrip(":") for line in lines]
+    assert {"win_rate", "win_rate_low", "win_rate_high", "controls.stop_controlled.low", "surprise_ratio"} <= set(
+        names
+    )
+    assert {"violation_rate_after", "violation_rate_after_low", "all_prompts_violation_rate_before"} <= set(names)
+    assert report["figures"]["n"] == 18
+    of_anchor = {"anchor_kl_nats", "anchor_surprise_ratio", "anchor_length_ratio", "anchor_violation_rate"}
+    assert (of_anchor & set(names)) == (set() if report["figures"]["anchor_is_start"] else of_anchor)
+
+
+def test_a_score_that_was_changed_is_found(reader, evaluation, tmp_path):
+    path, report = downloaded(reader, evaluation, tmp_path)
+    first = next(reply for reply in report["replies"] if reply["side"] == "after" and reply["competes"])
+    against = next(r for r in report["replies"] if (r["side"], r["prompt"], r["draw"]) == ("before", 0, 0))
+    first["score"] = against["score"] + (1.0 if first["score"] <= against["score"] else -1.0)
+    path.write_text(json.dumps(report))
+    done = run_script(report_file.RECOMPUTE, path)
+    assert done.returncode == 1
+    assert re.search(r"^WRONG  win_rate:", done.stdout, re.MULTILINE)
+    report["replies"] = None
+    path.write_text(json.dumps(report))
+    assert run_script(report_file.RECOMPUTE, path).returncode == 2
+
+
+def test_it_holds_conditions_thresholds_and_versions(reader, evaluation, tmp_path, settings):
+    _path, report = downloaded(reader, evaluation, tmp_path)
+    assert report["decision"]["thresholds"] == dict(settings.GATE)
+    held = {condition["code"]: condition["holds"] for condition in report["decision"]["conditions"]}
+    assert len(held) == (13 if report["figures"]["anchor_is_start"] else 19)
+    assert set(held.values()) == {True, False}
+    assert report["evaluation"]["policy"]["manifest_sha256"] == policies.live().manifest_sha256
+    assert report["versions"]["replies_sha256"] == evaluation.report["replies"]["sha256"]
+    assert report["versions"]["torch"] == torch.__version__
+    assert "versions" not in report["figures"]
+    assert report["judge"]["kind"] == evaluation.report["judge_kind"]
+
+
+def test_replies_that_are_not_those_of_the_report_are_left_out(evaluation, tmp_path):
+    assert len(report_file.replies(evaluation)) == evaluation.report["replies"]["rows"]
+    content = (evaluation.run.path / "replies.jsonl").read_text()
+    evaluation.run.directory = str(tmp_path)
+    assert report_file.replies(evaluation) is None
+    (tmp_path / "replies.jsonl").write_text(content.replace('"draw": 1', '"draw": 0', 1))
+    assert report_file.replies(evaluation) is None
+    (tmp_path / "replies.jsonl").write_text(content)
+    assert len(report_file.replies(evaluation)) == evaluation.report["replies"]["rows"]
+    evaluation.report = {"win_rate": 0.5}
+    assert report_file.replies(evaluation) is None
+
+
+def test_texts_of_others_are_in_no_file_but_a_moderator_s(client, evaluation, tmp_path):
+    seed.load()
+    evaluation.report["worst"] = [{"prompt": SECRET, "prompt_sha256": "0" * 64, "after": "of cats", "why": ["short"]}]
+    evaluation.save()
+    moderator = feedback_rows.annotator("the-moderator")
+    moderator.groups.add(Group.objects.get_or_create(name="moderator")[0])
+    for person, sees in ((feedback_rows.annotator("reader"), False), (moderator, True)):
+        client.force_login(person)
+        for name in ("evaluation_html", "evaluation_json"):
+            page = client.get(reverse(name, args=[evaluation.pk])).content.decode()
+            assert (SECRET in page, "of cats" in page) == (sees, sees)
+    for options, sees in (((), False), (("--texts",), True)):
+        target = tmp_path / "report.json"
+        code, told = call("evaluation_report", str(evaluation.run_id), "--output", str(target), *options)
+        assert (code, told["file"]) == (0, str(target))
+        assert (SECRET in target.read_text()) == sees
+
+
+def test_the_html_stands_alone_and_has_no_script(reader, evaluation):
+    response = reader.get(reverse("evaluation_html", args=[evaluation.pk]))
+    page = response.content.decode()
+    assert response["Content-Disposition"].startswith("attachment;")
+    assert "<script" not in page
+    assert not re.search(r"""(?:src|href)\s*=|url\(|@import""", page)
+    assert "prefers-color-scheme: dark" in page
+    assert page.count('class="limit"') >= 9
+    assert "The policy stayed close to its starting point (KL)" in page
+
+
+def test_the_command_says_what_is_not_there(db, home):
+    assert call("evaluation_report", "999")[0] == 2
+
+
+def test_a_share_of_all_or_nothing_gets_wilsons_bounds():
+    """Against scipy: Wilson's interval of four of four prompts."""
+    from scipy.stats import binomtest
+
+    found = list(recompute.recomputed(*all_won(4)))[:3]
+    expected = binomtest(4, 4).proportion_ci(method="wilson")
+    assert [value for _name, value in found] == pytest.approx([1.0, expected.low, expected.high])
+
+
+def all_won(prompts):
+    common = {"draw": 0, "competes": True, "broken": None, "first_sentence_broken": None, "elicits": None}
+    common |= {"tokens": 1, "repetition": 0.0, "empty": False, "kl_nats": 0.0, "surprise_nats": 1.0}
+    rows = [
+        {**common, "side": side, "prompt": prompt, "score": score, "first_sentence_score": score}
+        for side, score in (("after", 1.0), ("before", 0.0))
+        for prompt in range(prompts)
+    ]
+    return rows, {"violation_rate_by_rule_before": {}, "violation_rate_by_rule_after": {}}
