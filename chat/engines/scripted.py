@@ -63,13 +63,13 @@ class ScriptedEngine(Engine):
             raise script.error
         tokens = _until_stop(_tokens(script, prompt, parameters.seed or 0), parameters.stop)
         is_cut = len(tokens) > parameters.max_completion_tokens
-        seconds_a_token = script.seconds_a_token if script.slow_word in _last_message(prompt) else 0.0
+        is_slow = script.slow_word in _last_message(prompt)
         for count, token in enumerate(tokens[: parameters.max_completion_tokens]):
             if script.fail_after == count or script.is_down:
                 raise EngineDown("scripted to go away")
             if script.hang_after == count:
                 await asyncio.Event().wait()
-            await asyncio.sleep(seconds_a_token)
+            await asyncio.sleep(script.seconds_a_token if is_slow else 0.0)
             if script.stamps:
                 token = f" {time.time_ns() // 1000}"
             yield Piece(token, tokens=_probabilities(token, count, parameters.top_logprobs))
