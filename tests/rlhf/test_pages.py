@@ -17,6 +17,7 @@ from rlhf.models import Decision, Evaluation, Metric, Promotion, Run
 from rlhf.release import promotion
 from rlhf.runs import cycle, preflight
 from rlhf.runs.supervisor import Supervisor
+from rlhf.snapshots import freezing
 from tests.rlhf import feedback_rows
 
 pytestmark = pytest.mark.django_db
@@ -472,3 +473,15 @@ def test_an_admin_sets_the_languages_of_a_policy_and_is_told_what_is_no_code(sig
     answer = client.post("/training/policies/base/languages/", {"languages": "English!"}, follow=True)
     assert "“english!”" in answer.content.decode()
     assert policies.Policy.objects.get(name="base").languages == ["en", "ko"]
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, None), (1, "1 held-out line left out"), (2, "2 held-out lines")])
+def test_a_run_says_how_many_held_out_lines_its_snapshot_leaves_out(sign_in, judged, count, words):
+    run = cycle.start()
+    run.snapshot = freezing.freeze()
+    run.snapshot.left_out = count
+    run.snapshot.save()
+    run.save()
+    page = sign_in("moderator").get(reverse("run", args=[run.pk])).content.decode()
+    assert ("left out" in page) == bool(count)
+    assert words is None or words in page

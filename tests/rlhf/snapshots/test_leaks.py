@@ -163,6 +163,19 @@ def test_what_old_rows_held_out_of_a_conversation_that_trains_is_left_out_and_co
     assert freezing.fresh_rankings() == 0
 
 
+def test_a_branch_that_begins_otherwise_is_still_of_a_conversation_that_trains(ann):
+    feedback_rows.rank(ann, 1)
+    first = talk(ann, "Why is the moon round?", "It is.")[0]
+    edited = Message.objects.create(conversation=first.conversation, role="user", text="Who sings at dawn?")
+    for message, split in ((first, "train"), (edited, "held_out")):
+        turns = [{"role": "user", "content": message.text}]
+        sha256 = prompts.digest(turns)
+        Prompt.objects.create(messages=turns, sha256=sha256, source="conversation", message=message, split=split)
+    made = freezing.freeze()
+    assert made.left_out == 1
+    assert {line["split"] for line in lines(made, "prompts.jsonl")} == {"train"}
+
+
 @pytest.mark.parametrize(
     ("trained", "held_out"),
     [
