@@ -10,7 +10,7 @@ from django.utils import timezone
 from chat import fsck
 from chat.errors import BadPolicy
 from chat.models import Conversation, EngineProcess, Message, Reply, Ticket
-from chat.queue import claims, reaping, replies, tickets, waiting
+from chat.queue import claims, line, reaping, replies, tickets, waiting
 from chat.queue.tickets import Used
 from metering.models import Usage
 
@@ -50,6 +50,15 @@ def test_whoever_has_waited_longest_comes_first_be_it_a_person_or_a_program(alic
         said, granted = claim(live, 1)
         assert said + granted == [expected.pk]
     assert claim(live, 4) == ([], [])
+
+
+@pytest.mark.parametrize("queue", [reply, ticket])
+def test_the_line_is_empty_until_somebody_waits_and_once_that_is_granted(queue, alice, live):
+    assert line.is_empty()
+    queue(alice)
+    assert not line.is_empty()
+    claim(live, 1)
+    assert line.is_empty()
 
 
 def test_one_that_wants_more_room_than_there_is_waits_at_the_head_and_nobody_overtakes(alice, live):

@@ -334,6 +334,32 @@ async def test_replies_that_take_turns_are_all_told_and_keep_what_was_made_when_
     assert [rows[active.reply.pk].message.text for active in written] == [active.text for active in written]
 
 
+async def test_a_talker_looks_for_text_to_store_only_while_there_is_some(
+    conversation, alice, scripted_policy, script, monkeypatch
+):
+    script.tokens, written = 10, []
+    flush = Talker._flush
+
+    async def counted(talker, **options):
+        written.append([active.reply.pk for active in talker.active.values() if not active.is_given_out()])
+        await flush(talker, **options)
+
+    monkeypatch.setattr(Talker, "_flush", counted)
+    async with talking() as talker, opened(conversation, alice) as socket:
+        await asyncio.sleep(0.2)
+        assert not written
+        await socket.say(type="message.send", text="Hi", key="k1", parent=None)
+        heard = await socket.hear_until("reply.done")
+        async with asyncio.timeout(10):
+            while talker._written.is_set():
+                await asyncio.sleep(0.01)
+        assert written[0] == [heard[-1]["reply"]]
+        count = len(written)
+        await asyncio.sleep(0.2)
+        assert len(written) == count
+    assert heard[-1]["state"] == "complete"
+
+
 async def test_text_does_not_wait_for_what_the_talker_looks_for(
     conversation, alice, scripted_policy, script, monkeypatch
 ):
