@@ -7,9 +7,10 @@ from django.apps import apps
 
 from chat.models import Message, Reply
 from feedback import prompts, seed, splits
-from feedback.models import Opening, Prompt, PromptGroup
+from feedback.models import Opening, Prompt, PromptGroup, Violation
 from feedback.splits import split_of_conversation
 from tests.feedback.conversation_rows import talk
+from tests.rlhf import feedback_rows
 
 
 def side_of(owner, *turns):
@@ -127,6 +128,20 @@ def test_the_migration_moves_no_row_and_new_turns_join_what_trains(person, setti
     assert side_of(emil, "why is the moon round") == "train"
     settings.FEEDBACK_HELD_OUT_SHARE = 0.0
     assert side_of(emil, "who sings at dawn??") == split_of_conversation(held_out[0]) == "held_out"
+
+
+def test_the_migration_keeps_flagged_conversations_on_the_side_that_the_hash_gave_them(policy, person, settings):
+    """Earlier versions held out a context whose hash begins with a byte below 51."""
+    carl = person("carl")
+    asked = [f"{number} {'abcdefghij'[number % 10] * 9}" for number in range(40)]
+    before = {text: prompts.digest([{"role": "user", "content": text}])[:2] < "33" for text in asked}
+    assert 0 < sum(before.values()) < 40
+    messages = {text: talk(carl, text, "Yes.") for text in asked}
+    for _question, answer in messages.values():
+        Violation.objects.create(message=answer, annotator=carl, rule_version=feedback_rows.rule())
+    MIGRATION.group_what_is_there(apps, None)
+    settings.FEEDBACK_HELD_OUT_SHARE = 0.5
+    assert {text: split_of_conversation(found[1]) == "held_out" for text, found in messages.items()} == before
 
 
 def test_the_migration_tells_an_assistants_examples_from_the_conversation(policy, person):
