@@ -6,8 +6,8 @@ not waited for: the kernel wakes who reads at a set amount (SO_RCVLOWAT), or as 
 that knows no such amount wakes for every token.
 
 h11 parses; httpcore, which has it inside, takes each token through five generators more. A token of one stream of 90
-a second costs the reading process 69 us of processor time so, 80 through httpcore, and 55 by a parser of our own; one
-of 16 streams of 22 a second 46, 56 and 38, and of 90 a second 18, 24 and 13.
+a second costs the reading process 66 us of processor time so, 80 through httpcore, and 55 to 63 by a parser of our
+own; one of 16 streams of 22 a second 46 to 49, 56, and 35 to 40; one of 16 of 90 a second 18, 24, and 13.
 """
 
 import asyncio

@@ -147,7 +147,8 @@ async def test_the_socket_is_read_at_a_pace_once_the_body_has_begun(monkeypatch)
         lasted = time.monotonic() - started
         await response.aclose()
     assert b"".join(blocks) == event("a") * 50 + event("", "stop")
-    assert len(blocks) <= 2 + lasted / 0.4
+    # What comes in the moment in which the socket is read may be a block of its own.
+    assert len(blocks) <= 2 * (2 + lasted / 0.4)
 
 
 async def test_the_end_of_an_answer_is_not_waited_for(monkeypatch):
