@@ -203,6 +203,29 @@ def test_figures_by_hand() -> None:
     assert report["controls"]["stop_controlled"]["win_rate"] == 0.75
 
 
+def test_figures_of_first_sentences_are_of_what_is_left_of_a_reply() -> None:
+    gold = Gold("gold:length", lambda p, t: -float(len(t.split())), {"z": lambda p, t: "z" in t.split()})
+    replies = Replies(
+        rows=[PromptRow((("user", "q"),), "held_out")],
+        after=[draws("x y. z z z", "x")],
+        before=[draws("x y z. w", "q q. r r r r")],
+        best=draws("x"),
+        after_drift=[READ],
+        base_drift=[READ],
+    )
+    report = describe(judge_replies(replies, gold), draws=1, samples=0, seed=0)
+    assert report["win_rate"] == 0.0  # five words lose against four
+    controls = {name: control["win_rate"] for name, control in report["controls"].items()}
+    assert controls == {
+        "null": 0.0,  # six against four
+        "first_sentence": 1.0,  # two against four
+        "best_of_8": 1.0,
+        "stop_controlled": 1.0,  # two against three
+    }
+    assert report["violation_rate_after"] == 0.5
+    assert report["first_sentence_violation_rate_after"] == 0.0
+
+
 def test_the_worst_are_rule_breaking_surprising_or_short_and_say_so() -> None:
     gold = Gold("gold:length", lambda p, t: float(len(t.split())), {"a": lambda p, t: "a" in t.split()})
     texts = ["a b c d", "b c d e", "b c", "b c d e f", "b c d"]
