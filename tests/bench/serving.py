@@ -94,12 +94,9 @@ class Pair:
 
 
 async def through_site(person: Person, conversations: list[str]) -> tuple[list[Heard], float, list[float]]:
-    """All conversations ask at once; what each heard, the seconds it took, and the round trips of pings meanwhile."""
+    """All conversations, whose pages are open already, ask at once; what each heard, the seconds from there to the
+    last end, and the round trips of pings meanwhile."""
     lags: list[float] = []
-
-    async def one(conversation: str) -> Heard:
-        async with person.chat(conversation) as chat:
-            return await chat.ask(PROMPT)
 
     async def ping() -> None:
         async with person.chat(conversations[0]) as chat:
@@ -111,12 +108,14 @@ async def through_site(person: Person, conversations: list[str]) -> tuple[list[H
                 lags.append(time.perf_counter() - sent)
                 await asyncio.sleep(0.1)
 
-    pinging = asyncio.create_task(ping())
-    started = time.perf_counter()
-    heard = await asyncio.gather(*map(one, conversations))
-    seconds = time.perf_counter() - started
-    pinging.cancel()
-    await asyncio.gather(pinging, return_exceptions=True)
+    async with contextlib.AsyncExitStack() as pages:
+        chats = [await pages.enter_async_context(person.chat(one)) for one in conversations]
+        pinging = asyncio.create_task(ping())
+        started = time.perf_counter()
+        heard = await asyncio.gather(*(chat.ask(PROMPT) for chat in chats))
+        seconds = time.perf_counter() - started
+        pinging.cancel()
+        await asyncio.gather(pinging, return_exceptions=True)
     return list(heard), seconds, lags
 
 
