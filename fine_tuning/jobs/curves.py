@@ -6,7 +6,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from fine_tuning.models import FineTune
-from rlhf.charts import LineChart, chart
+from rlhf.charts.line_charts import LineChart, chart
 
 TITLES: dict[str, Promise] = {
     "train/loss": _("Training loss"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf import labels
-from rlhf.interval_pictures import IntervalPicture, picture
+from rlhf.charts.interval_pictures import IntervalPicture, picture
 from rlhf.models import Decision
 from rlhf.release.report_values import number
 

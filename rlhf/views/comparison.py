@@ -6,10 +6,11 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.requests import person
-from rlhf import run_comparison, visibility
-from rlhf.curve_options import CurveOptions
+from rlhf import visibility
+from rlhf.charts import run_comparison
+from rlhf.charts.curve_options import CurveOptions
+from rlhf.charts.run_comparison import Stages
 from rlhf.models import Run
-from rlhf.run_comparison import Stages
 
 CHOICES = 50
 DIGITS = 18

@@ -10,8 +10,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.roles import Role
-from rlhf import run_curves, tasks, visibility
-from rlhf.curve_options import CurveOptions
+from rlhf import tasks, visibility
+from rlhf.charts import run_curves
+from rlhf.charts.curve_options import CurveOptions
 from rlhf.errors import RlhfError
 from rlhf.models import Run
 from rlhf.runs import cycle

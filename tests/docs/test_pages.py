@@ -24,8 +24,18 @@ from tests.docs.pages import (
 )
 
 PATH = re.compile(r"^(?:[\w.-]+/)+[\w.-]*$|^[\w-]+\.(?:py|toml|md)$")
-NO_PATH = ("var/", "screenshots/", ".venv/", "node_modules/", "build/", "Asia/", "train/", "eval/", "rewards/", "sampler/")
-"""What is made later, a time zone, and names of metrics."""
+NO_PATH = (
+    "var/",
+    "screenshots/",
+    ".venv/",
+    "node_modules/",
+    "build/",
+    "Asia/",
+    "train/",
+    "eval/",
+    "rewards/",
+    "sampler/",
+)
 OUTPUT = "Created fine-tune: ft-..."
 """First line of the one block that a program says."""
 SHELL = {"git", "cd", "export", "python3.11", "old/bin/pip", "old/bin/openai"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlhf.interval_pictures import WIDTH, picture
+from rlhf.charts.interval_pictures import WIDTH, picture
 
 
 @pytest.mark.parametrize("sign", [">", "≥", "≤"])

@@ -9,9 +9,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from rlhf import charts, run_curves
-from rlhf.charts import LineChart
-from rlhf.curve_options import CurveOptions
+from rlhf.charts import line_charts, run_curves
+from rlhf.charts.curve_options import CurveOptions
+from rlhf.charts.line_charts import LineChart
 from rlhf.figures import figure, percent
 from rlhf.models import Run
 from rlhf.release.report_values import number
@@ -97,7 +97,7 @@ def curves(one: Stages, other: Stages, options: CurveOptions) -> list[OverlaidGr
     groups = []
     for name in dict.fromkeys((*_training(one), *_training(other))):
         found = {"A": one.by_name.get(name), "B": other.by_name.get(name)}
-        drawn = charts.overlaid(
+        drawn = line_charts.overlaid(
             {label: stage.metrics.values_list("step", "values") if stage else () for label, stage in found.items()},
             options,
         )

@@ -10,8 +10,8 @@ from django.utils.functional import Promise
 
 from base import axis
 from base.axis import Frame, Tick
-from rlhf.curve_options import CurveOptions
-from rlhf.metric_labels import TITLES, unit_of
+from rlhf.charts.curve_options import CurveOptions
+from rlhf.charts.metric_labels import TITLES, unit_of
 
 FRAME = Frame(left=54)
 MOST_POINTS = 240

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rlhf import charts
-from rlhf.charts import LineChart
-from rlhf.curve_options import CurveOptions
+from rlhf.charts import line_charts
+from rlhf.charts.curve_options import CurveOptions
+from rlhf.charts.line_charts import LineChart
 from rlhf.models import Run
 
 STAGES = (Run.Kind.POLICY, Run.Kind.REWARD_MODEL)
@@ -61,5 +61,5 @@ def _in_order(stages: Iterable[Run]) -> list[Run]:
 
 
 def _group(run: Run, options: CurveOptions) -> CurveGroup:
-    first, more = first_and_rest(run.kind, charts.charts(run.metrics.values_list("step", "values"), options))
+    first, more = first_and_rest(run.kind, line_charts.charts(run.metrics.values_list("step", "values"), options))
     return CurveGroup(run, run.stage, first, more)

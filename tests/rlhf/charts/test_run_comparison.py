@@ -7,10 +7,10 @@ import pytest
 from django.urls import reverse
 
 from chat.models import Policy
-from rlhf import run_comparison
-from rlhf.curve_options import CurveOptions
+from rlhf.charts import run_comparison
+from rlhf.charts.curve_options import CurveOptions
+from rlhf.charts.run_comparison import Stages
 from rlhf.models import Metric, Run
-from rlhf.run_comparison import Stages
 from tests.rlhf import feedback_rows
 
 pytestmark = pytest.mark.django_db
