@@ -78,6 +78,12 @@ class ShownMessage:
         return reply is not None and reply.state == Reply.State.COMPLETE and reply.finish_reason == "length"
 
     @property
+    def is_empty(self) -> bool:
+        """Whether the model ended it without a word."""
+        is_complete = self.reply is not None and self.reply.state == Reply.State.COMPLETE
+        return is_complete and not self.is_hidden and not self.text.strip()
+
+    @property
     def can_continue(self) -> bool:
         """Whether a new reply may continue its text."""
         if self.reply is None or not self.text.strip():

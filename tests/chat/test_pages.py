@@ -192,6 +192,13 @@ def test_how_a_reply_ended_is_said_in_words(conversation, state, error, words, c
     assert bool(re.search(r"data-retry\s*>", article)) == can_retry
 
 
+def test_a_reply_without_a_word_says_so(conversation):
+    said = say(conversation, "a question", " \n")
+    assert "without a word" in page_of(conversation).split('class="turn assistant"')[1].split("</article>")[0]
+    Message.objects.filter(pk=said.pk).update(text="a word")
+    assert "without a word" not in page_of(conversation).split('class="turn assistant"')[1].split("</article>")[0]
+
+
 def test_a_reply_that_goes_on_is_not_said_to_have_a_chosen_beginning(conversation):
     cut = say(conversation, "a question", "Once upon", state=Reply.State.STOPPED)
     for prefix, words, others in (

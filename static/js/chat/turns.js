@@ -175,7 +175,8 @@ export class Turns extends EventTarget {
     delete turn.dataset.unfinished;
     if (turn.dataset.state !== state) this.setState({ reply, state, policy });
     const isCut = state === "complete" && reason === "length";
-    if (isCut) turn.querySelector("[data-state-words]").textContent = this.words.cut;
+    const isEmpty = state === "complete" && !body.textContent.trim();
+    if (isCut || isEmpty) turn.querySelector("[data-state-words]").textContent = isCut ? this.words.cut : this.words.empty;
     const goOn = turn.querySelector("[data-continue]");
     if (goOn) goOn.hidden = !(text?.trim() && (isCut || BROKEN_OFF.includes(state)));
     this.follower.grew();
