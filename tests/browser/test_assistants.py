@@ -78,17 +78,18 @@ def save(page):
 
 
 def draft(page, text):
-    """Writes, and waits until the meter has counted just that; tokens by part."""
+    """Writes, and waits until the meter shows what the server counted for just that; tokens by part."""
 
     def is_of_it(response):
         if not response.url.endswith("/context/"):
             return False
         return parse_qs(response.request.post_data, keep_blank_values=True)["text"] == [text]
 
-    with page.expect_response(is_of_it):
+    with page.expect_response(is_of_it) as counting:
         page.fill("#text", text)
         page.dispatch_event("#text", "input")
-    page.wait_for_function("() => !document.querySelector('#meter').hidden")
+    for name, tokens in counting.value.json()["parts"].items():
+        expect(page.locator(f"#meter [data-part={name}] dd")).to_have_text(f"{tokens:,}")
     rows = page.eval_on_selector_all(
         "#meter [data-part]", "all => all.map(it => [it.dataset.part, it.lastElementChild.textContent])"
     )

@@ -286,7 +286,7 @@ def test_each_key_of_the_sheet_does_what_it_says(page, site):
     page.keyboard.press("Escape")
     page.keyboard.press("Control+Shift+O")
     page.wait_for_url(site.url + "/")
-    page.goto(address)
+    page.goto(address, wait_until="networkidle")  # what it asks for at first would miss the conversation
     page.locator("#log").focus()
     page.keyboard.press("Control+Shift+Backspace")
     expect(page.locator(".notice.undo")).to_be_visible()
