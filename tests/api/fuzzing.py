@@ -11,6 +11,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+PATIENCE_S = 60
+"""A request may ask for ten completions of each of many prompts, at two seconds each: the usual 10 s are too few."""
 
 
 def fuzz(schema, secret, examples, *, derandomize=False):
@@ -39,13 +41,18 @@ def _fuzz_operation(operation, mode, secret, examples, derandomize):
         case.headers = headers | ({"Authorization": f"Bearer {secret}"} if secret else {})
         if mode is GenerationMode.POSITIVE:
             _use_live_model(case)
-        response = case.call()
+        response = case.call(**_patience(case))
         case.validate_response(response, checks=CHECKS)
         if not secret:
             assert response.status_code in (401, 404), f"{case.method} {case.path} is open to everybody"
 
     ask()
     return asked
+
+
+def _patience(case):
+    """An application that is called without a network knows no time-out."""
+    return {} if case.operation.app is not None else {"timeout": PATIENCE_S}
 
 
 def _use_live_model(case):
