@@ -125,12 +125,13 @@ def _anchor_checks(candidate: Report, t: Mapping[str, float]) -> Iterator[Reason
         t["surprise_ratio_max"],
     )
     before = number(candidate.get("anchor_violation_rate"))
-    yield _at_most(
+    violations = _at_most(
         "anchor_violations",
         "rule violations, against those of the original base",
         candidate.get("violation_rate_after"),
         None if before is None else before + t["violation_rise_max"],
     )
+    yield _measured(violations, candidate, "violation_rate_after")
 
 
 def _violation_limit(candidate: Report, live: Report | None, rise_max: float) -> float | None:

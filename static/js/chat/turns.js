@@ -175,7 +175,7 @@ export class Turns extends EventTarget {
     delete turn.dataset.unfinished;
     if (turn.dataset.state !== state) this.setState({ reply, state, policy });
     const isCut = state === "complete" && reason === "length";
-    const isEmpty = state === "complete" && !body.textContent.trim();
+    const isEmpty = state === "complete" && !(text ?? body.textContent).trim();
     if (isCut || isEmpty) turn.querySelector("[data-state-words]").textContent = isCut ? this.words.cut : this.words.empty;
     const goOn = turn.querySelector("[data-continue]");
     if (goOn) goOn.hidden = !(text?.trim() && (isCut || BROKEN_OFF.includes(state)));

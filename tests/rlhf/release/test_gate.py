@@ -147,6 +147,7 @@ def test_conditions_with_an_interval_have_it_and_others_do_not():
     }
     assert measured.pop("win_rate") == (0.7, 0.62, 0.78)
     assert measured.pop("violations") == (0.1, 0.05, 0.2)
+    assert measured.pop("anchor_violations") == (0.1, 0.05, 0.2)
     assert measured.pop("stop_controlled") == (0.5, 0.43, 0.57)
     assert set(measured.values()) == {(None, None, None)}
 

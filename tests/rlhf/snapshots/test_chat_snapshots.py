@@ -20,16 +20,12 @@ from rlhf.snapshots import freezing
 from rlhf.training.snapshot.files import SnapshotFiles
 from tests.feedback.conversation_rows import make_pair
 from tests.rlhf import feedback_rows
+from tests.rlhf.snapshots.snapshot_lines import lines
 
 pytestmark = pytest.mark.django_db
 QUESTION = "What is rainbow number 4?"
 """By the hash of its words, it is trained on."""
 PROMPT = [{"role": "user", "content": QUESTION}]
-
-
-@pytest.fixture(autouse=True)
-def own_directories(home, settings):
-    settings.RLHF_MINIMUM_RANKINGS = 1
 
 
 @pytest.fixture
@@ -55,10 +51,6 @@ def choose(two, chatter, client):
         return Comparison.objects.get(pair=pair)
 
     return make
-
-
-def lines(snapshot, name):
-    return [json.loads(line) for line in (snapshot.path / name).read_text().splitlines()]
 
 
 def test_choices_in_the_chat_alone_give_a_snapshot_that_a_trainer_reads(choose, chatter):

@@ -16,22 +16,9 @@ from rlhf.errors import NotEnoughFeedback
 from rlhf.models import Snapshot
 from rlhf.snapshots import freezing, shares
 from tests.rlhf import feedback_rows
+from tests.rlhf.snapshots.snapshot_lines import lines
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def own_directories(home, settings):
-    settings.RLHF_MINIMUM_RANKINGS = 1
-
-
-@pytest.fixture
-def ann():
-    return feedback_rows.annotator("ann")
-
-
-def lines(snapshot, name):
-    return [json.loads(line) for line in (snapshot.path / name).read_text().splitlines()]
 
 
 def ids(snapshot):

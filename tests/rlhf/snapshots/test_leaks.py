@@ -1,6 +1,5 @@
 """No held-out line of a snapshot has a beginning, a near-duplicate or its conversation among what is trained on."""
 
-import json
 import random
 import unicodedata
 
@@ -18,6 +17,7 @@ from rlhf.models import Run
 from rlhf.snapshots import freezing
 from tests.feedback.conversation_rows import make_pair, talk
 from tests.rlhf import feedback_rows
+from tests.rlhf.snapshots.snapshot_lines import lines
 
 pytestmark = pytest.mark.django_db
 FILES = ("rankings.jsonl", "preferences.jsonl", "unpaired.jsonl", "violations.jsonl", "prompts.jsonl")
@@ -30,20 +30,6 @@ TURNS = (
     "Thanks!",
     "thanks",
 )
-
-
-@pytest.fixture(autouse=True)
-def own_directories(home, settings):
-    settings.RLHF_MINIMUM_RANKINGS = 1
-
-
-@pytest.fixture
-def ann():
-    return feedback_rows.annotator("ann")
-
-
-def lines(snapshot, name):
-    return [json.loads(line) for line in (snapshot.path / name).read_text().splitlines()]
 
 
 def plain(turns):
