@@ -215,8 +215,8 @@ class Decision(models.Model):
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="decisions")
     passed = models.BooleanField()
     reasons = models.JSONField(default=list)
-    """Every condition as rlhf.release.gate.Reason has it. Before version 0.3 of a refusal only what failed, without
-    `holds`, estimate and interval."""
+    """Every condition as rlhf.release.checks.reason.Reason has it. Before version 0.3 of a refusal only what failed,
+    without `holds`, estimate and interval."""
     thresholds = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now)
 

@@ -1,0 +1,1 @@
+"""The conditions of the gate, by what they are about. Pure: each file yields reasons from reports and thresholds."""
