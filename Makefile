@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coverage pages faults clients sites demo doctor lint tree docs bench bench-ppo screenshots messages clean
+.PHONY: help setup run test coverage pages faults clients sites demo doctor lint tree docs bench bench-ppo mutants screenshots messages clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -95,6 +95,9 @@ bench: setup  ## tokens a second and latencies through the whole site, against t
 
 bench-ppo: setup  ## our PPO beside TRL 1.12's, in a virtual environment of its own
 	$(PY) -m tests.bench.ppo $(ARGS)
+
+mutants: setup  ## plants mistakes in the code, one at a time, and shows which test finds each
+	$(PY) -m tests.mutants $(ARGS)
 
 screenshots: setup  ## every page, both languages, phone and wide, light and dark
 	$(PY) -m tests.browser.screenshots $(ARGS)
