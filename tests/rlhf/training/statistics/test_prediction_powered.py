@@ -62,7 +62,7 @@ def test_without_two_clusters_of_the_truth_nothing_is_known() -> None:
 
 @pytest.mark.parametrize("bias", [0.0, 0.3])
 def test_the_interval_holds_the_truth_in_95_of_100(bias: float) -> None:
-    """Prompts with three draws each and predictions with a constant bias, 1,000 times; four standard errors are 0.028."""
+    """Three draws a prompt, predictions with a constant bias, 1,000 times; four standard errors are 0.028."""
     draw = np.random.default_rng(6)
     held = 0
     for _ in range(1000):
