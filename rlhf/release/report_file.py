@@ -65,6 +65,7 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
             "replies_sha256": (report.get("replies") or {}).get("sha256"),
         },
         "replies": replies(evaluation),
+        "judgements": judgements(evaluation),
         "texts": [dict(sample) for sample in texts],
     }
 
@@ -72,7 +73,16 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
 def replies(evaluation: Evaluation) -> list[dict[str, Any]] | None:
     """A row for each reply without its text, in the order of the evaluation. None where the run's file is gone, is
     not the one that the report was made with, or was never written: before version 0.3."""
-    told = evaluation.report.get("replies")
+    return _rows_of(evaluation, "replies")
+
+
+def judgements(evaluation: Evaluation) -> list[dict[str, Any]] | None:
+    """What a cross-fitted judge said of each held-out judgement, without names; None of any other judge."""
+    return _rows_of(evaluation, "judgements")
+
+
+def _rows_of(evaluation: Evaluation, name: str) -> list[dict[str, Any]] | None:
+    told = evaluation.report.get(name)
     if not isinstance(told, dict):
         return None
     try:
