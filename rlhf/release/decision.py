@@ -36,6 +36,7 @@ def decide(evaluation: Evaluation) -> Decision:
     """Asks the gate and stores its decision with the thresholds that it was made by."""
     report = {
         **evaluation.report,
+        "judge_kind": evaluation.judge_used().kind,
         "tensors_finite": tensors_finite(evaluation.policy),
         "served_kl_nats": served_kl_nats(evaluation.policy),
         "baseline_is_live": Policy.objects.filter(pk=evaluation.baseline_id, is_live=True).exists(),
