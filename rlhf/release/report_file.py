@@ -124,6 +124,7 @@ def _as_html(evaluation: Evaluation, found: Mapping[str, Any]) -> str:
         "conditions": conditions.of_decision(decision) if decision is not None else [],
         "is_complete": decision is not None and conditions.is_complete(decision),
         "judge": judge_facts.facts(evaluation),
+        "qualification": judge_facts.qualification(report),
         "trained_against": judge_facts.reward_model_facts(evaluation),
         "is_simulated": evaluation.run.is_simulated,
         "controls": [(label, controls.get(key) or {}) for key, label in labels.CONTROLS.items()],

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlhf.training.statistics.intervals import Interval, wider
 
@@ -19,8 +20,8 @@ DRAWS, SEED = 2000, 1
 """Another seed than that of the bootstrap over prompts, from which the slopes are drawn apart."""
 AT_ONCE = 2_000_000
 """Weights in memory while slopes are fitted."""
-Array: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.float64]]"
-Whole: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.int64]]"
+Array: TypeAlias = NDArray[np.float64]
+Whole: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,12 @@ class Calibration:
             return 0.5
         given = np.asarray(differences, dtype=np.float64)
         return max(
-            float(np.array([probabilities(given, float(b)).mean() for b in draws]).std()) for draws in self.slopes
+            float(np.concatenate([probabilities(given, b).mean(1) for b in _columns(draws, len(given))]).std())
+            for draws in self.slopes
         )
 
 
-def probabilities(differences: Array, slope: float) -> Array:
+def probabilities(differences: Array, slope: float | Array) -> Array:
     """Stable for large differences of either sign."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * slope * differences)))
 
@@ -112,11 +114,16 @@ def _fit(margins: Array, weights: Array) -> Array:
 
 def _means(given: Array, codes: Whole, size: Array, picks: Whole, slopes: Array) -> Array:
     """[DRAWS]: the mean over the clusters of each draw, with that draw's slope."""
-    found = np.empty(len(slopes))
-    for draw, (slope, chosen) in enumerate(zip(slopes, picks, strict=True)):
-        sums = np.bincount(codes, probabilities(given, float(slope)), len(size))
-        found[draw] = sums[chosen].sum() / size[chosen].sum()
-    return found
+    members = np.zeros((len(given), len(size)))
+    members[np.arange(len(given)), codes] = 1.0
+    totals = np.concatenate([probabilities(given, part) @ members for part in _columns(slopes, len(given))])
+    return np.asarray(np.take_along_axis(totals, picks, 1).sum(1) / size[picks].sum(1))
+
+
+def _columns(slopes: Array, width: int) -> list[Array]:
+    """[rows, 1] each, so that a matrix of `width` columns of them fits in memory."""
+    rows = max(1, AT_ONCE // width)
+    return [slopes[start : start + rows, None] for start in range(0, len(slopes), rows)]
 
 
 def _codes(clusters: Sequence[Hashable]) -> tuple[Whole, Array]:

@@ -12,10 +12,11 @@ from collections.abc import Hashable, Sequence
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlhf.training.statistics.intervals import Z95, Interval
 
-Array: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.float64]]"
+Array: TypeAlias = NDArray[np.float64]
 
 
 def ppi_mean(
