@@ -41,7 +41,7 @@ def recomputed(
 ) -> Iterable[tuple[str, float | None]]:
     """(name, value) of each figure that the replies and what the judge said of held-out judgements determine; a part
     of a name after a dot is a key within."""
-    judge = None if judgements is None else Judge(judgements)
+    judge = None if judgements is None else MeasuredJudge(judgements)
     after, before = _side(replies, "after"), _side(replies, "before")
     best = _side(replies, "best_of")
     draws = 1 + max(reply["draw"] for reply in after if reply["competes"])
@@ -118,7 +118,7 @@ def _differences(ones: list[Reply], others: list[Reply], key: str, other_key: st
 
 
 def _preferred(
-    name: str, bounds: str, pairs: list[tuple[float, int]], judge: "Judge | None"
+    name: str, bounds: str, pairs: list[tuple[float, int]], judge: "MeasuredJudge | None"
 ) -> Iterable[tuple[str, float | None]]:
     """1 for a win, 0.5 for a tie, 0 for a loss; of a judge that errs, the probability that a person prefers it."""
     if judge is not None and pairs:
@@ -127,7 +127,7 @@ def _preferred(
     yield from _named(name, bounds, [((1 + np.sign(difference)) / 2, prompt) for difference, prompt in pairs])
 
 
-class Judge:
+class MeasuredJudge:
     """What a reward model said of comparisons and labels that it did not learn from, and what follows from it."""
 
     def __init__(self, rows: list[Row]) -> None:

@@ -65,7 +65,7 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
             "replies_sha256": (report.get("replies") or {}).get("sha256"),
         },
         "replies": replies(evaluation),
-        "judgements": judgements(evaluation),
+        "judgements": _judgements(evaluation),
         "texts": [dict(sample) for sample in texts],
     }
 
@@ -76,7 +76,7 @@ def replies(evaluation: Evaluation) -> list[dict[str, Any]] | None:
     return _rows_of(evaluation, "replies")
 
 
-def judgements(evaluation: Evaluation) -> list[dict[str, Any]] | None:
+def _judgements(evaluation: Evaluation) -> list[dict[str, Any]] | None:
     """What a cross-fitted judge said of each held-out judgement, without names; None of any other judge."""
     return _rows_of(evaluation, "judgements")
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from accounts import audit
 from accounts.models import User
@@ -188,6 +189,12 @@ def stage_row(cycle: Run, stage: str) -> Run:
         started_by=cycle.started_by,
         **fields,
     )
+
+
+def judges_of(snapshot: Snapshot) -> QuerySet[Run]:
+    """Runs that trained a judge on it and measured it, which version 0.2 did not."""
+    measured = Run.objects.filter(stage=JUDGE, state=Run.State.SUCCEEDED, result__has_key="comparisons")
+    return measured.filter(snapshot=snapshot)
 
 
 def judge_with_run(judge: Mapping[str, Any], run: Run | None) -> dict[str, Any]:

@@ -50,10 +50,8 @@ def count() -> JudgeMaterial:
     for person, is_simulated in chosen.values_list("annotator", "is_simulated"):
         comparisons += 1
         people[person] = is_simulated
-    needed = settings.GATE
-    return JudgeMaterial(
-        comparisons, len(people), sum(people.values()), needed["judge_comparisons_min"], needed["judge_people_min"]
-    )
+    needed = [int(settings.GATE[name]) for name in ("judge_comparisons_min", "judge_people_min")]
+    return JudgeMaterial(comparisons, len(people), sum(people.values()), *needed)
 
 
 def shortage() -> JudgeNotQualified | None:

@@ -74,8 +74,9 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     fitted = fit_prompts(SnapshotFiles.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
     transformer = Transformer.load(base, adapted_layers=config.adapted_layers)
     material = _gather(directory, fitted.snapshot, tokenizer, transformer, config)
-    said = [(one.group, one.annotator) for one in (*material.rankings, *material.violations)]
-    folds = Folds.divide(said, prompt_folds=config.prompt_folds, annotator_folds=config.annotator_folds)
+    ranked = [(one.group, one.annotator) for one in material.rankings]
+    flagged = [(one.group, one.annotator) for one in material.violations]
+    folds = Folds.divide(ranked + flagged, prompt_folds=config.prompt_folds, annotator_folds=config.annotator_folds)
     about = {
         "base": str(base),
         "base_sha256": weights_digest(base),

@@ -93,8 +93,8 @@ def qualify(judgements: Judgements) -> dict[str, Any]:
     Simulated annotators count among the people and are counted beside them.
     """
     comparisons, calibration = judgements.comparisons, judgements.calibration
-    accuracy, slope = accuracy_of(comparisons), calibration.interval() if comparisons else None
-    bins = reliability(comparisons)
+    accuracy, slope = _accuracy_of(comparisons), calibration.interval() if comparisons else None
+    bins = _reliability(comparisons)
     n = len(comparisons)
     return {
         "accuracy": accuracy.value,
@@ -109,19 +109,19 @@ def qualify(judgements: Judgements) -> dict[str, Any]:
         "slope_high": slope.high if slope else None,
         "ece": sum(b["n"] * abs(b["predicted"] - b["right"]) for b in bins.values()) / n if n else None,
         "reliability": bins,
-        "rule_auc": rule_auc(judgements.labels),
+        "rule_auc": _rule_auc(judgements.labels),
         "rule_labels": len(judgements.labels),
     }
 
 
-def accuracy_of(comparisons: Sequence[JudgedComparison]) -> statistics.Interval:
+def _accuracy_of(comparisons: Sequence[JudgedComparison]) -> statistics.Interval:
     """Share of comparisons in which the judge scores the chosen reply higher, equal scores one half."""
     right = [float(one.margin > 0) + 0.5 * float(one.margin == 0) for one in comparisons]
     by_group = statistics.cluster_bootstrap(right, [one.group for one in comparisons])
     return statistics.wider(by_group, statistics.cluster_bootstrap(right, [one.person for one in comparisons]))
 
 
-def reliability(comparisons: Sequence[JudgedComparison]) -> dict[str, dict[str, float]]:
+def _reliability(comparisons: Sequence[JudgedComparison]) -> dict[str, dict[str, float]]:
     """Bins of equal size by how sure the judge is: {"1": {n, predicted, right}, ...}, the least sure first.
 
     How sure it is that the reply is better which it scores higher, with the slope of the other prompt folds: fitted
@@ -149,7 +149,7 @@ def _sureness(comparisons: Sequence[JudgedComparison]) -> tuple[np.ndarray[Any, 
     return sure, (margins > 0) + 0.5 * (margins == 0)
 
 
-def rule_auc(labels: Sequence[JudgedLabel]) -> dict[str, float | None]:
+def _rule_auc(labels: Sequence[JudgedLabel]) -> dict[str, float | None]:
     """Of each rule that the judge can tell, None where all its labels agree."""
     found = {}
     for rule in sorted({one.rule for one in labels}):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from django.conf import settings
 
-from rlhf.release import gate
+from rlhf.release.checks import judge as qualified
+from rlhf.release.checks import wins
 from rlhf.training.evaluation.judged import Replies, judge_replies
 from rlhf.training.evaluation.players import Draw, DriftFromBase
 from rlhf.training.evaluation.report import describe
@@ -18,7 +19,6 @@ from rlhf.training.reward.folds import Fold, Folds
 from rlhf.training.reward.qualification import JudgedComparison, Judgements
 from rlhf.training.snapshot.files import PlainReply, PromptRow
 from rlhf.training.statistics import cluster_bootstrap
-from tests.rlhf.release.test_gate import GOOD
 
 WORDS = ("bird", "light", "song", "water", "kind", "star", "rude", "rice", "day", "tree")
 PROMPTS, PEOPLE = 60, 4
@@ -127,10 +127,10 @@ def report_of(judge, candidate, seed):
     )
 
 
-def decide(report):
-    """By everything that this report knows; what is of texts and weights is as good as can be."""
-    of_judge = {key: value for key, value in report.items() if key.startswith(("judge_", "win_rate", "controls"))}
-    return gate.decide({**GOOD, **of_judge}, None, settings.GATE)
+def refusals(report):
+    """Codes of the gate's conditions on wins and on the judge that do not hold."""
+    reasons = [*wins.check(report, None, settings.GATE), *qualified.check(report, None, settings.GATE)]
+    return {reason.code for reason in reasons if not reason.holds}
 
 
 def passes_as_before(judge, seed):
@@ -152,11 +152,9 @@ def guessing():
 
 
 def test_judges_that_guess_let_nothing_pass(guessing):
-    decisions = [decide(report_of(judge, half, seed)) for seed, judge in enumerate(guessing)]
-    assert [seed for seed, decision in enumerate(decisions) if decision.passed] == []
-    refusals = [{r["code"] for r in decision.reasons if not r["holds"]} for decision in decisions]
-    assert all("judge_accuracy" in codes for codes in refusals)
-    by_wins = sum("win_rate" not in codes for codes in refusals)
+    found = [refusals(report_of(judge, half, seed)) for seed, judge in enumerate(guessing)]
+    assert all("judge_accuracy" in codes for codes in found)
+    by_wins = sum("win_rate" not in codes for codes in found)
     assert by_wins <= 4, "the interval of a guessing judge alone holds one half in 38 of 40, give or take two"
 
 
@@ -170,9 +168,7 @@ def test_a_good_judge_lets_the_better_pass_and_not_the_same():
     def kinder(reply):
         return PlainReply(reply.prompt, f"{reply.text.replace('rude', 'kind')} kind", True)
 
-    better = [decide(report_of(judge, kinder, seed)) for seed, judge in enumerate(judges)]
-    assert [decision.passed for decision in better] == [True] * 5, better[0].reasons
-    same = [decide(report_of(judge, lambda reply: reply, seed)) for seed, judge in enumerate(judges)]
-    codes = [{r["code"] for r in decision.reasons if not r["holds"]} for decision in same]
-    assert sum("win_rate" in found for found in codes) >= 4
-    assert not any("judge_accuracy" in found for found in codes)
+    assert [refusals(report_of(judge, kinder, seed)) for seed, judge in enumerate(judges)] == [set()] * 5
+    same = [refusals(report_of(judge, lambda reply: reply, seed)) for seed, judge in enumerate(judges)]
+    assert sum("win_rate" in codes for codes in same) >= 4
+    assert not any("judge_accuracy" in codes for codes in same)

@@ -3,22 +3,31 @@
 import json
 import random
 import zlib
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from django.conf import settings
 
+from rlhf.release.checks import judge as qualified
+from rlhf.release.checks import wins
+from rlhf.training.__main__ import main
 from rlhf.training.artefacts import checkpoints
 from rlhf.training.evaluation.cross_fitted import CrossFittedJudge
+from rlhf.training.evaluation.judged import Replies, judge_replies
 from rlhf.training.evaluation.judges import resolve
+from rlhf.training.evaluation.players import Draw, DriftFromBase
+from rlhf.training.evaluation.report import describe
 from rlhf.training.reward import cross_fit
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward.fit import Trainer
 from rlhf.training.reward.folds import Folds
 from rlhf.training.reward.qualification import Judgements
-from rlhf.training.run import RunDirectory, Stopped
-from rlhf.training.snapshot.files import PlainReply, SnapshotFiles, freeze
+from rlhf.training.run import DONE, RunDirectory, Stopped
+from rlhf.training.snapshot.files import PlainReply, PromptRow, SnapshotFiles, freeze
 from tests.rlhf.training.planted import seal, write_snapshot
 
 QUICK = {"adapted_layers": 2, "rank": 4, "epochs": 2, "min_labels": 2}
@@ -123,6 +132,32 @@ def test_random_labels_do_not_qualify(tiny: Path, tmp_path: Path) -> None:
     result = cross_fit.run(run_directory(tmp_path / "judge", tiny, folder))
     assert result["accuracy_low"] < 0.55
     assert result["slope_low"] < result["slope"] < result["slope_high"]
+    assert "judge_accuracy" in refusals(tmp_path / "judge/out", tiny, folder, half)
+
+
+def test_a_good_judge_lets_a_better_policy_pass(trained: tuple[Path, dict], tiny: Path, snapshot: Path) -> None:
+    folder = trained[0] / "out"
+    assert refusals(folder, tiny, snapshot, lambda text: text.replace("I feel", "It is")) == []
+    assert refusals(folder, tiny, snapshot, lambda text: text) == ["win_rate"]
+
+
+def half(text: str) -> str:
+    return " ".join(text.split()[: len(text.split()) // 2])
+
+
+def refusals(judge: Path, tiny: Path, snapshot: Path, rewrite: Callable[[str], str]) -> list[str]:
+    """What the gate says, of wins and of the judge, on a candidate that writes the ranked replies in another
+    way."""
+    held_out = [one for one in SnapshotFiles.load(snapshot).rankings if one.split == "held_out"]
+    rows = [PromptRow(one.replies[0].prompt, "held_out", group=one.group) for one in held_out]
+    before = [[Draw(reply, len(reply.text.split())) for reply in one.replies] for one in held_out]
+    after = [[replace(one, reply=replace(one.reply, text=rewrite(one.reply.text))) for one in of] for of in before]
+    still = [DriftFromBase(0.0, 1.0, 1)] * len(rows)
+    replies = Replies(rows, after, before, [of_prompt[0] for of_prompt in before], still, still)
+    by = resolve({"kind": "reward_model", "directory": str(judge)}, [tiny], {row.prompt: row.group for row in rows})
+    report = describe(judge_replies(replies, by), draws=2, samples=0, seed=0)
+    reasons = [*wins.check(report, None, settings.GATE), *qualified.check(report, None, settings.GATE)]
+    return [reason.code for reason in reasons if not reason.holds]
 
 
 class StopAfter:
@@ -160,8 +195,11 @@ def test_a_killed_stage_goes_on_and_trains_no_finished_fold_again(
 
 def test_one_person_is_one_fold_and_it_is_said(tiny: Path, tmp_path: Path) -> None:
     folder = write_snapshot(tmp_path / "s", rankings=2, held_out=8)
-    result = cross_fit.run(run_directory(tmp_path / "judge", tiny, folder, epochs=1))
+    directory = run_directory(tmp_path / "judge", tiny, folder, epochs=1).path
+    assert main(["judge", str(directory)]) == DONE
+    result = json.loads((directory / "result.json").read_text())
     assert (result["people"], result["annotator_folds"]) == (1, 1)
+    assert not (directory / "checkpoint").exists()
 
 
 def test_a_single_prompt_group_teaches_nothing_and_all_are_ties(tiny: Path, tmp_path: Path) -> None:
