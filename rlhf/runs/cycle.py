@@ -51,6 +51,8 @@ def start(
     judge = judge_of(snapshot)
     if judge["kind"] != "gold" and not snapshot.held_out:
         raise NotEnoughFeedback(snapshot.rankings, settings.RLHF_MINIMUM_RANKINGS, split="held_out")
+    if not unqualified:
+        judge_material.refuse_shortage(snapshot.held_out)
     config = {"algorithm": algorithm, "seed": seed, "promotes": promotes, "judge": judge, **config}
     try:
         with transaction.atomic():

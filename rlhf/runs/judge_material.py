@@ -1,6 +1,6 @@
 """Whether people judged enough that a judge can be trained and measured: asked before training takes its hours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -54,17 +54,16 @@ def count() -> JudgeMaterial:
     return JudgeMaterial(comparisons, len(people), sum(people.values()), *needed)
 
 
-def shortage() -> JudgeNotQualified | None:
+def shortage(material: JudgeMaterial) -> JudgeNotQualified | None:
     """None where a judge can be qualified, or where one program made every judgement and judges by itself."""
-    if gold_now() is not None:
-        return None
-    material = count()
-    return None if material.is_enough else material.shortage
+    return None if material.is_enough or gold_now() is not None else material.shortage
 
 
-def refuse_shortage() -> None:
-    """Raises JudgeNotQualified."""
-    if (found := shortage()) is not None:
+def refuse_shortage(frozen: int | None = None) -> None:
+    """Raises JudgeNotQualified. `frozen`: the held-out comparisons of a snapshot, which leaves out what is too near
+    to what is trained on."""
+    material = count() if frozen is None else replace(count(), comparisons=frozen)
+    if (found := shortage(material)) is not None:
         raise found
 
 

@@ -51,7 +51,8 @@ class Preflight:
 def check() -> Preflight:
     rankings, choices = trainable.rankings(), trainable.comparisons()
     train, held_out = (freezing.rankings_now(split) for split in (Prompt.Split.TRAIN, Prompt.Split.HELD_OUT))
-    shortage = judge_material.shortage() if train >= settings.RLHF_MINIMUM_RANKINGS and held_out else None
+    material = judge_material.count()
+    shortage = judge_material.shortage(material) if train >= settings.RLHF_MINIMUM_RANKINGS and held_out else None
     simulated = rankings.filter(is_simulated=True).count() + choices.filter(is_simulated=True).count()
     return Preflight(
         train=train,
@@ -62,7 +63,7 @@ def check() -> Preflight:
         needed=settings.RLHF_MINIMUM_RANKINGS,
         after=settings.RLHF_CYCLE_AFTER,
         minutes=expected_minutes(train),
-        judge=judge_material.count(),
+        judge=material,
         judge_shortage=str(shortage or ""),
         refusals=_refusals(train, held_out, all_simulated=simulated == train + held_out),
     )

@@ -48,6 +48,20 @@ def test_enough_by_enough_people_starts(floors, judged):
     assert cycle.start().state == Run.State.QUEUED
 
 
+def test_what_a_snapshot_leaves_out_does_not_count(floors, judged):
+    for number in range(16):
+        feedback_rows.rank(feedback_rows.annotator("bob"), 100 + number, "held_out")
+    for number in range(2):  # as it is trained on
+        prompt = feedback_rows.prompt(100 + number, "held_out")
+        prompt.messages = feedback_rows.prompt(number, "train").messages
+        prompt.save()
+    assert judge_material.count().comparisons == 100
+    with pytest.raises(JudgeNotQualified) as caught:
+        cycle.start()
+    assert caught.value.comparisons == 90
+    assert not Run.objects.exists()
+
+
 @pytest.mark.parametrize(("comparisons", "people"), [(101, 2), (100, 3)])
 def test_either_alone_is_not_enough(floors, settings, judged, comparisons, people):
     for number in range(16):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
+from rlhf.training.statistics import calibration as calibration_module
 from rlhf.training.statistics.calibration import Calibration, fit_slope, probabilities, slope_draws
 
 
@@ -87,3 +88,22 @@ def test_a_coin_lets_nothing_pass() -> None:
     differences = np.random.default_rng(7).normal(2.0, 0.5, size=200).tolist()
     passed = sum(judge(seed, 0.0, people=120).mean(differences, range(200)).low > 0.5 for seed in range(100, 140))
     assert passed <= 3
+
+
+@pytest.mark.parametrize("quality", [0.0, 0.8])
+def test_the_interval_of_a_win_rate_holds_what_people_would_have_said(
+    quality: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """150 evaluations of one candidate, each with 80 prompts and 120 comparisons of its own; 95 % less four standard
+    errors is 88 %."""
+    monkeypatch.setattr(calibration_module, "DRAWS", 400)
+    draw = np.random.default_rng(8)
+    everybody = draw.normal(1.0, 1.0, size=10**6)
+    truth = float(probabilities(everybody, quality).mean())
+    held = 0
+    for seed in range(150):
+        of_prompt = np.repeat(draw.normal(1.0, 0.8, size=80), 2)
+        differences = of_prompt + draw.normal(0.0, 0.6, size=160)
+        found = judge(1000 + seed, quality, groups=60).mean(differences.tolist(), np.repeat(range(80), 2).tolist())
+        held += found.low <= truth <= found.high
+    assert held / 150 > 0.88
