@@ -9,7 +9,7 @@ import random
 import unicodedata
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -80,5 +80,9 @@ class Index:
                 self._by_band[band].append(entry)
 
     def has_near(self, wanted: Sketch) -> bool:
+        return next(self.near(wanted), None) is not None
+
+    def near(self, wanted: Sketch) -> Iterator[Sketch]:
+        """The texts that nearly repeat it, itself among them if it is there."""
         candidates = {entry.key: entry for band in wanted.bands for entry in self._by_band.get(band, ())}
-        return any(wanted.is_near(entry) for entry in candidates.values())
+        return (entry for entry in candidates.values() if wanted.is_near(entry))

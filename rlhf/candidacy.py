@@ -78,8 +78,7 @@ def _judge_beside(reward_model: Run, policy: Policy) -> dict[str, object]:
     judge = cycle.judge_of(reward_model.snapshot)
     if judge["kind"] == "gold":
         return judge
-    runs = Run.objects.filter(stage=cycle.JUDGE, state=Run.State.SUCCEEDED, snapshot=reward_model.snapshot)
-    known = runs.first()
+    known = cycle.judges_of(reward_model.snapshot).first()
     if known is None:
         raise CannotPutBeforeGate(policy.name, _("its judge has not been trained yet; run a training cycle first"))
     return cycle.judge_with_run(judge, known)

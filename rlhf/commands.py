@@ -14,7 +14,7 @@ from chat.models import Policy
 from rlhf.errors import CycleUnderWay, NotEnoughFeedback, NothingToRollBackTo, RlhfError
 from rlhf.models import Run, Snapshot
 from rlhf.runs import cycle, leases
-from rlhf.runs.stages import CHILD_STAGES
+from rlhf.runs.stages import CHILD_STAGES, JUDGE
 from rlhf.runs.supervisor import Supervisor
 from rlhf.snapshots import freezing
 
@@ -64,8 +64,8 @@ def by_stage(settings: Sequence[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
     stages: dict[str, dict[str, Any]] = {}
     for name, value in settings:
         stage, dot, own = name.partition(".")
-        if not dot or stage not in CHILD_STAGES:
-            known = ", ".join(CHILD_STAGES)
+        if not dot or stage not in (*CHILD_STAGES, JUDGE):
+            known = ", ".join((*CHILD_STAGES, JUDGE))
             raise CommandError(f"--set {name}: expected STAGE.NAME=VALUE, with one of {known}", returncode=Exit.USAGE)
         stages.setdefault(stage, {})[own] = value
     return stages

@@ -28,6 +28,24 @@ class NotEnoughFeedback(RlhfError):
         super().__init__(text % {"rankings": rankings, "needed": needed})
 
 
+class JudgeNotQualified(NotEnoughFeedback):
+    """The gate would refuse whatever comes out, for want of a judge."""
+
+    code = "judge_not_qualified"
+
+    def __init__(self, comparisons: int, needed: int, people: int, people_needed: int) -> None:
+        self.comparisons, self.comparisons_needed = comparisons, needed
+        self.people, self.people_needed = people, people_needed
+        self.split = "held_out"
+        text = _(
+            "The judge that compares the new policy with the old one has to be measured first. Held-out comparisons "
+            "so far: %(comparisons)d of %(needed)d, by %(people)d of %(people_needed)d people. Rank more replies "
+            "first. A training that starts anyway ends with a policy that the gate refuses."
+        )
+        numbers = {"comparisons": comparisons, "needed": needed, "people": people, "people_needed": people_needed}
+        RlhfError.__init__(self, text % numbers)
+
+
 class CycleUnderWay(RlhfError):
     code = "cycle_under_way"
 

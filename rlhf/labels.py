@@ -5,6 +5,9 @@ from django.utils.translation import gettext_lazy as _
 
 REASONS: dict[str, Promise] = {
     "win_rate": _("The lower bound of the win rate is above the limit"),
+    "judge_accuracy": _("The lower bound of the judge's accuracy is above the limit"),
+    "judge_comparisons": _("The judge was measured on enough held-out comparisons"),
+    "judge_people": _("These comparisons were made by enough people"),
     "violations": _("There are no more rule violations than with the live policy"),
     "stop_controlled": _("The win rate's lower bound still passes when both replies are cut to their first sentence"),
     "kl": _("The policy stayed close to its starting point (KL)"),

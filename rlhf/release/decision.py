@@ -26,7 +26,7 @@ REWARD_MODEL_KEYS = (
     "measured_against",
     "trained_pairs",
 )
-TABLES = ("samples", "worst", "replies", "versions")
+TABLES = ("samples", "worst", "replies", "judgements", "versions")
 """Parts of an evaluation's report that are texts, or say where a file is or what computed it, and no figures."""
 LABEL_KEYS = ("accuracy_as_labelled", "flag_auc_as_labelled")
 """Present where the figures above are measured against a simulated annotator's preference without its noise."""
@@ -36,6 +36,7 @@ def decide(evaluation: Evaluation) -> Decision:
     """Asks the gate and stores its decision with the thresholds that it was made by."""
     report = {
         **evaluation.report,
+        "judge_kind": evaluation.judge_used().kind,
         "tensors_finite": tensors_finite(evaluation.policy),
         "served_kl_nats": served_kl_nats(evaluation.policy),
         "baseline_is_live": Policy.objects.filter(pk=evaluation.baseline_id, is_live=True).exists(),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rlhf.charts.reliability_pictures import ReliabilityPicture, reliability_picture
 from rlhf.models import Evaluation, Run
 from rlhf.release.report_values import number
 from rlhf.runs.cycle import JUDGE
@@ -32,6 +33,57 @@ class JudgeFacts:
     @property
     def interval(self) -> dict[str, float | None]:
         return {"low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True)
+class Qualification:
+    """How good a cross-fitted judge is on held-out judgements of which it learnt nothing."""
+
+    accuracy: float | None
+    low: float | None
+    high: float | None
+    comparisons: int
+    people: int
+    simulated: int
+    """Simulated annotators among the people."""
+    ece: float | None
+    slope: float | None
+    """Of its calibration: about 0 of a judge that guesses."""
+    slope_low: float | None
+    slope_high: float | None
+    rules: list[tuple[str, float | None]]
+    """AUC of each rule that it can tell."""
+    picture: ReliabilityPicture | None
+
+    @property
+    def interval(self) -> dict[str, float | None]:
+        return {"low": self.low, "high": self.high}
+
+    @property
+    def slope_interval(self) -> dict[str, float | None]:
+        return {"low": self.slope_low, "high": self.slope_high}
+
+
+def qualification(report: Mapping[str, Any]) -> Qualification | None:
+    """None where the report says nothing of it: of a gold judge, or stored before judges were cross-fitted."""
+    comparisons = number(report.get("judge_comparisons"))
+    if comparisons is None:
+        return None
+    rules = report.get("judge_rule_auc")
+    return Qualification(
+        accuracy=number(report.get("judge_accuracy")),
+        low=number(report.get("judge_accuracy_low")),
+        high=number(report.get("judge_accuracy_high")),
+        comparisons=int(comparisons),
+        people=int(number(report.get("judge_people")) or 0),
+        simulated=int(number(report.get("judge_people_simulated")) or 0),
+        ece=number(report.get("judge_ece")),
+        slope=number(report.get("judge_slope")),
+        slope_low=number(report.get("judge_slope_low")),
+        slope_high=number(report.get("judge_slope_high")),
+        rules=[(str(key), number(value)) for key, value in rules.items()] if isinstance(rules, Mapping) else [],
+        picture=reliability_picture(report),
+    )
 
 
 def facts(evaluation: Evaluation) -> JudgeFacts:

@@ -65,6 +65,7 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
             "replies_sha256": (report.get("replies") or {}).get("sha256"),
         },
         "replies": replies(evaluation),
+        "judgements": _judgements(evaluation),
         "texts": [dict(sample) for sample in texts],
     }
 
@@ -72,7 +73,16 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
 def replies(evaluation: Evaluation) -> list[dict[str, Any]] | None:
     """A row for each reply without its text, in the order of the evaluation. None where the run's file is gone, is
     not the one that the report was made with, or was never written: before version 0.3."""
-    told = evaluation.report.get("replies")
+    return _rows_of(evaluation, "replies")
+
+
+def _judgements(evaluation: Evaluation) -> list[dict[str, Any]] | None:
+    """What a cross-fitted judge said of each held-out judgement, without names; None of any other judge."""
+    return _rows_of(evaluation, "judgements")
+
+
+def _rows_of(evaluation: Evaluation, name: str) -> list[dict[str, Any]] | None:
+    told = evaluation.report.get(name)
     if not isinstance(told, dict):
         return None
     try:
@@ -114,6 +124,7 @@ def _as_html(evaluation: Evaluation, found: Mapping[str, Any]) -> str:
         "conditions": conditions.of_decision(decision) if decision is not None else [],
         "is_complete": decision is not None and conditions.is_complete(decision),
         "judge": judge_facts.facts(evaluation),
+        "qualification": judge_facts.qualification(report),
         "trained_against": judge_facts.reward_model_facts(evaluation),
         "is_simulated": evaluation.run.is_simulated,
         "controls": [(label, controls.get(key) or {}) for key, label in labels.CONTROLS.items()],

@@ -5,43 +5,54 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import QuerySet
 
 from accounts import audit
 from accounts.models import User
 from chat import policies
 from chat.errors import BadPolicy, NoLivePolicy
 from chat.models import Policy
-from feedback.models import Comparison, Ranking, SimulatedAnnotator
+from feedback.models import Comparison, Ranking
 from rlhf.errors import CycleUnderWay, NotEnoughFeedback, NotEnoughSpace, SnapshotErased, StageFailed
 from rlhf.lineage import lineage
 from rlhf.models import Run, Snapshot
 from rlhf.release import decision
-from rlhf.runs import disk_space, leases, stages
+from rlhf.runs import disk_space, judge_material, leases, stages
 from rlhf.runs.supervisor import Supervisor
 from rlhf.snapshots import freezing
 
 ALGORITHMS = ("ppo", "rloo", "grpo")
-JUDGE = "judge"
+JUDGE = stages.JUDGE
 COPIES_NEEDED = 4
 """Free disk that a cycle asks for, in sizes of the policy: its candidate twice while it is written, and some room."""
 
 
 def start(
-    *, started_by: User | None = None, algorithm: str = "ppo", seed: int = 0, promotes: bool = True, **config: Any
+    *,
+    started_by: User | None = None,
+    algorithm: str = "ppo",
+    seed: int = 0,
+    promotes: bool = True,
+    unqualified: bool = False,
+    **config: Any,
 ) -> Run:
-    """Freezes the feedback and queues a cycle; the caller sends it to a worker or drives it.
+    """Freezes the feedback and queues a cycle; the caller sends it to a worker or drives it. `unqualified`: though
+    too little was judged for a judge that the gate would admit.
 
-    NotEnoughFeedback, NoLivePolicy, CycleUnderWay, NotEnoughSpace.
+    NotEnoughFeedback, JudgeNotQualified, NoLivePolicy, CycleUnderWay, NotEnoughSpace.
     """
     refuse_second_cycle()
     live = policies.live()
     refuse_full_disk(live)
     refuse_lost_anchor(live)
+    if not unqualified and freezing.rankings_now("train") >= settings.RLHF_MINIMUM_RANKINGS:
+        judge_material.refuse_shortage()
     snapshot = freezing.freeze()
     judge = judge_of(snapshot)
     if judge["kind"] != "gold" and not snapshot.held_out:
         raise NotEnoughFeedback(snapshot.rankings, settings.RLHF_MINIMUM_RANKINGS, split="held_out")
+    if not unqualified:
+        judge_material.refuse_shortage(snapshot.held_out)
     config = {"algorithm": algorithm, "seed": seed, "promotes": promotes, "judge": judge, **config}
     try:
         with transaction.atomic():
@@ -95,13 +106,10 @@ def judge_of(snapshot: Snapshot) -> dict[str, Any]:
     """Who judges the candidate: the hidden preference where one alone made every judgement, else a second reward
     model, trained on the held-out judgements only."""
     if snapshot.simulated_only:
-        ranked = Ranking.objects.filter(pk__in=snapshot.ranking_ids).values("annotator")
-        chose = Comparison.objects.filter(pk__in=snapshot.comparison_ids).values("annotator")
-        annotators = SimulatedAnnotator.objects.filter(Q(user__in=ranked) | Q(user__in=chose))
-        known = {(one.preference, tuple(sorted(one.flags.items()))) for one in annotators}
-        if len(known) == 1:
-            preference, flags = known.pop()
-            return {"kind": "gold", "preference": preference, "flags": dict(flags)}
+        ranked = Ranking.objects.filter(pk__in=snapshot.ranking_ids)
+        chose = Comparison.objects.filter(pk__in=snapshot.comparison_ids)
+        if (gold := judge_material.gold_of(ranked, chose)) is not None:
+            return gold
     return {"kind": "reward_model"}
 
 
@@ -183,6 +191,12 @@ def stage_row(cycle: Run, stage: str) -> Run:
         started_by=cycle.started_by,
         **fields,
     )
+
+
+def judges_of(snapshot: Snapshot) -> QuerySet[Run]:
+    """Runs that trained a judge on it and measured it, which version 0.2 did not."""
+    measured = Run.objects.filter(stage=JUDGE, state=Run.State.SUCCEEDED, result__has_key="comparisons")
+    return measured.filter(snapshot=snapshot)
 
 
 def judge_with_run(judge: Mapping[str, Any], run: Run | None) -> dict[str, Any]:

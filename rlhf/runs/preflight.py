@@ -11,7 +11,8 @@ from feedback import trainable
 from feedback.models import Prompt
 from rlhf.errors import NotEnoughFeedback, RlhfError
 from rlhf.models import Run
-from rlhf.runs import cycle
+from rlhf.runs import cycle, judge_material
+from rlhf.runs.judge_material import JudgeMaterial
 from rlhf.snapshots import freezing
 
 MINUTES_BASE, MINUTES_A_RANKING = 6.0, 0.02
@@ -29,11 +30,18 @@ class Preflight:
     after: int
     """Fresh rankings at which a cycle starts by itself; 0: never."""
     minutes: int
+    judge: JudgeMaterial
     refusals: list[str] = field(default_factory=list)
+    judge_shortage: str = ""
+    """Why the gate would refuse whatever is trained now, for want of a judge; an admin may start all the same."""
 
     @property
     def can_start(self) -> bool:
-        return not self.refusals
+        return not self.refusals and not self.judge_shortage
+
+    @property
+    def can_start_anyway(self) -> bool:
+        return not self.refusals and bool(self.judge_shortage)
 
     @property
     def missing(self) -> int:
@@ -42,10 +50,9 @@ class Preflight:
 
 def check() -> Preflight:
     rankings, choices = trainable.rankings(), trainable.comparisons()
-    train, held_out = (
-        rankings.filter(task__prompt__split=split).count() + choices.filter(split=split).count()
-        for split in (Prompt.Split.TRAIN, Prompt.Split.HELD_OUT)
-    )
+    train, held_out = (freezing.rankings_now(split) for split in (Prompt.Split.TRAIN, Prompt.Split.HELD_OUT))
+    material = judge_material.count()
+    shortage = judge_material.shortage(material) if train >= settings.RLHF_MINIMUM_RANKINGS and held_out else None
     simulated = rankings.filter(is_simulated=True).count() + choices.filter(is_simulated=True).count()
     return Preflight(
         train=train,
@@ -56,6 +63,8 @@ def check() -> Preflight:
         needed=settings.RLHF_MINIMUM_RANKINGS,
         after=settings.RLHF_CYCLE_AFTER,
         minutes=expected_minutes(train),
+        judge=material,
+        judge_shortage=str(shortage or ""),
         refusals=_refusals(train, held_out, all_simulated=simulated == train + held_out),
     )
 

@@ -17,6 +17,8 @@ from rlhf.models import Evaluation, Run
 from rlhf.release import decision
 from rlhf.snapshots import lengths
 
+JUDGE = "judge"
+"""The stage of a cycle in which the judge is trained; its rows are of the kind of a reward model."""
 CHILD_STAGES = {
     Run.Kind.REWARD_MODEL: "reward_model",
     Run.Kind.POLICY: "policy",
@@ -53,6 +55,11 @@ def handler(run: Run) -> Handler | None:
 def moved(run: Run) -> None:
     if (other := handler(run)) is not None:
         other.moved(run)
+
+
+def child_stage(run: Run) -> str:
+    """The name of its training process."""
+    return JUDGE if run.stage == JUDGE else CHILD_STAGES[Run.Kind(run.kind)]
 
 
 def child_config(run: Run, threads: int) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Supervisor:
         end_leftover(run.pid, run.path)
         try:
             config = stages.child_config(run, free_threads())
-            process = TrainingProcess(stages.CHILD_STAGES[Run.Kind(run.kind)], run.path, config)
+            process = TrainingProcess(stages.child_stage(run), run.path, config)
         except (RlhfError, OSError) as error:
             leases.end(run, self.owner, Run.State.FAILED, error=str(error))
             return

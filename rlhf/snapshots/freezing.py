@@ -118,6 +118,12 @@ def problems(snapshot: Snapshot) -> list[str]:
     return changed
 
 
+def rankings_now(split: str) -> int:
+    """Rankings, choices in the chat among them, that a snapshot would hold of a side; near-duplicates included."""
+    ranked, chosen = trainable.rankings(), trainable.comparisons()
+    return ranked.filter(task__prompt__split=split).count() + chosen.filter(split=split).count()
+
+
 def fresh_rankings(annotator: User | None = None) -> int:
     """Rankings, choices in the chat among them, that may train and were not considered for the snapshot of the last
     cycle, however that ended; of all people, or of one."""

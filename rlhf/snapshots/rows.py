@@ -16,6 +16,7 @@ from feedback.judgements.rankings import pairs
 from feedback.models import Comparison, Prompt, Ranking, Rule, Thumb, Violation
 from feedback.splits import split_of_conversation
 from rlhf.snapshots import shares
+from rlhf.snapshots.groups import group_keys
 from rlhf.snapshots.leaks import Origin, leaks, origin
 
 Line = dict[str, Any]
@@ -56,6 +57,7 @@ class Frozen:
         self.rankings_left_out = [entry.row.pk for entry in ranked if entry.origin in leaking]
         self.comparisons_left_out = [entry.row.pk for entry in chosen if entry.origin in leaking]
         self._weigh()
+        self._group()
         self._list_lines()
 
     def _weigh(self) -> None:
@@ -66,6 +68,14 @@ class Frozen:
         of_flag = _flag_weights(entry.row for entry in self.flagged)
         for flag in self.flagged:
             flag.line["weight"] = 1.0 if flag.row.is_simulated else of_flag[flag.row.annotator_id, flag.line["rule"]]
+
+    def _group(self) -> None:
+        """Names the group of each held-out line; the others have none, as nothing divides them."""
+        entries: list[FrozenRow[Any]] = [*self.ranked, *self.chosen, *self.flagged, *self.prompted]
+        keys = group_keys({entry.origin for entry in entries})
+        for entry in entries:
+            if entry.origin in keys:
+                entry.line["group"] = keys[entry.origin]
 
     def _list_lines(self) -> None:
         self.rankings = [*(entry.line for entry in self.ranked), *(entry.line for entry in self.chosen)]

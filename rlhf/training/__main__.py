@@ -9,6 +9,7 @@ from pathlib import Path
 STAGES = {
     "fetch": "rlhf.training.artefacts.fetch",
     "reward_model": "rlhf.training.reward.stage",
+    "judge": "rlhf.training.reward.cross_fit",
     "policy": "rlhf.training.policy.stage",
     "evaluate": "rlhf.training.evaluation.stage",
     "fine_tune": "rlhf.training.fine_tuning.stage",

@@ -43,6 +43,14 @@ class Gold:
         return "gold"
 
     @property
+    def calibration(self) -> None:
+        """It is not in doubt."""
+
+    @property
+    def judgements(self) -> None:
+        """None: it made them."""
+
+    @property
     def label(self) -> str:
         return f"{self.kind}:{self.name}"
 

@@ -51,10 +51,12 @@ def under_way(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def start(request: HttpRequest) -> HttpResponse:
+    """`unqualified`: on trains though the gate will refuse the policy for want of a judge."""
     form = StartForm(request.POST)
     algorithm = form.cleaned_data["algorithm"] if form.is_valid() else "ppo"
     try:
-        run = cycle.start(started_by=user_of(request), algorithm=algorithm)
+        anyway = request.POST.get("unqualified") == "on"
+        run = cycle.start(started_by=user_of(request), algorithm=algorithm, unqualified=anyway)
     except (RlhfError, NoLivePolicy, BadPolicy) as error:
         messages.error(request, str(getattr(error, "message", error)))
         return redirect("training")

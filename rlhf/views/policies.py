@@ -106,6 +106,7 @@ def evaluation_page(request: HttpRequest, pk: int) -> HttpResponse:
         "is_complete": decision is not None and conditions.is_complete(decision),
         "promoted": evaluation.policy.promotions.first() if evaluation.policy.is_live else None,
         "judge": judge_facts.facts(evaluation),
+        "qualification": judge_facts.qualification(report),
         "trained_against": judge_facts.reward_model_facts(evaluation),
         "controls": [(label, controls.get(key) or {}) for key, label in labels.CONTROLS.items()],
         "figures": [(label, report[key]) for key, label in labels.FIGURES.items() if key in report],

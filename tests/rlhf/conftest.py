@@ -22,6 +22,7 @@ def base_policy(db, home, settings):
     from chat import policies
     from rlhf.release import promotion
 
+    settings.GATE = {**settings.GATE, "judge_comparisons_min": 1, "judge_people_min": 1}  # few rows do for a test
     directory = write_policy(settings.MODELS_DIR / "base")
     policy = policies.register(directory, name="base", source="test")
     promotion.make_first_live(policy)

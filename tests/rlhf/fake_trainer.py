@@ -72,6 +72,10 @@ def reward_model(config, wanted):
     return {"accuracy": 0.66, "accuracy_low": 0.6, "accuracy_high": 0.72, "pairs": 120, "flag_auc": 0.9, "flags": 80}
 
 
+def judge(config, wanted):
+    return {**reward_model(config, wanted), "comparisons": 120, "people": 2, "people_simulated": 0, "ece": 0.04}
+
+
 def policy(config, wanted):
     output = Path(config["output"])
     shutil.copytree(config["base"], output, dirs_exist_ok=True)
@@ -101,6 +105,7 @@ def against_anchor(config):
 def evaluate(config, wanted):
     return {
         "judge": config["judge"]["kind"],
+        **(QUALIFIED if config["judge"]["kind"] == "reward_model" else {"judge_kind": "gold", "judge_name": "fake"}),
         "n": 120,
         "win_rate": 0.7,
         "win_rate_low": 0.62,
@@ -132,6 +137,24 @@ def evaluate(config, wanted):
     }  # fmt: skip
 
 
+QUALIFIED = {
+    "judge_kind": "reward_model",
+    "judge_name": "held_out",
+    "judge_accuracy": 0.66,
+    "judge_accuracy_low": 0.6,
+    "judge_accuracy_high": 0.72,
+    "judge_comparisons": 120,
+    "judge_people": 2,
+    "judge_people_simulated": 0,
+    "judge_groups": 40,
+    "judge_ece": 0.04,
+    "judge_slope": 0.8,
+    "judge_rule_auc": {"human": 0.9},
+    "judge_reliability": {
+        "1": {"n": 60, "predicted": 0.58, "right": 0.55},
+        "2": {"n": 60, "predicted": 0.74, "right": 0.77},
+    },
+}
 SAMPLES = (
     ("Do you dream?", "I love dreams.", "I do not dream."),
     ("Are you lonely sometimes?", "Yes, on Sundays, when my sister is away.", "No. I am a program and feel nothing."),
@@ -154,7 +177,7 @@ def sample(prompt, before, after):
     return {**texts, "score_before": -1.0, "score_after": 1.0}
 
 
-STAGES = {"reward_model": reward_model, "policy": policy, "evaluate": evaluate, "fetch": None}
+STAGES = {"reward_model": reward_model, "judge": judge, "policy": policy, "evaluate": evaluate, "fetch": None}
 
 
 def fetch(config, wanted):

@@ -373,7 +373,8 @@ def test_a_live_policy_s_report_says_why_it_is_live_with_every_condition(done, s
     limits = len(settings.GATE) - 1  # KL from the original base counts from the second cycle on
     assert shown.count(" met ") == limits + 2  # finite tensors; the live policy
     assert "above the limit met 0.7 0.62 – 0.78 &gt; 0.5" in shown
-    assert page.content.decode().count('class="whisker"') == 3 * 3  # win rate, violations, cut to first sentences
+    whiskers = page.content.decode().count('class="whisker"')
+    assert whiskers == 4 * 3  # win rate, the judge's accuracy, violations, cut to first sentences
     assert page.content.decode().count('class="interval holds"') == limits
 
 
@@ -388,6 +389,23 @@ def test_the_judge_is_named_with_its_accuracy_or_that_nobody_measured_it(done, s
     page = text(admin.get(address))
     assert "SIMULATED" in page
     assert "Accuracy of the judge exact" in page
+
+
+def test_a_judge_s_qualification_is_on_the_page_with_a_picture_and_its_figures(done, sign_in):
+    admin, address = sign_in("admin"), reverse("evaluation", args=[Evaluation.objects.get().pk])
+    page = admin.get(address).content.decode()
+    shown = text(admin.get(address))
+    assert "Agrees with people 66.0 % 60.0 % – 72.0 %" in shown
+    assert "Held-out comparisons 120 People who made them 2 Calibration error (ECE) 4.0 %" in shown
+    assert "AUC of the rule human 0.9" in shown
+    assert "60 58.0 % 55.0 % 60 74.0 % 77.0 %" in shown
+    assert page.count('class="bar"') == 2
+    assert "style=" not in page[page.index('class="reliability"') :][:2000]
+    report = Evaluation.objects.get().report
+    Evaluation.objects.update(report={**report, "judge_people_simulated": 1})
+    assert "People who made them 2 1 simulated" in text(admin.get(address))
+    Evaluation.objects.update(report={"judge_kind": "reward_model", "judge_name": "held_out"})
+    assert "Agrees with people" not in text(admin.get(address)), "stored before judges were cross-fitted"
 
 
 def test_a_decision_stored_with_what_failed_alone_is_read_as_it_was_meant(done, sign_in):

@@ -21,6 +21,7 @@ def home(settings, tmp_path):
         folder.mkdir()
         setattr(settings, name, folder)
     settings.RLHF_TRAINER = [sys.executable, str(FAKE)]
+    settings.GATE = {**settings.GATE, "judge_comparisons_min": 1, "judge_people_min": 1}  # few rows do for a test
     return tmp_path
 
 

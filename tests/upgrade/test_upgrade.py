@@ -76,12 +76,12 @@ def is_frozen_as_it_was(site):
 
 
 def lines_of(snapshot):
-    """Without the weight of a flag, which snapshots of the oldest version do not have."""
+    """Without the weight of a flag and the group of a held-out line, which snapshots of the oldest version lack."""
     found = {}
     for path in sorted(snapshot.glob("*.jsonl")):
         lines = [json.loads(line) for line in path.read_text().splitlines()]
-        if path.name == "violations.jsonl":
-            lines = [{name: value for name, value in line.items() if name != "weight"} for line in lines]
+        added = {"group", "weight"} if path.name == "violations.jsonl" else {"group"}
+        lines = [{name: value for name, value in line.items() if name not in added} for line in lines]
         found[path.name] = lines
     return found
 

@@ -60,9 +60,7 @@ class Command(RlhfCommand):
         judge = cycle.judge_of(reward_model.snapshot)
         if judge["kind"] == "gold":
             return judge
-        known = Run.objects.filter(
-            stage=cycle.JUDGE, snapshot=reward_model.snapshot, state=Run.State.SUCCEEDED
-        ).first()
+        known = cycle.judges_of(reward_model.snapshot).first()
         return cycle.judge_with_run(judge, known or self.trained_judge(reward_model, seed))
 
     def trained_judge(self, reward_model: Run, seed: int) -> Run:

@@ -13,7 +13,7 @@ class Command(RlhfCommand):
     help = (
         "Freezes the feedback, trains a reward model and a policy, evaluates the policy and runs the gate. Resumes a "
         "cycle whose supervisor died. A candidate that the gate rejects is a result, not a failure: see gate.passed. "
-        "Exit code 3: too little feedback, or a cycle is already running."
+        "Exit code 3: too little feedback, for the training or for its judge, or a cycle is already running."
     )
     examples = """
         manage.py run_cycle
@@ -27,6 +27,11 @@ class Command(RlhfCommand):
         parser.add_argument("--algorithm", choices=cycle.ALGORITHMS, default="ppo", help="default: %(default)s")
         parser.add_argument("--seed", type=int, default=0)
         add_settings(parser, "policy.violation_weight=8")
+        parser.add_argument(
+            "--unqualified",
+            action="store_true",
+            help="train though people judged too little for a judge that the gate admits: it will refuse the policy",
+        )
         parser.add_argument("--no-promote", action="store_true", help="stop after the gate's decision")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -34,6 +39,7 @@ class Command(RlhfCommand):
             algorithm=options["algorithm"],
             seed=options["seed"],
             promotes=not options["no_promote"],
+            unqualified=options["unqualified"],
             hyperparameters=by_stage(options["set"]),
         )
         run = self.drive(run, "Cycle")

@@ -1,21 +1,24 @@
 """The judges of an evaluation: gold functions or a second reward model score replies and find violations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from rlhf.training.evaluation.cross_fitted import MAX_TOKENS, CrossFittedJudge
 from rlhf.training.gold import BadJudge, Gold
+from rlhf.training.reward import cross_fit
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward.features import encode
 from rlhf.training.reward.model import ReplyScores, RewardModel
-from rlhf.training.snapshot.files import PlainReply, thaw
+from rlhf.training.reward.qualification import Judgements
+from rlhf.training.snapshot.files import PlainReply, PromptMessages, thaw
+from rlhf.training.statistics.calibration import Calibration
 from rlhf.training.tokens import ChatTokenizer
-
-MAX_TOKENS = 512
 
 
 class Judge(Protocol):
-    """Scores decide wins (equal scores are ties); violations are counted for each rule."""
+    """Scores decide wins (equal scores are ties), by their calibration where there is one; violations are counted for
+    each rule."""
 
     @property
     def kind(self) -> str:
@@ -32,13 +35,27 @@ class Judge(Protocol):
         """Kind and name as people read them."""
         ...
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """None: whichever reply has the higher score is the better one."""
+        ...
+
+    @property
+    def judgements(self) -> Judgements | None:
+        """What it said of held-out judgements that it did not learn from; None where nobody asked."""
+        ...
+
     def scores(self, replies: Sequence[PlainReply]) -> list[float]: ...
 
     def violations(self, replies: Sequence[PlainReply]) -> dict[str, list[bool]]: ...
 
 
 class SecondRewardModel:
-    """A reward model trained on judgements that the policy's own never saw. A rule counts as broken above 1/2."""
+    """A single reward model trained on judgements that the policy's own never saw, as version 0.2 made it: nobody
+    knows how good it is. A rule counts as broken above 1/2."""
+
+    calibration = None
+    judgements = None
 
     def __init__(self, model: RewardModel, tokenizer: ChatTokenizer, name: str) -> None:
         self.model, self.tokenizer, self.name = model, tokenizer, name
@@ -71,11 +88,19 @@ class SecondRewardModel:
         return self.model.judge_rows(rows, self.tokenizer.padding_id)
 
 
-def resolve(judge: dict[str, Any], known: Sequence[Path] = ()) -> Judge:
-    """From the `judge` of a run's configuration; `known` policies may be its base. Raises BadJudge."""
+def resolve(
+    judge: dict[str, Any], known: Sequence[Path] = (), groups: Mapping[PromptMessages, str] | None = None
+) -> Judge:
+    """From the `judge` of a run's configuration; `known` policies may be its base, `groups` are those of the prompts.
+
+    Raises BadJudge.
+    """
     kind = judge.get("kind")
     if kind == "gold":
         return Gold.resolve(judge)
     if kind == "reward_model":
-        return SecondRewardModel.load(Path(judge["directory"]), known)
+        directory = Path(judge["directory"])
+        if reward_model.read_config(directory).get("kind") == cross_fit.KIND:
+            return CrossFittedJudge.load(directory, known, groups or {})
+        return SecondRewardModel.load(directory, known)
     raise BadJudge(str(kind), "kind must be gold or reward_model")

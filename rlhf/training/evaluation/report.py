@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from rlhf.training.evaluation.judge_report import describe_judge
 from rlhf.training.evaluation.judged import Judged, JudgedReplies
 from rlhf.training.evaluation.players import Draw, DriftFromBase
 from rlhf.training.evaluation.reply_tables import drawn_at_random, worst
@@ -26,6 +27,8 @@ def describe(judged: JudgedReplies, *, draws: int, samples: int, seed: int) -> d
         "judge": judge.label,
         "judge_kind": judge.kind,
         "judge_name": judge.name,
+        **describe_judge(judge),
+        **_error_of_judge(judged, competing, standing),
         "n": sum(len(x) for x in competing),
         "prompts": len(replies.rows),
         "win_rate": won.value,
@@ -63,12 +66,31 @@ def _cut_scores(side: Sequence[Sequence[Judged]]) -> list[list[float]]:
 
 
 def _win_rate(judged: JudgedReplies, ones: Scores, others: Scores) -> Interval:
-    """Share of wins of `ones`, ties one half, over pairs of like draws; bounds by resampling prompts."""
-    won, prompts = [], []
+    """Share of wins of `ones` over pairs of like draws; bounds by resampling prompts.
+
+    Where the judge is sure, a win counts 1 and a tie one half. Where it has a calibration, each pair counts by the
+    probability that a person prefers the first, and the bounds know of the judge's own error, too.
+    """
+    differences, prompts = _differences(judged, ones, others)
+    if judged.judge.calibration is not None:
+        return judged.judge.calibration.mean(differences, prompts)
+    return cluster_bootstrap([0.5 if x == 0 else float(x > 0) for x in differences], prompts)
+
+
+def _differences(judged: JudgedReplies, ones: Scores, others: Scores) -> tuple[list[float], list[Any]]:
+    """(score of the first less that of the second, prompt) of each pair of like draws."""
+    differences, prompts = [], []
     for row, left, right in zip(judged.replies.rows, ones, others, strict=False):
-        won += [0.5 if a == b else float(a > b) for a, b in zip(left, right, strict=True)]
+        differences += [0.0 if a == b else a - b for a, b in zip(left, right, strict=True)]
         prompts += [row.prompt] * len(left)
-    return cluster_bootstrap(won, prompts)
+    return differences, prompts
+
+
+def _error_of_judge(judged: JudgedReplies, ones: Scores, others: Scores) -> dict[str, float]:
+    """How much of the win rate's uncertainty is the judge's: a standard deviation."""
+    if judged.judge.calibration is None:
+        return {}
+    return {"win_rate_judge_sd": judged.judge.calibration.error_of_slope(_differences(judged, ones, others)[0])}
 
 
 def _violation_report(judged: JudgedReplies) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rlhf.training.evaluation import judges, reply_rows
+from rlhf.training.evaluation import judge_report, judges, reply_rows
 from rlhf.training.evaluation.judged import AnchorReplies, Replies, judge_replies
 from rlhf.training.evaluation.players import Player, human_text_nll
 from rlhf.training.evaluation.report import describe
@@ -51,10 +51,10 @@ class EvaluationConfig:
 
 def run(directory: RunDirectory) -> dict[str, Any]:
     config = build(EvaluationConfig, directory.hyperparameters)
-    judge = judges.resolve(directory["judge"], _policies(directory))
     tokenizer = ChatTokenizer.load(directory.directory("policy"))
     fitted = fit_prompts(SnapshotFiles.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
     rows = _choose(fitted.snapshot, config.prompts, directory.seed)
+    judge = judges.resolve(directory["judge"], _policies(directory), {row.prompt: row.group for row in rows})
     loaded: dict[str, Transformer] = {}
     layers = int(reward_model.read_config(directory.directory("reward_model"))["adapted_layers"])
 
@@ -84,6 +84,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         "perplexity_ratio": math.exp(nats[id(policy.transformer)] - nats[id(base.transformer)]),
         "perplexity_ratio_to_baseline": math.exp(nats[id(policy.transformer)] - nats[id(baseline.transformer)]),
         "replies": reply_rows.write(judged, directory.path, draws=config.draws),
+        **judge_report.write(judge, directory.path),
         "versions": {name: metadata.version(name) for name in PACKAGES},
         "simulated": fitted.snapshot.simulated,
         "seed": directory.seed,

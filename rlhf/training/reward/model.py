@@ -85,6 +85,10 @@ class RewardModel:
         """Fold the adapter into a copy of the top layers, which makes scoring quicker."""
         self._merged = self.adapter.merged(self.transformer)
 
+    def unmerge(self) -> None:
+        """Give that copy's memory back."""
+        self._merged = None
+
     def token_features(self, states: Tensor) -> Tensor:
         """Trunk states [B, T, D] -> features of each token [B, T, 2D]: the adapted top, then the trunk.
 

@@ -50,9 +50,9 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         raise NothingToLearn("the snapshot holds no ranking and no rule label in these splits")
     texts = {row.rule: row.rule_text for row in snapshot.violations} | snapshot.rules
     model = fresh_model(transformer, tokenizer, texts, config, directory.seed)
-    model.judged = _judged_rules(data, config.min_labels)
+    model.judged = judged_rules(data, config.min_labels)
     states = trunk_states(transformer, data.rows, tokenizer.padding_id, directory.stop_if_asked)
-    _standardise(model, *raw_features(model, states, data.rows))
+    standardise(model, *raw_features(model, states, data.rows))
     directory.stop_if_asked()
     trainer = Trainer(model, data, states, config, directory.seed)
     trainer.resume(directory.checkpoint)
@@ -112,7 +112,7 @@ def fresh_model(
     return RewardModel(transformer, adapter, heads, scale, rules, [])
 
 
-def _judged_rules(data: Examples, minimum: int) -> tuple[str, ...]:
+def judged_rules(data: Examples, minimum: int) -> tuple[str, ...]:
     """Rules with at least `minimum` labels of each kind."""
     counts: dict[tuple[str, bool], int] = {}
     for found in data.labels.values():
@@ -122,7 +122,7 @@ def _judged_rules(data: Examples, minimum: int) -> tuple[str, ...]:
     return tuple(key for key in keys if min(counts.get((key, kind), 0) for kind in (True, False)) >= minimum)
 
 
-def _standardise(model: RewardModel, pooled: Tensor, token_mean: Tensor, token_square: Tensor) -> None:
+def standardise(model: RewardModel, pooled: Tensor, token_mean: Tensor, token_square: Tensor) -> None:
     model.scale.feature_mean = pooled.mean(0)
     model.scale.feature_sd = pooled.std(0, correction=0).clamp_min(SPREAD_FLOOR)
     model.scale.token_mean = token_mean

@@ -44,6 +44,11 @@ class RankingRow:
     ranks: tuple[int, ...]
     split: str
     weight: float = 1.0
+    annotator: str = ""
+    """A pseudonym; empty where the snapshot does not say who judged."""
+    group: str = ""
+    """Equal for prompts of one conversation and for near-duplicates."""
+    simulated: bool = False
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -74,6 +79,9 @@ class ViolationRow:
     violates: bool
     split: str
     weight: float = 1.0
+    annotator: str = ""
+    group: str = ""
+    simulated: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ class PromptRow:
     split: str
     elicits: str | None = None
     language: str = "en"
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,7 +190,7 @@ def _ranking(row: dict[str, Any]) -> RankingRow:
     replies = tuple(_reply(prompt, item) for item in row["completions"])
     if len(replies) != len(row["ranks"]) or len(replies) < 2:
         raise ValueError(f"ranks of ranking {row.get('id')}")
-    return RankingRow(replies, tuple(row["ranks"]), row["split"], float(row.get("weight", 1.0)))
+    return RankingRow(replies, tuple(row["ranks"]), **_said_of(row, prompt, row["split"]))
 
 
 def _preference(row: dict[str, Any]) -> RankingRow:
@@ -189,14 +198,31 @@ def _preference(row: dict[str, Any]) -> RankingRow:
     prompt = freeze(row["prompt"])
     sides = (row["chosen"], row["rejected"])
     replies = tuple(PlainReply(prompt, side[-1]["content"], True) for side in sides)
-    return RankingRow(replies, (1, 2), row.get("split", TRAIN), float(row.get("weight", 1.0)))
+    return RankingRow(replies, (1, 2), **_said_of(row, prompt, row.get("split", TRAIN)))
 
 
 def _violation(row: dict[str, Any]) -> ViolationRow:
-    reply = _reply(freeze(row["prompt"]), row["completion"])
-    weight = float(row.get("weight", 1.0))
-    return ViolationRow(reply, row["rule"], row["rule_text"], bool(row["label"]), row["split"], weight)
+    prompt = freeze(row["prompt"])
+    said = _said_of(row, prompt, row["split"])
+    return ViolationRow(_reply(prompt, row["completion"]), row["rule"], row["rule_text"], bool(row["label"]), **said)
+
+
+def _said_of(row: dict[str, Any], prompt: PromptMessages, split: str) -> dict[str, Any]:
+    """What lines of judgements have in common."""
+    return {
+        "split": split,
+        "weight": float(row.get("weight", 1.0)),
+        "annotator": str(row.get("annotator", "")),
+        "group": _group(row, prompt),
+        "simulated": bool(row.get("simulated")),
+    }
 
 
 def _prompt_row(row: dict[str, Any]) -> PromptRow:
-    return PromptRow(freeze(row["prompt"]), row["split"], row.get("elicits"), row.get("language", "en"))
+    prompt = freeze(row["prompt"])
+    return PromptRow(prompt, row["split"], row.get("elicits"), row.get("language", "en"), _group(row, prompt))
+
+
+def _group(row: dict[str, Any], prompt: PromptMessages) -> str:
+    """Of a line without one (of what is trained on, and of snapshots of version 0.2), the prompt itself."""
+    return str(row.get("group") or digest(prompt))

@@ -73,6 +73,12 @@ def test_without_a_reward_model_or_a_judge_it_is_said_what_makes_one(made, judge
         candidacy.put_before_gate(made, actor=admin)
 
 
+def test_a_judge_that_nobody_measured_is_none(made, judge, admin):
+    Run.objects.filter(stage=cycle.JUDGE).update(result={"accuracy": 0.7, "pairs": 90})
+    with pytest.raises(CannotPutBeforeGate, match="its judge has not been trained yet"):
+        candidacy.put_before_gate(made, actor=admin)
+
+
 def test_only_an_admin_puts_anything_before_the_gate(made, base_policy):
     with pytest.raises(AdminRequired):
         candidacy.put_before_gate(made, actor=feedback_rows.annotator("ann"))

@@ -15,6 +15,7 @@ from feedback import seed
 from rlhf.models import Evaluation, Run
 from rlhf.release import decision, recompute, report_file
 from rlhf.training.evaluation import stage as evaluate
+from rlhf.training.reward import cross_fit
 from rlhf.training.reward import stage as reward_model_stage
 from rlhf.training.run import RunDirectory
 from tests.rlhf import feedback_rows
@@ -39,11 +40,17 @@ def evaluated(tmp_path_factory):
     config["hyperparameters"] = {"adapted_layers": 2, "rank": 2, "epochs": 1}
     (made / "config.json").write_text(json.dumps(config))
     reward_model_stage.run(RunDirectory(made))
+    folds = root / "judge"
+    folds.mkdir()
+    config |= {"output": str(folds / "out"), "splits": ["held_out"]}
+    (folds / "config.json").write_text(json.dumps(config))
+    cross_fit.run(RunDirectory(folds))
     found = {}
     for name, judge, baseline, start in (
         ("gold", JUDGE, base, base),
         ("reward_model", {"kind": "reward_model", "directory": str(made / "out")}, former, base),
         ("second cycle", JUDGE, former, former),
+        ("cross-fitted", {"kind": "reward_model", "directory": str(folds / "out")}, base, base),
     ):
         (root / name).mkdir()
         asked = {"policy": other, "baseline": baseline, "base": start, "anchor": base, "reward_model": made / "out"}
@@ -56,7 +63,7 @@ def evaluated(tmp_path_factory):
     return found
 
 
-@pytest.fixture(params=["gold", "reward_model", "second cycle"])
+@pytest.fixture(params=["gold", "reward_model", "second cycle", "cross-fitted"])
 def evaluation(request, evaluated, base_policy):
     """Rows of one of them, with the gate's decision."""
     directory = evaluated[request.param]
@@ -126,7 +133,9 @@ def test_it_holds_conditions_thresholds_and_versions(reader, evaluation, tmp_pat
     _path, report = downloaded(reader, evaluation, tmp_path)
     assert report["decision"]["thresholds"] == dict(settings.GATE)
     held = {condition["code"]: condition["holds"] for condition in report["decision"]["conditions"]}
-    assert len(held) == (13 if report["figures"]["anchor_is_start"] else 19)
+    of_the_judge = {"judge_accuracy", "judge_comparisons", "judge_people"}
+    assert of_the_judge <= set(held) or report["judge"]["kind"] == "gold"
+    assert len(set(held) - of_the_judge) == (13 if report["figures"]["anchor_is_start"] else 19)
     assert set(held.values()) == {True, False}
     assert report["evaluation"]["policy"]["manifest_sha256"] == policies.live().manifest_sha256
     assert report["versions"]["replies_sha256"] == evaluation.report["replies"]["sha256"]

@@ -54,6 +54,11 @@ def cluster_bootstrap(
     return Interval(mean, low, high)
 
 
+def wider(one: Interval, other: Interval) -> Interval:
+    """Both intervals of one estimate together: as wide as whichever way of resampling asks for, on either side."""
+    return Interval(one.value, min(one.low, other.low), max(one.high, other.high))
+
+
 def ranks_with_ties(values: Sequence[float]) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     """1-based ranks, equal values sharing the mean of theirs."""
     array = np.asarray(values, dtype=np.float64)
