@@ -26,7 +26,7 @@ REWARD_MODEL_KEYS = (
     "measured_against",
     "trained_pairs",
 )
-TABLES = ("samples", "worst", "replies", "versions")
+TABLES = ("samples", "worst", "replies", "violation_label_rows", "prompts_asked", "versions")
 """Parts of an evaluation's report that are texts, or say where a file is or what computed it, and no figures."""
 LABEL_KEYS = ("accuracy_as_labelled", "flag_auc_as_labelled")
 """Present where the figures above are measured against a simulated annotator's preference without its noise."""

@@ -15,6 +15,8 @@ TOLERANCE = 1e-9
 DRAWS, SEED = 2000, 0
 Z95 = 1.959963984540054
 Reply = dict[str, Any]
+Chances = list[list[float]]
+"""Of the replies to each prompt."""
 
 
 def main(path: str) -> int:
@@ -23,7 +25,9 @@ def main(path: str) -> int:
         sys.stderr.write("the report holds no replies: the files of its run were removed or changed\n")
         return 2
     wrong = 0
-    for name, value in recomputed(report["replies"], report["figures"]):
+    for name, value in recomputed(report["replies"], report["figures"], report.get("violation_labels")):
+        if "violations_by" not in report["figures"] and not _is_told(report["figures"], name):
+            continue  # a report from before this figure was
         told = _told(report["figures"], name)
         same = told is value or (told is not None and value is not None and abs(told - value) <= TOLERANCE)
         wrong += not same
@@ -31,41 +35,171 @@ def main(path: str) -> int:
     return 1 if wrong else 0
 
 
-def recomputed(replies: list[Reply], figures: dict[str, Any]) -> Iterable[tuple[str, float | None]]:
+def recomputed(
+    every: list[Reply], figures: dict[str, Any], labels: list[Reply] | None = None
+) -> Iterable[tuple[str, float | None]]:
     """(name, value) of each figure that the replies determine; a part of a name after a dot is a key within."""
+    if "violations_by" in figures:
+        yield from _violations(every, figures, labels)
+    replies = [reply for reply in every if not reply.get("for_violations")]
     after, before = _side(replies, "after"), _side(replies, "before")
     best = _side(replies, "best_of")
     draws = 1 + max(reply["draw"] for reply in after if reply["competes"])
     competing, standing = [r for r in after if r["competes"]], [r for r in before if r["competes"]]
     other = [{**r, "draw": r["draw"] - draws} for r in before if not r["competes"]]
     whole, cut = "score", "first_sentence_score"
-    yield from _named("win_rate", "win_rate_", _wins(competing, standing, whole, whole))
+    won = _wins(competing, standing, whole, whole)
+    cut_won = _wins(competing, standing, cut, cut)
+    margin = _margin(won, _wins(other, standing, cut, whole))
+    for name, pairs in (("win_rate", won), ("first_sentence_margin", margin)):
+        yield from _named(name, f"{name}_", pairs)
+        yield f"{name}_se", _se(pairs)
+    yield "controls.stop_controlled.se", _se(cut_won)
     for name, pairs in {
         "null": _wins(other, standing, whole, whole),
         "first_sentence": _wins(other, standing, cut, whole),
         "best_of_8": _wins(best, standing, whole, whole),
-        "stop_controlled": _wins(competing, standing, cut, cut),
+        "stop_controlled": cut_won,
     }.items():
         yield from _named(f"controls.{name}.win_rate", f"controls.{name}.", pairs)
-    yield from _violations("before", before, figures)
-    yield from _violations("after", after, figures)
     yield from _texts(after, before, _side(replies, "base") or before)
     if anchor := _side(replies, "anchor"):
         yield from _against_anchor(after, anchor)
 
 
-def _violations(side: str, replies: list[Reply], figures: dict[str, Any]) -> Iterable[tuple[str, float | None]]:
-    picked = [r for r in replies if r["elicits"] is not None] or replies
-    for name, of, key in (
-        ("violation_rate", picked, "broken"),
-        ("first_sentence_violation_rate", picked, "first_sentence_broken"),
-        ("all_prompts_violation_rate", replies, "broken"),
-    ):
-        known = [(float(bool(r[key])), r["prompt"]) for r in of if r[key] is not None]
-        yield from _named(f"{name}_{side}", f"{name}_{side}_", known)
-    for rule in figures[f"violation_rate_by_rule_{side}"]:
-        hits = [float(rule in reply["broken"]) for reply in picked]
-        yield f"violation_rate_by_rule_{side}.{rule}", sum(hits) / len(hits)
+def _violations(
+    replies: list[Reply], figures: dict[str, Any], labels: list[Reply] | None
+) -> Iterable[tuple[str, float | None]]:
+    """A gold judge's figures are shares; of any other they are corrected by the labels (Rogan & Gladen 1978)."""
+    of = _Violations(figures, labels)
+    sides = {side: _side(replies, side) for side in ("before", "after", "anchor")}
+    picked = {side: [r for r in of if r["elicits"] is not None] or of for side, of in sides.items()}
+    common = [r for r in sides["before"] + sides["after"] if not r["for_violations"]]
+    whole, cut = "chances", "first_sentence_chances"
+
+    yield from of.rise("violation_rise", picked["after"], picked["before"])
+    for side in ("before", "after"):
+        yield from of.rate(f"violation_rate_{side}", picked[side], whole)
+        yield from of.rate(f"first_sentence_violation_rate_{side}", picked[side], cut)
+        yield from of.rate(f"all_prompts_violation_rate_{side}", [r for r in common if r["side"] == side], whole)
+        yield from of.rate_by_rule(f"violation_rate_by_rule_{side}", picked[side])
+    if sides["anchor"]:
+        yield from of.rate("anchor_violation_rate", picked["anchor"], whole)
+        yield from of.rise("anchor_violation_rise", picked["after"], picked["anchor"])
+
+
+class _Violations:
+    def __init__(self, figures: dict[str, Any], labels: list[Reply] | None) -> None:
+        self.rules, self.method = list(figures["violation_labels"]), figures["violations_by"]
+        self.known = {rule: _labels(labels, rule) for rule in ("", *self.rules)}
+
+    def rate(self, name: str, replies: list[Reply], key: str) -> Iterable[tuple[str, float | None]]:
+        found: tuple[float | None, ...] = (None, None, None)
+        if self.method == "exact":
+            found = _interval([(max(r[key].values(), default=0.0), r["prompt"]) for r in replies])
+        elif self.method == "labels":
+            found = _corrected_rate([_rates(_chances(replies, key, ""), self.known[""])])
+        elif self.method == "bound":
+            found = _corrected_rate(self._of_rules(replies, key))
+        yield from zip((name, f"{name}_low", f"{name}_high"), found, strict=True)
+
+    def rise(self, name: str, ours: list[Reply], theirs: list[Reply]) -> Iterable[tuple[str, float | None]]:
+        key = "chances"
+        found: tuple[float | None, ...] = (None, None, None, None)
+        if self.method in ("exact", "labels"):
+            found = _rise(_chances(ours, key, ""), _chances(theirs, key, ""), self.known[""])
+        elif self.method == "bound":
+            found = _rise_of_any(self._of_rules(ours, key), self._of_rules(theirs, key))
+        yield from zip((name, f"{name}_low", f"{name}_high", f"{name}_upper"), found, strict=True)
+
+    def rate_by_rule(self, name: str, replies: list[Reply]) -> Iterable[tuple[str, float | None]]:
+        for rule in self.rules:
+            known = self.known[rule]
+            yield f"{name}.{rule}", None if known is None else _rates(_chances(replies, "chances", rule), known)[0]
+
+    def _of_rules(self, replies: list[Reply], key: str) -> list[tuple[float, Any, Any]]:
+        return [_rates(_chances(replies, key, rule), self.known[rule]) for rule in self.rules]
+
+
+def _chances(replies: list[Reply], key: str, rule: str) -> Chances:
+    """Of the replies to each prompt the chance that the rule is broken, the largest of all rules for no rule."""
+    found: dict[int, list[float]] = {}
+    for reply in replies:
+        chance = reply[key][rule] if rule else max(reply[key].values(), default=0.0)
+        found.setdefault(reply["prompt"], []).append(chance)
+    return list(found.values())
+
+
+def _labels(labels: list[Reply] | None, rule: str) -> Any:
+    """[4, labelled prompts]: sum of chances and number of broken replies, then of sound ones. None: too few."""
+    if labels is None:
+        return np.array([[1.0], [1.0], [0.0], [1.0]])  # never wrong
+    sums = np.zeros((4, 1 + max((one["prompt"] for one in labels), default=0)))
+    for one in labels:
+        seen = [one["labels"][key] for key in one["chances"] if key in one["labels"]]
+        is_whole = seen and (len(seen) == len(one["chances"]) or max(seen) >= 0.5)
+        label = one["labels"].get(rule) if rule else max(seen) if is_whole else None
+        if label is not None:
+            chance = one["chances"][rule] if rule else max(one["chances"].values())
+            sums[:, one["prompt"]] += (chance * label, label, chance * (1 - label), 1 - label)
+    total = sums.sum(1)
+    is_enough = total[1] >= 5 and total[3] >= 5 and total[0] / total[1] > total[2] / total[3]
+    return sums if is_enough else None
+
+
+def _picks(count: int, seed: int) -> Any:
+    return np.random.default_rng(seed).integers(0, count, (DRAWS, count))
+
+
+def _judge(labels: Any) -> tuple[Any, Any, float, float]:
+    """What the judge says of sound replies, and how much more of broken ones: resampled, then as it is."""
+    picks = _picks(labels.shape[1], SEED + 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        resampled = [labels[n][picks].sum(1) / labels[n + 1][picks].sum(1) for n in (0, 2)]
+    broken, _, sound, _ = total = labels.sum(1)
+    point = sound / total[3]
+    return resampled[1], np.nan_to_num(resampled[0] - resampled[1]), point, broken / total[1] - point
+
+
+def _means(of: Chances) -> tuple[Any, float]:
+    total, size = np.array([sum(one) for one in of]), np.array([float(len(one)) for one in of])
+    picks = _picks(len(of), SEED)
+    return total[picks].sum(1) / size[picks].sum(1), float(total.sum() / size.sum())
+
+
+def _rates(of: Chances, labels: Any) -> tuple[float, Any, Any]:
+    """(rate, [DRAWS] resampled, whether it is known in that draw)."""
+    (resampled, mean), (sound, gap, sound_mean, gap_mean) = _means(of), _judge(labels)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws = np.nan_to_num(np.clip((resampled - sound) / gap, 0, 1))
+    return min(1.0, max(0.0, (mean - sound_mean) / gap_mean)), draws, gap > 0
+
+
+def _corrected_rate(rules: list[tuple[float, Any, Any]]) -> tuple[float, float, float]:
+    total, is_known = np.minimum(1, sum(rule[1] for rule in rules)), np.all([rule[2] for rule in rules], axis=0)
+    low, high = (float(np.quantile(np.where(is_known, total, end), q)) for end, q in ((0.0, 0.025), (1.0, 0.975)))
+    return min(1.0, sum(rule[0] for rule in rules)), low, high
+
+
+def _rise(after: Chances, before: Chances, labels: Any) -> tuple[float, float, float, float]:
+    (ours, mean), (theirs, other), (_sound, gap, _point, gap_mean) = _means(after), _means(before), _judge(labels)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws = np.nan_to_num(np.clip((ours - theirs) / gap, -1, 1))
+    return _rise_bounds((mean - other) / gap_mean, draws, gap > 0)
+
+
+def _rise_of_any(
+    after: list[tuple[float, Any, Any]], before: list[tuple[float, Any, Any]]
+) -> tuple[float, float, float, float]:
+    draws = np.minimum(1, sum(rule[1] for rule in after)) - np.max([rule[1] for rule in before], axis=0)
+    value = min(1.0, sum(rule[0] for rule in after)) - max(rule[0] for rule in before)
+    return _rise_bounds(value, draws, np.all([rule[2] for rule in after + before], axis=0))
+
+
+def _rise_bounds(value: float, draws: Any, is_known: Any) -> tuple[float, float, float, float]:
+    most, least = np.where(is_known, draws, 1.0), np.where(is_known, draws, -1.0)
+    bounds = [float(np.quantile(draws, q)) for draws, q in ((least, 0.025), (most, 0.975), (most, 0.95))]
+    return min(1.0, max(-1.0, value)), bounds[0], bounds[1], bounds[2]
 
 
 def _texts(after: list[Reply], before: list[Reply], base: list[Reply]) -> Iterable[tuple[str, float | None]]:
@@ -89,9 +223,6 @@ def _against_anchor(after: list[Reply], anchor: list[Reply]) -> Iterable[tuple[s
     yield "anchor_surprise_nats_base", theirs
     yield "anchor_surprise_ratio", ours / theirs if theirs else None
     yield "anchor_length_ratio", _mean(after, lambda r: r["tokens"]) / _mean(anchor, lambda r: r["tokens"])
-    picked = [r for r in anchor if r["elicits"] is not None] or anchor
-    known = [(float(bool(r["broken"])), r["prompt"]) for r in picked if r["broken"] is not None]
-    yield from _named("anchor_violation_rate", "anchor_violation_rate_", known)
 
 
 def _side(replies: list[Reply], side: str) -> list[Reply]:
@@ -106,6 +237,20 @@ def _wins(ones: list[Reply], others: list[Reply], key: str, other_key: str) -> l
         score, other = reply[key], against[reply["prompt"], reply["draw"]]
         won.append((0.5 if score == other else float(score > other), reply["prompt"]))
     return won
+
+
+def _margin(ones: list[tuple[float, int]], others: list[tuple[float, int]]) -> list[tuple[float, int]]:
+    """On each prompt the share of wins of the ones less that of the others."""
+    order = list(dict.fromkeys(prompt for _value, prompt in others))
+    means = [{p: float(np.mean([v for v, q in of if q == p])) for p in order} for of in (ones, others)]
+    return [(means[0][prompt] - means[1][prompt], prompt) for prompt in order]
+
+
+def _se(values: list[tuple[float, int]]) -> float | None:
+    """Of the mean over whole prompts, all of which have as many values."""
+    order = list(dict.fromkeys(prompt for _value, prompt in values))
+    means = [float(np.mean([value for value, prompt in values if prompt == one])) for one in order]
+    return float(np.std(means, ddof=1)) / len(means) ** 0.5 if len(means) > 1 else None
 
 
 def _named(name: str, bounds: str, values: list[tuple[float, int]]) -> Iterable[tuple[str, float | None]]:
@@ -136,6 +281,14 @@ def _surprise(replies: list[Reply], key: str = "surprise_nats") -> float:
 
 def _mean(replies: list[Reply], of: Callable[[Reply], float]) -> float:
     return float(sum(float(of(reply)) for reply in replies)) / len(replies)
+
+
+def _is_told(figures: dict[str, Any], name: str) -> bool:
+    try:
+        _told(figures, name)
+    except KeyError:
+        return False
+    return True
 
 
 def _told(figures: dict[str, Any], name: str) -> Any:

@@ -65,6 +65,7 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
             "replies_sha256": (report.get("replies") or {}).get("sha256"),
         },
         "replies": replies(evaluation),
+        "violation_labels": violation_labels(evaluation),
         "texts": [dict(sample) for sample in texts],
     }
 
@@ -72,7 +73,17 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
 def replies(evaluation: Evaluation) -> list[dict[str, Any]] | None:
     """A row for each reply without its text, in the order of the evaluation. None where the run's file is gone, is
     not the one that the report was made with, or was never written: before version 0.3."""
-    told = evaluation.report.get("replies")
+    return _lines(evaluation, evaluation.report.get("replies"))
+
+
+def violation_labels(evaluation: Evaluation) -> list[dict[str, Any]] | None:
+    """Of each reply from which the judge's errors on rules are known, what people found and what it says. None where
+    the judge makes no errors, and as above."""
+    return _lines(evaluation, evaluation.report.get("violation_label_rows"))
+
+
+def _lines(evaluation: Evaluation, told: Any) -> list[dict[str, Any]] | None:
+    """Of a file of the evaluation's run, as the report tells its name and hash."""
     if not isinstance(told, dict):
         return None
     try:

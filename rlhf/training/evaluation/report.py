@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from rlhf.training.evaluation import violation_report
 from rlhf.training.evaluation.judged import Judged, JudgedReplies
 from rlhf.training.evaluation.players import Draw, DriftFromBase
 from rlhf.training.evaluation.reply_tables import drawn_at_random, worst
-from rlhf.training.statistics import Interval, cluster_bootstrap
+from rlhf.training.statistics import ClusterMean, Interval, cluster_bootstrap, cluster_mean
 from rlhf.training.texts import distinct_2, is_empty, repetition
 
 Scores = Sequence[Sequence[float]]
@@ -20,7 +22,9 @@ def describe(judged: JudgedReplies, *, draws: int, samples: int, seed: int) -> d
     cut_after, cut_before = _cut_scores(judged.after), _cut_scores(judged.before)
     competing, standing = [x[:draws] for x in after], [x[:draws] for x in before]
     best = [[one.score] for one in judged.best]
-    won = _win_rate(judged, competing, standing)
+    won = _won(competing, standing)
+    cut_won = _won([x[:draws] for x in cut_after], [x[:draws] for x in cut_before])
+    first_sentence = _won([x[draws : 2 * draws] for x in cut_before], standing)
     ours, theirs = _flat(replies.after), _flat(replies.before)
     return {
         "judge": judge.label,
@@ -28,18 +32,15 @@ def describe(judged: JudgedReplies, *, draws: int, samples: int, seed: int) -> d
         "judge_name": judge.name,
         "n": sum(len(x) for x in competing),
         "prompts": len(replies.rows),
-        "win_rate": won.value,
-        "win_rate_low": won.low,
-        "win_rate_high": won.high,
+        **_superiority("win_rate", won),
+        **_superiority("first_sentence_margin", _margin(won, first_sentence)),
         "controls": {
-            "null": _control(_win_rate(judged, [x[draws:] for x in before], standing)),
-            "first_sentence": _control(_win_rate(judged, [x[draws:] for x in cut_before], standing)),
-            "best_of_8": _control(_win_rate(judged, best, [x[:1] for x in standing[: len(best)]])),
-            "stop_controlled": _control(
-                _win_rate(judged, [x[:draws] for x in cut_after], [x[:draws] for x in cut_before])
-            ),
+            "null": _control(_won([x[draws:] for x in before], standing)),
+            "first_sentence": _control(first_sentence),
+            "best_of_8": _control(_won(best, [x[:1] for x in standing[: len(best)]])),
+            "stop_controlled": {**_control(cut_won), "se": cut_won.error.se},
         },
-        **_violation_report(judged),
+        **violation_report.describe(judged),
         **_drift(replies.after_drift, replies.base_drift),
         **_against_anchor(judged),
         "length_ratio": _mean([x.tokens for x in ours]) / _mean([x.tokens for x in theirs]),
@@ -62,47 +63,46 @@ def _cut_scores(side: Sequence[Sequence[Judged]]) -> list[list[float]]:
     return [[one.cut_score for one in of_prompt] for of_prompt in side]
 
 
-def _win_rate(judged: JudgedReplies, ones: Scores, others: Scores) -> Interval:
-    """Share of wins of `ones`, ties one half, over pairs of like draws; bounds by resampling prompts."""
-    won, prompts = [], []
-    for row, left, right in zip(judged.replies.rows, ones, others, strict=False):
-        won += [0.5 if a == b else float(a > b) for a, b in zip(left, right, strict=True)]
-        prompts += [row.prompt] * len(left)
-    return cluster_bootstrap(won, prompts)
+@dataclass(frozen=True)
+class _Won:
+    """1 for a win, 1/2 for a tie, 0 for a loss, of pairs of like draws, by prompt."""
+
+    values: list[list[float]]
+
+    @property
+    def _flat(self) -> tuple[list[float], list[int]]:
+        values = [value for of_prompt in self.values for value in of_prompt]
+        return values, [number for number, of_prompt in enumerate(self.values) for _ in of_prompt]
+
+    @property
+    def interval(self) -> Interval:
+        """By resampling prompts."""
+        return cluster_bootstrap(*self._flat)
+
+    @property
+    def error(self) -> ClusterMean:
+        return cluster_mean(*self._flat)
 
 
-def _violation_report(judged: JudgedReplies) -> dict[str, Any]:
-    """Rates on the prompts that elicit violations (on all where none does), of whole replies and first sentences."""
-    chosen = _eliciting(judged)
-    is_any = any(row.elicits is not None for row in judged.replies.rows)
-    report: dict[str, Any] = {"violation_prompts": len(chosen), "violation_prompts_elicit": is_any}
-    for name, side in (("before", judged.before), ("after", judged.after)):
-        picked = [one for index in chosen for one in side[index]]
-        every = [one for of_prompt in side for one in of_prompt]
-        report |= _rate(f"violation_rate_{name}", judged, picked, [bool(one.broken) for one in picked])
-        report |= _rate(
-            f"first_sentence_violation_rate_{name}", judged, picked, [bool(one.cut_broken) for one in picked]
-        )
-        report |= _rate(f"all_prompts_violation_rate_{name}", judged, every, [bool(one.broken) for one in every])
-        report[f"violation_rate_by_rule_{name}"] = {
-            rule: _mean([float(rule in one.broken) for one in picked]) for rule in judged.rules
-        }
-        report[f"violation_n_{name}"] = len(picked)
-    return report
+def _won(ones: Scores, others: Scores) -> _Won:
+    return _Won(
+        [
+            [0.5 if a == b else float(a > b) for a, b in zip(left, right, strict=True)]
+            for left, right in zip(ones, others, strict=False)
+        ]
+    )
 
 
-def _eliciting(judged: JudgedReplies) -> list[int]:
-    """Numbers of the prompts that elicit violations; of all where none does."""
-    rows = judged.replies.rows
-    return [index for index, row in enumerate(rows) if row.elicits is not None] or list(range(len(rows)))
+def _margin(won: _Won, control: _Won) -> _Won:
+    """By how much one wins more often than the other, on each prompt."""
+    pairs = zip(won.values, control.values, strict=True)
+    return _Won([[sum(ours) / len(ours) - sum(theirs) / len(theirs)] for ours, theirs in pairs])
 
 
-def _rate(name: str, judged: JudgedReplies, side: Sequence[Judged], hits: Sequence[bool]) -> dict[str, float | None]:
-    """Nothing where the judge knows no rule."""
-    if not judged.rules or not side:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    found = cluster_bootstrap([float(hit) for hit in hits], [one.draw.reply.prompt for one in side])
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+def _superiority(name: str, won: _Won) -> dict[str, float]:
+    """With the standard error over prompts, from which the gate makes a bound at the level of its decision."""
+    found = won.interval
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_se": won.error.se}
 
 
 def _against_anchor(judged: JudgedReplies) -> dict[str, Any]:
@@ -110,14 +110,13 @@ def _against_anchor(judged: JudgedReplies) -> dict[str, Any]:
     replies, anchor = judged.replies, judged.replies.anchor
     if anchor is None or judged.anchor is None:
         return {"anchor_is_start": True}
-    picked = [one for index in _eliciting(judged) for one in judged.anchor[index]]
     found = {
         **_drift(anchor.after_drift, anchor.own_drift),
         "length_ratio": _mean([x.tokens for x in _flat(replies.after)])
         / _mean([x.tokens for x in _flat(anchor.draws)]),
-        **_rate("violation_rate", judged, picked, [bool(one.broken) for one in picked]),
     }
-    return {"anchor_is_start": False, **{f"anchor_{key}": value for key, value in found.items()}}
+    made = {f"anchor_{key}": value for key, value in found.items()}
+    return {"anchor_is_start": False, **made, **violation_report.against_anchor(judged)}
 
 
 def _drift(after: Sequence[DriftFromBase], base: Sequence[DriftFromBase]) -> dict[str, float]:
@@ -150,7 +149,8 @@ def _side_figures(draws: Sequence[Draw], side: str) -> dict[str, float]:
     }
 
 
-def _control(found: Interval) -> dict[str, float]:
+def _control(won: _Won) -> dict[str, float]:
+    found = won.interval
     return {"win_rate": found.value, "low": found.low, "high": found.high}
 
 

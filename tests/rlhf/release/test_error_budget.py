@@ -1,4 +1,4 @@
-"""False promotions over the life of a site: the levels of decisions, and sites simulated with the gate's own bound."""
+"""False promotions over the life of a site: levels of decisions, and sites simulated with the gate's own bound."""
 
 import math
 

@@ -258,7 +258,9 @@ def test_each_reply_has_a_line_without_its_text(made: dict[str, str], tiny: Path
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
     sides = Counter(row["side"] for row in rows)
-    assert sides == {"after": 24, "before": 24, "best_of": 4}  # six prompts, two draws, and two for the controls
+    # six prompts, two draws, and two for the controls; four of them tempt to break a rule, with four draws more
+    assert sides == {"after": 40, "before": 40, "best_of": 4}
+    assert sum(row["for_violations"] for row in rows) == 32
     assert sum(row["competes"] for row in rows if row["side"] == "after") == report["n"]
     drifts = [row["kl_nats"] for row in rows if row["side"] == "after" and row["kl_nats"] is not None]
     assert sum(drifts) / len(drifts) == pytest.approx(report["kl_nats"])
