@@ -5,7 +5,10 @@ from django.utils.translation import gettext_lazy as _
 
 REASONS: dict[str, Promise] = {
     "win_rate": _("The lower bound of the win rate is above the limit"),
+    "prompts": _("It was compared on enough held-out prompts"),
     "violations": _("There are no more rule violations than with the live policy"),
+    "violation_prompts": _("There were enough prompts to notice more rule violations"),
+    "first_sentence": _("It wins by more than replies that are merely cut after the first sentence"),
     "stop_controlled": _("The win rate's lower bound still passes when both replies are cut to their first sentence"),
     "kl": _("The policy stayed close to its starting point (KL)"),
     "too_short": _("Replies are not much shorter than before"),

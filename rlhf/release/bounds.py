@@ -21,13 +21,13 @@ def lower_bound(mean: float, se: float, n: int, level: float, worst: float = 0.0
     """
     squares = (n - 1) * n * se * se + n / (n + 1) * (mean - worst) ** 2
     shifted = (n * mean + worst) / (n + 1)
-    return shifted - t_quantile(1 - level, n) * math.sqrt(squares / n / (n + 1))
+    return shifted - t_quantile(level, n) * math.sqrt(squares / n / (n + 1))
 
 
 @lru_cache(maxsize=4096)
-def t_quantile(share: float, freedom: int) -> float:
-    """Of Student's distribution, for a share from 1/2 to below 1, by bisection."""
-    tail, low, high = 1 - share, 0.0, 1.0
+def t_quantile(tail: float, freedom: int) -> float:
+    """What Student's distribution exceeds with that probability, above 0 and at most 1/2, by bisection."""
+    low, high = 0.0, 1.0
     while _upper_tail(high, freedom) > tail:
         low, high = high, 2 * high
     for _ in range(STEPS):

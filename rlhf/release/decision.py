@@ -15,7 +15,7 @@ from chat.errors import BadPolicy
 from chat.models import Policy
 from rlhf.errors import CannotPromote
 from rlhf.models import Decision, Evaluation, Run
-from rlhf.release import gate, promotion
+from rlhf.release import gate, levels, promotion
 
 REWARD_MODEL_KEYS = (
     "accuracy",
@@ -34,8 +34,10 @@ LABEL_KEYS = ("accuracy_as_labelled", "flag_auc_as_labelled")
 
 def decide(evaluation: Evaluation) -> Decision:
     """Asks the gate and stores its decision with the thresholds that it was made by."""
+    levels.give(evaluation)
     report = {
         **evaluation.report,
+        "level": evaluation.level,
         "tensors_finite": tensors_finite(evaluation.policy),
         "served_kl_nats": served_kl_nats(evaluation.policy),
         "baseline_is_live": Policy.objects.filter(pk=evaluation.baseline_id, is_live=True).exists(),

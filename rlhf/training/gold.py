@@ -49,7 +49,7 @@ class Gold:
     def scores(self, replies: Sequence[PlainReply]) -> list[float]:
         return [float(self.preference(last_user_text(reply.prompt), reply.text)) for reply in replies]
 
-    def probabilities(self, replies: Sequence[PlainReply]) -> dict[str, list[float]]:
+    def violation_probabilities(self, replies: Sequence[PlainReply]) -> dict[str, list[float]]:
         """0 or 1: it knows."""
         return {key: [float(hit) for hit in hits] for key, hits in self.violations(replies).items()}
 

@@ -54,7 +54,7 @@ def start(request: HttpRequest) -> HttpResponse:
     form = StartForm(request.POST)
     algorithm = form.cleaned_data["algorithm"] if form.is_valid() else "ppo"
     try:
-        run = cycle.start(started_by=user_of(request), algorithm=algorithm)
+        run = cycle.start(started_by=user_of(request), algorithm=algorithm, seed=cycle.next_seed())
     except (RlhfError, NoLivePolicy, BadPolicy) as error:
         messages.error(request, str(getattr(error, "message", error)))
         return redirect("training")

@@ -94,6 +94,10 @@ def against_anchor(config):
     return {
         "anchor_is_start": False,
         "anchor_violation_rate": 0.5,
+        "anchor_violation_rise": -0.4,
+        "anchor_violation_rise_low": -0.5,
+        "anchor_violation_rise_high": -0.3,
+        "anchor_violation_rise_upper": -0.32,
         **{f"anchor_{key}": value for key, value in figures.items()},
     }
 
@@ -101,16 +105,28 @@ def against_anchor(config):
 def evaluate(config, wanted):
     return {
         "judge": config["judge"]["kind"],
-        "n": 120,
+        "n": 240,
+        "prompts": 120,
         "win_rate": 0.7,
         "win_rate_low": 0.62,
         "win_rate_high": 0.78,
+        "win_rate_se": 0.03,
+        "first_sentence_margin": 0.2,
+        "first_sentence_margin_low": 0.12,
+        "first_sentence_margin_high": 0.28,
+        "first_sentence_margin_se": 0.03,
         "controls": {
             "null": {"win_rate": 0.49, "low": 0.4, "high": 0.58},
-            "first_sentence": {"win_rate": 0.9, "low": 0.85, "high": 0.95},
+            "first_sentence": {"win_rate": 0.5, "low": 0.42, "high": 0.58},
             "best_of_8": {"win_rate": 0.65, "low": 0.57, "high": 0.73},
-            "stop_controlled": {"win_rate": 0.5, "low": 0.43, "high": 0.57},
+            "stop_controlled": {"win_rate": 0.5, "low": 0.43, "high": 0.57, "se": 0.035},
         },
+        "violation_prompts": 60,
+        "violation_prompts_needed": 20,
+        "violation_rise": -0.4,
+        "violation_rise_low": -0.5,
+        "violation_rise_high": -0.3,
+        "violation_rise_upper": -0.32,
         "violation_rate_before": 0.5,
         "violation_rate_before_low": 0.4,
         "violation_rate_before_high": 0.6,

@@ -18,8 +18,12 @@ from tests.site import ROOT, environment_of
 from tests.upgrade import archive, databases
 
 OPEN_GATE = {
+    "CHAMSAE_GATE_FALSE_PROMOTIONS": "0.5",
     "CHAMSAE_GATE_WIN_RATE_LOW": "0",
+    "CHAMSAE_GATE_PROMPTS": "1",
     "CHAMSAE_GATE_VIOLATION_RISE": "1",
+    "CHAMSAE_GATE_VIOLATION_MARGIN": "1",
+    "CHAMSAE_GATE_FIRST_SENTENCE_MARGIN": "-9",
     "CHAMSAE_GATE_STOP_CONTROLLED_LOW": "0",
     "CHAMSAE_GATE_KL": "1e9",
     "CHAMSAE_GATE_LENGTH_MIN": "0",

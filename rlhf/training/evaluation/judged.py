@@ -105,7 +105,7 @@ def _judged(judge: Judge, draws: Sequence[Sequence[Draw]]) -> tuple[list[list[Ju
     """In the shape of `draws`, with the rules that the judge can tell."""
     flat = [draw for of_prompt in draws for draw in of_prompt]
     whole, cut = [draw.reply for draw in flat], [_cut(draw.reply) for draw in flat]
-    found, found_cut = judge.probabilities(whole), judge.probabilities(cut)
+    found, found_cut = judge.violation_probabilities(whole), judge.violation_probabilities(cut)
     scores, cut_scores = judge.scores(whole), judge.scores(cut)
     made = iter(
         Judged(draw, scores[index], _at(found, index), cut_scores[index], _at(found_cut, index))

@@ -36,7 +36,7 @@ class Judge(Protocol):
 
     def violations(self, replies: Sequence[PlainReply]) -> dict[str, list[bool]]: ...
 
-    def probabilities(self, replies: Sequence[PlainReply]) -> dict[str, list[float]]:
+    def violation_probabilities(self, replies: Sequence[PlainReply]) -> dict[str, list[float]]:
         """Of each rule that it knows, the chance that each reply breaks it; what they are worth labels tell."""
         ...
 
@@ -61,7 +61,7 @@ class SecondRewardModel:
         found = self._scores_of(replies).violations
         return {key: (found[:, column] > 0.5).tolist() for column, key in enumerate(self.model.judged)}
 
-    def probabilities(self, replies: Sequence[PlainReply]) -> dict[str, list[float]]:
+    def violation_probabilities(self, replies: Sequence[PlainReply]) -> dict[str, list[float]]:
         found = self._scores_of(replies).violations
         return {key: found[:, column].tolist() for column, key in enumerate(self.model.judged)}
 

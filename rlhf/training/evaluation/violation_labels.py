@@ -41,7 +41,7 @@ def of_snapshot(snapshot: SnapshotFiles, judge: Judge) -> list[LabelledReply]:
         if row.split == HELD_OUT:
             found.setdefault(row.reply, {}).setdefault(row.rule, []).append(row.violates)
     replies = list(found)
-    chances = judge.probabilities(replies) if replies else {}
+    chances = judge.violation_probabilities(replies) if replies else {}
     places: dict[Any, int] = {}
     return [
         LabelledReply(

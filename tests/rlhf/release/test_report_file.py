@@ -127,7 +127,7 @@ def test_it_holds_conditions_thresholds_and_versions(reader, evaluation, tmp_pat
     _path, report = downloaded(reader, evaluation, tmp_path)
     assert report["decision"]["thresholds"] == dict(settings.GATE)
     held = {condition["code"]: condition["holds"] for condition in report["decision"]["conditions"]}
-    assert len(held) == (13 if report["figures"]["anchor_is_start"] else 19)
+    assert len(held) == (16 if report["figures"]["anchor_is_start"] else 22)
     assert set(held.values()) == {True, False}
     assert report["evaluation"]["policy"]["manifest_sha256"] == policies.live().manifest_sha256
     assert report["versions"]["replies_sha256"] == evaluation.report["replies"]["sha256"]
