@@ -17,7 +17,7 @@ Z_PASS, Z_MOST = 1.645, 0.842
 
 
 @dataclass(frozen=True)
-class Budget:
+class DecisionLevel:
     """What a decision may claim by chance, and what that asked of the win rate."""
 
     number: int
@@ -57,14 +57,14 @@ def of_decision(decision: Decision) -> list[Condition]:
     return sorted(made, key=lambda condition: condition.holds)
 
 
-def budget(decision: Decision | None) -> Budget | None:
+def budget(decision: Decision | None) -> DecisionLevel | None:
     """None of a decision that was made before levels were kept."""
     evaluation = decision.evaluation if decision is not None else None
     if decision is None or evaluation is None or evaluation.number is None or evaluation.level is None:
         return None
     won: Mapping[str, Any] = next((reason for reason in decision.reasons if reason.get("code") == "win_rate"), {})
     level = f"{100 * evaluation.level:.2g} %"
-    return Budget(evaluation.number, level, number(won.get("value")), number(won.get("limit")))
+    return DecisionLevel(evaluation.number, level, number(won.get("value")), number(won.get("limit")))
 
 
 def is_complete(decision: Decision) -> bool:

@@ -67,7 +67,7 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
             "replies_sha256": (report.get("replies") or {}).get("sha256"),
         },
         "replies": replies(evaluation),
-        "violation_labels": violation_labels(evaluation),
+        "violation_labels": _violation_labels(evaluation),
         "texts": [dict(sample) for sample in texts],
     }
 
@@ -78,7 +78,7 @@ def replies(evaluation: Evaluation) -> list[dict[str, Any]] | None:
     return _lines(evaluation, evaluation.report.get("replies"))
 
 
-def violation_labels(evaluation: Evaluation) -> list[dict[str, Any]] | None:
+def _violation_labels(evaluation: Evaluation) -> list[dict[str, Any]] | None:
     """Of each reply from which the judge's errors on rules are known, what people found and what it says. None where
     the judge makes no errors, and as above."""
     return _lines(evaluation, evaluation.report.get("violation_label_rows"))

@@ -93,7 +93,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         "perplexity_ratio_to_baseline": math.exp(nats[id(policy.transformer)] - nats[id(baseline.transformer)]),
         "replies": reply_rows.write(judged, directory.path, draws=config.draws),
         "violation_label_rows": None if labelled is None else violation_labels.write(labelled, directory.path),
-        "prompts_asked": [short_digest(row) for row in rows],
+        "prompts_asked": [_short_digest(row) for row in rows],
         "versions": {name: metadata.version(name) for name in PACKAGES},
         "simulated": fitted.snapshot.simulated,
         "seed": directory.seed,
@@ -105,7 +105,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     return report
 
 
-def short_digest(row: PromptRow) -> str:
+def _short_digest(row: PromptRow) -> str:
     """By which a prompt is known again in later evaluations."""
     return digest(row.prompt)[:DIGEST_LENGTH]
 
@@ -118,7 +118,7 @@ def _choose(snapshot: SnapshotFiles, limit: int, seed: int, used: Mapping[str, i
     if not rows:
         raise BadSnapshot(snapshot.directory / "prompts.jsonl", "no held-out prompt to evaluate on")
     random.Random(seed).shuffle(rows)
-    rows.sort(key=lambda row: used.get(short_digest(row), 0))
+    rows.sort(key=lambda row: used.get(_short_digest(row), 0))
     return rows[:limit]
 
 

@@ -23,14 +23,14 @@ Known = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
-class Sums:
+class PromptSums:
     """For each prompt the sum of the judge's probabilities over its replies, and their number."""
 
     total: Array
     size: Array
 
     @classmethod
-    def of(cls, values: Sequence[Sequence[float]]) -> "Sums":
+    def of(cls, values: Sequence[Sequence[float]]) -> "PromptSums":
         return cls(np.array([sum(of_prompt) for of_prompt in values]), np.array([float(len(x)) for x in values]))
 
     def means(self, picks: Array) -> Array:
@@ -46,8 +46,8 @@ class Sums:
 class Labels:
     """Probabilities of labelled replies that break the rule and of those that do not, summed by prompt."""
 
-    broken: Sums
-    sound: Sums
+    broken: PromptSums
+    sound: PromptSums
 
     @classmethod
     def of(cls, values: Sequence[tuple[int, float, float]], prompts: int) -> "Labels":
@@ -55,7 +55,7 @@ class Labels:
         sides = np.zeros((4, prompts))
         for prompt, chance, label in values:
             sides[:, prompt] += (chance * label, label, chance * (1 - label), 1 - label)
-        return cls(Sums(sides[0], sides[1]), Sums(sides[2], sides[3]))
+        return cls(PromptSums(sides[0], sides[1]), PromptSums(sides[2], sides[3]))
 
     @property
     def is_enough(self) -> bool:
@@ -76,7 +76,7 @@ class Labels:
         return sound, np.nan_to_num(gap)
 
 
-EXACT = Labels(Sums(np.ones(1), np.ones(1)), Sums(np.zeros(1), np.ones(1)))
+EXACT = Labels(PromptSums(np.ones(1), np.ones(1)), PromptSums(np.zeros(1), np.ones(1)))
 """Of a judge that is never wrong: the correction is the identity."""
 
 
@@ -91,7 +91,7 @@ class Rise(NamedTuple):
 class Column(NamedTuple):
     """One rule on one side."""
 
-    side: Sums
+    side: PromptSums
     labels: Labels
 
     @property
@@ -106,7 +106,7 @@ class Column(NamedTuple):
         return np.nan_to_num(found), gap > 0
 
 
-def rate(side: Sums, labels: Labels) -> Interval:
+def rate(side: PromptSums, labels: Labels) -> Interval:
     """Where the judge cannot tell broken from sound, any rate is possible."""
     column = Column(side, labels)
     draws, is_known = column.rates()
@@ -122,7 +122,7 @@ def rate_of_any(columns: Sequence[Column]) -> Interval:
     return Interval(min(1.0, sum(column.rate for column in columns)), low, high)
 
 
-def rise(after: Sums, before: Sums, labels: Labels) -> Rise:
+def rise(after: PromptSums, before: PromptSums, labels: Labels) -> Rise:
     """Of `after` over `before`, on the same prompts; what the judge sees in sound replies cancels."""
     picks = _picks(len(after.total), SEED)
     _sound, gap = labels.resampled()

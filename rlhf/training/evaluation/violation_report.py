@@ -16,7 +16,7 @@ from rlhf.training.evaluation.violation_estimate import (
     Column,
     Labels,
     Rise,
-    Sums,
+    PromptSums,
     rate,
     rate_of_any,
     rise,
@@ -40,10 +40,10 @@ class RuleLabels:
 
 
 def describe(judged: JudgedReplies) -> dict[str, Any]:
-    labels = rule_labels(judged)
+    labels = _rule_labels(judged)
     after, before = (_sides(judged, name) for name in ("after", "before"))
     report: dict[str, Any] = {
-        "violation_prompts": len(eliciting(judged)),
+        "violation_prompts": len(_eliciting(judged)),
         "violation_prompts_elicit": any(row.elicits is not None for row in judged.replies.rows),
         "violations_by": _method(judged, labels),
         "violation_labels": {rule: _facts(judged, rule, of) for rule, of in labels.by_rule.items()},
@@ -60,7 +60,7 @@ def describe(judged: JudgedReplies) -> dict[str, Any]:
 
 def against_anchor(judged: JudgedReplies) -> dict[str, Any]:
     """The same against the original base."""
-    labels, after, anchor = rule_labels(judged), _sides(judged, "after"), _sides(judged, "anchor")
+    labels, after, anchor = _rule_labels(judged), _sides(judged, "after"), _sides(judged, "anchor")
     return {
         **_rate("anchor_violation_rate", judged, labels, anchor.eliciting, _whole),
         **_rise("anchor_violation_rise", judged, labels, after.eliciting, anchor.eliciting),
@@ -79,13 +79,13 @@ def prompts_needed(before: float | None) -> int | None:
     return max(FEWEST_PROMPTS, math.ceil(math.log(MISSED) / math.log(1 - share)))
 
 
-def eliciting(judged: JudgedReplies) -> list[int]:
+def _eliciting(judged: JudgedReplies) -> list[int]:
     """Numbers of the prompts that elicit violations; of all where none does."""
     rows = judged.replies.rows
     return [index for index, row in enumerate(rows) if row.elicits is not None] or list(range(len(rows)))
 
 
-def rule_labels(judged: JudgedReplies) -> RuleLabels:
+def _rule_labels(judged: JudgedReplies) -> RuleLabels:
     if judged.labelled is None:
         return RuleLabels(dict.fromkeys(judged.rules), None)
     count = 1 + max((one.prompt for one in judged.labelled), default=0)
@@ -133,7 +133,7 @@ class _SideReplies:
 def _sides(judged: JudgedReplies, name: str) -> _SideReplies:
     every: list[list[Judged]] = getattr(judged, name) or []
     more: list[list[Judged]] = judged.more.get(name) or [[] for _ in every]
-    return _SideReplies(every, [[*every[index], *more[index]] for index in eliciting(judged)])
+    return _SideReplies(every, [[*every[index], *more[index]] for index in _eliciting(judged)])
 
 
 def _whole(one: Judged) -> dict[str, float]:
@@ -151,7 +151,7 @@ def _any(chances: Chances, side: Side) -> list[list[float]]:
 def _columns(labels: RuleLabels, chances: Chances, side: Side) -> list[Column]:
     """Of every rule; used only where each has labels."""
     return [
-        Column(Sums.of([[chances(one)[rule] for one in of_prompt] for of_prompt in side]), of)
+        Column(PromptSums.of([[chances(one)[rule] for one in of_prompt] for of_prompt in side]), of)
         for rule, of in labels.by_rule.items()
         if of is not None
     ]
@@ -166,7 +166,7 @@ def _rate(
         hits = _any(chances, side)
         found = cluster_bootstrap([x for of in hits for x in of], [n for n, of in enumerate(hits) for _ in of])
     elif method == "labels" and labels.of_any is not None:
-        found = rate(Sums.of(_any(chances, side)), labels.of_any)
+        found = rate(PromptSums.of(_any(chances, side)), labels.of_any)
     elif method == "bound":
         found = rate_of_any(_columns(labels, chances, side))
     return _named(name, found)
@@ -183,7 +183,7 @@ def _rise(name: str, judged: JudgedReplies, labels: RuleLabels, after: Side, bef
     if method == "bound":
         found = rise_of_any(_columns(labels, _whole, after), _columns(labels, _whole, before))
     elif method is not None:
-        found = rise(Sums.of(_any(_whole, after)), Sums.of(_any(_whole, before)), labels.of_any or EXACT)
+        found = rise(PromptSums.of(_any(_whole, after)), PromptSums.of(_any(_whole, before)), labels.of_any or EXACT)
     values: Sequence[float | None] = (None,) * len(Rise._fields) if found is None else found
     return dict(zip((name, f"{name}_low", f"{name}_high", f"{name}_upper"), values, strict=True))
 
@@ -191,7 +191,7 @@ def _rise(name: str, judged: JudgedReplies, labels: RuleLabels, after: Side, bef
 def _by_rule(judged: JudgedReplies, labels: RuleLabels, side: Side) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for rule, of in labels.by_rule.items():
-        sums = Sums.of([[one.chances[rule] for one in of_prompt] for of_prompt in side])
+        sums = PromptSums.of([[one.chances[rule] for one in of_prompt] for of_prompt in side])
         known = EXACT if judged.labelled is None else of
         found[rule] = None if known is None else Column(sums, known).rate
     return found

@@ -6,7 +6,7 @@ from numpy.random import Generator
 from scipy.special import expit
 
 from rlhf.training.evaluation import violation_estimate as estimate
-from rlhf.training.evaluation.violation_estimate import EXACT, Column, Labels, Sums
+from rlhf.training.evaluation.violation_estimate import EXACT, Column, Labels, PromptSums
 from rlhf.training.evaluation.violation_report import prompts_needed
 
 AUC_88 = 1.66
@@ -22,14 +22,14 @@ def labels_of(chances_if_broken: list[float], chances_if_not: list[float]) -> La
 def test_by_hand() -> None:
     """Half of the broken replies are seen and a tenth of the others: 0.3 seen is half broken."""
     labels = labels_of([1.0] * 5 + [0.0] * 5, [1.0] + [0.0] * 9)
-    after, before = Sums.of([[1, 0], [0, 0], [1, 0], [0, 0], [1, 0]]), Sums.of([[0, 0]] * 4 + [[1, 0]])
+    after, before = PromptSums.of([[1, 0], [0, 0], [1, 0], [0, 0], [1, 0]]), PromptSums.of([[0, 0]] * 4 + [[1, 0]])
     assert estimate.rate(after, labels).value == pytest.approx((0.3 - 0.1) / (0.5 - 0.1))
     assert estimate.rate(before, labels).value == pytest.approx(0.0)
     assert estimate.rise(after, before, labels).value == pytest.approx((0.3 - 0.1) / 0.4)
 
 
 def test_of_a_judge_that_is_never_wrong_the_correction_is_the_identity() -> None:
-    after, before = Sums.of([[1, 0], [0, 0], [1, 1]]), Sums.of([[0, 0], [0, 1], [1, 1]])
+    after, before = PromptSums.of([[1, 0], [0, 0], [1, 1]]), PromptSums.of([[0, 0], [0, 1], [1, 1]])
     found = estimate.rise(after, before, EXACT)
     assert found.value == pytest.approx(0.0)
     assert estimate.rate(after, EXACT).value == pytest.approx(0.5)
@@ -41,7 +41,7 @@ def test_of_a_judge_that_is_never_wrong_the_correction_is_the_identity() -> None
 def test_with_a_threshold_it_is_rogan_and_gladens_estimate() -> None:
     labels = labels_of([1.0] * 30 + [0.0] * 20, [1.0] * 10 + [0.0] * 90)
     sensitivity, specificity, apparent = 0.6, 0.9, 0.25
-    found = estimate.rate(Sums.of([[1.0, 0, 0, 0]] * 50), labels).value
+    found = estimate.rate(PromptSums.of([[1.0, 0, 0, 0]] * 50), labels).value
     assert found == pytest.approx((apparent + specificity - 1) / (sensitivity + specificity - 1))
 
 
@@ -49,9 +49,11 @@ def test_the_scale_of_the_probabilities_does_not_matter() -> None:
     draw = np.random.default_rng(1)
     broken, sound = draw.beta(4, 2, 30).tolist(), draw.beta(1, 4, 60).tolist()
     side = draw.beta(1, 2, (40, 3))
-    ours = estimate.rise(Sums.of(side.tolist()), Sums.of(side[::-1].tolist()), labels_of(broken, sound))
+    ours = estimate.rise(PromptSums.of(side.tolist()), PromptSums.of(side[::-1].tolist()), labels_of(broken, sound))
     shrunk = labels_of([0.1 + 0.2 * x for x in broken], [0.1 + 0.2 * x for x in sound])
-    theirs = estimate.rise(Sums.of((0.1 + 0.2 * side).tolist()), Sums.of((0.1 + 0.2 * side[::-1]).tolist()), shrunk)
+    theirs = estimate.rise(
+        PromptSums.of((0.1 + 0.2 * side).tolist()), PromptSums.of((0.1 + 0.2 * side[::-1]).tolist()), shrunk
+    )
     assert ours == pytest.approx(theirs)
 
 
@@ -62,10 +64,10 @@ def replies(draw: Generator, rate: float, prompts: int, draws: int) -> tuple[np.
     return broken, expit(0.6 * (draw.normal(size=broken.shape) + AUC_88 * broken) - 3)
 
 
-def planted(draw: Generator, after: float, before: float) -> tuple[Sums, Sums, Labels]:
+def planted(draw: Generator, after: float, before: float) -> tuple[PromptSums, PromptSums, Labels]:
     broken, chances = replies(draw, 0.17, 100, 3)
     labels = [(i, float(chances[i, j]), float(broken[i, j])) for i in range(100) for j in range(3)]
-    sides = [Sums.of(replies(draw, rate, 60, 8)[1].tolist()) for rate in (after, before)]
+    sides = [PromptSums.of(replies(draw, rate, 60, 8)[1].tolist()) for rate in (after, before)]
     return sides[0], sides[1], Labels.of(labels, 100)
 
 
@@ -94,7 +96,7 @@ def test_a_true_rise_of_five_points_hardly_ever_passes_with_such_a_judge(after: 
 def test_a_judge_that_cannot_tell_allows_any_rise() -> None:
     draw = np.random.default_rng(4)
     labels = labels_of(draw.random(20).tolist(), draw.random(20).tolist())
-    side = Sums.of(draw.random((40, 4)).tolist())
+    side = PromptSums.of(draw.random((40, 4)).tolist())
     assert not labels.is_enough or estimate.rise(side, side, labels).upper > 0.5
     assert not labels_of([0.9] * 4, [0.1] * 90).is_enough
     assert not labels_of([0.1] * 10, [0.9] * 10).is_enough
@@ -114,7 +116,7 @@ def test_a_true_rise_of_five_points_passes_less_than_one_time_in_twenty(
         sides = [hits(draw, rate, alike, prompts, draws) for rate in (before + 0.05, before)]
         needed = prompts_needed(float(np.mean(sides[1])))
         assert needed is not None
-        found = estimate.rise(*(Sums.of(side.tolist()) for side in sides), EXACT)
+        found = estimate.rise(*(PromptSums.of(side.tolist()) for side in sides), EXACT)
         passes += prompts >= needed and found.upper <= 0.02
     assert passes <= 0.05 * sites + 6  # the simulation's own error: two standard errors
 
@@ -135,7 +137,7 @@ def test_no_rise_passes_most_of_the_time_where_rules_are_seldom_broken() -> None
     draw, passes = np.random.default_rng(5), 0
     for _ in range(200):
         chance = draw.beta(0.02 * 7 / 3, 0.98 * 7 / 3, 64)
-        after, before = (Sums.of(drawn(draw, chance, 8).tolist()) for _ in range(2))
+        after, before = (PromptSums.of(drawn(draw, chance, 8).tolist()) for _ in range(2))
         passes += estimate.rise(after, before, EXACT).upper <= 0.02
     assert passes > 0.75 * 200
 
@@ -149,8 +151,8 @@ def test_prompts_needed_by_hand() -> None:
 
 def test_any_rule_without_labels_of_whole_replies_is_bounded_by_the_rules() -> None:
     """Three rules that are never broken together, and three that always are: the bound holds for both."""
-    apart = [Sums.of([[float(rule == prompt % 10)] for prompt in range(30)]) for rule in range(3)]
-    together = [Sums.of([[float(prompt % 10 == 0)] for prompt in range(30)])] * 3
+    apart = [PromptSums.of([[float(rule == prompt % 10)] for prompt in range(30)]) for rule in range(3)]
+    together = [PromptSums.of([[float(prompt % 10 == 0)] for prompt in range(30)])] * 3
     columns = {name: [Column(side, EXACT) for side in sides] for name, sides in (("a", apart), ("t", together))}
     assert estimate.rate_of_any(columns["a"]).value == pytest.approx(0.3)
     assert estimate.rate_of_any(columns["t"]).value >= 0.1
