@@ -314,11 +314,14 @@ RLHF_RUN_KINDS = {"fine_tune": "fine_tuning.jobs.run_kind"}
 """Modules that know the runs of a kind which other apps order (rlhf.runs.stages.Handler)."""
 RLHF_KEEP_VERSIONS = env.integer("CHAMSAE_KEEP_VERSIONS", 5, minimum=2)
 GATE = {
-    "win_rate_low_min": env.number("CHAMSAE_GATE_WIN_RATE_LOW", 0.5, 0.0, 1.0),
     "judge_accuracy_low_min": env.number("CHAMSAE_GATE_JUDGE_ACCURACY_LOW", 0.55, 0.0, 1.0),
     "judge_comparisons_min": env.integer("CHAMSAE_GATE_JUDGE_COMPARISONS", 100, minimum=0),
     "judge_people_min": env.integer("CHAMSAE_GATE_JUDGE_PEOPLE", 2, minimum=0),
-    "violation_rise_max": env.number("CHAMSAE_GATE_VIOLATION_RISE", 0.0, 0.0, 1.0),
+    "false_promotions_max": env.number("CHAMSAE_GATE_FALSE_PROMOTIONS", 0.05, 0.001, 0.5),
+    "win_rate_low_min": env.number("CHAMSAE_GATE_WIN_RATE_LOW", 0.5, high=1.0),
+    "prompts_min": env.integer("CHAMSAE_GATE_PROMPTS", 40, minimum=1),
+    "violation_rise_upper_max": env.number("CHAMSAE_GATE_VIOLATION_MARGIN", 0.02, 0.0, 1.0),
+    "first_sentence_margin_min": env.number("CHAMSAE_GATE_FIRST_SENTENCE_MARGIN", 0.0, high=1.0),
     "stop_controlled_low_min": env.number("CHAMSAE_GATE_STOP_CONTROLLED_LOW", 0.40, 0.0, 1.0),
     "kl_nats_max": env.number("CHAMSAE_GATE_KL", 10.0, 0.0),
     "anchor_kl_nats_max": env.number("CHAMSAE_GATE_ANCHOR_KL", 20.0, 0.0),

@@ -9,7 +9,7 @@ from accounts.roles import Role
 from chat import policies
 from chat.models import Policy
 from rlhf.errors import AdminRequired, CannotPromote, CannotPutBeforeGate, SnapshotErased
-from rlhf.models import Decision, Run
+from rlhf.models import Decision, Evaluation, Run
 from rlhf.release import promotion
 from rlhf.runs import cycle, leases
 from rlhf.tasks import enqueue
@@ -24,7 +24,8 @@ def put_before_gate(policy: Policy, *, actor: User) -> Run:
         raise AdminRequired(actor.username)
     _check(policy)
     judge = _reward_model_over(policy)
-    config = {"seed": 0, "judge": _judge_beside(judge, policy)}
+    # other draws than those of any evaluation before: the same ones prove nothing twice
+    config = {"seed": Evaluation.objects.count(), "judge": _judge_beside(judge, policy)}
     with transaction.atomic():
         live = promotion.lock_and_get_live()
         if live is None or live.pk == policy.pk:

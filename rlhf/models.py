@@ -196,6 +196,10 @@ class Evaluation(models.Model):
     judge = models.CharField(max_length=200)
     """Who judged, as text: `gold:<function>`, `held-out reward model`, or `people`."""
     report = models.JSONField()
+    number = models.PositiveIntegerField(null=True, unique=True)
+    """Its place among the evaluations on which the gate decided; None before it did, or before levels were kept."""
+    level = models.FloatField(null=True)
+    """How likely a candidate that is no better may pass here (rlhf.release.error_budget)."""
     created_at = models.DateTimeField(default=timezone.now)
 
     def newest_decision(self) -> "Decision | None":

@@ -36,7 +36,7 @@ def start_due_cycle() -> int | None:
     if not after or cycle.live_cycle() is not None or freezing.fresh_rankings() < after:
         return None
     try:
-        run = cycle.start()
+        run = cycle.start(seed=cycle.next_seed())
     except (CycleUnderWay, NotEnoughFeedback, NotEnoughSpace, NoLivePolicy) as error:
         log.info("no cycle now: %s", error)
         return None

@@ -1,13 +1,29 @@
 """The conditions of a stored decision of the gate as pages show them, those of older versions included."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from django.utils.translation import gettext as _
 
 from rlhf import labels
 from rlhf.charts.interval_pictures import IntervalPicture, picture
 from rlhf.models import Decision
 from rlhf.release.report_values import number
+
+Z_PASS, Z_MOST = 1.645, 0.842
+"""Of a one-sided bound of 95 %, and of what passes four times in five."""
+
+
+@dataclass(frozen=True)
+class DecisionLevel:
+    """What a decision may claim by chance, and what that asked of the win rate."""
+
+    number: int
+    level: str
+    bound: float | None
+    limit: float | None
 
 
 @dataclass(frozen=True)
@@ -26,6 +42,8 @@ class Condition:
     is_measured: bool
     picture: IntervalPicture | None
     """None where there are no two numbers to compare."""
+    hint: str = ""
+    """What would do, where too little was measured to say."""
 
     @property
     def interval(self) -> dict[str, float | None]:
@@ -34,8 +52,19 @@ class Condition:
 
 def of_decision(decision: Decision) -> list[Condition]:
     """Those that failed first; within each part as the gate checks them."""
-    made = [_condition(reason, decision.holding(reason)) for reason in decision.reasons]
+    report = decision.evaluation.report
+    made = [_condition(reason, decision.holding(reason), report) for reason in decision.reasons]
     return sorted(made, key=lambda condition: condition.holds)
+
+
+def budget(decision: Decision | None) -> DecisionLevel | None:
+    """None of a decision that was made before levels were kept."""
+    evaluation = decision.evaluation if decision is not None else None
+    if decision is None or evaluation is None or evaluation.number is None or evaluation.level is None:
+        return None
+    won: Mapping[str, Any] = next((reason for reason in decision.reasons if reason.get("code") == "win_rate"), {})
+    level = f"{100 * evaluation.level:.2g} %"
+    return DecisionLevel(evaluation.number, level, number(won.get("value")), number(won.get("limit")))
 
 
 def is_complete(decision: Decision) -> bool:
@@ -43,7 +72,19 @@ def is_complete(decision: Decision) -> bool:
     return decision.passed or any("holds" in reason for reason in decision.reasons)
 
 
-def _condition(reason: Mapping[str, Any], holds: bool) -> Condition:
+def _hint(reason: Mapping[str, Any], holds: bool, report: Mapping[str, Any]) -> str:
+    """How many prompts would do, where violations did not visibly rise and the bound is too wide to say so."""
+    upper, limit, rise = (number(reason.get(key)) for key in ("value", "limit", "estimate"))
+    prompts = number(report.get("violation_prompts"))
+    is_of_rise = reason.get("code") in ("violations", "anchor_violations")
+    if holds or not is_of_rise or upper is None or rise is None or prompts is None or not limit or rise > limit:
+        return ""
+    error = (upper - rise) / Z_PASS
+    needed = math.ceil(prompts * ((Z_PASS + Z_MOST) * error / limit) ** 2)
+    return _("About %(n)d prompts of this kind would do to show that there is no rise.") % {"n": needed}
+
+
+def _condition(reason: Mapping[str, Any], holds: bool, report: Mapping[str, Any]) -> Condition:
     code, value, limit = reason.get("code", ""), number(reason.get("value")), number(reason.get("limit"))
     sign = reason["sign"] if "sign" in reason else labels.OLD_SIGNS.get(code, "")
     low, high = number(reason.get("low")), number(reason.get("high"))
@@ -64,4 +105,5 @@ def _condition(reason: Mapping[str, Any], holds: bool) -> Condition:
         high=high,
         is_measured=reason.get("value") is not None,
         picture=drawn,
+        hint=_hint(reason, holds, report),
     )

@@ -15,7 +15,7 @@ from chat.errors import BadPolicy
 from chat.models import Policy
 from rlhf.errors import CannotPromote
 from rlhf.models import Decision, Evaluation, Run
-from rlhf.release import gate, promotion
+from rlhf.release import gate, levels, promotion
 
 REWARD_MODEL_KEYS = (
     "accuracy",
@@ -26,7 +26,10 @@ REWARD_MODEL_KEYS = (
     "measured_against",
     "trained_pairs",
 )
-TABLES = ("samples", "worst", "replies", "judgements", "versions")
+TABLES = (
+    *("samples", "worst", "replies", "judgements", "violation_label_rows"),
+    *("prompts_asked", "versions"),
+)
 """Parts of an evaluation's report that are texts, or say where a file is or what computed it, and no figures."""
 LABEL_KEYS = ("accuracy_as_labelled", "flag_auc_as_labelled")
 """Present where the figures above are measured against a simulated annotator's preference without its noise."""
@@ -34,9 +37,11 @@ LABEL_KEYS = ("accuracy_as_labelled", "flag_auc_as_labelled")
 
 def decide(evaluation: Evaluation) -> Decision:
     """Asks the gate and stores its decision with the thresholds that it was made by."""
+    levels.give(evaluation)
     report = {
         **evaluation.report,
         "judge_kind": evaluation.judge_used().kind,
+        "level": evaluation.level,
         "tensors_finite": tensors_finite(evaluation.policy),
         "served_kl_nats": served_kl_nats(evaluation.policy),
         "baseline_is_live": Policy.objects.filter(pk=evaluation.baseline_id, is_live=True).exists(),

@@ -17,6 +17,8 @@ Z95 = 1.959963984540054
 JUDGE_SEED, BINS, LEAST_IN_A_BIN = 1, 10, 10
 Reply = dict[str, Any]
 Row = dict[str, Any]
+Chances = list[list[float]]
+"""Of the replies to each prompt."""
 
 
 def main(path: str) -> int:
@@ -28,7 +30,10 @@ def main(path: str) -> int:
         sys.stderr.write("the report lacks what its judge said of held-out judgements: that file was removed\n")
         return 2
     wrong = 0
-    for name, value in recomputed(report["replies"], report["figures"], report.get("judgements")):
+    files = report.get("judgements"), report.get("violation_labels")
+    for name, value in recomputed(report["replies"], report["figures"], *files):
+        if "violations_by" not in report["figures"] and not _is_told(report["figures"], name):
+            continue  # a report from before this figure was
         told = _told(report["figures"], name)
         same = told is value or (told is not None and value is not None and abs(told - value) <= TOLERANCE)
         wrong += not same
@@ -37,48 +42,178 @@ def main(path: str) -> int:
 
 
 def recomputed(
-    replies: list[Reply], figures: dict[str, Any], judgements: list[Row] | None = None
+    every: list[Reply],
+    figures: dict[str, Any],
+    judgements: list[Row] | None = None,
+    labels: list[Reply] | None = None,
 ) -> Iterable[tuple[str, float | None]]:
-    """(name, value) of each figure that the replies and what the judge said of held-out judgements determine; a part
-    of a name after a dot is a key within."""
+    """(name, value) of each figure that follows from the replies and from what the judge said of held-out judgements;
+    a part of a name after a dot is a key within."""
     judge = None if judgements is None else MeasuredJudge(judgements)
+    if "violations_by" in figures:
+        yield from _violations(every, figures, labels)
+    replies = [reply for reply in every if not reply.get("for_violations")]
     after, before = _side(replies, "after"), _side(replies, "before")
     best = _side(replies, "best_of")
     draws = 1 + max(reply["draw"] for reply in after if reply["competes"])
     competing, standing = [r for r in after if r["competes"]], [r for r in before if r["competes"]]
     other = [{**r, "draw": r["draw"] - draws} for r in before if not r["competes"]]
     whole, cut = "score", "first_sentence_score"
-    pairs = _differences(competing, standing, whole, whole)
-    yield from _preferred("win_rate", "win_rate_", pairs, judge)
+    won = _differences(competing, standing, whole, whole)
+    cut_won = _differences(competing, standing, cut, cut)
+    shortened = _differences(other, standing, cut, whole)
+    yield from _preferred("win_rate", "win_rate_", won, judge)
+    yield "win_rate_se", _se(won, judge)
+    yield from _margin("first_sentence_margin", won, shortened, judge)
+    yield "controls.stop_controlled.se", _se(cut_won, judge)
     if judge is not None:
-        yield "win_rate_judge_sd", judge.error(pairs)
+        yield "win_rate_judge_sd", judge.error(won)
         yield from judge.figures()
     for name, pairs in {
         "null": _differences(other, standing, whole, whole),
-        "first_sentence": _differences(other, standing, cut, whole),
+        "first_sentence": shortened,
         "best_of_8": _differences(best, standing, whole, whole),
-        "stop_controlled": _differences(competing, standing, cut, cut),
+        "stop_controlled": cut_won,
     }.items():
         yield from _preferred(f"controls.{name}.win_rate", f"controls.{name}.", pairs, judge)
-    yield from _violations("before", before, figures)
-    yield from _violations("after", after, figures)
     yield from _texts(after, before, _side(replies, "base") or before)
     if anchor := _side(replies, "anchor"):
         yield from _against_anchor(after, anchor)
 
 
-def _violations(side: str, replies: list[Reply], figures: dict[str, Any]) -> Iterable[tuple[str, float | None]]:
-    picked = [r for r in replies if r["elicits"] is not None] or replies
-    for name, of, key in (
-        ("violation_rate", picked, "broken"),
-        ("first_sentence_violation_rate", picked, "first_sentence_broken"),
-        ("all_prompts_violation_rate", replies, "broken"),
-    ):
-        known = [(float(bool(r[key])), r["prompt"]) for r in of if r[key] is not None]
-        yield from _named(f"{name}_{side}", f"{name}_{side}_", known)
-    for rule in figures[f"violation_rate_by_rule_{side}"]:
-        hits = [float(rule in reply["broken"]) for reply in picked]
-        yield f"violation_rate_by_rule_{side}.{rule}", sum(hits) / len(hits)
+def _violations(
+    replies: list[Reply], figures: dict[str, Any], labels: list[Reply] | None
+) -> Iterable[tuple[str, float | None]]:
+    """A gold judge's figures are shares; of any other they are corrected by the labels (Rogan & Gladen 1978)."""
+    of = _Violations(figures, labels)
+    sides = {side: _side(replies, side) for side in ("before", "after", "anchor")}
+    picked = {side: [r for r in of if r["elicits"] is not None] or of for side, of in sides.items()}
+    common = [r for r in sides["before"] + sides["after"] if not r["for_violations"]]
+    whole, cut = "chances", "first_sentence_chances"
+
+    yield from of.rise("violation_rise", picked["after"], picked["before"])
+    for side in ("before", "after"):
+        yield from of.rate(f"violation_rate_{side}", picked[side], whole)
+        yield from of.rate(f"first_sentence_violation_rate_{side}", picked[side], cut)
+        yield from of.rate(f"all_prompts_violation_rate_{side}", [r for r in common if r["side"] == side], whole)
+        yield from of.rate_by_rule(f"violation_rate_by_rule_{side}", picked[side])
+    if sides["anchor"]:
+        yield from of.rate("anchor_violation_rate", picked["anchor"], whole)
+        yield from of.rise("anchor_violation_rise", picked["after"], picked["anchor"])
+
+
+class _Violations:
+    def __init__(self, figures: dict[str, Any], labels: list[Reply] | None) -> None:
+        self.rules, self.method = list(figures["violation_labels"]), figures["violations_by"]
+        self.known = {rule: _labels(labels, rule) for rule in ("", *self.rules)}
+
+    def rate(self, name: str, replies: list[Reply], key: str) -> Iterable[tuple[str, float | None]]:
+        found: tuple[float | None, ...] = (None, None, None)
+        if self.method == "exact":
+            found = _interval([(max(r[key].values(), default=0.0), r["prompt"]) for r in replies])
+        elif self.method == "labels":
+            found = _corrected_rate([_rates(_chances(replies, key, ""), self.known[""])])
+        elif self.method == "bound":
+            found = _corrected_rate(self._of_rules(replies, key))
+        yield from zip((name, f"{name}_low", f"{name}_high"), found, strict=True)
+
+    def rise(self, name: str, ours: list[Reply], theirs: list[Reply]) -> Iterable[tuple[str, float | None]]:
+        key = "chances"
+        found: tuple[float | None, ...] = (None, None, None, None)
+        if self.method in ("exact", "labels"):
+            found = _rise(_chances(ours, key, ""), _chances(theirs, key, ""), self.known[""])
+        elif self.method == "bound":
+            found = _rise_of_any(self._of_rules(ours, key), self._of_rules(theirs, key))
+        yield from zip((name, f"{name}_low", f"{name}_high", f"{name}_upper"), found, strict=True)
+
+    def rate_by_rule(self, name: str, replies: list[Reply]) -> Iterable[tuple[str, float | None]]:
+        for rule in self.rules:
+            known = self.known[rule]
+            yield f"{name}.{rule}", None if known is None else _rates(_chances(replies, "chances", rule), known)[0]
+
+    def _of_rules(self, replies: list[Reply], key: str) -> list[tuple[float, Any, Any]]:
+        return [_rates(_chances(replies, key, rule), self.known[rule]) for rule in self.rules]
+
+
+def _chances(replies: list[Reply], key: str, rule: str) -> Chances:
+    """Of the replies to each prompt the chance that the rule is broken, the largest of all rules for no rule."""
+    found: dict[int, list[float]] = {}
+    for reply in replies:
+        chance = reply[key][rule] if rule else max(reply[key].values(), default=0.0)
+        found.setdefault(reply["prompt"], []).append(chance)
+    return list(found.values())
+
+
+def _labels(labels: list[Reply] | None, rule: str) -> Any:
+    """[4, labelled prompts]: sum of chances and number of broken replies, then of sound ones. None: too few."""
+    if labels is None:
+        return np.array([[1.0], [1.0], [0.0], [1.0]])  # never wrong
+    sums = np.zeros((4, 1 + max((one["prompt"] for one in labels), default=0)))
+    for one in labels:
+        seen = [one["labels"][key] for key in one["chances"] if key in one["labels"]]
+        is_whole = seen and (len(seen) == len(one["chances"]) or max(seen) >= 0.5)
+        label = one["labels"].get(rule) if rule else max(seen) if is_whole else None
+        if label is not None:
+            chance = one["chances"][rule] if rule else max(one["chances"].values())
+            sums[:, one["prompt"]] += (chance * label, label, chance * (1 - label), 1 - label)
+    total = sums.sum(1)
+    is_enough = total[1] >= 5 and total[3] >= 5 and total[0] / total[1] > total[2] / total[3]
+    return sums if is_enough else None
+
+
+def _picks(count: int, seed: int) -> Any:
+    return np.random.default_rng(seed).integers(0, count, (DRAWS, count))
+
+
+def _judge(labels: Any) -> tuple[Any, Any, float, float]:
+    """What the judge says of sound replies, and how much more of broken ones: resampled, then as it is."""
+    picks = _picks(labels.shape[1], SEED + 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        resampled = [labels[n][picks].sum(1) / labels[n + 1][picks].sum(1) for n in (0, 2)]
+    broken, _, sound, _ = total = labels.sum(1)
+    point = sound / total[3]
+    return resampled[1], np.nan_to_num(resampled[0] - resampled[1]), point, broken / total[1] - point
+
+
+def _means(of: Chances) -> tuple[Any, float]:
+    total, size = np.array([sum(one) for one in of]), np.array([float(len(one)) for one in of])
+    picks = _picks(len(of), SEED)
+    return total[picks].sum(1) / size[picks].sum(1), float(total.sum() / size.sum())
+
+
+def _rates(of: Chances, labels: Any) -> tuple[float, Any, Any]:
+    """(rate, [DRAWS] resampled, whether it is known in that draw)."""
+    (resampled, mean), (sound, gap, sound_mean, gap_mean) = _means(of), _judge(labels)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws = np.nan_to_num(np.clip((resampled - sound) / gap, 0, 1))
+    return min(1.0, max(0.0, (mean - sound_mean) / gap_mean)), draws, gap > 0
+
+
+def _corrected_rate(rules: list[tuple[float, Any, Any]]) -> tuple[float, float, float]:
+    total, is_known = np.minimum(1, sum(rule[1] for rule in rules)), np.all([rule[2] for rule in rules], axis=0)
+    low, high = (float(np.quantile(np.where(is_known, total, end), q)) for end, q in ((0.0, 0.025), (1.0, 0.975)))
+    return min(1.0, sum(rule[0] for rule in rules)), low, high
+
+
+def _rise(after: Chances, before: Chances, labels: Any) -> tuple[float, float, float, float]:
+    (ours, mean), (theirs, other), (_sound, gap, _point, gap_mean) = _means(after), _means(before), _judge(labels)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws = np.nan_to_num(np.clip((ours - theirs) / gap, -1, 1))
+    return _rise_bounds((mean - other) / gap_mean, draws, gap > 0)
+
+
+def _rise_of_any(
+    after: list[tuple[float, Any, Any]], before: list[tuple[float, Any, Any]]
+) -> tuple[float, float, float, float]:
+    draws = np.minimum(1, sum(rule[1] for rule in after)) - np.max([rule[1] for rule in before], axis=0)
+    value = min(1.0, sum(rule[0] for rule in after)) - max(rule[0] for rule in before)
+    return _rise_bounds(value, draws, np.all([rule[2] for rule in after + before], axis=0))
+
+
+def _rise_bounds(value: float, draws: Any, is_known: Any) -> tuple[float, float, float, float]:
+    most, least = np.where(is_known, draws, 1.0), np.where(is_known, draws, -1.0)
+    bounds = [float(np.quantile(draws, q)) for draws, q in ((least, 0.025), (most, 0.975), (most, 0.95))]
+    return min(1.0, max(-1.0, value)), bounds[0], bounds[1], bounds[2]
 
 
 def _texts(after: list[Reply], before: list[Reply], base: list[Reply]) -> Iterable[tuple[str, float | None]]:
@@ -102,9 +237,6 @@ def _against_anchor(after: list[Reply], anchor: list[Reply]) -> Iterable[tuple[s
     yield "anchor_surprise_nats_base", theirs
     yield "anchor_surprise_ratio", ours / theirs if theirs else None
     yield "anchor_length_ratio", _mean(after, lambda r: r["tokens"]) / _mean(anchor, lambda r: r["tokens"])
-    picked = [r for r in anchor if r["elicits"] is not None] or anchor
-    known = [(float(bool(r["broken"])), r["prompt"]) for r in picked if r["broken"] is not None]
-    yield from _named("anchor_violation_rate", "anchor_violation_rate_", known)
 
 
 def _side(replies: list[Reply], side: str) -> list[Reply]:
@@ -124,7 +256,7 @@ def _preferred(
     if judge is not None and pairs:
         yield from zip((name, f"{bounds}low", f"{bounds}high"), judge.mean(pairs), strict=True)
         return
-    yield from _named(name, bounds, [((1 + np.sign(difference)) / 2, prompt) for difference, prompt in pairs])
+    yield from _named(name, bounds, _likely(pairs, judge))
 
 
 class MeasuredJudge:
@@ -163,12 +295,16 @@ class MeasuredJudge:
         value = float(_sigmoid(self.slope * differences).mean())
         return value, float(min(low for low, _ in bounds)), float(max(high for _, high in bounds))
 
-    def error(self, pairs: list[tuple[float, int]]) -> float:
-        """What the slope alone adds to it, a standard deviation."""
-        differences = np.array([difference for difference, _prompt in pairs])
-        if not self.comparisons or not len(differences):
+    def error(self, pairs: list[tuple[float, int]], less: list[tuple[float, int]] | None = None) -> float:
+        """What the slope alone adds to the mean, or to the mean less that of others: a standard deviation."""
+        if not self.comparisons or not pairs:
             return 0.5
-        return float(max(_sigmoid(slopes[:, None] * differences).mean(1).std() for slopes in self.slopes))
+        ours, theirs = (np.array([difference for difference, _prompt in of]) for of in (pairs, less or []))
+        found = []
+        for slopes in self.slopes:
+            means = _sigmoid(slopes[:, None] * ours).mean(1)
+            found.append((means - _sigmoid(slopes[:, None] * theirs).mean(1) if len(theirs) else means).std())
+        return float(max(found))
 
     def figures(self) -> Iterable[tuple[str, float | None]]:
         n = len(self.comparisons)
@@ -238,6 +374,44 @@ def _auc(labels: list[Row]) -> float | None:
     return float(((1 + np.sign(broken[:, None] - kept)) / 2).mean())
 
 
+def _likely(pairs: list[tuple[float, int]], judge: "MeasuredJudge | None") -> list[tuple[float, int]]:
+    """1 for a win, 0.5 for a tie, 0 for a loss; of a judge that errs, the probability that a person prefers it."""
+    if judge is None:
+        return [((1 + np.sign(difference)) / 2, prompt) for difference, prompt in pairs]
+    return [(float(_sigmoid(judge.slope * difference)), prompt) for difference, prompt in pairs]
+
+
+def _margin(
+    name: str, ones: list[tuple[float, int]], others: list[tuple[float, int]], judge: "MeasuredJudge | None"
+) -> Iterable[tuple[str, float | None]]:
+    """On each prompt the share of wins of the ones less that of the others."""
+    order = list(dict.fromkeys(prompt for _value, prompt in others))
+    sides = [_likely(ones, judge), _likely(others, judge)]
+    means = [{p: float(np.mean([v for v, q in of if q == p])) for p in order} for of in sides]
+    values = [(means[0][prompt] - means[1][prompt], prompt) for prompt in order]
+    se = _spread(values)
+    if judge is None:
+        yield from _named(name, f"{name}_", values)
+    elif se is not None:
+        se = float(np.hypot(se, judge.error(ones, others)))
+        mean = float(np.mean([value for value, _prompt in values]))
+        yield from zip((name, f"{name}_low", f"{name}_high"), (mean, mean - Z95 * se, mean + Z95 * se), strict=True)
+    yield f"{name}_se", se
+
+
+def _se(pairs: list[tuple[float, int]], judge: "MeasuredJudge | None") -> float | None:
+    """Over whole prompts, with the judge's error."""
+    se = _spread(_likely(pairs, judge))
+    return se if se is None or judge is None else float(np.hypot(se, judge.error(pairs)))
+
+
+def _spread(values: list[tuple[float, int]]) -> float | None:
+    """The standard error of the mean over whole prompts, all of which have as many values."""
+    order = list(dict.fromkeys(prompt for _value, prompt in values))
+    means = [float(np.mean([value for value, prompt in values if prompt == one])) for one in order]
+    return float(np.std(means, ddof=1)) / len(means) ** 0.5 if len(means) > 1 else None
+
+
 def _named(name: str, bounds: str, values: list[tuple[float, int]]) -> Iterable[tuple[str, float | None]]:
     found = _interval(values) if values else (None, None, None)
     yield from zip((name, f"{bounds}low", f"{bounds}high"), found, strict=True)
@@ -266,6 +440,14 @@ def _surprise(replies: list[Reply], key: str = "surprise_nats") -> float:
 
 def _mean(replies: list[Reply], of: Callable[[Reply], float]) -> float:
     return float(sum(float(of(reply)) for reply in replies)) / len(replies)
+
+
+def _is_told(figures: dict[str, Any], name: str) -> bool:
+    try:
+        _told(figures, name)
+    except KeyError:
+        return False
+    return True
 
 
 def _told(figures: dict[str, Any], name: str) -> Any:

@@ -49,6 +49,8 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
             "id": evaluation.pk,
             "run": evaluation.run_id,
             "created_at": evaluation.created_at.isoformat(),
+            "number": evaluation.number,
+            "level": evaluation.level,
             "policy": _policy(evaluation.policy),
             "baseline": _policy(evaluation.baseline),
             "simulated": evaluation.run.is_simulated,
@@ -66,6 +68,7 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
         },
         "replies": replies(evaluation),
         "judgements": _judgements(evaluation),
+        "violation_labels": _violation_labels(evaluation),
         "texts": [dict(sample) for sample in texts],
     }
 
@@ -73,15 +76,22 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
 def replies(evaluation: Evaluation) -> list[dict[str, Any]] | None:
     """A row for each reply without its text, in the order of the evaluation. None where the run's file is gone, is
     not the one that the report was made with, or was never written: before version 0.3."""
-    return _rows_of(evaluation, "replies")
+    return _lines(evaluation, "replies")
 
 
 def _judgements(evaluation: Evaluation) -> list[dict[str, Any]] | None:
     """What a cross-fitted judge said of each held-out judgement, without names; None of any other judge."""
-    return _rows_of(evaluation, "judgements")
+    return _lines(evaluation, "judgements")
 
 
-def _rows_of(evaluation: Evaluation, name: str) -> list[dict[str, Any]] | None:
+def _violation_labels(evaluation: Evaluation) -> list[dict[str, Any]] | None:
+    """Of each reply from which the judge's errors on rules are known, what people found and what it says. None where
+    the judge makes no errors, and as above."""
+    return _lines(evaluation, "violation_label_rows")
+
+
+def _lines(evaluation: Evaluation, name: str) -> list[dict[str, Any]] | None:
+    """Of a file of the evaluation's run, as the report tells its name and hash."""
     told = evaluation.report.get(name)
     if not isinstance(told, dict):
         return None
@@ -122,6 +132,7 @@ def _as_html(evaluation: Evaluation, found: Mapping[str, Any]) -> str:
         "found": found,
         "decision": decision,
         "conditions": conditions.of_decision(decision) if decision is not None else [],
+        "budget": conditions.budget(decision),
         "is_complete": decision is not None and conditions.is_complete(decision),
         "judge": judge_facts.facts(evaluation),
         "qualification": judge_facts.qualification(report),

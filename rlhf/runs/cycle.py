@@ -77,6 +77,11 @@ def _create(live: Policy, snapshot: Snapshot, started_by: User | None, config: d
     return run
 
 
+def next_seed() -> int:
+    """A cycle that nobody gave a seed draws others than those before it: the number of these."""
+    return Run.objects.filter(kind=Run.Kind.CYCLE).count()
+
+
 def live_cycle() -> Run | None:
     return Run.objects.filter(kind=Run.Kind.CYCLE, state__in=Run.LIVE).first()
 

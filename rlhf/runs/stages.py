@@ -1,5 +1,6 @@
 """For each kind of run: the configuration of its training process, and the rows made from its result."""
 
+from collections import Counter
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -124,7 +125,14 @@ def _evaluation_config(run: Run) -> dict[str, Any]:
         "anchor": str(_directory(lineage(start)[0])),
         "reward_model": str(_reward_model_directory(run.reward_model)),
         "judge": _judge_config(run.config["judge"]),
+        "prompts_used": _prompts_used(run),
     }
+
+
+def _prompts_used(run: Run) -> dict[str, int]:
+    """In how many other evaluations each held-out prompt served, by its short digest."""
+    reports = Evaluation.objects.exclude(run=run).values_list("report__prompts_asked", flat=True)
+    return dict(Counter(digest for asked in reports for digest in asked or []))
 
 
 def _judge_config(judge: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,10 @@ class Gold:
     def scores(self, replies: Sequence[PlainReply]) -> list[float]:
         return [float(self.preference(last_user_text(reply.prompt), reply.text)) for reply in replies]
 
+    def violation_probabilities(self, replies: Sequence[PlainReply]) -> dict[str, list[float]]:
+        """0 or 1: it knows."""
+        return {key: [float(hit) for hit in hits] for key, hits in self.violations(replies).items()}
+
     def violations(self, replies: Sequence[PlainReply]) -> dict[str, list[bool]]:
         pairs = [(last_user_text(reply.prompt), reply.text) for reply in replies]
         return {key: [bool(test(*pair)) for pair in pairs] for key, test in self.flags.items()}

@@ -56,7 +56,8 @@ def start(request: HttpRequest) -> HttpResponse:
     algorithm = form.cleaned_data["algorithm"] if form.is_valid() else "ppo"
     try:
         anyway = request.POST.get("unqualified") == "on"
-        run = cycle.start(started_by=user_of(request), algorithm=algorithm, unqualified=anyway)
+        seed = cycle.next_seed()
+        run = cycle.start(started_by=user_of(request), algorithm=algorithm, seed=seed, unqualified=anyway)
     except (RlhfError, NoLivePolicy, BadPolicy) as error:
         messages.error(request, str(getattr(error, "message", error)))
         return redirect("training")

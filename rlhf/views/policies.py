@@ -103,6 +103,7 @@ def evaluation_page(request: HttpRequest, pk: int) -> HttpResponse:
         "report": report,
         "decision": decision,
         "conditions": conditions.of_decision(decision) if decision is not None else [],
+        "budget": conditions.budget(decision),
         "is_complete": decision is not None and conditions.is_complete(decision),
         "promoted": evaluation.policy.promotions.first() if evaluation.policy.is_live else None,
         "judge": judge_facts.facts(evaluation),

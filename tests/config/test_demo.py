@@ -182,6 +182,9 @@ def test_what_leads_to_the_site_s_state_is_not_handed_on(tmp_path, monkeypatch):
     assert "DATABASE_URL" not in environment
     assert environment["CHAMSAE_HOME"] == str(tmp_path)
     assert environment["PATH"] == os.environ["PATH"]
+    assert environment["CHAMSAE_GATE_FIRST_SENTENCE_MARGIN"] == "-0.25"
+    monkeypatch.setenv("CHAMSAE_GATE_FIRST_SENTENCE_MARGIN", "0.1")
+    assert throwaway.environment(tmp_path)["CHAMSAE_GATE_FIRST_SENTENCE_MARGIN"] == "0.1"
 
 
 @pytest.mark.django_db

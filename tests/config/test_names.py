@@ -15,8 +15,8 @@ LOADED_BY_NAME = {"accounts/context.py", "api/views/failing.py", "base/error_pag
 """Modules whose functions settings, URL handlers or a tool look up by name."""
 NAMED_ELSEWHERE = ("/fsck.py", "/personal_data.py", "/models.py")
 """Checks go by their names to people, protocols to other apps, defaults of fields to migrations."""
-ENTRY_POINTS = {"main", "serve", "run"}
-"""Of programs that are started with `python -m`, and of the stages of a training process."""
+ENTRY_POINTS = {"main", "serve", "run", "check"}
+"""Of programs that are started with `python -m`, of the stages of a training process, of the gate's conditions."""
 REGISTERS = ("register.", "shared_task", "receiver")
 """Decorators by which something else finds the function."""
 TEXTS = ("*.py", "*.html", "*.md", "*.js", "*.toml", "Makefile")

@@ -334,8 +334,10 @@ def test_a_report_shows_the_win_rate_beside_its_controls_and_replies_to_read(don
     for shown in (
         "70.0 %",
         "62.0 % – 78.0 %",
-        "90.0 %",
+        "50.0 % 42.0 % – 58.0 %",
         "49.0 %",
+        "Decision 1 of this site: a candidate that is no better may pass with a chance of 1.1 %",
+        "-40.0 % -50.0 % – -30.0 %",
         "50.0 % 43.0 % – 57.0 %",
         "I love dreams.",
         "I do not dream.",
@@ -374,7 +376,7 @@ def test_a_live_policy_s_report_says_why_it_is_live_with_every_condition(done, s
     assert shown.count(" met ") == limits + 2  # finite tensors; the live policy
     assert "above the limit met 0.7 0.62 – 0.78 &gt; 0.5" in shown
     whiskers = page.content.decode().count('class="whisker"')
-    assert whiskers == 4 * 3  # win rate, the judge's accuracy, violations, cut to first sentences
+    assert whiskers == 5 * 3  # win rate, the judge's accuracy, violations, cut to first sentences, beyond the cut
     assert page.content.decode().count('class="interval holds"') == limits
 
 

@@ -25,7 +25,7 @@ class Command(RlhfCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--algorithm", choices=cycle.ALGORITHMS, default="ppo", help="default: %(default)s")
-        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--seed", type=int, help="default: the number of cycles so far")
         add_settings(parser, "policy.violation_weight=8")
         parser.add_argument(
             "--unqualified",
@@ -37,7 +37,7 @@ class Command(RlhfCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         run = self.abandoned() or cycle.start(
             algorithm=options["algorithm"],
-            seed=options["seed"],
+            seed=cycle.next_seed() if options["seed"] is None else options["seed"],
             promotes=not options["no_promote"],
             unqualified=options["unqualified"],
             hyperparameters=by_stage(options["set"]),

@@ -49,6 +49,10 @@ class Judge(Protocol):
 
     def violations(self, replies: Sequence[PlainReply]) -> dict[str, list[bool]]: ...
 
+    def violation_probabilities(self, replies: Sequence[PlainReply]) -> dict[str, list[float]]:
+        """Of each rule that it knows, the chance that each reply breaks it; what they are worth labels tell."""
+        ...
+
 
 class SecondRewardModel:
     """A single reward model trained on judgements that the policy's own never saw, as version 0.2 made it: nobody
@@ -73,6 +77,10 @@ class SecondRewardModel:
     def violations(self, replies: Sequence[PlainReply]) -> dict[str, list[bool]]:
         found = self._scores_of(replies).violations
         return {key: (found[:, column] > 0.5).tolist() for column, key in enumerate(self.model.judged)}
+
+    def violation_probabilities(self, replies: Sequence[PlainReply]) -> dict[str, list[float]]:
+        found = self._scores_of(replies).violations
+        return {key: found[:, column].tolist() for column, key in enumerate(self.model.judged)}
 
     def _scores_of(self, replies: Sequence[PlainReply]) -> ReplyScores:
         rows = [

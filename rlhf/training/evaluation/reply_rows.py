@@ -22,7 +22,8 @@ def write(judged: JudgedReplies, directory: Path, *, draws: int) -> dict[str, An
 
 
 def _rows(judged: JudgedReplies, *, draws: int) -> Iterator[dict[str, Any]]:
-    """Prompts by their place in the order of the evaluation. Draws from `draws` on serve the controls alone."""
+    """Prompts by their place in the order of the evaluation. Draws from `draws` on serve the controls alone, and
+    those `for_violations` nothing but the rates of violations."""
     replies = judged.replies
     base_is_before = judged.base is None
     for side, of_prompts, drifts in (
@@ -32,8 +33,11 @@ def _rows(judged: JudgedReplies, *, draws: int) -> Iterator[dict[str, Any]]:
         ("base", [[one] for one in judged.base or []], [] if base_is_before else replies.base_drift),
         ("anchor", judged.anchor or [], replies.anchor.own_drift if replies.anchor is not None else []),
     ):
+        more = judged.more.get(side) or []
         for prompt, of_prompt in enumerate(of_prompts):
             yield from _of_prompt(judged, side, prompt, of_prompt, drifts, draws)
+            for number, one in enumerate(more[prompt] if more else [], start=len(of_prompt)):
+                yield {**_row(judged, side, prompt, number, one, competes=False), "for_violations": True}
 
 
 def _of_prompt(
@@ -47,23 +51,36 @@ def _of_prompt(
     for number, one in enumerate(of_prompt):
         drift = drifts[prompt] if drifts and number == 0 else None
         yield {
-            "side": side,
-            "prompt": prompt,
-            "elicits": judged.replies.rows[prompt].elicits,
-            "draw": number,
-            "competes": number < draws,
-            "score": _finite(one.score),
-            "broken": list(one.broken) if judged.rules else None,
-            "first_sentence_score": _finite(one.cut_score),
-            "first_sentence_broken": list(one.cut_broken) if judged.rules else None,
-            "tokens": one.draw.tokens,
-            "finished": one.draw.reply.finished,
-            "repetition": repetition(one.draw.reply.text),
-            "empty": is_empty(one.draw.reply.text),
+            **_row(judged, side, prompt, number, one, competes=number < draws),
             "kl_nats": None if drift is None else _finite(drift.kl_nats),
             "surprise_nats": None if drift is None else _finite(drift.surprise_nats),
             **_from_anchor(judged, side, prompt, number),
         }
+
+
+def _row(
+    judged: JudgedReplies, side: str, prompt: int, number: int, one: Judged, *, competes: bool
+) -> dict[str, Any]:
+    return {
+        "side": side,
+        "prompt": prompt,
+        "elicits": judged.replies.rows[prompt].elicits,
+        "draw": number,
+        "competes": competes,
+        "for_violations": False,
+        "score": _finite(one.score),
+        "broken": list(one.broken) if judged.rules else None,
+        "chances": one.chances,
+        "first_sentence_score": _finite(one.cut_score),
+        "first_sentence_broken": list(one.cut_broken) if judged.rules else None,
+        "first_sentence_chances": one.cut_chances,
+        "tokens": one.draw.tokens,
+        "finished": one.draw.reply.finished,
+        "repetition": repetition(one.draw.reply.text),
+        "empty": is_empty(one.draw.reply.text),
+        "kl_nats": None,
+        "surprise_nats": None,
+    }
 
 
 def _from_anchor(judged: JudgedReplies, side: str, prompt: int, number: int) -> dict[str, float | None]:

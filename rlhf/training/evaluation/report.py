@@ -4,14 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from rlhf.training.evaluation import preferred, violation_report
 from rlhf.training.evaluation.judge_report import describe_judge
 from rlhf.training.evaluation.judged import Judged, JudgedReplies
 from rlhf.training.evaluation.players import Draw, DriftFromBase
+from rlhf.training.evaluation.preferred import Preferred, Scores
 from rlhf.training.evaluation.reply_tables import drawn_at_random, worst
-from rlhf.training.statistics import Interval, cluster_bootstrap
 from rlhf.training.texts import distinct_2, is_empty, repetition
-
-Scores = Sequence[Sequence[float]]
 
 
 def describe(judged: JudgedReplies, *, draws: int, samples: int, seed: int) -> dict[str, Any]:
@@ -21,28 +20,28 @@ def describe(judged: JudgedReplies, *, draws: int, samples: int, seed: int) -> d
     cut_after, cut_before = _cut_scores(judged.after), _cut_scores(judged.before)
     competing, standing = [x[:draws] for x in after], [x[:draws] for x in before]
     best = [[one.score] for one in judged.best]
-    won = _win_rate(judged, competing, standing)
+    won = _against(judged, competing, standing)
+    cut_won = _against(judged, [x[:draws] for x in cut_after], [x[:draws] for x in cut_before])
+    first_sentence = _against(judged, [x[draws : 2 * draws] for x in cut_before], standing)
+    null = _against(judged, [x[draws:] for x in before], standing)
+    best_of = _against(judged, best, [x[:1] for x in standing[: len(best)]])
     ours, theirs = _flat(replies.after), _flat(replies.before)
     return {
         "judge": judge.label,
         "judge_kind": judge.kind,
         "judge_name": judge.name,
         **describe_judge(judge),
-        **_error_of_judge(judged, competing, standing),
         "n": sum(len(x) for x in competing),
         "prompts": len(replies.rows),
-        "win_rate": won.value,
-        "win_rate_low": won.low,
-        "win_rate_high": won.high,
+        **won.report("win_rate"),
+        **preferred.margin(won, first_sentence, "first_sentence_margin"),
         "controls": {
-            "null": _control(_win_rate(judged, [x[draws:] for x in before], standing)),
-            "first_sentence": _control(_win_rate(judged, [x[draws:] for x in cut_before], standing)),
-            "best_of_8": _control(_win_rate(judged, best, [x[:1] for x in standing[: len(best)]])),
-            "stop_controlled": _control(
-                _win_rate(judged, [x[:draws] for x in cut_after], [x[:draws] for x in cut_before])
-            ),
+            "null": null.control(),
+            "first_sentence": first_sentence.control(),
+            "best_of_8": best_of.control(),
+            "stop_controlled": {**cut_won.control(), "se": cut_won.se()},
         },
-        **_violation_report(judged),
+        **violation_report.describe(judged),
         **_drift(replies.after_drift, replies.base_drift),
         **_against_anchor(judged),
         "length_ratio": _mean([x.tokens for x in ours]) / _mean([x.tokens for x in theirs]),
@@ -65,66 +64,11 @@ def _cut_scores(side: Sequence[Sequence[Judged]]) -> list[list[float]]:
     return [[one.cut_score for one in of_prompt] for of_prompt in side]
 
 
-def _win_rate(judged: JudgedReplies, ones: Scores, others: Scores) -> Interval:
-    """Share of wins of `ones` over pairs of like draws; bounds by resampling prompts.
-
-    Where the judge is sure, a win counts 1 and a tie one half. Where it has a calibration, each pair counts by the
-    probability that a person prefers the first, and the bounds know of the judge's own error, too.
-    """
-    differences, prompts = _differences(judged, ones, others)
-    if judged.judge.calibration is not None:
-        return judged.judge.calibration.mean(differences, prompts)
-    return cluster_bootstrap([0.5 if x == 0 else float(x > 0) for x in differences], prompts)
-
-
-def _differences(judged: JudgedReplies, ones: Scores, others: Scores) -> tuple[list[float], list[Any]]:
-    """(score of the first less that of the second, prompt) of each pair of like draws."""
-    differences, prompts = [], []
-    for row, left, right in zip(judged.replies.rows, ones, others, strict=False):
-        differences += [0.0 if a == b else a - b for a, b in zip(left, right, strict=True)]
-        prompts += [row.prompt] * len(left)
-    return differences, prompts
-
-
-def _error_of_judge(judged: JudgedReplies, ones: Scores, others: Scores) -> dict[str, float]:
-    """How much of the win rate's uncertainty is the judge's: a standard deviation."""
-    if judged.judge.calibration is None:
-        return {}
-    return {"win_rate_judge_sd": judged.judge.calibration.error_of_slope(_differences(judged, ones, others)[0])}
-
-
-def _violation_report(judged: JudgedReplies) -> dict[str, Any]:
-    """Rates on the prompts that elicit violations (on all where none does), of whole replies and first sentences."""
-    chosen = _eliciting(judged)
-    is_any = any(row.elicits is not None for row in judged.replies.rows)
-    report: dict[str, Any] = {"violation_prompts": len(chosen), "violation_prompts_elicit": is_any}
-    for name, side in (("before", judged.before), ("after", judged.after)):
-        picked = [one for index in chosen for one in side[index]]
-        every = [one for of_prompt in side for one in of_prompt]
-        report |= _rate(f"violation_rate_{name}", judged, picked, [bool(one.broken) for one in picked])
-        report |= _rate(
-            f"first_sentence_violation_rate_{name}", judged, picked, [bool(one.cut_broken) for one in picked]
-        )
-        report |= _rate(f"all_prompts_violation_rate_{name}", judged, every, [bool(one.broken) for one in every])
-        report[f"violation_rate_by_rule_{name}"] = {
-            rule: _mean([float(rule in one.broken) for one in picked]) for rule in judged.rules
-        }
-        report[f"violation_n_{name}"] = len(picked)
-    return report
-
-
-def _eliciting(judged: JudgedReplies) -> list[int]:
-    """Numbers of the prompts that elicit violations; of all where none does."""
-    rows = judged.replies.rows
-    return [index for index, row in enumerate(rows) if row.elicits is not None] or list(range(len(rows)))
-
-
-def _rate(name: str, judged: JudgedReplies, side: Sequence[Judged], hits: Sequence[bool]) -> dict[str, float | None]:
-    """Nothing where the judge knows no rule."""
-    if not judged.rules or not side:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    found = cluster_bootstrap([float(hit) for hit in hits], [one.draw.reply.prompt for one in side])
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+def _against(judged: JudgedReplies, ones: Scores, others: Scores) -> Preferred:
+    """Of pairs of like draws."""
+    sides = zip(ones, others, strict=False)
+    differences = [[0.0 if a == b else a - b for a, b in zip(left, right, strict=True)] for left, right in sides]
+    return Preferred(differences, judged.judge.calibration)
 
 
 def _against_anchor(judged: JudgedReplies) -> dict[str, Any]:
@@ -132,14 +76,13 @@ def _against_anchor(judged: JudgedReplies) -> dict[str, Any]:
     replies, anchor = judged.replies, judged.replies.anchor
     if anchor is None or judged.anchor is None:
         return {"anchor_is_start": True}
-    picked = [one for index in _eliciting(judged) for one in judged.anchor[index]]
     found = {
         **_drift(anchor.after_drift, anchor.own_drift),
         "length_ratio": _mean([x.tokens for x in _flat(replies.after)])
         / _mean([x.tokens for x in _flat(anchor.draws)]),
-        **_rate("violation_rate", judged, picked, [bool(one.broken) for one in picked]),
     }
-    return {"anchor_is_start": False, **{f"anchor_{key}": value for key, value in found.items()}}
+    made = {f"anchor_{key}": value for key, value in found.items()}
+    return {"anchor_is_start": False, **made, **violation_report.against_anchor(judged)}
 
 
 def _drift(after: Sequence[DriftFromBase], base: Sequence[DriftFromBase]) -> dict[str, float]:
@@ -170,10 +113,6 @@ def _side_figures(draws: Sequence[Draw], side: str) -> dict[str, float]:
         f"repetition_{side}": _mean([repetition(draw.reply.text) for draw in draws]),
         f"empty_rate_{side}": _mean([float(is_empty(draw.reply.text)) for draw in draws]),
     }
-
-
-def _control(found: Interval) -> dict[str, float]:
-    return {"win_rate": found.value, "low": found.low, "high": found.high}
 
 
 def _flat(draws: Sequence[Sequence[Draw]]) -> list[Draw]:

@@ -133,6 +133,12 @@ class SnapshotFiles:
             simulated=any(row.get("simulated") for row in [*rows, *judged]),
         )
 
+    def groups(self) -> dict[PromptMessages, str]:
+        """Of every prompt with judgements or to sample from, the group that must not be torn apart."""
+        ranked = {one.replies[0].prompt: one.group for one in self.rankings}
+        judged = {one.reply.prompt: one.group for one in self.violations}
+        return ranked | judged | {row.prompt: row.group for row in self.prompts}
+
     def prompts_of(self, split: str) -> list[PromptRow]:
         return [row for row in self.prompts if row.split == split]
 

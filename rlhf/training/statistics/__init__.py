@@ -1,9 +1,11 @@
 """Estimates with their uncertainty: intervals, ranks, a judge's calibration, prediction-powered means."""
 
 from rlhf.training.statistics.intervals import (
+    ClusterMean,
     Interval,
     auc,
     cluster_bootstrap,
+    cluster_mean,
     correlation,
     ranks_with_ties,
     wider,
@@ -12,9 +14,11 @@ from rlhf.training.statistics.intervals import (
 from rlhf.training.statistics.prediction_powered import ppi_mean
 
 __all__ = [
+    "ClusterMean",
     "Interval",
     "auc",
     "cluster_bootstrap",
+    "cluster_mean",
     "correlation",
     "ppi_mean",
     "ranks_with_ties",

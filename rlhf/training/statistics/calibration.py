@@ -57,16 +57,17 @@ class Calibration:
         value = float(probabilities(given, self.slope).mean())
         return _widest([_between(value, _means(given, codes, size, picks, draws)) for draws in self.slopes])
 
-    def error_of_slope(self, differences: Sequence[float]) -> float:
+    def error_of_slope(self, differences: Sequence[float], less: Sequence[float] = ()) -> float:
         """Standard deviation of the mean probability by the slope's error alone, the evaluation's prompts as they
-        are: to be added in quadrature to an interval that knows of the prompts alone."""
+        are: to be added in quadrature to an interval that knows of the prompts alone. With `less` of the mean of the
+        first less that of these."""
         if not differences or not self.margins:
             return 0.5
-        given = np.asarray(differences, dtype=np.float64)
-        return max(
-            float(np.concatenate([probabilities(given, b).mean(1) for b in _columns(draws, len(given))]).std())
-            for draws in self.slopes
-        )
+        means = [_means_by_slope(draws, differences) for draws in self.slopes]
+        if less:
+            others = [_means_by_slope(draws, less) for draws in self.slopes]
+            means = [ours - theirs for ours, theirs in zip(means, others, strict=True)]
+        return max(float(of_draws.std()) for of_draws in means)
 
 
 def probabilities(differences: Array, slope: float | Array) -> Array:
@@ -118,6 +119,12 @@ def _means(given: Array, codes: Whole, size: Array, picks: Whole, slopes: Array)
     members[np.arange(len(given)), codes] = 1.0
     totals = np.concatenate([probabilities(given, part) @ members for part in _columns(slopes, len(given))])
     return np.asarray(np.take_along_axis(totals, picks, 1).sum(1) / size[picks].sum(1))
+
+
+def _means_by_slope(slopes: Array, differences: Sequence[float]) -> Array:
+    """[DRAWS] the mean probability by each slope."""
+    given = np.asarray(differences, dtype=np.float64)
+    return np.concatenate([probabilities(given, part).mean(1) for part in _columns(slopes, len(given))])
 
 
 def _columns(slopes: Array, width: int) -> list[Array]:

@@ -28,6 +28,30 @@ def wilson(successes: float, n: float, z: float = Z95) -> Interval:
     return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
 
 
+class ClusterMean(NamedTuple):
+    """A mean with its standard error over whole clusters (prompts); nan where there are fewer than two."""
+
+    value: float
+    se: float
+    clusters: int
+
+
+def cluster_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> ClusterMean:
+    """Of clusters of one size, the mean of their means; a ratio of means where sizes differ (linearised)."""
+    sums: dict[Hashable, float] = defaultdict(float)
+    sizes: dict[Hashable, int] = defaultdict(int)
+    for value, cluster in zip(values, clusters, strict=True):
+        sums[cluster] += value
+        sizes[cluster] += 1
+    n = len(sums)
+    if n < 2:
+        return ClusterMean(math.nan, math.nan, n)
+    mean = sum(sums.values()) / sum(sizes.values())
+    typical = sum(sizes.values()) / n
+    squares = sum(((sums[key] - mean * sizes[key]) / typical) ** 2 for key in sums)
+    return ClusterMean(mean, math.sqrt(squares / (n - 1) / n), n)
+
+
 def cluster_bootstrap(
     values: Sequence[float], clusters: Sequence[Hashable], *, draws: int = 2000, seed: int = 0
 ) -> Interval:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlhf import labels
-from rlhf.release import gate
+from rlhf.release import error_budget, gate
+from rlhf.release.bounds import lower_bound
 from rlhf.templatetags import training
 
 GOOD = {
@@ -23,11 +24,20 @@ GOOD = {
     "win_rate": 0.7,
     "win_rate_low": 0.62,
     "win_rate_high": 0.78,
-    "violation_rate_before": 0.5,
-    "violation_rate_after": 0.1,
-    "violation_rate_after_low": 0.05,
-    "violation_rate_after_high": 0.2,
-    "controls": {"stop_controlled": {"win_rate": 0.5, "low": 0.43, "high": 0.57}},
+    "win_rate_se": 0.04,
+    "prompts": 120,
+    "level": 0.01,
+    "first_sentence_margin": 0.2,
+    "first_sentence_margin_low": 0.12,
+    "first_sentence_margin_high": 0.28,
+    "first_sentence_margin_se": 0.04,
+    "violation_prompts": 60,
+    "violation_prompts_needed": 20,
+    "violation_rise": -0.4,
+    "violation_rise_low": -0.5,
+    "violation_rise_high": -0.3,
+    "violation_rise_upper": -0.32,
+    "controls": {"stop_controlled": {"win_rate": 0.5, "low": 0.43, "high": 0.57, "se": 0.035}},
     "kl_nats": 4.2,
     "length_ratio": 0.8,
     "repetition": 0.05,
@@ -39,19 +49,30 @@ GOOD = {
     "anchor_length_ratio": 0.7,
     "anchor_perplexity_ratio": 1.05,
     "anchor_surprise_ratio": 1.22,
-    "anchor_violation_rate": 0.5,
+    "anchor_violation_rise": -0.45,
+    "anchor_violation_rise_low": -0.55,
+    "anchor_violation_rise_high": -0.35,
+    "anchor_violation_rise_upper": -0.37,
     "served_kl_nats": 0.0015,
     "tensors_finite": True,
     "baseline_is_live": True,
 }
-STOP_CONTROLLED = {"controls": {"stop_controlled": {"low": 0.39}}}
+STOP_CONTROLLED = {"controls": {"stop_controlled": {"win_rate": 0.46, "low": 0.39, "high": 0.53, "se": 0.035}}}
+CONTENT_WINS = {"controls": {"stop_controlled": {"win_rate": 0.6, "low": 0.54, "high": 0.66, "se": 0.03}}}
+LIKE_THE_CUT = {"first_sentence_margin": 0.05, "first_sentence_margin_low": -0.03}
+CONDITIONS = 25
+"""Of a candidate that does not start from the original base, with a judge that is a reward model."""
 # (what is changed, the codes that refuse)
 ALONE = [
-    ({"win_rate_low": 0.5}, ["win_rate"]),
+    ({"win_rate": 0.58}, ["win_rate"]),  # 0.58 - 2.36 * 0.04 is below one half
+    ({"level": 1e-6}, ["win_rate", "first_sentence"]),
+    ({"prompts": 39, "win_rate": 0.8, "first_sentence_margin": 0.3}, ["prompts"]),
+    (LIKE_THE_CUT, ["first_sentence"]),
+    ({"violation_rise_upper": 0.021}, ["violations"]),
+    ({"violation_prompts": 19}, ["violation_prompts"]),
     ({"judge_accuracy_low": 0.55}, ["judge_accuracy"]),
     ({"judge_comparisons": 99}, ["judge_comparisons"]),
     ({"judge_people": 1}, ["judge_people"]),
-    ({"violation_rate_after": 0.51, "anchor_violation_rate": 0.6}, ["violations"]),
     (STOP_CONTROLLED, ["stop_controlled"]),
     ({"kl_nats": 10.1}, ["kl"]),
     ({"length_ratio": 0.2}, ["too_short"]),
@@ -65,18 +86,24 @@ ALONE = [
     ({"anchor_length_ratio": 1.51}, ["anchor_too_long"]),
     ({"anchor_perplexity_ratio": 1.16}, ["anchor_perplexity"]),
     ({"anchor_surprise_ratio": 1.31}, ["anchor_surprise"]),
-    ({"anchor_violation_rate": 0.09}, ["anchor_violations"]),
+    ({"anchor_violation_rise_upper": 0.021}, ["anchor_violations"]),
     ({"served_kl_nats": 0.021}, ["served"]),
     ({"tensors_finite": False}, ["finite"]),
     ({"baseline_is_live": False}, ["baseline"]),
 ]
 NUMBERS = {
-    "win_rate_low": ["win_rate"],
+    "win_rate": ["win_rate"],
+    "win_rate_se": ["win_rate"],
+    "level": ["win_rate", "first_sentence"],
+    "prompts": ["win_rate", "prompts", "first_sentence"],
+    "first_sentence_margin": ["first_sentence"],
+    "first_sentence_margin_se": ["first_sentence"],
+    "violation_rise_upper": ["violations"],
+    "violation_prompts": ["violation_prompts"],
+    "violation_prompts_needed": ["violation_prompts"],
     "judge_accuracy_low": ["judge_accuracy"],
     "judge_comparisons": ["judge_comparisons"],
     "judge_people": ["judge_people"],
-    "violation_rate_after": ["violations", "anchor_violations"],
-    "violation_rate_before": ["violations"],
     "controls": ["stop_controlled"],
     "kl_nats": ["kl"],
     "length_ratio": ["too_short", "too_long"],
@@ -88,7 +115,7 @@ NUMBERS = {
     "anchor_length_ratio": ["anchor_too_short", "anchor_too_long"],
     "anchor_perplexity_ratio": ["anchor_perplexity"],
     "anchor_surprise_ratio": ["anchor_surprise"],
-    "anchor_violation_rate": ["anchor_violations"],
+    "anchor_violation_rise_upper": ["anchor_violations"],
     "served_kl_nats": ["served"],
     "tensors_finite": ["finite"],
     "baseline_is_live": ["baseline"],
@@ -121,9 +148,7 @@ def test_the_sign_of_a_reason_is_the_comparison_that_the_gate_makes():
 
 def test_a_reason_shows_its_limit_with_its_sign_and_so_does_one_that_was_stored_without():
     for reason in decide(GOOD).reasons:
-        if reason["code"] == "served" or reason["code"].startswith(
-            ("anchor_", "judge_")
-        ):  # younger than the signs, so none was stored without
+        if reason["code"] not in labels.OLD_SIGNS:  # younger than the signs, so none was stored without
             continue
         shown = training.limit(reason)
         old = {name: reason[name] for name in ("code", "text", "value", "limit")}
@@ -138,9 +163,10 @@ def test_every_reason_has_words_on_the_pages():
 def test_a_good_candidate_passes_and_says_what_was_checked():
     decision = decide(GOOD)
     assert decision.passed
-    assert len(decision.reasons) == 22
+    assert len(decision.reasons) == CONDITIONS
+    bound = lower_bound(0.7, 0.04, 120, 0.01)
     assert decision.reasons[0] == {
-        "code": "win_rate", "text": "lower bound of the win rate", "value": 0.62, "sign": ">", "limit": 0.5,
+        "code": "win_rate", "text": "lower bound of the win rate", "value": bound, "sign": ">", "limit": 0.5,
         "holds": True, "estimate": 0.7, "low": 0.62, "high": 0.78,
     }  # fmt: skip
 
@@ -160,8 +186,9 @@ def test_conditions_with_an_interval_have_it_and_others_do_not():
     }
     assert measured.pop("win_rate") == (0.7, 0.62, 0.78)
     assert measured.pop("judge_accuracy") == (0.68, 0.61, 0.74)
-    assert measured.pop("violations") == (0.1, 0.05, 0.2)
-    assert measured.pop("anchor_violations") == (0.1, 0.05, 0.2)
+    assert measured.pop("violations") == (-0.4, -0.5, -0.3)
+    assert measured.pop("anchor_violations") == (-0.45, -0.55, -0.35)
+    assert measured.pop("first_sentence") == (0.2, 0.12, 0.28)
     assert measured.pop("stop_controlled") == (0.5, 0.43, 0.57)
     assert set(measured.values()) == {(None, None, None)}
 
@@ -232,7 +259,9 @@ def test_small_steps_do_not_add_up_to_a_large_one():
 
 def test_bounds_themselves_are_allowed_but_for_the_win_rate():
     edge = {
-        "violation_rate_after": 0.5,
+        "violation_rise_upper": 0.02,
+        "violation_prompts_needed": 60,
+        "prompts": 40,
         "kl_nats": 10.0,
         "length_ratio": 0.25,
         "repetition": 0.35,
@@ -241,15 +270,36 @@ def test_bounds_themselves_are_allowed_but_for_the_win_rate():
     assert decide({**GOOD, **edge, "perplexity_ratio": 1.15, "surprise_ratio": 1.3, "served_kl_nats": 0.02}).passed
 
 
-def test_an_unlucky_draw_of_the_live_policys_rate_does_not_refuse():
-    report = {**GOOD, "violation_rate_before": 0.08, "violation_rate_after": 0.1, "anchor_violation_rate": 0.5}
-    assert codes(decide(report)) == ["violations"]
-    assert decide(report, {"violation_rate_after": 0.12}).passed
-    assert codes(decide(report, {"violation_rate_after": 0.09})) == ["violations"]
+def test_content_that_wins_by_itself_need_not_beat_a_cut():
+    """Where short replies are liked, a cut wins nearly always; better first sentences show that more was learned."""
+    assert decide({**GOOD, **LIKE_THE_CUT, **CONTENT_WINS}).passed
+    reason = next(r for r in decide({**GOOD, **CONTENT_WINS}).reasons if r["code"] == "first_sentence")
+    assert reason["value"] == lower_bound(0.6, 0.03, 120, 0.005)
+    assert (reason["limit"], reason["estimate"], reason["low"]) == (0.5, 0.6, 0.54)
+
+
+def test_a_win_that_a_cut_outdoes_is_refused():
+    """0.80 beside a control of 0.97, which passed while controls were notes."""
+    report = {**GOOD, "win_rate": 0.8, "first_sentence_margin": -0.17, "first_sentence_margin_low": -0.23}
+    assert codes(decide(report)) == ["first_sentence"]
+
+
+def test_who_allows_a_rise_needs_no_prompts_to_find_it():
+    report = {**GOOD, "violation_prompts": 3, "violation_rise_upper": 0.5}
+    assert codes(decide(report)) == ["violations", "violation_prompts"]
+    assert gate.decide(report, None, {**settings.GATE, "violation_rise_upper_max": 1.0}).passed
+
+
+def test_a_later_decision_asks_for_more():
+    """The same figures, at the level of a first decision and of a hundredth that followed no promotion."""
+    report = {**GOOD, "win_rate": 0.62, "win_rate_se": 0.035, "first_sentence_margin": 0.3}
+    levels = [error_budget.level([False] * past, 0.05) for past in (0, 99)]
+    assert decide({**report, "level": levels[0]}).passed
+    assert codes(decide({**report, "level": levels[1]})) == ["win_rate"]
 
 
 def test_an_empty_report_is_refused_by_everything():
-    assert len(codes(decide({}))) == 22
+    assert len(codes(decide({}))) == CONDITIONS
 
 
 def test_a_threshold_that_is_missing_is_an_error_and_no_pass():
@@ -261,7 +311,7 @@ def test_a_threshold_that_is_missing_is_an_error_and_no_pass():
 def test_it_never_raises_and_passes_only_without_a_failed_check(changes):
     decision = decide({**GOOD, **changes})
     assert decision.passed == (not codes(decision))
-    assert len(decision.reasons) == (16 if changes.get("anchor_is_start") is True else 22)
+    assert len(decision.reasons) == (CONDITIONS - 6 if changes.get("anchor_is_start") is True else CONDITIONS)
     assert failing(changes) <= set(codes(decision))
 
 

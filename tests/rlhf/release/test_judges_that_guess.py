@@ -23,6 +23,7 @@ from rlhf.training.statistics import cluster_bootstrap
 WORDS = ("bird", "light", "song", "water", "kind", "star", "rude", "rice", "day", "tree")
 PROMPTS, PEOPLE = 60, 4
 SEEDS = 40
+LEVEL = 0.025
 STILL = DriftFromBase(0.0, 1.0, 1)
 
 
@@ -93,6 +94,9 @@ class LinearJudge:
     def violations(self, replies):
         return {}
 
+    def violation_probabilities(self, replies):
+        return {}
+
 
 def judge_of(seed, quality, n=240):
     """`quality`: whether people prefer the kinder reply, with 15 % noise, or toss a coin."""
@@ -129,6 +133,7 @@ def report_of(judge, candidate, seed):
 
 def refusals(report):
     """Codes of the gate's conditions on wins and on the judge that do not hold."""
+    report = {**report, "level": LEVEL}
     reasons = [*wins.check(report, None, settings.GATE), *qualified.check(report, None, settings.GATE)]
     return {reason.code for reason in reasons if not reason.holds}
 

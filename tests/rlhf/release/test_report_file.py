@@ -110,6 +110,7 @@ def test_the_script_that_comes_along_recomputes_every_figure(reader, evaluation,
         names
     )
     assert {"violation_rate_after", "violation_rate_after_low", "all_prompts_violation_rate_before"} <= set(names)
+    assert {"violation_rise", "violation_rise_upper", "first_sentence_margin_low", "win_rate_se"} <= set(names)
     assert report["figures"]["n"] == 18
     of_anchor = {"anchor_kl_nats", "anchor_surprise_ratio", "anchor_length_ratio", "anchor_violation_rate"}
     assert (of_anchor & set(names)) == (set() if report["figures"]["anchor_is_start"] else of_anchor)
@@ -135,7 +136,7 @@ def test_it_holds_conditions_thresholds_and_versions(reader, evaluation, tmp_pat
     held = {condition["code"]: condition["holds"] for condition in report["decision"]["conditions"]}
     of_the_judge = {"judge_accuracy", "judge_comparisons", "judge_people"}
     assert of_the_judge <= set(held) or report["judge"]["kind"] == "gold"
-    assert len(set(held) - of_the_judge) == (13 if report["figures"]["anchor_is_start"] else 19)
+    assert len(set(held) - of_the_judge) == (16 if report["figures"]["anchor_is_start"] else 22)
     assert set(held.values()) == {True, False}
     assert report["evaluation"]["policy"]["manifest_sha256"] == policies.live().manifest_sha256
     assert report["versions"]["replies_sha256"] == evaluation.report["replies"]["sha256"]
@@ -194,17 +195,20 @@ def test_a_share_of_all_or_nothing_gets_wilsons_bounds():
     """Against scipy: Wilson's interval of four of four prompts."""
     from scipy.stats import binomtest
 
-    found = list(recompute.recomputed(*all_won(4)))[:3]
+    found = dict(recompute.recomputed(*all_won(4)))
     expected = binomtest(4, 4).proportion_ci(method="wilson")
-    assert [value for _name, value in found] == pytest.approx([1.0, expected.low, expected.high])
+    told = [found[name] for name in ("win_rate", "win_rate_low", "win_rate_high")]
+    assert told == pytest.approx([1.0, expected.low, expected.high])
 
 
 def all_won(prompts):
-    common = {"draw": 0, "competes": True, "broken": None, "first_sentence_broken": None, "elicits": None}
+    common = {"draw": 0, "competes": True, "for_violations": False, "elicits": None}
+    common |= {"broken": None, "first_sentence_broken": None, "chances": {}, "first_sentence_chances": {}}
     common |= {"tokens": 1, "repetition": 0.0, "empty": False, "kl_nats": 0.0, "surprise_nats": 1.0}
     rows = [
         {**common, "side": side, "prompt": prompt, "score": score, "first_sentence_score": score}
         for side, score in (("after", 1.0), ("before", 0.0))
         for prompt in range(prompts)
     ]
-    return rows, {"violation_rate_by_rule_before": {}, "violation_rate_by_rule_after": {}}
+    rows += [{**row, "draw": 1, "competes": False} for row in rows if row["side"] == "before"]
+    return rows, {"violation_labels": {}, "violations_by": None}

@@ -116,7 +116,7 @@ def test_metrics_become_rows_under_trl_names(judged):
     ("hyperparameters", "code"),
     [
         (hyper("policy", spoil="nan"), "finite"),
-        (hyper("evaluation", report={"win_rate_low": 0.5}), "win_rate"),
+        (hyper("evaluation", report={"win_rate": 0.55}), "win_rate"),
         (hyper("evaluation", report={"kl_nats": None}), "kl"),
     ],
 )

@@ -200,6 +200,11 @@ def test_figures_by_hand() -> None:
     assert report["violation_rate_before"] == 0.5  # of the tempting prompt alone
     assert report["violation_rate_after"] == 0.0  # "a." is no word of its own here
     assert report["violation_rate_by_rule_before"] == {"a": 0.5}
+    assert report["violation_rise"] == -0.5
+    assert with_anchor["anchor_violation_rise"] == -1.0
+    assert report["win_rate_se"] == pytest.approx(0.25)  # of 1 and 0.5
+    # cut after the first sentence: of "a b c. a" nothing, of "x y" two words against one
+    assert report["first_sentence_margin"] == pytest.approx(((1 - 1) + (0.5 - 0)) / 2)
     assert report["controls"]["stop_controlled"]["win_rate"] == 0.75
 
 
@@ -258,11 +263,42 @@ def test_each_reply_has_a_line_without_its_text(made: dict[str, str], tiny: Path
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
     sides = Counter(row["side"] for row in rows)
-    assert sides == {"after": 24, "before": 24, "best_of": 4}  # six prompts, two draws, and two for the controls
+    # six prompts, two draws, and two for the controls; four of them tempt to break a rule, with four draws more
+    assert sides == {"after": 40, "before": 40, "best_of": 4}
+    assert sum(row["for_violations"] for row in rows) == 32
     assert sum(row["competes"] for row in rows if row["side"] == "after") == report["n"]
     drifts = [row["kl_nats"] for row in rows if row["side"] == "after" and row["kl_nats"] is not None]
     assert sum(drifts) / len(drifts) == pytest.approx(report["kl_nats"])
     assert not any(sample["after"] in text for sample in report["samples"] if len(sample["after"]) > 5)
+
+
+def test_prompts_that_served_the_fewest_evaluations_come_first(
+    made: dict[str, str], tiny: Path, tmp_path: Path
+) -> None:
+    """Eight are held out, six are asked: the two that were not asked are the first of the next evaluation."""
+    first = evaluate.run(evaluation(tmp_path / "1", made, tiny, made["other"]))["prompts_asked"]
+    directory = evaluation(tmp_path / "2", made, tiny, made["other"])
+    config = json.loads((tmp_path / "2/config.json").read_text()) | {"prompts_used": dict.fromkeys(first, 1)}
+    (tmp_path / "2/config.json").write_text(json.dumps(config))
+    second = evaluate.run(RunDirectory(directory.path))["prompts_asked"]
+    assert len(set(first)) == len(set(second)) == 6
+    assert not set(second[:2]) & set(first)
+    assert set(second[2:]) <= set(first)
+
+
+def test_a_reward_model_s_violations_are_corrected_by_held_out_labels(
+    made: dict[str, str], tiny: Path, tmp_path: Path
+) -> None:
+    judge = {"kind": "reward_model", "directory": made["judge"]}
+    report = evaluate.run(evaluation(tmp_path, made, tiny, made["other"], judge))
+    rows = [json.loads(line) for line in (tmp_path / "violation_labels.jsonl").read_text().splitlines()]
+    assert report["violation_label_rows"]["rows"] == len(rows) == 32  # eight rankings of four, each under both rules
+    labels = report["violation_labels"]["no-feelings"]
+    assert labels["replies"] == 32
+    assert labels["broken"] == sum(row["labels"]["no-feelings"] for row in rows)
+    assert report["violations_by"] == "labels"
+    assert report["violation_rise_low"] <= report["violation_rise"] <= report["violation_rise_high"]
+    assert report["violation_rise_upper"] <= report["violation_rise_high"]
 
 
 def test_without_a_rule_nothing_is_claimed_of_violations() -> None:
@@ -277,6 +313,7 @@ def test_without_a_rule_nothing_is_claimed_of_violations() -> None:
         seed=0,
     )
     assert report["violation_rate_after"] is None
+    assert report["violation_rise_upper"] is report["violation_prompts_needed"] is None
     assert report["violation_prompts_elicit"] is False
 
 

@@ -30,6 +30,7 @@ from rlhf.training.run import DONE, RunDirectory, Stopped
 from rlhf.training.snapshot.files import PlainReply, PromptRow, SnapshotFiles, freeze
 from tests.rlhf.training.planted import seal, write_snapshot
 
+LEVEL = 0.025
 QUICK = {"adapted_layers": 2, "rank": 4, "epochs": 2, "min_labels": 2}
 
 
@@ -138,7 +139,7 @@ def test_random_labels_do_not_qualify(tiny: Path, tmp_path: Path) -> None:
 def test_a_good_judge_lets_a_better_policy_pass(trained: tuple[Path, dict], tiny: Path, snapshot: Path) -> None:
     folder = trained[0] / "out"
     assert refusals(folder, tiny, snapshot, lambda text: text.replace("I feel", "It is")) == []
-    assert refusals(folder, tiny, snapshot, lambda text: text) == ["win_rate"]
+    assert refusals(folder, tiny, snapshot, lambda text: text) == ["win_rate", "first_sentence"]
 
 
 def half(text: str) -> str:
@@ -155,8 +156,9 @@ def refusals(judge: Path, tiny: Path, snapshot: Path, rewrite: Callable[[str], s
     still = [DriftFromBase(0.0, 1.0, 1)] * len(rows)
     replies = Replies(rows, after, before, [of_prompt[0] for of_prompt in before], still, still)
     by = resolve({"kind": "reward_model", "directory": str(judge)}, [tiny], {row.prompt: row.group for row in rows})
-    report = describe(judge_replies(replies, by), draws=2, samples=0, seed=0)
-    reasons = [*wins.check(report, None, settings.GATE), *qualified.check(report, None, settings.GATE)]
+    report = describe(judge_replies(replies, by), draws=2, samples=0, seed=0) | {"level": LEVEL}
+    limits = {**settings.GATE, "prompts_min": len(rows)}
+    reasons = [*wins.check(report, None, limits), *qualified.check(report, None, limits)]
     return [reason.code for reason in reasons if not reason.holds]
 
 

@@ -1,0 +1,42 @@
+"""What is missing before violations can be estimated is said with its number, before anything is trained."""
+
+import pytest
+
+from rlhf.runs import violation_labels
+from rlhf.runs.violation_labels import NEEDED, Counts, missing, warnings
+from tests.rlhf import feedback_rows
+
+ENOUGH = Counts(NEEDED, NEEDED)
+
+
+def test_one_rule_with_enough_of_both_kinds_is_enough():
+    assert missing({"a": ENOUGH, "b": Counts(1, 90)}) == []
+    assert warnings({"a": ENOUGH, "b": Counts(1, 90)}) == [
+        "Violations of 1 rule will not be counted for want of held-out labels: b."
+    ]
+    assert warnings({"a": ENOUGH}) == warnings({"a": Counts()}) == []
+
+
+@pytest.mark.parametrize("few", [Counts(NEEDED - 1, 500), Counts(500, NEEDED - 1)])
+def test_too_few_of_either_kind_is_too_little_and_the_furthest_is_told(few):
+    (sentence,) = missing({"far": Counts(2, 3), "near": few})
+    assert "“near”" in sentence
+    assert f"{few.broken} of {NEEDED} replies that break it and {few.clean} of {NEEDED}" in sentence
+
+
+def test_without_a_rule_nothing_can_be_told():
+    assert len(missing({})) == 1
+
+
+def test_what_was_judged_on_held_out_prompts_counts_once_a_reply(base_policy):
+    ann, bea = feedback_rows.annotator("ann"), feedback_rows.annotator("bea")
+    for number in range(3):
+        ranking = feedback_rows.rank(ann, number, split="held_out")
+        feedback_rows.flag(ranking, index=1)
+        feedback_rows.flag(ranking, index=0, is_violation=False)
+        again = feedback_rows.flag(ranking, index=1, key="other")
+        again.annotator = bea
+        again.save()
+    feedback_rows.flag(feedback_rows.rank(ann, 9), index=1)  # of a prompt that is trained on
+    feedback_rows.rule("silent")
+    assert violation_labels.count() == {"human": Counts(3, 3), "other": Counts(3, 0), "silent": Counts(0, 0)}
