@@ -38,7 +38,54 @@ def main(path: str) -> int:
         same = told is value or (told is not None and value is not None and abs(told - value) <= TOLERANCE)
         wrong += not same
         sys.stdout.write(f"{'same ' if same else 'WRONG'}  {name}: {told} reported, {value} recomputed\n")
+    for name, told, value in bounds(report):
+        same = abs(told - value) <= TOLERANCE
+        wrong += not same
+        sys.stdout.write(f"{'same ' if same else 'WRONG'}  {name}: {told} decided by, {value} recomputed\n")
     return 1 if wrong else 0
+
+
+def bounds(report: dict[str, Any]) -> Iterable[tuple[str, float, float]]:
+    """(condition, bound that the gate compared with its limit, recomputed): at the level of this decision."""
+    figures, level = report["figures"], report["evaluation"].get("level")
+    decided = {one["code"]: one for one in (report["decision"] or {}).get("conditions", [])}
+    cut = figures["controls"]["stop_controlled"]
+    for code, share, name, worst in (
+        ("win_rate", 1.0, "win_rate", 0.0),
+        ("first_sentence", 0.5, "first_sentence_margin", -1.0),
+    ):
+        told, se = decided.get(code, {}).get("value"), figures.get(f"{name}_se")
+        if told is None or level is None or se is None:
+            continue
+        value = _lower_bound(figures[name], se, figures["prompts"], level * share, worst)
+        if decided[code]["text"].endswith("first sentences alone"):
+            value = _lower_bound(cut["win_rate"], cut["se"], figures["prompts"], level * share, 0.0)
+        yield f"bound of {code}", told, value
+
+
+def _lower_bound(mean: float, se: float, n: int, level: float, worst: float) -> float:
+    """Student's, over prompts and one more at the worst value."""
+    squares = (n - 1) * n * se * se + n / (n + 1) * (mean - worst) ** 2
+    return (n * mean + worst) / (n + 1) - _t(level, n) * (squares / n / (n + 1)) ** 0.5
+
+
+def _t(tail: float, freedom: int) -> float:
+    """What Student's distribution exceeds with that probability, by bisection of its density's integral.
+
+    T / sqrt(freedom) is the tangent of an angle with a density in proportion to cos^(freedom - 1).
+    """
+    x, weights = np.polynomial.legendre.leggauss(200)
+
+    def share(angle: float) -> float:
+        """From the angle to a right one."""
+        half = (np.pi / 2 - angle) / 2
+        return float(half * (weights * np.cos(angle + half * (x + 1)) ** (freedom - 1)).sum())
+
+    whole, low, high = 2 * share(0.0), 0.0, np.pi / 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if share(middle) > tail * whole else (low, middle)
+    return float(np.tan((low + high) / 2) * freedom**0.5)
 
 
 def recomputed(

@@ -13,7 +13,7 @@ from django.urls import reverse
 from chat import policies
 from feedback import seed
 from rlhf.models import Evaluation, Run
-from rlhf.release import decision, recompute, report_file
+from rlhf.release import bounds, decision, recompute, report_file
 from rlhf.training.evaluation import stage as evaluate
 from rlhf.training.reward import cross_fit
 from rlhf.training.reward import stage as reward_model_stage
@@ -111,6 +111,8 @@ def test_the_script_that_comes_along_recomputes_every_figure(reader, evaluation,
     )
     assert {"violation_rate_after", "violation_rate_after_low", "all_prompts_violation_rate_before"} <= set(names)
     assert {"violation_rise", "violation_rise_upper", "first_sentence_margin_low", "win_rate_se"} <= set(names)
+    assert {"bound"} <= set(names)
+    assert done.stdout.count("decided by") == 2
     assert report["figures"]["n"] == 18
     of_anchor = {"anchor_kl_nats", "anchor_surprise_ratio", "anchor_length_ratio", "anchor_violation_rate"}
     assert (of_anchor & set(names)) == (set() if report["figures"]["anchor_is_start"] else of_anchor)
@@ -189,6 +191,23 @@ def test_the_html_stands_alone_and_has_no_script(reader, evaluation):
 
 def test_the_command_says_what_is_not_there(db, home):
     assert call("evaluation_report", "999")[0] == 2
+
+
+@pytest.mark.parametrize("freedom", [2, 6, 40, 160])
+@pytest.mark.parametrize("level", [0.02, 1e-3, 5e-6])
+def test_the_script_s_bounds_are_those_of_the_gate(freedom, level):
+    """By another way: one by a continued fraction, the other by an integral over an angle."""
+    theirs = bounds.lower_bound(0.6, 0.04, freedom, level, worst=-1.0)
+    assert recompute._lower_bound(0.6, 0.04, freedom, level, -1.0) == pytest.approx(theirs, abs=1e-9)
+
+
+def test_a_bound_that_was_changed_is_found(reader, evaluation, tmp_path):
+    path, report = downloaded(reader, evaluation, tmp_path)
+    won = next(one for one in report["decision"]["conditions"] if one["code"] == "win_rate")
+    won["value"] += 0.01
+    path.write_text(json.dumps(report))
+    done = run_script(report_file.RECOMPUTE, path)
+    assert (done.returncode, done.stdout.count("WRONG")) == (1, 1)
 
 
 def test_a_share_of_all_or_nothing_gets_wilsons_bounds():
