@@ -8,7 +8,7 @@ from typing import Any
 from rlhf.release.report_values import number_at
 from rlhf.release.trial import wilson
 
-SIZE, LEFT, TOP, BOTTOM = 150, 30, 8, 20
+SIZE, LEFT, TOP, BOTTOM = 150, 34, 8, 20
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ReliabilityPicture:
     right: int = LEFT + SIZE
     top: int = TOP
     bottom: int = TOP + SIZE
-    width: int = LEFT + SIZE + 12
+    width: int = LEFT + SIZE + 18
     height: int = TOP + SIZE + BOTTOM
 
 

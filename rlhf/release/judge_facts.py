@@ -46,6 +46,8 @@ class Qualification:
     people: int
     simulated: int
     """Simulated annotators among the people."""
+    knows_the_people: bool
+    """One person ranked everything, so that the judge learnt from whom it is measured against."""
     ece: float | None
     slope: float | None
     """Of its calibration: about 0 of a judge that guesses."""
@@ -77,6 +79,7 @@ def qualification(report: Mapping[str, Any]) -> Qualification | None:
         comparisons=int(comparisons),
         people=int(number(report.get("judge_people")) or 0),
         simulated=int(number(report.get("judge_people_simulated")) or 0),
+        knows_the_people=report.get("judge_annotator_folds") == 1,
         ece=number(report.get("judge_ece")),
         slope=number(report.get("judge_slope")),
         slope_low=number(report.get("judge_slope_low")),

@@ -406,6 +406,9 @@ def test_a_judge_s_qualification_is_on_the_page_with_a_picture_and_its_figures(d
     report = Evaluation.objects.get().report
     Evaluation.objects.update(report={**report, "judge_people_simulated": 1})
     assert "People who made them 2 1 simulated" in text(admin.get(address))
+    assert "One person made all" not in text(admin.get(address))
+    Evaluation.objects.update(report={**report, "judge_annotator_folds": 1})
+    assert "One person made all of these comparisons" in text(admin.get(address))
     Evaluation.objects.update(report={"judge_kind": "reward_model", "judge_name": "held_out"})
     assert "Agrees with people" not in text(admin.get(address)), "stored before judges were cross-fitted"
 

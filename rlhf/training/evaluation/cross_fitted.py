@@ -58,9 +58,7 @@ class CrossFittedJudge:
         config = reward_model.read_config(directory)
         base, folds = reward_model.base_of(directory, known), Folds.from_json(config["folds"])
         transformer = Transformer.load(base, adapted_layers=config["adapted_layers"])
-        models = {fold: reward_model.load(directory / fold.name, transformer, base) for fold in folds.cells}
-        for model in models.values():
-            model.unmerge()
+        models = {fold: _loaded(directory / fold.name, transformer, base) for fold in folds.cells}
         name = "+".join(config["splits"])
         return cls(models, folds, ChatTokenizer.load(base), name, Judgements.read([directory]), groups)
 
@@ -116,6 +114,13 @@ class CrossFittedJudge:
     def _encoded(self, reply: PlainReply) -> EncodedReply:
         messages = thaw(reply.prompt)
         return encode(self.tokenizer, messages, reply.text, finished=reply.finished, max_completion_tokens=MAX_TOKENS)
+
+
+def _loaded(directory: Path, transformer: Transformer, base: Path) -> RewardModel:
+    """With its adapter beside the base: merged copies of all folds at once would take the memory of as many tops."""
+    model = reward_model.load(directory, transformer, base)
+    model.unmerge()
+    return model
 
 
 def _by_rule(told: Sequence[tuple[Sequence[str], Sequence[float]]]) -> dict[str, float]:

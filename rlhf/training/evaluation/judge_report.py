@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from rlhf.training.evaluation.cross_fitted import CrossFittedJudge
 from rlhf.training.evaluation.judges import Judge
 from rlhf.training.reward.qualification import FILE, qualify
 
@@ -12,7 +13,13 @@ def describe_judge(judge: Judge) -> dict[str, Any]:
     """Every figure of its qualification as `judge_...`; nothing of a judge that is not in doubt or was not asked."""
     if judge.judgements is None:
         return {}
-    return {f"judge_{name}": value for name, value in qualify(judge.judgements.without_names()).items()}
+    found = {f"judge_{name}": value for name, value in qualify(judge.judgements.without_names()).items()}
+    if isinstance(judge, CrossFittedJudge):
+        found |= {
+            "judge_prompt_folds": judge.folds.prompt_folds,
+            "judge_annotator_folds": judge.folds.annotator_folds,
+        }
+    return found
 
 
 def write(judge: Judge, directory: Path) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     material = _gather(directory, fitted.snapshot, tokenizer, transformer, config)
     ranked = [(one.group, one.annotator) for one in material.rankings]
     flagged = [(one.group, one.annotator) for one in material.violations]
-    folds = Folds.divide(ranked + flagged, prompt_folds=config.prompt_folds, annotator_folds=config.annotator_folds)
+    folds = Folds.divide(ranked, flagged, prompt_folds=config.prompt_folds, annotator_folds=config.annotator_folds)
     about = {
         "base": str(base),
         "base_sha256": weights_digest(base),

@@ -33,18 +33,33 @@ class Folds:
     people: Mapping[str, int]
     prompt_folds: int
     annotator_folds: int
-    """1 where one person judged everything: then no model is of other people than those whom it judges beside."""
+    """1 where one person ranked everything: then no model is of other people than that one."""
 
     @classmethod
     def divide(
-        cls, judgements: Iterable[tuple[str, str]], *, prompt_folds: int = 0, annotator_folds: int = 2
+        cls,
+        ranked: Iterable[tuple[str, str]],
+        flagged: Iterable[tuple[str, str]] = (),
+        *,
+        prompt_folds: int = 0,
+        annotator_folds: int = 2,
     ) -> "Folds":
-        """`judgements` are (group, person) of each; `prompt_folds` 0: by how many groups there are."""
-        pairs = list(judgements)
-        groups, people = Counter(group for group, _ in pairs), Counter(person for _, person in pairs)
-        wanted = prompt_folds or folds_for(len(groups))
-        wanted, of_people = max(1, min(wanted, len(groups))), max(1, min(annotator_folds, len(people)))
-        return cls(_balanced(groups, wanted), _balanced(people, of_people), wanted, of_people)
+        """(group, person) of each ranking and of each rule label. `prompt_folds` 0: by how many groups there are.
+
+        Rankings are divided first, so that no fold learns from labels alone while there are rankings for it.
+        """
+        rankings, labels = list(ranked), list(flagged)
+        first, rest = (rankings, labels) if rankings else (labels, [])
+        groups, other_groups = Counter(group for group, _ in first), Counter(group for group, _ in rest)
+        people, other_people = Counter(person for _, person in first), Counter(person for _, person in rest)
+        of_prompts = max(1, min(prompt_folds or _folds_for(len(groups)), len(groups)))
+        of_people = max(1, min(annotator_folds, len(people)))
+        return cls(
+            _balanced(groups, other_groups, of_prompts),
+            _balanced(people, other_people, of_people),
+            of_prompts,
+            of_people,
+        )
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Folds":
@@ -80,15 +95,16 @@ class Folds:
         return self.groups[group] == fold.prompts and self.people[person] == fold.people
 
 
-def folds_for(groups: int) -> int:
+def _folds_for(groups: int) -> int:
     return next((folds for below, folds in MORE_FOLDS_BELOW if groups < below), LEAST_FOLDS)
 
 
-def _balanced(counts: Mapping[str, int], folds: int) -> dict[str, int]:
-    """Each in the fold that has least so far, the largest first."""
-    load = [0] * folds
+def _balanced(counts: Mapping[str, int], others: Mapping[str, int], folds: int) -> dict[str, int]:
+    """Each in the fold that has least so far, the largest first; those that only `others` counts, after them."""
     found: dict[str, int] = {}
-    for name in sorted(counts, key=lambda name: (-counts[name], name)):
-        found[name] = load.index(min(load))
-        load[found[name]] += counts[name]
+    for part in (counts, {name: count for name, count in others.items() if name not in counts}):
+        load = [0] * folds
+        for name in sorted(part, key=lambda name: (-part[name], name)):
+            found[name] = load.index(min(load))
+            load[found[name]] += part[name]
     return found

@@ -52,7 +52,7 @@ def learned(tiny: Path, tokenizer: ChatTokenizer, snapshot: Path) -> torch.Tenso
     model = stage.fresh_model(transformer, tokenizer, {RULE: RULES[RULE]}, config, 0)
     model.judged = (RULE,)
     states = trunk_states(transformer, data.rows, tokenizer.padding_id)
-    stage._standardise(model, *stage.raw_features(model, states, data.rows))
+    stage.standardise(model, *stage.raw_features(model, states, data.rows))
     assert Trainer(model, data, states, config, 0).train(lambda *_: None, lambda: False)
     model.merge()
     return model.judge_rows(data.rows, tokenizer.padding_id).violations[:, 0]

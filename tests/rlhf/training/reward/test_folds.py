@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlhf.training.reward.folds import Folds, folds_for
+from rlhf.training.reward.folds import Folds
 
 judgements = st.lists(
     st.tuples(st.sampled_from("abcdefgh"), st.sampled_from(["ann", "bob", "eve", "joe"])), min_size=1, max_size=40
@@ -38,7 +38,21 @@ def test_folds_are_of_like_size():
 
 
 def test_little_data_is_divided_more_finely():
-    assert [folds_for(groups) for groups in (5, 199, 200, 999, 1000, 10**6)] == [4, 4, 3, 3, 2, 2]
+    found = [
+        Folds.divide((str(group), "ann") for group in range(n)).prompt_folds for n in (2, 5, 199, 200, 999, 1000)
+    ]
+    assert found == [2, 4, 4, 3, 3, 2]
+
+
+@given(judgements, judgements)
+def test_every_fold_has_rankings_if_there_are_as_many_groups_and_people(ranked, flagged):
+    """However labels are spread: a model of labels alone has no preference."""
+    folds = Folds.divide(ranked, flagged)
+    assert {folds.groups[group] for group, _ in ranked} == set(range(folds.prompt_folds))
+    assert {folds.people[person] for _, person in ranked} == set(range(folds.annotator_folds))
+    assert folds.annotator_folds == min(2, len({person for _, person in ranked}))
+    for group, person in flagged:
+        assert sum(folds.judges(fold, group, person) for fold in folds.cells) == 1
 
 
 def test_a_group_that_nobody_judged_has_a_fold_too():
