@@ -57,19 +57,19 @@ def has_sentence(text: str) -> bool:
 _STRETCH = re.compile(r"(?P<said>.+?)(?P<mark>[。！？]+|[.!?…]+(?=[\s\"'”’)\]*_]|$)|\n|\Z)", re.DOTALL)
 _CLAUSE_END = re.compile(r"[,;:、，；：()–—]|\s-\s")
 _HANGUL, _UNSPACED = re.compile(r"[가-힣]"), re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
-_PRONOUNS = frozenset("i you he she it we they this that there here who what".split())
+_PRONOUNS = frozenset(["i", "you", "he", "she", "it", "we", "they", "this", "that", "there", "here", "who", "what"])
 _SHORTENED = re.compile(r"['’](?:m|s|re|ve|ll|d)$")
 _PREDICATE = re.compile(r"(?:다|요|죠|까|네|냐|군)$")
 _FORMAL = re.compile(r"(?:니다|니까|십시오)$")
-_SAID_ALONE = frozenset(
-    "네 예 응 아니 아니요 아뇨 아니오 글쎄요 그래요 안녕하세요 안녕하십니까 감사합니다 고맙습니다 죄송합니다".split()
+_SAID_ALONE = re.compile(
+    r"(?:네|예|응|아니|아니요|아뇨|아니오|글쎄요|그래요|안녕하세요|안녕하십니까|감사합니다|고맙습니다|죄송합니다)$"
 )
 
 
 def _is_sentence(said: str, mark: str) -> bool:
     is_ended = bool(mark.strip())
     if _HANGUL.search(said):
-        return _is_korean([word for word in words(said) if word not in _SAID_ALONE], is_ended)
+        return _is_korean([word for word in words(said) if not _SAID_ALONE.match(word)], is_ended)
     if _UNSPACED.search(said):
         return len(set(_UNSPACED.findall(said))) >= (6 if is_ended else 12)
     return any(_is_clause(words(clause), is_ended) for clause in _CLAUSE_END.split(said))

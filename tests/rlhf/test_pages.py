@@ -373,7 +373,9 @@ def test_a_live_policy_s_report_says_why_it_is_live_with_every_condition(done, s
     limits = len(settings.GATE) - 1  # KL from the original base counts from the second cycle on
     assert shown.count(" met ") == limits + 2  # finite tensors; the live policy
     assert "above the limit met 0.7 0.62 – 0.78 &gt; 0.5" in shown
-    assert page.content.decode().count('class="whisker"') == 3 * 3  # win rate, violations, cut to first sentences
+    assert (
+        page.content.decode().count('class="whisker"') == 7 * 3
+    )  # win rate, violations, cut to first sentences, four tails
     assert page.content.decode().count('class="interval holds"') == limits
 
 

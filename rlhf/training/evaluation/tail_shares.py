@@ -1,9 +1,9 @@
 """Shares of the policy's replies that are worse than nearly all of the anchor's: what a mean over replies hides.
 
 The anchor is the policy with which the first cycle began. A reply is odd, or off the topic, where it lies past a
-percentile of the anchor's own replies to the same prompts; it is no answer where it holds no sentence, or is in another
-script, where the anchor answers that prompt better. The shares are of all replies that were measured, so that a figure
-exists for every policy.
+percentile of the anchor's own replies to the same prompts; it is no answer where it holds no sentence, or is in
+another script, where the anchor answers that prompt better. The shares are of all replies that were measured, so
+that a figure exists for every policy.
 """
 
 from collections.abc import Sequence

@@ -3,6 +3,7 @@
 import math
 import operator
 
+import numpy as np
 import pytest
 from django.conf import settings
 from hypothesis import given
@@ -25,6 +26,12 @@ GOOD = {
     "length_ratio": 0.8,
     "repetition": 0.05,
     "empty_rate": 0.0,
+    "odd_share": 0.03,
+    "odd_share_low": 0.01,
+    "odd_share_high": 0.06,
+    "no_sentence_share": 0.01,
+    "other_script_share": 0.0,
+    "off_topic_share": 0.02,
     "perplexity_ratio": 1.03,
     "surprise_ratio": 1.2,
     "anchor_is_start": False,
@@ -48,6 +55,10 @@ ALONE = [
     ({"length_ratio": 1.6}, ["too_long"]),
     ({"repetition": 0.36}, ["repetition"]),
     ({"empty_rate": 0.03}, ["empty"]),
+    ({"odd_share": 0.101}, ["odd"]),
+    ({"no_sentence_share": 0.041}, ["no_sentence"]),
+    ({"other_script_share": 0.021}, ["other_script"]),
+    ({"off_topic_share": 0.101}, ["off_topic"]),
     ({"perplexity_ratio": 1.16}, ["perplexity"]),
     ({"surprise_ratio": 1.31}, ["surprise"]),
     ({"anchor_kl_nats": 20.1}, ["anchor_kl"]),
@@ -69,6 +80,10 @@ NUMBERS = {
     "length_ratio": ["too_short", "too_long"],
     "repetition": ["repetition"],
     "empty_rate": ["empty"],
+    "odd_share": ["odd"],
+    "no_sentence_share": ["no_sentence"],
+    "other_script_share": ["other_script"],
+    "off_topic_share": ["off_topic"],
     "perplexity_ratio": ["perplexity"],
     "surprise_ratio": ["surprise"],
     "anchor_kl_nats": ["anchor_kl"],
@@ -80,6 +95,10 @@ NUMBERS = {
     "tensors_finite": ["finite"],
     "baseline_is_live": ["baseline"],
 }
+
+
+YOUNG = ("served", "odd", "no_sentence", "other_script", "off_topic")
+"""Conditions that none was stored of before the signs were."""
 
 
 def decide(report, live=None):
@@ -108,9 +127,7 @@ def test_the_sign_of_a_reason_is_the_comparison_that_the_gate_makes():
 
 def test_a_reason_shows_its_limit_with_its_sign_and_so_does_one_that_was_stored_without():
     for reason in decide(GOOD).reasons:
-        if reason["code"] == "served" or reason["code"].startswith(
-            "anchor_"
-        ):  # younger than the signs, so none was stored without
+        if reason["code"] in YOUNG or reason["code"].startswith("anchor_"):
             continue
         shown = training.limit(reason)
         old = {name: reason[name] for name in ("code", "text", "value", "limit")}
@@ -125,7 +142,7 @@ def test_every_reason_has_words_on_the_pages():
 def test_a_good_candidate_passes_and_says_what_was_checked():
     decision = decide(GOOD)
     assert decision.passed
-    assert len(decision.reasons) == 19
+    assert len(decision.reasons) == 23
     assert decision.reasons[0] == {
         "code": "win_rate", "text": "lower bound of the win rate", "value": 0.62, "sign": ">", "limit": 0.5,
         "holds": True, "estimate": 0.7, "low": 0.62, "high": 0.78,
@@ -148,6 +165,9 @@ def test_conditions_with_an_interval_have_it_and_others_do_not():
     assert measured.pop("win_rate") == (0.7, 0.62, 0.78)
     assert measured.pop("violations") == (0.1, 0.05, 0.2)
     assert measured.pop("anchor_violations") == (0.1, 0.05, 0.2)
+    assert measured.pop("odd") == (0.03, 0.01, 0.06)
+    for code in ("no_sentence", "other_script", "off_topic"):  # with their bounds where a report has them
+        assert measured.pop(code) == (GOOD[f"{code}_share"], None, None)
     assert measured.pop("stop_controlled") == (0.5, 0.43, 0.57)
     assert set(measured.values()) == {(None, None, None)}
 
@@ -218,7 +238,7 @@ def test_an_unlucky_draw_of_the_live_policys_rate_does_not_refuse():
 
 
 def test_an_empty_report_is_refused_by_everything():
-    assert len(codes(decide({}))) == 19
+    assert len(codes(decide({}))) == 23
 
 
 def test_a_threshold_that_is_missing_is_an_error_and_no_pass():
@@ -230,7 +250,7 @@ def test_a_threshold_that_is_missing_is_an_error_and_no_pass():
 def test_it_never_raises_and_passes_only_without_a_failed_check(changes):
     decision = decide({**GOOD, **changes})
     assert decision.passed == (not codes(decision))
-    assert len(decision.reasons) == (13 if changes.get("anchor_is_start") is True else 19)
+    assert len(decision.reasons) == (17 if changes.get("anchor_is_start") is True else 23)
     assert failing(changes) <= set(codes(decision))
 
 
@@ -243,3 +263,14 @@ def failing(changes):
         if isinstance(value, bool) or value is None or not math.isfinite(value) or value > limit:
             found.add(code)
     return found
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.02, 1.0), (0.07, 0.0)])
+def test_the_limit_of_replies_without_a_sentence_lies_where_chance_decides_seldom(share, passes):
+    """160 prompts of 4 replies, some prompts more prone to it than others (a beta distribution, correlation 0.2)."""
+    random = np.random.default_rng(1)
+    spread = 1 / 0.2 - 1
+    prone = random.beta(share * spread, (1 - share) * spread, (4000, 160))
+    measured = random.binomial(4, prone).sum(1) / 640
+    passed = np.array([not codes(decide({**GOOD, "no_sentence_share": value})) for value in measured.tolist()])
+    assert passed.mean() == pytest.approx(passes, abs=0.05)

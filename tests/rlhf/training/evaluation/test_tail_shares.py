@@ -97,7 +97,9 @@ def test_window_and_topic_are_those_of_transformers(tiny: Path, tokenizer: ChatT
     found, (drifts,) = player.sample_with_drift([ours], prompts, 2, seed=4)
     ids = [tokenizer.prompt_ids([{"role": "user", "content": prompt[0][1]}]) for prompt in prompts]
     rollout = sample(ours, ids, completions_per_prompt=2, max_tokens=24, temperature=0.7, seed=4 * 1_000_003)
-    rows = [rollout.ids[row, start:end] for row, start, end in zip((0, 2), rollout.prompt_lengths[[0, 2]], rollout.lengths[[0, 2]], strict=True)]  # fmt: skip
+    first = rollout.select(torch.tensor([0, 2]))
+    spans = zip(first.ids, first.prompt_lengths.tolist(), first.lengths.tolist(), strict=True)
+    rows = [whole[start:end] for whole, start, end in spans]
 
     def nats(prompt: list[int], completion: torch.Tensor) -> np.ndarray:
         whole = torch.cat([torch.tensor(prompt), completion])[None]
