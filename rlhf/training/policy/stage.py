@@ -76,6 +76,7 @@ def _lineage(directory: RunDirectory, judge: Path, hyperparameters: dict[str, An
     """The inputs that a policy was made from, for its model card."""
     return {
         "reward model": judge.name,
+        "made-up replies that it learnt as worst": reward_model.read_config(judge).get("made_up_pairs", 0),
         "snapshot": directory.directory("snapshot").name,
         "seed": directory.seed,
         "hyperparameters": hyperparameters,

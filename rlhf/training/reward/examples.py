@@ -22,6 +22,9 @@ class Group:
     pairs: list[tuple[int, int]] = field(default_factory=list)
     """(better, worse) positions within `items`."""
     pair_weight: float = 0.0
+    made_up_pairs: list[tuple[int, int]] = field(default_factory=list)
+    """Of a reply that people ranked and one that nobody judged (reward/degenerate.py)."""
+    made_up_weight: float = 0.0
 
 
 class RuleLabel(NamedTuple):
@@ -120,12 +123,17 @@ def raw_features(
 
 
 def pair_table(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
-    """(pairs [P, 2], weights [P]) over the groups' items laid end to end."""
+    """(pairs [P, 2], weights [P]) over the groups' items laid end to end; people's pairs first, then made-up ones."""
     pairs: list[tuple[int, int]] = []
     weights: list[float] = []
-    start = 0
-    for group in groups:
-        pairs += [(start + better, start + worse) for better, worse in group.pairs]
-        weights += [group.pair_weight] * len(group.pairs)
-        start += len(group.items)
+    for of_group, weight_of in (
+        (lambda group: group.pairs, lambda group: group.pair_weight),
+        (lambda group: group.made_up_pairs, lambda group: group.made_up_weight),
+    ):
+        start = 0
+        for group in groups:
+            found = of_group(group)
+            pairs += [(start + better, start + worse) for better, worse in found]
+            weights += [weight_of(group)] * len(found)
+            start += len(group.items)
     return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2), torch.tensor(weights)
