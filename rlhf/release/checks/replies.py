@@ -4,8 +4,10 @@ Means hide a few bad replies among many good ones, so shares of bad replies have
 estimated, over all prompts of the evaluation, with the interval beside them: the interval of a share of 0 is that of
 a count and wider than that of a small one, so that a bound would refuse a spotless candidate where it passes another.
 The limits lie so far below a share that must not pass that chance does not carry it through, and so far above one
-that may that it is seldom refused: with 160 prompts of 4 replies, 7 % without a sentence is refused in 95 of 100
-evaluations, 2 % passes in 95.
+that may that it is seldom refused: with 160 prompts of 4 replies, 9 % without a sentence is refused and 4 % passes
+in at least 95 of 100 evaluations. Seen of the base with another seed: 2 % odd, 2 % without a sentence; asked to be
+brief: 9 to 14 % odd, 3 to 4 % without a sentence, 2 % off the topic; cut after the first sentence: 27 % odd, 6 %
+without; at temperature 1.3, as single words, as emoji: all odd; with replies to other prompts: all off the topic.
 """
 
 from collections.abc import Iterator
