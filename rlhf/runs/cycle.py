@@ -22,7 +22,7 @@ from rlhf.runs.supervisor import Supervisor
 from rlhf.snapshots import freezing
 
 ALGORITHMS = ("ppo", "rloo", "grpo")
-JUDGE = "judge"
+JUDGE = stages.JUDGE
 COPIES_NEEDED = 4
 """Free disk that a cycle asks for, in sizes of the policy: its candidate twice while it is written, and some room."""
 
