@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -124,16 +125,13 @@ def raw_features(
 
 def pair_table(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
     """(pairs [P, 2], weights [P]) over the groups' items laid end to end; people's pairs first, then made-up ones."""
+    starts = [0, *accumulate(len(group.items) for group in groups)]
+    placed = list(zip(starts, groups, strict=False))
+    by_people = [(start, group.pairs, group.pair_weight) for start, group in placed]
+    made_up = [(start, group.made_up_pairs, group.made_up_weight) for start, group in placed]
     pairs: list[tuple[int, int]] = []
     weights: list[float] = []
-    for of_group, weight_of in (
-        (lambda group: group.pairs, lambda group: group.pair_weight),
-        (lambda group: group.made_up_pairs, lambda group: group.made_up_weight),
-    ):
-        start = 0
-        for group in groups:
-            found = of_group(group)
-            pairs += [(start + better, start + worse) for better, worse in found]
-            weights += [weight_of(group)] * len(found)
-            start += len(group.items)
+    for start, found, weight in [*by_people, *made_up]:
+        pairs += [(start + better, start + worse) for better, worse in found]
+        weights += [weight] * len(found)
     return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2), torch.tensor(weights)
