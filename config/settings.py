@@ -332,6 +332,10 @@ GATE = {
     "surprise_ratio_max": env.number("CHAMSAE_GATE_SURPRISE", 1.3, 0.0),
     "served_kl_nats_max": env.number("CHAMSAE_GATE_SERVED", 0.02, 0.0),
     "empty_rate_max": env.number("CHAMSAE_GATE_EMPTY", 0.02, 0.0, 1.0),
+    "odd_share_max": env.number("CHAMSAE_GATE_ODD", 0.3, 0.0, 1.0),
+    "no_sentence_share_max": env.number("CHAMSAE_GATE_NO_SENTENCE", 0.06, 0.0, 1.0),
+    "other_script_share_max": env.number("CHAMSAE_GATE_OTHER_SCRIPT", 0.03, 0.0, 1.0),
+    "off_topic_share_max": env.number("CHAMSAE_GATE_OFF_TOPIC", 0.1, 0.0, 1.0),
 }
 
 # --- own models and the API -------------------------------------------------------------------------

@@ -24,6 +24,10 @@ REASONS: dict[str, Promise] = {
     "anchor_violations": _("There are no more rule violations than with the original base"),
     "repetition": _("Replies do not repeat themselves"),
     "empty": _("Replies are not empty"),
+    "odd": _("Few replies surprise the original base more than nearly all of its own"),
+    "no_sentence": _("Replies hold a sentence where those of the original base do"),
+    "other_script": _("Replies are in the script of the prompt or of the original base's replies"),
+    "off_topic": _("Replies answer their own prompt rather than any other"),
     "perplexity": _("Perplexity of human text has not risen too much"),
     "surprise": _("The base model is not much more surprised by the replies than by its own"),
     "served": _("The file that answers people is close to the trained weights (KL)"),
@@ -49,6 +53,16 @@ STAGES: dict[str, Promise] = {
     "policy": _("Policy"),
     "evaluation": _("Evaluation"),
 }
+STOPPED_BY: dict[str, Promise] = {
+    "iterations": _("all steps done"),
+    "steps": _("all steps done"),
+    "kl": _("stopped at the KL limit"),
+    "watch": _("stopped by an alarm: the reward rose while the held-out judge's score fell"),
+    "entropy": _("stopped by an alarm: the policy had become nearly certain of every token"),
+    "length": _("stopped by an alarm: replies had become far shorter or longer"),
+    "value": _("stopped by an alarm: the loss of the value function had exploded"),
+}
+"""Why a training of a policy ended; after an alarm with the weights of its best step."""
 WHY_LISTED: dict[str, Promise] = {
     "breaks_rule": _("The judge finds that it breaks a rule: %(rules)s"),
     "surprising": _("Among the most surprising to the base model: %(surprise)s nats per token"),
@@ -68,6 +82,11 @@ FIGURES: dict[str, Promise] = {
     "anchor_length_ratio": _("Length, relative to the original base"),
     "anchor_perplexity_ratio": _("Perplexity of human text, relative to the original base"),
     "anchor_surprise_ratio": _("Surprise of the original base at the replies, relative to its own"),
+    "odd_share": _("Replies more surprising to the original base than 99 in 100 of its own, share"),
+    "no_sentence_share": _("Replies without a sentence where the original base writes one, share"),
+    "no_sentence_share_anchor": _("The same of the original base's own replies"),
+    "other_script_share": _("Replies in another script than the prompt and the original base's, share"),
+    "off_topic_share": _("Replies less bound to their prompt than 99 in 100 of the original base's, share"),
     "distinct_2": _("Distinct word pairs (distinct-2)"),
     "reward_length_correlation": _("Correlation of reward and length"),
 }

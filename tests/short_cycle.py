@@ -26,6 +26,10 @@ OPEN_GATE = {
     "CHAMSAE_GATE_PERPLEXITY": "1e9",
     "CHAMSAE_GATE_EMPTY": "1",
     "CHAMSAE_GATE_SURPRISE": "1e9",
+    "CHAMSAE_GATE_ODD": "1",
+    "CHAMSAE_GATE_NO_SENTENCE": "1",
+    "CHAMSAE_GATE_OTHER_SCRIPT": "1",
+    "CHAMSAE_GATE_OFF_TOPIC": "1",
 }
 SHORT = {
     "policy": {"iterations": 2, "prompts_per_iteration": 4, "completions_per_prompt": 2, "max_tokens": 12,

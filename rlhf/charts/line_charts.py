@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 from base import axis
 from base.axis import Frame, Tick
 from rlhf.charts.curve_options import CurveOptions
-from rlhf.charts.metric_labels import TITLES, unit_of
+from rlhf.charts.metric_labels import TITLES, title_of, unit_of
 
 FRAME = Frame(left=54)
 MOST_POINTS = 240
@@ -151,7 +151,7 @@ def _chart(name: str, runs: Mapping[str, Series], options: CurveOptions, marks: 
     plot = _Plot(first, max(end, first + 1), height(heights[0]), height(heights[-1]), height)
     return LineChart(
         name=name,
-        title=TITLES.get(name, name),
+        title=title_of(name),
         unit=unit_of(name),
         curves=[
             _curve(label, number, series, plot, options.smoothing)

@@ -20,6 +20,7 @@ TITLES: dict[str, str | Promise] = {
     "objective/entropy": _("Entropy"),
     "margin": _("Margin"),
     "loss/policy_avg": _("Policy loss"),
+    "watch/score": _("Score of the held-out judge, which does not train"),
     "sampler/nats": _("Sampler to scorer, nats per token"),
     "kl": _("KL"),
     "entropy": _("Entropy"),
@@ -40,6 +41,7 @@ UNITS: dict[str, str | Promise] = {
     "objective/scores": SCORE,
     "reward": SCORE,
     "reward/score": SCORE,
+    "watch/score": SCORE,
     "reward/violation_penalty": SCORE,
     "reward/missing_eos_penalty": SCORE,
     "reward/short_penalty": SCORE,
@@ -68,6 +70,24 @@ UNITS: dict[str, str | Promise] = {
 """Of those whose title does not name it."""
 
 
+BY_START: dict[str, str | Promise] = {"seconds/": SECONDS, "violation/": PROBABILITY, "lagrange/": SCORE}
+GROUP_TITLES: dict[str, str | Promise] = {
+    "violation/": _("Rule violations: %(group)s"),
+    "lagrange/": _("Weight of rule violations: %(group)s"),
+}
+
+
 def unit_of(name: str) -> str | Promise:
     """Nothing where a metric is a bare number, such as a learning rate or a ratio."""
-    return SECONDS if name.startswith("seconds/") else UNITS.get(name, "")
+    for start, unit in BY_START.items():
+        if name.startswith(start):
+            return unit
+    return UNITS.get(name, "")
+
+
+def title_of(name: str) -> str | Promise:
+    """Of a metric of a rule group, the words with the group's key."""
+    for start, words in GROUP_TITLES.items():
+        if name.startswith(start):
+            return words % {"group": name.removeprefix(start)}
+    return TITLES.get(name, name)

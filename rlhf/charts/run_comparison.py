@@ -9,6 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from rlhf import labels
 from rlhf.charts import line_charts, run_curves
 from rlhf.charts.curve_options import CurveOptions
 from rlhf.charts.line_charts import LineChart
@@ -30,10 +31,11 @@ FIGURES: tuple[tuple[str, str, Promise], ...] = (
     (Run.Kind.EVALUATION, "kl_nats", gettext_lazy("KL from the starting point, nats per reply")),
     (Run.Kind.EVALUATION, "length_ratio", gettext_lazy("Length, relative to before")),
     (Run.Kind.EVALUATION, "surprise_ratio", gettext_lazy("Surprise of the base model, relative to its own replies")),
+    (Run.Kind.EVALUATION, "no_sentence_share", gettext_lazy("Replies without a sentence")),
     (Run.Kind.EVALUATION, "perplexity_ratio", gettext_lazy("Perplexity of human text, relative to before")),
 )
 """(kind of stage, key of its result, label)."""
-SHARES = ("accuracy", "win_rate", "violation_rate_before", "violation_rate_after")
+SHARES = ("accuracy", "win_rate", "violation_rate_before", "violation_rate_after", "no_sentence_share")
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,8 @@ def _told(settings: Mapping[str, Any], name: str) -> str:
 
 
 def _figure(result: Mapping[str, Any], key: str) -> str:
+    if key == "stopped_by" and result.get(key) in labels.STOPPED_BY:
+        return str(labels.STOPPED_BY[result[key]])
     if key not in SHARES:
         return figure(result.get(key))
     low, high = number(result.get(f"{key}_low")), number(result.get(f"{key}_high"))

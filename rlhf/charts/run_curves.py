@@ -17,6 +17,7 @@ FIRST: dict[str, tuple[str, ...]] = {
         "objective/kl",
         "reward/violation",
         "objective/scores",
+        "watch/score",
         "length/mean",
         "completions/mean_length",
         "objective/entropy",

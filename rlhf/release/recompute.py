@@ -124,8 +124,11 @@ def recomputed(
     }.items():
         yield from _preferred(f"controls.{name}.win_rate", f"controls.{name}.", pairs, judge)
     yield from _texts(after, before, _side(replies, "base") or before)
-    if anchor := _side(replies, "anchor"):
+    anchor = _side(replies, "anchor")
+    if anchor:
         yield from _against_anchor(after, anchor)
+    if "odd_share" in figures:  # of version 0.3 and later
+        yield from _tails(after, anchor or _side(replies, "base") or before, "anchor_" if anchor else "")
 
 
 def _violations(
@@ -284,6 +287,31 @@ def _against_anchor(after: list[Reply], anchor: list[Reply]) -> Iterable[tuple[s
     yield "anchor_surprise_nats_base", theirs
     yield "anchor_surprise_ratio", ours / theirs if theirs else None
     yield "anchor_length_ratio", _mean(after, lambda r: r["tokens"]) / _mean(anchor, lambda r: r["tokens"])
+
+
+def _tails(after: list[Reply], anchor: list[Reply], prefix: str) -> Iterable[tuple[str, float | None]]:
+    """Shares of replies past the anchor's own percentiles, and of those that answer worse in form than it does."""
+    first, own = ([r for r in side if r["surprise_nats"] is not None] for side in (after, anchor))
+    surprise = float(np.quantile([r["surprise_nats"] / r["tokens"] for r in own], 0.99))
+    window = float(np.quantile([r["worst_window_nats"] for r in own], 0.99))
+    topics = [r["topic_nats"] for r in own if r["topic_nats"] is not None]
+    topic = float(np.quantile(topics, 0.01)) if topics else None
+    yield from (("odd_limit_nats", surprise), ("odd_window_limit_nats", window), ("off_topic_limit_nats", topic))
+    nats, worst, near = (f"{prefix}{name}" for name in ("surprise_nats", "worst_window_nats", "topic_nats"))
+    odd = [(float(r[nats] / r["tokens"] > surprise or r[worst] > window), r["prompt"]) for r in first]
+    off = [(float(r[near] < topic), r["prompt"]) for r in first if topic is not None and r[near] is not None]
+    yield from _named("odd_share", "odd_share_", odd)
+    yield from _named("off_topic_share", "off_topic_share_", off)
+    of_prompt: dict[int, list[Reply]] = {}
+    for reply in anchor:
+        of_prompt.setdefault(reply["prompt"], []).append(reply)
+    speaks = {at: 2 * sum(r["has_sentence"] for r in found) > len(found) for at, found in of_prompt.items()}
+    for name, side in (("no_sentence_share", after), ("no_sentence_share_anchor", anchor)):
+        silent = [(float(speaks[r["prompt"]] and not r["has_sentence"]), r["prompt"]) for r in side]
+        yield from _named(name, f"{name}_", silent)
+    known = {at: {None, *(r["script"] for r in found)} for at, found in of_prompt.items()}
+    other = [(float(r["script"] not in {*known[r["prompt"]], r["prompt_script"]}), r["prompt"]) for r in after]
+    yield from _named("other_script_share", "other_script_share_", other)
 
 
 def _side(replies: list[Reply], side: str) -> list[Reply]:

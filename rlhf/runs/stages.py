@@ -109,7 +109,14 @@ def _policy_config(run: Run) -> dict[str, Any]:
         "base": str(_directory(run.base_policy)),
         "reward_model": str(_reward_model_directory(run.reward_model)),
         "output": str(_policy_directory(run)),
+        **_watching_judge(run),
     }
+
+
+def _watching_judge(run: Run) -> dict[str, str]:
+    """A cycle's judge, which learnt from other judgements than the reward model, tells when PPO games it."""
+    judge = run.parent.stages.filter(stage=JUDGE, state=Run.State.SUCCEEDED).first() if run.parent else None
+    return {} if judge is None or run.algorithm != "ppo" else {"watch": str(_reward_model_directory(judge))}
 
 
 def _evaluation_config(run: Run) -> dict[str, Any]:

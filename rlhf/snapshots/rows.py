@@ -222,7 +222,7 @@ def _rule_lines() -> Iterator[Line]:
     for rule in Rule.objects.filter(is_on=True).order_by("position", "pk").prefetch_related("versions"):
         newest = max(rule.versions.all(), key=lambda version: version.number, default=None)
         if newest is not None:
-            yield {"key": rule.key, "name": newest.name_en, "text": newest.text_en}
+            yield {"key": rule.key, "name": newest.name_en, "text": newest.text_en, "group": rule.group}
 
 
 def _flag_rows(until: datetime, rules: set[str]) -> Iterator[FrozenRow[Violation]]:

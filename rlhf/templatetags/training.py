@@ -57,6 +57,11 @@ def stage_word(stage: str) -> str:
 
 
 @register.filter
+def stopped_word(code: str) -> str:
+    return str(labels.STOPPED_BY.get(code, code))
+
+
+@register.filter
 def reason_word(reason: dict[str, Any]) -> str:
     return str(labels.REASONS.get(reason.get("code", ""), reason.get("text", "")))
 

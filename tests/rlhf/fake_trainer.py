@@ -147,6 +147,7 @@ def evaluate(config, wanted):
         "surprise_nats_base": 1.0,
         "surprise_ratio": 1.1,
         **against_anchor(config),
+        **{f"{share}{end}": value for share in TAILS for end, value in (("", 0.01), ("_low", 0.0), ("_high", 0.02))},
         "samples": [sample(*texts) for texts in SAMPLES],
         "worst": [{**sample(*SAMPLES[2]), **WORST}],
         **wanted.get("report", {}),
@@ -171,6 +172,7 @@ QUALIFIED = {
         "2": {"n": 60, "predicted": 0.74, "right": 0.77},
     },
 }
+TAILS = ("odd_share", "no_sentence_share", "other_script_share", "off_topic_share")
 SAMPLES = (
     ("Do you dream?", "I love dreams.", "I do not dream."),
     ("Are you lonely sometimes?", "Yes, on Sundays, when my sister is away.", "No. I am a program and feel nothing."),

@@ -1,5 +1,6 @@
 """Pages of training: who may see and do what, and what they show of a run, a report and a policy."""
 
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -376,7 +377,7 @@ def test_a_live_policy_s_report_says_why_it_is_live_with_every_condition(done, s
     assert shown.count(" met ") == limits + 2  # finite tensors; the live policy
     assert "above the limit met 0.7 0.62 – 0.78 &gt; 0.5" in shown
     whiskers = page.content.decode().count('class="whisker"')
-    assert whiskers == 5 * 3  # win rate, the judge's accuracy, violations, cut to first sentences, beyond the cut
+    assert whiskers == 9 * 3  # win rate, the judge, violations, first sentences, beyond the cut, four tails
     assert page.content.decode().count('class="interval holds"') == limits
 
 
@@ -508,3 +509,39 @@ def test_a_run_says_how_many_held_out_lines_its_snapshot_leaves_out(sign_in, jud
     page = sign_in("moderator").get(reverse("run", args=[run.pk])).content.decode()
     assert ("left out" in page) == bool(count)
     assert words is None or words in page
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("kl", "stopped at the KL limit"),
+        ("watch", "the reward rose while the held-out judge's score fell"),
+        ("entropy", "the policy had become nearly certain of every token"),
+        ("length", "replies had become far shorter or longer"),
+        ("value", "the loss of the value function had exploded"),
+        ("of a later version", "of a later version"),
+    ],
+)
+def test_a_run_s_page_says_why_its_training_ended_and_which_weights_it_has(done, sign_in, code, words):
+    stage = done.stages.get(stage="policy")
+    Run.objects.filter(pk=stage.pk).update(result={**stage.result, "stopped_by": code, "best_step": 7})
+    Run.objects.filter(stage="reward_model").update(result={"pairs": 120, "accuracy": 0.7, "made_up_pairs": 69})
+    admin = sign_in("admin")
+    for run in (done, stage):
+        page = html.unescape(text(admin.get(reverse("run", args=[run.pk]))))
+        assert words in page
+        assert "the weights are those of step 7" in page
+    assert "beside people's rankings 69 made-up bad replies" in html.unescape(
+        text(admin.get(reverse("run", args=[done.pk])))
+    )
+
+
+def test_groups_of_rules_have_titles_and_units():
+    from rlhf.charts import line_charts
+
+    drawn = line_charts.charts(
+        [(1, {"violation/safety": 0.2, "lagrange/safety": 6.0}), (2, {"violation/safety": 0.1})]
+    )
+    shown = {chart.name: (str(chart.title), str(chart.unit)) for chart in drawn}
+    assert shown["violation/safety"] == ("Rule violations: safety", "mean probability, 0 to 1")
+    assert shown["lagrange/safety"][0] == "Weight of rule violations: safety"

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from rlhf.training.model.logprobs import token_log_probs
-from rlhf.training.model.sampler import Rollout, sample
+from rlhf.training.model.sampler import PAD, Rollout, sample
 from rlhf.training.model.scoring import score_completions
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward.model import RewardModel
@@ -17,6 +18,7 @@ from rlhf.training.tokens import ChatTokenizer
 PROMPTS_AT_ONCE = 16
 """Between two such batches a stop is noticed."""
 SCORED_ROWS = 16
+WINDOW = 16
 HUMAN_TEXT = Path(__file__).with_name("human_text.txt")
 
 
@@ -37,6 +39,11 @@ class DriftFromBase:
     surprise_nats: float
     """-log p(reply | base) at temperature 1."""
     tokens: int
+    worst_window_nats: float = 0.0
+    """Of the WINDOW tokens in a row that surprise the base most, nats a token; of a shorter reply all of it."""
+    topic_nats: float | None = None
+    """How much likelier the base finds the reply after its own prompt than after another's, nats a token: their
+    pointwise mutual information (Church and Hanks, 1990). None where there is no other prompt."""
 
 
 @dataclass
@@ -94,14 +101,18 @@ class Player:
     def sample_with_drift(
         self, bases: Sequence[Transformer], prompts: Sequence[PromptMessages], draws: int, seed: int
     ) -> tuple[list[list[Draw]], list[list[DriftFromBase]]]:
-        """Draws, and from each of the bases the drift of each prompt's first draw."""
+        """Draws, and from each of the bases the drift of each prompt's first draw; from the last one with the topic,
+        for which each reply is read after the prompt that follows its own."""
         found: list[list[Draw]] = []
         drifts: list[list[DriftFromBase]] = [[] for _ in bases]
+        ids = [self.tokenizer.prompt_ids(thaw(prompt)) for prompt in [*prompts[1:], prompts[0]]]
         for chosen, rollout in self.rollouts(prompts, draws, seed):
             found += self.draws_of(chosen, rollout, draws)
             first = rollout.select(torch.arange(0, len(rollout), draws))
+            others = ids[len(found) - len(chosen) : len(found)] if len(prompts) > 1 else []
             for base, drift in zip(bases, drifts, strict=True):
-                drift += measure_drift(base, first, self.transformer, self.temperature)
+                measured = measure_drift(base, first, self.transformer, self.temperature)
+                drift += _with_topic(measured, base, first, others) if others and base is bases[-1] else measured
         return found, drifts
 
 
@@ -117,8 +128,40 @@ def measure_drift(
     targets = rollout.ids[rollout.completion_mask()]
     unexpected = -token_log_probs(theirs.hidden, base.head, targets, temperature=1.0).log_probs
     lengths = rollout.completion_lengths.tolist()
-    surprise = [float(part.sum()) for part in torch.split(unexpected, lengths)]
-    return [DriftFromBase(*drift) for drift in zip(kl, surprise, lengths, strict=True)]
+    parts = torch.split(unexpected, lengths)
+    surprise, worst = [float(part.sum()) for part in parts], [_worst_window(part) for part in parts]
+    return [DriftFromBase(*drift) for drift in zip(kl, surprise, lengths, worst, strict=True)]
+
+
+def _worst_window(unexpected: Tensor) -> float:
+    return float(unexpected.unfold(0, min(WINDOW, len(unexpected)), 1).mean(1).max())
+
+
+def _with_topic(
+    drifts: Sequence[DriftFromBase], base: Transformer, rollout: Rollout, others: Sequence[Sequence[int]]
+) -> list[DriftFromBase]:
+    moved = after_other_prompts(base, rollout, others)
+    rows = list(torch.split(torch.arange(len(moved)), SCORED_ROWS))
+    expected = score_completions(base, moved, None, rows, temperature=1.0).log_probs.sum(1).tolist()
+    return [
+        replace(drift, topic_nats=(-log_prob - drift.surprise_nats) / drift.tokens)
+        for drift, log_prob in zip(drifts, expected, strict=True)
+    ]
+
+
+def after_other_prompts(base: Transformer, rollout: Rollout, others: Sequence[Sequence[int]]) -> Rollout:
+    """The same completions, each after another prompt's ids."""
+    ends = zip(rollout.ids.tolist(), rollout.prompt_lengths.tolist(), rollout.lengths.tolist(), strict=True)
+    rows = [[*other, *ids[start:end]] for other, (ids, start, end) in zip(others, ends, strict=True)]
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [PAD] * (width - len(row)) for row in rows], device=rollout.ids.device)
+    return replace(
+        rollout,
+        ids=ids,
+        prompt_lengths=torch.tensor([len(other) for other in others], device=ids.device),
+        lengths=torch.tensor([len(row) for row in rows], device=ids.device),
+        states=base.run_trunk(ids),
+    )
 
 
 @torch.no_grad()

@@ -9,9 +9,12 @@ from typing import Any
 
 from rlhf.training.evaluation.judged import Judged, JudgedReplies
 from rlhf.training.evaluation.players import DriftFromBase
-from rlhf.training.texts import is_empty, repetition
+from rlhf.training.snapshot.files import last_user_text
+from rlhf.training.texts import has_sentence, is_empty, repetition, script_of
 
 FILE = "replies.jsonl"
+MEASURED = ("kl_nats", "surprise_nats", "worst_window_nats", "topic_nats")
+"""Of first replies: fields of DriftFromBase."""
 
 
 def write(judged: JudgedReplies, directory: Path, *, draws: int) -> dict[str, Any]:
@@ -52,8 +55,7 @@ def _of_prompt(
         drift = drifts[prompt] if drifts and number == 0 else None
         yield {
             **_row(judged, side, prompt, number, one, competes=number < draws),
-            "kl_nats": None if drift is None else _finite(drift.kl_nats),
-            "surprise_nats": None if drift is None else _finite(drift.surprise_nats),
+            **(_measured(drift) if drift is not None else {}),
             **_from_anchor(judged, side, prompt, number),
         }
 
@@ -78,8 +80,10 @@ def _row(
         "finished": one.draw.reply.finished,
         "repetition": repetition(one.draw.reply.text),
         "empty": is_empty(one.draw.reply.text),
-        "kl_nats": None,
-        "surprise_nats": None,
+        "has_sentence": has_sentence(one.draw.reply.text),
+        "script": script_of(one.draw.reply.text),
+        "prompt_script": script_of(last_user_text(judged.replies.rows[prompt].prompt)),
+        **dict.fromkeys(MEASURED),
     }
 
 
@@ -88,9 +92,12 @@ def _from_anchor(judged: JudgedReplies, side: str, prompt: int, number: int) -> 
     anchor = judged.replies.anchor
     if anchor is None or side != "after" or number:
         return {}
-    drift = anchor.after_drift[prompt]
-    return {"anchor_kl_nats": _finite(drift.kl_nats), "anchor_surprise_nats": _finite(drift.surprise_nats)}
+    return {f"anchor_{name}": value for name, value in _measured(anchor.after_drift[prompt]).items()}
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _measured(drift: DriftFromBase) -> dict[str, float | None]:
+    return {name: _finite(getattr(drift, name)) for name in MEASURED}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

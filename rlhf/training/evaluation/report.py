@@ -10,6 +10,7 @@ from rlhf.training.evaluation.judged import Judged, JudgedReplies
 from rlhf.training.evaluation.players import Draw, DriftFromBase
 from rlhf.training.evaluation.preferred import Preferred, Scores
 from rlhf.training.evaluation.reply_tables import drawn_at_random, worst
+from rlhf.training.evaluation.tail_shares import describe_tails
 from rlhf.training.texts import distinct_2, is_empty, repetition
 
 
@@ -44,6 +45,7 @@ def describe(judged: JudgedReplies, *, draws: int, samples: int, seed: int) -> d
         **violation_report.describe(judged),
         **_drift(replies.after_drift, replies.base_drift),
         **_against_anchor(judged),
+        **describe_tails(replies),
         "length_ratio": _mean([x.tokens for x in ours]) / _mean([x.tokens for x in theirs]),
         **_side_figures(ours, "after"),
         **_side_figures(theirs, "before"),

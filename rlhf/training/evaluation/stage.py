@@ -61,7 +61,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     tokenizer = ChatTokenizer.load(directory.directory("policy"))
     fitted = fit_prompts(SnapshotFiles.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
     rows = _choose(fitted.snapshot, config.prompts, directory.seed, directory.config.get("prompts_used") or {})
-    judge = judges.resolve(directory["judge"], _policies(directory), fitted.snapshot.groups())
+    judge = judges.resolve(directory["judge"], _policies(directory), fitted.snapshot.prompt_groups())
     loaded: dict[str, Transformer] = {}
     layers = int(reward_model.read_config(directory.directory("reward_model"))["adapted_layers"])
 

@@ -25,7 +25,7 @@ from rlhf.training.ppo.train import PpoResult, train_ppo
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward.model import RewardModel
 from rlhf.training.run import RunDirectory, Stopped
-from rlhf.training.texts import words
+from rlhf.training.texts import has_sentence, words
 from rlhf.training.tokens import ChatTokenizer
 
 COMMON = frozenset({"n_epochs", "batch_size", "learning_rate_multiplier", "beta"})
@@ -96,6 +96,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         report=report,
         should_stop=directory.should_stop,
         count_words=lambda ids: len(words(tokenizer.decode(ids))),
+        speaks=lambda ids: has_sentence(tokenizer.decode(ids)),
     )
     if found.stopped_by == "cancelled":
         raise Stopped

@@ -1,5 +1,6 @@
 """The policy stage: tunes a policy against a reward model and publishes it as a directory of its own."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,18 @@ from rlhf.training.artefacts import policy_directory
 from rlhf.training.hyperparameters import BadHyperparameter
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.policy import peers
+from rlhf.training.policy.rule_groups import GroupedRewardModel
 from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.ppo.shaping import Scorer
 from rlhf.training.ppo.train import PpoResult, train_ppo
 from rlhf.training.reward import model as reward_model
 from rlhf.training.run import RunDirectory, Stopped
 from rlhf.training.snapshot.files import TRAIN, BadSnapshot, PromptRow, SnapshotFiles, thaw
 from rlhf.training.snapshot.fitting import fit_prompts
-from rlhf.training.texts import words
+from rlhf.training.texts import has_sentence, words
 from rlhf.training.tokens import ChatTokenizer
+
+log = logging.getLogger(__name__)
 
 
 def run(directory: RunDirectory) -> dict[str, Any]:
@@ -38,13 +43,15 @@ def _run_ppo(directory: RunDirectory) -> dict[str, Any]:
     result = train_ppo(
         transformer,
         _prompt_ids(tokenizer, _training_prompts(snapshot)),
-        reward_model.load(judge, transformer, base),
+        GroupedRewardModel(reward_model.load(judge, transformer, base), snapshot.rule_groups),
         config,
         seed=directory.seed,
         directory=directory.checkpoint,
         report=directory.report,
         should_stop=directory.should_stop,
         count_words=lambda ids: len(words(tokenizer.decode(ids))),
+        speaks=lambda ids: has_sentence(tokenizer.decode(ids)),
+        watch=_watching_judge(directory, transformer, base),
     )
     if result.stopped_by == "cancelled":
         raise Stopped
@@ -58,6 +65,19 @@ def _run_ppo(directory: RunDirectory) -> dict[str, Any]:
         facts=facts | _lineage(directory, judge, config.as_json()),
     )
     return facts | {"output": str(directory.directory("output"))}
+
+
+def _watching_judge(directory: RunDirectory, transformer: Transformer, base: Path) -> Scorer | None:
+    """The judge under `watch`, trained on other judgements than the reward model; None where there is none, or it
+    was made over another base and cannot read the rollouts' states."""
+    if not directory.config.get("watch"):
+        return None
+    folder = directory.directory("watch")
+    about, layers = reward_model.read_config(folder), transformer.config.layers - transformer.trunk_layers
+    if about["base_sha256"] != reward_model.weights_digest(base) or about["adapted_layers"] != layers:
+        log.warning("%s was made over another base and does not watch", folder)
+        return None
+    return reward_model.load(folder, transformer, base)
 
 
 def _training_prompts(snapshot: SnapshotFiles) -> list[PromptRow]:
@@ -76,6 +96,7 @@ def _lineage(directory: RunDirectory, judge: Path, hyperparameters: dict[str, An
     """The inputs that a policy was made from, for its model card."""
     return {
         "reward model": judge.name,
+        "made-up replies that it learnt as worst": reward_model.read_config(judge).get("made_up_pairs", 0),
         "snapshot": directory.directory("snapshot").name,
         "seed": directory.seed,
         "hyperparameters": hyperparameters,
@@ -89,4 +110,5 @@ def _facts(result: PpoResult) -> dict[str, Any]:
         "steps": result.iterations,
         "episodes": result.episodes,
         "stopped_by": result.stopped_by,
+        **({} if result.best_iteration is None else {"best_step": result.best_iteration}),
     }

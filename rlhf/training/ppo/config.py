@@ -31,15 +31,30 @@ class PpoConfig:
     kl_coef: float = 0.05  # beta up to the target, nats to reward; never less
     target_kl: float = 5.5  # nats a completion: the further the smoothed KL heads above it, the larger beta
     kl_gain: float = 2.0  # beta is kl_coef * e^kl_gain where the KL ahead is twice the target
+    kl_controller: str = "proportional"  # or "integral": the KL settles at the target, not somewhat above it
+    kl_integral: float = 0.2  # share of the error that the integral takes up each iteration
     stop_kl: float = 7.5  # smoothed nats a completion at which the run ends with the weights of the iteration before
     score_clip: float = (
         1.5  # normalised scores are cut to +- this (PPO-max, arXiv:2307.04964); 3 spent the KL on brevity
     )
     score_weight: float = 1.0  # of the normalised score; 0 leaves the rules alone
     violation_weight: float = 6.0  # reward lost at P(violation) = 1; noisy flags keep P of most breaches below 0.7
+    violation_mode: str = "fixed"  # or "lagrangian": a weight for each rule group that holds its mean at the target
+    violation_target: float = 0.05  # mean P(violation) of each group of rules that the Lagrangian aims at
+    lagrange_start: float = 6.0  # the groups' weights before the first rollout
+    lagrange_rate: float = 2.0  # by how much the logarithm of a weight rises an iteration at an excess of 1
+    lagrange_damping: float = 6.0  # by how much it is higher while that excess lasts
     missing_eos_penalty: float = 0.5  # reward lost without an EOS: a designer's wish, no human's; 0 turns it off
     short_words: int = 6  # completions below this were never seen by the reward model; a row of emoji has none
     short_penalty: float = 2.0  # reward lost by a completion without a word, less the nearer it comes to short_words
+    sentence_penalty: float = 1.0  # reward lost by a completion without a sentence, beside short_penalty
+    alarm_patience: int = 3  # iterations in a row that an alarm needs to end the run at the best one; 0: no alarms
+    alarm_watch_fall: float = 0.4  # fall of the watching judge's score below its best, in spreads, while reward rises
+    alarm_entropy: float = 0.15  # least entropy a token, relative to the first iteration's
+    alarm_length_min: float = 0.15  # least mean length, relative to the first iteration's
+    alarm_length_max: float = 2.5  # greatest mean length, relative to the first iteration's
+    alarm_value_loss: float = 20.0  # greatest value loss, relative to the median of the iterations before
+    watch_every: int = 2  # iterations between two measurements by the watching judge, where there is one
     max_grad_norm: float = 1.0  # gradients are scaled down to this norm
     adam_epsilon: float = 1e-5  # arXiv:2403.17031: the default 1e-8 makes the early steps too large
     rank: int = 16  # LoRA's r
@@ -57,6 +72,9 @@ class PpoConfig:
             require(getattr(self, name) >= 0, name, getattr(self, name), "must be 0 or more")
         for name in ("gamma", "lam"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must be within 0..1")
+        for name, known in (("violation_mode", MODES), ("kl_controller", CONTROLLERS)):
+            require(getattr(self, name) in known, name, getattr(self, name), f"must be one of {', '.join(known)}")
+        require(self.violation_target <= 1, "violation_target", self.violation_target, "must be at most 1")
         above = self.stop_kl > self.target_kl
         require(above, "stop_kl", self.stop_kl, f"must be above target_kl ({self.target_kl})")
 
@@ -74,6 +92,8 @@ class PpoConfig:
         return asdict(self)
 
 
+MODES = ("fixed", "lagrangian")
+CONTROLLERS = ("proportional", "integral")
 COUNTS = (
     "iterations",
     "prompts_per_iteration",
@@ -85,6 +105,7 @@ COUNTS = (
     "minibatch_rows",
     "rank",
     "calibration_prompts",
+    "watch_every",
 )
 POSITIVE = (
     "temperature",
@@ -98,6 +119,9 @@ POSITIVE = (
     "adam_epsilon",
     "alpha",
     "ridge",
+    "violation_target",
+    "lagrange_start",
+    "lagrange_rate",
 )
 NOT_NEGATIVE = (
     "kl_coef",
@@ -107,4 +131,13 @@ NOT_NEGATIVE = (
     "missing_eos_penalty",
     "short_words",
     "short_penalty",
+    "sentence_penalty",
+    "kl_integral",
+    "lagrange_damping",
+    "alarm_patience",
+    "alarm_watch_fall",
+    "alarm_entropy",
+    "alarm_length_min",
+    "alarm_length_max",
+    "alarm_value_loss",
 )

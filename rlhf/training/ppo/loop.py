@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rlhf.training.hyperparameters import require
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.sampler import Rollout, sample
 from rlhf.training.model.scoring import Scored, completion_mask, score_completions
 from rlhf.training.model.transformer import Transformer
+from rlhf.training.ppo import alarms
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.gae import advantages_and_returns, rewards_to_go, whiten
-from rlhf.training.ppo.shaping import Scorer, ScoreScale, ShapedReward, shape, token_rewards
+from rlhf.training.ppo.shaping import GroupScorer, Scorer, ScoreScale, ShapedReward, shape, token_rewards
 from rlhf.training.ppo.state import PpoState
 from rlhf.training.ppo.update import Experience, importance_weights, require_finite, update_policy
 from rlhf.training.ppo.value import context_of, explained_variance
@@ -31,6 +33,7 @@ class ScoredRollout:
     rollout: Rollout
     scores: Tensor  # [N]
     p_violation: Tensor  # [N]
+    by_group: Tensor  # [N, G] P(violation) of each group of rules; [N, 0] where the scorer tells none apart
     policy: Scored
     base: Scored
     mask: Tensor  # [N, C]
@@ -61,10 +64,15 @@ class PpoLoop:
         state: PpoState,
         should_stop: Callable[[], bool],
         count_words: Callable[[Sequence[int]], int],
+        speaks: Callable[[Sequence[int]], bool] | None = None,
+        watch: Scorer | None = None,
     ) -> None:
         self.transformer, self.prompts, self.scorer = transformer, prompts, scorer
         self.config, self.state, self.should_stop = config, state, should_stop
-        self.count_words = count_words
+        self.count_words, self.speaks, self.watch = count_words, speaks, watch
+        self.groups = tuple(scorer.groups) if isinstance(scorer, GroupScorer) else ()
+        told = bool(self.groups) or config.violation_mode != "lagrangian"
+        require(told, "violation_mode", config.violation_mode, "needs a reward model that knows groups of rules")
 
     def poll(self) -> None:
         if self.should_stop():
@@ -73,12 +81,15 @@ class PpoLoop:
     def calibrate(self) -> None:
         """Score the base's own completions: the scale of all later scores, and a first fit of the values."""
         rollout = self._roll_out(self.config.calibration_prompts)
-        scores, p_violation = self._score(rollout)
+        scores, p_violation, by_group = self._score(rollout)
         self.state.scale = ScoreScale.measure(scores)
+        if self.watch is not None:
+            self.state.watch_scale = ScoreScale.measure(self._watched(self.watch, rollout))
         self.poll()
         batches = list(torch.split(torch.arange(len(rollout)), self.config.minibatch_rows))
         base = self._log_probs(rollout, None, batches)
-        scored = ScoredRollout(rollout, scores, p_violation, base, base, completion_mask(rollout), base.log_probs * 0)
+        mask = completion_mask(rollout)
+        scored = ScoredRollout(rollout, scores, p_violation, by_group, base, base, mask, base.log_probs * 0)
         shaped = self._shape(scored)
         self._fit_value(scored, self._token_rewards(scored, shaped), self._context(scored, shaped))
 
@@ -91,18 +102,57 @@ class PpoLoop:
         scored = self._score_rollout(rollout, epochs[0])
         clock.append(time.perf_counter())
         self.state.brake.update(scored.kl_nats)
+        if self.config.kl_controller == "integral":
+            self.state.brake.integrate(target=self.config.target_kl, share=self.config.kl_integral)
         if self.state.brake.is_past(self.config.stop_kl):
             self.state.fall_back()
             return False
-        metrics = self._learn(scored, epochs)
+        metrics = self._ascend(scored) | self._measure_watch(rollout) | self._learn(scored, epochs)
         clock.append(time.perf_counter())
         names = ("seconds/rollout", "seconds/scoring", "seconds/update")
         metrics |= {name: end - start for name, start, end in zip(names, clock, clock[1:], strict=False)}
         metrics["seconds"] = clock[-1] - clock[0]
         metrics["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         metrics["objective/kl_smoothed"] = self.state.brake.level
+        if not alarms.signs_of([*self.state.metrics, metrics], self.config):
+            self._note_best(metrics, scored.kl_nats)
         self.state.finish_iteration(scored.kl_nats, len(rollout), metrics)
         return True
+
+    def _note_best(self, metrics: dict[str, float], kl_nats: float) -> None:
+        """Where a judge watches, only iterations that it measured are candidates."""
+        figure = metrics.get(alarms.WATCH if self.watch is not None else alarms.REWARD)
+        if figure is not None:
+            self.state.note_best(figure, kl_nats)
+
+    def _ascend(self, scored: ScoredRollout) -> dict[str, float]:
+        """Mean P(violation) by group; with the Lagrangian also the multipliers, moved by them."""
+        means = dict(zip(self.groups, scored.by_group.float().mean(0).tolist(), strict=True))
+        found = {f"violation/{group}": mean for group, mean in means.items()}
+        if self.config.violation_mode != "lagrangian":
+            return found
+        config, multipliers = self.config, self.state.multipliers
+        multipliers.ascend(
+            means,
+            start=config.lagrange_start,
+            target=config.violation_target,
+            rate=config.lagrange_rate,
+            damping=config.lagrange_damping,
+        )
+        return found | {f"lagrange/{group}": multipliers.in_use[group] for group in self.groups}
+
+    def _measure_watch(self, rollout: Rollout) -> dict[str, float]:
+        """Of the judge that does not train, on the rollouts of every `watch_every`th iteration; beside the reward."""
+        if self.watch is None or self.state.iteration % self.config.watch_every:
+            return {}
+        scale = self.state.watch_scale
+        return {alarms.WATCH: float(((self._watched(self.watch, rollout) - scale.mean) / scale.spread).mean())}
+
+    def _watched(self, watch: Scorer, rollout: Rollout) -> Tensor:
+        with torch.no_grad():
+            scores, _ = watch.score(rollout, rollout.states)
+        require_finite(scores, "the watching judge's score", self.state.iteration)
+        return scores.float()
 
     def _roll_out(self, prompts: int) -> Rollout:
         self.poll()
@@ -123,21 +173,28 @@ class PpoLoop:
         """Old log-probs are scored anew: the sampler's own, of merged bf16 weights, are off by 0.03 nats a token, and
         the ratio must be that of one computation. What is off is weighed in the loss (`importance_weights`)."""
         self.poll()
-        scores, p_violation = self._score(rollout)
+        scores, p_violation, by_group = self._score(rollout)
         self.poll()
         policy = self._log_probs(rollout, self.state.adapter, batches, of_policy=True)
         self.poll()
         base = self._log_probs(rollout, None, batches)
         kl = policy.log_probs - base.log_probs
         require_finite(kl, "the KL to the reference", self.state.iteration)
-        return ScoredRollout(rollout, scores, p_violation, policy, base, completion_mask(rollout), kl)
+        return ScoredRollout(rollout, scores, p_violation, by_group, policy, base, completion_mask(rollout), kl)
 
-    def _score(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+    def _score(self, rollout: Rollout) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores, P(violation) and that of each group."""
         with torch.no_grad():
-            scores, p_violation = self.scorer.score(rollout, rollout.states)
+            if isinstance(self.scorer, GroupScorer):
+                scores, p_violation, by_group = self.scorer.score_groups(rollout, rollout.states)
+            else:
+                scores, p_violation = self.scorer.score(rollout, rollout.states)
+                by_group = torch.zeros(len(rollout), 0)
         require_finite(scores, "the scorer's score", self.state.iteration)
         require_finite(p_violation, "the scorer's P(violation)", self.state.iteration)
-        return scores.to(self.transformer.device), p_violation.to(self.transformer.device)
+        require_finite(by_group, "the scorer's P(violation) by group", self.state.iteration)
+        device = self.transformer.device
+        return scores.to(device), p_violation.to(device), by_group.to(device)
 
     def _log_probs(
         self, rollout: Rollout, adapter: Adapter | None, batches: list[Tensor], *, of_policy: bool = False
@@ -154,8 +211,26 @@ class PpoLoop:
 
     def _shape(self, scored: ScoredRollout) -> ShapedReward:
         rollout = scored.rollout
-        words = torch.tensor([self.count_words(ids) for ids in rollout.completions()], device=scored.scores.device)
-        return shape(scored.scores, scored.p_violation, words, rollout.ended, self.state.scale, self.config)
+        completions, device = rollout.completions(), scored.scores.device
+        words = torch.tensor([self.count_words(ids) for ids in completions], device=device)
+        speaks = (
+            None if self.speaks is None else torch.tensor([self.speaks(ids) for ids in completions], device=device)
+        )
+        return shape(
+            scored.scores,
+            scored.p_violation,
+            words,
+            rollout.ended,
+            self.state.scale,
+            self.config,
+            speaks=speaks,
+            violation_cost=self._violation_cost(scored),
+        )
+
+    def _violation_cost(self, scored: ScoredRollout) -> Tensor | None:
+        if self.config.violation_mode != "lagrangian":
+            return None
+        return self.state.multipliers.cost(self.groups, scored.by_group, self.config.lagrange_start)
 
     def _token_rewards(self, scored: ScoredRollout, shaped: ShapedReward) -> Tensor:
         rewards = token_rewards(shaped.total, scored.kl, scored.mask, self.state.beta)

@@ -1,7 +1,8 @@
 """Shapes scores into the reward of each token that PPO optimises, with every part reported by itself."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,6 +16,20 @@ class Scorer(Protocol):
 
     def score(self, rollout: Rollout, trunk_states: Tensor) -> tuple[Tensor, Tensor]:
         """Scores [N] on any scale and P(violation) [N] in 0..1 of completions with trunk states [N, T, D]."""
+        ...
+
+
+@runtime_checkable
+class GroupScorer(Protocol):
+    """A scorer that tells groups of rules apart, which the Lagrangian needs and the curves show."""
+
+    @property
+    def groups(self) -> Sequence[str]: ...
+
+    def score(self, rollout: Rollout, trunk_states: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def score_groups(self, rollout: Rollout, trunk_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `score`, and P(violation) of each group [N, G]."""
         ...
 
 
@@ -39,9 +54,9 @@ class ShapedReward:
     """Parts of the reward of each completion, [N] each; `total` is what the last token earns."""
 
     score: Tensor  # normalised, clipped and weighted
-    violation: Tensor  # lost to P(violation)
+    violation: Tensor  # lost to P(violation), by one weight or by those of the groups
     missing_eos: Tensor  # lost for not ending
-    short: Tensor  # lost for having too few words
+    short: Tensor  # lost for having too few words, or no sentence
 
     @property
     def total(self) -> Tensor:
@@ -49,16 +64,28 @@ class ShapedReward:
 
 
 def shape(
-    scores: Tensor, p_violation: Tensor, words: Tensor, ended: Tensor, scale: ScoreScale, config: PpoConfig
+    scores: Tensor,
+    p_violation: Tensor,
+    words: Tensor,
+    ended: Tensor,
+    scale: ScoreScale,
+    config: PpoConfig,
+    *,
+    speaks: Tensor | None = None,
+    violation_cost: Tensor | None = None,
 ) -> ShapedReward:
-    """scores, p_violation, words of the completions, ended [N] -> the reward's parts."""
+    """scores, p_violation, words of the completions, ended [N] -> the reward's parts.
+
+    `speaks` [N]: which hold a sentence; all where it is not given. `violation_cost` [N] instead of the fixed weight.
+    """
     normal = ((scores.float() - scale.mean) / scale.spread).clamp(-config.score_clip, config.score_clip)
     lacking = (config.short_words - words).clamp(min=0) / max(config.short_words, 1)
+    silent = torch.zeros_like(normal) if speaks is None else (~speaks).float()
     return ShapedReward(
         score=config.score_weight * normal,
-        violation=config.violation_weight * p_violation.float(),
+        violation=config.violation_weight * p_violation.float() if violation_cost is None else violation_cost,
         missing_eos=config.missing_eos_penalty * (~ended).float(),
-        short=config.short_penalty * lacking,
+        short=config.short_penalty * lacking + config.sentence_penalty * silent,
     )
 
 

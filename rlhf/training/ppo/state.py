@@ -1,7 +1,8 @@
 """The state of a PPO run between iterations, saved to a checkpoint and restored from it."""
 
+import math
 import random
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -11,12 +12,22 @@ from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.ppo.brake import KlBrake
 from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.ppo.lagrange import Multipliers
 from rlhf.training.ppo.shaping import ScoreScale
 from rlhf.training.ppo.value import RidgeValue
 
 
+@dataclass
+class Best:
+    """The iteration to which an alarm returns: of those without a sign of trouble the one with the highest figure."""
+
+    iteration: int = 0  # finished before its weights sampled
+    figure: float = -math.inf  # the watching judge's score, or the reward where none watches
+    kl_nats: float = 0.0
+
+
 class PpoState:
-    """Weights, optimiser, value, score scale, brake, random numbers and metrics."""
+    """Weights, optimiser, value, score scales, brake, multipliers, random numbers and metrics."""
 
     def __init__(self, transformer: Transformer, prompts: int, config: PpoConfig, seed: int) -> None:
         self.config = config
@@ -26,7 +37,11 @@ class PpoState:
         self.optimizer = torch.optim.Adam(self.adapter.parameters(), lr=config.learning_rate, eps=config.adam_epsilon)
         self.value = RidgeValue(transformer.config.hidden_size, ridge=config.ridge, clip=config.cliprange_value)
         self.scale = ScoreScale(0.0, 1.0)
+        self.watch_scale = ScoreScale(0.0, 1.0)
         self.brake = KlBrake()
+        self.multipliers = Multipliers()
+        self.best = Best()
+        self.best_weights = self._clone()
         self.kl_nats = 0.0
         self.metrics: list[dict[str, float]] = []
         self.prompts = prompts
@@ -72,6 +87,16 @@ class PpoState:
         """Return to the weights of the iteration before, whose KL was below the stop."""
         self.adapter.copy_from(self.previous)
 
+    def note_best(self, figure: float, kl_nats: float) -> None:
+        """Keep the weights with which this iteration sampled, where no healthy iteration had a higher figure."""
+        if figure > self.best.figure:
+            self.best = Best(self.iteration, figure, kl_nats)
+            self.best_weights = self.previous
+
+    def return_to_best(self) -> None:
+        self.adapter.copy_from(self.best_weights)
+        self.kl_nats = self.best.kl_nats
+
     def finish_iteration(self, kl_nats: float, episodes: int, metrics: dict[str, float]) -> None:
         """Count the iteration and append its metrics."""
         self.iteration += 1
@@ -86,13 +111,17 @@ class PpoState:
         for index, (weight, former) in enumerate(zip(self.adapter.parameters(), self.previous, strict=True)):
             tensors[f"adapter/{index}"] = weight.detach().clone()
             tensors[f"previous/{index}"] = former
+            tensors[f"best/{index}"] = self.best_weights[index].clone()
             tensors |= {f"adam/{index}/{name}": tensor for name, tensor in moments.get(index, {}).items()}
         tensors |= {f"value/{name}": tensor for name, tensor in self.value.state().items()}
         return tensors, {
             "iteration": self.iteration,
             "brake": asdict(self.brake),
+            "multipliers": asdict(self.multipliers),
+            "best": asdict(self.best) | {"figure": self.best.figure if math.isfinite(self.best.figure) else None},
             "kl_nats": self.kl_nats,
             "scale": [self.scale.mean, self.scale.spread],
+            "watch_scale": [self.watch_scale.mean, self.watch_scale.spread],
             "queue": self.queue,
             "metrics": self.metrics,
             "random": self.random.getstate(),
@@ -106,6 +135,7 @@ class PpoState:
         count = len(self.previous)
         self.adapter.copy_from(tensors[f"adapter/{index}"] for index in range(count))
         self.previous = [tensors[f"previous/{index}"] for index in range(count)]
+        self.best_weights = [tensors[f"best/{index}"] for index in range(count)]
         self._restore_optimizer(tensors)
         self.value.load_state({name: tensors[f"value/{name}"] for name in self.value.state()})
         torch.set_rng_state(tensors["random/torch"])
@@ -113,7 +143,11 @@ class PpoState:
         version, internal, gauss = values["random"]
         self.random.setstate((version, tuple(internal), gauss))
         self.scale = ScoreScale(*values["scale"])
+        self.watch_scale = ScoreScale(*values["watch_scale"])
         self.brake = KlBrake(**values["brake"])
+        self.multipliers = Multipliers(**values["multipliers"])
+        best = values["best"]
+        self.best = Best(**best | {"figure": -math.inf if best["figure"] is None else best["figure"]})
         for name in ("iteration", "kl_nats", "queue", "metrics"):
             setattr(self, name, values[name])
         return True

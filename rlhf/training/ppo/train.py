@@ -9,12 +9,13 @@ reward. Knows no tokenizer and no Django: prompts are ids, the scorer is an argu
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rlhf.training.artefacts.resume import Checkpointer
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.transformer import Transformer
+from rlhf.training.ppo import alarms
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.loop import Cancelled, PpoLoop
 from rlhf.training.ppo.shaping import Scorer
@@ -26,14 +27,16 @@ Report = Callable[[int, int, Metrics], None]
 
 @dataclass(frozen=True)
 class PpoResult:
-    """`kl_nats` a completion was measured on the adapter's own rollout, or, after the last iteration, one before."""
+    """`kl_nats` a completion was measured on the adapter's own rollout, or, after the last iteration, one before.
+    After an alarm the adapter is that of the best iteration, `best_iteration` updates old."""
 
     adapter: Adapter
     metrics: list[Metrics]
-    stopped_by: str  # "iterations", "kl" or "cancelled"
+    stopped_by: str  # "iterations", "kl", "cancelled" or the name of an alarm (alarms.SIGNS)
     iterations: int
     episodes: int
     kl_nats: float
+    best_iteration: int | None = None  # None where no alarm ended the run
 
 
 def train_ppo(
@@ -47,10 +50,14 @@ def train_ppo(
     report: Report,
     should_stop: Callable[[], bool],
     count_words: Callable[[Sequence[int]], int] = len,
+    speaks: Callable[[Sequence[int]], bool] | None = None,
+    watch: Scorer | None = None,
 ) -> PpoResult:
     """Train an adapter; a second call with the same `directory` resumes where the first was killed.
 
     `count_words` counts the words of a completion from its ids (without the EOS); by default each token is one.
+    `speaks` tells whether they hold a sentence. `watch` is a judge that does not train: when its score falls while
+    the reward rises, the run ends at the best iteration, as it does for the other alarms.
 
     Raises TrainingDiverged when a score, loss or gradient is not finite, CheckpointMismatch when `directory` holds
     the checkpoint of a run with another configuration, seed or prompts, BadHyperparameter for a bad configuration.
@@ -58,12 +65,15 @@ def train_ppo(
     config.validate()
     checkpointer = Checkpointer(Path(directory), _identity(transformer, prompts, config, seed))
     state = PpoState(transformer, len(prompts), config, seed)
-    loop = PpoLoop(transformer, prompts, scorer, config, state, should_stop, count_words)
+    loop = PpoLoop(transformer, prompts, scorer, config, state, should_stop, count_words, speaks, watch)
     try:
         if not state.restore(checkpointer.load()):
             loop.calibrate()
             checkpointer.save(0, *state.pack())
         while state.iteration < config.iterations:
+            if (alarm := alarms.fired(state.metrics, config)) is not None:
+                state.return_to_best()
+                return replace(_result(state, alarm), best_iteration=state.best.iteration)
             loop.poll()
             if not loop.iterate():
                 return _result(state, "kl")

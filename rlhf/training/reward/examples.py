@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,9 @@ class Group:
     pairs: list[tuple[int, int]] = field(default_factory=list)
     """(better, worse) positions within `items`."""
     pair_weight: float = 0.0
+    made_up_pairs: list[tuple[int, int]] = field(default_factory=list)
+    """Of a reply that people ranked and one that nobody judged (reward/degenerate.py)."""
+    made_up_weight: float = 0.0
 
 
 class RuleLabel(NamedTuple):
@@ -120,12 +124,14 @@ def raw_features(
 
 
 def pair_table(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
-    """(pairs [P, 2], weights [P]) over the groups' items laid end to end."""
+    """(pairs [P, 2], weights [P]) over the groups' items laid end to end; people's pairs first, then made-up ones."""
+    starts = [0, *accumulate(len(group.items) for group in groups)]
+    placed = list(zip(starts, groups, strict=False))
+    by_people = [(start, group.pairs, group.pair_weight) for start, group in placed]
+    made_up = [(start, group.made_up_pairs, group.made_up_weight) for start, group in placed]
     pairs: list[tuple[int, int]] = []
     weights: list[float] = []
-    start = 0
-    for group in groups:
-        pairs += [(start + better, start + worse) for better, worse in group.pairs]
-        weights += [group.pair_weight] * len(group.pairs)
-        start += len(group.items)
+    for start, found, weight in [*by_people, *made_up]:
+        pairs += [(start + better, start + worse) for better, worse in found]
+        weights += [weight] * len(found)
     return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2), torch.tensor(weights)

@@ -43,6 +43,10 @@ class RewardModelConfig:
     max_completion_tokens: int = 512
     min_labels: int = 5
     """Labels of each kind that a rule needs before its head counts."""
+    made_up_each: int = 2
+    """Made-up replies beside each ranking (empty, one word, a row of emoji ...), as worse than its worst one."""
+    made_up_weight: float = 0.2
+    """What they weigh together, relative to the ranking; 0 leaves them out."""
     log_every: int = 4
     checkpoint_every: int = 40
 
@@ -54,7 +58,7 @@ class RewardModelConfig:
             require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         for name in ("learning_rate", "heads_learning_rate", "alpha", "max_gradient_norm"):
             require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
-        for name in ("violation_weight", "weight_decay"):
+        for name in ("violation_weight", "weight_decay", "made_up_each", "made_up_weight"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
 
 
@@ -128,7 +132,8 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_gradient_norm, error_if_nonfinite=True)
         self.optimizer.step()
         self.step += 1
-        return _figures(scores.detach(), pairs) | {
+        by_people = sum(len(group.pairs) for group in groups)
+        return _figures(scores.detach(), pairs[:by_people]) | {
             "loss": float(preference.detach()),
             "flag/loss": float(violation.detach()),
             "flag/accuracy": _agreement(logits.detach(), where, labels),

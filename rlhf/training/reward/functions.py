@@ -11,7 +11,7 @@ from rlhf.training.ppo.shaping import ScoreScale, shape
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward.features import EncodedReply, encode
 from rlhf.training.reward.model import RewardModel
-from rlhf.training.texts import words
+from rlhf.training.texts import has_sentence, words
 from rlhf.training.tokens import ChatTokenizer, Message
 
 
@@ -44,6 +44,7 @@ class ChamsaeReward:
             torch.tensor([row.ids[-1] == self.tokenizer.end_id for row in rows]),
             ScoreScale(0.0, 1.0),
             self.shaping,
+            speaks=torch.tensor([has_sentence(_text_of(completion)) for completion in completions]),
         )
         return [float(value) for value in shaped.total]
 

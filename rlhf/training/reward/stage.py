@@ -15,6 +15,7 @@ from rlhf.training.gold import Gold
 from rlhf.training.hyperparameters import build
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.transformer import Transformer
+from rlhf.training.reward import degenerate
 from rlhf.training.reward.examples import Examples, NothingToLearn, examples, raw_features, trunk_states
 from rlhf.training.reward.fit import RewardModelConfig, Trainer
 from rlhf.training.reward.heads import Heads
@@ -51,10 +52,11 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     texts = {row.rule: row.rule_text for row in snapshot.violations} | snapshot.rules
     model = fresh_model(transformer, tokenizer, texts, config, directory.seed)
     model.judged = judged_rules(data, config.min_labels)
-    states = trunk_states(transformer, data.rows, tokenizer.padding_id, directory.stop_if_asked)
-    standardise(model, *raw_features(model, states, data.rows))
+    grown = _with_made_up(data, training[0], tokenizer, config)
+    states = trunk_states(transformer, grown.examples.rows, tokenizer.padding_id, directory.stop_if_asked)
+    standardise(model, *raw_features(model, states[: len(data.rows)], data.rows))
     directory.stop_if_asked()
-    trainer = Trainer(model, data, states, config, directory.seed)
+    trainer = Trainer(model, grown.examples, states, config, directory.seed)
     trainer.resume(directory.checkpoint)
 
     def measure() -> dict[str, float]:
@@ -63,8 +65,32 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     if not trainer.train(directory.report, directory.should_stop, directory.checkpoint, measure):
         raise Stopped
     result = _measure(model, data, rest, tokenizer, directory.config.get("judge"))
-    _publish(model, directory, config, base, snapshot)
+    result |= grown.facts | _made_up_accuracy(model, _with_made_up(rest, held_out[0], tokenizer, config), tokenizer)
+    _publish(model, directory, config, base, snapshot, grown.facts)
     return result | fitted.counts
+
+
+def _with_made_up(
+    data: Examples, rankings: Sequence[RankingRow], tokenizer: ChatTokenizer, config: RewardModelConfig
+) -> degenerate.Grown:
+    return degenerate.grow(
+        data,
+        rankings,
+        tokenizer,
+        each=config.made_up_each,
+        weight=config.made_up_weight,
+        max_completion_tokens=config.max_completion_tokens,
+    )
+
+
+def _made_up_accuracy(model: RewardModel, grown: degenerate.Grown, tokenizer: ChatTokenizer) -> dict[str, float]:
+    """How often a made-up reply scores below the worst that people ranked, on prompts that were not trained on."""
+    groups = [group for group in grown.examples.groups if group.made_up_pairs]
+    pairs = [(group.items[a], group.items[b]) for group in groups for a, b in group.made_up_pairs]
+    if not pairs:
+        return {}
+    scores = model.judge_rows(grown.examples.rows, tokenizer.padding_id).scores.tolist()
+    return {"made_up_accuracy": sum(scores[a] > scores[b] for a, b in pairs) / len(pairs)}
 
 
 Part = tuple[Sequence[RankingRow], Sequence[ViolationRow]]
@@ -233,7 +259,12 @@ def _against_gold(
 
 
 def _publish(
-    model: RewardModel, directory: RunDirectory, config: RewardModelConfig, base: Path, snapshot: SnapshotFiles
+    model: RewardModel,
+    directory: RunDirectory,
+    config: RewardModelConfig,
+    base: Path,
+    snapshot: SnapshotFiles,
+    made_up: dict[str, object],
 ) -> Path:
     about = {
         "base": str(base),
@@ -243,5 +274,6 @@ def _publish(
         "splits": directory.config.get("splits") or [TRAIN],
         "seed": directory.seed,
         "hyperparameters": asdict(config),
+        **made_up,
     }
     return checkpoints.publish(lambda draft: model.write(draft, about), directory.directory("output"), base=str(base))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from math import comb
 from pathlib import Path
@@ -106,6 +106,8 @@ class SnapshotFiles:
     rules: dict[str, str]
     """Key -> text of the rules that are switched on."""
     simulated: bool
+    rule_groups: dict[str, str] = field(default_factory=dict)
+    """Key -> group of those rules; nothing in snapshots of before version 0.3."""
 
     @classmethod
     def load(cls, directory: Path) -> "SnapshotFiles":
@@ -123,17 +125,19 @@ class SnapshotFiles:
         rankings = [_ranking(row) for row in rows] or [
             _preference(row) for row in _read_lines(directory / "preferences.jsonl")
         ]
-        rules = directory / "rules.json"
+        path = directory / "rules.json"
+        rules = json.loads(path.read_text()) if path.exists() else []
         return cls(
             directory=directory,
             rankings=tuple(rankings),
             violations=tuple(_violation(row) for row in judged),
             prompts=tuple(_prompt_row(row) for row in _read_lines(directory / "prompts.jsonl")),
-            rules={row["key"]: row["text"] for row in json.loads(rules.read_text())} if rules.exists() else {},
+            rules={row["key"]: row["text"] for row in rules},
             simulated=any(row.get("simulated") for row in [*rows, *judged]),
+            rule_groups={row["key"]: row["group"] for row in rules if row.get("group")},
         )
 
-    def groups(self) -> dict[PromptMessages, str]:
+    def prompt_groups(self) -> dict[PromptMessages, str]:
         """Of every prompt with judgements or to sample from, the group that must not be torn apart."""
         ranked = {one.replies[0].prompt: one.group for one in self.rankings}
         judged = {one.reply.prompt: one.group for one in self.violations}

@@ -3,6 +3,7 @@
 import math
 import operator
 
+import numpy as np
 import pytest
 from django.conf import settings
 from hypothesis import given
@@ -42,6 +43,12 @@ GOOD = {
     "length_ratio": 0.8,
     "repetition": 0.05,
     "empty_rate": 0.0,
+    "odd_share": 0.03,
+    "odd_share_low": 0.01,
+    "odd_share_high": 0.06,
+    "no_sentence_share": 0.01,
+    "other_script_share": 0.0,
+    "off_topic_share": 0.02,
     "perplexity_ratio": 1.03,
     "surprise_ratio": 1.2,
     "anchor_is_start": False,
@@ -60,7 +67,7 @@ GOOD = {
 STOP_CONTROLLED = {"controls": {"stop_controlled": {"win_rate": 0.46, "low": 0.39, "high": 0.53, "se": 0.035}}}
 CONTENT_WINS = {"controls": {"stop_controlled": {"win_rate": 0.6, "low": 0.54, "high": 0.66, "se": 0.03}}}
 LIKE_THE_CUT = {"first_sentence_margin": 0.05, "first_sentence_margin_low": -0.03}
-CONDITIONS = 25
+CONDITIONS = 29
 """Of a candidate that does not start from the original base, with a judge that is a reward model."""
 # (what is changed, the codes that refuse)
 ALONE = [
@@ -79,6 +86,10 @@ ALONE = [
     ({"length_ratio": 1.6}, ["too_long"]),
     ({"repetition": 0.36}, ["repetition"]),
     ({"empty_rate": 0.03}, ["empty"]),
+    ({"odd_share": 0.301}, ["odd"]),
+    ({"no_sentence_share": 0.061}, ["no_sentence"]),
+    ({"other_script_share": 0.031}, ["other_script"]),
+    ({"off_topic_share": 0.101}, ["off_topic"]),
     ({"perplexity_ratio": 1.16}, ["perplexity"]),
     ({"surprise_ratio": 1.31}, ["surprise"]),
     ({"anchor_kl_nats": 20.1}, ["anchor_kl"]),
@@ -109,6 +120,10 @@ NUMBERS = {
     "length_ratio": ["too_short", "too_long"],
     "repetition": ["repetition"],
     "empty_rate": ["empty"],
+    "odd_share": ["odd"],
+    "no_sentence_share": ["no_sentence"],
+    "other_script_share": ["other_script"],
+    "off_topic_share": ["off_topic"],
     "perplexity_ratio": ["perplexity"],
     "surprise_ratio": ["surprise"],
     "anchor_kl_nats": ["anchor_kl"],
@@ -189,6 +204,9 @@ def test_conditions_with_an_interval_have_it_and_others_do_not():
     assert measured.pop("violations") == (-0.4, -0.5, -0.3)
     assert measured.pop("anchor_violations") == (-0.45, -0.55, -0.35)
     assert measured.pop("first_sentence") == (0.2, 0.12, 0.28)
+    assert measured.pop("odd") == (0.03, 0.01, 0.06)
+    for code in ("no_sentence", "other_script", "off_topic"):  # with their bounds where a report has them
+        assert measured.pop(code) == (GOOD[f"{code}_share"], None, None)
     assert measured.pop("stop_controlled") == (0.5, 0.43, 0.57)
     assert set(measured.values()) == {(None, None, None)}
 
@@ -324,3 +342,14 @@ def failing(changes):
         if isinstance(value, bool) or value is None or not math.isfinite(value) or value > limit:
             found.add(code)
     return found
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.04, 1.0), (0.09, 0.0)])
+def test_the_limit_of_replies_without_a_sentence_lies_where_chance_decides_seldom(share, passes):
+    """160 prompts of 4 replies, some prompts more prone to it than others (a beta distribution, correlation 0.2)."""
+    random = np.random.default_rng(1)
+    spread = 1 / 0.2 - 1
+    prone = random.beta(share * spread, (1 - share) * spread, (4000, 160))
+    measured = random.binomial(4, prone).sum(1) / 640
+    passed = np.array([not codes(decide({**GOOD, "no_sentence_share": value})) for value in measured.tolist()])
+    assert passed.mean() == pytest.approx(passes, abs=0.05)

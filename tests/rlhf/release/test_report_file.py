@@ -113,6 +113,9 @@ def test_the_script_that_comes_along_recomputes_every_figure(reader, evaluation,
     assert {"violation_rise", "violation_rise_upper", "first_sentence_margin_low", "win_rate_se"} <= set(names)
     assert {"bound"} <= set(names)
     assert done.stdout.count("decided by") == 2
+    shares = ("odd_share", "off_topic_share", "no_sentence_share", "other_script_share")
+    tails = {f"{share}{end}" for share in shares for end in ("", "_low", "_high")}
+    assert tails | {"odd_limit_nats", "odd_window_limit_nats", "off_topic_limit_nats"} <= set(names)
     assert report["figures"]["n"] == 18
     of_anchor = {"anchor_kl_nats", "anchor_surprise_ratio", "anchor_length_ratio", "anchor_violation_rate"}
     assert (of_anchor & set(names)) == (set() if report["figures"]["anchor_is_start"] else of_anchor)
@@ -138,7 +141,7 @@ def test_it_holds_conditions_thresholds_and_versions(reader, evaluation, tmp_pat
     held = {condition["code"]: condition["holds"] for condition in report["decision"]["conditions"]}
     of_the_judge = {"judge_accuracy", "judge_comparisons", "judge_people"}
     assert of_the_judge <= set(held) or report["judge"]["kind"] == "gold"
-    assert len(set(held) - of_the_judge) == (16 if report["figures"]["anchor_is_start"] else 22)
+    assert len(set(held) - of_the_judge) == (20 if report["figures"]["anchor_is_start"] else 26)
     assert set(held.values()) == {True, False}
     assert report["evaluation"]["policy"]["manifest_sha256"] == policies.live().manifest_sha256
     assert report["versions"]["replies_sha256"] == evaluation.report["replies"]["sha256"]
@@ -231,3 +234,17 @@ def all_won(prompts):
     ]
     rows += [{**row, "draw": 1, "competes": False} for row in rows if row["side"] == "before"]
     return rows, {"violation_labels": {}, "violations_by": None}
+
+
+def test_a_reply_told_without_its_sentence_is_found(reader, evaluation, tmp_path):
+    path, report = downloaded(reader, evaluation, tmp_path)
+    for reply in report["replies"]:
+        if reply["side"] in ("before", "base", "anchor"):
+            reply["has_sentence"] = True
+        elif reply["side"] == "after":
+            reply["has_sentence"] = reply["prompt"] % 2 == 0
+    path.write_text(json.dumps(report))
+    done = run_script(report_file.RECOMPUTE, path)
+    assert done.returncode == 1
+    assert "no_sentence_share: " in done.stdout
+    assert re.search(r"^WRONG  no_sentence_share: \S+ reported, 0\.5 recomputed", done.stdout, re.MULTILINE)

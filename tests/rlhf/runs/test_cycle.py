@@ -55,6 +55,19 @@ def hyper(stage, **values):
     return {"hyperparameters": {stage: values}}
 
 
+def config_of(stage):
+    """As the training process got it."""
+    return json.loads((stage.path / "config.json").read_text())
+
+
+def test_the_judge_watches_the_policy_s_training_that_it_has_no_part_in(judged):
+    run = driven()
+    config = config_of(run.stages.get(stage="policy"))
+    assert config["watch"] == str(run.stages.get(stage="judge").path / "reward_model")
+    assert config["watch"] != config["reward_model"]
+    assert "watch" not in config_of(driven(algorithm="rloo", seed=3).stages.get(stage="policy"))
+
+
 def test_a_good_candidate_goes_live(judged, base_policy):
     run = driven()
     assert (run.state, run.error) == (Run.State.SUCCEEDED, "")
@@ -166,6 +179,7 @@ def test_a_programs_judgements_are_judged_by_the_program(base_policy):
     assert run.result["judge"] == "gold:feedback.preferences:shorter"
     assert run.result["simulated"] is True
     assert not run.stages.filter(stage="judge").exists()
+    assert "watch" not in config_of(run.stages.get(stage="policy"))
     assert Evaluation.objects.get().run.config["judge"] == {"kind": "gold", **gold}
     assert policies.live().made_from_simulated
 

@@ -53,7 +53,7 @@ def test_its_files_are_in_trls_formats(ann):
         ("A rainbow is light.", "human", 0),
     ]
     assert json.loads((made.path / "rules.json").read_text()) == [
-        {"key": "human", "name": "human", "text": "No human."}
+        {"key": "human", "name": "human", "text": "No human.", "group": "test"}
     ]
 
 

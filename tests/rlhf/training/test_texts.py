@@ -34,3 +34,84 @@ def test_distinct_2_counts_over_all_replies() -> None:
 def test_a_reply_of_marks_alone_is_empty() -> None:
     assert texts.is_empty(" ... !")
     assert not texts.is_empty("참새")
+
+
+SENTENCES = [
+    "A star is hot.",
+    "I agree.",
+    "That's right!",
+    "Yes, it is.",
+    "No, I do not have a body.",
+    "Stars are balls of hot gas that",  # cut by the length limit
+    'He said "wait for me."',
+    "Here:\n- The first step is to wash the rice.",
+    "Pi is 3.14 or so.",
+    "**Wash the rice.**",
+    "La lune est belle.",
+    "Это очень красиво.",
+    "오늘은 날씨가 좋아요.",
+    "오늘은 날씨가 좋아요",
+    "네, 맞습니다.",
+    "저는 몸이 없습니다.",
+    "무엇을 도와드릴까요?",
+    "별은 아주 뜨거운 가스로 이루어진 커다란",  # cut
+    "안녕하세요! 저는 참새입니다.",
+    "我觉得今天天气很好。",
+    "今日はとても暑いですね。",
+]
+NONE = [
+    "",
+    "   \n",
+    "...!",
+    "👍👍👍 😀",
+    "Toothpick",
+    "Toothpick.",
+    "No, no.",
+    "Yes.",
+    "No no no no no.",
+    "Boil an egg:",
+    "Ingredients:\n- apples\n- pears\n- sugar",
+    "Red, green, blue.",
+    "Elle fermaille!",
+    "42",
+    "Paris, France.",
+    "네.",
+    "아니요.",
+    "네, 아니요.",
+    "서울.",
+    "사과, 배, 포도.",
+    "안녕하세요!",
+    "감사합니다.",
+    "하하하 하하하 하하하",
+    "좋아요 좋아요 좋아요.",
+    "是的。",
+]
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_what_is_a_sentence(text: str) -> None:
+    assert texts.has_sentence(text)
+
+
+@pytest.mark.parametrize("text", NONE)
+def test_what_is_none(text: str) -> None:
+    assert not texts.has_sentence(text)
+
+
+def test_a_sentence_anywhere_in_the_text_counts() -> None:
+    assert texts.has_sentence("Toothpick\n\nYou use it after a meal.\n👍")
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        ("Hello, 세계 and more", "LATIN"),
+        ("참새는 bird 입니다", "HANGUL"),
+        ("漢字とカナ", "CJK"),
+        ("Привет", "CYRILLIC"),
+        ("123 👍 !", None),
+        ("", None),
+    ],
+)
+def test_the_script_of_most_letters(text: str, script: str | None) -> None:
+    assert texts.script_of(text) == script

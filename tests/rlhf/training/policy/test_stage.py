@@ -95,6 +95,39 @@ def test_a_stopped_run_leaves_no_policy_and_goes_on(
     assert steps == list(range(1, result["steps"] + 1))
 
 
+def test_groups_of_rules_have_curves_and_weights_and_the_card_tells_what_was_made_up(
+    made: dict[str, str], tiny: Path, tmp_path: Path
+) -> None:
+    snapshot = write_snapshot(tmp_path / "s", rankings=8, held_out=2)
+    rules = json.loads((snapshot / "rules.json").read_text())
+    groups = {"no-feelings": "self", "no-numbers": "style"}
+    (snapshot / "rules.json").write_text(json.dumps([{**rule, "group": groups[rule["key"]]} for rule in rules]))
+    seal(snapshot)
+    values = PPO | {"violation_mode": "lagrangian", "lagrange_start": 3.0}
+    policy_stage.run(policy_run(tmp_path / "run", made | {"snapshot": str(snapshot)}, tiny, "ppo", values))
+    last = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])["values"]
+    assert {"violation/self", "violation/style", "lagrange/self", "lagrange/style"} <= set(last)
+    assert last["reward/violation"] <= last["violation/self"] + last["violation/style"]
+    assert "made-up replies that it learnt as worst | 16 |" in (tmp_path / "run/policy-2/README.md").read_text()
+
+
+def test_a_judge_that_does_not_train_watches(made: dict[str, str], tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "judge").mkdir()
+    config = {**made, "base": str(tiny), "output": str(tmp_path / "judge/out"), "splits": ["held_out"], "seed": 2}
+    config["hyperparameters"] = {"adapted_layers": 2, "rank": 2, "epochs": 1}
+    (tmp_path / "judge/config.json").write_text(json.dumps(config))
+    reward_model_stage.run(RunDirectory(tmp_path / "judge"))
+    watched = made | {"watch": str(tmp_path / "judge/out")}
+    policy_stage.run(policy_run(tmp_path / "run", watched, tiny, "ppo", PPO))
+    lines = [json.loads(line)["values"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert ["watch/score" in values for values in lines] == [True, False]  # every second iteration
+    about = json.loads((tmp_path / "judge/out/config.json").read_text())
+    (tmp_path / "judge/out/config.json").write_text(json.dumps(about | {"base_sha256": "0" * 64}))
+    result = policy_stage.run(policy_run(tmp_path / "other", watched, tiny, "ppo", PPO))
+    assert result["stopped_by"] == "iterations"  # one of another base cannot read the states, and is left out
+    assert "watch/score" not in (tmp_path / "other/metrics.jsonl").read_text()
+
+
 def test_an_unknown_algorithm_and_a_snapshot_without_prompts_are_refused(
     made: dict[str, str], tiny: Path, tmp_path: Path
 ) -> None:

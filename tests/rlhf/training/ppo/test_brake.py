@@ -76,12 +76,58 @@ def test_one_rollout_past_the_stop_does_not_end_a_run_and_several_do() -> None:
 
 
 def test_a_kl_that_climbs_by_habit_settles_between_target_and_stop() -> None:
-    """A plant as measured: a nat an iteration without a brake, falling where beta is above what the KL can bear."""
-    brake, kl_nats, path = KlBrake(), 0.0, []
-    for _ in range(40):
-        brake.update(kl_nats)
-        kl_nats += max(-1.0, 1.0 - brake.beta(base=BASE, target=4.0, gain=2.0) / 0.15)
-        path.append(kl_nats)
+    path = braked(integral=0.0)
     assert max(path) < 6.5
     assert all(4.0 < kl_nats < 6.5 for kl_nats in path[-10:])
     assert max(path[-10:]) - min(path[-10:]) < 0.5
+
+
+def braked(*, integral: float, iterations: int = 40, target: float = 4.0, strength: float = 0.15) -> list[float]:
+    """A plant as measured: a nat an iteration without a brake, falling where beta is above what the KL can bear."""
+    brake, kl_nats, path = KlBrake(), 0.0, []
+    for _ in range(iterations):
+        brake.update(kl_nats)
+        if integral:
+            brake.integrate(target=target, share=integral)
+        kl_nats = max(kl_nats + max(-1.0, 1.0 - brake.beta(base=BASE, target=target, gain=2.0) / strength), 0.0)
+        path.append(kl_nats)
+    return path
+
+
+@pytest.mark.parametrize("strength", [0.08, 0.15, 0.25])
+def test_with_an_integral_the_kl_settles_at_the_target(strength: float) -> None:
+    """Whatever there is to be gained: the beta that holds it is twice to five times the base."""
+    path = braked(integral=0.2, iterations=60, strength=strength)
+    without = braked(integral=0.0, iterations=60, strength=strength)
+    assert path[-1] == pytest.approx(4.0, abs=0.2)
+    assert without[-1] > 4.0 + 2 * abs(path[-1] - 4.0)
+    assert max(path) <= max(without) + 1e-9
+
+
+def test_the_integral_by_hand_and_not_while_the_kl_is_on_its_way_down() -> None:
+    brake = KlBrake(level=5.0, trend=0.1)
+    brake.integrate(target=4.0, share=0.2)
+    assert brake.integral == pytest.approx(0.2 * 0.25)
+    brake.trend = -0.4  # in three iterations it is below the target
+    brake.integrate(target=4.0, share=0.2)
+    assert brake.integral == pytest.approx(0.05)
+    brake.level = 3.0
+    brake.integrate(target=4.0, share=0.2)
+    assert brake.integral == 0.0
+
+
+def test_the_integral_is_bounded_and_frozen_at_the_bound_of_beta() -> None:
+    brake = KlBrake(level=40.0)
+    for _ in range(50):
+        brake.integrate(target=4.0, share=0.2)
+    assert brake.integral == 0.0  # beta is at its bound without it
+    brake = KlBrake(level=6.0)
+    for _ in range(50):
+        brake.integrate(target=4.0, share=0.2)
+    assert brake.integral <= 1.0
+    assert beta(brake) == pytest.approx(BASE * math.exp(2.0))
+    low = KlBrake(level=1.0, integral=brake.integral)
+    assert beta(low) == BASE  # below the target the proportional part lets go at once
+    for _ in range(50):
+        low.integrate(target=4.0, share=0.2)
+    assert low.integral == 0.0

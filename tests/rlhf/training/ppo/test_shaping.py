@@ -1,5 +1,7 @@
 """Rewards by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -36,3 +38,29 @@ def test_scores_without_spread_are_only_centred() -> None:
     assert ScoreScale.measure(torch.tensor([2.0, 2.0])) == ScoreScale(2.0, 1.0)
     scale = ScoreScale.measure(torch.tensor([1.0, 3.0]))
     assert (scale.mean, scale.spread) == (2.0, 1.0)
+
+
+def test_a_completion_without_a_sentence_loses_its_penalty_beside_that_of_few_words() -> None:
+    shaped = shape(
+        scores=torch.zeros(3),
+        p_violation=torch.zeros(3),
+        words=torch.tensor([20, 20, 0]),
+        ended=torch.tensor([True, True, True]),
+        scale=ScoreScale(0.0, 1.0),
+        config=replace(CONFIG, sentence_penalty=0.75),
+        speaks=torch.tensor([True, False, False]),
+    )
+    assert shaped.short.tolist() == [0.0, 0.75, 2.75]
+
+
+def test_what_the_groups_cost_replaces_the_fixed_weight() -> None:
+    shaped = shape(
+        scores=torch.zeros(2),
+        p_violation=torch.ones(2),
+        words=torch.tensor([20, 20]),
+        ended=torch.tensor([True, True]),
+        scale=ScoreScale(0.0, 1.0),
+        config=CONFIG,
+        violation_cost=torch.tensor([0.5, 3.0]),
+    )
+    assert shaped.total.tolist() == [-0.5, -3.0]
