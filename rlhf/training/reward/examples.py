@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward.features import EncodedReply, by_length, encode, inside, lengths, pad, stack
-from rlhf.training.reward.model import BATCH_TOKENS, RewardModel
+from rlhf.training.reward.model import BATCH_TOKENS, Poll, RewardModel, States
+from rlhf.training.reward.states import states_on_disk
 from rlhf.training.snapshot.files import PlainReply, PromptMessages, RankingRow, ViolationRow, thaw
 from rlhf.training.tokens import ChatTokenizer
 
@@ -86,12 +88,26 @@ def examples(
 
 
 def trunk_states(
-    transformer: Transformer, rows: Sequence[EncodedReply], padding_id: int, poll: Callable[[], None] = lambda: None
-) -> list[Tensor]:
+    transformer: Transformer,
+    rows: Sequence[EncodedReply],
+    padding_id: int,
+    poll: Callable[[], None] = lambda: None,
+    directory: Path | None = None,
+    progress: Poll = lambda done, of: None,
+    stored: torch.dtype = torch.float32,
+) -> States:
     """Each row's trunk states [T_i, D]: they never change, so they are computed once for all epochs.
 
-    `poll` is called between batches and may raise to stop.
+    `poll` is called between batches and may raise to stop. With a `directory` they stand there, and what is there
+    already is not computed again; without one they are held in memory, which is for a few replies only.
     """
+
+    def between(done: int, of: int) -> None:
+        poll()
+        progress(done, of)
+
+    if directory is not None:
+        return states_on_disk(transformer, rows, padding_id, directory, between, stored)
     states: list[Tensor] = [torch.empty(0)] * len(rows)
     for batch in by_length(rows, BATCH_TOKENS):
         poll()
@@ -101,22 +117,41 @@ def trunk_states(
     return states
 
 
+class Moments(NamedTuple):
+    """Means and mean squares, fp64: of the pooled features [F] and of those of each token [W]."""
+
+    pooled_mean: Tensor
+    pooled_square: Tensor
+    token_mean: Tensor
+    token_square: Tensor
+
+
 @torch.no_grad()
 def raw_features(
-    model: RewardModel, states: Sequence[Tensor], rows: Sequence[EncodedReply]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Before standardising: pooled features [N, F], and mean and mean square of the tokens' features [W] each."""
-    pooled = torch.zeros(len(rows), model.scale.feature_mean.shape[0])
-    total = torch.zeros(2, model.scale.token_mean.shape[0])
-    count = 0
+    model: RewardModel,
+    states: States,
+    rows: Sequence[EncodedReply],
+    progress: Poll = lambda done, of: None,
+) -> Moments:
+    """Of the features before standardising. Summed as they come: those of all replies would fill a memory."""
+    pooled = torch.zeros(2, model.scale.feature_mean.shape[0], dtype=torch.float64)
+    tokens = torch.zeros(2, model.scale.token_mean.shape[0], dtype=torch.float64)
+    done = counted = 0
     for batch in by_length(rows, BATCH_TOKENS):
+        progress(done, len(rows))
         spans = lengths([rows[i] for i in batch])
-        tokens = model.token_features(stack([states[i] for i in batch]))
-        pooled[batch] = model.pooled(tokens, *spans)
-        counted = tokens[inside(tokens.shape[1], *spans)]
-        total += torch.stack([counted.sum(0), counted.square().sum(0)])
-        count += len(counted)
-    return pooled, *(total / count)
+        found = model.token_features(stack([states[i] for i in batch]))
+        inner = found[inside(found.shape[1], *spans)]
+        pooled += _sums(model.pooled(found, *spans))
+        tokens += _sums(inner)
+        done, counted = done + len(batch), counted + len(inner)
+    return Moments(*(pooled / max(1, done)), *(tokens / max(1, counted)))
+
+
+def _sums(values: Tensor) -> Tensor:
+    """[N, F] -> [2, F]: sums of the values and of their squares."""
+    wide = values.double()
+    return torch.stack([wide.sum(0), wide.square().sum(0)])
 
 
 def pair_table(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:

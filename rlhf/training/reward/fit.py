@@ -15,8 +15,9 @@ from rlhf.training.hyperparameters import require
 from rlhf.training.reward.examples import Examples, Group, NothingToLearn, pair_table
 from rlhf.training.reward.features import lengths, stack
 from rlhf.training.reward.heads import ranking_loss, violation_loss
-from rlhf.training.reward.model import RewardModel
+from rlhf.training.reward.model import RewardModel, States
 
+STATES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Report = Callable[[int, int, dict[str, Any]], None]
 
 
@@ -43,6 +44,8 @@ class RewardModelConfig:
     max_completion_tokens: int = 512
     min_labels: int = 5
     """Labels of each kind that a rule needs before its head counts."""
+    states: str = "float32"
+    """How trunk states stand on the disk; "bfloat16" takes half the room and moves a score by 0.8 % of the spread."""
     log_every: int = 4
     checkpoint_every: int = 40
 
@@ -54,6 +57,7 @@ class RewardModelConfig:
             require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         for name in ("learning_rate", "heads_learning_rate", "alpha", "max_gradient_norm"):
             require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
+        require(self.states in STATES, "states", self.states, f"must be one of {', '.join(STATES)}")
         for name in ("violation_weight", "weight_decay"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
 
@@ -62,7 +66,7 @@ class Trainer:
     """Adam with a linearly annealed rate over groups in a seeded order; resumes bit for bit."""
 
     def __init__(
-        self, model: RewardModel, data: Examples, states: list[Tensor], config: RewardModelConfig, seed: int
+        self, model: RewardModel, data: Examples, states: States, config: RewardModelConfig, seed: int
     ) -> None:
         self.model, self.data, self.states, self.config, self.seed = model, data, states, config, seed
         self.keys = sorted({key for found in data.labels.values() for key, _, _ in found})

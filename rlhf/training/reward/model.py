@@ -1,10 +1,10 @@
 """The reward model: an adapter and two heads over a frozen base; saves, loads and scores replies."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,13 +14,28 @@ from rlhf.training.artefacts import checkpoints
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.sampler import Rollout
 from rlhf.training.model.transformer import Transformer
-from rlhf.training.reward.features import EncodedReply, ReplyFeatures, by_length, inside, lengths, pad, pool
+from rlhf.training.reward.features import EncodedReply, ReplyFeatures, by_length, inside, lengths, pad, pool, stack
 from rlhf.training.reward.heads import Heads
 from rlhf.training.tokens import ChatTokenizer
 
+Poll = Callable[[int, int], None]
+"""Given the replies done and all replies; may raise to stop."""
 BATCH_TOKENS = 4096
+SPREAD_FLOOR = 1e-4
+"""The least standard deviation to divide by: a feature that hardly varies must not be amplified."""
 FORMAT = 3
 """Of config.json. Format 1 had the features of the top alone, 2 none of single tokens."""
+
+
+def _nothing(done: int, of: int) -> None:
+    """Nobody wants to know."""
+
+
+class States(Protocol):
+    """Trunk states [T_i, D] by the index of the reply; a list of tensors is one."""
+
+    def __getitem__(self, item: int, /) -> Tensor: ...
+    def __len__(self) -> int: ...
 
 
 @dataclass
@@ -85,16 +100,18 @@ class RewardModel:
         """Fold the adapter into a copy of the top layers, which makes scoring quicker."""
         self._merged = self.adapter.merged(self.transformer)
 
-    def token_features(self, states: Tensor) -> Tensor:
+    def token_features(self, states: Tensor, ends: Tensor | None = None) -> Tensor:
         """Trunk states [B, T, D] -> features of each token [B, T, 2D]: the adapted top, then the trunk.
+
+        Given the rows' `ends` [B], no work is spent on pads.
 
         Measured at 600 comparisons: a linear head on the frozen trunk is as good as one on the adapted top (0.64
         against 0.61-0.64 of held-out pairs), and the trunk's states are computed anyway.
         """
         if self._merged is not None:
-            top = self.transformer.run_top(states, weights=self._merged)
+            top = self.transformer.run_top(states, weights=self._merged, lengths=ends)
         else:
-            top = self.transformer.run_top(states, self.adapter)
+            top = self.transformer.run_top(states, self.adapter, lengths=ends)
         return torch.cat([top, self.transformer.final_norm(states)], dim=-1)
 
     def pooled(self, tokens: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
@@ -139,16 +156,31 @@ class RewardModel:
         scores = torch.cat([part.scores for part in parts])
         return scores, torch.cat([part.any_violation for part in parts])
 
+    def judge_states(self, states: States, rows: Sequence[EncodedReply], poll: Poll = _nothing) -> ReplyScores:
+        """Scores of encoded replies whose trunk states are known, in batches of like length."""
+        return self._judge_batches(rows, lambda batch: stack([states[index] for index in batch]), poll)
+
+    def judge_rows(self, rows: Sequence[EncodedReply], padding_id: int, poll: Poll = _nothing) -> ReplyScores:
+        """Scores of encoded replies, in batches of like length; `poll` is called between them."""
+
+        def run(batch: list[int]) -> Tensor:
+            return self.transformer.run_trunk(pad([rows[index] for index in batch], padding_id))
+
+        return self._judge_batches(rows, run, poll)
+
     @torch.no_grad()
-    def judge_rows(self, rows: Sequence[EncodedReply], padding_id: int) -> ReplyScores:
-        """Scores of encoded replies, in batches of like length."""
+    def _judge_batches(
+        self, rows: Sequence[EncodedReply], run: Callable[[list[int]], Tensor], poll: Poll
+    ) -> ReplyScores:
+        """`run` gives the right-padded trunk states of a batch."""
         found = ReplyScores(torch.zeros(len(rows)), torch.zeros(len(rows), len(self.judged)), torch.zeros(len(rows)))
+        done = 0
         for batch in by_length(rows, BATCH_TOKENS):
-            chosen = [rows[index] for index in batch]
-            states = self.transformer.run_trunk(pad(chosen, padding_id))
-            part = self.judge(states, *lengths(chosen))
+            poll(done, len(rows))
+            part = self.judge(run(batch), *lengths([rows[index] for index in batch]))
             found.scores[batch], found.violations[batch] = part.scores, part.violations
             found.any_violation[batch] = part.any_violation
+            done += len(batch)
         return found
 
     def write(self, draft: Path, about: dict[str, Any]) -> None:

@@ -2,31 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rlhf.training import statistics
 from rlhf.training.artefacts import checkpoints
-from rlhf.training.gold import Gold
 from rlhf.training.hyperparameters import build
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward.examples import Examples, NothingToLearn, examples, raw_features, trunk_states
-from rlhf.training.reward.fit import RewardModelConfig, Trainer
+from rlhf.training.reward.fit import STATES, RewardModelConfig, Trainer
 from rlhf.training.reward.heads import Heads
-from rlhf.training.reward.model import RewardModel, Scale, embed_rule, weights_digest
+from rlhf.training.reward.liveness import Liveness
+from rlhf.training.reward.measuring import Sample, figures, held_out_accuracy, normalise
+from rlhf.training.reward.model import SPREAD_FLOOR, RewardModel, Scale, embed_rule, weights_digest
 from rlhf.training.run import RunDirectory, Stopped
-from rlhf.training.snapshot.files import HELD_OUT, TRAIN, PlainReply, RankingRow, SnapshotFiles, ViolationRow
+from rlhf.training.snapshot.files import HELD_OUT, TRAIN, RankingRow, SnapshotFiles, ViolationRow
 from rlhf.training.snapshot.fitting import fit_prompts
 from rlhf.training.tokens import ChatTokenizer
-
-MIN_REPLIES_TO_NORMALISE = 16
-SPREAD_FLOOR = 1e-4
-"""The least standard deviation to divide by: a feature that hardly varies must not be amplified."""
 
 
 def run(directory: RunDirectory) -> dict[str, Any]:
@@ -51,18 +46,35 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     texts = {row.rule: row.rule_text for row in snapshot.violations} | snapshot.rules
     model = fresh_model(transformer, tokenizer, texts, config, directory.seed)
     model.judged = _judged_rules(data, config.min_labels)
-    states = trunk_states(transformer, data.rows, tokenizer.padding_id, directory.stop_if_asked)
-    _standardise(model, *raw_features(model, states, data.rows))
-    directory.stop_if_asked()
+    trains_yet = directory.checkpoint.exists()
+    states, held_out_states = (
+        trunk_states(
+            transformer,
+            part.rows,
+            tokenizer.padding_id,
+            directory=directory.states / name,
+            progress=Liveness(directory, f"trunk states, {name}", trains_yet=trains_yet),
+            stored=STATES[config.states],
+        )
+        for name, part in ((TRAIN, data), (HELD_OUT, rest))
+    )
+    spread = Liveness(directory, "means and spreads of the features", trains_yet=trains_yet)
+    _standardise(model, *raw_features(model, states, data.rows, spread))
     trainer = Trainer(model, data, states, config, directory.seed)
     trainer.resume(directory.checkpoint)
+    sample, between = (
+        Sample.of(rest, held_out_states),
+        Liveness(directory, "accuracy on held-out pairs", trains_yet=True),
+    )
 
     def measure() -> dict[str, float]:
-        return _held_out_accuracy(model, rest, tokenizer)
+        return held_out_accuracy(model, rest, sample, between)
 
     if not trainer.train(directory.report, directory.should_stop, directory.checkpoint, measure):
         raise Stopped
-    result = _measure(model, data, rest, tokenizer, directory.config.get("judge"))
+    after = Liveness(directory, "measuring", trains_yet=True)
+    scored = normalise(model, (data, states), (rest, held_out_states), after)
+    result = _learned(model, data) | figures(scored, rest, model.judged, tokenizer, directory.config.get("judge"))
     _publish(model, directory, config, base, snapshot)
     return result | fitted.counts
 
@@ -122,113 +134,26 @@ def _judged_rules(data: Examples, minimum: int) -> tuple[str, ...]:
     return tuple(key for key in keys if min(counts.get((key, kind), 0) for kind in (True, False)) >= minimum)
 
 
-def _standardise(model: RewardModel, pooled: Tensor, token_mean: Tensor, token_square: Tensor) -> None:
-    model.scale.feature_mean = pooled.mean(0)
-    model.scale.feature_sd = pooled.std(0, correction=0).clamp_min(SPREAD_FLOOR)
-    model.scale.token_mean = token_mean
-    model.scale.token_sd = (token_square - token_mean.square()).clamp_min(0).sqrt().clamp_min(SPREAD_FLOOR)
+def _standardise(
+    model: RewardModel, pooled_mean: Tensor, pooled_square: Tensor, token_mean: Tensor, token_square: Tensor
+) -> None:
+    model.scale.feature_mean, model.scale.feature_sd = _mean_and_sd(pooled_mean, pooled_square)
+    model.scale.token_mean, model.scale.token_sd = _mean_and_sd(token_mean, token_square)
 
 
-def _measure(
-    model: RewardModel,
-    data: Examples,
-    rest: Examples,
-    tokenizer: ChatTokenizer,
-    judge: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Normalise the scores on replies of the base that were not trained on, and measure there."""
-    model.merge()
-    seen = rest if len(rest.rows) >= MIN_REPLIES_TO_NORMALISE else data
-    scores = model.judge_rows(seen.rows, tokenizer.padding_id).scores
-    model.scale.score_mean = scores.mean()
-    model.scale.score_sd = scores.std(correction=0).clamp_min(SPREAD_FLOOR)
-    result: dict[str, Any] = {
+def _mean_and_sd(mean: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
+    sd = (square - mean.square()).clamp_min(0).sqrt().clamp_min(SPREAD_FLOOR)
+    return mean.float(), sd.float()
+
+
+def _learned(model: RewardModel, data: Examples) -> dict[str, Any]:
+    return {
         "rankings": sum(bool(group.pairs) for group in data.groups),
         "trained_pairs": len(data.pairs),
         "trained_labels": sum(len(found) for found in data.labels.values()),
         "judged_rules": list(model.judged),
         "score_mean": float(model.scale.score_mean),
         "score_sd": float(model.scale.score_sd),
-    }
-    return result | _accuracy(model, rest, tokenizer, judge)
-
-
-def _held_out_accuracy(model: RewardModel, rest: Examples, tokenizer: ChatTokenizer) -> dict[str, float]:
-    """The figure that says whether another epoch still helped; nothing where no pair was held out."""
-    if not rest.pairs:
-        return {}
-    scores = model.judge_rows(rest.rows, tokenizer.padding_id).scores.tolist()
-    right = [float(scores[a] > scores[b]) + 0.5 * float(scores[a] == scores[b]) for a, b in rest.pairs]
-    return {"held_out/accuracy": sum(right) / len(right)}
-
-
-def _accuracy(
-    model: RewardModel, rest: Examples, tokenizer: ChatTokenizer, judge: dict[str, Any] | None
-) -> dict[str, Any]:
-    """Accuracy on strict pairs with bounds by prompt, and the AUC of the rule head, pooled and of each rule."""
-    if not rest.rows:
-        return {"accuracy": None, "accuracy_low": None, "pairs": 0, "flag_auc": None, "flags": 0}
-    scored = model.judge_rows(rest.rows, tokenizer.padding_id)
-    scores = scored.scores.tolist()
-    pairs = rest.pairs
-    right = [float(scores[a] > scores[b]) + 0.5 * float(scores[a] == scores[b]) for a, b in pairs]
-    share = statistics.cluster_bootstrap(right, [rest.prompts[a] for a, _ in pairs])
-    columns = {key: scored.violations[:, i].tolist() for i, key in enumerate(model.judged)}
-    labels = [
-        (key, columns[key][item], violates)
-        for item, found in rest.labels.items()
-        for key, violates, _ in found
-        if key in columns
-    ]
-    result: dict[str, Any] = {
-        "accuracy": share.value,
-        "accuracy_low": share.low,
-        "accuracy_high": share.high,
-        "pairs": len(pairs),
-        "flag_auc": statistics.auc([p for _, p, _ in labels], [label for _, _, label in labels]),
-        "flags": len(labels),
-        "flag_auc_by_rule": {
-            key: statistics.auc([p for k, p, _ in labels if k == key], [v for k, _, v in labels if k == key])
-            for key in columns
-        },
-        "length_correlation": statistics.correlation(scores, [row.length - row.prompt_length for row in rest.rows]),
-    }
-    if judge is None or judge.get("kind") != "gold":
-        return result | {"measured_against": "held-out labels"}
-    as_labelled = {f"{name}_as_labelled": result[name] for name in ("accuracy", "flag_auc")}
-    return result | as_labelled | _against_gold(scores, columns, rest, tokenizer, judge)
-
-
-def _against_gold(
-    scores: list[float],
-    columns: dict[str, list[float]],
-    rest: Examples,
-    tokenizer: ChatTokenizer,
-    judge: dict[str, Any],
-) -> dict[str, Any]:
-    """The same figures, measured against the simulated annotators' functions without their noise."""
-    gold = Gold.resolve(judge)
-    replies = [
-        PlainReply(prompt, tokenizer.decode(row.ids[row.prompt_length :]), row.ids[-1] == tokenizer.end_id)
-        for prompt, row in zip(rest.prompts, rest.rows, strict=True)
-    ]
-    truth, broken = gold.scores(replies), gold.violations(replies)
-    pairs = [
-        (a, b)
-        for group in rest.groups
-        for a, b in combinations(group.items, 2)
-        if group.pairs and truth[a] != truth[b]
-    ]
-    right = [float((scores[a] - scores[b]) * (truth[a] - truth[b]) > 0) for a, b in pairs]
-    share = statistics.cluster_bootstrap(right, [rest.prompts[a] for a, _ in pairs])
-    judged = [(columns[key][i], hit) for key, hits in broken.items() if key in columns for i, hit in enumerate(hits)]
-    return {
-        "accuracy": share.value,
-        "accuracy_low": share.low,
-        "accuracy_high": share.high,
-        "pairs": len(pairs),
-        "flag_auc": statistics.auc([p for p, _ in judged], [hit for _, hit in judged]),
-        "measured_against": gold.label,
     }
 
 
