@@ -12,7 +12,14 @@ from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward.features import EncodedReply, by_length, encode, inside, lengths, pad, stack
 from rlhf.training.reward.model import BATCH_TOKENS, Poll, RewardModel, States
 from rlhf.training.reward.states import states_on_disk
-from rlhf.training.snapshot.files import PlainReply, PromptMessages, RankingRow, ViolationRow, thaw
+from rlhf.training.snapshot.files import (
+    PlainReply,
+    PromptMessages,
+    RankingRow,
+    ThumbRow,
+    ViolationRow,
+    thaw,
+)
 from rlhf.training.tokens import ChatTokenizer
 
 
@@ -24,6 +31,15 @@ class Group:
     pairs: list[tuple[int, int]] = field(default_factory=list)
     """(better, worse) positions within `items`."""
     pair_weight: float = 0.0
+    margins: list[float] = field(default_factory=list)
+    """Of each pair; none: all 0."""
+
+
+class ThumbLabel(NamedTuple):
+    """Whether one person found a reply good, by itself."""
+
+    is_up: bool
+    weight: float
 
 
 class RuleLabel(NamedTuple):
@@ -43,6 +59,8 @@ class Examples:
     groups: list[Group]
     labels: dict[int, list[RuleLabel]]
     """By the index of the reply."""
+    thumbs: dict[int, list[ThumbLabel]] = field(default_factory=dict)
+    """By the index of the reply."""
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -60,10 +78,12 @@ def examples(
     tokenizer: ChatTokenizer,
     *,
     max_completion_tokens: int,
+    thumbs: Sequence[ThumbRow] = (),
 ) -> Examples:
     """Encode each distinct reply once and group it."""
     index: dict[PlainReply, int] = {}
-    for reply in [r for ranking in rankings for r in ranking.replies] + [row.reply for row in violations]:
+    ranked_replies = (reply for ranking in rankings for reply in ranking.replies)
+    for reply in (*ranked_replies, *(row.reply for row in violations), *(row.reply for row in thumbs)):
         index.setdefault(reply, len(index))
     rows = [
         encode(
@@ -76,15 +96,20 @@ def examples(
         for reply in index
     ]
     groups = [
-        Group([index[reply] for reply in ranking.replies], ranking.pairs, ranking.pair_weight) for ranking in rankings
+        Group([index[reply] for reply in ranking.replies], ranking.pairs, ranking.pair_weight, ranking.pair_margins)
+        for ranking in rankings
     ]
     labels: dict[int, list[RuleLabel]] = {}
     for row in violations:
         labels.setdefault(index[row.reply], []).append(RuleLabel(row.rule, row.violates, row.weight))
+    thumbed: dict[int, list[ThumbLabel]] = {}
+    for thumb in thumbs:
+        thumbed.setdefault(index[thumb.reply], []).append(ThumbLabel(thumb.is_up, thumb.weight))
     ranked = {item for group in groups for item in group.items}
     single = [item for item in labels if item not in ranked]
+    single += [item for item in thumbed if item not in ranked and item not in labels]
     groups += [Group(single[start : start + 4]) for start in range(0, len(single), 4)]
-    return Examples(rows, [reply.prompt for reply in index], groups, labels)
+    return Examples(rows, [reply.prompt for reply in index], groups, labels, thumbed)
 
 
 def trunk_states(
@@ -164,3 +189,8 @@ def pair_table(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
         weights += [group.pair_weight] * len(group.pairs)
         start += len(group.items)
     return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2), torch.tensor(weights)
+
+
+def pair_margins(groups: Sequence[Group]) -> Tensor:
+    """[P], in the order of `pair_table`."""
+    return torch.tensor([m for group in groups for m in (group.margins or [0.0] * len(group.pairs))])

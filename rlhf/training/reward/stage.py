@@ -1,7 +1,8 @@
 """The reward_model stage: from a snapshot to a published reward model and its figures on held-out replies."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,25 @@ import torch
 from torch import Tensor
 
 from rlhf.training.artefacts import checkpoints
-from rlhf.training.hyperparameters import build
+from rlhf.training.hyperparameters import build, require
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward.examples import Examples, NothingToLearn, examples, raw_features, trunk_states
 from rlhf.training.reward.fit import STATES, RewardModelConfig, Trainer
 from rlhf.training.reward.heads import Heads
 from rlhf.training.reward.liveness import Liveness
-from rlhf.training.reward.measuring import Sample, figures, held_out_accuracy, normalise
-from rlhf.training.reward.model import SPREAD_FLOOR, RewardModel, Scale, embed_rule, weights_digest
+from rlhf.training.reward.measuring import Part, Sample, figures, held_out_accuracy, normalise, probe, unseen_rule
+from rlhf.training.reward.model import SPREAD_FLOOR, RewardModel, Scale, States, embed_rule, weights_digest
 from rlhf.training.run import RunDirectory, Stopped
-from rlhf.training.snapshot.files import HELD_OUT, TRAIN, RankingRow, SnapshotFiles, ViolationRow
+from rlhf.training.snapshot.files import (
+    HELD_OUT,
+    TRAIN,
+    PromptMessages,
+    RankingRow,
+    SnapshotFiles,
+    ThumbRow,
+    ViolationRow,
+)
 from rlhf.training.snapshot.fitting import fit_prompts
 from rlhf.training.tokens import ChatTokenizer
 
@@ -30,77 +39,134 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     tokenizer = ChatTokenizer.load(base)
     fitted = fit_prompts(SnapshotFiles.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
     snapshot = fitted.snapshot
+    _require_rule(snapshot, config.held_out_rule)
     transformer = Transformer.load(base, adapted_layers=config.adapted_layers)
     training, held_out = _divide(snapshot, list(directory.config.get("splits") or [TRAIN]))
-    data, rest = (
-        examples(
-            rankings,
-            violations,
-            tokenizer,
-            max_completion_tokens=config.max_completion_tokens,
-        )
-        for rankings, violations in (training, held_out)
-    )
+    data, rest = (_encode(part, tokenizer, config) for part in (training.without(config.held_out_rule), held_out))
     if not data.groups:
         raise NothingToLearn("the snapshot holds no ranking and no rule label in these splits")
     texts = {row.rule: row.rule_text for row in snapshot.violations} | snapshot.rules
-    model = fresh_model(transformer, tokenizer, texts, config, directory.seed)
-    model.judged = _judged_rules(data, config.min_labels)
-    trains_yet = directory.checkpoint.exists()
-    states, held_out_states = (
-        trunk_states(
-            transformer,
-            part.rows,
-            tokenizer.padding_id,
-            directory=directory.states / name,
-            progress=Liveness(directory, f"trunk states, {name}", trains_yet=trains_yet),
-            stored=STATES[config.states],
-        )
-        for name, part in ((TRAIN, data), (HELD_OUT, rest))
-    )
-    spread = Liveness(directory, "means and spreads of the features", trains_yet=trains_yet)
-    _standardise(model, *raw_features(model, states, data.rows, spread))
-    trainer = Trainer(model, data, states, config, directory.seed)
-    trainer.resume(directory.checkpoint)
-    sample, between = (
-        Sample.of(rest, held_out_states),
-        Liveness(directory, "accuracy on held-out pairs", trains_yet=True),
-    )
-
-    def measure() -> dict[str, float]:
-        return held_out_accuracy(model, rest, sample, between)
-
-    if not trainer.train(directory.report, directory.should_stop, directory.checkpoint, measure):
-        raise Stopped
+    members = [
+        fresh_model(transformer, tokenizer, texts, config, directory.seed + number)
+        for number in range(config.ensemble)
+    ]
+    states = _states(directory, members[0], data, tokenizer, config, TRAIN)
+    held_out_states = _states(directory, members[0], rest, tokenizer, config, HELD_OUT)
+    spread = Liveness(directory, "means and spreads of the features", trains_yet=directory.checkpoint.exists())
+    _standardise(members[0], *raw_features(members[0], states, data.rows, spread))
+    for member in members:
+        member.scale, member.judged = replace(members[0].scale), _judged_rules(data, config.min_labels)
+    _train(directory, members, (data, states), (rest, held_out_states), config)
     after = Liveness(directory, "measuring", trains_yet=True)
-    scored = normalise(model, (data, states), (rest, held_out_states), after)
-    result = _learned(model, data) | figures(scored, rest, model.judged, tokenizer, directory.config.get("judge"))
+    scored = normalise(members, (data, states), (rest, held_out_states), after)
+    model = members[0]
+    model.disagreement_weight = config.disagreement_weight
+    result = _learned(model, data, config) | figures(
+        scored, rest, model.judged, tokenizer, directory.config.get("judge")
+    )
+    result["probes"] = probe(model, rest, scored, tokenizer, [*training.rankings, *held_out.rankings], config)
+    if config.held_out_rule:
+        result["held_out_rule"] = unseen_rule(model, rest, held_out_states, config.held_out_rule)
     _publish(model, directory, config, base, snapshot)
     return result | fitted.counts
 
 
-Part = tuple[Sequence[RankingRow], Sequence[ViolationRow]]
+@dataclass(frozen=True)
+class Judgements:
+    """Of one side of the snapshot."""
+
+    rankings: Sequence[RankingRow]
+    violations: Sequence[ViolationRow]
+    thumbs: Sequence[ThumbRow]
+
+    def without(self, rule: str) -> "Judgements":
+        return replace(self, violations=[row for row in self.violations if row.rule != rule])
+
+    def of(self, chosen: Callable[[PromptMessages], bool]) -> "Judgements":
+        """Those on replies to the chosen prompts."""
+        return Judgements(
+            [row for row in self.rankings if chosen(row.replies[0].prompt)],
+            [row for row in self.violations if chosen(row.reply.prompt)],
+            [row for row in self.thumbs if chosen(row.reply.prompt)],
+        )
 
 
-def _divide(snapshot: SnapshotFiles, splits: list[str]) -> tuple[Part, Part]:
+def _require_rule(snapshot: SnapshotFiles, rule: str) -> None:
+    known = sorted({row.rule for row in snapshot.violations})
+    require(
+        not rule or rule in known, "held_out_rule", rule, f"must be one of the labelled rules: {', '.join(known)}"
+    )
+
+
+def _encode(part: Judgements, tokenizer: ChatTokenizer, config: RewardModelConfig) -> Examples:
+    return examples(
+        part.rankings,
+        part.violations,
+        tokenizer,
+        max_completion_tokens=config.max_completion_tokens,
+        thumbs=part.thumbs,
+    )
+
+
+def _states(
+    directory: RunDirectory,
+    model: RewardModel,
+    part: Examples,
+    tokenizer: ChatTokenizer,
+    config: RewardModelConfig,
+    name: str,
+) -> States:
+    return trunk_states(
+        model.transformer,
+        part.rows,
+        tokenizer.padding_id,
+        directory=directory.states / name,
+        progress=Liveness(directory, f"trunk states, {name}", trains_yet=directory.checkpoint.exists()),
+        stored=STATES[config.states],
+    )
+
+
+def _train(
+    directory: RunDirectory, members: Sequence[RewardModel], training: Part, held_out: Part, config: RewardModelConfig
+) -> None:
+    """One member after the other; each resumes from a checkpoint of its own. Raises Stopped."""
+    sample = Sample.of(*held_out)
+    alive = Liveness(directory, "accuracy on held-out pairs", trains_yet=True)
+    for number, member in enumerate(members):
+        trainer = Trainer(member, *training, config, directory.seed + number)
+        checkpoint = directory.states / f"member-{number + 1}" if number else directory.checkpoint
+        trainer.resume(checkpoint)
+        report = partial(_report_of_member, directory, number, len(members))
+        measure = partial(held_out_accuracy, member, held_out[0], sample, alive)
+        if not trainer.train(report, directory.should_stop, checkpoint, measure):
+            raise Stopped
+        if member is not members[-1]:
+            trainer.save(checkpoint)
+
+
+def _report_of_member(
+    directory: RunDirectory, number: int, members: int, step: int, steps: int, values: dict[str, Any]
+) -> None:
+    directory.report(number * steps + step, members * steps, values)
+
+
+def _divide(snapshot: SnapshotFiles, splits: list[str]) -> tuple[Judgements, Judgements]:
     """(to train on, to measure on). Where the other split is empty, every tenth prompt is held out."""
     other = [split for split in (TRAIN, HELD_OUT) if split not in splits]
 
-    def of(wanted: list[str]) -> tuple[list[RankingRow], list[ViolationRow]]:
-        rankings = [r for r in snapshot.rankings if r.split in wanted]
-        return rankings, [v for v in snapshot.violations if v.split in wanted]
+    def of(wanted: list[str]) -> Judgements:
+        return Judgements(
+            [row for row in snapshot.rankings if row.split in wanted],
+            [row for row in snapshot.violations if row.split in wanted],
+            [row for row in snapshot.thumbs if row.split in wanted],
+        )
 
     training, measuring = of(splits), of(other)
-    if measuring[0] or measuring[1]:
+    if measuring.rankings or measuring.violations:
         return training, measuring
-    prompts = sorted({r.replies[0].prompt for r in training[0]} | {v.reply.prompt for v in training[1]})
+    prompts = sorted({r.replies[0].prompt for r in training.rankings} | {v.reply.prompt for v in training.violations})
     held_out = set(prompts[::10]) if len(prompts) >= 20 else set()
-
-    def part(is_held_out: bool) -> Part:
-        rankings = [r for r in training[0] if (r.replies[0].prompt in held_out) is is_held_out]
-        return rankings, [v for v in training[1] if (v.reply.prompt in held_out) is is_held_out]
-
-    return part(False), part(True)
+    return training.of(lambda prompt: prompt not in held_out), training.of(lambda prompt: prompt in held_out)
 
 
 def fresh_model(
@@ -146,8 +212,11 @@ def _mean_and_sd(mean: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
     return mean.float(), sd.float()
 
 
-def _learned(model: RewardModel, data: Examples) -> dict[str, Any]:
+def _learned(model: RewardModel, data: Examples, config: RewardModelConfig) -> dict[str, Any]:
+    thumbs = sum(len(found) for found in data.thumbs.values())
     return {
+        "ensemble": len(model.members),
+        "trained_thumbs": thumbs if config.thumb_weight else 0,
         "rankings": sum(bool(group.pairs) for group in data.groups),
         "trained_pairs": len(data.pairs),
         "trained_labels": sum(len(found) for found in data.labels.values()),

@@ -69,7 +69,7 @@ class Layout:
                 table[0, item] = table[0, owner]
                 table[2, item], at = at, at + table[3, item]
             ends.append(int(at))
-        return cls(batches, *table, frozenset(first.values()), ends)
+        return cls(batches, table[0], table[1], table[2], table[3], frozenset(first.values()), ends)
 
     @property
     def tokens(self) -> int:

@@ -44,6 +44,11 @@ class RankingRow:
     ranks: tuple[int, ...]
     split: str
     weight: float = 1.0
+    shown: tuple[int, ...] = ()
+    """Positions in `replies` in the order in which the annotator saw them; empty where that is not known."""
+    margins: tuple[tuple[int, int, float], ...] = ()
+    """(better, worse, margin): by how much the score of one reply should lie above that of another, where people said
+    how much better it is."""
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -59,6 +64,12 @@ class RankingRow:
         return found
 
     @property
+    def pair_margins(self) -> list[float]:
+        """The margin of each of `pairs`, 0 where nobody said how much better."""
+        known = {(better, worse): margin for better, worse, margin in self.margins}
+        return [known.get(pair, 0.0) for pair in self.pairs]
+
+    @property
     def pair_weight(self) -> float:
         """1/C(K,2) (InstructGPT, arXiv:2203.02155, equation 1): a ranking of many replies counts no more than one."""
         return self.weight / comb(len(self.ranks), 2)
@@ -72,6 +83,16 @@ class ViolationRow:
     rule: str
     rule_text: str
     violates: bool
+    split: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class ThumbRow:
+    """One person's thumb on a reply in the chat: a label of absolute quality."""
+
+    reply: PlainReply
+    is_up: bool
     split: str
     weight: float = 1.0
 
@@ -97,6 +118,7 @@ class SnapshotFiles:
     rules: dict[str, str]
     """Key -> text of the rules that are switched on."""
     simulated: bool
+    thumbs: tuple[ThumbRow, ...] = ()
 
     @classmethod
     def load(cls, directory: Path) -> "SnapshotFiles":
@@ -122,6 +144,7 @@ class SnapshotFiles:
             prompts=tuple(_prompt_row(row) for row in _read_lines(directory / "prompts.jsonl")),
             rules={row["key"]: row["text"] for row in json.loads(rules.read_text())} if rules.exists() else {},
             simulated=any(row.get("simulated") for row in [*rows, *judged]),
+            thumbs=tuple(_thumb(row) for row in _read_lines(directory / "unpaired.jsonl")),
         )
 
     def prompts_of(self, split: str) -> list[PromptRow]:
@@ -181,7 +204,14 @@ def _ranking(row: dict[str, Any]) -> RankingRow:
     replies = tuple(_reply(prompt, item) for item in row["completions"])
     if len(replies) != len(row["ranks"]) or len(replies) < 2:
         raise ValueError(f"ranks of ranking {row.get('id')}")
-    return RankingRow(replies, tuple(row["ranks"]), row["split"], float(row.get("weight", 1.0)))
+    return RankingRow(
+        replies,
+        tuple(row["ranks"]),
+        row["split"],
+        float(row.get("weight", 1.0)),
+        tuple(row.get("shown") or ()),
+        tuple((int(better), int(worse), float(margin)) for better, worse, margin in row.get("margins") or ()),
+    )
 
 
 def _preference(row: dict[str, Any]) -> RankingRow:
@@ -189,7 +219,14 @@ def _preference(row: dict[str, Any]) -> RankingRow:
     prompt = freeze(row["prompt"])
     sides = (row["chosen"], row["rejected"])
     replies = tuple(PlainReply(prompt, side[-1]["content"], True) for side in sides)
-    return RankingRow(replies, (1, 2), row.get("split", TRAIN), float(row.get("weight", 1.0)))
+    margins = ((0, 1, float(row["margin"])),) if row.get("margin") else ()
+    return RankingRow(replies, (1, 2), row.get("split", TRAIN), float(row.get("weight", 1.0)), margins=margins)
+
+
+def _thumb(row: dict[str, Any]) -> ThumbRow:
+    """TRL's conversational unpaired preference format, which does not say how a reply ended: count it as finished."""
+    reply = PlainReply(freeze(row["prompt"]), row["completion"][-1]["content"], True)
+    return ThumbRow(reply, bool(row["label"]), row.get("split", TRAIN), float(row.get("weight", 1.0)))
 
 
 def _violation(row: dict[str, Any]) -> ViolationRow:

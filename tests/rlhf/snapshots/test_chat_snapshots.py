@@ -179,6 +179,7 @@ def test_thumbs_are_lines_of_their_own_that_trl_reads_as_unpaired(choose, chatte
         "completion": [{"role": "assistant", "content": "Rain and sun."}],
         "label": False,
         "split": made.split,
+        "weight": 1.0,
     }
     consent_withdrawn(made)
     choose("left")  # else nothing is left to learn from
