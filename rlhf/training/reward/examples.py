@@ -191,6 +191,9 @@ def pair_table(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
     return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2), torch.tensor(weights)
 
 
-def pair_margins(groups: Sequence[Group]) -> Tensor:
-    """[P], in the order of `pair_table`."""
-    return torch.tensor([m for group in groups for m in (group.margins or [0.0] * len(group.pairs))])
+def pair_margins(groups: Sequence[Group], pairs: int) -> Tensor:
+    """[pairs], in the order of `pair_table`; 0 of pairs that are not people's, which come last there."""
+    margins = torch.zeros(pairs)
+    known = [m for group in groups for m in (group.margins or [0.0] * len(group.pairs))]
+    margins[: len(known)] = torch.tensor(known)
+    return margins

@@ -17,6 +17,9 @@ class EncodedReply:
     ids: Sequence[int]
     prompt_length: int
 
+    def __hash__(self) -> int:
+        return hash((tuple(self.ids), self.prompt_length))
+
     @property
     def length(self) -> int:
         return len(self.ids)

@@ -138,7 +138,7 @@ class Trainer:
         scores = self.model.heads.scores(features.pooled)
         logits = self.model.heads.violation_logits(features, self.rules)
         ranked = max(1, sum(bool(group.pairs) for group in groups))
-        preference = ranking_loss(scores, pairs, weights, pair_margins(groups)) / ranked
+        preference = ranking_loss(scores, pairs, weights, pair_margins(groups, len(pairs))) / ranked
         violation = violation_loss(logits, where, labels, trust)
         self.optimizer.zero_grad()
         thumbs, of_thumbs = self._thumb_loss(items, scores)

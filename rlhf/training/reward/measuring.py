@@ -15,7 +15,7 @@ from rlhf.training.reward.auc import clustered_auc
 from rlhf.training.reward.examples import Examples, Group
 from rlhf.training.reward.features import encode
 from rlhf.training.reward.fit import RewardModelConfig
-from rlhf.training.reward.model import SPREAD_FLOOR, Poll, ReplyScores, RewardModel, States, combined
+from rlhf.training.reward.model import SPREAD_FLOOR, Chosen, Poll, ReplyScores, RewardModel, States, combined
 from rlhf.training.snapshot.files import PlainReply, PromptMessages, RankingRow, thaw
 from rlhf.training.tokens import ChatTokenizer
 
@@ -54,20 +54,6 @@ def normalise(members: Sequence[RewardModel], training: Part, held_out: Part, po
 
 def _scaled(member: RewardModel, scores: Tensor) -> Tensor:
     return (scores - member.scale.score_mean) / member.scale.score_sd
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The states of some replies, by their place among these."""
-
-    items: list[int]
-    states: States
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, position: int, /) -> Tensor:
-        return self.states[self.items[position]]
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,20 @@ class States(Protocol):
     def __len__(self) -> int: ...
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The states of some replies, by their place among these."""
+
+    items: list[int]
+    states: States
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, position: int, /) -> Tensor:
+        return self.states[self.items[position]]
+
+
 @dataclass
 class OtherBase(Exception):
     """The base at hand has other weights than the one that the reward model was trained over."""

@@ -46,7 +46,9 @@ def ours(tiny: Path, tokenizer: ChatTokenizer, found: Examples, weight: torch.Te
     items = [item for group in found.groups for item in group.items]
     features = model.features(stack([states[i] for i in items]), *lengths([found.rows[i] for i in items]))
     pairs, weights = pair_table(found.groups)
-    loss = ranking_loss(model.heads.scores(features.pooled), pairs, weights, pair_margins(found.groups)) / len(PAIRS)
+    loss = ranking_loss(
+        model.heads.scores(features.pooled), pairs, weights, pair_margins(found.groups, len(pairs))
+    ) / len(PAIRS)
     loss.backward()
     assert model.heads.preference.grad is not None
     return float(loss.detach()), model.heads.preference.grad[:width]
