@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Hashable, Sequence
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
-from rlhf.training.statistics import Z95, Interval, ranks_with_ties, wilson
+from rlhf.training.statistics import Interval, ranks_with_ties, wilson
 
+Z95 = NormalDist().inv_cdf(0.975)
 Floats = npt.NDArray[np.float64]
 
 

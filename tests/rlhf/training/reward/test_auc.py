@@ -6,8 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from rlhf.training.reward.auc import clustered_auc
-from rlhf.training.statistics import Z95
+from rlhf.training.reward.auc import Z95, clustered_auc
 
 
 def delong(positives: list[float], negatives: list[float]) -> tuple[float, float]:
