@@ -113,6 +113,8 @@ class RewardModel:
         self.others: tuple[RewardModel, ...] = ()
         """The further members of an ensemble, over the same transformer."""
         self.disagreement_weight = 0.0
+        self.disagreement: float | None = None
+        """Of an ensemble: the mean over the last rollout that was scored for training."""
         self._merged: Any = None
 
     def merge(self) -> None:
@@ -176,25 +178,34 @@ class RewardModel:
         largest = violations.amax(1) if judged else torch.zeros(len(states))
         return ReplyScores(scores, violations, largest)
 
-    @torch.no_grad()
     def score(self, rollout: Rollout, trunk_states: Tensor) -> tuple[Tensor, Tensor]:
-        """PPO's `Scorer`: (scores [N], P(any violation) [N]) of completions with trunk states [N, T, D].
+        """PPO's `Scorer`: (scores [N], P(any violation) [N]) of completions with trunk states [N, T, D]."""
+        found = self.judge_rollout(rollout, trunk_states)
+        return self.for_training(found), found.any_violation
 
-        Scores of an ensemble are lowered by `disagreement_weight` times its disagreement (Coste et al.,
-        arXiv:2310.02743, equation 4, with the standard deviation for the variance).
-        """
+    @torch.no_grad()
+    def judge_rollout(self, rollout: Rollout, trunk_states: Tensor) -> ReplyScores:
+        """Of completions with trunk states [N, T, D]."""
         parts = []
         for rows in torch.split(torch.arange(len(rollout)), max(1, BATCH_TOKENS // trunk_states.shape[1])):
             ends = rollout.lengths[rows]
             width = int(ends.max())
             parts.append(self.judge(trunk_states[rows, :width], rollout.prompt_lengths[rows], ends))
-        scores = torch.cat([self._lowered(part) for part in parts])
-        return scores, torch.cat([part.any_violation for part in parts])
+        disagreements = [part.disagreement for part in parts if part.disagreement is not None]
+        return ReplyScores(
+            torch.cat([part.scores for part in parts]),
+            torch.cat([part.violations for part in parts]),
+            torch.cat([part.any_violation for part in parts]),
+            torch.cat(disagreements) if disagreements else None,
+        )
 
-    def _lowered(self, part: ReplyScores) -> Tensor:
-        if part.disagreement is None:
-            return part.scores
-        return part.scores - self.disagreement_weight * part.disagreement
+    def for_training(self, found: ReplyScores) -> Tensor:
+        """Scores as a policy is trained on them: those of an ensemble lowered by `disagreement_weight` times its
+        disagreement (Coste et al., arXiv:2310.02743, equation 4, with the standard deviation for the variance)."""
+        if found.disagreement is None:
+            return found.scores
+        self.disagreement = float(found.disagreement.mean())
+        return found.scores - self.disagreement_weight * found.disagreement
 
     def judge_states(self, states: States, rows: Sequence[EncodedReply], poll: Poll = _nothing) -> ReplyScores:
         """Scores of encoded replies whose trunk states are known, in batches of like length."""

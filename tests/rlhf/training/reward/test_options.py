@@ -72,6 +72,7 @@ def test_a_policy_s_score_is_lowered_by_the_disagreement(
     plain, _ = model.score(rollout, rollout.states)
     judged = model.judge(rollout.states, rollout.prompt_lengths, rollout.lengths)
     torch.testing.assert_close(lowered, plain - 0.5 * judged.disagreement, atol=1e-3, rtol=1e-3)
+    assert model.disagreement == pytest.approx(float(judged.disagreement.mean()), abs=1e-3)
 
 
 @pytest.mark.parametrize("stops", [1, 2, 3])
