@@ -1,6 +1,7 @@
 """The base class of every command: progress on stderr, one JSON object on stdout, and defined exit codes."""
 
 import json
+import shlex
 import sys
 import time
 from argparse import RawDescriptionHelpFormatter
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any, NoReturn, Protocol
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
@@ -105,7 +107,11 @@ class MigrationsPending(Exception):
     code = "migrations_pending"
 
     def __str__(self) -> str:
-        return "the database has another version than the code: run manage.py migrate"
+        command = shlex.join([sys.executable, str(settings.BASE_DIR / "manage.py"), "migrate"])
+        return (
+            f"the database in {settings.HOME} has another version than the code; stop the site if it runs, "
+            f"then type: CHAMSAE_HOME={shlex.quote(str(settings.HOME))} {command}"
+        )
 
 
 def _prepare_database() -> None:

@@ -1,7 +1,7 @@
 """Streams the completions of a batch in groups, as many at a time as people leave room for."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import replace
 
 from chat.completions.giving_way import BulkRoom, GaveWay
@@ -10,8 +10,11 @@ from chat.prompts.fitting import PolicyPrompt
 from chat.queue import people
 
 MOST_REDONE = 5
-"""How often a group is dropped for a person. Then it is finished beside them: else somebody who asks all day could
-keep a request from ever being answered."""
+"""How often in a row a group is dropped for a person without a completion that has ended. Then it is finished beside
+them: else somebody who asks all day could keep a request from ever being answered."""
+
+Ended = dict[int, list[Piece]]
+"""The pieces of completions that have ended, by their number."""
 
 
 async def stream_batch(
@@ -19,26 +22,36 @@ async def stream_batch(
 ) -> AsyncGenerator[Piece, None]:
     """`n` completions, as `Engine.stream_many` streams them, group after group.
 
-    `is_read`: a group that has begun is not stopped, since its reader has the beginning already.
+    `is_read`: a group that has begun is not stopped, since its reader has the beginning already. Of one that is
+    stopped, the completions that have ended are kept, and only the others are done again.
     """
-    room, first, redone = BulkRoom.of_running_loop(), 0, 0
-    while first < n:
-        async with room.share(min(n - first, people.most_bulk())) as share:
-            group = _group(engine, prompt, parameters, first, share.count)
+    room, redone = BulkRoom.of_running_loop(), 0
+    missing = list(range(n))
+    while missing:
+        async with room.share(min(_in_a_row(missing), people.most_bulk())) as share:
+            group = _group(engine, prompt, parameters, missing[0], min(share.count, _in_a_row(missing)))
             if is_read or redone == MOST_REDONE:
+                numbers = set[int]()
                 async with aclosing(group) as pieces:
                     async for piece in pieces:
+                        numbers.add(piece.index)
                         yield piece
+                redone = 0
             else:
-                try:
-                    whole = await share.hold(_all_of(group))
-                except GaveWay:
-                    redone += 1
-                    continue
-                for piece in whole:
-                    yield piece
-            first += share.count
-            redone = 0
+                ended: Ended = {}
+                with suppress(GaveWay):
+                    await share.hold(_note_ends(group, ended))
+                numbers = set(ended)
+                redone = 0 if ended else redone + 1
+                for number in sorted(ended):
+                    for piece in ended[number]:
+                        yield piece
+            missing = [number for number in missing if number not in numbers]
+
+
+def _in_a_row(missing: Sequence[int]) -> int:
+    """How many from the first on follow each other: their seeds do so, too, and they can be asked for together."""
+    return next((at for at, number in enumerate(missing) if number != missing[0] + at), len(missing))
 
 
 async def _group(
@@ -53,6 +66,11 @@ async def _group(
             yield replace(piece, index=piece.index + first)
 
 
-async def _all_of(group: AsyncGenerator[Piece, None]) -> list[Piece]:
+async def _note_ends(group: AsyncGenerator[Piece, None], ended: Ended) -> None:
+    """Puts each completion into `ended` once its last piece is there."""
+    heard: Ended = {}
     async with aclosing(group) as pieces:
-        return [piece async for piece in pieces]
+        async for piece in pieces:
+            heard.setdefault(piece.index, []).append(piece)
+            if piece.finish_reason:
+                ended[piece.index] = heard[piece.index]

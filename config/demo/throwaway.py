@@ -4,8 +4,12 @@ import contextlib
 import fcntl
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from django.conf import settings
 
 SITE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CHAMSAE_SITE")
 """Variables that lead to the site's own state and must not be passed on."""
@@ -54,6 +58,13 @@ def link_policy(source: Path, models: Path) -> Path:
         except OSError:  # another disk, or one without links
             shutil.copy2(file, target / file.name)
     return target
+
+
+def migrate(home: Path) -> None:
+    """Brings the tables of a former demo, which are nobody's site, to this version of the code. Raises
+    subprocess.CalledProcessError."""
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "migrate", "--verbosity", "0", "--no-input"]
+    subprocess.run(command, env=dict(environment(home)), check=True)
 
 
 BEYOND_THE_CUT = {"CHAMSAE_GATE_FIRST_SENTENCE_MARGIN": "-0.25"}

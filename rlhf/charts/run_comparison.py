@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from rlhf import labels
 from rlhf.charts import line_charts, run_curves
 from rlhf.charts.curve_options import CurveOptions
+from rlhf.charts.default_settings import default_of
 from rlhf.charts.line_charts import LineChart
 from rlhf.figures import figure, percent
 from rlhf.models import Run
@@ -76,8 +77,11 @@ class Stages:
 def differences(one: Stages, other: Stages) -> list[Row]:
     """Only what differs, in the order of the first run; what one of them leaves open has its default there."""
     a, b = dict(_settings(one)), dict(_settings(other))
+    stages = {**other.by_name, **one.by_name}
     return [
-        Row(name, _told(a, name), _told(b, name)) for name in dict.fromkeys((*a, *b)) if a.get(name) != b.get(name)
+        Row(name, _told(a, name, stages), _told(b, name, stages))
+        for name in dict.fromkeys((*a, *b))
+        if a.get(name) != b.get(name)
     ]
 
 
@@ -148,9 +152,13 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def _told(settings: Mapping[str, Any], name: str) -> str:
+def _told(settings: Mapping[str, Any], name: str, stages: Mapping[str, Run]) -> str:
     value = settings.get(name)
-    return _("default") if value is None or value == "" else str(value)
+    if value is not None and value != "":
+        return str(value)
+    stage, _dot, key = name.partition(".")
+    default = default_of(stages[stage], key) if stage in stages else None
+    return _("default") if default is None else _("%(value)s (default)") % {"value": default}
 
 
 def _figure(result: Mapping[str, Any], key: str) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from math import comb
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -65,6 +66,9 @@ class Frozen:
         weight = _weights(entry.row for entry in judged)
         for entry in judged:
             entry.line["weight"] = 1.0 if entry.row.is_simulated else weight[entry.row.annotator_id]
+        of_thumb = shares.weights(Counter(entry.row.person_id for entry in self.thumbed))
+        for thumb in self.thumbed:
+            thumb.line["weight"] = of_thumb[thumb.row.person_id]
         of_flag = _flag_weights(entry.row for entry in self.flagged)
         for flag in self.flagged:
             flag.line["weight"] = 1.0 if flag.row.is_simulated else of_flag[flag.row.annotator_id, flag.line["rule"]]
@@ -146,12 +150,20 @@ def _ranking_rows(until: datetime) -> Iterator[FrozenRow[Ranking]]:
             "prompt": row.task.prompt.messages,
             "completions": [{"text": c.text, "finish_reason": c.finish_reason} for c in completions],
             "ranks": [row.ranks[str(c.pk)] for c in completions],
+            "shown": _shown(row, [c.pk for c in completions]),
             "split": row.task.prompt.split,
             "weight": 1.0,
             "annotator": _pseudonym(row.annotator_id),
             "simulated": row.is_simulated,
         }
         yield FrozenRow(row, line, _origin_of_prompt(row.task.prompt))
+
+
+def _shown(row: Ranking, completions: list[int]) -> list[int]:
+    """Positions of the completions as they stood on the page; nothing where the ranking does not tell."""
+    if sorted(row.shown_order) != sorted(completions):
+        return []
+    return [completions.index(pk) for pk in row.shown_order]
 
 
 RANKS: dict[str, list[int]] = {"left": [1, 2], "right": [2, 1], "tie": [1, 1], "both_bad": [1, 1]}
@@ -172,6 +184,7 @@ def _comparison_rows(until: datetime) -> Iterator[FrozenRow[Comparison]]:
             "prompt": context,
             "completions": [{"text": side.message.text, "finish_reason": side.finish_reason} for side in sides],
             "ranks": RANKS[row.choice],
+            "shown": [0, 1],
             "split": row.split,
             "weight": 1.0,
             "annotator": _pseudonym(row.annotator_id),
@@ -192,13 +205,19 @@ def _thumb_rows(until: datetime) -> Iterator[FrozenRow[Thumb]]:
             "completion": [{"role": "assistant", "content": row.message.text}],
             "label": row.is_up,
             "split": split,
+            "weight": 1.0,
         }
         yield FrozenRow(row, line, _origin_of_message(split, row.message, context))
 
 
 def _preference_lines(ranking: Line) -> Iterator[Line]:
-    """TRL's conversational preference format, one line a pair without a tie, of different texts."""
+    """TRL's conversational preference format, one line a pair without a tie, of different texts.
+
+    `weight` is the pair's in the loss; `margin` is TRL's column of that name, 0 where nobody said how much better.
+    """
     texts = [completion["text"] for completion in ranking["completions"]]
+    share = ranking["weight"] / comb(len(texts), 2)
+    margins = {(better, worse): margin for better, worse, margin in ranking.get("margins") or ()}
     for better, worse in pairs({str(index): rank for index, rank in enumerate(ranking["ranks"])}):
         if texts[better] == texts[worse]:
             continue
@@ -207,6 +226,8 @@ def _preference_lines(ranking: Line) -> Iterator[Line]:
             "chosen": [{"role": "assistant", "content": texts[better]}],
             "rejected": [{"role": "assistant", "content": texts[worse]}],
             "split": ranking["split"],
+            "weight": share,
+            "margin": margins.get((better, worse), 0.0),
         }
 
 

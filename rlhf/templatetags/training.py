@@ -7,7 +7,7 @@ from django import template
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from rlhf import labels
+from rlhf import labels, reward_facts
 from rlhf.figures import figure, percent
 from rlhf.models import Evaluation, Run
 from rlhf.release.conditions import Condition
@@ -16,6 +16,7 @@ from rlhf.release.report_values import number
 register = template.Library()
 register.filter("figure", figure)
 register.filter("percent", percent)
+register.filter("reward_alarms", reward_facts.alarms)
 TONES = {
     Run.State.QUEUED: "",
     Run.State.RUNNING: "warn",

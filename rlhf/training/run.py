@@ -72,6 +72,11 @@ class RunDirectory:
         return self.path / "checkpoint"
 
     @property
+    def states(self) -> Path:
+        """What was computed once and is read again, large, and needed by nobody after the end."""
+        return self.path / "states"
+
+    @property
     def hyperparameters(self) -> dict[str, Any]:
         values: dict[str, Any] = self.config.get("hyperparameters") or {}
         return values
@@ -97,11 +102,11 @@ class RunDirectory:
             raise Stopped
 
     def report(self, step: int, steps: int, values: Mapping[str, Any]) -> None:
-        """Append one line to metrics.jsonl; a number that is not finite becomes null."""
-        if self._first_step is None:
+        """Append one line to metrics.jsonl; a number that is not finite becomes null. Without steps yet, 0 of 0."""
+        if self._first_step is None and steps:
             self._first_step = step - 1 if step else 0
         seconds = time.monotonic() - self.started
-        done = step - self._first_step
+        done = step - (self._first_step or 0)
         line = {
             "step": step,
             "steps": steps,
@@ -143,9 +148,11 @@ def execute(stage: Callable[[RunDirectory], Mapping[str, Any]], path: Path) -> i
         return STOPPED
     except Exception as error:
         log.exception("the stage failed")
+        shutil.rmtree(directory.states, ignore_errors=True)
         directory.fail(error_code(error), str(error) or type(error).__name__)
         return FAILED
-    shutil.rmtree(directory.checkpoint, ignore_errors=True)
+    for made in (directory.checkpoint, directory.states):
+        shutil.rmtree(made, ignore_errors=True)
     return DONE
 
 

@@ -37,7 +37,7 @@ def test_the_first_command_on_a_new_home_makes_the_tables(tmp_path):
 @pytest.mark.django_db
 def test_a_database_of_another_version_waits_for_a_person(capsys):
     MigrationRecorder.Migration.objects.filter(app="rlhf").delete()
-    with pytest.raises(CommandError, match=r"run manage\.py migrate") as refused:
+    with pytest.raises(CommandError, match=r"type: CHAMSAE_HOME=\S+ \S*python\S* \S+/manage\.py migrate") as refused:
         call_command("fsck", "--json")
     assert refused.value.returncode == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "migrations_pending"

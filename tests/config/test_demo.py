@@ -1,7 +1,11 @@
 """The demonstration: a state of its own beside the site's, and a table that hides nothing."""
 
+import contextlib
 import json
 import os
+import sqlite3
+import subprocess
+import sys
 from io import StringIO
 
 import pytest
@@ -166,6 +170,20 @@ def test_a_home_to_learn_in_again_is_left_as_it_was(tmp_path):
     (home / "left").write_text("by a former demo")
     with throwaway.locked_home(home, fresh=False):
         assert (home / "left").exists()
+
+
+def test_the_tables_of_an_older_demo_are_brought_to_this_version(tmp_path, monkeypatch):
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "config.settings")
+    older = [sys.executable, "manage.py", "migrate", "rlhf", "0003", "--verbosity", "0"]
+    subprocess.run(older, env=dict(throwaway.environment(tmp_path)), check=True)
+    assert "0004_leaks_left_out" not in migrations_of(tmp_path)
+    throwaway.migrate(tmp_path)
+    assert "0004_leaks_left_out" in migrations_of(tmp_path)
+
+
+def migrations_of(home):
+    with contextlib.closing(sqlite3.connect(home / "chamsae.sqlite3")) as database:
+        return {name for (name,) in database.execute("select name from django_migrations where app = 'rlhf'")}
 
 
 def test_the_base_model_is_linked_and_not_copied(tmp_path):

@@ -96,7 +96,9 @@ class Command(RlhfCommand):
         """Runs this command as a child process on a state of its own, with the same output."""
         base = self.fetch()
         with throwaway.locked_home(settings.HOME / f"demo-{number}", fresh=not again) as home:
-            if not again:
+            if again:
+                throwaway.migrate(home)
+            else:
                 throwaway.link_policy(policies.directory(base), home / "models")
             process = subprocess.Popen(
                 [sys.executable, *sys.argv, "--here"],

@@ -13,20 +13,25 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from rlhf.training import statistics
 from rlhf.training.artefacts import checkpoints
 from rlhf.training.hyperparameters import build, require
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward.examples import Examples, NothingToLearn, examples, raw_features, trunk_states
-from rlhf.training.reward.features import EncodedReply, by_length, encode, lengths, stack
-from rlhf.training.reward.fit import RewardModelConfig, Trainer
+from rlhf.training.reward.features import EncodedReply, encode
+from rlhf.training.reward.fit import STATES, RewardModelConfig, Trainer
 from rlhf.training.reward.folds import Fold, Folds
-from rlhf.training.reward.model import BATCH_TOKENS, ReplyScores, RewardModel, weights_digest
+from rlhf.training.reward.liveness import Liveness
+from rlhf.training.reward.model import (
+    SPREAD_FLOOR,
+    Chosen,
+    ReplyScores,
+    RewardModel,
+    States,
+    weights_digest,
+)
 from rlhf.training.reward.qualification import JudgedComparison, JudgedLabel, Judgements, qualify
-from rlhf.training.reward.stage import SPREAD_FLOOR, fresh_model, judged_rules, standardise
+from rlhf.training.reward.stage import fresh_model, judged_rules, standardise
 from rlhf.training.run import RunDirectory, Stopped
 from rlhf.training.snapshot.files import PlainReply, RankingRow, SnapshotFiles, ViolationRow, thaw
 from rlhf.training.snapshot.fitting import fit_prompts
@@ -62,7 +67,7 @@ class Material:
     violations: Sequence[ViolationRow]
     replies: dict[PlainReply, int]
     rows: list[EncodedReply]
-    states: Sequence[Tensor]
+    states: States
     texts: dict[str, str]
     """Of the rules, by key."""
 
@@ -110,7 +115,14 @@ def _gather(
         encode(tokenizer, thaw(reply.prompt), reply.text, finished=reply.finished, max_completion_tokens=limit)
         for reply in every
     ]
-    states = trunk_states(transformer, rows, tokenizer.padding_id, directory.stop_if_asked)
+    states = trunk_states(
+        transformer,
+        rows,
+        tokenizer.padding_id,
+        directory=directory.states / "judged",
+        progress=Liveness(directory, "trunk states", trains_yet=directory.checkpoint.exists()),
+        stored=STATES[config.states],
+    )
     texts = {row.rule: row.rule_text for row in snapshot.violations} | snapshot.rules
     return Material(rankings, violations, {reply: index for index, reply in enumerate(every)}, rows, states, texts)
 
@@ -149,7 +161,7 @@ class _Folded:
     def _train_fold(self, fold: Fold, part: Examples, before: int, steps: int) -> None:
         directory, config = self.directory, self.config
         place = {row: index for index, row in enumerate(self.material.rows)}
-        states = [self.material.states[place[row]] for row in part.rows]
+        states = Chosen([place[row] for row in part.rows], self.material.states)
         model = fresh_model(self.transformer, self.tokenizer, self.material.texts, config, directory.seed)
         model.judged = judged_rules(part, config.min_labels)
         if _telling(part):  # else it stays as it was made: every score 0, no rule told
@@ -217,13 +229,7 @@ def _telling(part: Examples) -> list[Any]:
 def _scores(model: RewardModel, material: Material, chosen: Sequence[int]) -> ReplyScores:
     """Of replies by number, from their trunk states."""
     rows = [material.rows[index] for index in chosen]
-    found = ReplyScores(torch.zeros(len(rows)), torch.zeros(len(rows), len(model.judged)), torch.zeros(len(rows)))
-    for batch in by_length(rows, BATCH_TOKENS):
-        states = stack([material.states[chosen[at]] for at in batch])
-        part = model.judge(states, *lengths([rows[at] for at in batch]))
-        found.scores[batch], found.violations[batch] = part.scores, part.violations
-        found.any_violation[batch] = part.any_violation
-    return found
+    return model.judge_states(Chosen(list(chosen), material.states), rows)
 
 
 def _from(directory: RunDirectory, before: int, steps: int) -> Callable[[int, int, dict[str, Any]], None]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -10,8 +11,16 @@ from torch import Tensor
 
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward.features import EncodedReply, by_length, encode, inside, lengths, pad, stack
-from rlhf.training.reward.model import BATCH_TOKENS, RewardModel
-from rlhf.training.snapshot.files import PlainReply, PromptMessages, RankingRow, ViolationRow, thaw
+from rlhf.training.reward.model import BATCH_TOKENS, Poll, RewardModel, States
+from rlhf.training.reward.states import states_on_disk
+from rlhf.training.snapshot.files import (
+    PlainReply,
+    PromptMessages,
+    RankingRow,
+    ThumbRow,
+    ViolationRow,
+    thaw,
+)
 from rlhf.training.tokens import ChatTokenizer
 
 
@@ -23,9 +32,18 @@ class Group:
     pairs: list[tuple[int, int]] = field(default_factory=list)
     """(better, worse) positions within `items`."""
     pair_weight: float = 0.0
+    margins: list[float] = field(default_factory=list)
+    """Of each pair; none: all 0."""
     made_up_pairs: list[tuple[int, int]] = field(default_factory=list)
     """Of a reply that people ranked and one that nobody judged (reward/degenerate.py)."""
     made_up_weight: float = 0.0
+
+
+class ThumbLabel(NamedTuple):
+    """Whether one person found a reply good, by itself."""
+
+    is_up: bool
+    weight: float
 
 
 class RuleLabel(NamedTuple):
@@ -45,6 +63,8 @@ class Examples:
     groups: list[Group]
     labels: dict[int, list[RuleLabel]]
     """By the index of the reply."""
+    thumbs: dict[int, list[ThumbLabel]] = field(default_factory=dict)
+    """By the index of the reply."""
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -62,10 +82,12 @@ def examples(
     tokenizer: ChatTokenizer,
     *,
     max_completion_tokens: int,
+    thumbs: Sequence[ThumbRow] = (),
 ) -> Examples:
     """Encode each distinct reply once and group it."""
     index: dict[PlainReply, int] = {}
-    for reply in [r for ranking in rankings for r in ranking.replies] + [row.reply for row in violations]:
+    ranked_replies = (reply for ranking in rankings for reply in ranking.replies)
+    for reply in (*ranked_replies, *(row.reply for row in violations), *(row.reply for row in thumbs)):
         index.setdefault(reply, len(index))
     rows = [
         encode(
@@ -78,24 +100,43 @@ def examples(
         for reply in index
     ]
     groups = [
-        Group([index[reply] for reply in ranking.replies], ranking.pairs, ranking.pair_weight) for ranking in rankings
+        Group([index[reply] for reply in ranking.replies], ranking.pairs, ranking.pair_weight, ranking.pair_margins)
+        for ranking in rankings
     ]
     labels: dict[int, list[RuleLabel]] = {}
     for row in violations:
         labels.setdefault(index[row.reply], []).append(RuleLabel(row.rule, row.violates, row.weight))
+    thumbed: dict[int, list[ThumbLabel]] = {}
+    for thumb in thumbs:
+        thumbed.setdefault(index[thumb.reply], []).append(ThumbLabel(thumb.is_up, thumb.weight))
     ranked = {item for group in groups for item in group.items}
     single = [item for item in labels if item not in ranked]
+    single += [item for item in thumbed if item not in ranked and item not in labels]
     groups += [Group(single[start : start + 4]) for start in range(0, len(single), 4)]
-    return Examples(rows, [reply.prompt for reply in index], groups, labels)
+    return Examples(rows, [reply.prompt for reply in index], groups, labels, thumbed)
 
 
 def trunk_states(
-    transformer: Transformer, rows: Sequence[EncodedReply], padding_id: int, poll: Callable[[], None] = lambda: None
-) -> list[Tensor]:
+    transformer: Transformer,
+    rows: Sequence[EncodedReply],
+    padding_id: int,
+    poll: Callable[[], None] = lambda: None,
+    directory: Path | None = None,
+    progress: Poll = lambda done, of: None,
+    stored: torch.dtype = torch.float32,
+) -> States:
     """Each row's trunk states [T_i, D]: they never change, so they are computed once for all epochs.
 
-    `poll` is called between batches and may raise to stop.
+    `poll` is called between batches and may raise to stop. With a `directory` they stand there, and what is there
+    already is not computed again; without one they are held in memory, which is for a few replies only.
     """
+
+    def between(done: int, of: int) -> None:
+        poll()
+        progress(done, of)
+
+    if directory is not None:
+        return states_on_disk(transformer, rows, padding_id, directory, between, stored)
     states: list[Tensor] = [torch.empty(0)] * len(rows)
     for batch in by_length(rows, BATCH_TOKENS):
         poll()
@@ -105,22 +146,41 @@ def trunk_states(
     return states
 
 
+class Moments(NamedTuple):
+    """Means and mean squares, fp64: of the pooled features [F] and of those of each token [W]."""
+
+    pooled_mean: Tensor
+    pooled_square: Tensor
+    token_mean: Tensor
+    token_square: Tensor
+
+
 @torch.no_grad()
 def raw_features(
-    model: RewardModel, states: Sequence[Tensor], rows: Sequence[EncodedReply]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Before standardising: pooled features [N, F], and mean and mean square of the tokens' features [W] each."""
-    pooled = torch.zeros(len(rows), model.scale.feature_mean.shape[0])
-    total = torch.zeros(2, model.scale.token_mean.shape[0])
-    count = 0
+    model: RewardModel,
+    states: States,
+    rows: Sequence[EncodedReply],
+    progress: Poll = lambda done, of: None,
+) -> Moments:
+    """Of the features before standardising. Summed as they come: those of all replies would fill a memory."""
+    pooled = torch.zeros(2, model.scale.feature_mean.shape[0], dtype=torch.float64)
+    tokens = torch.zeros(2, model.scale.token_mean.shape[0], dtype=torch.float64)
+    done = counted = 0
     for batch in by_length(rows, BATCH_TOKENS):
+        progress(done, len(rows))
         spans = lengths([rows[i] for i in batch])
-        tokens = model.token_features(stack([states[i] for i in batch]))
-        pooled[batch] = model.pooled(tokens, *spans)
-        counted = tokens[inside(tokens.shape[1], *spans)]
-        total += torch.stack([counted.sum(0), counted.square().sum(0)])
-        count += len(counted)
-    return pooled, *(total / count)
+        found = model.token_features(stack([states[i] for i in batch]))
+        inner = found[inside(found.shape[1], *spans)]
+        pooled += _sums(model.pooled(found, *spans))
+        tokens += _sums(inner)
+        done, counted = done + len(batch), counted + len(inner)
+    return Moments(*(pooled / max(1, done)), *(tokens / max(1, counted)))
+
+
+def _sums(values: Tensor) -> Tensor:
+    """[N, F] -> [2, F]: sums of the values and of their squares."""
+    wide = values.double()
+    return torch.stack([wide.sum(0), wide.square().sum(0)])
 
 
 def pair_table(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
@@ -135,3 +195,11 @@ def pair_table(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
         pairs += [(start + better, start + worse) for better, worse in found]
         weights += [weight] * len(found)
     return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2), torch.tensor(weights)
+
+
+def pair_margins(groups: Sequence[Group], pairs: int) -> Tensor:
+    """[pairs], in the order of `pair_table`; 0 of pairs that are not people's, which come last there."""
+    margins = torch.zeros(pairs)
+    known = [m for group in groups for m in (group.margins or [0.0] * len(group.pairs))]
+    margins[: len(known)] = torch.tensor(known)
+    return margins

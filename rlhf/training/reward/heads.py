@@ -81,15 +81,28 @@ class Heads:
         return shared[:, None] + rules @ self.rule_bias + own + strongest(tokens, features.where, SOFTNESS)
 
 
-def ranking_loss(scores: Tensor, pairs: Tensor, weights: Tensor) -> Tensor:
-    """Sum of weight * -log sigmoid(better - worse) (Bradley-Terry; InstructGPT, arXiv:2203.02155, equation 1).
+def ranking_loss(scores: Tensor, pairs: Tensor, weights: Tensor, margins: Tensor | None = None) -> Tensor:
+    """Sum of weight * -log sigmoid(better - worse - margin).
 
-    scores [N]; pairs [P, 2] as (better, worse) positions; weights [P], 1/C(K,2) for each pair of a K-way ranking.
+    Bradley-Terry (InstructGPT, arXiv:2203.02155, equation 1) with Llama 2's margin (arXiv:2307.09288, equation 2).
+    scores [N]; pairs [P, 2] as (better, worse) positions; weights [P], 1/C(K,2) for each pair of a K-way ranking;
+    margins [P] on the scale of the scores, or none.
     """
     if not len(pairs):
         return scores.sum() * 0.0
-    margins = scores[pairs[:, 0]] - scores[pairs[:, 1]]
-    return -(weights * functional.logsigmoid(margins)).sum()
+    leads = scores[pairs[:, 0]] - scores[pairs[:, 1]]
+    return -(weights * functional.logsigmoid(leads if margins is None else leads - margins)).sum()
+
+
+def thumb_loss(scores: Tensor, up: Tensor, weights: Tensor, offset: float) -> Tensor:
+    """Weighted binary cross-entropy a thumb: P(up) = sigmoid(score + offset). scores, up (0 or 1), weights [M].
+
+    `offset` is the log odds of a thumb up among all, so that what a score must explain is how a reply differs from
+    the others. Divided by the number of thumbs, as the violation loss is by that of labels.
+    """
+    if not len(scores):
+        return scores.sum() * 0.0
+    return functional.binary_cross_entropy_with_logits(scores + offset, up, weight=weights)
 
 
 def violation_loss(logits: Tensor, where: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """The reward model: an adapter and two heads over a frozen base; saves, loads and scores replies."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,13 +14,42 @@ from rlhf.training.artefacts import checkpoints
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.sampler import Rollout
 from rlhf.training.model.transformer import Transformer
-from rlhf.training.reward.features import EncodedReply, ReplyFeatures, by_length, inside, lengths, pad, pool
+from rlhf.training.reward.features import EncodedReply, ReplyFeatures, by_length, inside, lengths, pad, pool, stack
 from rlhf.training.reward.heads import Heads
 from rlhf.training.tokens import ChatTokenizer
 
+Poll = Callable[[int, int], None]
+"""Given the replies done and all replies; may raise to stop."""
 BATCH_TOKENS = 4096
+SPREAD_FLOOR = 1e-4
+"""The least standard deviation to divide by: a feature that hardly varies must not be amplified."""
 FORMAT = 3
 """Of config.json. Format 1 had the features of the top alone, 2 none of single tokens."""
+
+
+def _nothing(done: int, of: int) -> None:
+    """Nobody wants to know."""
+
+
+class States(Protocol):
+    """Trunk states [T_i, D] by the index of the reply; a list of tensors is one."""
+
+    def __getitem__(self, item: int, /) -> Tensor: ...
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The states of some replies, by their place among these."""
+
+    items: list[int]
+    states: States
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, position: int, /) -> Tensor:
+        return self.states[self.items[position]]
 
 
 @dataclass
@@ -41,6 +70,8 @@ class ReplyScores:
     scores: Tensor
     violations: Tensor
     any_violation: Tensor
+    disagreement: Tensor | None = None
+    """Of an ensemble: the standard deviation of its members' scores [N]."""
 
 
 @dataclass
@@ -79,26 +110,39 @@ class RewardModel:
         self.scale = scale
         self.rules = rules
         self.judged = tuple(judged)
+        self.others: tuple[RewardModel, ...] = ()
+        """The further members of an ensemble, over the same transformer."""
+        self.disagreement_weight = 0.0
+        self.disagreement: float | None = None
+        """Of an ensemble: the mean over the last rollout that was scored for training."""
         self._merged: Any = None
 
     def merge(self) -> None:
         """Fold the adapter into a copy of the top layers, which makes scoring quicker."""
-        self._merged = self.adapter.merged(self.transformer)
+        for member in self.members:
+            member._merged = member.adapter.merged(self.transformer)
 
     def unmerge(self) -> None:
         """Give that copy's memory back."""
-        self._merged = None
+        for member in self.members:
+            member._merged = None
 
-    def token_features(self, states: Tensor) -> Tensor:
+    @property
+    def members(self) -> "tuple[RewardModel, ...]":
+        return (self, *self.others)
+
+    def token_features(self, states: Tensor, ends: Tensor | None = None) -> Tensor:
         """Trunk states [B, T, D] -> features of each token [B, T, 2D]: the adapted top, then the trunk.
+
+        Given the rows' `ends` [B], no work is spent on pads.
 
         Measured at 600 comparisons: a linear head on the frozen trunk is as good as one on the adapted top (0.64
         against 0.61-0.64 of held-out pairs), and the trunk's states are computed anyway.
         """
         if self._merged is not None:
-            top = self.transformer.run_top(states, weights=self._merged)
+            top = self.transformer.run_top(states, weights=self._merged, lengths=ends)
         else:
-            top = self.transformer.run_top(states, self.adapter)
+            top = self.transformer.run_top(states, self.adapter, lengths=ends)
         return torch.cat([top, self.transformer.final_norm(states)], dim=-1)
 
     def pooled(self, tokens: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
@@ -107,7 +151,8 @@ class RewardModel:
 
     def features(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> ReplyFeatures:
         """Of right-padded trunk states [B, T, D] whose replies span prompt_lengths..ends, the end token included."""
-        raw = self.token_features(states)
+        # of a mixed batch of training up to a quarter of the time; scoring sorts by length and has few pads
+        raw = self.token_features(states, ends if self._merged is None else None)
         pooled = (self.pooled(raw, prompt_lengths, ends) - self.scale.feature_mean) / self.scale.feature_sd
         where = inside(states.shape[1], prompt_lengths, ends)
         tokens = torch.where(where[..., None], (raw - self.scale.token_mean) / self.scale.token_sd, 0.0)
@@ -126,49 +171,135 @@ class RewardModel:
         P(any) is the largest of the judged rules' probabilities: a lower bound that does not grow with the number of
         rules, unlike one minus the product.
         """
+        found = [member._judge_alone(states, prompt_lengths, ends, self.judged) for member in self.members]
+        return combined(found)
+
+    def _judge_alone(
+        self, states: Tensor, prompt_lengths: Tensor, ends: Tensor, judged: Sequence[str]
+    ) -> ReplyScores:
         features = self.features(states, prompt_lengths, ends)
         scores = (self.heads.scores(features.pooled) - self.scale.score_mean) / self.scale.score_sd
-        violations = self.heads.violation_logits(features, self.rule_table(self.judged)).sigmoid()
-        largest = violations.amax(1) if self.judged else torch.zeros(len(states))
+        violations = self.heads.violation_logits(features, self.rule_table(judged)).sigmoid()
+        largest = violations.amax(1) if judged else torch.zeros(len(states))
         return ReplyScores(scores, violations, largest)
 
-    @torch.no_grad()
     def score(self, rollout: Rollout, trunk_states: Tensor) -> tuple[Tensor, Tensor]:
         """PPO's `Scorer`: (scores [N], P(any violation) [N]) of completions with trunk states [N, T, D]."""
+        found = self.judge_rollout(rollout, trunk_states)
+        return self.for_training(found), found.any_violation
+
+    @torch.no_grad()
+    def judge_rollout(self, rollout: Rollout, trunk_states: Tensor) -> ReplyScores:
+        """Of completions with trunk states [N, T, D]."""
         parts = []
         for rows in torch.split(torch.arange(len(rollout)), max(1, BATCH_TOKENS // trunk_states.shape[1])):
             ends = rollout.lengths[rows]
             width = int(ends.max())
             parts.append(self.judge(trunk_states[rows, :width], rollout.prompt_lengths[rows], ends))
-        scores = torch.cat([part.scores for part in parts])
-        return scores, torch.cat([part.any_violation for part in parts])
+        disagreements = [part.disagreement for part in parts if part.disagreement is not None]
+        return ReplyScores(
+            torch.cat([part.scores for part in parts]),
+            torch.cat([part.violations for part in parts]),
+            torch.cat([part.any_violation for part in parts]),
+            torch.cat(disagreements) if disagreements else None,
+        )
+
+    def for_training(self, found: ReplyScores) -> Tensor:
+        """Scores as a policy is trained on them: those of an ensemble lowered by `disagreement_weight` times its
+        disagreement (Coste et al., arXiv:2310.02743, equation 4, with the standard deviation for the variance)."""
+        if found.disagreement is None:
+            return found.scores
+        self.disagreement = float(found.disagreement.mean())
+        return found.scores - self.disagreement_weight * found.disagreement
+
+    def judge_states(self, states: States, rows: Sequence[EncodedReply], poll: Poll = _nothing) -> ReplyScores:
+        """Scores of encoded replies whose trunk states are known, in batches of like length."""
+        return self._judge_batches(rows, lambda batch: stack([states[index] for index in batch]), poll)
+
+    def judge_rows(self, rows: Sequence[EncodedReply], padding_id: int, poll: Poll = _nothing) -> ReplyScores:
+        """Scores of encoded replies, in batches of like length; `poll` is called between them."""
+
+        def run(batch: list[int]) -> Tensor:
+            return self.transformer.run_trunk(pad([rows[index] for index in batch], padding_id))
+
+        return self._judge_batches(rows, run, poll)
 
     @torch.no_grad()
-    def judge_rows(self, rows: Sequence[EncodedReply], padding_id: int) -> ReplyScores:
-        """Scores of encoded replies, in batches of like length."""
-        found = ReplyScores(torch.zeros(len(rows)), torch.zeros(len(rows), len(self.judged)), torch.zeros(len(rows)))
+    def rule_logits(self, states: States, rows: Sequence[EncodedReply], rules: Sequence[str | None]) -> Tensor:
+        """[N, R] of replies whose trunk states are known; of no rule (None) what all rules share."""
+        known = [rule for rule in rules if rule is not None]
+        table = torch.zeros(len(rules), self.scale.rule_mean.shape[0])
+        table[[rule is not None for rule in rules]] = self.rule_table(known)
+        found = torch.zeros(len(rows), len(rules))
         for batch in by_length(rows, BATCH_TOKENS):
-            chosen = [rows[index] for index in batch]
-            states = self.transformer.run_trunk(pad(chosen, padding_id))
-            part = self.judge(states, *lengths(chosen))
+            padded, spans = stack([states[i] for i in batch]), lengths([rows[i] for i in batch])
+            parts = [m.heads.violation_logits(m.features(padded, *spans), table).sigmoid() for m in self.members]
+            found[batch] = torch.stack(parts).mean(0).logit()
+        return found
+
+    @torch.no_grad()
+    def _judge_batches(
+        self, rows: Sequence[EncodedReply], run: Callable[[list[int]], Tensor], poll: Poll
+    ) -> ReplyScores:
+        """`run` gives the right-padded trunk states of a batch."""
+        nothing = torch.zeros(len(rows))
+        found = ReplyScores(
+            nothing.clone(),
+            torch.zeros(len(rows), len(self.judged)),
+            nothing.clone(),
+            nothing if self.others else None,
+        )
+        done = 0
+        for batch in by_length(rows, BATCH_TOKENS):
+            poll(done, len(rows))
+            part = self.judge(run(batch), *lengths([rows[index] for index in batch]))
             found.scores[batch], found.violations[batch] = part.scores, part.violations
             found.any_violation[batch] = part.any_violation
+            if found.disagreement is not None and part.disagreement is not None:
+                found.disagreement[batch] = part.disagreement
+            done += len(batch)
         return found
 
     def write(self, draft: Path, about: dict[str, Any]) -> None:
-        """Fill a directory for `checkpoints.publish`: PEFT's adapter, heads.safetensors, config.json."""
+        """Fill a directory for `checkpoints.publish`: PEFT's adapter, heads.safetensors, config.json.
+
+        The further members of an ensemble stand in directories of their own, without a configuration.
+        """
+        self._write_weights(draft, about)
+        for number, member in enumerate(self.others, 2):
+            (draft / _member(number)).mkdir()
+            member._write_weights(draft / _member(number), about)
+        config = {
+            "format": FORMAT,
+            "judged": list(self.judged),
+            "adapted_layers": self.transformer.config.layers - self.transformer.trunk_layers,
+            "ensemble": len(self.members),
+            "disagreement_weight": self.disagreement_weight,
+            **about,
+        }
+        (draft / "config.json").write_text(json.dumps(config, indent=1))
+
+    def _write_weights(self, draft: Path, about: dict[str, Any]) -> None:
         self.adapter.save(draft, base=about["base"])
         tensors = {f"heads.{name}": tensor for name, tensor in self.heads.state().items()}
         tensors |= {f"scale.{name}": tensor.detach().clone() for name, tensor in vars(self.scale).items()}
         tensors |= {f"rules.{key}": tensor for key, tensor in self.rules.items()}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, draft / "heads.safetensors")
-        config = {
-            "format": FORMAT,
-            "judged": list(self.judged),
-            "adapted_layers": self.transformer.config.layers - self.transformer.trunk_layers,
-            **about,
-        }
-        (draft / "config.json").write_text(json.dumps(config, indent=1))
+
+
+def combined(found: Sequence[ReplyScores]) -> ReplyScores:
+    """Of an ensemble's members: means, and the standard deviation of their scores; of one member what it said."""
+    if len(found) == 1:
+        return found[0]
+    scores = torch.stack([one.scores for one in found])
+    violations = torch.stack([one.violations for one in found]).mean(0)
+    largest = violations.amax(1) if violations.shape[1] else found[0].any_violation
+    return ReplyScores(scores.mean(0), violations, largest, scores.std(0, correction=0))
+
+
+def _member(number: int) -> str:
+    """Directory of an ensemble's member; the first stands at the top."""
+    return f"member-{number}"
 
 
 def load(directory: Path, transformer: Transformer | None = None, base: Path | None = None) -> RewardModel:
@@ -186,6 +317,15 @@ def load(directory: Path, transformer: Transformer | None = None, base: Path | N
         raise OtherBase(config["base"], str(base))
     if transformer is None:
         transformer = Transformer.load(base, adapted_layers=config["adapted_layers"])
+    model = _read_member(directory, transformer, config["judged"])
+    further = range(2, int(config.get("ensemble", 1)) + 1)
+    model.others = tuple(_read_member(directory / _member(n), transformer, config["judged"]) for n in further)
+    model.disagreement_weight = float(config.get("disagreement_weight", 0.0))
+    model.merge()
+    return model
+
+
+def _read_member(directory: Path, transformer: Transformer, judged: Sequence[str]) -> RewardModel:
     saved = load_file(directory / "heads.safetensors")
 
     def part(name: str) -> dict[str, Tensor]:
@@ -193,9 +333,7 @@ def load(directory: Path, transformer: Transformer | None = None, base: Path | N
 
     adapter = Adapter.load(directory, transformer)
     heads, scale = Heads.from_state(part("heads.")), Scale(**part("scale."))
-    model = RewardModel(transformer, adapter, heads, scale, part("rules."), config["judged"])
-    model.merge()
-    return model
+    return RewardModel(transformer, adapter, heads, scale, part("rules."), judged)
 
 
 def read_config(directory: Path) -> dict[str, Any]:

@@ -1,33 +1,46 @@
 """The reward_model stage: from a snapshot to a published reward model and its figures on held-out replies."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from itertools import combinations
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rlhf.training import statistics
 from rlhf.training.artefacts import checkpoints
-from rlhf.training.gold import Gold
-from rlhf.training.hyperparameters import build
+from rlhf.training.hyperparameters import build, require
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward import degenerate
 from rlhf.training.reward.examples import Examples, NothingToLearn, examples, raw_features, trunk_states
-from rlhf.training.reward.fit import RewardModelConfig, Trainer
+from rlhf.training.reward.fit import STATES, RewardModelConfig, Trainer
 from rlhf.training.reward.heads import Heads
-from rlhf.training.reward.model import RewardModel, Scale, embed_rule, weights_digest
+from rlhf.training.reward.liveness import Liveness
+from rlhf.training.reward.measuring import (
+    SAMPLED_RANKINGS,
+    Part,
+    Sample,
+    figures,
+    held_out_accuracy,
+    normalise,
+    probe,
+    unseen_rule,
+)
+from rlhf.training.reward.model import SPREAD_FLOOR, Chosen, RewardModel, Scale, States, embed_rule, weights_digest
 from rlhf.training.run import RunDirectory, Stopped
-from rlhf.training.snapshot.files import HELD_OUT, TRAIN, PlainReply, RankingRow, SnapshotFiles, ViolationRow
+from rlhf.training.snapshot.files import (
+    HELD_OUT,
+    TRAIN,
+    PromptMessages,
+    RankingRow,
+    SnapshotFiles,
+    ThumbRow,
+    ViolationRow,
+)
 from rlhf.training.snapshot.fitting import fit_prompts
 from rlhf.training.tokens import ChatTokenizer
-
-MIN_REPLIES_TO_NORMALISE = 16
-SPREAD_FLOOR = 1e-4
-"""The least standard deviation to divide by: a feature that hardly varies must not be amplified."""
 
 
 def run(directory: RunDirectory) -> dict[str, Any]:
@@ -36,36 +49,37 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     tokenizer = ChatTokenizer.load(base)
     fitted = fit_prompts(SnapshotFiles.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
     snapshot = fitted.snapshot
+    _require_rule(snapshot, config.held_out_rule)
     transformer = Transformer.load(base, adapted_layers=config.adapted_layers)
     training, held_out = _divide(snapshot, list(directory.config.get("splits") or [TRAIN]))
-    data, rest = (
-        examples(
-            rankings,
-            violations,
-            tokenizer,
-            max_completion_tokens=config.max_completion_tokens,
-        )
-        for rankings, violations in (training, held_out)
-    )
+    data, rest = (_encode(part, tokenizer, config) for part in (training.without(config.held_out_rule), held_out))
     if not data.groups:
         raise NothingToLearn("the snapshot holds no ranking and no rule label in these splits")
     texts = {row.rule: row.rule_text for row in snapshot.violations} | snapshot.rules
-    model = fresh_model(transformer, tokenizer, texts, config, directory.seed)
-    model.judged = judged_rules(data, config.min_labels)
-    grown = _with_made_up(data, training[0], tokenizer, config)
-    states = trunk_states(transformer, grown.examples.rows, tokenizer.padding_id, directory.stop_if_asked)
-    standardise(model, *raw_features(model, states[: len(data.rows)], data.rows))
-    directory.stop_if_asked()
-    trainer = Trainer(model, grown.examples, states, config, directory.seed)
-    trainer.resume(directory.checkpoint)
-
-    def measure() -> dict[str, float]:
-        return _held_out_accuracy(model, rest, tokenizer)
-
-    if not trainer.train(directory.report, directory.should_stop, directory.checkpoint, measure):
-        raise Stopped
-    result = _measure(model, data, rest, tokenizer, directory.config.get("judge"))
-    result |= grown.facts | _made_up_accuracy(model, _with_made_up(rest, held_out[0], tokenizer, config), tokenizer)
+    members = [
+        fresh_model(transformer, tokenizer, texts, config, directory.seed + number)
+        for number in range(config.ensemble)
+    ]
+    grown = _with_made_up(data, training.rankings, tokenizer, config)
+    states = _states(directory, members[0], grown.examples, tokenizer, config, TRAIN)
+    held_out_states = _states(directory, members[0], rest, tokenizer, config, HELD_OUT)
+    spread = Liveness(directory, "means and spreads of the features", trains_yet=directory.checkpoint.exists())
+    by_people = Chosen(list(range(len(data.rows))), states)
+    standardise(members[0], *raw_features(members[0], by_people, data.rows, spread))
+    for member in members:
+        member.scale, member.judged = replace(members[0].scale), judged_rules(data, config.min_labels)
+    _train(directory, members, (grown.examples, states), (rest, held_out_states), config)
+    after = Liveness(directory, "measuring", trains_yet=True)
+    scored = normalise(members, (data, by_people), (rest, held_out_states), after)
+    model = members[0]
+    model.disagreement_weight = config.disagreement_weight
+    result = _learned(model, data, config) | figures(
+        scored, rest, model.judged, tokenizer, directory.config.get("judge")
+    )
+    result |= grown.facts | _made_up_accuracy(model, rest, held_out.rankings, tokenizer, config)
+    result["probes"] = probe(model, rest, scored, tokenizer, [*training.rankings, *held_out.rankings], config)
+    if config.held_out_rule:
+        result["held_out_rule"] = unseen_rule(model, rest, held_out_states, config.held_out_rule)
     _publish(model, directory, config, base, snapshot, grown.facts)
     return result | fitted.counts
 
@@ -83,38 +97,122 @@ def _with_made_up(
     )
 
 
-def _made_up_accuracy(model: RewardModel, grown: degenerate.Grown, tokenizer: ChatTokenizer) -> dict[str, float]:
-    """How often a made-up reply scores below the worst that people ranked, on prompts that were not trained on."""
-    groups = [group for group in grown.examples.groups if group.made_up_pairs]
+def _made_up_accuracy(
+    model: RewardModel,
+    rest: Examples,
+    rankings: Sequence[RankingRow],
+    tokenizer: ChatTokenizer,
+    config: RewardModelConfig,
+) -> dict[str, float]:
+    """How often a made-up reply scores below the worst that people ranked, on some prompts that were not trained
+    on."""
+    grown = _with_made_up(rest, rankings, tokenizer, config).examples
+    groups = [group for group in grown.groups if group.made_up_pairs][:SAMPLED_RANKINGS]
     pairs = [(group.items[a], group.items[b]) for group in groups for a, b in group.made_up_pairs]
     if not pairs:
         return {}
-    scores = model.judge_rows(grown.examples.rows, tokenizer.padding_id).scores.tolist()
+    items = sorted({item for pair in pairs for item in pair})
+    found = model.judge_rows([grown.rows[item] for item in items], tokenizer.padding_id).scores.tolist()
+    scores = dict(zip(items, found, strict=True))
     return {"made_up_accuracy": sum(scores[a] > scores[b] for a, b in pairs) / len(pairs)}
 
 
-Part = tuple[Sequence[RankingRow], Sequence[ViolationRow]]
+@dataclass(frozen=True)
+class Judgements:
+    """Of one side of the snapshot."""
+
+    rankings: Sequence[RankingRow]
+    violations: Sequence[ViolationRow]
+    thumbs: Sequence[ThumbRow]
+
+    def without(self, rule: str) -> "Judgements":
+        return replace(self, violations=[row for row in self.violations if row.rule != rule])
+
+    def of(self, chosen: Callable[[PromptMessages], bool]) -> "Judgements":
+        """Those on replies to the chosen prompts."""
+        return Judgements(
+            [row for row in self.rankings if chosen(row.replies[0].prompt)],
+            [row for row in self.violations if chosen(row.reply.prompt)],
+            [row for row in self.thumbs if chosen(row.reply.prompt)],
+        )
 
 
-def _divide(snapshot: SnapshotFiles, splits: list[str]) -> tuple[Part, Part]:
+def _require_rule(snapshot: SnapshotFiles, rule: str) -> None:
+    known = sorted({row.rule for row in snapshot.violations})
+    require(
+        not rule or rule in known, "held_out_rule", rule, f"must be one of the labelled rules: {', '.join(known)}"
+    )
+
+
+def _encode(part: Judgements, tokenizer: ChatTokenizer, config: RewardModelConfig) -> Examples:
+    return examples(
+        part.rankings,
+        part.violations,
+        tokenizer,
+        max_completion_tokens=config.max_completion_tokens,
+        thumbs=part.thumbs,
+    )
+
+
+def _states(
+    directory: RunDirectory,
+    model: RewardModel,
+    part: Examples,
+    tokenizer: ChatTokenizer,
+    config: RewardModelConfig,
+    name: str,
+) -> States:
+    return trunk_states(
+        model.transformer,
+        part.rows,
+        tokenizer.padding_id,
+        directory=directory.states / name,
+        progress=Liveness(directory, f"trunk states, {name}", trains_yet=directory.checkpoint.exists()),
+        stored=STATES[config.states],
+    )
+
+
+def _train(
+    directory: RunDirectory, members: Sequence[RewardModel], training: Part, held_out: Part, config: RewardModelConfig
+) -> None:
+    """One member after the other; each resumes from a checkpoint of its own. Raises Stopped."""
+    sample = Sample.of(*held_out)
+    alive = Liveness(directory, "accuracy on held-out pairs", trains_yet=True)
+    for number, member in enumerate(members):
+        trainer = Trainer(member, *training, config, directory.seed + number)
+        checkpoint = directory.states / f"member-{number + 1}" if number else directory.checkpoint
+        trainer.resume(checkpoint)
+        report = partial(_report_of_member, directory, number, len(members))
+        measure = partial(held_out_accuracy, member, held_out[0], sample, alive)
+        if not trainer.train(report, directory.should_stop, checkpoint, measure):
+            raise Stopped
+        if member is not members[-1]:
+            trainer.save(checkpoint)
+
+
+def _report_of_member(
+    directory: RunDirectory, number: int, members: int, step: int, steps: int, values: dict[str, Any]
+) -> None:
+    directory.report(number * steps + step, members * steps, values)
+
+
+def _divide(snapshot: SnapshotFiles, splits: list[str]) -> tuple[Judgements, Judgements]:
     """(to train on, to measure on). Where the other split is empty, every tenth prompt is held out."""
     other = [split for split in (TRAIN, HELD_OUT) if split not in splits]
 
-    def of(wanted: list[str]) -> tuple[list[RankingRow], list[ViolationRow]]:
-        rankings = [r for r in snapshot.rankings if r.split in wanted]
-        return rankings, [v for v in snapshot.violations if v.split in wanted]
+    def of(wanted: list[str]) -> Judgements:
+        return Judgements(
+            [row for row in snapshot.rankings if row.split in wanted],
+            [row for row in snapshot.violations if row.split in wanted],
+            [row for row in snapshot.thumbs if row.split in wanted],
+        )
 
     training, measuring = of(splits), of(other)
-    if measuring[0] or measuring[1]:
+    if measuring.rankings or measuring.violations:
         return training, measuring
-    prompts = sorted({r.replies[0].prompt for r in training[0]} | {v.reply.prompt for v in training[1]})
+    prompts = sorted({r.replies[0].prompt for r in training.rankings} | {v.reply.prompt for v in training.violations})
     held_out = set(prompts[::10]) if len(prompts) >= 20 else set()
-
-    def part(is_held_out: bool) -> Part:
-        rankings = [r for r in training[0] if (r.replies[0].prompt in held_out) is is_held_out]
-        return rankings, [v for v in training[1] if (v.reply.prompt in held_out) is is_held_out]
-
-    return part(False), part(True)
+    return training.of(lambda prompt: prompt not in held_out), training.of(lambda prompt: prompt in held_out)
 
 
 def fresh_model(
@@ -148,113 +246,29 @@ def judged_rules(data: Examples, minimum: int) -> tuple[str, ...]:
     return tuple(key for key in keys if min(counts.get((key, kind), 0) for kind in (True, False)) >= minimum)
 
 
-def standardise(model: RewardModel, pooled: Tensor, token_mean: Tensor, token_square: Tensor) -> None:
-    model.scale.feature_mean = pooled.mean(0)
-    model.scale.feature_sd = pooled.std(0, correction=0).clamp_min(SPREAD_FLOOR)
-    model.scale.token_mean = token_mean
-    model.scale.token_sd = (token_square - token_mean.square()).clamp_min(0).sqrt().clamp_min(SPREAD_FLOOR)
+def standardise(
+    model: RewardModel, pooled_mean: Tensor, pooled_square: Tensor, token_mean: Tensor, token_square: Tensor
+) -> None:
+    model.scale.feature_mean, model.scale.feature_sd = _mean_and_sd(pooled_mean, pooled_square)
+    model.scale.token_mean, model.scale.token_sd = _mean_and_sd(token_mean, token_square)
 
 
-def _measure(
-    model: RewardModel,
-    data: Examples,
-    rest: Examples,
-    tokenizer: ChatTokenizer,
-    judge: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Normalise the scores on replies of the base that were not trained on, and measure there."""
-    model.merge()
-    seen = rest if len(rest.rows) >= MIN_REPLIES_TO_NORMALISE else data
-    scores = model.judge_rows(seen.rows, tokenizer.padding_id).scores
-    model.scale.score_mean = scores.mean()
-    model.scale.score_sd = scores.std(correction=0).clamp_min(SPREAD_FLOOR)
-    result: dict[str, Any] = {
+def _mean_and_sd(mean: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
+    sd = (square - mean.square()).clamp_min(0).sqrt().clamp_min(SPREAD_FLOOR)
+    return mean.float(), sd.float()
+
+
+def _learned(model: RewardModel, data: Examples, config: RewardModelConfig) -> dict[str, Any]:
+    thumbs = sum(len(found) for found in data.thumbs.values())
+    return {
+        "ensemble": len(model.members),
+        "trained_thumbs": thumbs if config.thumb_weight else 0,
         "rankings": sum(bool(group.pairs) for group in data.groups),
         "trained_pairs": len(data.pairs),
         "trained_labels": sum(len(found) for found in data.labels.values()),
         "judged_rules": list(model.judged),
         "score_mean": float(model.scale.score_mean),
         "score_sd": float(model.scale.score_sd),
-    }
-    return result | _accuracy(model, rest, tokenizer, judge)
-
-
-def _held_out_accuracy(model: RewardModel, rest: Examples, tokenizer: ChatTokenizer) -> dict[str, float]:
-    """The figure that says whether another epoch still helped; nothing where no pair was held out."""
-    if not rest.pairs:
-        return {}
-    scores = model.judge_rows(rest.rows, tokenizer.padding_id).scores.tolist()
-    right = [float(scores[a] > scores[b]) + 0.5 * float(scores[a] == scores[b]) for a, b in rest.pairs]
-    return {"held_out/accuracy": sum(right) / len(right)}
-
-
-def _accuracy(
-    model: RewardModel, rest: Examples, tokenizer: ChatTokenizer, judge: dict[str, Any] | None
-) -> dict[str, Any]:
-    """Accuracy on strict pairs with bounds by prompt, and the AUC of the rule head, pooled and of each rule."""
-    if not rest.rows:
-        return {"accuracy": None, "accuracy_low": None, "pairs": 0, "flag_auc": None, "flags": 0}
-    scored = model.judge_rows(rest.rows, tokenizer.padding_id)
-    scores = scored.scores.tolist()
-    pairs = rest.pairs
-    right = [float(scores[a] > scores[b]) + 0.5 * float(scores[a] == scores[b]) for a, b in pairs]
-    share = statistics.cluster_bootstrap(right, [rest.prompts[a] for a, _ in pairs])
-    columns = {key: scored.violations[:, i].tolist() for i, key in enumerate(model.judged)}
-    labels = [
-        (key, columns[key][item], violates)
-        for item, found in rest.labels.items()
-        for key, violates, _ in found
-        if key in columns
-    ]
-    result: dict[str, Any] = {
-        "accuracy": share.value,
-        "accuracy_low": share.low,
-        "accuracy_high": share.high,
-        "pairs": len(pairs),
-        "flag_auc": statistics.auc([p for _, p, _ in labels], [label for _, _, label in labels]),
-        "flags": len(labels),
-        "flag_auc_by_rule": {
-            key: statistics.auc([p for k, p, _ in labels if k == key], [v for k, _, v in labels if k == key])
-            for key in columns
-        },
-        "length_correlation": statistics.correlation(scores, [row.length - row.prompt_length for row in rest.rows]),
-    }
-    if judge is None or judge.get("kind") != "gold":
-        return result | {"measured_against": "held-out labels"}
-    as_labelled = {f"{name}_as_labelled": result[name] for name in ("accuracy", "flag_auc")}
-    return result | as_labelled | _against_gold(scores, columns, rest, tokenizer, judge)
-
-
-def _against_gold(
-    scores: list[float],
-    columns: dict[str, list[float]],
-    rest: Examples,
-    tokenizer: ChatTokenizer,
-    judge: dict[str, Any],
-) -> dict[str, Any]:
-    """The same figures, measured against the simulated annotators' functions without their noise."""
-    gold = Gold.resolve(judge)
-    replies = [
-        PlainReply(prompt, tokenizer.decode(row.ids[row.prompt_length :]), row.ids[-1] == tokenizer.end_id)
-        for prompt, row in zip(rest.prompts, rest.rows, strict=True)
-    ]
-    truth, broken = gold.scores(replies), gold.violations(replies)
-    pairs = [
-        (a, b)
-        for group in rest.groups
-        for a, b in combinations(group.items, 2)
-        if group.pairs and truth[a] != truth[b]
-    ]
-    right = [float((scores[a] - scores[b]) * (truth[a] - truth[b]) > 0) for a, b in pairs]
-    share = statistics.cluster_bootstrap(right, [rest.prompts[a] for a, _ in pairs])
-    judged = [(columns[key][i], hit) for key, hits in broken.items() if key in columns for i, hit in enumerate(hits)]
-    return {
-        "accuracy": share.value,
-        "accuracy_low": share.low,
-        "accuracy_high": share.high,
-        "pairs": len(pairs),
-        "flag_auc": statistics.auc([p for p, _ in judged], [hit for _, hit in judged]),
-        "measured_against": gold.label,
     }
 
 

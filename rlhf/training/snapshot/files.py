@@ -49,6 +49,11 @@ class RankingRow:
     group: str = ""
     """Equal for prompts of one conversation and for near-duplicates."""
     simulated: bool = False
+    shown: tuple[int, ...] = ()
+    """Positions in `replies` in the order in which the annotator saw them; empty where that is not known."""
+    margins: tuple[tuple[int, int, float], ...] = ()
+    """(better, worse, margin): by how much the score of one reply should lie above that of another, where people said
+    how much better it is."""
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -62,6 +67,12 @@ class RankingRow:
             elif self.ranks[other] < self.ranks[one]:
                 found.append((other, one))
         return found
+
+    @property
+    def pair_margins(self) -> list[float]:
+        """The margin of each of `pairs`, 0 where nobody said how much better."""
+        known = {(better, worse): margin for better, worse, margin in self.margins}
+        return [known.get(pair, 0.0) for pair in self.pairs]
 
     @property
     def pair_weight(self) -> float:
@@ -82,6 +93,16 @@ class ViolationRow:
     annotator: str = ""
     group: str = ""
     simulated: bool = False
+
+
+@dataclass(frozen=True)
+class ThumbRow:
+    """One person's thumb on a reply in the chat: a label of absolute quality."""
+
+    reply: PlainReply
+    is_up: bool
+    split: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +129,7 @@ class SnapshotFiles:
     simulated: bool
     rule_groups: dict[str, str] = field(default_factory=dict)
     """Key -> group of those rules; nothing in snapshots of before version 0.3."""
+    thumbs: tuple[ThumbRow, ...] = ()
 
     @classmethod
     def load(cls, directory: Path) -> "SnapshotFiles":
@@ -135,6 +157,7 @@ class SnapshotFiles:
             rules={row["key"]: row["text"] for row in rules},
             simulated=any(row.get("simulated") for row in [*rows, *judged]),
             rule_groups={row["key"]: row["group"] for row in rules if row.get("group")},
+            thumbs=tuple(_thumb(row) for row in _read_lines(directory / "unpaired.jsonl")),
         )
 
     def prompt_groups(self) -> dict[PromptMessages, str]:
@@ -200,7 +223,13 @@ def _ranking(row: dict[str, Any]) -> RankingRow:
     replies = tuple(_reply(prompt, item) for item in row["completions"])
     if len(replies) != len(row["ranks"]) or len(replies) < 2:
         raise ValueError(f"ranks of ranking {row.get('id')}")
-    return RankingRow(replies, tuple(row["ranks"]), **_said_of(row, prompt, row["split"]))
+    return RankingRow(
+        replies,
+        tuple(row["ranks"]),
+        **_said_of(row, prompt, row["split"]),
+        shown=tuple(row.get("shown") or ()),
+        margins=tuple((int(better), int(worse), float(margin)) for better, worse, margin in row.get("margins") or ()),
+    )
 
 
 def _preference(row: dict[str, Any]) -> RankingRow:
@@ -208,7 +237,14 @@ def _preference(row: dict[str, Any]) -> RankingRow:
     prompt = freeze(row["prompt"])
     sides = (row["chosen"], row["rejected"])
     replies = tuple(PlainReply(prompt, side[-1]["content"], True) for side in sides)
-    return RankingRow(replies, (1, 2), **_said_of(row, prompt, row.get("split", TRAIN)))
+    margins = ((0, 1, float(row["margin"])),) if row.get("margin") else ()
+    return RankingRow(replies, (1, 2), **_said_of(row, prompt, row.get("split", TRAIN)), margins=margins)
+
+
+def _thumb(row: dict[str, Any]) -> ThumbRow:
+    """TRL's conversational unpaired preference format, which does not say how a reply ended: count it as finished."""
+    reply = PlainReply(freeze(row["prompt"]), row["completion"][-1]["content"], True)
+    return ThumbRow(reply, bool(row["label"]), row.get("split", TRAIN), float(row.get("weight", 1.0)))
 
 
 def _violation(row: dict[str, Any]) -> ViolationRow:

@@ -32,6 +32,11 @@ def fit_prompts(snapshot: SnapshotFiles, tokenizer: ChatTokenizer, max_prompt_to
             for one in snapshot.violations
             if one.reply.prompt in fitting
         ),
+        thumbs=tuple(
+            replace(one, reply=replace(one.reply, prompt=fitting[one.reply.prompt]))
+            for one in snapshot.thumbs
+            if one.reply.prompt in fitting
+        ),
         prompts=tuple(replace(row, prompt=fitting[row.prompt]) for row in snapshot.prompts if row.prompt in fitting),
     )
     shortened = sum(prompt != fitted for prompt, fitted in fitting.items())
@@ -41,7 +46,8 @@ def fit_prompts(snapshot: SnapshotFiles, tokenizer: ChatTokenizer, max_prompt_to
 def _prompts_of(snapshot: SnapshotFiles) -> dict[PromptMessages, None]:
     ranked = (ranking.replies[0].prompt for ranking in snapshot.rankings)
     judged = (violation.reply.prompt for violation in snapshot.violations)
-    return dict.fromkeys([*ranked, *judged, *(row.prompt for row in snapshot.prompts)])
+    thumbed = (thumb.reply.prompt for thumb in snapshot.thumbs)
+    return dict.fromkeys([*ranked, *judged, *thumbed, *(row.prompt for row in snapshot.prompts)])
 
 
 def _fitted(prompt: PromptMessages, tokenizer: ChatTokenizer, max_prompt_tokens: int) -> PromptMessages | None:

@@ -19,7 +19,8 @@ PROMPT = PolicyPrompt([], [1], 1)
 class Engine(ScriptedEngine):
     """Notes which groups it is asked for; the first `stuck` of them end only when they are stopped."""
 
-    def __init__(self, stuck=0):
+    def __init__(self, stuck=0, ends_before=()):
+        self.ends_before = ends_before
         super().__init__(Policy(name="noted", is_scripted=True))
         self.groups, self.stuck, self.begun = [], stuck, asyncio.Event()
 
@@ -32,6 +33,8 @@ class Engine(ScriptedEngine):
         for index in range(n):
             yield Piece(f"{parameters.seed + index}", index=index)
         if self.stuck:
+            for index in self.ends_before:
+                yield Piece("!", "stop", index=index)
             self.stuck -= 1
             self.begun.set()
             await asyncio.Event().wait()
@@ -70,6 +73,24 @@ async def test_an_unread_group_is_dropped_for_a_person_and_nothing_comes_twice()
 
     assert await texts(engine, 3, room=room) == {0: "50", 1: "51", 2: "52"}
     assert engine.groups == [(50, 2), (50, 2), (52, 1)]
+
+
+@pytest.mark.parametrize(
+    ("ends", "groups"),
+    [((0,), [(50, 3), (51, 2)]), ((1,), [(50, 3), (50, 1), (52, 1)]), ((2,), [(50, 3), (50, 2)])],
+)
+async def test_what_has_ended_in_a_dropped_group_is_kept(ends, groups, settings):
+    settings.CHAT_ENGINE_SLOTS = 6
+    engine = Engine(stuck=1, ends_before=ends)
+
+    def room():
+        is_person_there = engine.begun.is_set()
+        engine.begun.clear()
+        return 0 if is_person_there else 3
+
+    found = await texts(engine, 3, room=room)
+    assert found == {k: f"{50 + k}" + "!" * (k in ends) for k in range(3)}
+    assert engine.groups == groups
 
 
 async def test_a_group_that_somebody_reads_is_finished_beside_a_person():

@@ -9,8 +9,13 @@ from django.urls import reverse
 from chat.models import Policy
 from rlhf.charts import run_comparison
 from rlhf.charts.curve_options import CurveOptions
+from rlhf.charts.default_settings import default_of
 from rlhf.charts.run_comparison import Stages
 from rlhf.models import Metric, Run
+from rlhf.training.evaluation.stage import EvaluationConfig
+from rlhf.training.policy.peers import PeerConfig
+from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.reward.fit import RewardModelConfig
 from tests.rlhf import feedback_rows
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +58,7 @@ def test_settings_are_those_that_the_training_got(two, home):
     asked = {"hyperparameters": {"kl_coef": 0.1, "lr": 0.001, "max_tokens": 96}, "base": "/srv/secret"}
     (stage.path / "config.json").write_text(json.dumps(asked))
     found = told(run_comparison.differences(*map(Stages.of, two)))
-    assert found["policy.max_tokens"] == ("96", "default")
+    assert found["policy.max_tokens"] == ("96", "48 (default)")
     assert "policy.kl_coef" not in found
     assert "secret" not in str(found)
 
@@ -105,3 +110,29 @@ def test_another_person_s_run_is_not_there(client, two, base_policy):
     client.force_login(feedback_rows.annotator("reader"))
     assert client.get(reverse("compare_runs"), {"a": secret.pk, "b": two[0].pk}).status_code == 404
     assert f'value="{secret.pk}"' not in client.get(reverse("compare_runs")).content.decode()
+
+
+def test_a_setting_that_one_leaves_open_is_told_with_its_default(two):
+    stage = two[0].stages.get(stage="policy")
+    stage.config = {"hyperparameters": {"kl_coef": 0.05, "lr": 0.001, "max_tokens": 7, "no_such": 1}}
+    stage.save()
+    found = told(run_comparison.differences(*map(Stages.of, two)))
+    assert found["policy.max_tokens"] == ("7", f"{PpoConfig().max_tokens} (default)")
+    assert found["policy.no_such"] == ("1", "default")
+
+
+@pytest.mark.parametrize(
+    ("kind", "algorithm", "config"),
+    [
+        ("reward_model", "", RewardModelConfig),
+        ("policy", "ppo", PpoConfig),
+        ("policy", "", PpoConfig),
+        ("policy", "rloo", PeerConfig),
+        ("evaluation", "", EvaluationConfig),
+    ],
+)
+def test_the_defaults_are_those_of_the_training(kind, algorithm, config):
+    run = Run(kind=kind, algorithm=algorithm)
+    plain = {name: value for name, value in vars(config()).items() if isinstance(value, int | float | str)}
+    assert plain
+    assert {name: default_of(run, name) for name in plain} == plain

@@ -72,6 +72,7 @@ def test_choices_in_the_chat_alone_give_a_snapshot_that_a_trainer_reads(choose, 
     (ranking,) = SnapshotFiles.load(frozen.path).rankings
     assert [reply.text for reply in ranking.replies] == ["Rain and sun.", "Light."]
     assert ranking.ranks == (2, 1)
+    assert ranking.shown == (0, 1)  # left and right
 
 
 @pytest.mark.parametrize(("choice", "ranks"), [("tie", [1, 1]), ("both_bad", [1, 1])])
@@ -179,6 +180,7 @@ def test_thumbs_are_lines_of_their_own_that_trl_reads_as_unpaired(choose, chatte
         "completion": [{"role": "assistant", "content": "Rain and sun."}],
         "label": False,
         "split": made.split,
+        "weight": 1.0,
     }
     consent_withdrawn(made)
     choose("left")  # else nothing is left to learn from

@@ -15,6 +15,7 @@ from feedback.prompts import digest
 from rlhf.errors import NotEnoughFeedback
 from rlhf.models import Snapshot
 from rlhf.snapshots import freezing, shares
+from rlhf.training.snapshot.files import SnapshotFiles
 from tests.rlhf import feedback_rows
 from tests.rlhf.snapshots.snapshot_lines import lines
 
@@ -47,6 +48,8 @@ def test_its_files_are_in_trls_formats(ann):
     preferences = lines(made, "preferences.jsonl")
     assert len(preferences) == made.comparisons == 5
     assert preferences[0]["chosen"] == [{"role": "assistant", "content": "A rainbow is light."}]
+    assert {line["weight"] for line in preferences} == {1 / 6}  # of a pair in the loss: C(4, 2) share one ranking
+    assert {line["margin"] for line in preferences} == {0.0}
     flags = lines(made, "violations.jsonl")
     assert [(flag["completion"]["text"], flag["rule"], flag["label"]) for flag in flags] == [
         ("I feel rainbows in my heart.", "human", 1),
@@ -174,6 +177,20 @@ def test_rankings_of_ties_alone_teach_nothing(ann):
     feedback_rows.rank(ann, 1, ranks=(1, 1, 1, 1))
     with pytest.raises(NotEnoughFeedback):
         freezing.freeze()
+
+
+def test_a_ranking_tells_in_which_order_its_replies_were_shown(ann):
+    ranking = feedback_rows.rank(ann, 1)
+    completions = [completion.pk for completion in ranking.task.completions.all()]
+    shown = [completions[place] for place in (2, 0, 3, 1)]
+    type(ranking).objects.filter(pk=ranking.pk).update(shown_order=shown)
+    made = freezing.freeze()
+    (line,) = lines(made, "rankings.jsonl")
+    assert line["shown"] == [2, 0, 3, 1]
+    (read,) = SnapshotFiles.load(made.path).rankings
+    assert read.shown == (2, 0, 3, 1)
+    type(ranking).objects.filter(pk=ranking.pk).update(shown_order=shown[:2])  # of an earlier version: not known
+    assert lines(freezing.freeze(), "rankings.jsonl")[0]["shown"] == []
 
 
 def test_replies_of_one_text_make_no_preference(ann):

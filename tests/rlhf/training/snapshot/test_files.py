@@ -86,3 +86,28 @@ def test_a_damaged_snapshot_is_refused_by_name(tmp_path: Path, damage: str) -> N
 
 def test_the_annotators_prompt_is_the_last_user_message() -> None:
     assert last_user_text((("user", "one"), ("assistant", "two"), ("user", "three"))) == "three"
+
+
+def test_margins_and_thumbs_are_read(tmp_path: Path) -> None:
+    prompt = [{"role": "user", "content": "hi"}]
+    completions = [{"text": text, "finish_reason": "stop"} for text in "abc"]
+    ranking = {"prompt": prompt, "completions": completions, "ranks": [2, 1, 3], "split": "train"}
+    (tmp_path / "rankings.jsonl").write_text(json.dumps(ranking | {"margins": [[1, 2, 0.75]], "shown": [2, 1, 0]}))
+    thumb = {"prompt": prompt, "completion": [{"role": "assistant", "content": "hello"}], "label": False}
+    (tmp_path / "unpaired.jsonl").write_text(json.dumps(thumb | {"split": "held_out", "weight": 0.25}))
+    seal(tmp_path)
+    found = SnapshotFiles.load(tmp_path)
+    (read,) = found.rankings
+    assert dict(zip(read.pairs, read.pair_margins, strict=True)) == {(1, 0): 0.0, (0, 2): 0.0, (1, 2): 0.75}
+    assert read.shown == (2, 1, 0)
+    (row,) = found.thumbs
+    assert (row.reply.text, row.is_up, row.split, row.weight) == ("hello", False, "held_out", 0.25)
+
+
+def test_a_preference_pair_s_margin_is_read(tmp_path: Path) -> None:
+    sides = {name: [{"role": "assistant", "content": name}] for name in ("chosen", "rejected")}
+    row = {"prompt": [{"role": "user", "content": "hi"}], **sides, "weight": 0.5, "margin": 1.5}
+    (tmp_path / "preferences.jsonl").write_text(json.dumps(row))
+    seal(tmp_path)
+    (read,) = SnapshotFiles.load(tmp_path).rankings
+    assert (read.pairs, read.pair_margins, read.pair_weight) == ([(0, 1)], [1.5], 0.5)
