@@ -60,7 +60,7 @@ def bounds(report: dict[str, Any]) -> Iterable[tuple[str, float, float]]:
 def _lower_bound(mean: float, se: float, n: int, level: float, worst: float) -> float:
     """Student's, over prompts and one more at the worst value."""
     squares = (n - 1) * n * se * se + n / (n + 1) * (mean - worst) ** 2
-    return (n * mean + worst) / (n + 1) - _t(level, n) * (squares / n / (n + 1)) ** 0.5
+    return (n * mean + worst) / (n + 1) - _t(level, n) * float(np.sqrt(squares / n / (n + 1)))
 
 
 def _t(tail: float, freedom: int) -> float:
