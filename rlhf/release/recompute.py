@@ -38,14 +38,14 @@ def main(path: str) -> int:
         same = told is value or (told is not None and value is not None and abs(told - value) <= TOLERANCE)
         wrong += not same
         sys.stdout.write(f"{'same ' if same else 'WRONG'}  {name}: {told} reported, {value} recomputed\n")
-    for name, told, value in bounds(report):
+    for name, told, value in _bounds(report):
         same = abs(told - value) <= TOLERANCE
         wrong += not same
         sys.stdout.write(f"{'same ' if same else 'WRONG'}  {name}: {told} decided by, {value} recomputed\n")
     return 1 if wrong else 0
 
 
-def bounds(report: dict[str, Any]) -> Iterable[tuple[str, float, float]]:
+def _bounds(report: dict[str, Any]) -> Iterable[tuple[str, float, float]]:
     """(condition, bound that the gate compared with its limit, recomputed): at the level of this decision."""
     figures, level = report["figures"], report["evaluation"].get("level")
     decided = {one["code"]: one for one in (report["decision"] or {}).get("conditions", [])}
@@ -66,7 +66,7 @@ def bounds(report: dict[str, Any]) -> Iterable[tuple[str, float, float]]:
 def _lower_bound(mean: float, se: float, n: int, level: float, worst: float) -> float:
     """Student's, over prompts and one more at the worst value."""
     squares = (n - 1) * n * se * se + n / (n + 1) * (mean - worst) ** 2
-    return (n * mean + worst) / (n + 1) - _t(level, n) * (squares / n / (n + 1)) ** 0.5
+    return (n * mean + worst) / (n + 1) - _t(level, n) * float(np.sqrt(squares / n / (n + 1)))
 
 
 def _t(tail: float, freedom: int) -> float:

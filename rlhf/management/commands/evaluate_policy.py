@@ -27,11 +27,12 @@ class Command(RlhfCommand):
         parser.add_argument(
             "--reward-model", type=int, help="id of the run that trained the reward model (default: its own)"
         )
-        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--seed", type=int, help="default: the number of evaluations so far")
         add_settings(parser, "prompts=400")
 
     def handle(self, *args: Any, **options: Any) -> None:
         policy = policy_by_name(options["policy"])
+        seed = Evaluation.objects.count() if options["seed"] is None else options["seed"]
         reward_model = _reward_model_of(policy, options["reward_model"])
         run = new_run(
             Run.Kind.EVALUATION,
@@ -40,8 +41,8 @@ class Command(RlhfCommand):
             policy=policy,
             base_policy=policies.live(),
             config={
-                "seed": options["seed"],
-                "judge": self.judge(reward_model, options["seed"]),
+                "seed": seed,
+                "judge": self.judge(reward_model, seed),
                 "hyperparameters": dict(options["set"]),
             },
         )

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from django.contrib.auth.models import Group
@@ -15,6 +16,7 @@ from feedback import seed
 from rlhf.models import Evaluation, Run
 from rlhf.release import bounds, decision, recompute, report_file
 from rlhf.training.evaluation import stage as evaluate
+from rlhf.training.evaluation import violation_estimate as estimate
 from rlhf.training.reward import cross_fit
 from rlhf.training.reward import stage as reward_model_stage
 from rlhf.training.run import RunDirectory
@@ -248,3 +250,35 @@ def test_a_reply_told_without_its_sentence_is_found(reader, evaluation, tmp_path
     assert done.returncode == 1
     assert "no_sentence_share: " in done.stdout
     assert re.search(r"^WRONG  no_sentence_share: \S+ reported, 0\.5 recomputed", done.stdout, re.MULTILINE)
+
+
+def test_the_script_bounds_any_rule_as_the_report_does():
+    """Where no reply was judged under every rule, so that rules are told one by one."""
+    draw = np.random.default_rng(0)
+    rows = [
+        {
+            "prompt": n % 30,
+            "labels": {rule: float(n % 3 == 0)},
+            "chances": {"a": draw.beta(1 + 3 * (n % 3 == 0), 3), "b": draw.beta(1 + 2 * (n % 3 == 0), 2)},
+        }
+        for n, rule in enumerate("ab" * 60)
+    ]
+    sides = [
+        [{"prompt": n // 4, "chances": {"a": draw.random(), "b": draw.random()}} for n in range(80)] for _ in range(2)
+    ]
+    theirs = [
+        [recompute._rates(recompute._chances(side, "chances", r), recompute._labels(rows, r)) for r in "ab"]
+        for side in sides
+    ]
+    ours = [[estimate.Column(sums(side, rule), known(rows, rule)) for rule in "ab"] for side in sides]
+    assert recompute._rise_of_any(*theirs) == pytest.approx(estimate.rise_of_any(*ours), abs=1e-12)
+    assert recompute._corrected_rate(theirs[0]) == pytest.approx(estimate.rate_of_any(ours[0]), abs=1e-12)
+
+
+def sums(side, rule):
+    return estimate.PromptSums.of([[r["chances"][rule] for r in side if r["prompt"] == n] for n in range(20)])
+
+
+def known(rows, rule):
+    seen = [(row["prompt"], row["chances"][rule], row["labels"][rule]) for row in rows if rule in row["labels"]]
+    return estimate.Labels.of(seen, 30)

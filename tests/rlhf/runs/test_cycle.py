@@ -209,7 +209,18 @@ def test_the_scheduler_starts_a_cycle_once_enough_is_new(
         run_id = tasks.start_due_cycle()
         assert tasks.start_due_cycle() is None
     assert no_worker == [run_id]
+    assert Run.objects.get(pk=run_id).config["seed"] == 0  # of the first cycle
     assert freezing.fresh_rankings() == 0
+
+
+def test_a_cycle_without_a_seed_of_its_own_draws_anew_and_knows_what_was_asked(judged):
+    first = driven(**hyper("evaluation", report={"prompts_asked": ["aa", "bb"]}))
+    second = Run.objects.get(pk=cycle.start(seed=cycle.next_seed()).pk)
+    assert (first.config["seed"], second.config["seed"]) == (0, 1)
+    driven_again = cycle.drive(second.pk, Supervisor())
+    config = json.loads((driven_again.stages.get(stage="evaluation").path / "config.json").read_text())
+    assert config["prompts_used"] == {"aa": 1, "bb": 1}
+    assert config["seed"] == 1
 
 
 def test_a_cycle_that_failed_is_not_started_again_and_again(judged, settings):
