@@ -161,3 +161,19 @@ def test_a_killed_run_ends_at_the_same_best_iteration(model: Transformer, tmp_pa
     resumed = run(model, tmp_path / "cut")
     assert (resumed.stopped_by, resumed.best_iteration) == (whole.stopped_by, whole.best_iteration)
     assert all(map(torch.equal, weights(whole), weights(resumed)))
+
+
+def test_the_best_iteration_is_one_before_the_trouble_though_the_reward_went_on_rising(
+    model: Transformer, tmp_path: Path
+) -> None:
+    config = replace(GAMED, alarm_entropy=0.8, score_clip=100.0)
+    found = train_ppo(
+        model, PROMPTS, PaysForOneToken(), config, seed=0, directory=tmp_path, report=lambda *_: None,
+        should_stop=lambda: False,
+    )  # fmt: skip
+    assert found.stopped_by == "entropy"
+    assert found.best_iteration is not None
+    entropies = [metrics["policy/entropy_avg"] for metrics in found.metrics]
+    rewards = [metrics["objective/rlhf_reward"] for metrics in found.metrics]
+    assert max(entropies[-2:]) < 0.8 * entropies[0] <= entropies[found.best_iteration]
+    assert rewards[found.best_iteration] < max(rewards[-2:])

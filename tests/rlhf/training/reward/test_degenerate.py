@@ -130,6 +130,8 @@ def test_a_taste_for_short_replies_no_longer_ends_in_empty_ones(
     assert scores_of(tmp_path / "without/out", tiny, tokenizer)["empty"] > 0
     found = scores_of(tmp_path / "with/out", tiny, tokenizer)
     assert found["empty"] < found["long"] < found["short"]
+    scales = [reward_model.load(tmp_path / name, base=tiny).scale for name in ("with/out", "without/out")]
+    assert torch.allclose(scales[0].feature_mean, scales[1].feature_mean, atol=1e-3)  # of people's replies alone
     about = reward_model.read_config(tmp_path / "with/out")
     assert about["made_up_pairs"] == 69
 
