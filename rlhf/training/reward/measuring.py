@@ -15,7 +15,7 @@ from rlhf.training.reward.auc import clustered_auc
 from rlhf.training.reward.examples import Examples, Group
 from rlhf.training.reward.features import encode
 from rlhf.training.reward.fit import RewardModelConfig
-from rlhf.training.reward.model import SPREAD_FLOOR, Chosen, Poll, ReplyScores, RewardModel, States, combined
+from rlhf.training.reward.model import SPREAD_FLOOR, ChosenStates, Poll, ReplyScores, RewardModel, States, combined
 from rlhf.training.snapshot.files import PlainReply, PromptMessages, RankingRow, thaw
 from rlhf.training.tokens import ChatTokenizer
 
@@ -57,21 +57,21 @@ def _scaled(member: RewardModel, scores: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Sample:
+class HeldOutSample:
     """Some held-out rankings, the same ones in every epoch."""
 
     groups: list[Group]
-    states: Chosen
+    states: ChosenStates
 
     @classmethod
-    def of(cls, rest: Examples, states: States) -> "Sample":
+    def of(cls, rest: Examples, states: States) -> "HeldOutSample":
         """Evenly spaced among those of `rest`."""
         ranked = [group for group in rest.groups if group.pairs]
         groups = ranked[:: max(1, -(-len(ranked) // SAMPLED_RANKINGS))]
-        return cls(groups, Chosen(sorted({item for group in groups for item in group.items}), states))
+        return cls(groups, ChosenStates(sorted({item for group in groups for item in group.items}), states))
 
 
-def held_out_accuracy(model: RewardModel, rest: Examples, sample: Sample, poll: Poll) -> dict[str, float]:
+def held_out_accuracy(model: RewardModel, rest: Examples, sample: HeldOutSample, poll: Poll) -> dict[str, float]:
     """The figure that says whether another epoch still helped; nothing where no pair was held out."""
     if not sample.groups:
         return {}
@@ -156,7 +156,9 @@ def unseen_rule(model: RewardModel, rest: Examples, states: States, rule: str) -
     """
     items = [item for item, found in rest.labels.items() if any(label.rule == rule for label in found)]
     rows = [rest.rows[item] for item in items]
-    with_text, without = model.rule_logits(Chosen(items, states), rows, [rule, None]).T.tolist() if rows else ([], [])
+    with_text, without = (
+        model.rule_logits(ChosenStates(items, states), rows, [rule, None]).T.tolist() if rows else ([], [])
+    )
     labels = [
         (at, label.violates) for at, item in enumerate(items) for label in rest.labels[item] if label.rule == rule
     ]

@@ -39,7 +39,7 @@ class States(Protocol):
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenStates:
     """The states of some replies, by their place among these."""
 
     items: list[int]

@@ -20,8 +20,8 @@ from rlhf.training.reward.heads import Heads
 from rlhf.training.reward.liveness import Liveness
 from rlhf.training.reward.measuring import (
     SAMPLED_RANKINGS,
+    HeldOutSample,
     Part,
-    Sample,
     figures,
     held_out_accuracy,
     normalise,
@@ -118,19 +118,19 @@ def _made_up_accuracy(
 
 
 @dataclass(frozen=True)
-class Judgements:
+class SplitJudgements:
     """Of one side of the snapshot."""
 
     rankings: Sequence[RankingRow]
     violations: Sequence[ViolationRow]
     thumbs: Sequence[ThumbRow]
 
-    def without(self, rule: str) -> "Judgements":
+    def without(self, rule: str) -> "SplitJudgements":
         return replace(self, violations=[row for row in self.violations if row.rule != rule])
 
-    def of(self, chosen: Callable[[PromptMessages], bool]) -> "Judgements":
+    def of(self, chosen: Callable[[PromptMessages], bool]) -> "SplitJudgements":
         """Those on replies to the chosen prompts."""
-        return Judgements(
+        return SplitJudgements(
             [row for row in self.rankings if chosen(row.replies[0].prompt)],
             [row for row in self.violations if chosen(row.reply.prompt)],
             [row for row in self.thumbs if chosen(row.reply.prompt)],
@@ -144,7 +144,7 @@ def _require_rule(snapshot: SnapshotFiles, rule: str) -> None:
     )
 
 
-def _encode(part: Judgements, tokenizer: ChatTokenizer, config: RewardModelConfig) -> Examples:
+def _encode(part: SplitJudgements, tokenizer: ChatTokenizer, config: RewardModelConfig) -> Examples:
     return examples(
         part.rankings,
         part.violations,
@@ -176,7 +176,7 @@ def _train(
     directory: RunDirectory, members: Sequence[RewardModel], training: Part, held_out: Part, config: RewardModelConfig
 ) -> None:
     """One member after the other; each resumes from a checkpoint of its own. Raises Stopped."""
-    sample = Sample.of(*held_out)
+    sample = HeldOutSample.of(*held_out)
     alive = Liveness(directory, "accuracy on held-out pairs", trains_yet=True)
     for number, member in enumerate(members):
         trainer = Trainer(member, *training, config, directory.seed + number)
@@ -196,12 +196,12 @@ def _report_of_member(
     directory.report(number * steps + step, members * steps, values)
 
 
-def _divide(snapshot: SnapshotFiles, splits: list[str]) -> tuple[Judgements, Judgements]:
+def _divide(snapshot: SnapshotFiles, splits: list[str]) -> tuple[SplitJudgements, SplitJudgements]:
     """(to train on, to measure on). Where the other split is empty, every tenth prompt is held out."""
     other = [split for split in (TRAIN, HELD_OUT) if split not in splits]
 
-    def of(wanted: list[str]) -> Judgements:
-        return Judgements(
+    def of(wanted: list[str]) -> SplitJudgements:
+        return SplitJudgements(
             [row for row in snapshot.rankings if row.split in wanted],
             [row for row in snapshot.violations if row.split in wanted],
             [row for row in snapshot.thumbs if row.split in wanted],

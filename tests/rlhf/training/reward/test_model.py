@@ -20,11 +20,8 @@ from rlhf.training.reward.heads import Heads, ranking_loss, violation_loss
 from rlhf.training.run import RunDirectory, Stopped
 from rlhf.training.snapshot.files import SnapshotFiles
 from rlhf.training.tokens import ChatTokenizer
-from tests.rlhf.training.planted import JUDGE, write_snapshot
-
-LIMITS = {"max_completion_tokens": 99}
-QUICK = {"adapted_layers": 2, "rank": 4, "epochs": 3, "learning_rate": 3e-3, "heads_learning_rate": 1e-2}
-
+from tests.rlhf.training.planted import write_snapshot
+from tests.rlhf.training.reward.run_directories import LIMITS, QUICK, run_directory
 
 # --- losses ---------------------------------------------------------------------------------------
 
@@ -128,21 +125,6 @@ def test_batches_hold_each_row_once_and_keep_to_their_size() -> None:
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_snapshot(tmp_path_factory.mktemp("snapshot") / "s")
-
-
-def run_directory(path: Path, tiny: Path, snapshot: Path, **changes: object) -> RunDirectory:
-    path.mkdir(parents=True, exist_ok=True)
-    config = {
-        "base": str(tiny),
-        "snapshot": str(snapshot),
-        "output": str(path / "out"),
-        "seed": 3,
-        "splits": ["train"],
-        "hyperparameters": QUICK,
-        "judge": JUDGE,
-    }
-    (path / "config.json").write_text(json.dumps(config | changes))
-    return RunDirectory(path)
 
 
 @pytest.fixture(scope="module")

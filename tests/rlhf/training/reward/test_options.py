@@ -21,7 +21,7 @@ from rlhf.training.run import RunDirectory, Stopped
 from rlhf.training.snapshot.files import PlainReply, SnapshotFiles, ThumbRow
 from rlhf.training.tokens import ChatTokenizer
 from tests.rlhf.training.planted import seal, write_snapshot
-from tests.rlhf.training.reward.test_model import LIMITS, QUICK, run_directory
+from tests.rlhf.training.reward.run_directories import LIMITS, QUICK, run_directory
 
 
 @pytest.fixture(scope="module")
