@@ -35,7 +35,28 @@ PEER = {
     "rank": 2,
     "learning_rate": 1e-2,
     "stop_kl": 50.0,
+    "calibration_prompts": 4,
 }
+FITTED = {
+    "rank": 2,
+    "max_tokens": 12,
+    "adapted_layers": 2,
+    "learning_rate": 1e-3,
+    "stop_kl": 50.0,
+    "kl_prompts": 4,
+    "kl_checks": 2,
+    "checkpoint_seconds": 0.0,
+}
+BEST = FITTED | {"n": 2, "rounds": 2, "prompts_per_round": 4, "batch_size": 2, "calibration_prompts": 4}
+EVERY = [
+    ("ppo", PPO),
+    ("rloo", PEER),
+    ("grpo", PEER),
+    ("dpo", FITTED),
+    ("sft", FITTED),
+    ("kto", FITTED),
+    ("best_of_n", BEST),
+]
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +77,14 @@ def policy_run(path: Path, made: dict[str, str], tiny: Path, algorithm: str, val
     return RunDirectory(path)
 
 
-@pytest.mark.parametrize(("algorithm", "values"), [("ppo", PPO), ("rloo", PEER), ("grpo", PEER)])
+@pytest.mark.parametrize(("algorithm", "values"), EVERY)
 def test_an_algorithm_ends_in_a_whole_policy(
     made: dict[str, str], tiny: Path, tmp_path: Path, algorithm: str, values: dict
 ) -> None:
     result = policy_stage.run(policy_run(tmp_path, made, tiny, algorithm, values))
     folder = tmp_path / "policy-2"
     assert result["algorithm"] == algorithm
-    assert result["steps"] == 2
+    assert result["steps"] >= 2
     assert result["kl_nats"] is not None
     before, after = checkpoints.verify(tiny), checkpoints.verify(folder)
     assert after["tensors"] == before["tensors"]
