@@ -180,4 +180,8 @@ def _figures(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reasons(reasons: Sequence[dict[str, Any]]) -> list[str]:
-    return [f"{one.get('code')}: {one.get('value')} (limit {one.get('limit')})" for one in reasons]
+    return [f"{one.get('code')}: {_shown(one.get('value'))} (limit {_shown(one.get('limit'))})" for one in reasons]
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "not measured" if value is None else str(value)

@@ -7,8 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from rlhf.labels import ALGORITHMS
 from rlhf.training.artefacts import card, checkpoints
 from rlhf.training.hyperparameters import BadHyperparameter
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.transformer import Transformer
+from rlhf.training.policy import kl, publishing
 from rlhf.training.policy import stage as policy_stage
 from rlhf.training.reward import stage as reward_model_stage
 from rlhf.training.reward.functions import ChamsaeReward
@@ -95,25 +99,76 @@ def test_an_algorithm_ends_in_a_whole_policy(
     assert changed == {"2", "3"}  # the top two layers alone
     front = card.front_matter(folder)
     assert front["base_model"] == tiny.name
-    assert {algorithm, "simulated-feedback"} <= set(front["tags"])
+    used = {"trl"} if algorithm in ("rloo", "grpo", "kto") else set()
+    assert set(front["tags"]) == {"chamsae", algorithm, "simulated-feedback"} | used
+    said = (folder / "README.md").read_text()
+    assert ("| reward model |" in said) == (algorithm in ("ppo", "rloo", "grpo", "best_of_n"))
     last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
     assert "objective/kl" in last["values"]
 
 
-@pytest.mark.parametrize(("algorithm", "values"), [("ppo", PPO), ("rloo", PEER | {"steps": 3})])
-def test_a_stopped_run_leaves_no_policy_and_goes_on(
+@pytest.mark.parametrize(("algorithm", "values"), EVERY)
+def test_a_stopped_run_leaves_no_policy_and_ends_in_the_weights_of_one_that_was_not(
     made: dict[str, str], tiny: Path, tmp_path: Path, algorithm: str, values: dict
 ) -> None:
-    directory = policy_run(tmp_path, made, tiny, algorithm, values)
+    values = values | ({"steps": 3} if values is PEER else {})
+    whole = policy_stage.run(policy_run(tmp_path / "whole", made, tiny, algorithm, values))
+    directory = policy_run(tmp_path / "stopped", made, tiny, algorithm, values)
     report = directory.report
     directory.report = lambda *given: (report(*given), directory.stop())  # type: ignore[method-assign]
     with pytest.raises(Stopped):
         policy_stage.run(directory)
-    assert not (tmp_path / "policy-2").exists()
-    result = policy_stage.run(RunDirectory(tmp_path))
-    assert result["steps"] == values.get("steps", 2)
-    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert steps == list(range(1, result["steps"] + 1))
+    assert not (directory.path / "policy-2").exists()
+    result = policy_stage.run(RunDirectory(directory.path))
+    assert published(directory.path).keys() == published(tmp_path / "whole").keys()
+    assert result | {"output": ""} == pytest.approx(whole | {"output": ""})
+    theirs = published(tmp_path / "whole")
+    assert all(torch.equal(one, theirs[name]) for name, one in published(directory.path).items())
+    steps = [json.loads(line)["step"] for line in (directory.path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, steps[-1] + 1))
+
+
+@pytest.mark.parametrize(("algorithm", "values"), EVERY[1:])
+def test_past_the_kl_the_weights_before_are_published(
+    made: dict[str, str], tiny: Path, tmp_path: Path, algorithm: str, values: dict
+) -> None:
+    """All but our PPO, whose tests are its own: here even the first update is past the limit."""
+    small = values | {"stop_kl": 1e-4, "learning_rate": 0.2} | ({"steps": 4} if values is PEER else {})
+    result = policy_stage.run(policy_run(tmp_path, made, tiny, algorithm, small))
+    assert result["stopped_by"] == "kl"
+    assert result["kl_nats"] <= 1e-4
+    base = load_file(tiny / "model.safetensors")
+    assert all(torch.equal(one, base[name]) for name, one in published(tmp_path).items())
+
+
+@pytest.mark.parametrize(("algorithm", "values"), [EVERY[3], EVERY[5], EVERY[6]])
+def test_the_weights_last_within_the_kl_are_published(
+    made: dict[str, str], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str, values: dict
+) -> None:
+    measured: list[list[torch.Tensor]] = []
+
+    def measure(transformer: object, adapter: Adapter, *_: object, **__: object) -> kl.OwnCompletions:
+        measured.append([one.detach().clone() for one in adapter.parameters()])
+        return kl.OwnCompletions(kl_nats=[0.25, 60.0][min(len(measured) - 1, 1)], tokens=5.0, ended=1.0)
+
+    monkeypatch.setattr(kl, "measure", measure)
+    result = policy_stage.run(policy_run(tmp_path, made, tiny, algorithm, values))
+    assert (result["stopped_by"], result["kl_nats"]) == ("kl", 0.25)
+    transformer = Transformer.load(tiny, adapted_layers=2)
+    within = Adapter.create(transformer, rank=values["rank"], alpha=32.0)
+    within.copy_from(measured[0])
+    wanted = within.merge_into(load_file(tiny / "model.safetensors"))
+    assert all(torch.equal(one, wanted[name]) for name, one in published(tmp_path).items())
+    assert any(not torch.equal(*pair) for pair in zip(measured[0], measured[1], strict=True))
+
+
+def test_every_way_is_offered_named_and_described() -> None:
+    assert set(policy_stage.WAYS) == set(ALGORITHMS) == set(publishing.HOW)
+    assert all(len(name) <= 10 for name in ALGORITHMS)  # the column of a run
+
+
+def published(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "policy-2" / "model.safetensors")
 
 
 def test_an_unknown_algorithm_and_a_snapshot_without_prompts_are_refused(
