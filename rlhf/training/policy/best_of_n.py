@@ -47,7 +47,7 @@ class BestOfNConfig(RewardedConfig, FittedConfig):
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenReplies:
     """The completions that a round learns from, and the figures of all that were sampled."""
 
     replies: list[tuple[list[int], list[int]]]
@@ -93,7 +93,7 @@ class Rounds:
         facts = {"algorithm": "best_of_n", "steps": steps, "episodes": self.episodes, "stopped_by": stopped_by}
         return self.fitting.publish(facts)
 
-    def _learn(self, number: int, chosen: Chosen) -> bool:
+    def _learn(self, number: int, chosen: ChosenReplies) -> bool:
         """Fit to a round's best completions. Whether the KL is within the limit then."""
         steps = self.config.steps_per_round
         before = number * (steps + 1)
@@ -109,7 +109,7 @@ class Rounds:
         report.end(steps, steps)
         return not stop.past
 
-    def _choose(self, number: int) -> Chosen:
+    def _choose(self, number: int) -> ChosenReplies:
         """The best completion of each of a round's prompts."""
         indices = _shuffled(len(self.prompts), self._seed(number))[: self.config.prompts_per_round]
         at_once = max(1, self.config.sample_rows // self.config.n)
@@ -127,7 +127,7 @@ class Rounds:
         rewards = torch.cat(totals)
         self.episodes += rewards.numel()
         figures = {"reward": float(rewards.mean()), "reward/best": float(rewards.amax(1).mean())}
-        return Chosen(replies, figures | {"length/chosen": fmean(len(reply) for _, reply in replies)})
+        return ChosenReplies(replies, figures | {"length/chosen": fmean(len(reply) for _, reply in replies)})
 
     def _sample(self, prompts: Sequence[Sequence[int]], seed: int) -> Rollout:
         learner = self.fitting.learner
@@ -145,7 +145,7 @@ class Rounds:
     def _seed(self, number: int) -> int:
         return self.fitting.directory.seed * 1_000_003 + number * 10_007
 
-    def _save(self, number: int, chosen: Chosen) -> None:
+    def _save(self, number: int, chosen: ChosenReplies) -> None:
         tensors = {str(index): one.detach() for index, one in enumerate(self.fitting.learner.parameters())}
         scale = self.reward.scale
         values = {
@@ -157,7 +157,7 @@ class Rounds:
         }
         self.checkpointer.save(number, tensors, values)
 
-    def _resumed(self) -> tuple[int, Chosen | None]:
+    def _resumed(self) -> tuple[int, ChosenReplies | None]:
         """(round to go on with, what it learns from); a fresh run measures the scale of the scores first."""
         saved = self.checkpointer.load()
         if saved is None:
@@ -168,7 +168,7 @@ class Rounds:
         self.reward.scale = ScoreScale(*values["scale"])
         self.episodes = int(values["episodes"])
         replies = [(list(prompt), list(reply)) for prompt, reply in values["replies"]]
-        return int(values["round"]), Chosen(replies, dict(values["figures"]))
+        return int(values["round"]), ChosenReplies(replies, dict(values["figures"]))
 
     def _measure_scale(self) -> ScoreScale:
         directory = self.fitting.directory

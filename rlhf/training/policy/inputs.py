@@ -1,6 +1,5 @@
 """What every way trains from: the base, its tokenizer, and the snapshot with its prompts cut to fit."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +36,4 @@ class PolicyInputs:
 
     def prompt_ids(self) -> list[list[int]]:
         """The same as token ids."""
-        return encoded(self.tokenizer, self.training_prompts())
-
-
-def encoded(tokenizer: ChatTokenizer, rows: Sequence[PromptRow]) -> list[list[int]]:
-    return [tokenizer.prompt_ids(thaw(row.prompt)) for row in rows]
+        return [self.tokenizer.prompt_ids(thaw(row.prompt)) for row in self.training_prompts()]

@@ -43,7 +43,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     inputs = PolicyInputs.read(directory, config.max_prompt_tokens)
     found = replies.judged(inputs.snapshot, inputs.tokenizer, config.max_prompt_tokens)
     encoder = ReplyEncoder(inputs.tokenizer, config.max_tokens)
-    rows = encoded(found, encoder, batch_size=config.batch_size, seed=directory.seed)
+    rows = _encoded(found, encoder, batch_size=config.batch_size, seed=directory.seed)
     transformer = load_base(inputs, config)
     checks = KlChecks(directory, inputs, config, transformer, rows)
     callback = trl_runs.reporting_callback(directory, checks.steps, checks.on_step)
@@ -66,7 +66,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     return publishing.publish(directory, inputs, adapter, facts, asdict(config))
 
 
-def encoded(found: list[JudgedReply], encoder: ReplyEncoder, *, batch_size: int, seed: int) -> Rows:
+def _encoded(found: list[JudgedReply], encoder: ReplyEncoder, *, batch_size: int, seed: int) -> Rows:
     """In a seeded order, which TRL keeps: it estimates the KL from neighbours. Replies without a token are left out.
 
     Raises NothingToFit.
@@ -82,7 +82,7 @@ def encoded(found: list[JudgedReply], encoder: ReplyEncoder, *, batch_size: int,
     return rows[:-1] if len(rows) % batch_size == 1 else rows  # a batch of one has no neighbour
 
 
-def steps_of(config: KtoConfig, rows: Rows) -> int:
+def _steps_of(config: KtoConfig, rows: Rows) -> int:
     return config.n_epochs * -(-len(rows) // config.batch_size)
 
 
@@ -93,7 +93,7 @@ class KlChecks:
         self, directory: RunDirectory, inputs: PolicyInputs, config: KtoConfig, transformer: Transformer, rows: Rows
     ) -> None:
         self.config, self.transformer, self.trainer = config, transformer, None
-        self.steps = steps_of(config, rows)
+        self.steps = _steps_of(config, rows)
         self.every = max(1, -(-self.steps // config.kl_checks))
         identity = identity_of(directory, inputs, asdict(config))
         self.kl = KlStop.over(
@@ -133,7 +133,7 @@ def make_trainer(
         def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
             return dataset.map(_with_neighbours, batched=True, batch_size=args.per_device_train_batch_size)
 
-    steps = steps_of(config, rows)
+    steps = _steps_of(config, rows)
     arguments = trl.KTOConfig(
         **trl_runs.arguments(directory, config, rows=config.batch_size, save_steps=config.save_steps),
         max_steps=steps,

@@ -73,7 +73,7 @@ def train(trainer: Any, directory: RunDirectory) -> int:
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
-    found = newest_checkpoint(directory.checkpoint)
+    found = _newest_checkpoint(directory.checkpoint)
     trainer.train(resume_from_checkpoint=str(found) if found else None)
     if directory.should_stop() and trainer.state.global_step < trainer.args.max_steps:
         raise Stopped
@@ -147,7 +147,7 @@ def reporting_callback(directory: RunDirectory, steps: int, on_step: Callable[[i
     return ReportingCallback()
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
+def _newest_checkpoint(folder: Path) -> Path | None:
     """The newest whole one; those that a kill or a fault left damaged are removed."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
     for checkpoint in found:
@@ -190,7 +190,7 @@ def _is_whole(folder: Path) -> bool:
 
 def history(folder: Path) -> list[dict[str, Any]]:
     """What was logged up to the checkpoint that training goes on from."""
-    found = newest_checkpoint(folder)
+    found = _newest_checkpoint(folder)
     if found is None:
         return []
     logged: list[dict[str, Any]] = json.loads((found / "trainer_state.json").read_text())["log_history"]

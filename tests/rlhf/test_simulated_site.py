@@ -13,7 +13,6 @@ from feedback.models import SimulatedAnnotator
 from rlhf.models import Run
 from tests.rlhf import feedback_rows
 from tests.rlhf.command_calls import call
-from tests.rlhf.conftest import *  # noqa: F403  its site, its training process
 
 POPULATION = Population(people=3, preferences=("shorter", "longer"), noise=0.1, colluding=0.34, seed=2)
 RULES = Rules(rankings=2, held_out_share=0.25, gold_prompts=4, max_tokens=8)
