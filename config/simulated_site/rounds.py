@@ -16,7 +16,9 @@ from chat.models import Policy
 from config.simulated_site import gold
 from config.simulated_site.people import Population, SimulatedPerson, honest_tastes, populate
 from feedback.simulated.simulation import simulate
+from rlhf.errors import CycleUnderWay
 from rlhf.lineage import lineage
+from rlhf.models import Run
 
 FILE = "simulated-site.json"
 SEEDS_A_ROUND = 1000
@@ -66,8 +68,11 @@ class SimulatedSite:
 
     def learn(self, number: int) -> dict[str, Any]:
         """A cycle, as the schedule would run it, and what the hidden tastes say of its policies."""
-        before = policies.live()
-        result = self._run_cycle(number)
+        ended = Run.objects.filter(
+            kind=Run.Kind.CYCLE, state=Run.State.SUCCEEDED, config__seed=self._seed(number)
+        ).first()  # where a kill came between the cycle and its figures
+        before = ended.base_policy if ended is not None and ended.base_policy is not None else policies.live()
+        result = ended.result if ended is not None else self._run_cycle(number)
         candidate = Policy.objects.filter(name=result.get("policy")).first()
         cycle = {
             "cycle": number,
@@ -105,7 +110,7 @@ class SimulatedSite:
         try:
             call_command("run_cycle", *seed, *self.rules.cycle_arguments, "--json", stdout=said)
         except CommandError as error:
-            if error.returncode != Exit.NOTHING_TO_DO:
+            if error.returncode != Exit.NOTHING_TO_DO or CycleUnderWay.code in said.getvalue():
                 raise
         found: dict[str, Any] = json.loads(said.getvalue().strip().splitlines()[-1])
         return found

@@ -11,6 +11,7 @@ from config.simulated_site.people import Population
 from config.simulated_site.rounds import OtherSimulation, Rules, SimulatedSite
 from feedback.models import SimulatedAnnotator
 from rlhf.models import Run
+from rlhf.runs import cycle
 from tests.rlhf import feedback_rows
 from tests.rlhf.command_calls import call
 
@@ -72,10 +73,10 @@ def test_a_refusal_is_told_with_its_reasons(tmp_path, plans, judged):
 
     seed.load()
     spoilt = Rules(2, 0.25, 4, 8, ("--set", 'evaluation.report={"win_rate_low": 0.1}'))
-    cycle = site_of(tmp_path, spoilt).learn(1)
-    assert not cycle["passed"]
-    assert cycle["live_after"] == cycle["live_before"] == policies.live().name
-    assert any(reason.startswith("win_rate: 0.1 ") for reason in cycle["why"])
+    found = site_of(tmp_path, spoilt).learn(1)
+    assert not found["passed"]
+    assert found["live_after"] == found["live_before"] == policies.live().name
+    assert any(reason.startswith("win_rate: 0.1 ") for reason in found["why"])
 
 
 def test_too_little_feedback_is_a_cycle_that_did_not_start(tmp_path, plans, base_policy, settings):
@@ -83,9 +84,29 @@ def test_too_little_feedback_is_a_cycle_that_did_not_start(tmp_path, plans, base
 
     seed.load()
     settings.RLHF_MINIMUM_RANKINGS = 5
-    cycle = site_of(tmp_path).learn(1)
-    assert (cycle["run"], cycle["gold"]["candidate"], cycle["promoted"]) == (None, None, False)
-    assert len(cycle["why"]) == 1
+    found = site_of(tmp_path).learn(1)
+    assert (found["run"], found["gold"]["candidate"], found["promoted"]) == (None, None, False)
+    assert len(found["why"]) == 1
+
+
+def test_a_cycle_that_ended_before_a_kill_is_not_run_again(tmp_path, plans, judged, monkeypatch):
+    from feedback import seed
+
+    seed.load()
+    site = site_of(tmp_path)
+    monkeypatch.setattr(site, "_gold", lambda policy: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        site.learn(1)
+    found = site_of(tmp_path).learn(1)
+    assert (Run.objects.filter(kind="cycle").count(), found["promoted"]) == (1, True)
+    assert (found["live_before"], found["live_after"]) == ("base", found["policy"])
+
+
+def test_a_cycle_that_still_runs_is_no_cycle_that_did_not_start(tmp_path, plans, judged):
+    cycle.start(seed=5)
+    with pytest.raises(CommandError):
+        site_of(tmp_path).learn(1)
+    assert site_of(tmp_path).cycles == []
 
 
 def test_a_cycle_that_fails_ends_the_simulation(tmp_path, plans, judged):

@@ -1,5 +1,6 @@
 """`manage.py simulate_site`: people of different tastes judge, and cycle after cycle learns from them."""
 
+import argparse
 import subprocess
 import sys
 import time
@@ -180,5 +181,5 @@ def _rules(options: dict[str, Any]) -> Rules:
 
 def _at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 1")
     return int(text)

@@ -132,12 +132,16 @@ def reporting_callback(directory: RunDirectory, steps: int, on_step: Callable[[i
                 control.should_save = False
             else:
                 self.former = self.current
+                self._stop_if_asked(control)
             return control
 
         def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> Any:
+            self._stop_if_asked(control)
+            return control
+
+        def _stop_if_asked(self, control: Any) -> None:
             if directory.should_stop():
                 control.should_save = control.should_training_stop = True
-            return control
 
         def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"

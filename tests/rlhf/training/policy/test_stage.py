@@ -162,6 +162,26 @@ def test_the_weights_last_within_the_kl_are_published(
     assert any(not torch.equal(*pair) for pair in zip(measured[0], measured[1], strict=True))
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "values"),
+    [("rloo", PEER | {"steps": 3, "save_steps": 1}), ("kto", FITTED | {"save_steps": 1, "batch_size": 4})],
+)
+def test_a_damaged_checkpoint_of_trl_is_passed_over_for_the_one_before(
+    made: dict[str, str], tiny: Path, tmp_path: Path, algorithm: str, values: dict
+) -> None:
+    policy_stage.run(policy_run(tmp_path / "whole", made, tiny, algorithm, values))
+    directory = policy_run(tmp_path / "killed", made, tiny, algorithm, values)
+    report = directory.report
+    directory.report = lambda step, *given: (report(step, *given), step < 2 or directory.stop())  # type: ignore[method-assign]
+    with pytest.raises(Stopped):
+        policy_stage.run(directory)
+    newest = directory.checkpoint / "checkpoint-2" / "optimizer.pt"
+    newest.write_bytes(newest.read_bytes()[:-9])
+    policy_stage.run(RunDirectory(directory.path))
+    whole = published(tmp_path / "whole")
+    assert all(torch.equal(one, whole[name]) for name, one in published(directory.path).items())
+
+
 def test_every_way_is_offered_named_and_described() -> None:
     assert set(policy_stage.WAYS) == set(ALGORITHMS) == set(publishing.HOW)
     assert all(len(name) <= 10 for name in ALGORITHMS)  # the column of a run
