@@ -12,8 +12,11 @@ from rlhf.training.artefacts import card, checkpoints
 from rlhf.training.hyperparameters import BadHyperparameter
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.transformer import Transformer
-from rlhf.training.policy import kl, publishing
+from rlhf.training.policy import kl, publishing, trl_runs
 from rlhf.training.policy import stage as policy_stage
+from rlhf.training.policy.config import WayConfig
+from rlhf.training.policy.peers import KlLog
+from rlhf.training.ppo.brake import KlBrake
 from rlhf.training.reward import stage as reward_model_stage
 from rlhf.training.reward.functions import ChamsaeReward
 from rlhf.training.run import RunDirectory, Stopped
@@ -180,6 +183,45 @@ def test_a_damaged_checkpoint_of_trl_is_passed_over_for_the_one_before(
     policy_stage.run(RunDirectory(directory.path))
     whole = published(tmp_path / "whole")
     assert all(torch.equal(one, whole[name]) for name, one in published(directory.path).items())
+
+
+def test_rloo_falls_back_to_the_weights_that_were_measured_last_within_the_kl(
+    made: dict[str, str], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The third rollout, of the weights after two updates, is past: those after one are published."""
+    begun: list[list[torch.Tensor]] = []
+    clones = trl_runs._clones
+    monkeypatch.setattr(trl_runs, "_clones", lambda trained: begun.append(clones(trained)) or begun[-1])
+    monkeypatch.setattr(KlBrake, "is_past", lambda brake, stop: len(begun) == 3)
+    result = policy_stage.run(policy_run(tmp_path, made, tiny, "rloo", PEER | {"steps": 5}))
+    assert (result["stopped_by"], result["steps"], len(begun)) == ("kl", 3, 3)
+    transformer = Transformer.load(tiny, adapted_layers=2)
+    wanted = [_merged(tiny, transformer, tensors) for tensors in begun]
+    found = published(tmp_path)
+    assert [all(torch.equal(found[name], one[name]) for name in found) for one in wanted] == [False, True, False]
+
+
+def _merged(tiny: Path, transformer: Transformer, tensors: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """PEFT's tensors, in the order of its modules, merged as PEFT itself would."""
+    from peft import get_peft_model
+
+    config = WayConfig(rank=PEER["rank"])
+    trained = get_peft_model(trl_runs.model(tiny), trl_runs.lora(config, transformer))
+    trl_runs.put_back(trained, tensors)
+    return trl_runs.adapter_of(trained, transformer, config).merge_into(load_file(tiny / "model.safetensors"))
+
+
+def test_trl_s_kl_is_told_in_nats_a_completion_and_smoothed_as_ppo_s() -> None:
+    log, brake = KlLog(stop=7.5), KlBrake()
+    for step, (a_token, length) in enumerate([(0.0, 20.0), (0.1, 30.0), (0.5, 40.0), (0.5, 40.0)]):
+        values = {"kl": a_token, "completions/mean_length": length}
+        brake.update(a_token * length)
+        assert log.add(step, values) == brake.is_past(7.5)
+        assert values["objective/kl"] == pytest.approx(a_token * length)
+        assert values["objective/kl_smoothed"] == pytest.approx(brake.level)
+    assert brake.is_past(7.5)
+    assert log.kl_nats == pytest.approx(3.0)  # of the last that was within
+    assert not log.add(9, {"loss": 1.0})
 
 
 def test_every_way_is_offered_named_and_described() -> None:
