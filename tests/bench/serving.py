@@ -106,7 +106,7 @@ async def through_site(person: Person, conversations: list[str]) -> tuple[list[H
                 while (await chat.receive())["type"] != "pong":
                     pass
                 lags.append(time.perf_counter() - sent)
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.5)
 
     async with contextlib.AsyncExitStack() as pages:
         chats = [await pages.enter_async_context(person.chat(one)) for one in conversations]

@@ -66,7 +66,11 @@ class FittingRun:
         """Train to the end, or to the KL stop. Raises Stopped."""
         config = self.config
         plan = TrainingPlan(
-            config.n_epochs, min(config.batch_size, len(objective)), 1.0, config.learning_rate, len(objective)
+            n_epochs=config.n_epochs,
+            batch_size=min(config.batch_size, len(objective)),
+            learning_rate_multiplier=1.0,
+            learning_rate=config.learning_rate,
+            items=len(objective),
         )
         scorer = ExampleScorer(self.learner, objective.examples, self.inputs.tokenizer.padding_id)
         fit = Fit(self.learner, (objective, scorer), None, plan, config.fine_tuning(), seed=self.directory.seed)
@@ -105,7 +109,7 @@ class StopAtKl:
         return self.past
 
     def measure(self, step: int) -> None:
-        """Past the limit the adapter gets the weights that were last within it."""
+        """Past the limit `past` is set, and the caller falls back."""
         self._measured_at = step
         if not self.run.kl.holds(self.run.learner.adapter, step):
             self.past = True
