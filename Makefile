@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coverage pages faults clients sites demo doctor lint tree docs bench bench-ppo mutants screenshots messages clean
+.PHONY: help setup run test coverage pages faults clients sites demo doctor lint tree docs bench bench-cycles bench-ppo mutants screenshots messages clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -92,6 +92,9 @@ $(VENV)/docs: $(VENV)/ready
 
 bench: setup  ## tokens a second and latencies through the whole site, against the bare engine alone; ARGS=load: many streams
 	$(PY) -m tests.bench $(ARGS)
+
+bench-cycles: setup  ## five cycles in sequence on the real model, with simulated people: gold reward, drift, decisions
+	@$(DEMO) $(PY) manage.py simulate_site --cycles 5 $(ARGS)
 
 bench-ppo: setup  ## our PPO beside TRL 1.12's, in a virtual environment of its own
 	$(PY) -m tests.bench.ppo $(ARGS)

@@ -3,11 +3,11 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from rlhf.runs.cycle import ALGORITHMS
+from rlhf.labels import ALGORITHMS
 
 
 class StartForm(forms.Form):
-    algorithm = forms.ChoiceField(label=_("Algorithm"), choices=[(name, name.upper()) for name in ALGORITHMS])
+    algorithm = forms.ChoiceField(label=_("Algorithm"), choices=list(ALGORITHMS.items()))
 
 
 class AuditReasonForm(forms.Form):

@@ -47,6 +47,16 @@ CONTROLS: dict[str, Promise] = {
     "best_of_8": _("Before training, best of 8 by the reward model"),
     "stop_controlled": _("Both cut to the first sentence"),
 }
+ALGORITHMS: dict[str, str | Promise] = {
+    "ppo": "PPO",
+    "rloo": "RLOO",
+    "grpo": "GRPO",
+    "dpo": "DPO",
+    "kto": "KTO",
+    "sft": _("SFT on the best replies"),
+    "best_of_n": _("Best of n"),
+}
+"""Ways to train a policy, as rlhf.training.policy.stage knows them."""
 STAGES: dict[str, Promise] = {
     "reward_model": _("Reward model"),
     "judge": _("Judge"),

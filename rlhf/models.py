@@ -8,8 +8,11 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+from rlhf import labels
 
 
 class Snapshot(models.Model):
@@ -97,7 +100,7 @@ class Run(models.Model):
     stage = models.CharField(max_length=20, blank=True)
     """Its place in the cycle: reward_model, judge, policy or evaluation."""
     algorithm = models.CharField(max_length=10, blank=True)
-    """ppo, rloo or grpo, of a policy run."""
+    """Of a cycle or a policy run, one of rlhf.labels.ALGORITHMS."""
     config = models.JSONField(default=dict)
     """Hyperparameters: a dataclass of rlhf.training as JSON."""
     snapshot = models.ForeignKey(Snapshot, null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
@@ -149,6 +152,10 @@ class Run(models.Model):
     @property
     def is_live(self) -> bool:
         return self.state in self.LIVE
+
+    @property
+    def algorithm_name(self) -> str | Promise:
+        return labels.ALGORITHMS.get(self.algorithm, self.algorithm.upper())
 
     @property
     def is_cycle(self) -> bool:

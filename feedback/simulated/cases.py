@@ -26,6 +26,8 @@ class SimulationPlan:
     held_out_noise: float | None = None
     """None: as `noise`. 0 measures the reward model against the preference itself."""
     seed: int = 0
+    person: int | None = None
+    """Number of the annotator's account, where one judges in several rounds of other seeds; None: the seed."""
     held_out_share: float = 0.25
     short_share: float = completion_sets.SHORT_SHARE
     tie_margin: float = 0.25

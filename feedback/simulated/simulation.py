@@ -141,7 +141,7 @@ def _annotator_of(plan: SimulationPlan) -> User:
         "noise": plan.noise,
         "held_out_noise": plan.noise_on(Prompt.Split.HELD_OUT),
         "tie_margin": plan.tie_margin,
-        "seed": plan.seed,
+        "seed": plan.seed if plan.person is None else plan.person,
     }
     known = SimulatedAnnotator.objects.filter(**identity).select_related("user").first()
     if known:

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 TITLES: dict[str, str | Promise] = {
     "objective/rlhf_reward": _("Reward"),
     "reward": _("Reward"),
+    "reward/best": _("Reward of the best completions"),
     "objective/kl": _("KL, nats per reply"),
     "reward/violation": _("Rule violations"),
     "loss": _("Loss"),
@@ -40,6 +41,7 @@ UNITS: dict[str, str | Promise] = {
     "objective/non_score_reward": SCORE,
     "objective/scores": SCORE,
     "reward": SCORE,
+    "reward/best": SCORE,
     "reward/score": SCORE,
     "watch/score": SCORE,
     "reward/violation_penalty": SCORE,

@@ -122,7 +122,7 @@ def _training(stages: Stages) -> list[str]:
 def _settings(stages: Stages) -> Iterator[tuple[str, Any]]:
     run = stages.run
     yield _("Kind of run"), run.get_kind_display()
-    yield _("Algorithm"), run.algorithm.upper()
+    yield _("Algorithm"), run.algorithm_name
     yield _("Seed"), run.config.get("seed")
     yield _("Policy before"), run.base_policy.name if run.base_policy else None
     yield _("Snapshot"), run.snapshot.sha256[:16] if run.snapshot else None

@@ -14,6 +14,7 @@ FIRST: dict[str, tuple[str, ...]] = {
     Run.Kind.POLICY: (
         "objective/rlhf_reward",
         "reward",
+        "reward/best",
         "objective/kl",
         "reward/violation",
         "objective/scores",
@@ -22,6 +23,9 @@ FIRST: dict[str, tuple[str, ...]] = {
         "completions/mean_length",
         "objective/entropy",
         "entropy",
+        "loss",
+        "accuracy",
+        "margin",
     ),
     Run.Kind.REWARD_MODEL: ("loss", "accuracy", "held_out/accuracy", "flag/loss", "flag/accuracy", "margin"),
 }

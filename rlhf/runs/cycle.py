@@ -13,6 +13,7 @@ from chat import policies
 from chat.errors import BadPolicy, NoLivePolicy
 from chat.models import Policy
 from feedback.models import Comparison, Ranking
+from rlhf import labels
 from rlhf.errors import CycleUnderWay, NotEnoughFeedback, NotEnoughSpace, SnapshotErased, StageFailed
 from rlhf.lineage import lineage
 from rlhf.models import Run, Snapshot
@@ -21,7 +22,7 @@ from rlhf.runs import disk_space, judge_material, leases, stages
 from rlhf.runs.supervisor import Supervisor
 from rlhf.snapshots import freezing
 
-ALGORITHMS = ("ppo", "rloo", "grpo")
+ALGORITHMS = tuple(labels.ALGORITHMS)
 JUDGE = stages.JUDGE
 COPIES_NEEDED = 4
 """Free disk that a cycle asks for, in sizes of the policy: its candidate twice while it is written, and some room."""

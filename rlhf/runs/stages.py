@@ -89,8 +89,7 @@ def _lengths_of(run: Run) -> dict[str, int]:
     renderer = renderer_of(run.base_policy) if run.base_policy is not None else None
     if renderer is None or run.kind not in (Run.Kind.POLICY, Run.Kind.EVALUATION):
         return {}
-    name = "max_completion_length" if run.kind == Run.Kind.POLICY and run.algorithm != "ppo" else "max_tokens"
-    return {name: lengths.completion_tokens(_snapshot_of(run), renderer)}
+    return {"max_tokens": lengths.completion_tokens(_snapshot_of(run), renderer)}
 
 
 def _reward_model_config(run: Run) -> dict[str, Any]:

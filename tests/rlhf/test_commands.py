@@ -101,7 +101,7 @@ def test_a_failed_run_is_code_1_with_its_reason(judged):
 
 def test_usage_errors_are_code_2_in_a_real_process():
     for arguments in (
-        ["train_policy", "--algorithm", "dpo"],
+        ["train_policy", "--algorithm", "dqn"],
         ["promote_policy"],
         ["snapshot", "--until", "yesterday"],
         ["train_policy", "--set", "violation_weight"],

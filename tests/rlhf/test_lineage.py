@@ -49,7 +49,7 @@ def test_a_reply_tells_policy_run_snapshot_measure_gate_and_promotion(trained, c
         "policy-2",
         "trained from base",
         "Source",
-        run.algorithm.upper(),
+        str(run.algorithm_name),
         f"snapshot {run.snapshot_id}: {run.snapshot.rankings} rankings",
         "accuracy on held-out pairs",
         "of held-out prompts",

@@ -18,7 +18,7 @@ class Command(RlhfCommand):
     examples = """
         manage.py run_cycle
         manage.py run_cycle --seed 1 --json
-        manage.py run_cycle --algorithm rloo --no-promote
+        manage.py run_cycle --algorithm dpo --no-promote
         manage.py run_cycle --set reward_model.epochs=3 --set policy.violation_weight=8
     """
 

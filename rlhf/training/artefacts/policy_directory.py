@@ -28,33 +28,8 @@ class Provenance:
     config: Mapping[str, Any] = field(default_factory=dict)
     """Fields of config.json that differ from the base's."""
 
-    @classmethod
-    def reinforced(cls, *, simulated: bool, facts: Mapping[str, Any]) -> "Provenance":
-        """Tuned on judgements of people or of simulated annotators."""
-        by = "simulated annotators" if simulated else "the people who use the site"
-        return cls(
-            text="Tuned from `{base}` by reinforcement learning on judgements of "
-            f"{by}. Weights are the base's with the adapter merged, in bf16.",
-            facts=facts,
-            tags=("trl", str(facts.get("algorithm", "")), *(["simulated-feedback"] if simulated else [])),
-        )
-
 
 def publish(
-    target: Path,
-    *,
-    base: Path,
-    state: Mapping[str, torch.Tensor],
-    served: str,
-    simulated: bool,
-    facts: Mapping[str, Any],
-) -> Path:
-    """`publish_as` for a policy that was tuned by reinforcement learning on judgements."""
-    provenance = Provenance.reinforced(simulated=simulated, facts=facts)
-    return publish_as(target, provenance, base=base, state=state, served=served)
-
-
-def publish_as(
     target: Path, provenance: Provenance, *, base: Path, state: Mapping[str, torch.Tensor], served: str
 ) -> Path:
     """Write `state` (Hugging Face's names) as the policy directory `target`. Raises NotFinite.

@@ -51,6 +51,11 @@ def answering(
     return _example([(context, False, prompt_weight), (answer, True, 1.0)], start)
 
 
+def replying(prompt: Sequence[int], reply: Sequence[int], weight: float = 1.0) -> Example:
+    """A reply as it was written, token for token: without an end token where it was cut."""
+    return _example([(list(prompt), False, 0.0), (list(reply), True, weight)])
+
+
 def prompt_ids(prompt: str | Turns, tokenizer: ChatTokenizer, *, limit: int | None = None) -> list[int]:
     """The prompt as ids, raw text or through the chat template.
 

@@ -111,15 +111,31 @@ class Supervised:
 class Dpo:
     """-log sigmoid(beta * (gain of the chosen - gain of the rejected)), gains in log p over the base's.
 
-    Rafailov et al., arXiv:2305.18290, equation 7. Examples stand in pairs: chosen, rejected.
+    Rafailov et al., arXiv:2305.18290, equation 7. Examples stand in pairs: chosen, rejected. `weights` [P] of the
+    pairs in the loss, by default 1 each.
     """
 
-    def __init__(self, examples: Sequence[Example], base_log_probs: Tensor, *, beta: float) -> None:
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        base_log_probs: Tensor,
+        *,
+        beta: float,
+        weights: Sequence[float] | None = None,
+    ) -> None:
         self.examples, self.base, self.beta = examples, base_log_probs, beta
+        self.weights = torch.tensor(weights or [1.0] * (len(examples) // 2), device=base_log_probs.device)
 
     @classmethod
     def over(
-        cls, learner: Learner, examples: Sequence[Example], padding_id: int, *, beta: float, poll: Callable[[], None]
+        cls,
+        learner: Learner,
+        examples: Sequence[Example],
+        padding_id: int,
+        *,
+        beta: float,
+        poll: Callable[[], None],
+        weights: Sequence[float] | None = None,
     ) -> Self:
         """With the log-probs of each example under the learner's base."""
         logs = torch.zeros(len(examples), device=learner.transformer.device)
@@ -131,7 +147,7 @@ class Dpo:
                 logs[chosen] = _answer_log_probs(
                     score_batch(hidden, learner.transformer.head, batch), len(chosen)
                 ).float()
-        return cls(examples, logs, beta=beta)
+        return cls(examples, logs, beta=beta, weights=weights)
 
     def __len__(self) -> int:
         return len(self.examples) // 2
@@ -140,14 +156,14 @@ class Dpo:
         return [2 * item + side for item in items for side in (0, 1)]
 
     def weight(self, items: Sequence[int]) -> float:
-        return float(len(items))
+        return float(self.weights[list(items)].sum())
 
     def loss(self, scorer: ExampleScorer, items: Sequence[int]) -> tuple[Tensor, Figures]:
         members = self.members(items)
         found = scorer.score(members)
         gains = _answer_log_probs(found, len(members)) - self.base[members]
         margins = gains[0::2] - gains[1::2]
-        loss = _dpo_loss(margins, self.beta).sum()
+        loss = (self.weights[list(items)] * _dpo_loss(margins, self.beta)).sum()
         figures = Figures(
             loss=float(loss.detach()),
             weight=self.weight(items),

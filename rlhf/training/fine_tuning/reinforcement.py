@@ -195,7 +195,7 @@ def _finish(
         title=directory.config.get("label"),
     )
     merged = found.adapter.merge_into(state)
-    policy_directory.publish_as(
+    policy_directory.publish(
         directory.directory("output"), provenance, base=base, state=merged, served=directory.served
     )
     _write_csv(directory.path / FILE, found, schedule.ppo)

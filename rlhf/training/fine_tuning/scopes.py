@@ -63,7 +63,7 @@ def make(
     learning = learning_layers(scope, TransformerConfig.read(base).layers, config.layers)
     transformer = Transformer.load(base, adapted_layers=max(learning, 1), device=device, dtype=dtype)
     if scope == "lora":
-        return LoraLearner(transformer, Adapter.create(transformer, rank=config.rank, alpha=config.alpha, seed=seed))
+        return LoraLearner.fresh(transformer, config, seed)
     state = policy_directory.weights(base)
     if scope == "head":
         return HeadLearner(transformer, state[EMBEDDING if transformer.config.tied else HEAD])
@@ -75,6 +75,11 @@ class LoraLearner:
 
     def __init__(self, transformer: Transformer, adapter: Adapter) -> None:
         self.transformer, self.adapter = transformer, adapter
+
+    @classmethod
+    def fresh(cls, transformer: Transformer, config: FineTuneConfig, seed: int) -> "LoraLearner":
+        """Over the layers of the transformer's top; its output still equals the base's."""
+        return cls(transformer, Adapter.create(transformer, rank=config.rank, alpha=config.alpha, seed=seed))
 
     def parameters(self) -> list[Tensor]:
         return self.adapter.parameters()

@@ -204,7 +204,7 @@ class Task:
             config={"tie_word_embeddings": False} if self.scope == "head" else {},
         )
         output, served = self.directory.directory("output"), self.directory.served
-        policy_directory.publish_as(output, provenance, base=self.base, state=state, served=served)
+        policy_directory.publish(output, provenance, base=self.base, state=state, served=served)
 
 
 def _one_of(directory: RunDirectory, key: str, known: Sequence[str]) -> str:

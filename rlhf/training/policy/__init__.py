@@ -1,1 +1,1 @@
-"""The policy stage: trains a policy by our PPO or by TRL's RLOO or GRPO, and publishes its directory."""
+"""The policy stage: trains a policy in one of several ways, one file each, and publishes its directory."""

@@ -24,7 +24,7 @@ from rlhf.training.reward.folds import Fold, Folds
 from rlhf.training.reward.liveness import Liveness
 from rlhf.training.reward.model import (
     SPREAD_FLOOR,
-    Chosen,
+    ChosenStates,
     ReplyScores,
     RewardModel,
     States,
@@ -161,7 +161,7 @@ class _Folded:
     def _train_fold(self, fold: Fold, part: Examples, before: int, steps: int) -> None:
         directory, config = self.directory, self.config
         place = {row: index for index, row in enumerate(self.material.rows)}
-        states = Chosen([place[row] for row in part.rows], self.material.states)
+        states = ChosenStates([place[row] for row in part.rows], self.material.states)
         model = fresh_model(self.transformer, self.tokenizer, self.material.texts, config, directory.seed)
         model.judged = judged_rules(part, config.min_labels)
         if _telling(part):  # else it stays as it was made: every score 0, no rule told
@@ -229,7 +229,7 @@ def _telling(part: Examples) -> list[Any]:
 def _scores(model: RewardModel, material: Material, chosen: Sequence[int]) -> ReplyScores:
     """Of replies by number, from their trunk states."""
     rows = [material.rows[index] for index in chosen]
-    return model.judge_states(Chosen(list(chosen), material.states), rows)
+    return model.judge_states(ChosenStates(list(chosen), material.states), rows)
 
 
 def _from(directory: RunDirectory, before: int, steps: int) -> Callable[[int, int, dict[str, Any]], None]:

@@ -1,4 +1,4 @@
-"""A saved reward model as a reward function with TRL's signature, for TRL's trainers and any other."""
+"""A saved reward model as a reward function: with TRL's signature, and of our sampler's completions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
+from rlhf.training.model.sampler import Rollout
 from rlhf.training.ppo.config import PpoConfig
-from rlhf.training.ppo.shaping import ScoreScale, shape
+from rlhf.training.ppo.shaping import ScoreScale, ShapedReward, shape
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward.features import EncodedReply, encode
 from rlhf.training.reward.model import RewardModel
@@ -16,13 +17,17 @@ from rlhf.training.tokens import ChatTokenizer, Message
 
 
 class ChamsaeReward:
-    """reward = clipped score - weight * P(violation) - penalties, shaped exactly as our PPO shapes it."""
+    """reward = clipped score - weight * P(violation) - penalties, shaped exactly as our PPO shapes it.
+
+    `scale`: mean and spread of the base's scores; unless it is set, the scores stay as the model gives them.
+    """
 
     __name__ = "chamsae_reward"
 
     def __init__(self, model: RewardModel, tokenizer: ChatTokenizer, shaping: PpoConfig | None = None) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.shaping = shaping or PpoConfig()
+        self.scale = ScoreScale(0.0, 1.0)
 
     @classmethod
     def load(
@@ -42,23 +47,33 @@ class ChamsaeReward:
             scored.any_violation,
             torch.tensor([len(words(_text_of(completion))) for completion in completions]),
             torch.tensor([row.ids[-1] == self.tokenizer.end_id for row in rows]),
-            ScoreScale(0.0, 1.0),
+            self.scale,
             self.shaping,
             speaks=torch.tensor([has_sentence(_text_of(completion)) for completion in completions]),
         )
         return [float(value) for value in shaped.total]
 
-    def _row(self, prompt: Any, completion: Any, ids: Sequence[int] | None) -> EncodedReply:
-        """Without ids, a completion counts as ended by the model."""
-        messages: list[Message] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-        finished = ids is None or (len(ids) > 0 and ids[-1] == self.tokenizer.end_id)
-        return encode(
-            self.tokenizer,
-            messages,
-            _text_of(completion),
-            finished=finished,
-            max_completion_tokens=512,
+    def of_rollout(self, rollout: Rollout) -> ShapedReward:
+        """Of completions that our sampler drew from the model's own base."""
+        scores, p_violation = self.model.score(rollout, rollout.states)
+        texts = [self.tokenizer.decode(ids) for ids in rollout.completions()]
+        return shape(
+            scores,
+            p_violation,
+            torch.tensor([len(words(text)) for text in texts]),
+            rollout.ended,
+            self.scale,
+            self.shaping,
+            speaks=torch.tensor([has_sentence(text) for text in texts]),
         )
+
+    def _row(self, prompt: Any, completion: Any, ids: Sequence[int] | None) -> EncodedReply:
+        """The very tokens, where they are given. Without them a completion counts as ended by the model."""
+        messages: list[Message] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+        if ids is not None:
+            start = self.tokenizer.prompt_ids(messages)
+            return EncodedReply((*start, *ids), len(start))
+        return encode(self.tokenizer, messages, _text_of(completion), finished=True, max_completion_tokens=512)
 
 
 def _text_of(completion: Any) -> str:

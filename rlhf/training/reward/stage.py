@@ -28,7 +28,15 @@ from rlhf.training.reward.measuring import (
     probe,
     unseen_rule,
 )
-from rlhf.training.reward.model import SPREAD_FLOOR, Chosen, RewardModel, Scale, States, embed_rule, weights_digest
+from rlhf.training.reward.model import (
+    SPREAD_FLOOR,
+    ChosenStates,
+    RewardModel,
+    Scale,
+    States,
+    embed_rule,
+    weights_digest,
+)
 from rlhf.training.run import RunDirectory, Stopped
 from rlhf.training.snapshot.files import (
     HELD_OUT,
@@ -64,7 +72,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     states = _states(directory, members[0], grown.examples, tokenizer, config, TRAIN)
     held_out_states = _states(directory, members[0], rest, tokenizer, config, HELD_OUT)
     spread = Liveness(directory, "means and spreads of the features", trains_yet=directory.checkpoint.exists())
-    by_people = Chosen(list(range(len(data.rows))), states)
+    by_people = ChosenStates(list(range(len(data.rows))), states)
     standardise(members[0], *raw_features(members[0], by_people, data.rows, spread))
     for member in members:
         member.scale, member.judged = replace(members[0].scale), judged_rules(data, config.min_labels)
