@@ -72,11 +72,11 @@ def test_a_refusal_is_told_with_its_reasons(tmp_path, plans, judged):
     from feedback import seed
 
     seed.load()
-    spoilt = Rules(2, 0.25, 4, 8, ("--set", 'evaluation.report={"win_rate_low": 0.1}'))
+    spoilt = Rules(2, 0.25, 4, 8, ("--set", 'evaluation.report={"kl_nats": 41.5}'))
     found = site_of(tmp_path, spoilt).learn(1)
     assert not found["passed"]
     assert found["live_after"] == found["live_before"] == policies.live().name
-    assert any(reason.startswith("win_rate: 0.1 ") for reason in found["why"])
+    assert any(reason.startswith("kl: 41.5 ") for reason in found["why"])
 
 
 def test_too_little_feedback_is_a_cycle_that_did_not_start(tmp_path, plans, base_policy, settings):

@@ -79,7 +79,7 @@ class Rounds:
 
     def run(self) -> dict[str, Any]:
         first, chosen = self._resumed()
-        stopped_by, steps = "rounds", 0
+        stopped_by, steps = "iterations", 0
         for number in range(first, self.config.rounds):
             if chosen is None:
                 chosen = self._choose(number)
