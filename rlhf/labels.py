@@ -5,6 +5,9 @@ from django.utils.translation import gettext_lazy as _
 
 REASONS: dict[str, Promise] = {
     "win_rate": _("The lower bound of the win rate is above the limit"),
+    "people_win_rate": _("People preferred its replies: the lower bound of their win rate is above the limit"),
+    "people_comparisons": _("Enough pairs of replies were compared by people"),
+    "people_several": _("Several people compared replies"),
     "violations": _("There are no more rule violations than with the live policy"),
     "stop_controlled": _("The win rate's lower bound still passes when both replies are cut to their first sentence"),
     "kl": _("The policy stayed close to its starting point (KL)"),
@@ -42,7 +45,16 @@ STAGES: dict[str, Promise] = {
     "judge": _("Judge"),
     "policy": _("Policy"),
     "evaluation": _("Evaluation"),
+    "comparisons": _("Comparisons by people"),
 }
+DEMONSTRATION = _("JUDGED BY THE PROGRAM THAT MADE THE JUDGEMENTS: a demonstration, no evidence about people")
+JUDGES: dict[str, Promise] = {
+    "auto": _("automatic: the program where one program made every judgement, else a held-out reward model"),
+    "gold": _("the program that made every judgement (a demonstration)"),
+    "held_out": _("a second reward model, trained only on held-out judgements"),
+    "people": _("people, in blind comparisons"),
+}
+"""Who may be asked to judge a cycle's candidate."""
 WHY_LISTED: dict[str, Promise] = {
     "breaks_rule": _("The judge finds that it breaks a rule: %(rules)s"),
     "surprising": _("Among the most surprising to the base model: %(surprise)s nats per token"),

@@ -13,9 +13,10 @@ from accounts.roles import Role
 from chat import policies
 from chat.errors import BadPolicy
 from chat.models import Policy
+from rlhf import labels
 from rlhf.errors import CannotPromote
 from rlhf.models import Decision, Evaluation, Run
-from rlhf.release import gate, promotion
+from rlhf.release import gate, people_figures, promotion
 
 REWARD_MODEL_KEYS = (
     "accuracy",
@@ -26,8 +27,8 @@ REWARD_MODEL_KEYS = (
     "measured_against",
     "trained_pairs",
 )
-TABLES = ("samples", "worst", "replies", "versions")
-"""Parts of an evaluation's report that are texts, or say where a file is or what computed it, and no figures."""
+TABLES = ("samples", "worst", "replies", "versions", "people_answers")
+"""Parts of an evaluation's report that are rows, or say where a file is or what computed it, and no figures."""
 LABEL_KEYS = ("accuracy_as_labelled", "flag_auc_as_labelled")
 """Present where the figures above are measured against a simulated annotator's preference without its noise."""
 
@@ -36,6 +37,8 @@ def decide(evaluation: Evaluation) -> Decision:
     """Asks the gate and stores its decision with the thresholds that it was made by."""
     report = {
         **evaluation.report,
+        **people_figures.decisive(evaluation.report),
+        "decided_by": evaluation.run.config.get("decided_by"),
         "tensors_finite": tensors_finite(evaluation.policy),
         "served_kl_nats": served_kl_nats(evaluation.policy),
         "baseline_is_live": Policy.objects.filter(pk=evaluation.baseline_id, is_live=True).exists(),
@@ -119,6 +122,8 @@ def _figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> d
         "comparisons": snapshot.comparisons if snapshot else 0,
         "flags": snapshot.flags if snapshot else 0,
         "judge": evaluation.judge,
+        "judge_asked": cycle.config.get("judge_asked", "auto"),
+        **({"demonstration": str(labels.DEMONSTRATION)} if cycle.config["judge"]["kind"] == "gold" else {}),
         "reward_model": {
             **{key: learned.get(key) for key in REWARD_MODEL_KEYS},
             **{key: learned[key] for key in LABEL_KEYS if learned.get(key) is not None},

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rlhf.release.checks import distance, files, replies, violations, wins
+from rlhf.release.checks import distance, files, people, replies, violations, wins
 from rlhf.release.checks.reason import Report
 
-CHECKS = (wins, violations, distance, replies, files)
+CHECKS = (wins, people, violations, distance, replies, files)
 """In the order in which people read them."""
 
 

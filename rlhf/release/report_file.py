@@ -1,6 +1,5 @@
 """The report of an evaluation as a file, JSON or HTML: figures, conditions, versions, and each reply's scores."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from rlhf.models import Decision, Evaluation
 from rlhf.release import conditions, judge_facts
 from rlhf.release.decision import TABLES
 from rlhf.release.samples import Sample
+from rlhf.release.stored_replies import replies
 
 FORMAT = 1
 KINDS = {"html": "text/html; charset=utf-8", "json": "application/json"}
@@ -54,6 +54,7 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
             "simulated": evaluation.run.is_simulated,
         },
         "judge": asdict(judge_facts.facts(evaluation)),
+        "demonstration": str(labels.DEMONSTRATION) if judge_facts.facts(evaluation).is_simulated else None,
         "reward_model_of_training": asdict(against) if against is not None else None,
         "decision": _decision(decision) if decision is not None else None,
         "figures": {key: value for key, value in report.items() if key not in TABLES},
@@ -64,24 +65,10 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
             "snapshot_sha256": evaluation.run.snapshot.sha256 if evaluation.run.snapshot else None,
             "replies_sha256": (report.get("replies") or {}).get("sha256"),
         },
-        "replies": replies(evaluation),
-        "texts": [dict(sample) for sample in texts],
+        "comparisons": report.get("people_answers"),
+        "replies": None if evaluation.is_blind else replies(evaluation),
+        "texts": [] if evaluation.is_blind else [dict(sample) for sample in texts],
     }
-
-
-def replies(evaluation: Evaluation) -> list[dict[str, Any]] | None:
-    """A row for each reply without its text, in the order of the evaluation. None where the run's file is gone, is
-    not the one that the report was made with, or was never written: before version 0.3."""
-    told = evaluation.report.get("replies")
-    if not isinstance(told, dict):
-        return None
-    try:
-        content = (evaluation.run.path / Path(str(told.get("file"))).name).read_bytes()
-    except OSError:
-        return None
-    if hashlib.sha256(content).hexdigest() != told.get("sha256"):
-        return None
-    return [json.loads(line) for line in content.decode().splitlines()]
 
 
 def _policy(policy: Policy) -> dict[str, Any]:
@@ -116,6 +103,7 @@ def _as_html(evaluation: Evaluation, found: Mapping[str, Any]) -> str:
         "judge": judge_facts.facts(evaluation),
         "trained_against": judge_facts.reward_model_facts(evaluation),
         "is_simulated": evaluation.run.is_simulated,
+        "demonstration": labels.DEMONSTRATION,
         "controls": [(label, controls.get(key) or {}) for key, label in labels.CONTROLS.items()],
         "figures": [(name, figure(value)) for name, value in _flat(found["figures"])],
         "thresholds": [(name, figure(value)) for name, value in _flat(decision.thresholds if decision else {})],

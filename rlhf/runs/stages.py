@@ -117,6 +117,7 @@ def _evaluation_config(run: Run) -> dict[str, Any]:
         "anchor": str(_directory(lineage(start)[0])),
         "reward_model": str(_reward_model_directory(run.reward_model)),
         "judge": _judge_config(run.config["judge"]),
+        "people_compare": bool(run.config.get("comparisons")),
     }
 
 

@@ -20,6 +20,7 @@ TONES = {
     Run.State.QUEUED: "",
     Run.State.RUNNING: "warn",
     Run.State.CANCELLING: "warn",
+    Run.State.WAITING: "warn",
     Run.State.SUCCEEDED: "ok",
     Run.State.FAILED: "bad",
     Run.State.CANCELLED: "",
@@ -54,6 +55,12 @@ def tone(state: str) -> str:
 @register.filter
 def stage_word(stage: str) -> str:
     return str(labels.STAGES.get(stage, stage))
+
+
+@register.filter
+def judge_choice(name: str) -> str:
+    """Who was asked to judge a cycle's candidate."""
+    return str(labels.JUDGES.get(name, name))
 
 
 @register.filter
