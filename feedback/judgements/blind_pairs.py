@@ -181,8 +181,8 @@ def state_of(of: ComparisonRound) -> RoundState:
 
 
 def close(of: ComparisonRound, because: str) -> bool:
-    """Ends the round; the first reason stays. What somebody is judging right now may still be submitted: it is kept as
-    any judgement, but no longer counts for the round."""
+    """Ends the round; the first reason stays. What somebody is judging right now may still be submitted, and is kept
+    as any judgement."""
     rows = ComparisonRound.objects.filter(pk=of.pk, closed_at=None)
     closed = bool(rows.update(closed_at=timezone.now(), closed_because=because))
     of.refresh_from_db()

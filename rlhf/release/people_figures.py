@@ -105,7 +105,7 @@ def combine(
     """The mean of what people would say of all pairs: the judge's mean on the pairs that nobody judged, corrected by
     the mean difference between people and judge on the pairs that people judged, with the error of both.
 
-    Prediction-powered inference (Angelopoulos et al. 2023, arXiv:2301.09633, section 2.1), its variances over clusters.
+    Prediction-powered inference (Angelopoulos et al. 2023, arXiv:2301.09633, section 2.1), by whole clusters.
     """
     corrections = [true - guess for true, guess in zip(truth, predicted, strict=True)]
     value = _mean(unlabelled) + _mean(corrections)

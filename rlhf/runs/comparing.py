@@ -1,4 +1,4 @@
-"""The comparisons by people that a cycle may wait for: asked after its evaluation, until all are there or time is up."""
+"""The comparisons by people that a cycle may wait for: asks for them after its evaluation, and ends the wait."""
 
 import json
 from collections.abc import Iterator

@@ -38,8 +38,8 @@ class Command(RlhfCommand):
             choices=list(JUDGES),
             default="auto",
             help="who judges the candidate: gold, the program that made every judgement (a demonstration); held_out, "
-            "a reward model trained on held-out judgements; people, in blind comparisons (needs --comparisons); auto: "
-            "gold where it applies, else held_out (default)",
+            "a reward model trained on held-out judgements; people, in blind comparisons (needs --comparisons); "
+            "auto: gold where it applies, else held_out (default)",
         )
         parser.add_argument(
             "--comparisons",
