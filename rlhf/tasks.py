@@ -48,9 +48,7 @@ def start_due_cycle() -> int | None:
 def reap_runs() -> list[int]:
     """Takes over runs whose supervisor died, lets those go on that waited for people, and sends queued runs to the
     worker that no worker took."""
-    for run_id in comparing.go_on_where_over():
-        enqueue(run_id)
-    waiting = leases.take_over_silent()
+    waiting = [*comparing.go_on_where_over(), *leases.take_over_silent()]
     for run_id in waiting:
         enqueue(run_id)
     return waiting

@@ -98,7 +98,22 @@ def against_anchor(config):
     }
 
 
+def write_pairs(config):
+    """One for each held-out prompt; the judge prefers the new reply in all but every third."""
+    prompts = [json.loads(line) for line in (Path(config["snapshot"]) / "prompts.jsonl").read_text().splitlines()]
+    held_out = [row["prompt"] for row in prompts if row["split"] == "held_out"]
+    lines = []
+    for number, prompt in enumerate(held_out):
+        text = json.dumps([[turn["role"], turn["content"]] for turn in prompt], ensure_ascii=False)
+        sides = {side: {"text": f"{side} {number}", "finished": True} for side in ("after", "before")}
+        place = {"prompt": number, "draw": 0, "prompt_sha256": hashlib.sha256(text.encode()).hexdigest()}
+        lines.append(json.dumps({**place, **sides, "predicted": float(number % 3 > 0)}) + "\n")
+    (Path(sys.argv[2]) / "pairs.jsonl").write_text("".join(lines))
+
+
 def evaluate(config, wanted):
+    if config.get("people_compare"):
+        write_pairs(config)
     return {
         "judge": config["judge"]["kind"],
         "n": 120,
