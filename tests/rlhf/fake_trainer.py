@@ -105,7 +105,8 @@ def write_pairs(config):
     lines = []
     for number, prompt in enumerate(held_out):
         text = json.dumps([[turn["role"], turn["content"]] for turn in prompt], ensure_ascii=False)
-        sides = {side: {"text": f"{side} {number}", "finished": True} for side in ("after", "before")}
+        texts = {"after": f"after {number}", "before": f"before, in more words, {number}"}
+        sides = {side: {"text": texts[side], "finished": True} for side in texts}
         place = {"prompt": number, "draw": 0, "prompt_sha256": hashlib.sha256(text.encode()).hexdigest()}
         lines.append(json.dumps({**place, **sides, "predicted": float(number % 3 > 0)}) + "\n")
     (Path(sys.argv[2]) / "pairs.jsonl").write_text("".join(lines))

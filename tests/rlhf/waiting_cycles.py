@@ -33,15 +33,32 @@ def evaluated(settings, **config) -> Run:
             row.policy = policies.register(folder, name=f"new-{row.pk}", source=f"run:{row.pk}", base=base)
         row.save()
     write_pairs(row)
-    Evaluation.objects.create(run=row, policy=row.policy, baseline=base, judge="test", report=REPORT)
+    report = {**REPORT, "samples": samples()}
+    Evaluation.objects.create(run=row, policy=row.policy, baseline=base, judge="test", report=report)
     return run
+
+
+def samples() -> list[dict[str, object]]:
+    """The same replies, as the table of an evaluation's page has them."""
+    rows = enumerate(Prompt.objects.filter(split="held_out").order_by("pk"))
+    scores = {"score_after": 1.0, "score_before": -1.0}
+    return [
+        {
+            "prompt": "?",
+            "prompt_sha256": row.sha256,
+            "after": f"after-reply {number}",
+            "before": f"before-reply {number}",
+            **scores,
+        }
+        for number, row in rows
+    ]
 
 
 def write_pairs(evaluation_run: Run) -> None:
     """One for each held-out prompt."""
     lines = []
     for number, prompt in enumerate(Prompt.objects.filter(split="held_out").order_by("pk")):
-        sides = {side: {"text": f"{side} {number}", "finished": True} for side in ("after", "before")}
+        sides = {side: {"text": f"{side}-reply {number}", "finished": True} for side in ("after", "before")}
         place = {"prompt": number, "draw": 0, "prompt_sha256": prompt.sha256, "predicted": float(number % 2)}
         lines.append(json.dumps({**place, **sides}) + "\n")
     (evaluation_run.path / PAIRS).write_text("".join(lines))
