@@ -19,7 +19,7 @@ class StartForm(forms.Form):
         max_value=MOST_COMPARISONS,
         required=False,
         initial=lambda: settings.RLHF_CYCLE_COMPARISONS,
-        help_text=_("So many blind pairs of replies are compared before the gate decides; 0: none."),
+        help_text=_("The gate decides once people have compared so many pairs of replies blindly; 0: none."),
     )
 
 
