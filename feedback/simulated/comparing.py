@@ -41,7 +41,7 @@ def _waiting(annotator: User, limit: int) -> Sequence[RankingTask]:
     found = [task for asked in rounds for task in blind_pairs.pending(asked).exclude(rankings__annotator=annotator)]
     free = [task.pk for task in found if task.state == RankingTask.State.OPEN]
     rows = RankingTask.objects.filter(pk__in=free[:limit]).order_by("blind_pair__id")
-    return rows.select_related("prompt").prefetch_related("completions")
+    return list(rows.select_related("prompt").prefetch_related("completions"))
 
 
 @transaction.atomic

@@ -109,6 +109,7 @@ def _figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> d
     trained = stages[Run.Kind.POLICY].result
     report = {key: value for key, value in evaluation.report.items() if key not in TABLES}
     report["controls"] = _flat(evaluation.report.get("controls") or {})
+    waited = _seconds_waited(cycle)
     peaks = [run.result.get("peak_memory_mb") or 0 for run in stages.values()]
     return {
         "run": cycle.pk,
@@ -131,9 +132,18 @@ def _figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> d
         "training": {key: value for key, value in trained.items() if not isinstance(value, list | dict)},
         "evaluation": report,
         "stage_seconds": {stage: run.result.get("seconds") for stage, run in stages.items()},
-        "seconds": round((timezone.now() - (cycle.started_at or cycle.created_at)).total_seconds(), 1),
+        "seconds": round((timezone.now() - (cycle.started_at or cycle.created_at)).total_seconds() - waited, 1),
+        "seconds_waited": round(waited, 1),
         "peak_memory_mb": max(peaks),
     }
+
+
+def _seconds_waited(cycle: Run) -> float:
+    """For people, which tells nothing of how long the next cycle works."""
+    asked = cycle.comparison_round
+    if asked is None or asked.closed_at is None:
+        return 0.0
+    return float((asked.closed_at - asked.created_at).total_seconds())
 
 
 def _flat(controls: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -60,8 +60,8 @@ def _ask(cycle: Run, evaluated: Run) -> ComparisonRound:
 def _pairs(evaluated: Run) -> Iterator[Pair]:
     for line in (evaluated.path / PAIRS).read_text().splitlines():
         row = json.loads(line)
-        sides = (Reply(row[side]["text"], row[side]["finished"]) for side in ("after", "before"))
-        yield Pair(row["prompt_sha256"], row["prompt"], row["draw"], *sides, predicted=row["predicted"])
+        candidate, baseline = (Reply(row[side]["text"], row[side]["finished"]) for side in ("after", "before"))
+        yield Pair(row["prompt_sha256"], row["prompt"], row["draw"], candidate, baseline, row["predicted"])
 
 
 def why_over(asked: ComparisonRound) -> str:

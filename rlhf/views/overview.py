@@ -60,7 +60,7 @@ def _under_way() -> dict[str, Any]:
 @require_POST
 def start(request: HttpRequest) -> HttpResponse:
     form = StartForm(request.POST)
-    wanted = form.cleaned_data if form.is_valid() else {"algorithm": "ppo"}
+    wanted: dict[str, Any] = form.cleaned_data if form.is_valid() else {"algorithm": "ppo"}
     if "comparisons" in form.errors or "judge" in form.errors:
         messages.error(request, _("Choose who judges, and a number of comparisons from 0 to 1000."))
         return redirect("training")

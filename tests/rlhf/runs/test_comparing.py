@@ -20,6 +20,7 @@ from feedback.models import BlindPair, ComparisonRound, Ranking, RankingTask
 from rlhf import fsck, tasks
 from rlhf.errors import ComparisonsNeeded, CycleUnderWay, CycleWaits, JudgeNotApplicable
 from rlhf.models import Decision, Evaluation, Promotion, Run
+from rlhf.release import promotion
 from rlhf.runs import comparing, cycle, leases
 from rlhf.runs.supervisor import Supervisor
 from tests.feedback.ranking_tasks import make_task
@@ -27,6 +28,7 @@ from tests.people import make_person
 from tests.rlhf import feedback_rows
 from tests.rlhf.command_calls import call
 from tests.rlhf.expired_leases import expire
+from tests.rlhf.policy_directories import write_policy
 from tests.rlhf.waiting_cycles import answer, evaluated, judgement
 
 HELD_OUT = 6
@@ -176,20 +178,26 @@ def test_an_admin_decides_now_and_it_is_in_the_log(waiting, people, admin):
     assert report()["people"]["closed"] == "decided"
 
 
+def test_days_of_waiting_are_no_days_of_work(waiting, people):
+    """What a page expects of the next cycle counts what this one worked."""
+    long_ago = timezone.now() - timedelta(days=3)
+    Run.objects.filter(pk=waiting.pk).update(started_at=long_ago - timedelta(seconds=60))
+    ComparisonRound.objects.update(created_at=long_ago)
+    comparing.decide_now(waiting, actor=None)
+    result = go_on().result
+    assert 60 <= result["seconds"] < 600
+    assert result["seconds_waited"] >= 3 * 86400
+
+
 def test_a_rollback_makes_the_comparison_void(waiting, people, settings):
     answer(people[0])
-    other = policies.register(write(settings), name="other", source="test", base=policies.live())
+    folder = write_policy(settings.MODELS_DIR / "other", mark="other")
+    other = policies.register(folder, name="other", source="test", base=policies.live())
     Policy.objects.update(is_live=False)
     Policy.objects.filter(pk=other.pk).update(is_live=True)
     run = go_on()
     assert [reason["code"] for reason in run.result["gate"]["reasons"]] == ["baseline"]
     assert report()["people"]["closed"] == "void"
-
-
-def write(settings):
-    from tests.rlhf.policy_directories import write_policy
-
-    return write_policy(settings.MODELS_DIR / "other", mark="other")
 
 
 def test_no_second_cycle_starts_and_the_refusal_says_what_to_do(waiting, people, settings):
@@ -492,3 +500,65 @@ def test_the_life_of_a_waiting_run(judged, settings, no_worker):
             suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
         ),
     )
+
+
+# --- people who leave -----------------------------------------------------------------------------
+
+
+def test_somebody_can_be_forgotten_while_a_cycle_waits_for_people(judged, settings, people):
+    """Their words are in the snapshot and in a pair: both go, and the cycle goes on without them."""
+    from feedback import personal_data as of_feedback
+    from rlhf import personal_data as of_training
+    from rlhf.models import Source
+    from tests.feedback.conversation_rows import talk
+
+    owner = make_person("owner")
+    message = talk(owner, "What do I ask?")[0]
+    prompt = Ranking.objects.filter(task__prompt__split="held_out").first().task.prompt
+    prompt.source, prompt.message = "conversation", message
+    prompt.save()
+    run = driven(evaluated(settings, comparisons=HELD_OUT))
+    Source.objects.get_or_create(snapshot=run.snapshot, conversation=message.conversation)
+    assert blind_pairs.pending(run.comparison_round).count() == HELD_OUT
+    for step in (of_training, of_feedback):
+        step.forget_conversations([message.conversation_id])
+    assert blind_pairs.pending(run.comparison_round).count() == HELD_OUT - 1
+    run.snapshot.refresh_from_db()
+    assert run.snapshot.erased_at is not None
+    while answer(people[0]):
+        pass
+    run = go_on()
+    assert (run.state, report()["people"]["n"]) == ("succeeded", HELD_OUT - 1)
+
+
+def test_nobody_judges_replies_to_their_own_words(judged, settings, people):
+    from tests.feedback.conversation_rows import talk
+
+    for prompt in {ranking.task.prompt for ranking in judged if ranking.task.prompt.split == "held_out"}:
+        prompt.source, prompt.message = "conversation", talk(people[0], "What do I ask?")[0]
+        prompt.save()
+    driven(evaluated(settings, comparisons=2))
+    assert answer(people[0]) is None
+    assert answer(people[1])
+
+
+def test_weights_of_a_candidate_that_people_compare_are_not_retired(waiting, settings):
+    settings.RLHF_KEEP_VERSIONS = 2
+    base, candidate = policies.live(), waiting.comparison_round.candidate
+    for number in range(4):
+        folder = write_policy(settings.MODELS_DIR / f"later-{number}", mark=f"later-{number}")
+        policies.register(folder, name=f"later-{number}", source=f"later-{number}", base=base)
+    promotion.retire_old(base, None)
+    candidate.refresh_from_db()
+    assert candidate.retired_at is None
+    assert Policy.objects.exclude(retired_at=None).exists()
+
+
+def test_fsck_finds_a_wait_that_nobody_could_end(waiting):
+    assert list(fsck.waiting_runs_are_asked_for()) == []
+    Run.objects.filter(pk=waiting.pk).update(comparison_round=None, owner="somebody")
+    assert len(list(fsck.waiting_runs_are_asked_for())) == 2
+    Run.objects.filter(pk=waiting.pk).update(
+        comparison_round=waiting.comparison_round, state="failed", ended_at=timezone.now() - timedelta(days=1)
+    )
+    assert [line for line in fsck.waiting_runs_are_asked_for() if "still asked" in line]
