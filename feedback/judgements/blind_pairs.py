@@ -26,21 +26,21 @@ REMIND_EVERY = timedelta(days=3)
 
 
 @dataclass(frozen=True)
-class Reply:
+class SampledReply:
     text: str
     is_finished: bool
     """It ended by itself, before the maximum length."""
 
 
 @dataclass(frozen=True)
-class Pair:
+class SampledPair:
     """Replies of both policies to one prompt, as an evaluation sampled them."""
 
     prompt_sha256: str
     prompt_number: int
     draw: int
-    candidate: Reply
-    baseline: Reply
+    candidate: SampledReply
+    baseline: SampledReply
     predicted: float
     """What the evaluation's judge said: 1 where it prefers the candidate's reply, 0, or 1/2 for a tie."""
 
@@ -78,7 +78,7 @@ class RoundState:
 
 @transaction.atomic
 def open_round(
-    candidate: Policy, baseline: Policy, pairs: Iterable[Pair], *, limit: int, needs_several: bool
+    candidate: Policy, baseline: Policy, pairs: Iterable[SampledPair], *, limit: int, needs_several: bool
 ) -> ComparisonRound:
     """Makes tasks of the first `limit` pairs whose prompts may still be shown and are in a language of the site."""
     chosen = _usable(pairs)[:limit]
@@ -94,14 +94,14 @@ def open_round(
     return made
 
 
-def _usable(pairs: Iterable[Pair]) -> list[tuple[Prompt, Pair]]:
+def _usable(pairs: Iterable[SampledPair]) -> list[tuple[Prompt, SampledPair]]:
     listed = list(pairs)
     shown = trainable.prompts().filter(language__in=settings.FEEDBACK_LANGUAGES, split=Prompt.Split.HELD_OUT)
     known = {row.sha256: row for row in shown.filter(sha256__in={pair.prompt_sha256 for pair in listed})}
     return [(known[pair.prompt_sha256], pair) for pair in listed if pair.prompt_sha256 in known]
 
 
-def _add(to: ComparisonRound, prompt: Prompt, pair: Pair) -> None:
+def _add(to: ComparisonRound, prompt: Prompt, pair: SampledPair) -> None:
     """The replies are stored in an order drawn by lot: their ids are on the page, and would tell the sides."""
     task = RankingTask.objects.create(prompt=prompt, policy=to.baseline)
     sides = [pair.candidate, pair.baseline]

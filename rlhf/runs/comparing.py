@@ -12,7 +12,7 @@ from accounts import audit
 from accounts.models import User
 from chat.models import Policy
 from feedback.judgements import blind_pairs
-from feedback.judgements.blind_pairs import Closed, Pair, Reply, RoundState
+from feedback.judgements.blind_pairs import Closed, RoundState, SampledPair, SampledReply
 from feedback.models import ComparisonRound
 from rlhf.errors import StageFailed
 from rlhf.models import Decision, Evaluation, Run
@@ -57,11 +57,11 @@ def _ask(cycle: Run, evaluated: Run) -> ComparisonRound:
     return made
 
 
-def _pairs(evaluated: Run) -> Iterator[Pair]:
+def _pairs(evaluated: Run) -> Iterator[SampledPair]:
     for line in (evaluated.path / PAIRS).read_text().splitlines():
         row = json.loads(line)
-        candidate, baseline = (Reply(row[side]["text"], row[side]["finished"]) for side in ("after", "before"))
-        yield Pair(row["prompt_sha256"], row["prompt"], row["draw"], candidate, baseline, row["predicted"])
+        candidate, baseline = (SampledReply(row[side]["text"], row[side]["finished"]) for side in ("after", "before"))
+        yield SampledPair(row["prompt_sha256"], row["prompt"], row["draw"], candidate, baseline, row["predicted"])
 
 
 def why_over(asked: ComparisonRound) -> str:
