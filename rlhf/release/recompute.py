@@ -24,7 +24,7 @@ def main(path: str) -> int:
         return 2
     wrong = 0
     found = list(recomputed(report["replies"], report["figures"]))
-    found += by_people(report.get("comparisons") or [], report["replies"], report["figures"].get("people") or {})
+    found += _by_people(report.get("comparisons") or [], report["replies"], report["figures"].get("people") or {})
     for name, value in found:
         told = _told(report["figures"], name)
         same = told is value or (told is not None and value is not None and abs(told - value) <= TOLERANCE)
@@ -56,7 +56,9 @@ def recomputed(replies: list[Reply], figures: dict[str, Any]) -> Iterable[tuple[
         yield from _against_anchor(after, anchor)
 
 
-def by_people(answers: list[Reply], replies: list[Reply], told: dict[str, Any]) -> Iterable[tuple[str, float | None]]:
+def _by_people(
+    answers: list[Reply], replies: list[Reply], told: dict[str, Any]
+) -> Iterable[tuple[str, float | None]]:
     """Of the blind comparisons: alone and, where the report has that, together with the judge's scores."""
     if not told:
         return

@@ -34,7 +34,7 @@ def has_to_wait(cycle: Run, evaluated: Run) -> bool:
     cycle.comparison_round = cycle.comparison_round or _ask(cycle, evaluated)
     if cycle.comparison_round.closed_because == Closed.CANCELLED:  # and the cycle was resumed
         blind_pairs.reopen(cycle.comparison_round)
-    return not why_over(cycle.comparison_round)
+    return not _why_over(cycle.comparison_round)
 
 
 def _ask(cycle: Run, evaluated: Run) -> ComparisonRound:
@@ -64,7 +64,7 @@ def _pairs(evaluated: Run) -> Iterator[SampledPair]:
         yield SampledPair(row["prompt_sha256"], row["prompt"], row["draw"], candidate, baseline, row["predicted"])
 
 
-def why_over(asked: ComparisonRound) -> str:
+def _why_over(asked: ComparisonRound) -> str:
     """Why nothing more is waited for; empty while something is."""
     if asked.closed_at is not None:
         return asked.closed_because
@@ -82,7 +82,7 @@ def close(cycle: Run, evaluation: Evaluation) -> None:
     asked = cycle.comparison_round
     if asked is None:
         return
-    blind_pairs.close(asked, why_over(asked) or Closed.DECIDED)
+    blind_pairs.close(asked, _why_over(asked) or Closed.DECIDED)
     found = figures(
         evaluation, blind_pairs.answers(asked), asked=cycle.config["comparisons"], closed=asked.closed_because
     )
@@ -108,7 +108,7 @@ def asked_by(cycle: Run | None) -> Asked | None:
     return None if asked is None else Asked(blind_pairs.state_of(asked), asked)
 
 
-def waiting() -> list[Run]:
+def _waiting() -> list[Run]:
     return list(Run.objects.filter(state=Run.State.WAITING).select_related("comparison_round"))
 
 
@@ -117,8 +117,8 @@ def go_on_where_over() -> list[int]:
     for orphan in ComparisonRound.objects.filter(closed_at=None).exclude(run__state__in=Run.LIVE):
         blind_pairs.close(orphan, Closed.CANCELLED)
     found = []
-    for run in waiting():
-        if run.comparison_round is None or why_over(run.comparison_round):
+    for run in _waiting():
+        if run.comparison_round is None or _why_over(run.comparison_round):
             found += [run.pk] if leases.go_on(run.pk) else []
         else:
             blind_pairs.remind(run.comparison_round)

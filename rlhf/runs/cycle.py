@@ -60,7 +60,7 @@ def start(
     refuse_full_disk(live)
     refuse_lost_anchor(live)
     snapshot = freezing.freeze()
-    chosen = judge_named(judge, snapshot)
+    chosen = _judge_named(judge, snapshot)
     if chosen["kind"] != "gold" and not snapshot.held_out:
         raise NotEnoughFeedback(snapshot.rankings, settings.RLHF_MINIMUM_RANKINGS, split="held_out")
     config = {
@@ -121,7 +121,7 @@ def refuse_lost_anchor(live: Policy) -> None:
         raise BadPolicy(f"{directory} is gone, which every candidate is measured against")
 
 
-def judge_named(name: str, snapshot: Snapshot) -> dict[str, Any]:
+def _judge_named(name: str, snapshot: Snapshot) -> dict[str, Any]:
     """The judge that was asked for. Where people decide, another one still judges what people are not asked: the
     controls and the rules. JudgeNotApplicable."""
     found = judge_of(snapshot)
