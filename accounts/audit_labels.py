@@ -33,6 +33,7 @@ ACTS = {
     "run.start": _("Start a run"),
     "run.resume": _("Resume a run"),
     "run.cancel": _("Cancel a run"),
+    "run.decide": _("Let the gate decide without waiting for more comparisons"),
     "policy.promote": _("Promote a policy"),
     "policy.rollback": _("Roll back to a previous policy"),
     "policy.trial": _("Start or end the trial of a policy"),

@@ -49,6 +49,13 @@ def _report_decided(parameters: Parameters) -> str:
 
 
 def _tasks_wait(parameters: Parameters) -> str:
+    count = int(parameters.get("comparisons", 0))
+    if count:
+        return ngettext(
+            "People decide whether a new version of the model goes live: %(n)d pair of replies is to be compared.",
+            "People decide whether a new version of the model goes live: %(n)d pairs of replies are to be compared.",
+            count,
+        ) % {"n": count}
     return _("There are new replies to rank.")
 
 

@@ -124,6 +124,7 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "evaluation_json": SIGNED_IN,
     "evaluation_recompute": SIGNED_IN,
     "start_cycle": ADMINS,
+    "decide_run": ADMINS,
     "cancel_run": ADMINS,
     "resume_run": ADMINS,
     "roll_back": ADMINS,

@@ -293,12 +293,16 @@ FEEDBACK_LANGUAGES = env.words("CHAMSAE_FEEDBACK_LANGUAGES", "en")
 """Languages of the prompts that are ranked: those that the policy speaks."""
 FEEDBACK_HELD_OUT_SHARE = env.number("CHAMSAE_HELD_OUT_SHARE", 0.2, 0.0, 0.9)
 """Share of new conversations whose prompts are held out of training, and of ranking tasks on such prompts."""
+FEEDBACK_COMPARISON_DAYS = env.integer("CHAMSAE_COMPARISON_DAYS", 14, minimum=1)
+"""How long a cycle waits for the comparisons that it asked people for, before the gate decides with what there is."""
 FEEDBACK_TASK_LEASE = timedelta(minutes=30)
 
 # --- rlhf -----------------------------------------------------------------------------------------
 
 RLHF_CYCLE_AFTER = env.integer("CHAMSAE_CYCLE_AFTER", 150)
 """Rankings since the last cycle that start the next one; 0 never starts one by itself."""
+RLHF_CYCLE_COMPARISONS = env.integer("CHAMSAE_CYCLE_COMPARISONS", 0)
+"""Blind comparisons by people for which a cycle of the schedule waits before the gate decides; 0: for none."""
 RLHF_THREADS = env.integer("CHAMSAE_TRAIN_THREADS", 0)
 """Threads of a training process; 0: cores that are free when it starts."""
 RLHF_NICENESS = env.niceness("CHAMSAE_TRAIN_NICENESS", "idle")
@@ -331,6 +335,8 @@ GATE = {
     "perplexity_ratio_max": env.number("CHAMSAE_GATE_PERPLEXITY", 1.15, 0.0),
     "surprise_ratio_max": env.number("CHAMSAE_GATE_SURPRISE", 1.3, 0.0),
     "served_kl_nats_max": env.number("CHAMSAE_GATE_SERVED", 0.02, 0.0),
+    "people_comparisons_min": env.integer("CHAMSAE_GATE_PEOPLE_COMPARISONS", 40),
+    "people_min": env.integer("CHAMSAE_GATE_PEOPLE", 2),
     "empty_rate_max": env.number("CHAMSAE_GATE_EMPTY", 0.02, 0.0, 1.0),
     "odd_share_max": env.number("CHAMSAE_GATE_ODD", 0.3, 0.0, 1.0),
     "no_sentence_share_max": env.number("CHAMSAE_GATE_NO_SENTENCE", 0.06, 0.0, 1.0),

@@ -182,6 +182,51 @@ class RankingTask(models.Model):
         return f"#{self.pk}"
 
 
+class ComparisonRound(models.Model):
+    """Blind comparisons of a candidate with the live policy, which annotators are offered before other tasks."""
+
+    class Closed(models.TextChoices):
+        COMPLETE = "complete", _("all were judged")
+        DEADLINE = "deadline", _("the time was up")
+        DECIDED = "decided", _("an admin did not wait for the rest")
+        VOID = "void", _("the live policy changed meanwhile")
+        CANCELLED = "cancelled", _("the cycle was cancelled")
+
+    candidate = models.ForeignKey("chat.Policy", on_delete=models.PROTECT, related_name="+")
+    baseline = models.ForeignKey("chat.Policy", on_delete=models.PROTECT, related_name="+")
+    deadline = models.DateTimeField()
+    most_of_one = models.PositiveIntegerField()
+    """As many pairs one person may judge; programs may judge all."""
+    closed_at = models.DateTimeField(null=True, blank=True)
+    """From then on no pair of it is offered."""
+    closed_because = models.CharField(max_length=10, choices=Closed, blank=True)
+    reminded_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("round of comparisons")
+        verbose_name_plural = _("rounds of comparisons")
+
+
+class BlindPair(models.Model):
+    """A task of two replies, with what nobody may see before it is judged: which of them the candidate wrote."""
+
+    round = models.ForeignKey(ComparisonRound, on_delete=models.CASCADE, related_name="pairs")
+    task = models.OneToOneField(RankingTask, on_delete=models.CASCADE, related_name="blind_pair")
+    candidate = models.ForeignKey("Completion", on_delete=models.CASCADE, related_name="+")
+    """The candidate's reply; the other one is the live policy's."""
+    prompt_number = models.PositiveIntegerField()
+    """Place of the prompt in the evaluation that sampled both."""
+    draw = models.PositiveSmallIntegerField()
+    predicted = models.FloatField()
+    """What the evaluation's judge said of the pair: 1 where it prefers the candidate's reply, 0, or 1/2 for a tie."""
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name = _("blind pair")
+        verbose_name_plural = _("blind pairs")
+
+
 class TaskRefill(models.Model):
     """The one row by which one process at a time makes ranking tasks (feedback.judgements.refill_lease)."""
 
@@ -206,6 +251,9 @@ class Skip(models.Model):
         UPSETTING = "upsetting", _("I would rather not read this")
         LANGUAGE = "language", _("I do not speak the language")
         OTHER = "other", _("another reason")
+
+    THAT_RETIRE = 2
+    """A task that this many people skipped is no longer offered."""
 
     task = models.ForeignKey(RankingTask, on_delete=models.CASCADE, related_name="skips")
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

@@ -25,6 +25,8 @@ EXPORT = (
 )
 EXCLUDED = {
     "feedback.Completion": "what policies wrote for annotators to judge",
+    "feedback.ComparisonRound": "the site's own question, asked of all annotators",
+    "feedback.BlindPair": "which policy wrote which reply; goes with its task",
     "feedback.UnjudgedSet": "what policies wrote for programs to judge; goes with its prompt",
     "feedback.Opening": "which messages begin a conversation, by hashes; goes with the message",
     "feedback.OpeningBand": "hashes of how a conversation begins; goes with its opening",

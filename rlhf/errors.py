@@ -56,6 +56,46 @@ class CycleUnderWay(RlhfError):
         )
 
 
+class CycleWaits(CycleUnderWay):
+    """The live cycle waits for people."""
+
+    code = "cycle_waits"
+
+    def __init__(self, run_id: int, answered: int, wanted: int) -> None:
+        RlhfError.__init__(
+            self,
+            _(
+                "A cycle (run %(run)s) waits for people to compare replies: %(answered)d of %(wanted)d are done. "
+                "Compare the rest on the Rank page, let the gate decide now, or cancel the run."
+            )
+            % {"run": run_id, "answered": answered, "wanted": wanted},
+        )
+        self.run_id, self.answered, self.wanted = run_id, answered, wanted
+
+
+class JudgeNotApplicable(RlhfError):
+    code = "judge_not_applicable"
+
+    def __init__(self, judgements: int, by_people: int) -> None:
+        self.judgements, self.by_people = judgements, by_people
+        super().__init__(
+            _(
+                "The gold judge is the program that made every judgement, and here not one program made them all: "
+                "people made %(people)d of %(n)d. Choose another judge."
+            )
+            % {"people": by_people, "n": judgements}
+        )
+
+
+class ComparisonsNeeded(RlhfError):
+    code = "comparisons_needed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("Where people judge, say how many comparisons to ask them for: a number above 0 (--comparisons).")
+        )
+
+
 class SnapshotErased(RlhfError):
     code = "snapshot_erased"
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psutil
 from django.conf import settings
+from django.db.models import Count
+from django.utils import timezone
 
 from accounts.models import AuditEntry
 from base.fsck import LEASE_GRACE, Check
@@ -14,7 +16,7 @@ from chat import policies
 from chat.errors import BadPolicy
 from chat.models import Policy
 from feedback.models import Comparison, Ranking
-from rlhf.models import Promotion, Run, Snapshot, Source
+from rlhf.models import Decision, Evaluation, Promotion, Run, Snapshot, Source
 from rlhf.runs import leases
 from rlhf.snapshots import freezing
 
@@ -56,7 +58,7 @@ def live_was_allowed() -> Iterator[str]:
 
 
 def one_trainer_a_run() -> Iterator[str]:
-    live = {str(run.path): run.pk for run in Run.objects.filter(state__in=Run.LIVE)}
+    live = {str(run.path): run.pk for run in Run.objects.filter(state__in=Run.WORKING)}
     for directory, pids in _trainers().items():
         if len(pids) > 1:
             yield f"{len(pids)} trainers are running on {directory}"
@@ -115,6 +117,24 @@ def failures_have_a_reason() -> Iterator[str]:
         yield f"run {pk} failed without a reason"
 
 
+def waiting_runs_are_asked_for() -> Iterator[str]:
+    """A run that waits for people has no worker, and a round that they can answer, until the gate decided."""
+    for run in Run.objects.filter(state=Run.State.WAITING).select_related("comparison_round"):
+        if run.owner or run.lease_until is not None:
+            yield f"run {run.pk} waits for people, but has a lease"
+        if run.comparison_round is None:
+            yield f"run {run.pk} waits for people, but nobody is asked anything"
+        if Decision.objects.filter(evaluation__run__parent=run).exists():
+            yield f"run {run.pk} waits for people, but the gate has decided"
+    late = timezone.now() - LEASE_GRACE
+    left = Run.objects.exclude(state__in=Run.LIVE).filter(comparison_round__closed_at=None, ended_at__lt=late)
+    for pk in left.exclude(comparison_round=None).values_list("pk", flat=True):
+        yield f"run {pk} is over, but people are still asked for its comparisons"
+    twice = Evaluation.objects.exclude(run__parent=None).annotate(times=Count("decisions")).filter(times__gt=1)
+    for pk in twice.values_list("pk", flat=True):
+        yield f"evaluation {pk} of a cycle was decided on more than once"
+
+
 CHECKS: tuple[Check, ...] = (
     (4, one_policy_is_live),
     (5, live_was_allowed),
@@ -122,6 +142,7 @@ CHECKS: tuple[Check, ...] = (
     (7, snapshots_are_unchanged),
     (7, sources_are_recorded),
     (8, promotions_are_in_the_log),
+    (6, waiting_runs_are_asked_for),
     (9, nothing_is_left_over),
     (10, failures_have_a_reason),
 )

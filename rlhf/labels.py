@@ -9,6 +9,9 @@ REASONS: dict[str, Promise] = {
     "judge_comparisons": _("The judge was measured on enough held-out comparisons"),
     "judge_people": _("These comparisons were made by enough people"),
     "prompts": _("It was compared on enough held-out prompts"),
+    "people_win_rate": _("People preferred its replies: the lower bound of their win rate is above the limit"),
+    "people_comparisons": _("Enough pairs of replies were compared by people"),
+    "people_several": _("Several people compared replies"),
     "violations": _("There are no more rule violations than with the live policy"),
     "violation_prompts": _("There were enough prompts to notice more rule violations"),
     "first_sentence": _("It wins by more than replies that are merely cut after the first sentence"),
@@ -62,6 +65,7 @@ STAGES: dict[str, Promise] = {
     "judge": _("Judge"),
     "policy": _("Policy"),
     "evaluation": _("Evaluation"),
+    "comparisons": _("Comparisons by people"),
 }
 STOPPED_BY: dict[str, Promise] = {
     "iterations": _("all steps done"),
@@ -73,6 +77,14 @@ STOPPED_BY: dict[str, Promise] = {
     "value": _("stopped by an alarm: the loss of the value function had exploded"),
 }
 """Why a training of a policy ended; after an alarm with the weights of its best step."""
+DEMONSTRATION = _("JUDGED BY THE PROGRAM THAT MADE THE JUDGEMENTS: a demonstration, no evidence about people")
+JUDGES: dict[str, Promise] = {
+    "auto": _("automatic: the program where one program made every judgement, else a held-out reward model"),
+    "gold": _("the program that made every judgement (a demonstration)"),
+    "held_out": _("a second reward model, trained only on held-out judgements"),
+    "people": _("people, in blind comparisons"),
+}
+"""Who may be asked to judge a cycle's candidate."""
 WHY_LISTED: dict[str, Promise] = {
     "breaks_rule": _("The judge finds that it breaks a rule: %(rules)s"),
     "surprising": _("Among the most surprising to the base model: %(surprise)s nats per token"),

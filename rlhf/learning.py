@@ -33,6 +33,10 @@ class LearningState:
     running: Run | None
 
     @property
+    def is_training(self) -> bool:
+        return self.running is not None and not self.running.is_waiting
+
+    @property
     def is_due(self) -> bool:
         return bool(self.after) and self.fresh >= self.after
 

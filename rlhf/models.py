@@ -85,11 +85,15 @@ class Run(models.Model):
         QUEUED = "queued", _("queued")
         RUNNING = "running", _("running")
         CANCELLING = "cancelling", _("cancelling")
+        WAITING = "waiting", _("waiting for people")
         SUCCEEDED = "succeeded", _("succeeded")
         FAILED = "failed", _("failed")
         CANCELLED = "cancelled", _("cancelled")
 
-    LIVE = (State.QUEUED, State.RUNNING, State.CANCELLING)
+    WORKING = (State.QUEUED, State.RUNNING, State.CANCELLING)
+    """States in which it needs a worker, or has one."""
+    LIVE = (*WORKING, State.WAITING)
+    """In the last it waits for people's comparisons, without a worker and for as long as they take."""
     MAKERS = (Kind.POLICY, Kind.FINE_TUNE)
     """Kinds of runs that make the policy they name; an evaluation judges it."""
 
@@ -109,6 +113,10 @@ class Run(models.Model):
     """The run that made the reward model which a policy run or an evaluation uses."""
     policy = models.ForeignKey("chat.Policy", null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
     """What a policy run made, or what an evaluation judges."""
+    comparison_round = models.OneToOneField(
+        "feedback.ComparisonRound", null=True, blank=True, on_delete=models.PROTECT, related_name="run"
+    )
+    """The comparisons by people that a cycle asked for, once it has evaluated its candidate."""
     directory = models.CharField(max_length=300, blank=True)
     """Relative to settings.RUNS_DIR."""
     progress = models.JSONField(default=dict)
@@ -136,7 +144,7 @@ class Run(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["kind"],
-                condition=Q(kind="cycle", state__in=["queued", "running", "cancelling"]),
+                condition=Q(kind="cycle", state__in=["queued", "running", "cancelling", "waiting"]),
                 name="one_live_cycle",
             ),
             models.UniqueConstraint(
@@ -160,6 +168,10 @@ class Run(models.Model):
     @property
     def is_cycle(self) -> bool:
         return self.kind == self.Kind.CYCLE
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.state == self.State.WAITING
 
     @property
     def is_resumable(self) -> bool:
@@ -208,6 +220,13 @@ class Evaluation(models.Model):
     level = models.FloatField(null=True)
     """How likely a candidate that is no better may pass here (rlhf.release.error_budget)."""
     created_at = models.DateTimeField(default=timezone.now)
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether people compare its replies right now: until they have, nobody may read which side wrote which."""
+        cycle = self.run.parent
+        asked = cycle.comparison_round if cycle is not None else None
+        return asked is not None and asked.closed_at is None
 
     def newest_decision(self) -> "Decision | None":
         return self.decisions.order_by("-pk").first()

@@ -20,6 +20,7 @@ from accounts.models import User
 from accounts.personal import NotYet, Table
 from chat.models import Message
 from rlhf.models import Evaluation, Run, Snapshot
+from rlhf.runs import comparing
 
 EXPORT = (Table("rlhf.Source", "conversation__owner"),)
 EXCLUDED = {
@@ -35,7 +36,7 @@ def forget_conversations(ids: Collection[UUID]) -> None:
     """Removes snapshots that contain them, and quotes of them in reports. NotYet while a run trains on one."""
     snapshots = Snapshot.objects.filter(sources__conversation__in=ids, erased_at=None).distinct()
     runs = list(Run.objects.filter(snapshot__in=list(snapshots)))
-    if any(run.is_live for run in runs):
+    if any(run.state in Run.WORKING for run in runs):  # one that waits for people has done its training
         raise NotYet("a run is training on a snapshot that holds words of theirs")
     texts = set(Message.objects.filter(conversation__in=ids).exclude(text="").values_list("text", flat=True))
     for evaluation in Evaluation.objects.filter(run__in=runs):
@@ -48,7 +49,8 @@ def forget_conversations(ids: Collection[UUID]) -> None:
     erased = list(snapshots)
     folders = [snapshot.path for snapshot in erased]
     Snapshot.objects.filter(pk__in=[snapshot.pk for snapshot in erased]).update(erased_at=timezone.now())
-    transaction.on_commit(partial(_remove_files, folders, results, texts))
+    pairs = [run.path / comparing.PAIRS for run in runs]
+    transaction.on_commit(partial(_remove_files, folders, results, texts, pairs))
 
 
 def forget_person(person: User) -> None:
@@ -62,10 +64,14 @@ def _without_quotes(report: Mapping[str, Any], texts: Collection[str]) -> dict[s
     return {**report, **kept}
 
 
-def _remove_files(folders: Collection[Path], results: Collection[Path], texts: Collection[str]) -> None:
+def _remove_files(
+    folders: Collection[Path], results: Collection[Path], texts: Collection[str], pairs: Collection[Path]
+) -> None:
     """After the commit: a crash in between leaves files of a snapshot marked as erased, which fsck reports."""
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
+    for left in pairs:
+        left.unlink(missing_ok=True)
     for result in results:
         if result.exists():
             draft = result.with_suffix(".tmp")

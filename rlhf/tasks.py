@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 from chat.errors import NoLivePolicy
 from rlhf.errors import CycleUnderWay, LeaseLost, NotEnoughFeedback, NotEnoughSpace
 from rlhf.models import Run
-from rlhf.runs import cycle, leases
+from rlhf.runs import comparing, cycle, leases
 from rlhf.runs.supervisor import Supervisor
 from rlhf.snapshots import freezing
 
@@ -36,7 +36,7 @@ def start_due_cycle() -> int | None:
     if not after or cycle.live_cycle() is not None or freezing.fresh_rankings() < after:
         return None
     try:
-        run = cycle.start(seed=cycle.next_seed())
+        run = cycle.start(seed=cycle.next_seed(), comparisons=settings.RLHF_CYCLE_COMPARISONS)
     except (CycleUnderWay, NotEnoughFeedback, NotEnoughSpace, NoLivePolicy) as error:
         log.info("no cycle now: %s", error)
         return None
@@ -46,8 +46,9 @@ def start_due_cycle() -> int | None:
 
 @shared_task(name="rlhf.tasks.reap_runs")
 def reap_runs() -> list[int]:
-    """Takes over runs whose supervisor died, and sends queued runs to the worker that no worker took."""
-    waiting = leases.take_over_silent()
+    """Takes over runs whose supervisor died, lets those go on that waited for people, and sends queued runs to the
+    worker that no worker took."""
+    waiting = [*comparing.go_on_where_over(), *leases.take_over_silent()]
     for run_id in waiting:
         enqueue(run_id)
     return waiting

@@ -18,6 +18,7 @@ urlpatterns = [
     path("training/runs/<int:pk>/part/", runs.run_part, name="run_part"),
     path("training/runs/<int:pk>/metrics.json", runs.run_metrics, name="run_metrics"),
     path("training/runs/<int:pk>/cancel/", runs.cancel, name="cancel_run"),
+    path("training/runs/<int:pk>/decide/", runs.decide, name="decide_run"),
     path("training/runs/<int:pk>/resume/", runs.resume, name="resume_run"),
     path("training/policies/", policies.policy_list, name="policies"),
     path("training/policies/<slug:name>/", policies.policy_page, name="policy"),

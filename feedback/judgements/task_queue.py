@@ -15,14 +15,12 @@ from accounts.models import User
 from base.dates import start_of_today
 from feedback import trainable
 from feedback.errors import AlreadySubmitted, BadFlags, NoLongerAllowed, NotYourTask, TaskError, TooLate
-from feedback.judgements import rankings
+from feedback.judgements import blind_pairs, rankings
 from feedback.judgements.languages import languages_of
 from feedback.models import Completion, Ranking, RankingTask, RuleVersion, Skip, Violation
 from feedback.moderation import reports
 
 WITHDRAW_WITHIN = timedelta(hours=24)
-SKIPS_THAT_RETIRE = 2
-"""A task that this many people skipped is no longer offered."""
 GUIDELINES_VERSION = 1
 """To be raised with each change of templates/feedback/guidelines.html that may change how people judge."""
 
@@ -89,7 +87,7 @@ def _free(now: datetime) -> Q:
 
 def _candidates(annotator: User, now: datetime) -> QuerySet[RankingTask]:
     """Free tasks that this person may judge: in their languages, not skipped or ranked by them, nor from their own
-    conversations."""
+    conversations. Comparisons that a cycle waits for come first."""
     hidden = Completion.objects.filter(task=OuterRef("pk"), hidden_at__isnull=False)
     skipped = Skip.objects.filter(task=OuterRef("pk"), annotator=annotator)
     ranked = Ranking.objects.filter(task=OuterRef("pk"), annotator=annotator)
@@ -97,8 +95,8 @@ def _candidates(annotator: User, now: datetime) -> QuerySet[RankingTask]:
     return (
         RankingTask.objects.filter(_free(now), ~Exists(hidden), ~Exists(skipped), ~Exists(ranked))
         .filter(Q(prompt__message__isnull=True) | ~own, prompt__in=trainable.prompts())
-        .filter(prompt__language__in=languages_of(annotator))
-        .order_by("id")
+        .filter(blind_pairs.offered_to(annotator.pk), prompt__language__in=languages_of(annotator))
+        .order_by(F("blind_pair__id").asc(nulls_last=True), "id")
     )
 
 
@@ -117,7 +115,7 @@ def skip(task_id: int, annotator: User, reason: str) -> None:
         ):
             raise NotYourTask
         Skip.objects.create(task_id=task_id, annotator=annotator, reason=reason)
-        if Skip.objects.filter(task_id=task_id).count() >= SKIPS_THAT_RETIRE:
+        if Skip.objects.filter(task_id=task_id).count() >= Skip.THAT_RETIRE:
             RankingTask.objects.filter(pk=task_id).update(state=RankingTask.State.WITHDRAWN)
 
 
@@ -232,7 +230,9 @@ def progress(annotator: User) -> dict[str, int]:
         "all": counted.filter(is_simulated=False).count(),
         "simulated": counted.filter(is_simulated=True).count(),
         "waiting": RankingTask.objects.filter(
-            state=RankingTask.State.OPEN, prompt__language__in=languages_of(annotator)
+            blind_pairs.offered_to(annotator.pk),
+            state=RankingTask.State.OPEN,
+            prompt__language__in=languages_of(annotator),
         ).count(),
     }
 

@@ -10,6 +10,7 @@ import random
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
 
 from chat import policies
 from chat.completions.bulk import Completed, complete_each
@@ -19,7 +20,7 @@ from chat.models import Policy
 from chat.queue import people
 from feedback import prompts as prompt_rows
 from feedback import trainable
-from feedback.judgements import completion_sets, refill_lease
+from feedback.judgements import blind_pairs, completion_sets, refill_lease
 from feedback.judgements.refill_lease import Lease
 from feedback.models import Prompt, RankingTask
 
@@ -56,7 +57,9 @@ def _missing(policy: Policy) -> int:
 
 def ready(policy: Policy) -> int:
     """The number of open tasks that nobody skipped: a skipped one may suit others, but does not count as stock."""
-    return RankingTask.objects.filter(policy=policy, state=RankingTask.State.OPEN, skips__isnull=True).count()
+    return RankingTask.objects.filter(
+        policy=policy, state=RankingTask.State.OPEN, skips__isnull=True, blind_pair=None
+    ).count()
 
 
 def _fill(policy: Policy, lease: Lease) -> int:
@@ -122,9 +125,11 @@ def _store(policy: Policy, prompt: Prompt, replies: list[Completed], sampling: P
 
 
 def _retire_forbidden() -> int:
-    """Withdraws tasks whose prompt lost its consent or was hidden, or with a hidden completion."""
+    """Withdraws tasks whose prompt lost its consent or was hidden, or with a hidden completion, and what is left of
+    rounds of comparisons that are over."""
     live = RankingTask.objects.filter(state__in=(RankingTask.State.OPEN, RankingTask.State.LEASED))
-    return live.filter(~Q(prompt__in=trainable.prompts()) | Q(completions__hidden_at__isnull=False)).update(
+    forbidden = ~Q(prompt__in=trainable.prompts()) | Q(completions__hidden_at__isnull=False)
+    return live.filter(forbidden | blind_pairs.left_over(timezone.now())).update(
         state=RankingTask.State.WITHDRAWN, leased_to=None, lease_until=None
     )
 
@@ -132,7 +137,7 @@ def _retire_forbidden() -> int:
 def _retire_outdated(policy: Policy) -> int:
     """Withdraws open tasks of policies that are no longer live: judgements should follow the live policy."""
     return (
-        RankingTask.objects.filter(state=RankingTask.State.OPEN)
+        RankingTask.objects.filter(state=RankingTask.State.OPEN, blind_pair=None)
         .exclude(policy=policy)
         .update(state=RankingTask.State.WITHDRAWN)
     )
@@ -154,7 +159,7 @@ def _next_prompt(policy: Policy, sampling: Parameters) -> Prompt | None:
 def _split_due(policy: Policy) -> str:
     """Held out for the share that the settings name: rankings of held-out prompts are needed to judge what was
     learned, but train nothing."""
-    tasks = RankingTask.objects.filter(policy=policy).exclude(state=RankingTask.State.WITHDRAWN)
+    tasks = RankingTask.objects.filter(policy=policy, blind_pair=None).exclude(state=RankingTask.State.WITHDRAWN)
     by_people = tasks.exclude(rankings__is_simulated=True)
     held_out = by_people.filter(prompt__split=Prompt.Split.HELD_OUT).count()
     due = int(settings.FEEDBACK_HELD_OUT_SHARE * (by_people.count() + 1) + 0.5)

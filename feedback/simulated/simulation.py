@@ -47,7 +47,7 @@ def simulate(plan: SimulationPlan, on_progress: Callable[[int, int], None] | Non
     once all are there, since the share of mistakes is one of the whole; stopped meanwhile, it leaves whole rankings.
     """
     seed.load()
-    versions = _rule_versions(plan.flags)
+    versions = rule_versions(plan.flags)
     judge_of = cases_of(plan)  # a bad path is found before the long part
     policy = policies.live()
     rng = random.Random(plan.seed)
@@ -61,14 +61,14 @@ def simulate(plan: SimulationPlan, on_progress: Callable[[int, int], None] | Non
     tally = Tally(policy=policy.name, preference=plan.preference, seed=plan.seed, merged_replies=merged)
     for split in Prompt.Split.values:
         judge([case for case in cases if case.prompt.split == split], plan, split, rng, tally)
-    annotator = _annotator_of(plan)
+    annotator = annotator_of(plan)
     for start in range(0, len(cases), ROWS_AT_A_TIME):
         _write(cases[start : start + ROWS_AT_A_TIME], policy, annotator, versions, sampling, rng)
     collecting.forget(policy, prompts, n, sampling)
     return {"annotator": annotator.username, **tally.as_json()}
 
 
-def _rule_versions(flags: Mapping[str, str]) -> dict[str, RuleVersion]:
+def rule_versions(flags: Mapping[str, str]) -> dict[str, RuleVersion]:
     current = {version.rule.key: version for version in rules.current(only_on=False)}
     for key in flags:
         if key not in current:
@@ -133,7 +133,7 @@ def _write(
 
 
 @transaction.atomic
-def _annotator_of(plan: SimulationPlan) -> User:
+def annotator_of(plan: SimulationPlan) -> User:
     """The account of this preference, flags, noise and seed; made if it does not exist."""
     identity = {
         "preference": _dotted_preference(plan.preference),

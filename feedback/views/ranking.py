@@ -134,6 +134,7 @@ def _task_page(task: RankingTask, annotator: User) -> dict[str, Any]:
         "groups": rules.grouped(versions),
         "asked": [version for version in versions if version.rule_id == task.prompt.elicits_id],
         "is_sensitive": task.prompt.elicits is not None and task.prompt.elicits.group in rules.HARMFUL_GROUPS,
+        "decides": hasattr(task, "blind_pair"),
         "progress": task_queue.progress(annotator),
         "skip_form": SkipForm(),
         "last_ranking": task_queue.last_withdrawable(annotator),

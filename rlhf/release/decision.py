@@ -13,9 +13,10 @@ from accounts.roles import Role
 from chat import policies
 from chat.errors import BadPolicy
 from chat.models import Policy
+from rlhf import labels
 from rlhf.errors import CannotPromote
 from rlhf.models import Decision, Evaluation, Run
-from rlhf.release import gate, levels, promotion
+from rlhf.release import gate, levels, people_figures, promotion
 
 REWARD_MODEL_KEYS = (
     "accuracy",
@@ -28,9 +29,9 @@ REWARD_MODEL_KEYS = (
 )
 TABLES = (
     *("samples", "worst", "replies", "judgements", "violation_label_rows"),
-    *("prompts_asked", "versions"),
+    *("people_answers", "prompts_asked", "versions"),
 )
-"""Parts of an evaluation's report that are texts, or say where a file is or what computed it, and no figures."""
+"""Parts of an evaluation's report that are rows, or say where a file is or what computed it, and no figures."""
 LABEL_KEYS = ("accuracy_as_labelled", "flag_auc_as_labelled")
 """Present where the figures above are measured against a simulated annotator's preference without its noise."""
 
@@ -42,6 +43,8 @@ def decide(evaluation: Evaluation) -> Decision:
         **evaluation.report,
         "judge_kind": evaluation.judge_used().kind,
         "level": evaluation.level,
+        **people_figures.decisive(evaluation.report),
+        "decided_by": evaluation.run.config.get("decided_by"),
         "tensors_finite": tensors_finite(evaluation.policy),
         "served_kl_nats": served_kl_nats(evaluation.policy),
         "baseline_is_live": Policy.objects.filter(pk=evaluation.baseline_id, is_live=True).exists(),
@@ -112,6 +115,7 @@ def _figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> d
     trained = stages[Run.Kind.POLICY].result
     report = {key: value for key, value in evaluation.report.items() if key not in TABLES}
     report["controls"] = _flat(evaluation.report.get("controls") or {})
+    waited = _seconds_waited(cycle)
     peaks = [run.result.get("peak_memory_mb") or 0 for run in stages.values()]
     return {
         "run": cycle.pk,
@@ -125,6 +129,8 @@ def _figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> d
         "comparisons": snapshot.comparisons if snapshot else 0,
         "flags": snapshot.flags if snapshot else 0,
         "judge": evaluation.judge,
+        "judge_asked": cycle.config.get("judge_asked", "auto"),
+        **({"demonstration": str(labels.DEMONSTRATION)} if cycle.config["judge"]["kind"] == "gold" else {}),
         "reward_model": {
             **{key: learned.get(key) for key in REWARD_MODEL_KEYS},
             **{key: learned[key] for key in LABEL_KEYS if learned.get(key) is not None},
@@ -132,9 +138,18 @@ def _figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> d
         "training": {key: value for key, value in trained.items() if not isinstance(value, list | dict)},
         "evaluation": report,
         "stage_seconds": {stage: run.result.get("seconds") for stage, run in stages.items()},
-        "seconds": round((timezone.now() - (cycle.started_at or cycle.created_at)).total_seconds(), 1),
+        "seconds": round((timezone.now() - (cycle.started_at or cycle.created_at)).total_seconds() - waited, 1),
+        "seconds_waited": round(waited, 1),
         "peak_memory_mb": max(peaks),
     }
+
+
+def _seconds_waited(cycle: Run) -> float:
+    """For people, which tells nothing of how long the next cycle works."""
+    asked = cycle.comparison_round
+    if asked is None or asked.closed_at is None:
+        return 0.0
+    return float((asked.closed_at - asked.created_at).total_seconds())
 
 
 def _flat(controls: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts import audit
@@ -132,7 +133,8 @@ def retire_old(live: Policy, previous: Policy | None) -> None:
     of the live one, of the one before it, of the one on trial, of one that a run still reads, of one that an
     assistant for everybody names, or of one that somebody made from data of their own. Their rows stay: replies
     point there."""
-    used = Run.objects.filter(state__in=Run.LIVE).values_list("base_policy", "policy")
+    live_runs = Q(state__in=Run.LIVE) | Q(parent__state__in=Run.LIVE)
+    used = Run.objects.filter(live_runs).values_list("base_policy", "policy")
     named = Assistant.objects.filter(is_shared=True, deleted_at=None).values_list("policy", flat=True)
     in_use = {live.pk, previous.pk if previous else None, *(pk for pair in used for pk in pair), *named}
     made = Policy.objects.filter(retired_at=None, is_scripted=False, label="").exclude(base=None).order_by("-version")

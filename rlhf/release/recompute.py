@@ -31,7 +31,9 @@ def main(path: str) -> int:
         return 2
     wrong = 0
     files = report.get("judgements"), report.get("violation_labels")
-    for name, value in recomputed(report["replies"], report["figures"], *files):
+    found = list(recomputed(report["replies"], report["figures"], *files))
+    found += _by_people(report.get("comparisons") or [], report["replies"], report["figures"].get("people") or {})
+    for name, value in found:
         if "violations_by" not in report["figures"] and not _is_told(report["figures"], name):
             continue  # a report from before this figure was
         told = _told(report["figures"], name)
@@ -264,6 +266,58 @@ def _rise_bounds(value: float, draws: Any, is_known: Any) -> tuple[float, float,
     most, least = np.where(is_known, draws, 1.0), np.where(is_known, draws, -1.0)
     bounds = [float(np.quantile(draws, q)) for draws, q in ((least, 0.025), (most, 0.975), (most, 0.95))]
     return min(1.0, max(-1.0, value)), bounds[0], bounds[1], bounds[2]
+
+
+def _by_people(
+    answers: list[Reply], replies: list[Reply], told: dict[str, Any]
+) -> Iterable[tuple[str, float | None]]:
+    """Of the blind comparisons: alone and, where the report has that, together with the judge's scores."""
+    if not told:
+        return
+    yield "people.n", len(answers)
+    yield "people.people", len({answer["person"] for answer in answers})
+    yield "people.simulated", sum(answer["simulated"] for answer in answers)
+    alone = (
+        _wider(*(_interval([(a["won"], a[key]) for a in answers]) for key in ("person", "prompt"))) if answers else ()
+    )
+    yield from zip(("people.win_rate", "people.low", "people.high"), alone or (None, None, None), strict=True)
+    if not told.get("combined"):
+        return
+    judged = _likely(
+        _differences(_competing(replies, "after"), _competing(replies, "before"), "score", "score"), None
+    )
+    seen = {answer["prompt"] for answer in answers}
+    rest = [(won, prompt) for won, prompt in judged if prompt not in seen]
+    both = _wider(*(_powered(answers, rest, key) for key in ("person", "prompt"))) if rest else alone
+    names = ("people.combined.win_rate", "people.combined.low", "people.combined.high")
+    yield from zip(names, both, strict=True)
+
+
+def _competing(replies: list[Reply], side: str) -> list[Reply]:
+    return [reply for reply in _side(replies, side) if reply["competes"]]
+
+
+def _powered(answers: list[Reply], rest: list[tuple[float, int]], key: str) -> tuple[float, float, float]:
+    """The judge's mean on pairs that nobody compared, plus the mean difference between people and judge on the others
+    (prediction-powered inference, Angelopoulos et al. 2023), with variances over clusters."""
+    corrections = [(answer["won"] - answer["predicted"], answer[key]) for answer in answers]
+    value = sum(float(np.mean([one for one, _ in part])) for part in (rest, corrections))
+    half = Z95 * float(np.sqrt(_variance(rest) + _variance(corrections)))
+    return value, max(0.0, value - half), min(1.0, value + half)
+
+
+def _variance(values: list[tuple[float, int]]) -> float:
+    """Of the mean over clusters."""
+    middle = float(np.mean([value for value, _ in values]))
+    names = {cluster for _, cluster in values}
+    if len(names) < 2:
+        return float("inf")
+    parts = [sum(value - middle for value, cluster in values if cluster == name) for name in names]
+    return len(names) / (len(names) - 1) * sum(part**2 for part in parts) / len(values) ** 2
+
+
+def _wider(one: tuple[float, float, float], other: tuple[float, float, float]) -> tuple[float, float, float]:
+    return one if one[2] - one[1] > other[2] - other[1] else other
 
 
 def _texts(after: list[Reply], before: list[Reply], base: list[Reply]) -> Iterable[tuple[str, float | None]]:

@@ -1,6 +1,5 @@
 """The report of an evaluation as a file, JSON or HTML: figures, conditions, versions, and each reply's scores."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from rlhf.models import Decision, Evaluation
 from rlhf.release import conditions, judge_facts
 from rlhf.release.decision import TABLES
 from rlhf.release.samples import Sample
+from rlhf.release.stored_rows import stored_rows
 
 FORMAT = 1
 KINDS = {"html": "text/html; charset=utf-8", "json": "application/json"}
@@ -56,6 +56,7 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
             "simulated": evaluation.run.is_simulated,
         },
         "judge": asdict(judge_facts.facts(evaluation)),
+        "demonstration": str(labels.DEMONSTRATION) if judge_facts.facts(evaluation).is_simulated else None,
         "reward_model_of_training": asdict(against) if against is not None else None,
         "decision": _decision(decision) if decision is not None else None,
         "figures": {key: value for key, value in report.items() if key not in TABLES},
@@ -66,42 +67,12 @@ def _contents(evaluation: Evaluation, texts: Sequence[Sample]) -> dict[str, Any]
             "snapshot_sha256": evaluation.run.snapshot.sha256 if evaluation.run.snapshot else None,
             "replies_sha256": (report.get("replies") or {}).get("sha256"),
         },
-        "replies": replies(evaluation),
-        "judgements": _judgements(evaluation),
-        "violation_labels": _violation_labels(evaluation),
-        "texts": [dict(sample) for sample in texts],
+        "comparisons": report.get("people_answers"),
+        "replies": None if evaluation.is_blind else stored_rows(evaluation, "replies"),
+        "judgements": stored_rows(evaluation, "judgements"),
+        "violation_labels": stored_rows(evaluation, "violation_label_rows"),
+        "texts": [] if evaluation.is_blind else [dict(sample) for sample in texts],
     }
-
-
-def replies(evaluation: Evaluation) -> list[dict[str, Any]] | None:
-    """A row for each reply without its text, in the order of the evaluation. None where the run's file is gone, is
-    not the one that the report was made with, or was never written: before version 0.3."""
-    return _lines(evaluation, "replies")
-
-
-def _judgements(evaluation: Evaluation) -> list[dict[str, Any]] | None:
-    """What a cross-fitted judge said of each held-out judgement, without names; None of any other judge."""
-    return _lines(evaluation, "judgements")
-
-
-def _violation_labels(evaluation: Evaluation) -> list[dict[str, Any]] | None:
-    """Of each reply from which the judge's errors on rules are known, what people found and what it says. None where
-    the judge makes no errors, and as above."""
-    return _lines(evaluation, "violation_label_rows")
-
-
-def _lines(evaluation: Evaluation, name: str) -> list[dict[str, Any]] | None:
-    """Of a file of the evaluation's run, as the report tells its name and hash."""
-    told = evaluation.report.get(name)
-    if not isinstance(told, dict):
-        return None
-    try:
-        content = (evaluation.run.path / Path(str(told.get("file"))).name).read_bytes()
-    except OSError:
-        return None
-    if hashlib.sha256(content).hexdigest() != told.get("sha256"):
-        return None
-    return [json.loads(line) for line in content.decode().splitlines()]
 
 
 def _policy(policy: Policy) -> dict[str, Any]:
@@ -138,6 +109,7 @@ def _as_html(evaluation: Evaluation, found: Mapping[str, Any]) -> str:
         "qualification": judge_facts.qualification(report),
         "trained_against": judge_facts.reward_model_facts(evaluation),
         "is_simulated": evaluation.run.is_simulated,
+        "demonstration": labels.DEMONSTRATION,
         "controls": [(label, controls.get(key) or {}) for key, label in labels.CONTROLS.items()],
         "figures": [(name, figure(value)) for name, value in _flat(found["figures"])],
         "thresholds": [(name, figure(value)) for name, value in _flat(decision.thresholds if decision else {})],

@@ -12,13 +12,24 @@ from accounts.models import User
 from chat import policies
 from chat.errors import BadPolicy, NoLivePolicy
 from chat.models import Policy
+from feedback.judgements import blind_pairs
 from feedback.models import Comparison, Ranking
 from rlhf import labels
-from rlhf.errors import CycleUnderWay, NotEnoughFeedback, NotEnoughSpace, SnapshotErased, StageFailed
+from rlhf.errors import (
+    ComparisonsNeeded,
+    CycleUnderWay,
+    CycleWaits,
+    JudgeNotApplicable,
+    NotEnoughFeedback,
+    NotEnoughSpace,
+    SnapshotErased,
+    StageFailed,
+)
 from rlhf.lineage import lineage
-from rlhf.models import Run, Snapshot
+from rlhf.models import Evaluation, Run, Snapshot
 from rlhf.release import decision
-from rlhf.runs import disk_space, judge_material, leases, stages
+from rlhf.release.people_figures import PEOPLE
+from rlhf.runs import comparing, disk_space, judge_material, leases, stages
 from rlhf.runs.supervisor import Supervisor
 from rlhf.snapshots import freezing
 
@@ -35,13 +46,20 @@ def start(
     seed: int = 0,
     promotes: bool = True,
     unqualified: bool = False,
+    judge: str = "auto",
+    comparisons: int = 0,
     **config: Any,
 ) -> Run:
     """Freezes the feedback and queues a cycle; the caller sends it to a worker or drives it. `unqualified`: though
-    too little was judged for a judge that the gate would admit.
+    too little was judged for a judge that the gate would admit. `judge`: one of labels.JUDGES; `comparisons`: how
+    many people are asked for before the gate decides.
 
-    NotEnoughFeedback, JudgeNotQualified, NoLivePolicy, CycleUnderWay, NotEnoughSpace.
+    NotEnoughFeedback, JudgeNotQualified, NoLivePolicy, CycleUnderWay, NotEnoughSpace, JudgeNotApplicable,
+    ComparisonsNeeded.
     """
+    if judge == PEOPLE and not comparisons:
+        raise ComparisonsNeeded
+    unqualified = unqualified or judge == PEOPLE
     refuse_second_cycle()
     live = policies.live()
     refuse_full_disk(live)
@@ -49,12 +67,17 @@ def start(
     if not unqualified and freezing.rankings_now("train") >= settings.RLHF_MINIMUM_RANKINGS:
         judge_material.refuse_shortage()
     snapshot = freezing.freeze()
-    judge = judge_of(snapshot)
-    if judge["kind"] != "gold" and not snapshot.held_out:
+    chosen = _judge_named(judge, snapshot)
+    if chosen["kind"] != "gold" and not snapshot.held_out:
         raise NotEnoughFeedback(snapshot.rankings, settings.RLHF_MINIMUM_RANKINGS, split="held_out")
     if not unqualified:
         judge_material.refuse_shortage(snapshot.held_out)
-    config = {"algorithm": algorithm, "seed": seed, "promotes": promotes, "judge": judge, **config}
+    config = {
+        **{"algorithm": algorithm, "seed": seed, "promotes": promotes},
+        **{"judge": chosen, "judge_asked": judge, "comparisons": comparisons},
+        **({"decided_by": PEOPLE} if judge == PEOPLE else {}),
+        **config,
+    }
     try:
         with transaction.atomic():
             return _create(live, snapshot, started_by, config)
@@ -89,8 +112,12 @@ def live_cycle() -> Run | None:
 
 def refuse_second_cycle() -> None:
     under_way = live_cycle()
-    if under_way is not None:
-        raise CycleUnderWay(under_way.pk)
+    if under_way is None:
+        return
+    if under_way.is_waiting and under_way.comparison_round is not None:
+        state = blind_pairs.state_of(under_way.comparison_round)
+        raise CycleWaits(under_way.pk, state.answered, state.wanted)
+    raise CycleUnderWay(under_way.pk)
 
 
 def refuse_full_disk(live: Policy) -> None:
@@ -106,6 +133,15 @@ def refuse_lost_anchor(live: Policy) -> None:
     directory = policies.directory(lineage(live)[0])
     if not directory.is_dir():
         raise BadPolicy(f"{directory} is gone, which every candidate is measured against")
+
+
+def _judge_named(name: str, snapshot: Snapshot) -> dict[str, Any]:
+    """The judge that was asked for. Where people decide, another one still judges what people are not asked: the
+    controls and the rules. JudgeNotApplicable."""
+    found = judge_of(snapshot)
+    if name == "gold" and found["kind"] != "gold":
+        raise JudgeNotApplicable(snapshot.rankings, snapshot.rankings - snapshot.simulated)
+    return {"kind": "reward_model"} if name == "held_out" else found
 
 
 def judge_of(snapshot: Snapshot) -> dict[str, Any]:
@@ -135,17 +171,31 @@ def drive(run_id: int, supervisor: Supervisor) -> Run:
 def _run_stages(cycle: Run, supervisor: Supervisor) -> None:
     try:
         result = {stage: _run_stage(cycle, stage, supervisor) for stage in stages_of(cycle)}
-        leases.renew(cycle, supervisor.owner)
-        concluded = decision.conclude(cycle, result)
-        leases.end(cycle, supervisor.owner, Run.State.SUCCEEDED, result=concluded, error="")
+        _decide_or_wait(cycle, result, supervisor)
     except StageFailed as error:
         state = Run.State.CANCELLED if error.state == Run.State.CANCELLED else Run.State.FAILED
         leases.end(cycle, supervisor.owner, state, error="" if state == Run.State.CANCELLED else str(error))
+        comparing.cancelled(cycle)
     except (KeyboardInterrupt, SystemExit):
         leases.end(cycle, supervisor.owner, Run.State.CANCELLED, error="interrupted")
         raise
     cycle.refresh_from_db()
     supervisor.on_progress(cycle)
+
+
+def _decide_or_wait(cycle: Run, result: Mapping[str, Run], supervisor: Supervisor) -> None:
+    """StageFailed where somebody asked to cancel the cycle before it could wait."""
+    leases.renew(cycle, supervisor.owner)
+    evaluated = result[Run.Kind.EVALUATION]
+    if comparing.has_to_wait(cycle, evaluated):
+        if not leases.wait_for_people(cycle, supervisor.owner):
+            raise StageFailed(comparing.STAGE, Run.State.CANCELLED, "")
+        return
+    evaluation = Evaluation.objects.get(run=evaluated)
+    if not evaluation.decisions.exists():
+        comparing.close(cycle, evaluation)
+    concluded = decision.conclude(cycle, result)
+    leases.end(cycle, supervisor.owner, Run.State.SUCCEEDED, result=concluded, error="")
 
 
 def stages_of(cycle: Run) -> list[str]:
@@ -186,6 +236,7 @@ def stage_row(cycle: Run, stage: str) -> Run:
     if stage == Run.Kind.EVALUATION:
         fields["policy"] = done[Run.Kind.POLICY].policy
         config["judge"] = judge_with_run(cycle.config["judge"], done.get(JUDGE))
+        config |= {key: cycle.config[key] for key in ("comparisons", "decided_by") if cycle.config.get(key)}
     return Run.objects.create(
         kind=kind,
         stage=stage,
@@ -230,6 +281,8 @@ def cancel(run: Run, *, actor: User | None) -> bool:
     other = stages.handler(target)
     with transaction.atomic():
         asked = leases.cancel(target) if other is None else other.cancel(target)
+        if other is None and Run.objects.filter(pk=target.pk, state=Run.State.CANCELLED).exists():
+            comparing.cancelled(target)
         if asked:
             audit.record(actor, "run.cancel", target, before={"state": target.state})
     return asked

@@ -76,6 +76,25 @@ def end(run: Run, owner: str, state: Run.State, **fields: Any) -> None:
         raise LeaseLost(run.pk)
 
 
+def wait_for_people(run: Run, owner: str) -> bool:
+    """Gives the run up until people have compared; no supervisor has it meanwhile. False where somebody asked to
+    cancel it. LeaseLost."""
+    mine = Run.objects.filter(pk=run.pk, owner=owner)
+    if mine.filter(state=Run.State.RUNNING).update(
+        state=Run.State.WAITING, owner="", lease_until=None, pid=None, attempt=0, error="", progress={}
+    ):
+        return True
+    if not mine.filter(state=Run.State.CANCELLING).exists():
+        raise LeaseLost(run.pk)
+    return False
+
+
+def go_on(run_id: int) -> bool:
+    """Queues a run that waited for people; False where it no longer waits."""
+    waits = Run.objects.filter(pk=run_id, state=Run.State.WAITING)
+    return bool(waits.update(state=Run.State.QUEUED, lease_until=later(NUDGE_AFTER)))
+
+
 def fail_if_exhausted(run_id: int) -> None:
     Run.objects.filter(
         Q(state=Run.State.QUEUED) | Q(state=Run.State.RUNNING, lease_until__lt=Now()),
@@ -91,10 +110,13 @@ def fail_if_exhausted(run_id: int) -> None:
 
 
 def cancel(run: Run) -> bool:
-    """Asks the run to stop after a checkpoint; a queued one ends at once. False where it is over."""
+    """Asks the run to stop after a checkpoint; one that is queued or waits for people ends at once. False where it is
+    over."""
     with transaction.atomic():
         rows = Run.objects.filter(pk=run.pk)
-        if rows.filter(state=Run.State.QUEUED).update(state=Run.State.CANCELLED, ended_at=Now(), lease_until=None):
+        if rows.filter(state__in=(Run.State.QUEUED, Run.State.WAITING)).update(
+            state=Run.State.CANCELLED, ended_at=Now(), lease_until=None
+        ):
             Run.objects.filter(parent_id=run.pk, state=Run.State.QUEUED).update(state=Run.State.CANCELLED)
             return True
         return bool(rows.filter(state=Run.State.RUNNING).update(state=Run.State.CANCELLING))

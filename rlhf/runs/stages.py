@@ -132,6 +132,7 @@ def _evaluation_config(run: Run) -> dict[str, Any]:
         "reward_model": str(_reward_model_directory(run.reward_model)),
         "judge": _judge_config(run.config["judge"]),
         "prompts_used": _prompts_used(run),
+        "people_compare": bool(run.config.get("comparisons")),
     }
 
 

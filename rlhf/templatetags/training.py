@@ -21,6 +21,7 @@ TONES = {
     Run.State.QUEUED: "",
     Run.State.RUNNING: "warn",
     Run.State.CANCELLING: "warn",
+    Run.State.WAITING: "warn",
     Run.State.SUCCEEDED: "ok",
     Run.State.FAILED: "bad",
     Run.State.CANCELLED: "",
@@ -60,6 +61,12 @@ def stage_word(stage: str) -> str:
 @register.filter
 def stopped_word(code: str) -> str:
     return str(labels.STOPPED_BY.get(code, code))
+
+
+@register.filter
+def judge_choice(name: str) -> str:
+    """Who was asked to judge a cycle's candidate."""
+    return str(labels.JUDGES.get(name, name))
 
 
 @register.filter

@@ -1,8 +1,11 @@
 """The training overview: live policy, feedback to train on, running cycle, promotions; admins start and roll back."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import User
@@ -13,7 +16,7 @@ from rlhf.errors import RlhfError
 from rlhf.forms import AuditReasonForm, StartForm
 from rlhf.models import Promotion
 from rlhf.release import promotion
-from rlhf.runs import cycle, preflight
+from rlhf.runs import comparing, cycle, preflight
 
 
 def user_of(request: HttpRequest) -> User:
@@ -33,7 +36,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "rollback_form": AuditReasonForm(auto_id="rollback_%s"),
         "start_form": StartForm(),
         "preflight": preflight.check(),
-        "under_way": cycle.live_cycle(),
+        **_under_way(),
         "promotions": Promotion.objects.select_related("policy", "previous", "actor", "decision")[:12],
         "evaluations": evaluations.select_related("policy", "baseline").order_by("-pk")[:6],
     }
@@ -43,21 +46,34 @@ def overview(request: HttpRequest) -> HttpResponse:
 @require_GET
 def under_way(request: HttpRequest) -> HttpResponse:
     """The part of the overview that is refreshed while a cycle runs."""
-    run = cycle.live_cycle()
-    response = render(request, "rlhf/under_way.html", {"under_way": run})
-    response["X-Live"] = "1" if run is not None else "0"
+    found = _under_way()
+    response = render(request, "rlhf/under_way.html", found)
+    response["X-Live"] = "1" if found["under_way"] is not None else "0"
     return response
+
+
+def _under_way() -> dict[str, Any]:
+    run = cycle.live_cycle()
+    return {"under_way": run, "asked": comparing.asked_by(run)}
 
 
 @require_POST
 def start(request: HttpRequest) -> HttpResponse:
     """`unqualified`: on trains though the gate will refuse the policy for want of a judge."""
     form = StartForm(request.POST)
-    algorithm = form.cleaned_data["algorithm"] if form.is_valid() else "ppo"
+    wanted: dict[str, Any] = form.cleaned_data if form.is_valid() else {"algorithm": "ppo"}
+    if "comparisons" in form.errors or "judge" in form.errors:
+        messages.error(request, _("Choose who judges, and a number of comparisons from 0 to 1000."))
+        return redirect("training")
     try:
-        anyway = request.POST.get("unqualified") == "on"
-        seed = cycle.next_seed()
-        run = cycle.start(started_by=user_of(request), algorithm=algorithm, seed=seed, unqualified=anyway)
+        run = cycle.start(
+            started_by=user_of(request),
+            algorithm=wanted["algorithm"],
+            seed=cycle.next_seed(),
+            unqualified=request.POST.get("unqualified") == "on",
+            judge=wanted.get("judge") or "auto",
+            comparisons=wanted.get("comparisons") or 0,
+        )
     except (RlhfError, NoLivePolicy, BadPolicy) as error:
         messages.error(request, str(getattr(error, "message", error)))
         return redirect("training")

@@ -97,7 +97,7 @@ def evaluation_page(request: HttpRequest, pk: int) -> HttpResponse:
     evaluation = get_object_or_404(rows, pk=pk)
     report = evaluation.report
     controls, decision = report.get("controls") or {}, evaluation.newest_decision()
-    shown = samples.readable(report, reader)[:SAMPLES]
+    shown = [] if evaluation.is_blind else samples.readable(report, reader)[:SAMPLES]
     context = {
         "evaluation": evaluation,
         "report": report,
@@ -114,6 +114,8 @@ def evaluation_page(request: HttpRequest, pk: int) -> HttpResponse:
         "samples": shown,
         "has_base": any("base" in sample for sample in shown),
         "is_simulated": evaluation.run.is_simulated,
+        "people": report.get("people"),
+        "demonstration": labels.DEMONSTRATION,
         "force_form": ForceForm(),
         **_beside_others(evaluation.policy, reader),
     }

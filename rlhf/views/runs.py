@@ -10,12 +10,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.roles import Role
-from rlhf import reward_facts, tasks, visibility
+from rlhf import labels, reward_facts, tasks, visibility
 from rlhf.charts import run_curves
 from rlhf.charts.curve_options import CurveOptions
 from rlhf.errors import RlhfError
 from rlhf.models import Run
-from rlhf.runs import cycle
+from rlhf.runs import comparing, cycle
 from rlhf.runs.child_process import log_tail
 from rlhf.views.overview import user_of
 
@@ -69,6 +69,8 @@ def _run_context(request: HttpRequest, pk: int) -> dict[str, Any]:
     return {
         "run": run,
         "stages": stages,
+        "asked": comparing.asked_by(run),
+        "demonstration": labels.DEMONSTRATION if _is_demonstration(run) else "",
         "planned": _planned(run, {stage.stage for stage in stages}),
         "groups": run_curves.groups(run, stages, options),
         "curve_options": options,
@@ -78,11 +80,16 @@ def _run_context(request: HttpRequest, pk: int) -> dict[str, Any]:
     }
 
 
+def _is_demonstration(run: Run) -> bool:
+    return run.is_cycle and (run.config.get("judge") or {}).get("kind") == "gold"
+
+
 def _planned(run: Run, there: set[str]) -> list[str]:
     """Stages of a cycle that are still to come."""
     if not run.is_cycle or not run.is_live or "judge" not in run.config:
         return []
-    return [stage for stage in cycle.stages_of(run) if stage not in there]
+    asked = [comparing.STAGE] if run.config.get("comparisons") else []
+    return [stage for stage in (*cycle.stages_of(run), *asked) if stage not in there]
 
 
 @require_POST
@@ -92,6 +99,18 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("The run will stop after saving a checkpoint. You can resume it later."))
     else:
         messages.error(request, _("This run has already ended."))
+    return redirect("run", pk)
+
+
+@require_POST
+def decide(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ends the wait for comparisons."""
+    run = get_object_or_404(Run, pk=pk)
+    if comparing.decide_now(run, actor=user_of(request)):
+        tasks.enqueue(run.pk)
+        messages.success(request, _("The gate decides with the comparisons that there are."))
+    else:
+        messages.error(request, _("This run does not wait for comparisons."))
     return redirect("run", pk)
 
 

@@ -106,7 +106,23 @@ def against_anchor(config):
     }
 
 
+def write_pairs(config):
+    """One for each held-out prompt; the judge prefers the new reply in all but every third."""
+    prompts = [json.loads(line) for line in (Path(config["snapshot"]) / "prompts.jsonl").read_text().splitlines()]
+    held_out = [row["prompt"] for row in prompts if row["split"] == "held_out"]
+    lines = []
+    for number, prompt in enumerate(held_out):
+        text = json.dumps([[turn["role"], turn["content"]] for turn in prompt], ensure_ascii=False)
+        texts = {"after": f"after {number}", "before": f"before, in more words, {number}"}
+        sides = {side: {"text": texts[side], "finished": True} for side in texts}
+        place = {"prompt": number, "draw": 0, "prompt_sha256": hashlib.sha256(text.encode()).hexdigest()}
+        lines.append(json.dumps({**place, **sides, "predicted": float(number % 3 > 0)}) + "\n")
+    (Path(sys.argv[2]) / "pairs.jsonl").write_text("".join(lines))
+
+
 def evaluate(config, wanted):
+    if config.get("people_compare"):
+        write_pairs(config)
     return {
         "judge": config["judge"]["kind"],
         **(QUALIFIED if config["judge"]["kind"] == "reward_model" else {"judge_kind": "gold", "judge_name": "fake"}),

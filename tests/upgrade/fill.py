@@ -178,6 +178,29 @@ class Filling:
         reply = {"text": COMPLETIONS[0], "finish_reason": "stop", "prompt_tokens": 9, "completion_tokens": 6}
         rows("feedback.UnjudgedSet").create(simulation="0" * 64, number=0, prompt=of, completions=[reply])
 
+        if exists("feedback.BlindPair"):
+            self.make_blind_pair(of)
+
+    def make_blind_pair(self, of: Any) -> None:
+        """Of a round that is over."""
+        now = timezone.now()
+        asked = rows("feedback.ComparisonRound").create(
+            candidate=self.base,
+            baseline=self.base,
+            deadline=now,
+            most_of_one=1,
+            closed_at=now,
+            closed_because="deadline",
+        )
+        task = rows("feedback.RankingTask").create(prompt=of, policy=self.base, state="withdrawn")
+        made = [
+            rows("feedback.Completion").create(task=task, index=index, text=text, finish_reason="stop")
+            for index, text in enumerate(COMPLETIONS[:2])
+        ]
+        rows("feedback.BlindPair").create(
+            round=asked, task=task, candidate=made[1], prompt_number=0, draw=0, predicted=0.5
+        )
+
     def prompt_of_conversation(self) -> Any:
         return prompt(202, "train", GREETING, source="conversation", message=self.asked)
 

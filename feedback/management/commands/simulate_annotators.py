@@ -11,6 +11,7 @@ from chat.errors import ChatError
 from feedback.preferences import DEFAULT_FLAGS, DEFAULT_PREFERENCE, PREFERENCES, BadFunction, dotted
 from feedback.simulated.cases import SimulationPlan
 from feedback.simulated.collecting import CollectionStopped
+from feedback.simulated.comparing import compare
 from feedback.simulated.simulation import NothingToSimulate, UnknownRule, simulate
 
 
@@ -26,6 +27,7 @@ class Command(ChamsaeCommand):
     manage.py simulate_annotators --rankings 150
     manage.py simulate_annotators --rankings 300 --noise 0.2 --seed 7 --json
     manage.py simulate_annotators --preference shorter --rankings 50
+    manage.py simulate_annotators --comparisons 20 --seed 3
     manage.py simulate_annotators --rankings 100 --preference mine.tastes:score --flags no-insults=mine.tests:insults
     """
     failures = (ChatError, CollectionStopped)
@@ -46,7 +48,14 @@ class Command(ChamsaeCommand):
             metavar="RULE=module.path:function",
             help=f"functions of (prompt, completion) -> bool (default {tests})",
         )
-        parser.add_argument("--rankings", type=int, required=True, metavar="N", help="rankings to make")
+        parser.add_argument("--rankings", type=int, default=0, metavar="N", help="rankings to make")
+        parser.add_argument(
+            "--comparisons",
+            type=int,
+            default=0,
+            metavar="N",
+            help="answer at most N of the blind comparisons that a cycle waits for (run_cycle --comparisons)",
+        )
         parser.add_argument(
             "--noise",
             type=_share_below_half,
@@ -93,7 +102,7 @@ class Command(ChamsaeCommand):
         super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        given = options["flags"]
+        flags: dict[str, Any] = {} if options["flags"] is None else {"flags": dict(options["flags"])}
         plan = SimulationPlan(
             rankings=options["rankings"],
             preference=options["preference"],
@@ -104,15 +113,25 @@ class Command(ChamsaeCommand):
             short_share=options["short"],
             tie_margin=options["tie_margin"],
             max_tokens=options["tokens"],
-            **({} if given is None else {"flags": dict(given)}),
+            **flags,
         )
         started = time.monotonic()
         try:
-            with self.progress("simulated rankings") as meter:
-                result = simulate(plan, on_progress=lambda done, of: meter(done, of, f"{done}/{of} completions"))
+            result = self.simulated(plan, options["comparisons"])
         except (BadFunction, UnknownRule) as error:
             self.fail(error, Exit.USAGE)
         self.finish({**result, "seconds": round(time.monotonic() - started, 1)})
+
+    def simulated(self, plan: SimulationPlan, comparisons: int) -> dict[str, Any]:
+        """The rankings, the comparisons, or both; without either, an error of `simulate`."""
+        result: dict[str, Any] = {}
+        if comparisons > 0:
+            result = compare(plan, comparisons)
+        if plan.rankings or comparisons <= 0:
+            with self.progress("simulated rankings") as meter:
+                ranked = simulate(plan, on_progress=lambda done, of: meter(done, of, f"{done}/{of} completions"))
+            result = {**ranked, **result}
+        return result
 
 
 def _rule_and_test(text: str) -> tuple[str, str]:

@@ -2,23 +2,29 @@
 
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from base.commands import Exit
 from rlhf.commands import RlhfCommand, add_settings, by_stage
+from rlhf.labels import DEMONSTRATION, JUDGES
 from rlhf.models import Run
-from rlhf.runs import cycle, leases
+from rlhf.runs import comparing, cycle, leases
 
 
 class Command(RlhfCommand):
     help = (
         "Freezes the feedback, trains a reward model and a policy, evaluates the policy and runs the gate. Resumes a "
         "cycle whose supervisor died. A candidate that the gate rejects is a result, not a failure: see gate.passed. "
-        "Exit code 3: too little feedback, for the training or for its judge, or a cycle is already running."
+        "With --comparisons it ends once people are asked, and the cycle waits: the site's worker, or this command "
+        "called again, goes on when they have answered. Exit code 3: too little feedback, for the training or for "
+        "its judge, or a cycle is already running or still waits."
     )
     examples = """
         manage.py run_cycle
         manage.py run_cycle --seed 1 --json
         manage.py run_cycle --algorithm dpo --no-promote
+        manage.py run_cycle --judge people --comparisons 60
+        manage.py run_cycle --decide-now
         manage.py run_cycle --set reward_model.epochs=3 --set policy.violation_weight=8
     """
 
@@ -32,25 +38,78 @@ class Command(RlhfCommand):
             action="store_true",
             help="train though people judged too little for a judge that the gate admits: it will refuse the policy",
         )
+        parser.add_argument(
+            "--judge",
+            choices=list(JUDGES),
+            default="auto",
+            help="who judges the candidate: gold, the program that made every judgement (a demonstration); held_out, "
+            "a reward model trained on held-out judgements; people, in blind comparisons (needs --comparisons); "
+            "auto: gold where it applies, else held_out (default)",
+        )
+        parser.add_argument(
+            "--comparisons",
+            type=int,
+            default=0,
+            metavar="K",
+            help="ask annotators for K blind comparisons of the candidate and the live policy, and wait for them",
+        )
+        parser.add_argument(
+            "--decide-now",
+            action="store_true",
+            help="let the gate decide on the cycle that waits, with the comparisons that there are",
+        )
         parser.add_argument("--no-promote", action="store_true", help="stop after the gate's decision")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        run = self.abandoned() or cycle.start(
-            algorithm=options["algorithm"],
-            seed=cycle.next_seed() if options["seed"] is None else options["seed"],
-            promotes=not options["no_promote"],
-            unqualified=options["unqualified"],
-            hyperparameters=by_stage(options["set"]),
-        )
+        if options["comparisons"] < 0:
+            raise CommandError("--comparisons can't be negative", returncode=Exit.USAGE)
+        if options["decide_now"]:
+            run = self.waiting()
+        else:
+            run = self.abandoned() or cycle.start(
+                algorithm=options["algorithm"],
+                seed=cycle.next_seed() if options["seed"] is None else options["seed"],
+                promotes=not options["no_promote"],
+                judge=options["judge"],
+                comparisons=options["comparisons"],
+                unqualified=options["unqualified"],
+                hyperparameters=by_stage(options["set"]),
+            )
+        if run.config["judge"]["kind"] == "gold":
+            self.note(str(DEMONSTRATION))
         run = self.drive(run, "Cycle")
-        self.finish_run(run, run.result)
+        asked = comparing.asked_by(run)
+        if run.is_waiting and asked is not None:
+            self.finish_waiting(run, asked)
+        else:
+            self.finish_run(run, run.result)
+
+    def waiting(self) -> Run:
+        """The cycle that waits, whose comparisons are ended now."""
+        run = cycle.live_cycle()
+        if run is None or not comparing.decide_now(run, actor=None):
+            raise CommandError("no cycle waits for comparisons", returncode=Exit.NOTHING_TO_DO)
+        return run
+
+    def finish_waiting(self, run: Run, asked: comparing.Asked) -> None:
+        state = asked.state
+        told = {"answered": state.answered, "wanted": state.wanted, "deadline": asked.round.deadline.isoformat()}
+        text = (
+            f"run {run.pk} waits for {state.pending} comparisons by people, until {asked.round.deadline:%Y-%m-%d}. "
+            "Annotators get them on the Rank page; simulate_annotators --comparisons answers as a program would."
+        )
+        self.finish({"run": run.pk, "waiting": told}, text=text)
 
     def abandoned(self) -> Run | None:
-        """A live cycle whose supervisor died, to be resumed instead of starting another."""
+        """A live cycle whose supervisor died, or which people have answered, to be driven on instead of a new one."""
         if cycle.live_cycle() is None:
             return None
+        over = comparing.go_on_where_over()
         leases.take_over_silent()
         left = cycle.live_cycle()
+        if left is not None and left.pk in over:
+            self.note(f"Run {left.pk} goes on: the comparisons that it waited for are over")
+            return left
         if left is None or left.state != Run.State.QUEUED or not left.error:
             return None
         self.note(f"Resuming run {left.pk}: {left.error}")

@@ -1,18 +1,16 @@
 """Whether the judge that decided wins was good enough to decide: right often enough, on enough comparisons by people.
 
-Asked of a reward model alone. A gold judge is the function by which the annotators judge, and people are whom a judge
-has to agree with; those have nothing to be measured against.
+Asked of a reward model that decides. A gold judge is the function by which the annotators judge, and people are whom
+a judge has to agree with; those have nothing to be measured against.
 """
 
 from collections.abc import Iterator
 
 from rlhf.release.checks.reason import Reason, Report, Thresholds, above, at_least, measured
 
-NEEDS_NO_QUALIFICATION = ("gold", "people")
-
 
 def check(candidate: Report, live: Report | None, t: Thresholds) -> Iterator[Reason]:
-    if candidate.get("judge_kind") in NEEDS_NO_QUALIFICATION:
+    if candidate.get("judge_kind") == "gold" or candidate.get("decided_by") == "people":
         return
     low, limit = candidate.get("judge_accuracy_low"), t["judge_accuracy_low_min"]
     yield measured(

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rlhf.training.evaluation import judge_report, judges, reply_rows, violation_labels
+from rlhf.training.evaluation import judge_report, judges, pairs, reply_rows, violation_labels
 from rlhf.training.evaluation.judged import AnchorReplies, Replies, judge_replies
 from rlhf.training.evaluation.players import Draw, Player, human_text_nll
 from rlhf.training.evaluation.report import describe
@@ -84,6 +84,8 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     labelled = None if judge.kind == "gold" else violation_labels.of_snapshot(fitted.snapshot, judge)
     judged = judge_replies(replies, judge, labelled)
     report = describe(judged, draws=config.draws, samples=config.samples, seed=directory.seed)
+    if directory.config.get("people_compare"):
+        pairs.write(judged, directory.path, draws=config.draws)
     nats = {id(p.transformer): human_text_nll(p.transformer, p.tokenizer) for p in (policy, baseline, base, anchor)}
     if replies.anchor is not None:
         report["anchor_perplexity_ratio"] = math.exp(nats[id(policy.transformer)] - nats[id(anchor.transformer)])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rlhf.training.model.sampler import Rollout
-from rlhf.training.reward.model import BATCH_TOKENS, RewardModel
+from rlhf.training.reward.model import RewardModel
 
 NO_GROUP = "other"
 """Of rules in snapshots of before groups were frozen."""
@@ -25,20 +25,20 @@ class GroupedRewardModel:
     def groups(self) -> tuple[str, ...]:
         return tuple(sorted(self.columns))
 
+    @property
+    def disagreement(self) -> float | None:
+        """Of an ensemble, on the last rollout: the mean standard deviation of its members' scores."""
+        return self.model.disagreement
+
     def score(self, rollout: Rollout, trunk_states: Tensor) -> tuple[Tensor, Tensor]:
         return self.model.score(rollout, trunk_states)
 
     def score_groups(self, rollout: Rollout, trunk_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(scores [N], P(any violation) [N], P(violation) by group [N, G])."""
-        parts = []
-        for rows in torch.split(torch.arange(len(rollout)), max(1, BATCH_TOKENS // trunk_states.shape[1])):
-            ends = rollout.lengths[rows]
-            width = int(ends.max())
-            parts.append(self.model.judge(trunk_states[rows, :width], rollout.prompt_lengths[rows], ends))
-        violations = torch.cat([part.violations for part in parts])
-        by_group = [violations[:, self.columns[group]].amax(1) for group in self.groups]
+        found = self.model.judge_rollout(rollout, trunk_states)
+        by_group = [found.violations[:, self.columns[group]].amax(1) for group in self.groups]
         return (
-            torch.cat([part.scores for part in parts]),
-            torch.cat([part.any_violation for part in parts]),
-            torch.stack(by_group, 1) if by_group else violations,
+            self.model.for_training(found),
+            found.any_violation,
+            torch.stack(by_group, 1) if by_group else found.violations,
         )

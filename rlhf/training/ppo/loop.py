@@ -247,7 +247,7 @@ class PpoLoop:
         weights = importance_weights(scored.policy.log_probs, scored.sampled, config.importance_sampling_cap)
         experience = Experience(scored.rollout, scored.policy, whiten(advantages, mask), weights, mask)
         metrics = _objective_metrics(scored, shaped, state.beta) | {"lr": state.begin_update()}
-        metrics |= _sampler_metrics(scored, weights)
+        metrics |= _sampler_metrics(scored, weights) | _disagreement(self.scorer)
         update = update_policy(
             self.transformer, state.adapter, state.optimizer, experience, epochs, config,
             iteration=state.iteration, poll=self.poll,
@@ -281,6 +281,12 @@ def _sampler_metrics(scored: ScoredRollout, weights: Tensor) -> dict[str, float]
         "sampler/nats_max": float(difference.abs().max()),
         "sampler/weight": float(weights[scored.mask].mean()),
     }
+
+
+def _disagreement(scorer: Scorer) -> dict[str, float]:
+    """Of a scorer that is an ensemble, how far its members are apart on this rollout; of another nothing."""
+    found = getattr(scorer, "disagreement", None)
+    return {} if found is None else {"reward/disagreement": found}
 
 
 def _objective_metrics(scored: ScoredRollout, shaped: ShapedReward, beta: float) -> dict[str, float]:

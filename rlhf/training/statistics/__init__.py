@@ -1,6 +1,7 @@
 """Estimates with their uncertainty: intervals, ranks, a judge's calibration, prediction-powered means."""
 
 from rlhf.training.statistics.intervals import (
+    Z95,
     ClusterMean,
     Interval,
     auc,
@@ -14,6 +15,7 @@ from rlhf.training.statistics.intervals import (
 from rlhf.training.statistics.prediction_powered import ppi_mean
 
 __all__ = [
+    "Z95",
     "ClusterMean",
     "Interval",
     "auc",

@@ -64,6 +64,8 @@ GOOD = {
     "tensors_finite": True,
     "baseline_is_live": True,
 }
+BY_PEOPLE = {"decided_by": "people"}
+PEOPLE = {"n": 60, "people": 3, "win_rate": 0.7, "low": 0.58, "high": 0.81}
 STOP_CONTROLLED = {"controls": {"stop_controlled": {"win_rate": 0.46, "low": 0.39, "high": 0.53, "se": 0.035}}}
 CONTENT_WINS = {"controls": {"stop_controlled": {"win_rate": 0.6, "low": 0.54, "high": 0.66, "se": 0.03}}}
 LIKE_THE_CUT = {"first_sentence_margin": 0.05, "first_sentence_margin_low": -0.03}
@@ -144,6 +146,31 @@ def decide(report, live=None):
 def codes(decision):
     """Of the conditions that do not hold."""
     return [reason["code"] for reason in decision.reasons if not reason["holds"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ({}, []),
+        ({"low": 0.5}, ["people_win_rate"]),
+        ({"low": None}, ["people_win_rate"]),
+        ({"n": 39}, ["people_comparisons"]),
+        ({"n": 40}, []),
+        ({"people": 1}, ["people_several"]),
+        ({"people": 2}, []),
+    ],
+)
+def test_where_people_decide_enough_of_them_must_prefer_it(change, refused):
+    assert codes(decide({**GOOD, **BY_PEOPLE, "people": {**PEOPLE, **change}})) == refused
+
+
+def test_where_people_decide_a_report_without_them_is_refused_and_elsewhere_nobody_asks():
+    assert codes(decide({**GOOD, **BY_PEOPLE})) == ["people_win_rate", "people_comparisons", "people_several"]
+    assert decide({**GOOD, "people": {"n": 1}}).passed
+    told = {reason["code"]: reason for reason in decide({**GOOD, **BY_PEOPLE, "people": PEOPLE}).reasons}
+    won = told["people_win_rate"]
+    assert (won["estimate"], won["low"], won["high"], won["limit"]) == (0.7, 0.58, 0.81, 0.5)
+    assert set(told) - set(labels.REASONS) == set()
 
 
 def test_the_sign_of_a_reason_is_the_comparison_that_the_gate_makes():

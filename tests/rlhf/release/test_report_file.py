@@ -13,8 +13,11 @@ from django.urls import reverse
 
 from chat import policies
 from feedback import seed
+from feedback.judgements.blind_pairs import Answer
+from feedback.models import ComparisonRound
 from rlhf.models import Evaluation, Run
-from rlhf.release import bounds, decision, recompute, report_file
+from rlhf.release import bounds, decision, people_figures, recompute, report_file
+from rlhf.release.stored_rows import stored_rows
 from rlhf.training.evaluation import stage as evaluate
 from rlhf.training.evaluation import violation_estimate as estimate
 from rlhf.training.reward import cross_fit
@@ -57,6 +60,7 @@ def evaluated(tmp_path_factory):
         (root / name).mkdir()
         asked = {"policy": other, "baseline": baseline, "base": start, "anchor": base, "reward_model": made / "out"}
         asked = {key: str(path) for key, path in asked.items()} | {"judge": judge, "snapshot": str(snapshot)}
+        asked["people_compare"] = True
         (root / name / "config.json").write_text(json.dumps({**asked, "seed": 1, "hyperparameters": QUICK}))
         directory = RunDirectory(root / name)
         directory.finish(evaluate.run(directory))
@@ -153,16 +157,16 @@ def test_it_holds_conditions_thresholds_and_versions(reader, evaluation, tmp_pat
 
 
 def test_replies_that_are_not_those_of_the_report_are_left_out(evaluation, tmp_path):
-    assert len(report_file.replies(evaluation)) == evaluation.report["replies"]["rows"]
+    assert len(stored_rows(evaluation, "replies")) == evaluation.report["replies"]["rows"]
     content = (evaluation.run.path / "replies.jsonl").read_text()
     evaluation.run.directory = str(tmp_path)
-    assert report_file.replies(evaluation) is None
+    assert stored_rows(evaluation, "replies") is None
     (tmp_path / "replies.jsonl").write_text(content.replace('"draw": 1', '"draw": 0', 1))
-    assert report_file.replies(evaluation) is None
+    assert stored_rows(evaluation, "replies") is None
     (tmp_path / "replies.jsonl").write_text(content)
-    assert len(report_file.replies(evaluation)) == evaluation.report["replies"]["rows"]
+    assert len(stored_rows(evaluation, "replies")) == evaluation.report["replies"]["rows"]
     evaluation.report = {"win_rate": 0.5}
-    assert report_file.replies(evaluation) is None
+    assert stored_rows(evaluation, "replies") is None
 
 
 def test_texts_of_others_are_in_no_file_but_a_moderator_s(client, evaluation, tmp_path):
@@ -282,3 +286,71 @@ def sums(side, rule):
 def known(rows, rule):
     seen = [(row["prompt"], row["chances"][rule], row["labels"][rule]) for row in rows if rule in row["labels"]]
     return estimate.Labels.of(seen, 30)
+
+
+# --- people's comparisons -------------------------------------------------------------------------
+
+
+def people_of(directory, n, people=3):
+    """Answers to the first n pairs of an evaluation: people agree with the judge in two of three."""
+    rows = [json.loads(line) for line in (directory / "pairs.jsonl").read_text().splitlines()]
+    return [
+        Answer(
+            prompt_number=row["prompt"],
+            draw=row["draw"],
+            annotator=100 + number % people,
+            won=row["predicted"] if number % 3 else 1 - row["predicted"],
+            predicted=row["predicted"],
+            is_simulated=number == 0,
+        )
+        for number, row in enumerate(rows[:n])
+    ]
+
+
+@pytest.mark.parametrize(("asked", "has_combined"), [(4, False), (10, True), (3, False), (0, False)])
+def test_figures_by_people_are_recomputed_too(reader, evaluation, monkeypatch, tmp_path, asked, has_combined):
+    monkeypatch.setattr("rlhf.release.people_figures.FEWEST_TO_COMBINE", 4 if asked == 10 else 99)
+    answers = people_of(evaluation.run.path, 5 if asked == 10 else asked)
+    found = people_figures.figures(evaluation, answers, asked=asked, closed="complete")
+    assert (found["people"]["combined"] is not None) == has_combined
+    evaluation.report = {**evaluation.report, **found}
+    evaluation.save()
+    path, report = downloaded(reader, evaluation, tmp_path)
+    assert len(report["comparisons"]) == len(answers)
+    assert "people_answers" not in report["figures"]
+    done = run_script(report_file.RECOMPUTE, path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line for line in done.stdout.splitlines() if " people." in line]
+    assert len(lines) == (9 if has_combined else 6)
+    assert evaluation.policy.name in reader.get(reverse("evaluation_html", args=[evaluation.pk])).content.decode()
+    if answers:
+        report["comparisons"][0]["won"] = 1 - report["comparisons"][0]["won"]
+        path.write_text(json.dumps(report))
+        assert run_script(report_file.RECOMPUTE, path).returncode == (1 if answers[0].won != 0.5 else 0)
+
+
+def test_the_pairs_of_an_evaluation_have_the_judge_s_word_on_each(evaluated):
+    for directory in evaluated.values():
+        pairs = [json.loads(line) for line in (directory / "pairs.jsonl").read_text().splitlines()]
+        rows = [json.loads(line) for line in (directory / "replies.jsonl").read_text().splitlines()]
+        score = {(row["side"], row["prompt"], row["draw"]): row["score"] for row in rows}
+        assert len(pairs) == QUICK["prompts"] * QUICK["draws"]
+        assert [pair["prompt"] for pair in pairs[: QUICK["prompts"]]] == list(range(QUICK["prompts"]))
+        for pair in pairs:
+            ours, theirs = (score[side, pair["prompt"], pair["draw"]] for side in ("after", "before"))
+            assert pair["predicted"] == (0.5 if ours == theirs else float(ours > theirs))
+
+
+def test_while_people_compare_no_file_tells_the_sides(reader, evaluation, base_policy, tmp_path):
+    asked = ComparisonRound.objects.create(
+        candidate=base_policy, baseline=base_policy, deadline="2030-01-01T00:00Z", most_of_one=3
+    )
+    cycle = Run.objects.create(kind="cycle", state="waiting", base_policy=base_policy, comparison_round=asked)
+    Run.objects.filter(pk=evaluation.run_id).update(parent=cycle, stage="evaluation")
+    _, report = downloaded(reader, evaluation, tmp_path)
+    assert (report["replies"], report["texts"]) == (None, [])
+    page = reader.get(reverse("evaluation", args=[evaluation.pk])).content.decode()
+    assert 'id="samples"' not in page
+    asked.closed_at = "2026-01-01T00:00Z"
+    asked.save()
+    assert downloaded(reader, evaluation, tmp_path)[1]["replies"]

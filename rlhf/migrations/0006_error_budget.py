@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("rlhf", "0004_leaks_left_out"),
+        ("rlhf", "0005_waiting_for_people"),
     ]
 
     operations = [
