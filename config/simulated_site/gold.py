@@ -30,7 +30,7 @@ class GoldFigures:
 
 
 @dataclass(frozen=True)
-class Asked:
+class GoldPrompts:
     """Held-out prompts and how they are answered: alike for every policy and in every cycle."""
 
     prompts: Sequence[Prompt]
@@ -38,7 +38,7 @@ class Asked:
     max_tokens: int | None
 
     @classmethod
-    def choose(cls, most: int, *, seed: int, max_tokens: int | None) -> "Asked":
+    def choose(cls, most: int, *, seed: int, max_tokens: int | None) -> "GoldPrompts":
         held_out = trainable.prompts().filter(split=Prompt.Split.HELD_OUT, message=None).order_by("id")
         return cls(list(held_out[:most]), seed, max_tokens)
 

@@ -118,14 +118,14 @@ class SimulatedSite:
     def _gold(self, policy: Policy | None) -> dict[str, Any] | None:
         if policy is None:
             return None
-        asked = gold.Asked.choose(
+        asked = gold.GoldPrompts.choose(
             self.rules.gold_prompts, seed=self.population.seed, max_tokens=self.rules.max_tokens
         )
         base = lineage(policy)[0]
         texts, of_base = self._replies(policy, asked), self._replies(base, asked)
         return gold.figures(asked.questions, texts, of_base, honest_tastes(self.people)).as_json()
 
-    def _replies(self, policy: Policy, asked: gold.Asked) -> list[str]:
+    def _replies(self, policy: Policy, asked: gold.GoldPrompts) -> list[str]:
         """Sampled once for each policy."""
         known: dict[str, list[str]] = self.state["replies"]
         if len(known.get(policy.name, ())) != len(asked.prompts):

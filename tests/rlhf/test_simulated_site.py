@@ -24,7 +24,7 @@ def plans(monkeypatch):
     """Plans that were simulated, instead of replies of a model."""
     made = []
     monkeypatch.setattr(rounds, "simulate", lambda plan, on_progress: made.append(plan))
-    monkeypatch.setattr(gold.Asked, "replies_of", lambda asked, policy: [policy.name] * len(asked.prompts))
+    monkeypatch.setattr(gold.GoldPrompts, "replies_of", lambda asked, policy: [policy.name] * len(asked.prompts))
     return made
 
 

@@ -37,22 +37,22 @@ def describe_tails(replies: Replies) -> dict[str, Any]:
         "off_topic_limit_nats": topic,
         **_share("odd_share", replies, odd),
         **_share("off_topic_share", replies, off),
-        **_share("no_sentence_share", replies, without_sentence(replies, replies.after)),
-        **_share("no_sentence_share_anchor", replies, without_sentence(replies, anchor_draws(replies))),
-        **_share("other_script_share", replies, in_other_script(replies, replies.after)),
+        **_share("no_sentence_share", replies, _without_sentence(replies, replies.after)),
+        **_share("no_sentence_share_anchor", replies, _without_sentence(replies, _anchor_draws(replies))),
+        **_share("other_script_share", replies, _in_other_script(replies, replies.after)),
     }
 
 
-def anchor_draws(replies: Replies) -> Sequence[Sequence[Draw]]:
+def _anchor_draws(replies: Replies) -> Sequence[Sequence[Draw]]:
     """The anchor's replies to each prompt."""
     if replies.anchor is not None:
         return replies.anchor.draws
     return replies.before if replies.base is None else [[draw] for draw in replies.base]
 
 
-def without_sentence(replies: Replies, draws: Sequence[Sequence[Draw]]) -> list[list[bool]]:
+def _without_sentence(replies: Replies, draws: Sequence[Sequence[Draw]]) -> list[list[bool]]:
     """Of `draws`, those without a sentence where more than half of the anchor's replies hold one."""
-    said = [[has_sentence(draw.reply.text) for draw in of_prompt] for of_prompt in anchor_draws(replies)]
+    said = [[has_sentence(draw.reply.text) for draw in of_prompt] for of_prompt in _anchor_draws(replies)]
     speaks = [2 * sum(of_prompt) > len(of_prompt) for of_prompt in said]
     return [
         [wanted and not has_sentence(draw.reply.text) for draw in of_prompt]
@@ -60,7 +60,7 @@ def without_sentence(replies: Replies, draws: Sequence[Sequence[Draw]]) -> list[
     ]
 
 
-def in_other_script(replies: Replies, draws: Sequence[Sequence[Draw]]) -> list[list[bool]]:
+def _in_other_script(replies: Replies, draws: Sequence[Sequence[Draw]]) -> list[list[bool]]:
     """Of `draws`, those whose script is neither the prompt's nor that of any of the anchor's replies to it."""
     return [
         [script_of(draw.reply.text) not in known for draw in of_prompt]
@@ -72,7 +72,7 @@ def _known_scripts(replies: Replies) -> list[set[str | None]]:
     """None is always among them: a reply without letters is counted as one without a sentence."""
     return [
         {None, script_of(last_user_text(row.prompt)), *(script_of(draw.reply.text) for draw in of_prompt)}
-        for row, of_prompt in zip(replies.rows, anchor_draws(replies), strict=True)
+        for row, of_prompt in zip(replies.rows, _anchor_draws(replies), strict=True)
     ]
 
 

@@ -16,7 +16,7 @@ from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.train import train_ppo
 from rlhf.training.ppo.update import TrainingDiverged
 from tests.rlhf.training.core_tiny import tiny_llama
-from tests.rlhf.training.ppo.test_train import CONFIG, PROMPTS, BreaksAfter, PaysForOneToken, paid_share, weights
+from tests.rlhf.training.ppo.one_token import CONFIG, PROMPTS, BreaksAfter, PaysForOneToken, paid_share, weights
 
 CALM = PpoConfig()
 Series = list[dict[str, float]]

@@ -14,7 +14,7 @@ from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.lagrange import LEAST, MOST, Multipliers
 from rlhf.training.ppo.train import PpoResult
 from tests.rlhf.training.core_tiny import tiny_llama
-from tests.rlhf.training.ppo.test_train import CONFIG, BreaksAfter, paid_share, train, weights
+from tests.rlhf.training.ppo.one_token import CONFIG, BreaksAfter, paid_share, train, weights
 
 TARGET = 0.3
 HELD = replace(
