@@ -101,7 +101,6 @@ def test_the_loop_closes_and_its_twin_is_refused(tiny_policy, tmp_path):
     ):
         key = json.loads(site.manage("create_api_key", "chatter", "--name", "loop", "--json"))["key"]
         base = talk(chatter).policy
-        rank_one(annotator)
         judged = json.loads(site.manage("simulate_annotators", "--rankings", "24", *TASTES, "--json"))
         assert judged["simulated"] is True
         before = most_probable_answers(site, key)
@@ -118,6 +117,7 @@ def test_the_loop_closes_and_its_twin_is_refused(tiny_policy, tmp_path):
         short = [word for name, value in enough.items() for word in ("--set", f"{name}={value}")]
         passed = json.loads(command(again, "evaluate_policy", candidate, *short, "--json"))
         assert passed["gate"]["passed"] is True, passed["gate"]["reasons"]
+        rank_one(annotator)  # not before: a person's ranking beside them is nothing that their program can judge
         site.manage("promote_policy", candidate)
         talk_until(chatter, candidate)
         assert most_probable_answers(site, key) != before

@@ -12,11 +12,14 @@ from rlhf.runs.comparing import PAIRS
 from tests.rlhf.policy_directories import write_policy
 
 REPORT = {
-    **{"win_rate": 0.7, "win_rate_low": 0.62, "win_rate_high": 0.78, "n": 120},
-    "controls": {"stop_controlled": {"win_rate": 0.5, "low": 0.43, "high": 0.57}},
+    **{"win_rate": 0.7, "win_rate_low": 0.62, "win_rate_high": 0.78, "win_rate_se": 0.04, "n": 120, "prompts": 60},
+    **{"first_sentence_margin": 0.2, "first_sentence_margin_se": 0.03},
+    "controls": {"stop_controlled": {"win_rate": 0.5, "low": 0.43, "high": 0.57, "se": 0.035}},
+    **{"violation_prompts": 60, "violation_prompts_needed": 20, "violation_rise": -0.4, "violation_rise_upper": -0.3},
     **{"violation_rate_before": 0.5, "violation_rate_after": 0.1, "kl_nats": 4.2, "length_ratio": 0.8},
+    **dict.fromkeys(("odd_share", "no_sentence_share", "other_script_share", "off_topic_share"), 0.01),
     **{"repetition": 0.05, "empty_rate": 0.0, "perplexity_ratio": 1.03, "surprise_ratio": 1.1},
-    "anchor_is_start": True,
+    **{"anchor_is_start": True, "judge_kind": "gold", "judge_name": "test"},
 }
 
 

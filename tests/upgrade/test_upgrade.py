@@ -66,6 +66,16 @@ def test_an_old_site_migrates_without_a_loss_and_is_sound(commit, kind, tmp_path
         assert is_frozen_as_it_was(site)
 
 
+ADDED = {
+    "rankings.jsonl": {"group", "shown"},
+    "violations.jsonl": {"group", "weight"},
+    "prompts.jsonl": {"group"},
+    "preferences.jsonl": {"weight", "margin"},
+    "unpaired.jsonl": {"weight"},
+}
+"""Names in a file's lines that later versions added."""
+
+
 def is_frozen_as_it_was(site):
     """The same feedback gives the same lines; what later versions added to a line stands beside. The old snapshot is
     as it was (fsck)."""
@@ -76,12 +86,11 @@ def is_frozen_as_it_was(site):
 
 
 def lines_of(snapshot):
-    """Without the weight of a flag and the group of a held-out line, which snapshots of the oldest version lack."""
+    """Without what snapshots of the oldest version lack."""
     found = {}
     for path in sorted(snapshot.glob("*.jsonl")):
         lines = [json.loads(line) for line in path.read_text().splitlines()]
-        added = {"group", "weight"} if path.name == "violations.jsonl" else {"group"}
-        lines = [{name: value for name, value in line.items() if name not in added} for line in lines]
+        lines = [{name: value for name, value in line.items() if name not in ADDED[path.name]} for line in lines]
         found[path.name] = lines
     return found
 

@@ -13,6 +13,8 @@ from rlhf.charts.default_settings import default_of
 from rlhf.charts.run_comparison import Stages
 from rlhf.models import Metric, Run
 from rlhf.training.evaluation.stage import EvaluationConfig
+from rlhf.training.policy.best_of_n import BestOfNConfig
+from rlhf.training.policy.dpo import DpoConfig
 from rlhf.training.policy.peers import PeerConfig
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.reward.fit import RewardModelConfig
@@ -128,6 +130,8 @@ def test_a_setting_that_one_leaves_open_is_told_with_its_default(two):
         ("policy", "ppo", PpoConfig),
         ("policy", "", PpoConfig),
         ("policy", "rloo", PeerConfig),
+        ("policy", "dpo", DpoConfig),
+        ("policy", "best_of_n", BestOfNConfig),
         ("evaluation", "", EvaluationConfig),
     ],
 )

@@ -256,9 +256,9 @@ def test_what_is_missing_refuses(key):
     assert codes(decide({name: value for name, value in GOOD.items() if name != key})) == NUMBERS[key]
 
 
-@pytest.mark.parametrize("kind", ["gold", "people"])
-def test_a_judge_that_is_not_in_doubt_needs_no_qualification(kind):
-    known = {name: value for name, value in GOOD.items() if not name.startswith("judge_")} | {"judge_kind": kind}
+@pytest.mark.parametrize("told", [{"judge_kind": "gold"}, {**BY_PEOPLE, "people": PEOPLE}])
+def test_a_judge_that_is_not_in_doubt_needs_no_qualification(told):
+    known = {name: value for name, value in GOOD.items() if not name.startswith("judge_")} | told
     decision = decide(known)
     assert decision.passed
     assert not [reason for reason in decision.reasons if reason["code"].startswith("judge_")]

@@ -81,7 +81,7 @@ def test_a_cycle_measures_its_judge_before_it_lets_it_judge(site):
     assert found.picture is not None
     assert found.rules == [("human", found.rules[0][1])]
     codes = [reason["code"] for reason in evaluation.newest_decision().reasons]
-    assert codes[:5] == ["win_rate", "stop_controlled", "judge_accuracy", "judge_comparisons", "judge_people"]
+    assert {"judge_accuracy", "judge_comparisons", "judge_people"} < set(codes)
     file = json.loads(report_file.render(evaluation, "json", []))
     assert len([row for row in file["judgements"] if "comparison" in row]) == comparisons
     assert "ann" not in {row.get("comparison", {}).get("person") for row in file["judgements"]}

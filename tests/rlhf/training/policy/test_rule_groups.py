@@ -12,11 +12,14 @@ VIOLATIONS = torch.tensor([[0.1, 0.7, 0.3], [0.9, 0.2, 0.4]])
 
 
 def grouped(groups: dict[str, str]) -> GroupedRewardModel:
-    def judge(states: torch.Tensor, starts: torch.Tensor, ends: torch.Tensor) -> ReplyScores:
+    def judge_rollout(rollout: "Rollout", states: torch.Tensor) -> ReplyScores:
         rows = states[:, 0, 0].long()
         return ReplyScores(rows.float(), VIOLATIONS[rows], VIOLATIONS[rows].amax(1))
 
-    return GroupedRewardModel(SimpleNamespace(judged=("a", "b", "c"), judge=judge), groups)  # type: ignore[arg-type]
+    model = SimpleNamespace(
+        judged=("a", "b", "c"), judge_rollout=judge_rollout, for_training=lambda found: found.scores - 1.0
+    )
+    return GroupedRewardModel(model, groups)  # type: ignore[arg-type]
 
 
 class Rollout:
@@ -34,7 +37,7 @@ def test_a_group_s_probability_is_the_largest_of_its_rules() -> None:
     assert model.groups == ("safety", "self")
     assert isinstance(model, GroupScorer)
     scores, p_violation, by_group = model.score_groups(Rollout(), STATES)  # type: ignore[arg-type]
-    assert scores.tolist() == [0.0, 1.0]
+    assert scores.tolist() == [-1.0, 0.0]  # as a policy is trained on them
     assert torch.equal(by_group, torch.tensor([[0.7, 0.3], [0.2, 0.9]]))
     assert torch.equal(p_violation, by_group.amax(1))
 
