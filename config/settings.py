@@ -311,6 +311,9 @@ else wants (rlhf.runs.priority)."""
 RLHF_TRAINER = [sys.executable, "-m", "rlhf.training"]
 """The command of a training process; a stage and a run directory are appended."""
 RLHF_MINIMUM_RANKINGS = env.integer("CHAMSAE_MINIMUM_RANKINGS", 20, minimum=1)
+RLHF_MINIMUM_RULE_LABELS = env.integer("CHAMSAE_MINIMUM_RULE_LABELS", 20, minimum=0)
+"""Held-out replies that break one rule, and as many that do not. With so many, and a judge of AUC 0.88, how often the
+rule is broken is known within a quarter or so; with five the interval is hopeless, and so is a candidate."""
 """The fewest rankings that are trained on."""
 RLHF_LEASE = timedelta(seconds=60)
 """A run whose supervisor has not renewed its lease for this long is taken over."""

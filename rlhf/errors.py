@@ -46,6 +46,16 @@ class JudgeNotQualified(NotEnoughFeedback):
         RlhfError.__init__(self, text % numbers)
 
 
+class RuleLabelsMissing(NotEnoughFeedback):
+    """The gate would refuse whatever comes out: it could not tell how often rules are broken."""
+
+    code = "rule_labels_missing"
+
+    def __init__(self, text: str) -> None:
+        self.split = "held_out"
+        RlhfError.__init__(self, text)
+
+
 class CycleUnderWay(RlhfError):
     code = "cycle_under_way"
 

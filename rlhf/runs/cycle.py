@@ -29,7 +29,7 @@ from rlhf.lineage import lineage
 from rlhf.models import Evaluation, Run, Snapshot
 from rlhf.release import decision
 from rlhf.release.people_figures import PEOPLE
-from rlhf.runs import comparing, disk_space, judge_material, leases, stages
+from rlhf.runs import comparing, disk_space, judge_material, leases, stages, violation_labels
 from rlhf.runs.supervisor import Supervisor
 from rlhf.snapshots import freezing
 
@@ -66,6 +66,7 @@ def start(
     refuse_lost_anchor(live)
     if not unqualified and freezing.rankings_now("train") >= settings.RLHF_MINIMUM_RANKINGS:
         judge_material.refuse_shortage()
+        violation_labels.refuse_missing()
     snapshot = freezing.freeze()
     chosen = _judge_named(judge, snapshot)
     if chosen["kind"] != "gold" and not snapshot.held_out:

@@ -11,7 +11,7 @@ from feedback import trainable
 from feedback.models import Prompt
 from rlhf.errors import NotEnoughFeedback, RlhfError
 from rlhf.models import Run
-from rlhf.runs import cycle, judge_material
+from rlhf.runs import cycle, judge_material, violation_labels
 from rlhf.runs.judge_material import JudgeMaterial
 from rlhf.snapshots import freezing
 
@@ -33,7 +33,8 @@ class Preflight:
     judge: JudgeMaterial
     refusals: list[str] = field(default_factory=list)
     judge_shortage: str = ""
-    """Why the gate would refuse whatever is trained now, for want of a judge; an admin may start all the same."""
+    """Why the gate would refuse whatever is trained now, for want of a judge or of judged violations; an admin may
+    start all the same."""
 
     @property
     def can_start(self) -> bool:
@@ -53,6 +54,7 @@ def check() -> Preflight:
     train, held_out = (freezing.rankings_now(split) for split in (Prompt.Split.TRAIN, Prompt.Split.HELD_OUT))
     material = judge_material.count()
     shortage = judge_material.shortage(material) if train >= settings.RLHF_MINIMUM_RANKINGS and held_out else None
+    labels = [] if judge_material.gold_now() is not None else violation_labels.missing(violation_labels.count())
     simulated = rankings.filter(is_simulated=True).count() + choices.filter(is_simulated=True).count()
     return Preflight(
         train=train,
@@ -64,7 +66,7 @@ def check() -> Preflight:
         after=settings.RLHF_CYCLE_AFTER,
         minutes=expected_minutes(train),
         judge=material,
-        judge_shortage=str(shortage or ""),
+        judge_shortage=" ".join([*([str(shortage)] if shortage else []), *labels]),
         refusals=_refusals(train, held_out, all_simulated=simulated == train + held_out),
     )
 

@@ -8,16 +8,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from feedback import rules, trainable
 from feedback.models import Prompt, Violation
 from feedback.splits import split_of_conversation
-
-NEEDED = 20
-"""Of either kind. With so many, and a judge of AUC 0.88, what it tells apart is known within a quarter or so, and a
-rise of the violations as well; with five the interval is hopeless, and so is a candidate."""
+from rlhf.errors import RuleLabelsMissing
+from rlhf.runs import judge_material
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,12 @@ class Counts:
 
     @property
     def is_enough(self) -> bool:
-        return min(self.broken, self.clean) >= NEEDED
+        return min(self.broken, self.clean) >= settings.RLHF_MINIMUM_RULE_LABELS
 
 
 def missing(counts: Mapping[str, Counts]) -> list[str]:
     """What prevents an estimate, in sentences, by rule name; nothing where one rule has enough of both kinds."""
-    if any(of_rule.is_enough for of_rule in counts.values()):
+    if not settings.RLHF_MINIMUM_RULE_LABELS or any(of_rule.is_enough for of_rule in counts.values()):
         return []
     if not counts:
         return [_("No rule is switched on, so the gate cannot tell whether a new policy breaks rules more often.")]
@@ -45,8 +44,19 @@ def missing(counts: Mapping[str, Counts]) -> list[str]:
             "breaks rules more often. The furthest is “%(rule)s”: %(broken)d of %(needed)d replies that break it and "
             "%(clean)d of %(needed)d that do not."
         )
-        % {"rule": best, "broken": of_best.broken, "clean": of_best.clean, "needed": NEEDED}
+        % {
+            "rule": best,
+            "broken": of_best.broken,
+            "clean": of_best.clean,
+            "needed": settings.RLHF_MINIMUM_RULE_LABELS,
+        }
     ]
+
+
+def refuse_missing() -> None:
+    """Raises RuleLabelsMissing, unless one program made every judgement and judges by itself."""
+    if settings.RLHF_MINIMUM_RULE_LABELS and judge_material.gold_now() is None and (found := missing(count())):
+        raise RuleLabelsMissing(" ".join(found))
 
 
 def warnings(counts: Mapping[str, Counts]) -> list[str]:
@@ -88,4 +98,5 @@ def _counts(replies: Iterable[list[bool]]) -> Counts:
 
 
 def _progress(counts: Counts) -> int:
-    return min(counts.broken, NEEDED) + min(counts.clean, NEEDED)
+    needed = settings.RLHF_MINIMUM_RULE_LABELS
+    return min(counts.broken, needed) + min(counts.clean, needed)

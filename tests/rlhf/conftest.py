@@ -23,6 +23,7 @@ def base_policy(db, home, settings):
     from rlhf.release import promotion
 
     settings.GATE = {**settings.GATE, "judge_comparisons_min": 1, "judge_people_min": 1}  # few rows do for a test
+    settings.RLHF_MINIMUM_RULE_LABELS = 0
     directory = write_policy(settings.MODELS_DIR / "base")
     policy = policies.register(directory, name="base", source="test")
     promotion.make_first_live(policy)

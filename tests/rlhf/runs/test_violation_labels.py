@@ -2,10 +2,12 @@
 
 import pytest
 
-from rlhf.runs import violation_labels
-from rlhf.runs.violation_labels import NEEDED, Counts, missing, warnings
+from rlhf.errors import RuleLabelsMissing
+from rlhf.runs import cycle, preflight, violation_labels
+from rlhf.runs.violation_labels import Counts, missing, warnings
 from tests.rlhf import feedback_rows
 
+NEEDED = 20
 ENOUGH = Counts(NEEDED, NEEDED)
 
 
@@ -40,3 +42,15 @@ def test_what_was_judged_on_held_out_prompts_counts_once_a_reply(base_policy):
     feedback_rows.flag(feedback_rows.rank(ann, 9), index=1)  # of a prompt that is trained on
     feedback_rows.rule("silent")
     assert violation_labels.count() == {"human": Counts(3, 3), "other": Counts(3, 0), "silent": Counts(0, 0)}
+
+
+def test_a_cycle_does_not_start_without_them_unless_asked_to(base_policy, settings):
+    settings.RLHF_MINIMUM_RULE_LABELS = NEEDED
+    feedback_rows.plenty(feedback_rows.annotator("ann"))
+    feedback_rows.rule("silent")
+    with pytest.raises(RuleLabelsMissing, match="0 of 20 replies that break it"):
+        cycle.start()
+    assert "0 of 20 replies that break it" in preflight.check().judge_shortage
+    assert not preflight.check().can_start
+    assert preflight.check().can_start_anyway
+    assert cycle.start(unqualified=True).state == "queued"
