@@ -22,6 +22,7 @@ def home(settings, tmp_path):
         setattr(settings, name, folder)
     settings.RLHF_TRAINER = [sys.executable, str(FAKE)]
     settings.GATE = {**settings.GATE, "judge_comparisons_min": 1, "judge_people_min": 1}  # few rows do for a test
+    settings.RLHF_MINIMUM_RULE_LABELS = 0
     return tmp_path
 
 
