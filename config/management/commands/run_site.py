@@ -155,6 +155,7 @@ class Command(ChamsaeCommand):
 
     def say(self, name: str, line: str) -> None:
         self.stdout.write(f"{name:>6} | {line}")
+        self.stdout.flush()  # a file or a pipe, too, shall have it when it happens
 
     def stop(self, number: int, frame: object) -> None:
         self.stopping = True
