@@ -56,8 +56,10 @@ class RewardModelConfig:
     """Labels of each kind that a rule needs before its head counts."""
     made_up_each: int = 2
     """Made-up replies beside each ranking (empty, one word, a row of emoji ...), as worse than its worst one."""
-    made_up_weight: float = 0.2
-    """What they weigh together, relative to the ranking; 0 leaves them out."""
+    made_up_weight: float = 0.05
+    """What they weigh together, relative to the ranking; 0 leaves them out. Measured on the demo's judgements: 0.2
+    taught the model that longer is better (correlation of score and length 0.31, 0.03 without; accuracy 0.664), 0.05
+    cost no accuracy (0.682, 0.673 without). At 0.2 a policy learnt half as much."""
     states: str = "float32"
     """How trunk states stand on the disk; "bfloat16" takes half the room and moves a score by 0.8 % of the spread."""
     log_every: int = 4

@@ -112,7 +112,8 @@ def train(tiny: Path, path: Path, snapshot: Path, **changes: float) -> dict:
 def test_a_taste_for_short_replies_no_longer_ends_in_empty_ones(
     tiny: Path, tokenizer: ChatTokenizer, tmp_path: Path
 ) -> None:
-    """Of the rankings the shortest always wins, and none is as short as what is made up."""
+    """Of the rankings the shortest always wins, and none is as short as what is made up. So plain a taste takes more
+    than the default weight."""
     snapshot = write_snapshot(tmp_path / "snapshot", rankings=40, held_out=10)
     rows = [json.loads(line) for line in (snapshot / "rankings.jsonl").read_text().splitlines()]
     texts = ["A star is hot.", "A star is a ball of hot gas.", "A star is a ball of hot gas, and it shines at night."]
@@ -121,7 +122,7 @@ def test_a_taste_for_short_replies_no_longer_ends_in_empty_ones(
         row["ranks"] = [1, 2, 3]
     rewrite(snapshot, rows)
     without = train(tiny, tmp_path / "without", snapshot, made_up_weight=0)
-    beside = train(tiny, tmp_path / "with", snapshot)
+    beside = train(tiny, tmp_path / "with", snapshot, made_up_weight=0.2)
     assert without["made_up_pairs"] == 0
     assert beside["made_up_pairs"] == 80 - 11  # another prompt's reply is the same here, and is left out
     assert "other_prompt" not in beside["made_up_by_kind"]
