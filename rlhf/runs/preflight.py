@@ -32,6 +32,8 @@ class Preflight:
     minutes: int
     judge: JudgeMaterial
     refusals: list[str] = field(default_factory=list)
+    uncounted: list[str] = field(default_factory=list)
+    """Rules whose violations the gate will not count, in a sentence."""
     judge_shortage: str = ""
     """Why the gate would refuse whatever is trained now, for want of a judge or of judged violations; an admin may
     start all the same."""
@@ -54,7 +56,9 @@ def check() -> Preflight:
     train, held_out = (freezing.rankings_now(split) for split in (Prompt.Split.TRAIN, Prompt.Split.HELD_OUT))
     material = judge_material.count()
     shortage = judge_material.shortage(material) if train >= settings.RLHF_MINIMUM_RANKINGS and held_out else None
-    labels = [] if judge_material.gold_now() is not None else violation_labels.missing(violation_labels.count())
+    is_gold = judge_material.gold_now() is not None
+    counts = {} if is_gold else violation_labels.count()
+    labels = [] if is_gold else violation_labels.missing(counts)
     simulated = rankings.filter(is_simulated=True).count() + choices.filter(is_simulated=True).count()
     return Preflight(
         train=train,
@@ -66,6 +70,7 @@ def check() -> Preflight:
         after=settings.RLHF_CYCLE_AFTER,
         minutes=expected_minutes(train),
         judge=material,
+        uncounted=violation_labels.warnings(counts),
         judge_shortage=" ".join([*([str(shortage)] if shortage else []), *labels]),
         refusals=_refusals(train, held_out, all_simulated=simulated == train + held_out),
     )

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from feedback import rules, trainable
-from feedback.models import Prompt, Violation
-from feedback.splits import split_of_conversation
+from feedback.models import Opening, Prompt, Violation
 from rlhf.errors import RuleLabelsMissing
 from rlhf.runs import judge_material
 
@@ -84,12 +84,12 @@ def count() -> dict[str, Counts]:
     return {name: _counts(seen[rule].values()) for rule, name in names.items()}
 
 
-def _held_out() -> Iterable[Violation]:
-    flags = trainable.violations().select_related("rule_version", "message__conversation")
-    yield from flags.filter(completion__task__prompt__split=Prompt.Split.HELD_OUT)
-    for flag in flags.filter(message__isnull=False):
-        if flag.message is not None and split_of_conversation(flag.message) == Prompt.Split.HELD_OUT:
-            yield flag
+def _held_out() -> QuerySet[Violation]:
+    """Without those of a conversation whose side was not decided yet: asking, as a page does, must not decide it."""
+    side = Prompt.Split.HELD_OUT
+    known = Opening.objects.filter(group__split=side, message__isnull=False).values("message__conversation")
+    flags = trainable.violations().select_related("rule_version")
+    return flags.filter(Q(completion__task__prompt__split=side) | Q(message__conversation__in=known))
 
 
 def _counts(replies: Iterable[list[bool]]) -> Counts:

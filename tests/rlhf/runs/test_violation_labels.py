@@ -2,9 +2,12 @@
 
 import pytest
 
+from feedback.models import Opening, PromptGroup, Violation
+from feedback.splits import split_of_conversation
 from rlhf.errors import RuleLabelsMissing
 from rlhf.runs import cycle, preflight, violation_labels
 from rlhf.runs.violation_labels import Counts, missing, warnings
+from tests.feedback import conversation_rows
 from tests.rlhf import feedback_rows
 
 NEEDED = 20
@@ -42,6 +45,30 @@ def test_what_was_judged_on_held_out_prompts_counts_once_a_reply(base_policy):
     feedback_rows.flag(feedback_rows.rank(ann, 9), index=1)  # of a prompt that is trained on
     feedback_rows.rule("silent")
     assert violation_labels.count() == {"human": Counts(3, 3), "other": Counts(3, 0), "silent": Counts(0, 0)}
+
+
+def test_a_reply_in_the_chat_counts_once_its_conversation_is_held_out(base_policy):
+    ann = feedback_rows.annotator("ann")
+    rule = feedback_rows.rule("human")
+    _, reply = conversation_rows.talk(ann, "What is a rainbow?", "I saw one yesterday.")
+    Violation.objects.create(message=reply, annotator=ann, rule_version=rule, is_violation=True)
+    assert violation_labels.count()["human"] == Counts(0, 0)
+    assert not Opening.objects.exists()  # reading decided nothing
+    split_of_conversation(reply)
+    PromptGroup.objects.update(split="held_out")
+    assert violation_labels.count()["human"] == Counts(1, 0)
+    PromptGroup.objects.update(split="train")
+    assert violation_labels.count()["human"] == Counts(0, 0)
+
+
+def test_the_page_says_which_rules_will_not_be_counted(base_policy, settings):
+    settings.RLHF_MINIMUM_RULE_LABELS = 1
+    ranking = feedback_rows.rank(feedback_rows.annotator("ann"), 0, split="held_out")
+    feedback_rows.flag(ranking, index=1)
+    feedback_rows.flag(ranking, index=0, is_violation=False)
+    feedback_rows.rule("silent")
+    (note,) = preflight.check().uncounted
+    assert "silent" in note
 
 
 def test_a_cycle_does_not_start_without_them_unless_asked_to(base_policy, settings):
