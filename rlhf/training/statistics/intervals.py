@@ -3,11 +3,14 @@
 import math
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 Z95 = 1.959963984540054
+PICKS_AT_ONCE = 5_000_000
+Array: TypeAlias = NDArray[np.float64]
 
 
 class Interval(NamedTuple):
@@ -69,8 +72,7 @@ def cluster_bootstrap(
         sizes[cluster] += 1
     total = np.array([sums[key] for key in sums])
     size = np.array([sizes[key] for key in sums])
-    picks = np.random.default_rng(seed).integers(0, len(total), (draws, len(total)))
-    means = total[picks].sum(1) / size[picks].sum(1)
+    means = _resampled_means(total, size, draws, np.random.default_rng(seed))
     low, high = (float(bound) for bound in np.quantile(means, [0.025, 0.975]))
     mean = float(total.sum() / size.sum())
     if low == high and mean in (0.0, 1.0):
@@ -81,6 +83,16 @@ def cluster_bootstrap(
 def wider(one: Interval, other: Interval) -> Interval:
     """Both intervals of one estimate together: as wide as whichever way of resampling asks for, on either side."""
     return Interval(one.value, min(one.low, other.low), max(one.high, other.high))
+
+
+def _resampled_means(total: Array, size: Array, draws: int, generator: np.random.Generator) -> Array:
+    """[draws], some at a time: those of 100,000 clusters would take gigabytes at once."""
+    rows = max(1, PICKS_AT_ONCE // len(total))
+    parts = []
+    for start in range(0, draws, rows):
+        picks = generator.integers(0, len(total), (min(rows, draws - start), len(total)))
+        parts.append(total[picks].sum(1) / size[picks].sum(1))
+    return np.concatenate(parts)
 
 
 def ranks_with_ties(values: Sequence[float]) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":

@@ -62,3 +62,11 @@ def test_auc_is_the_mann_whitney_statistic_with_ties() -> None:
 def test_correlation_by_hand() -> None:
     assert statistics.correlation([1, 2, 3], [2, 4, 6]) == pytest.approx(1.0)
     assert math.isnan(statistics.correlation([1, 1], [1, 2]))
+
+
+def test_resampling_in_parts_gives_the_same_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(3)
+    values, clusters = draw.random(210).tolist(), [number // 3 for number in range(210)]
+    at_once = statistics.cluster_bootstrap(values, clusters)
+    monkeypatch.setattr("rlhf.training.statistics.intervals.PICKS_AT_ONCE", 1000)
+    assert statistics.cluster_bootstrap(values, clusters) == at_once
