@@ -2,9 +2,12 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from rlhf.training.artefacts import card, checkpoints
 from rlhf.training.fine_tuning import stage
@@ -50,7 +53,10 @@ def test_prompts_become_a_policy_with_the_scores_of_both_sides(tiny: Path, judge
     assert {"reinforcement", "lora"} <= set(card.front_matter(tmp_path / "tuned")["tags"])
     found = result["comparison"]
     assert found["held_out"] == 1  # of 12 prompts
-    assert found["base"]["score"] != found["fine_tuned"]["score"]
+    # that the one reply is another one after so short a training would be chance
+    assert all(math.isfinite(found[side]["score"]) for side in ("base", "fine_tuned"))
+    before, after = (load_file(folder / "model.safetensors") for folder in (tiny, tmp_path / "tuned"))
+    assert any(not torch.equal(before[name], after[name]) for name in before)
     assert found["samples"][0]["base"]
     assert (result["n_epochs"], result["batch_size"], result["steps"]) == (2, 4, 6)
     told = metrics(tmp_path)
