@@ -56,13 +56,23 @@ def _bounds(report: dict[str, Any]) -> Iterable[tuple[str, float, float]]:
         ("win_rate", 1.0, "win_rate", 0.0),
         ("first_sentence", 0.5, "first_sentence_margin", -1.0),
     ):
-        told, se = decided.get(code, {}).get("value"), figures.get(f"{name}_se")
-        if told is None or level is None or se is None:
+        told, se, mean = decided.get(code, {}).get("value"), figures.get(f"{name}_se"), figures.get(name)
+        if code == "win_rate" and (people := _people_s(figures)) is not None:
+            mean, se = people["win_rate"], (people["high"] - people["low"]) / 2 / Z95
+        if told is None or level is None or se is None or mean is None:
             continue
-        value = _lower_bound(figures[name], se, figures["prompts"], level * share, worst)
+        value = _lower_bound(mean, se, figures["prompts"], level * share, worst)
         if decided[code]["text"].endswith("first sentences alone"):
             value = _lower_bound(cut["win_rate"], cut["se"], figures["prompts"], level * share, 0.0)
         yield f"bound of {code}", told, value
+
+
+def _people_s(figures: dict[str, Any]) -> dict[str, Any] | None:
+    """What the gate was asked about in place of the judge's win rate: people's where they decided, else both
+    combined where that was computed."""
+    people = figures.get("people") or {}
+    found = people if people.get("decides") else people.get("combined")
+    return found if found and found["win_rate"] is not None else None
 
 
 def _lower_bound(mean: float, se: float, n: int, level: float, worst: float) -> float:

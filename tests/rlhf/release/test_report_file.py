@@ -315,11 +315,13 @@ def test_figures_by_people_are_recomputed_too(reader, evaluation, monkeypatch, t
     assert (found["people"]["combined"] is not None) == has_combined
     evaluation.report = {**evaluation.report, **found}
     evaluation.save()
+    (won,) = (reason for reason in decision.decide(evaluation).reasons if reason["code"] == "win_rate")
     path, report = downloaded(reader, evaluation, tmp_path)
     assert len(report["comparisons"]) == len(answers)
     assert "people_answers" not in report["figures"]
     done = run_script(report_file.RECOMPUTE, path)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert ("same   bound of win_rate" in done.stdout) == (won["value"] is not None)
     lines = [line for line in done.stdout.splitlines() if " people." in line]
     assert len(lines) == (9 if has_combined else 6)
     assert evaluation.policy.name in reader.get(reverse("evaluation_html", args=[evaluation.pk])).content.decode()
