@@ -1,8 +1,10 @@
-"""Celery's filesystem broker with atomic writes: a worker never reads half a message.
+"""Celery's filesystem broker with atomic writes: nobody reads half a message or half a table of queues.
 
-kombu's own writes a message in place, where a quick worker may read it too early.
+kombu's own writes both in place, where a quick worker, or a site and its worker that start together, may read them
+too early.
 """
 
+import fcntl
 import os
 import uuid
 from json import JSONDecodeError
@@ -35,6 +37,28 @@ class Channel(filesystem.Channel):
             return super()._get(queue)
         except JSONDecodeError:  # half a message, after a power failure; the database knows what is to be done
             raise Empty from None
+
+    def get_table(self, exchange: str) -> list[Any]:
+        """Of the queues that are bound to an exchange; none where a power failure left half a table."""
+        try:
+            return list(super().get_table(exchange))
+        except JSONDecodeError:
+            return []
+
+    def _queue_bind(self, exchange: str, routing_key: str | None, pattern: str | None, queue: str | None) -> None:
+        target = Path(self._exchange_file(exchange))  # type: ignore[attr-defined]  # younger than the stubs
+        target.parent.mkdir(exist_ok=True)
+        bound = filesystem.exchange_queue_t(routing_key or "", pattern or "", queue or "")
+        try:
+            with target.with_suffix(".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+                table = self.get_table(exchange)
+                if bound not in table:
+                    draft = target.with_name(target.name + DRAFT)
+                    draft.write_bytes(dumps([bound, *table]).encode())
+                    os.replace(draft, target)
+        except OSError as error:
+            raise ChannelError(f"Cannot open {str(target)!r}") from error
 
 
 class Transport(filesystem.Transport):

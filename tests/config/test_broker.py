@@ -45,3 +45,33 @@ def test_half_a_message_is_passed_over(channel, tmp_path):
         channel._get("q")
     channel._put("q", {"number": 1})
     assert channel._get("q") == {"number": 1}
+
+
+def test_queues_that_are_bound_at_once_are_all_in_the_table_and_none_reads_half_of_it(channel):
+    names = [f"queue-{number}" for number in range(24)]
+    failed = []
+
+    def bind(name):
+        try:
+            channel._queue_bind("celery", name, "", name)
+            assert name in {bound.queue for bound in channel.get_table("celery")}
+        except Exception as error:  # raised in a thread, it would be lost
+            failed.append(error)
+
+    threads = [threading.Thread(target=bind, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert sorted(bound.queue for bound in channel.get_table("celery")) == sorted(names)
+
+
+def test_a_table_that_was_begun_and_not_written_is_written_anew(channel):
+    """As kombu makes one: the file first, then what is in it."""
+    file = channel._exchange_file("celery")
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    assert channel.get_table("celery") == []
+    channel._queue_bind("celery", "celery", "", "celery")
+    assert [bound.queue for bound in channel.get_table("celery")] == ["celery"]
