@@ -1,17 +1,12 @@
 """The demonstration: a state of its own beside the site's, and a table that hides nothing."""
 
-import contextlib
 import json
-import os
-import sqlite3
-import subprocess
-import sys
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from config.demo import report, throwaway
+from config.demo import report
 from config.demo.arms import EVERYTHING, RULE_ONLY
 
 REPORT = {
@@ -148,61 +143,6 @@ def test_with_no_violation_left_the_factor_is_what_the_sample_could_show():
     told = {floor["name"]: floor for floor in EVERYTHING.check_floors(result)}
     assert told["violations cut"]["value"] == pytest.approx(0.55 * 160)
     assert told["violations cut"]["holds"]
-
-
-def test_a_fresh_home_is_empty_and_held(tmp_path):
-    home = tmp_path / "demo-1"
-    home.mkdir()
-    (home / "left").write_text("by a former demo")
-    with throwaway.locked_home(home, fresh=True):
-        assert list(home.iterdir()) == []
-        with pytest.raises(throwaway.DemoRunning), throwaway.locked_home(home, fresh=True):
-            pass
-    with throwaway.locked_home(home, fresh=True):
-        pass
-
-
-def test_a_home_to_learn_in_again_is_left_as_it_was(tmp_path):
-    home = tmp_path / "demo-1"
-    with pytest.raises(throwaway.NoFormerDemo), throwaway.locked_home(home, fresh=False):
-        pass
-    home.mkdir()
-    (home / "left").write_text("by a former demo")
-    with throwaway.locked_home(home, fresh=False):
-        assert (home / "left").exists()
-
-
-def test_the_tables_of_an_older_demo_are_brought_to_this_version(tmp_path, monkeypatch):
-    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "config.settings")
-    older = [sys.executable, "manage.py", "migrate", "rlhf", "0003", "--verbosity", "0"]
-    subprocess.run(older, env=dict(throwaway.environment(tmp_path)), check=True)
-    assert "0004_leaks_left_out" not in migrations_of(tmp_path)
-    throwaway.migrate(tmp_path)
-    assert "0004_leaks_left_out" in migrations_of(tmp_path)
-
-
-def migrations_of(home):
-    with contextlib.closing(sqlite3.connect(home / "chamsae.sqlite3")) as database:
-        return {name for (name,) in database.execute("select name from django_migrations where app = 'rlhf'")}
-
-
-def test_the_base_model_is_linked_and_not_copied(tmp_path):
-    source = tmp_path / "models/base"
-    source.mkdir(parents=True)
-    (source / "model.safetensors").write_bytes(b"weights")
-    target = throwaway.link_policy(source, tmp_path / "demo-1/models")
-    assert (target / "model.safetensors").samefile(source / "model.safetensors")
-
-
-def test_what_leads_to_the_site_s_state_is_not_handed_on(tmp_path, monkeypatch):
-    monkeypatch.setenv("DATABASE_URL", "postgres://somewhere/else")
-    environment = throwaway.environment(tmp_path)
-    assert "DATABASE_URL" not in environment
-    assert environment["CHAMSAE_HOME"] == str(tmp_path)
-    assert environment["PATH"] == os.environ["PATH"]
-    assert environment["CHAMSAE_GATE_FIRST_SENTENCE_MARGIN"] == "-0.25"
-    monkeypatch.setenv("CHAMSAE_GATE_FIRST_SENTENCE_MARGIN", "0.1")
-    assert throwaway.environment(tmp_path)["CHAMSAE_GATE_FIRST_SENTENCE_MARGIN"] == "0.1"
 
 
 @pytest.mark.django_db

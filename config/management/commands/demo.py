@@ -1,7 +1,6 @@
 """`manage.py demo`: a whole cycle with the real model, trained on judgements of simulated annotators."""
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,9 +14,9 @@ from base.commands import Exit
 from chat import policies
 from chat.errors import ChatError
 from chat.models import Policy
-from config.demo import arms, report, throwaway
+from config import throwaway
+from config.demo import arms, report
 from config.demo.arms import Arm
-from config.processes import end_with_parent
 from feedback import seed
 from feedback.models import UnjudgedSet
 from feedback.preferences import DEFAULT_PREFERENCE, PREFERENCES, BadFunction
@@ -29,6 +28,10 @@ from rlhf.release import promotion
 from rlhf.runs import cycle, fetching
 
 COLLECTED = "collected.json"
+
+BEYOND_THE_CUT = {"CHAMSAE_GATE_FIRST_SENTENCE_MARGIN": "-0.25"}
+"""Its replies are cut at 48 tokens, where five in six of the base's have not ended, and its annotators like replies
+that end: the base's replies cut after the first sentence win 0.93, and no training here does better than 0.89."""
 
 
 class Command(RlhfCommand):
@@ -43,7 +46,7 @@ class Command(RlhfCommand):
         manage.py demo --seed 2 --rule-only
         manage.py demo --seed 2 --rule-only --again
     """
-    failures = (*RlhfCommand.failures, ChatError, CollectionStopped, throwaway.DemoRunning, throwaway.NoFormerDemo)
+    failures = (*RlhfCommand.failures, ChatError, CollectionStopped, throwaway.AlreadyRunning, throwaway.NoFormerRun)
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -90,26 +93,9 @@ class Command(RlhfCommand):
             arm = arms.RULE_ONLY if options["rule_only"] else arms.EVERYTHING
             self.demonstrate(arm, plan, again=options["again"])
         else:
-            self.elsewhere(options["seed"], again=options["again"])
-
-    def elsewhere(self, number: int, *, again: bool) -> None:
-        """Runs this command as a child process on a state of its own, with the same output."""
-        base = self.fetch()
-        with throwaway.locked_home(settings.HOME / f"demo-{number}", fresh=not again) as home:
-            if again:
-                throwaway.migrate(home)
-            else:
-                throwaway.link_policy(policies.directory(base), home / "models")
-            process = subprocess.Popen(
-                [sys.executable, *sys.argv, "--here"],
-                env=dict(throwaway.environment(home)),
-                preexec_fn=end_with_parent,
-            )
-            try:
-                code = process.wait()
-            except KeyboardInterrupt:  # the child got it, too
-                code = process.wait() and Exit.INTERRUPTED
-        sys.exit(code)
+            home = settings.HOME / f"demo-{options['seed']}"
+            base = policies.directory(self.fetch())
+            sys.exit(throwaway.run_this_command(home, base, again=options["again"], **BEYOND_THE_CUT))
 
     def demonstrate(self, arm: Arm, plan: SimulationPlan, *, again: bool) -> None:
         started = time.monotonic()
@@ -141,7 +127,7 @@ class Command(RlhfCommand):
 
     def collect(self, plan: SimulationPlan, *, again: bool) -> dict[str, Any]:
         if again and not UnjudgedSet.objects.exists():
-            raise throwaway.NoFormerDemo(settings.HOME)
+            raise throwaway.NoFormerRun(settings.HOME)
         try:
             with self.progress("Collecting judgements (simulated)") as meter:
                 made = simulate(plan, on_progress=lambda done, of: meter(done, of, f"{done}/{of} replies"))

@@ -1,7 +1,6 @@
 """`manage.py simulate_site`: people of different tastes judge, and cycle after cycle learns from them."""
 
 import argparse
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,8 +13,7 @@ from base.commands import Exit
 from chat import policies
 from chat.errors import ChatError
 from chat.models import Conversation, Policy
-from config.demo import throwaway
-from config.processes import end_with_parent
+from config import throwaway
 from config.simulated_site import report
 from config.simulated_site.people import Population
 from config.simulated_site.rounds import OtherSimulation, Rules, SimulatedSite
@@ -54,8 +52,8 @@ class Command(RlhfCommand):
         CollectionStopped,
         OtherSimulation,
         PeopleLiveHere,
-        throwaway.DemoRunning,
-        throwaway.NoFormerDemo,
+        throwaway.AlreadyRunning,
+        throwaway.NoFormerRun,
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -101,24 +99,8 @@ class Command(RlhfCommand):
         if options["here"]:
             self.simulate(options)
         else:
-            self.elsewhere(options["seed"], again=options["again"])
-
-    def elsewhere(self, number: int, *, again: bool) -> None:
-        """Runs this command as a child process on a state of its own, with the same output."""
-        base = self.fetch()
-        with throwaway.locked_home(settings.HOME / f"simulated-site-{number}", fresh=not again) as home:
-            if not again:
-                throwaway.link_policy(policies.directory(base), home / "models")
-            process = subprocess.Popen(
-                [sys.executable, *sys.argv, "--here"],
-                env=dict(throwaway.environment(home)),
-                preexec_fn=end_with_parent,
-            )
-            try:
-                code = process.wait()
-            except KeyboardInterrupt:  # the child got it, too
-                code = process.wait() and Exit.INTERRUPTED
-        sys.exit(code)
+            home = settings.HOME / f"simulated-site-{options['seed']}"
+            sys.exit(throwaway.run_this_command(home, policies.directory(self.fetch()), again=options["again"]))
 
     def simulate(self, options: dict[str, Any]) -> None:
         if Conversation.objects.exists() or Ranking.objects.filter(is_simulated=False).exists():
