@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from accounts.models import User
 from chat.completions.bulk import Completed
 from feedback import seed
 from feedback.judgements import blind_pairs
-from feedback.models import ComparisonRound, Completion, Ranking, RankingTask, RuleVersion, Violation
+from feedback.models import ComparisonRound, Completion, RankingTask, RuleVersion, Violation
 from feedback.simulated.cases import Case, SimulationPlan, Tally, cases_of, judge
+from feedback.simulated.judgement_rows import flags_of, ranking_of
 from feedback.simulated.simulation import NothingToSimulate, annotator_of, rule_versions
 
 
@@ -53,24 +53,7 @@ def _answer(
     if not is_free.update(state=RankingTask.State.DONE):
         return False
     ids = [completion.pk for completion in Completion.objects.filter(task=task).order_by("index")]
-    made = Ranking.objects.create(
-        task=task,
-        annotator=annotator,
-        ranks={str(pk): rank for pk, rank in zip(ids, case.ranks, strict=True)},
-        shown_order=rng.sample(ids, len(ids)),
-        is_simulated=True,
-        created_at=timezone.now(),
-    )
-    Violation.objects.bulk_create(
-        Violation(
-            rule_version=versions[key],
-            completion_id=pk,
-            ranking=made,
-            annotator=annotator,
-            is_violation=label,
-            is_simulated=True,
-        )
-        for key, labels in case.flags.items()
-        for pk, label in zip(ids, labels, strict=True)
-    )
+    made = ranking_of(task, case, ids, annotator, rng)
+    made.save()
+    Violation.objects.bulk_create(flags_of(made, case, ids, versions))
     return True

@@ -19,6 +19,7 @@ from feedback.models import Completion, Prompt, Ranking, RankingTask, RuleVersio
 from feedback.preferences import PREFERENCES, dotted
 from feedback.simulated import collecting
 from feedback.simulated.cases import Case, SimulationPlan, Tally, cases_of, judge
+from feedback.simulated.judgement_rows import flags_of, ranking_of
 
 ROWS_AT_A_TIME = 25
 """Rankings per transaction, so that people who use the site meanwhile never wait long for the database."""
@@ -108,27 +109,12 @@ def _write(
     for task_id, pk in Completion.objects.filter(task__in=tasks).order_by("index").values_list("task_id", "pk"):
         ids[task_id].append(pk)
     rankings = Ranking.objects.bulk_create(
-        Ranking(
-            task=task,
-            annotator=annotator,
-            ranks={str(pk): rank for pk, rank in zip(ids[task.pk], case.ranks, strict=True)},
-            shown_order=rng.sample(ids[task.pk], len(ids[task.pk])),
-            is_simulated=True,
-        )
-        for task, case in zip(tasks, cases, strict=True)
+        ranking_of(task, case, ids[task.pk], annotator, rng) for task, case in zip(tasks, cases, strict=True)
     )
     Violation.objects.bulk_create(
-        Violation(
-            rule_version=versions[key],
-            completion_id=pk,
-            ranking=made,
-            annotator=annotator,
-            is_violation=label,
-            is_simulated=True,
-        )
+        flag
         for made, case in zip(rankings, cases, strict=True)
-        for key, labels in case.flags.items()
-        for pk, label in zip(ids[made.task_id], labels, strict=True)
+        for flag in flags_of(made, case, ids[made.task_id], versions)
     )
 
 
