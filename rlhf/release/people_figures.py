@@ -1,14 +1,15 @@
 """What people's blind comparisons of a candidate say, alone and together with the judge of its evaluation."""
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from feedback.judgements.blind_pairs import Answer
 from rlhf.models import Evaluation
 from rlhf.release.report_values import number
 from rlhf.release.stored_rows import stored_rows
-from rlhf.training.statistics import Z95, Interval, cluster_bootstrap
+from rlhf.training.statistics import Z95, Interval, cluster_bootstrap, ppi_mean, wider
 
 FEWEST_TO_COMBINE = 10
 """Below so many answers the difference between people and judge is not estimated, and the judge stands alone."""
@@ -27,16 +28,22 @@ def figures(evaluation: Evaluation, answers: Sequence[Answer], *, asked: int, cl
         "people": len({line["person"] for line in lines}),
         "asked": asked,
         "simulated": sum(line["simulated"] for line in lines),
-        "win_rate": won.value if lines else None,
-        "low": won.low if lines else None,
-        "high": won.high if lines else None,
+        **(_told(won) if lines else dict.fromkeys(("win_rate", "low", "high", "se"))),
         "decides": decides,
         "closed": closed,
-        "combined": None
-        if combined is None
-        else {"win_rate": combined.value, "low": combined.low, "high": combined.high},
+        "combined": None if combined is None else _told(combined),
     }
     return {"people": people, "people_answers": lines}
+
+
+def _told(found: Interval) -> dict[str, float]:
+    """Bounds as people read them, and the standard error, from which the gate makes a bound of its own."""
+    return {
+        "win_rate": found.value,
+        "low": max(0.0, found.low),
+        "high": min(1.0, found.high),
+        "se": (found.high - found.low) / 2 / Z95,
+    }
 
 
 def _lines(answers: Sequence[Answer]) -> list[dict[str, Any]]:
@@ -59,11 +66,7 @@ def by_people(lines: Sequence[Reply]) -> Interval:
     """The share of comparisons that the candidate wins, ties one half. Answers of one person resemble each other, and
     so do answers to one prompt: of the intervals that resample the one or the other, the wider."""
     won = [float(line["won"]) for line in lines]
-    return _wider(*(cluster_bootstrap(won, [line[key] for line in lines]) for key in ("person", "prompt")))
-
-
-def _wider(one: Interval, other: Interval) -> Interval:
-    return one if one.high - one.low > other.high - other.low else other
+    return wider(*(cluster_bootstrap(won, [line[key] for line in lines]) for key in ("person", "prompt")))
 
 
 def _combined(lines: Sequence[Reply], rows: Sequence[Reply] | None) -> Interval | None:
@@ -75,13 +78,14 @@ def _combined(lines: Sequence[Reply], rows: Sequence[Reply] | None) -> Interval 
     if not rest:
         return by_people(lines)
     truth, predicted = ([float(line[key]) for line in lines] for key in ("won", "predicted"))
-    unlabelled, of_prompt = [won for _, won in rest], [prompt for prompt, _ in rest]
-    return _wider(
-        *(
-            combine(truth, predicted, unlabelled, [line[key] for line in lines], of_prompt)
-            for key in ("person", "prompt")
-        )
+    unlabelled, of_prompt = [won for _, won in rest], [("prompt", prompt) for prompt, _ in rest]
+    by_person, by_prompt = (
+        ppi_mean(truth, predicted, unlabelled, [(key, line[key]) for line in lines], of_prompt)
+        for key in ("person", "prompt")
     )
+    if math.isinf(by_person.low) or math.isinf(by_prompt.low):  # how much people, or prompts, differ is not known
+        return Interval(fmean(truth), 0.0, 1.0)
+    return wider(by_person, by_prompt)
 
 
 def _judged_pairs(rows: Sequence[Reply]) -> list[tuple[int, float]]:
@@ -95,39 +99,6 @@ def _judged_pairs(rows: Sequence[Reply]) -> list[tuple[int, float]]:
     return found
 
 
-def combine(
-    truth: Sequence[float],
-    predicted: Sequence[float],
-    unlabelled: Sequence[float],
-    clusters: Sequence[Hashable],
-    unlabelled_clusters: Sequence[Hashable],
-) -> Interval:
-    """The mean of what people would say of all pairs: the judge's mean on the pairs that nobody judged, corrected by
-    the mean difference between people and judge on the pairs that people judged, with the error of both.
-
-    Prediction-powered inference (Angelopoulos et al. 2023, arXiv:2301.09633, section 2.1), by whole clusters.
-    """
-    corrections = [true - guess for true, guess in zip(truth, predicted, strict=True)]
-    value = _mean(unlabelled) + _mean(corrections)
-    variance = _variance_of_mean(unlabelled, unlabelled_clusters) + _variance_of_mean(corrections, clusters)
-    half = Z95 * math.sqrt(variance)
-    return Interval(value, max(0.0, value - half), min(1.0, value + half))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _variance_of_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
-    """Of means over whole clusters, with the factor G / (G - 1) for few of them; unknown, so infinite, of one."""
-    middle, sums = _mean(values), dict[Hashable, float]()
-    for value, cluster in zip(values, clusters, strict=True):
-        sums[cluster] = sums.get(cluster, 0.0) + value - middle
-    if len(sums) < 2:
-        return math.inf
-    return len(sums) / (len(sums) - 1) * sum(part * part for part in sums.values()) / len(values) ** 2
-
-
 def decisive(report: Reply) -> dict[str, Any]:
     """The win rate that the gate is asked about, where it is not the judge's alone: people's if they decide, else
     theirs and the judge's combined."""
@@ -137,6 +108,5 @@ def decisive(report: Reply) -> dict[str, Any]:
     found = people if people.get("decides") else people.get("combined")
     if not isinstance(found, dict):
         return {}
-    value, low, high = (number(found.get(key)) for key in ("win_rate", "low", "high"))
-    se = None if low is None or high is None else (high - low) / 2 / Z95
-    return {"win_rate": value, "win_rate_low": low, "win_rate_high": high, "win_rate_se": se}
+    told = {"win_rate": "win_rate", "win_rate_low": "low", "win_rate_high": "high", "win_rate_se": "se"}
+    return {name: number(found.get(key)) for name, key in told.items()}

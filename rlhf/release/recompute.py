@@ -58,7 +58,7 @@ def _bounds(report: dict[str, Any]) -> Iterable[tuple[str, float, float]]:
     ):
         told, se, mean = decided.get(code, {}).get("value"), figures.get(f"{name}_se"), figures.get(name)
         if code == "win_rate" and (people := _people_s(figures)) is not None:
-            mean, se = people["win_rate"], (people["high"] - people["low"]) / 2 / Z95
+            mean, se = people["win_rate"], people["se"]
         if told is None or level is None or se is None or mean is None:
             continue
         value = _lower_bound(mean, se, figures["prompts"], level * share, worst)
@@ -287,10 +287,11 @@ def _by_people(
     yield "people.n", len(answers)
     yield "people.people", len({answer["person"] for answer in answers})
     yield "people.simulated", sum(answer["simulated"] for answer in answers)
-    alone = (
-        _wider(*(_interval([(a["won"], a[key]) for a in answers]) for key in ("person", "prompt"))) if answers else ()
-    )
-    yield from zip(("people.win_rate", "people.low", "people.high"), alone or (None, None, None), strict=True)
+    if not answers:
+        yield from dict.fromkeys(("people.win_rate", "people.low", "people.high", "people.se")).items()
+        return
+    alone = _wider(*(_interval([(a["won"], a[key]) for a in answers]) for key in ("person", "prompt")))
+    yield from _with_error("people", alone)
     if not told.get("combined"):
         return
     judged = _likely(
@@ -298,9 +299,23 @@ def _by_people(
     )
     seen = {answer["prompt"] for answer in answers}
     rest = [(won, prompt) for won, prompt in judged if prompt not in seen]
-    both = _wider(*(_powered(answers, rest, key) for key in ("person", "prompt"))) if rest else alone
-    names = ("people.combined.win_rate", "people.combined.low", "people.combined.high")
-    yield from zip(names, both, strict=True)
+    keys = ("person", "prompt")
+    if not rest:
+        both = alone
+    elif min(len({answer[key] for answer in answers}) for key in keys) < 2:  # how much they differ is not known
+        both = float(np.mean([answer["won"] for answer in answers])), 0.0, 1.0
+    else:
+        both = _wider(*(_powered(answers, rest, key) for key in keys))
+    yield from _with_error("people.combined", both)
+
+
+def _with_error(name: str, found: tuple[float, float, float]) -> Iterable[tuple[str, float | None]]:
+    """Bounds within 0..1, and the standard error of those before that."""
+    value, low, high = found
+    yield f"{name}.win_rate", value
+    yield f"{name}.low", max(0.0, low)
+    yield f"{name}.high", min(1.0, high)
+    yield f"{name}.se", (high - low) / 2 / Z95
 
 
 def _competing(replies: list[Reply], side: str) -> list[Reply]:
@@ -308,26 +323,38 @@ def _competing(replies: list[Reply], side: str) -> list[Reply]:
 
 
 def _powered(answers: list[Reply], rest: list[tuple[float, int]], key: str) -> tuple[float, float, float]:
-    """The judge's mean on pairs that nobody compared, plus the mean difference between people and judge on the others
-    (prediction-powered inference, Angelopoulos et al. 2023), with variances over clusters."""
-    corrections = [(answer["won"] - answer["predicted"], answer[key]) for answer in answers]
-    value = sum(float(np.mean([one for one, _ in part])) for part in (rest, corrections))
-    half = Z95 * float(np.sqrt(_variance(rest) + _variance(corrections)))
-    return value, max(0.0, value - half), min(1.0, value + half)
+    """The mean of what people said, corrected by what the judge says of pairs that nobody compared, by clusters:
+    prediction-powered inference with the weight of least variance (arXiv:2301.09633, arXiv:2311.01453)."""
+    said = _errors([(answer["won"], (key, answer[key])) for answer in answers])
+    guessed = _errors([(answer["predicted"], (key, answer[key])) for answer in answers])
+    others = _errors([(value, ("prompt", prompt)) for value, prompt in rest])
+    names = {*said, *others}
+    apart = {name: guessed.get(name, 0.0) - others.get(name, 0.0) for name in names}
+    spread = sum(part**2 for part in apart.values())
+    common = sum(said.get(name, 0.0) * apart[name] for name in names)
+    weight = min(1.0, max(0.0, common / spread)) if spread > 0 else 0.0
+    truth, known, unknown = (
+        float(np.mean(values))
+        for values in ([a["won"] for a in answers], [a["predicted"] for a in answers], [value for value, _ in rest])
+    )
+    value = truth + weight * (unknown - known)
+    error = float(np.sqrt(sum((said.get(name, 0.0) - weight * apart[name]) ** 2 for name in names)))
+    half = _t(0.025, len(said) - 1) * error
+    return value, value - half, value + half
 
 
-def _variance(values: list[tuple[float, int]]) -> float:
-    """Of the mean over clusters."""
+def _errors(values: list[tuple[float, Any]]) -> dict[Any, float]:
+    """Each cluster's part of the error of the mean; the sum of their squares is its variance."""
     middle = float(np.mean([value for value, _ in values]))
-    names = {cluster for _, cluster in values}
-    if len(names) < 2:
-        return float("inf")
-    parts = [sum(value - middle for value, cluster in values if cluster == name) for name in names]
-    return len(names) / (len(names) - 1) * sum(part**2 for part in parts) / len(values) ** 2
+    found: dict[Any, float] = {}
+    for value, cluster in values:
+        found[cluster] = found.get(cluster, 0.0) + value - middle
+    scale = (len(found) / max(1, len(found) - 1)) ** 0.5 / len(values)
+    return {cluster: part * scale for cluster, part in found.items()}
 
 
 def _wider(one: tuple[float, float, float], other: tuple[float, float, float]) -> tuple[float, float, float]:
-    return one if one[2] - one[1] > other[2] - other[1] else other
+    return one[0], min(one[1], other[1]), max(one[2], other[2])
 
 
 def _texts(after: list[Reply], before: list[Reply], base: list[Reply]) -> Iterable[tuple[str, float | None]]:

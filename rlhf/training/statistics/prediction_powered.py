@@ -14,8 +14,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf.training.statistics.intervals import Z95, Interval
+from rlhf.training.statistics.intervals import Interval
 
+CONFIDENCE = 0.975
+"""On either side."""
 Array: TypeAlias = NDArray[np.float64]
 
 
@@ -34,6 +36,8 @@ def ppi_mean(
     cluster may have both. `power` is the weight of the predictions (lambda of PPI++): 0 leaves them out, 1 is the
     plain method of 2023, None tunes it within 0..1. (nan, -inf, inf) where fewer than two clusters have the truth.
     """
+    from scipy.special import stdtrit  # inside: pages that only show an interval shall not load it
+
     if len(set(clusters)) < 2:
         return Interval(math.nan, -math.inf, math.inf)
     y, f, u = (np.asarray(values, dtype=np.float64) for values in (truth, predicted, unlabelled))
@@ -44,7 +48,7 @@ def ppi_mean(
     weight = weight if len(u) else 0.0
     value = float(y.mean() + weight * ((u.mean() if len(u) else 0.0) - f.mean()))
     error = math.sqrt(float(((of_truth - weight * of_predictions) ** 2).sum()))
-    half = student_quantile(len(set(clusters)) - 1) * error
+    half = float(stdtrit(len(set(clusters)) - 1, CONFIDENCE)) * error
     return Interval(value, value - half, value + half)
 
 
@@ -62,20 +66,3 @@ def _tuned(of_truth: Array, of_predictions: Array) -> float:
     """The weight with the least variance: for independent observations Cov(y, f) / ((1 + n/N) Var(f))."""
     spread = float((of_predictions**2).sum())
     return min(1.0, max(0.0, float((of_truth * of_predictions).sum()) / spread)) if spread > 0 else 0.0
-
-
-def student_quantile(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t: exact for 1 and 2 degrees of freedom, else by its expansion
-    (Abramowitz & Stegun, 26.7.5), right to 1 % at 3 and to 0.01 % from 10 on."""
-    if freedom <= 2:
-        return (math.tan(math.pi * 0.475), math.sqrt(2 * 0.95**2 / (1 - 0.95**2)))[max(1, freedom) - 1]
-    z, n = Z95, float(freedom)
-    terms = (
-        z**3 + z,
-        5 * z**5 + 16 * z**3 + 3 * z,
-        3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z,
-        79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z,
-    )
-    return z + sum(
-        term / (scale * n**k) for k, (term, scale) in enumerate(zip(terms, (4, 96, 384, 92160), strict=True), 1)
-    )

@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rlhf.release.bounds import lower_bound, t_quantile
-
-
-@pytest.mark.parametrize("freedom", [1, 2, 3, 40, 160, 1000])
-@pytest.mark.parametrize("tail", [0.4, 0.05, 0.025, 0.01, 1e-4, 1e-9])
-def test_quantiles_are_scipy_s(tail, freedom):
-    assert t_quantile(tail, freedom) == pytest.approx(scipy.stats.t.isf(tail, freedom), rel=1e-9)
+from rlhf.release.bounds import lower_bound
 
 
 def test_the_bound_is_that_of_the_sample_with_one_prompt_more_at_the_worst():

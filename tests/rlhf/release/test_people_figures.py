@@ -1,13 +1,14 @@
 """What people said, with its interval, and together with the judge: against hand computations and simulations."""
 
 import random
-from statistics import fmean, variance
+from statistics import fmean
 
 import pytest
 
 from feedback.judgements.blind_pairs import Answer
 from rlhf.release import people_figures
-from rlhf.release.people_figures import by_people, combine, decisive
+from rlhf.release.people_figures import by_people, decisive
+from rlhf.training.statistics import Interval, ppi_mean
 
 
 def line(won, person=1, prompt=None, number=[0]):  # noqa: B006 - counts the prompts
@@ -33,40 +34,63 @@ def test_answers_to_one_prompt_count_less_than_to_several():
     assert by_people(one).low == 0.0
 
 
-def test_combined_as_by_hand():
-    """Single clusters: var(f)/N + var(y - f)/n, each with n - 1."""
-    truth, predicted, rest = [1.0, 0.0, 1.0, 1.0], [1.0, 1.0, 1.0, 0.0], [1.0, 0.0, 1.0, 1.0, 0.0]
-    found = combine(truth, predicted, rest, range(4), range(5))
-    differences = [0.0, -1.0, 0.0, 1.0]
-    assert found.value == pytest.approx(fmean(rest) + fmean(differences))
-    half = 1.959963984540054 * (variance(rest) / 5 + variance(differences) / 4) ** 0.5
-    assert found.high == pytest.approx(min(1.0, found.value + half))
-    assert found.low == pytest.approx(max(0.0, found.value - half))
+def rows_of(scores):
+    """Replies of an evaluation in which the judge prefers the candidate's on a prompt (1), the other (0) or none."""
+    return [
+        {"side": side, "prompt": prompt, "draw": 0, "competes": True, "score": score if side == "after" else 0.5}
+        for prompt, score in enumerate(scores)
+        for side in ("after", "before")
+    ]
 
 
-def test_one_cluster_says_nothing():
-    assert combine([1.0, 1.0], [1.0, 0.0], [1.0, 0.0], ["a", "a"], [1, 2])[1:] == (0.0, 1.0)
+def answers_of(pairs, people=4):
+    """What people and the judge said of the first prompts."""
+    return [
+        {"won": won, "predicted": predicted, "prompt": prompt, "person": prompt % people}
+        for prompt, (won, predicted) in enumerate(pairs)
+    ]
+
+
+def test_combined_is_prediction_powered_over_the_pairs_that_nobody_compared():
+    """The wider of both clusterings; with one answer a person these are the same."""
+    pairs = [(1.0, 1.0), (0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.5, 0.0)] * 4
+    scores = [predicted for _, predicted in pairs] + [1.0, 0.0, 1.0, 1.0, 0.0, 0.5]
+    found = people_figures._combined(answers_of(pairs, people=20), rows_of(scores))
+    truth, predicted = zip(*pairs, strict=True)
+    expected = ppi_mean(truth, predicted, scores[20:], range(20), range(100, 106))
+    assert found == pytest.approx(expected)
+
+
+def test_one_person_says_nothing_of_others():
+    found = people_figures._combined(answers_of([(1.0, 1.0)] * 12, people=1), rows_of([1.0] * 30))
+    assert found == (1.0, 0.0, 1.0)
+    assert people_figures._told(found)["se"] > 0.25
+
+
+def test_bounds_beyond_all_or_nothing_are_not_shown_and_their_error_is_kept():
+    told = people_figures._told(Interval(0.9, 0.6, 1.2))
+    assert (told["low"], told["high"]) == (0.6, 1.0)
+    assert told["se"] == pytest.approx(0.3 / 1.959964)
 
 
 def test_the_combined_interval_holds_the_truth_as_often_as_it_says_though_the_judge_is_wrong():
     """People prefer the candidate in 40 of 100, the judge in 70: alone it would promote."""
-    rng, held, widths = random.Random(7), 0, []
+    rng, held = random.Random(7), 0
     for _ in range(400):
-        answers = [(float(rng.random() < 0.4), 0.0) for _ in range(260)]
-        pairs = [(won, won if rng.random() < 0.5 else float(rng.random() < 0.98)) for won, _ in answers]
-        known, rest = pairs[:60], [guess for _, guess in pairs[60:]]
-        found = combine([won for won, _ in known], [guess for _, guess in known], rest, range(60), range(200))
+        answers = [float(rng.random() < 0.4) for _ in range(260)]
+        guesses = [won if rng.random() < 0.5 else float(rng.random() < 0.98) for won in answers]
+        known = answers_of(list(zip(answers[:60], guesses[:60], strict=True)), people=60)
+        found = people_figures._combined(known, rows_of(guesses))
         held += found.low <= 0.4 <= found.high
-        widths.append(found.high - found.low)
     assert 0.92 <= held / 400 <= 0.98
-    assert fmean(guess for _, guess in pairs) > 0.6
+    assert fmean(guesses) > 0.6
 
 
 def test_the_gate_is_asked_about_people_s_figure_where_there_is_one():
-    people = {"win_rate": 0.4, "low": 0.3, "high": 0.5, "decides": True, "combined": None}
+    people = {"win_rate": 0.4, "low": 0.3, "high": 0.5, "se": 0.06, "decides": True, "combined": None}
     found = decisive({"people": people})
     assert (found["win_rate"], found["win_rate_low"], found["win_rate_high"]) == (0.4, 0.3, 0.5)
-    assert found["win_rate_se"] == pytest.approx(0.1 / 1.959964)
+    assert found["win_rate_se"] == 0.06
     both = {"win_rate": 0.6, "low": 0.55, "high": 0.65}
     assert decisive({"people": {**people, "decides": False, "combined": both}})["win_rate_low"] == 0.55
     assert decisive({"people": {**people, "decides": False}}) == {}

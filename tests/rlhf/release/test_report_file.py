@@ -323,7 +323,7 @@ def test_figures_by_people_are_recomputed_too(reader, evaluation, monkeypatch, t
     assert done.returncode == 0, done.stdout + done.stderr
     assert ("same   bound of win_rate" in done.stdout) == (won["value"] is not None)
     lines = [line for line in done.stdout.splitlines() if " people." in line]
-    assert len(lines) == (9 if has_combined else 6)
+    assert len(lines) == (11 if has_combined else 7)
     assert evaluation.policy.name in reader.get(reverse("evaluation_html", args=[evaluation.pk])).content.decode()
     if answers:
         report["comparisons"][0]["won"] = 1 - report["comparisons"][0]["won"]
