@@ -61,10 +61,6 @@ class Qualification:
     def interval(self) -> dict[str, float | None]:
         return {"low": self.low, "high": self.high}
 
-    @property
-    def slope_interval(self) -> dict[str, float | None]:
-        return {"low": self.slope_low, "high": self.slope_high}
-
 
 def qualification(report: Mapping[str, Any]) -> Qualification | None:
     """None where the report says nothing of it: of a gold judge, or stored before judges were cross-fitted."""

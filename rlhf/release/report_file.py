@@ -22,7 +22,7 @@ from rlhf.release.stored_rows import stored_rows
 
 FORMAT = 1
 KINDS = {"html": "text/html; charset=utf-8", "json": "application/json"}
-STYLES = Path(settings.BASE_DIR) / "static/css/report.css"
+STYLES = [Path(settings.BASE_DIR) / "static/css" / name for name in ("report.css", "evaluation_pictures.css")]
 RECOMPUTE = Path(__file__).with_name("recompute.py")
 """The script that comes along with a report."""
 
@@ -117,7 +117,7 @@ def _as_html(evaluation: Evaluation, found: Mapping[str, Any]) -> str:
         "samples": found["texts"],
         "has_base": any("base" in sample for sample in found["texts"]),
         # our own file, in a page that is saved and loads nothing
-        "styles": mark_safe(f"<style>{STYLES.read_text()}</style>"),  # noqa: S308
+        "styles": mark_safe(f"<style>{''.join(file.read_text() for file in STYLES)}</style>"),  # noqa: S308
     }
     return render_to_string("rlhf/report_file.html", context)
 

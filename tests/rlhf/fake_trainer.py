@@ -182,6 +182,8 @@ QUALIFIED = {
     "judge_groups": 40,
     "judge_ece": 0.04,
     "judge_slope": 0.8,
+    "judge_slope_low": 0.4,
+    "judge_slope_high": 1.3,
     "judge_rule_auc": {"human": 0.9},
     "judge_reliability": {
         "1": {"n": 60, "predicted": 0.58, "right": 0.55},

@@ -64,32 +64,39 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     if not data.groups:
         raise NothingToLearn("the snapshot holds no ranking and no rule label in these splits")
     texts = {row.rule: row.rule_text for row in snapshot.violations} | snapshot.rules
-    members = [
-        fresh_model(transformer, tokenizer, texts, config, directory.seed + number)
-        for number in range(config.ensemble)
-    ]
+    seeds = range(directory.seed, directory.seed + config.ensemble)
+    members = [fresh_model(transformer, tokenizer, texts, config, seed) for seed in seeds]
     grown = _with_made_up(data, training.rankings, tokenizer, config)
     states = _states(directory, members[0], grown.examples, tokenizer, config, TRAIN)
     held_out_states = _states(directory, members[0], rest, tokenizer, config, HELD_OUT)
-    spread = Liveness(directory, "means and spreads of the features", trains_yet=directory.checkpoint.exists())
-    by_people = ChosenStates(list(range(len(data.rows))), states)
-    standardise(members[0], *raw_features(members[0], by_people, data.rows, spread))
-    for member in members:
-        member.scale, member.judged = replace(members[0].scale), judged_rules(data, config.min_labels)
+    by_people = data, ChosenStates(list(range(len(data.rows))), states)
+    _begin(directory, members, by_people, config)
     _train(directory, members, (grown.examples, states), (rest, held_out_states), config)
-    after = Liveness(directory, "measuring", trains_yet=True)
-    scored = normalise(members, (data, by_people), (rest, held_out_states), after)
+    scored = normalise(members, by_people, (rest, held_out_states), Liveness(directory, "measuring", trains_yet=True))
     model = members[0]
     model.disagreement_weight = config.disagreement_weight
-    result = _learned(model, data, config) | figures(
-        scored, rest, model.judged, tokenizer, directory.config.get("judge")
-    )
-    result |= grown.facts | _made_up_accuracy(model, rest, held_out.rankings, tokenizer, config)
-    result["probes"] = probe(model, rest, scored, tokenizer, [*training.rankings, *held_out.rankings], config)
+    result = {
+        **_learned(model, data, config),
+        **figures(scored, rest, model.judged, tokenizer, directory.config.get("judge")),
+        **grown.facts,
+        **_made_up_accuracy(model, rest, held_out.rankings, tokenizer, config),
+        "probes": probe(model, rest, scored, tokenizer, [*training.rankings, *held_out.rankings], config),
+    }
     if config.held_out_rule:
         result["held_out_rule"] = unseen_rule(model, rest, held_out_states, config.held_out_rule)
     _publish(model, directory, config, base, snapshot, grown.facts)
     return result | fitted.counts
+
+
+def _begin(
+    directory: RunDirectory, members: Sequence[RewardModel], by_people: Part, config: RewardModelConfig
+) -> None:
+    """Standardise all members alike, by the replies that people judged, and note which rules can be told."""
+    data, states = by_people
+    spread = Liveness(directory, "means and spreads of the features", trains_yet=directory.checkpoint.exists())
+    standardise(members[0], *raw_features(members[0], states, data.rows, spread))
+    for member in members:
+        member.scale, member.judged = replace(members[0].scale), judged_rules(data, config.min_labels)
 
 
 def _with_made_up(
