@@ -5,13 +5,18 @@ import itertools
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import django
 
 from tests.browser.chromium import Visitor, started, visiting
 from tests.browser.furnished import PROGRAM
 from tests.site import Site, running_site
+
+if TYPE_CHECKING:
+    from tests.browser.tour import Stop
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "screenshots"
@@ -29,10 +34,9 @@ def shoot(visitor: Visitor, target: Path) -> None:
     page.set_viewport_size(size)
 
 
-def shoot_all(site: Site, wanted: str, look: str) -> int:
-    from tests.browser.tour import account_of, enter, stops
+def shoot_all(site: Site, stops: "list[Stop]", look: str) -> int:
+    from tests.browser.tour import account_of, enter
 
-    every = [stop for stop in stops(site) if wanted in stop.name]
     count = 0
     with started() as browser:
         for (language, locale), (width, height), scheme in itertools.product(
@@ -41,7 +45,7 @@ def shoot_all(site: Site, wanted: str, look: str) -> int:
             if look not in ("", f"{language}-{width}-{scheme}"):
                 continue
             options = {"locale": locale, "viewport": {"width": width, "height": height}, "color_scheme": scheme}
-            for account, group in itertools.groupby(every, key=account_of):
+            for account, group in itertools.groupby(stops, key=account_of):
                 with visiting(browser, site, account, **options) as visitor:
                     for stop in group:
                         if enter(visitor, stop):
@@ -59,10 +63,21 @@ def main() -> None:
     django.setup()
     shutil.rmtree(TARGET, ignore_errors=True)
     TARGET.mkdir()
+    from tests.browser import tour, waiting
+
+    count = sum(
+        shoot_site(program, stops, options.only, options.look)
+        for program, stops in ((PROGRAM, tour.stops), (waiting.PROGRAM, lambda site: waiting.STOPS))
+    )
+    print(f"{count} pictures in {TARGET}")  # noqa: T201
+
+
+def shoot_site(program: str, stops: "Callable[[Site], list[Stop]]", wanted: str, look: str) -> int:
+    """The stops whose name holds the wanted word, on a site of their own."""
     home = Path(tempfile.mkdtemp(prefix="chamsae-screenshots-"))
     try:
-        with running_site(home, program=PROGRAM) as site:
-            print(f"{shoot_all(site, options.only, options.look)} pictures in {TARGET}")  # noqa: T201
+        with running_site(home, program=program) as site:
+            return shoot_all(site, [stop for stop in stops(site) if wanted in stop.name], look)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

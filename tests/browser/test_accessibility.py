@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from tests.browser import axe, tour
+from tests.browser import axe, tour, waiting
 from tests.browser.furnished import PROGRAM
 from tests.site import running_site
 
@@ -33,6 +33,12 @@ def site(tmp_path_factory):
         yield site
 
 
+@pytest.fixture(scope="module")
+def waiting_site(tmp_path_factory):
+    with running_site(tmp_path_factory.mktemp("waiting"), program=waiting.PROGRAM) as site:
+        yield site
+
+
 @pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
 @pytest.mark.parametrize("account", ACCOUNTS, ids=lambda account: account or "anybody")
 def test_nothing_serious_on_any_page(visit, site, account, locale):
@@ -41,6 +47,12 @@ def test_nothing_serious_on_any_page(visit, site, account, locale):
     for stop in site.stops():
         if stop.account == account:
             found += look(visitor, stop)
+    assert not found, "\n".join(sorted(set(found)))
+
+
+@pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
+def test_nothing_serious_while_a_cycle_waits_for_people(visit, waiting_site, locale):
+    found = [one for stop in waiting.STOPS for one in look(visit(waiting_site, stop.account, locale=locale), stop)]
     assert not found, "\n".join(sorted(set(found)))
 
 

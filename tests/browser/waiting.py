@@ -1,6 +1,14 @@
 """A site with canned text on which a trained candidate waits for three comparisons by people."""
 
+from tests.browser.tour import Stop
+
 PROGRAM = "from tests.browser.waiting import prepare; prepare()"
+STOPS = [
+    Stop("waiting-training", "/training/", "admin"),
+    Stop("waiting-run", "/training/runs/1/", "admin"),
+    Stop("waiting-rank", "/rank/", "annotator"),
+]
+"""The pages that look otherwise there."""
 
 
 def prepare() -> None:
