@@ -40,7 +40,8 @@ class JudgeNotQualified(NotEnoughFeedback):
         text = _(
             "The judge that compares the new policy with the old one has to be measured first. Held-out comparisons "
             "so far: %(comparisons)d of %(needed)d, by %(people)d of %(people_needed)d people. Rank more replies "
-            "first. A training that starts anyway ends with a policy that the gate refuses."
+            "first, with as many people as that, or set CHAMSAE_GATE_JUDGE_COMPARISONS and CHAMSAE_GATE_JUDGE_PEOPLE "
+            "lower. A training that starts anyway ends with a policy that the gate refuses."
         )
         numbers = {"comparisons": comparisons, "needed": needed, "people": people, "people_needed": people_needed}
         RlhfError.__init__(self, text % numbers)
