@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 ARGS ?=
-MARKS ?= not browser and not services and not fault and not clients
+MARKS ?= not browser and not services and not fault and not clients and not loops
 BROWSER_MARKS ?= browser and not pages
 LEFT_OUT ?=
 # A file has a site of its own. Those of the browser wait for most of their time: four of them keep two cores at work.
@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coverage pages faults clients sites demo doctor lint tree docs bench bench-cycles bench-ppo mutants screenshots messages clean
+.PHONY: help setup run test coverage pages daphne faults clients loops sites demo doctor lint tree docs bench bench-rlhf bench-cycles bench-ppo mutants screenshots messages clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -28,7 +28,7 @@ $(VENV)/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" or 0)'
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing; a few minutes the first time ..."
-	@$(PY) -m pip install $(PIP_FLAGS) --no-compile -e ".[train,services,dev]"
+	@$(PY) -m pip install $(PIP_FLAGS) --no-compile -e ".[train,services,s3,dev]"
 	@# All cores compile, where pip has one. Of hundreds of models few are ever used; some files are no Python of today.
 	@$(PY) -m compileall -qq -j 0 -x '/tests?/|/transformers/models/' $(VENV)/lib || true
 	@$(PY) -m config.translations
@@ -55,14 +55,20 @@ coverage: setup  ## the tests without those of the browser, and which lines of t
 pages: setup $(AXE)  ## every page in Chromium: accessibility in both languages and colours, hostile text
 	$(PY) -m pytest -q -n 2 $(BY_FILE) -m "browser and pages"
 
+daphne: setup $(AXE)  ## the chat in Chromium, its lines and processes cut, with Daphne as the web server
+	CHAMSAE_SERVER=daphne $(PY) -m pytest -q -n 2 $(BY_FILE) tests/browser/test_chat.py tests/browser/test_lines.py
+
 faults: setup  ## kills processes of a site and trainings at any moment, and looks whether promises are kept
 	$(PY) -m pytest -q -m fault
 
 clients: setup  ## OpenAI's clients of 2023 and of today against a running site, in .venv-clients/
 	$(PY) -m pytest -q -n 2 $(BY_FILE) -m clients
 
-sites: setup $(AXE)  ## pages, faults and clients in one call, lest a core waits for the other
-	$(PY) -m pytest -q -n 2 $(BY_FILE) -m "(browser and pages) or fault or clients"
+loops: setup  ## the loop with tiny models of other families, on another device, and over two hosts
+	$(PY) -m pytest -q -n 2 $(BY_FILE) -m loops
+
+sites: setup $(AXE)  ## pages, faults, clients and loops in one call, lest a core waits for the other
+	$(PY) -m pytest -q -n 2 $(BY_FILE) -m "(browser and pages) or fault or clients or loops"
 
 demo: setup  ## simulated annotators teach the real model, from the first judgement to the gate
 	@$(DEMO) $(PY) manage.py demo $(ARGS)
@@ -92,6 +98,9 @@ $(VENV)/docs: $(VENV)/ready
 
 bench: setup  ## tokens a second and latencies through the whole site, against the bare engine alone; ARGS=load: many streams
 	$(PY) -m tests.bench $(ARGS)
+
+bench-rlhf: setup  ## does the loop learn what people want? several tastes, three seeds, each figure beside its target
+	$(PY) -m tests.bench.rlhf $(ARGS)
 
 bench-cycles: setup  ## five cycles in sequence on the real model, with simulated people: gold reward, drift, decisions
 	@$(DEMO) $(PY) manage.py simulate_site --cycles 5 $(ARGS)

@@ -36,6 +36,8 @@ ACTS = {
     "run.decide": _("Let the gate decide without waiting for more comparisons"),
     "policy.promote": _("Promote a policy"),
     "policy.rollback": _("Roll back to a previous policy"),
+    "canary.begin": _("Begin answering a share of the chats"),
+    "canary.end": _("End answering a share of the chats"),
     "policy.trial": _("Start or end the trial of a policy"),
     "policy.languages": _("Change the languages of a policy"),
     "policy.retire": _("Delete a model"),

@@ -126,6 +126,7 @@ class Notice(models.Model):
         REPORT_DECIDED = "report_decided", _("A moderator decided on a reply that you reported or flagged")
         TASKS_WAIT = "tasks_wait", _("There are replies to rank (at most once per day)")
         GATE_REFUSED = "gate_refused", _("The gate refused a policy")
+        CYCLE_HELD_UP = "cycle_held_up", _("A training is due and can't start")
 
     person = models.ForeignKey(User, on_delete=models.CASCADE, related_name="notices", verbose_name=_("user"))
     kind = models.CharField(_("kind"), max_length=30, choices=Kind)

@@ -60,8 +60,16 @@ def _tasks_wait(parameters: Parameters) -> str:
 
 
 def _gate_refused(parameters: Parameters) -> str:
+    """By the gate itself, or later by a share of the chats (`percent`)."""
+    if "percent" in parameters:
+        words = _("%(policy)s no longer answers %(percent)s %% of the chats: it was withdrawn. Its page says why.")
+        return words % {"policy": parameters.get("policy", ""), "percent": parameters["percent"]}
     words = _("The gate refused %(policy)s: it was not promoted.")
     return words % {"policy": parameters.get("policy", "")}
+
+
+def _cycle_held_up(parameters: Parameters) -> str:
+    return _("Enough was ranked for the next training, but it can't start. The training page says why.")
 
 
 TEXTS: Mapping[str, Callable[[Parameters], str]] = {
@@ -72,6 +80,7 @@ TEXTS: Mapping[str, Callable[[Parameters], str]] = {
     "report_decided": _report_decided,
     "tasks_wait": _tasks_wait,
     "gate_refused": _gate_refused,
+    "cycle_held_up": _cycle_held_up,
 }
 
 

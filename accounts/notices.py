@@ -12,7 +12,11 @@ from accounts.models import Notice, User
 from accounts.roles import ABOVE, GROUPS, Role
 
 Kind = Notice.Kind
-FOR: Mapping[str, Role] = {Kind.TASKS_WAIT: Role.ANNOTATOR, Kind.GATE_REFUSED: Role.ADMIN}
+FOR: Mapping[str, Role] = {
+    Kind.TASKS_WAIT: Role.ANNOTATOR,
+    Kind.GATE_REFUSED: Role.ADMIN,
+    Kind.CYCLE_HELD_UP: Role.ADMIN,
+}
 """Kinds that only people of a role get; all others are for everybody."""
 ON_REQUEST = frozenset({Kind.TASKS_WAIT})
 """Kinds that nobody gets who did not ask for them."""

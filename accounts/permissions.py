@@ -82,6 +82,7 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "finish_tour": SIGNED_IN,
     "look_inside": SIGNED_IN,
     "inside_of": SIGNED_IN,
+    "candidates": SIGNED_IN,
     # feedback
     "rank": ANNOTATORS,
     "submit_ranking": ANNOTATORS,
@@ -112,6 +113,7 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "promotion": SIGNED_IN,
     "training": SIGNED_IN,
     "training_under_way": SIGNED_IN,
+    "training_needs": MODERATORS,
     "runs": SIGNED_IN,
     "run": SIGNED_IN,
     "run_part": SIGNED_IN,
@@ -132,6 +134,7 @@ TABLE: Mapping[str, frozenset[Role]] = {
     "ask_gate": ADMINS,
     "promote_policy": ADMINS,
     "put_on_trial": ADMINS,
+    "canary": ADMINS,
     "policy_languages": ADMINS,
     # fine_tuning
     "data_files": SIGNED_IN,

@@ -55,6 +55,11 @@ def too_many_requests(error: KeyRateLimited) -> ApiError:
     return ApiError(message, 429, "requests", code="rate_limit_exceeded", retry_after_s=error.retry_after_s)
 
 
+def state_away() -> ApiError:
+    message = "Files of this site cannot be had at the moment. Try again in a minute."
+    return ApiError(message, 503, "server_error", code="state_away", retry_after_s=30.0)
+
+
 STATUSES: Mapping[str, int] = {
     "queue_full": 429,
     "too_many_replies": 429,
@@ -64,12 +69,14 @@ STATUSES: Mapping[str, int] = {
     "policy_retired": 404,
     "no_live_policy": 503,
     "bad_policy": 503,
+    "policy_away": 503,
     "policy_unavailable": 503,
     "engines_full": 503,
     "engine_down": 503,
     "engine_timeout": 503,
     "engine_busy": 503,
     "engine_broken": 503,
+    "wrong_model": 503,
     "talker_gone": 503,
     "guard_broken": 503,
     "inspector_down": 503,

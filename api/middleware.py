@@ -19,7 +19,8 @@ from accounts.models import ApiKey
 from accounts.permissions import roles_for
 from accounts.roles import Role
 from api.endpoints import error_answer
-from api.errors import ApiError, answer, forbidden, too_many_requests, unauthorised, unknown
+from api.errors import ApiError, answer, forbidden, state_away, too_many_requests, unauthorised, unknown
+from base.state_errors import StateError
 from chat.errors import ChatError
 
 PATH = "/v1/"
@@ -72,6 +73,9 @@ class ApiMiddleware(SyncAndAsyncMiddleware):
             return None
         if isinstance(exception, ApiError | ChatError):
             return error_answer(exception)
+        if isinstance(exception, StateError):
+            log.warning("%s %s: %s", request.method, request.path_info, exception)
+            return answer(state_away())
         if isinstance(exception, Http404):
             return answer(unknown("address", request.path_info))
         log.exception("%s %s", request.method, request.path_info, exc_info=exception)

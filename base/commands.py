@@ -18,6 +18,8 @@ from django.db.migrations.executor import MigrationExecutor
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from base.state_errors import StateError
+
 PLAIN_LINE_EVERY_S = 5.0
 
 
@@ -36,8 +38,9 @@ class Meter(Protocol):
 
 
 class ChamsaeCommand(BaseCommand):
-    """A command whose `handle` ends in `finish`. Errors of the classes in `failures` end it with code 1, those in
-    `nothing` with code 3; an option that cannot be is argparse's error, code 2."""
+    """A command whose `handle` ends in `finish`. Errors of the classes in `failures` and those of the
+    shared state end it with code 1, those in `nothing` with code 3; an option that cannot be is argparse's error,
+    code 2."""
 
     examples = ""
     """Lines as a person would type them; shown by --help."""
@@ -67,6 +70,8 @@ class ChamsaeCommand(BaseCommand):
         except self.nothing as error:
             self.fail(error, Exit.NOTHING_TO_DO)
         except self.failures as error:
+            self.fail(error, Exit.FAILED)
+        except StateError as error:
             self.fail(error, Exit.FAILED)
         except KeyboardInterrupt:
             raise CommandError("interrupted", returncode=Exit.INTERRUPTED) from None

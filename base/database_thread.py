@@ -17,7 +17,8 @@ class DatabaseThread:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def __call__(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """The function's result, from the thread. After an error of the connection the next call gets a new one."""
+        """The function's result, from the thread. After an error of the connection the next call gets a new one, also
+        where the function kept the error to itself: a broken connection would fail for ever."""
 
         def run() -> R:
             try:
@@ -25,6 +26,10 @@ class DatabaseThread:
             except (OperationalError, InterfaceError):
                 connections.close_all()
                 raise
+            finally:
+                for connection in connections.all(initialized_only=True):
+                    if connection.errors_occurred:
+                        connection.close()
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, run)
 

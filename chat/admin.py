@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from base.admin import ReadOnlyAdmin
-from chat.models import Conversation, EngineProcess, Policy, Reply
+from chat.models import Conversation, EngineProcess, ModelServer, Policy, Reply
 
 
 @admin.register(Policy)
@@ -19,6 +19,11 @@ class PolicyAdmin(ReadOnlyAdmin):
 class EngineProcessAdmin(ReadOnlyAdmin):
     list_display = ("policy", "state", "url", "pid", "started_at", "heartbeat_at", "error")
     list_filter = ("state",)
+
+
+@admin.register(ModelServer)
+class ModelServerAdmin(ReadOnlyAdmin):
+    list_display = ("url", "state", "streams", "seen_at", "error")
 
 
 @admin.register(Conversation)

@@ -106,12 +106,12 @@ def applied(conversation: Conversation) -> Assistant | None:
     return usable_by(conversation.owner).filter(pk=conversation.assistant_id).first()
 
 
-def preamble(assistant: Assistant | None) -> list[Turn]:
-    """Instructions and examples as the turns before a conversation."""
-    if assistant is None:
-        return []
-    turns = [Turn(role="system", content=assistant.system_prompt)] if assistant.system_prompt else []
-    for example in assistant.examples:
+def preamble(assistant: Assistant | None, system_prompt: str = "") -> list[Turn]:
+    """Instructions and examples as the turns before a conversation; the site's own `system_prompt` where the
+    assistant has no instructions."""
+    instructions = (assistant.system_prompt if assistant else "") or system_prompt
+    turns = [Turn(role="system", content=instructions)] if instructions else []
+    for example in assistant.examples if assistant else ():
         turns.append(Turn(role="user", content=example["user"]))
         turns.append(Turn(role="assistant", content=example["assistant"]))
     return turns

@@ -147,6 +147,13 @@ class InspectorDown(ChatError):
     is_retryable = True
 
 
+class ScorerDown(ChatError):
+    """The process that scores completions did not answer. People see no message of it: the first completion is
+    shown, or, where the rule model guards, none."""
+
+    code = "scorer_down"
+
+
 class RateLimited(ChatError):
     code = "rate_limited"
     message = _("Too many messages in a short time. Wait a moment and send it again.")
@@ -230,6 +237,16 @@ class BadPolicy(ChatError):
     message = _("The model on disk is damaged. An admin has to download it again.")
 
 
+class PolicyAway(BadPolicy):
+    """The shared state that has a policy's files does not respond, or they could not be written here: nothing is
+    known of the policy itself."""
+
+    code = "policy_away"
+    message = _("The model's files cannot be had at the moment. Try again in a minute.")
+    is_retryable = True
+    retry_after_s = 30.0
+
+
 class PolicyUnavailable(ChatError):
     """No engine could load the policy that a reply names."""
 
@@ -297,6 +314,20 @@ class EngineRefused(EngineError):
     is_retryable = False
 
 
+class ModelMissing(EngineRefused):
+    """The server does not have the model that it is asked for, or no longer."""
+
+
+class WrongModel(EngineError):
+    """A server answered with another model than the one that it was asked for."""
+
+    code = "wrong_model"
+    message = _(
+        "The server answered with another model than this reply was to come from, so the reply is not shown. Try "
+        "again, or tell an admin."
+    )
+
+
 class BadParameters(ChatError):
     code = "bad_parameters"
     message = _("The settings of this reply are out of range. Choose other values.")
@@ -358,6 +389,7 @@ OF_A_REPLY: dict[str, type[ChatError]] = {
         GuardBroken,
         NoLivePolicy,
         BadPolicy,
+        PolicyAway,
         PolicyUnavailable,
         EnginesFull,
         EngineDown,
@@ -365,6 +397,7 @@ OF_A_REPLY: dict[str, type[ChatError]] = {
         EngineBusy,
         EngineBroken,
         EngineRefused,
+        WrongModel,
         BadParameters,
         TalkerGone,
     )

@@ -12,8 +12,12 @@ from django.utils.translation import gettext_lazy, ngettext
 from accounts.models import User
 from accounts.roles import Role
 from chat import assistants, instructions, policies
+from chat.choosing.limit_fields import key_of_limit, limit_fields
 from chat.engines.engine import MAX_SEED, MAX_STOP_CHARS, MAX_STOPS
 from chat.models import Assistant, PersonalInstructions, Policy, SiteChoices
+
+LONGEST_SYSTEM_PROMPT = 1500
+"""Characters, as of each of a person's own instructions."""
 
 
 @dataclass(frozen=True)
@@ -334,14 +338,39 @@ class ChoicesForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
             "After the first reply, while nobody waits. Titles that are poor are not used; small models write many."
         ),
     )
+    system_prompt = forms.CharField(
+        required=False,
+        max_length=LONGEST_SYSTEM_PROMPT,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        label=gettext_lazy("Instructions to the model"),
+        help_text=gettext_lazy(
+            "The model reads them before every conversation without instructions of an assistant, before requests of "
+            "programs that give none, and before the replies that are ranked, trained on and judged. Empty: none. A "
+            "slow machine keeps up with short answers only: ask for longer ones together with a greater "
+            "CHAMSAE_MAX_COMPLETION_TOKENS."
+        ),
+    )
+
+    best_of = forms.TypedChoiceField(
+        coerce=int,
+        choices=[(n, str(n)) for n in range(1, 9)],
+        label=gettext_lazy("Completions of which the best is shown"),
+        help_text=gettext_lazy(
+            "1: a reply is shown while it is written. With more, the model writes so many, and the one is shown that "
+            "people would prefer most by the reward model and that breaks no rule (Sparrow, arXiv:2209.14375). It "
+            "appears at once, not word by word, and takes about as many places of the engine. Two replies side by "
+            "side, ranking tasks and the API are not chosen."
+        ),
+    )
 
     class Meta:
         model = SiteChoices
-        fields = ("side_by_side_percent", "may_train_default", "titles_by_model")
+        fields = ("side_by_side_percent", "may_train_default", "titles_by_model", "system_prompt", "best_of")
 
     def __init__(self, data: QueryDict | None = None, *, instance: SiteChoices) -> None:
         stored = {True: "yes", False: "no", None: ""}[instance.may_train_default]
-        super().__init__(data, instance=instance, initial={"may_train_default": stored})
+        prompt = settings.CHAT_SYSTEM_PROMPT if instance.system_prompt is None else instance.system_prompt
+        super().__init__(data, instance=instance, initial={"may_train_default": stored, "system_prompt": prompt})
         self.label_suffix = ""
         default = _("yes") if settings.CHAT_CONSENT_DEFAULT else _("no")
         field = self.fields["may_train_default"]
@@ -351,6 +380,19 @@ class ChoicesForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
             ("no", _("Off unless the person opts in")),
             ("", _("Server default (%(default)s)") % {"default": default}),
         ]
+        self._limits = limit_fields(instance.rule_thresholds)
+        self.fields.update(self._limits)
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        chosen = {name: values.get(name) for name in self._limits}
+        values["rule_thresholds"] = {key_of_limit(name): limit for name, limit in chosen.items() if limit is not None}
+        return values
+
+    def clean_system_prompt(self) -> str | None:
+        """None where it is the server's, so that it follows that."""
+        written = plain(self.cleaned_data["system_prompt"])
+        return None if written == settings.CHAT_SYSTEM_PROMPT else written
 
 
 def plain(text: str) -> str:

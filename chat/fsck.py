@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from base.fsck import LEASE_GRACE, Check
 from chat.errors import OF_A_REPLY
-from chat.models import Chunk, Conversation, Message, Pair, Reply, Ticket
+from chat.models import Candidate, Choice, Chunk, Conversation, Message, Pair, Reply, Ticket
 from metering.models import Usage
 
 REMOVAL_GRACE = timedelta(minutes=10)
@@ -41,6 +41,20 @@ def text_is_its_chunks() -> Iterator[str]:
             yield f"reply {reply.pk}: its text differs from its chunks"
         elif reply.state == Reply.State.COMPLETE and not reply.message.text.startswith(reply.prefix):
             yield f"reply {reply.pk} does not start with the requested text"
+
+
+def chosen_texts_are_shown() -> Iterator[str]:
+    """A complete reply that was chosen among several is what the record of the choice says."""
+    chosen = Candidate.objects.filter(is_chosen=True, choice__reply__state=Reply.State.COMPLETE)
+    for one in chosen.select_related("choice__reply__message").iterator(chunk_size=500):
+        reply = one.choice.reply
+        if reply.message.text != reply.prefix + one.text:
+            yield f"reply {reply.pk}: its text is not that of the completion that was chosen"
+    shown = (Choice.Outcome.CHOSEN, Choice.Outcome.UNSCORED)
+    unrecorded = Choice.objects.filter(reply__state=Reply.State.COMPLETE)
+    picked = Candidate.objects.filter(choice=OuterRef("pk"), is_chosen=True)
+    for pk in unrecorded.filter(~Exists(picked) | ~Q(outcome__in=shown)).values_list("reply", flat=True):
+        yield f"reply {pk} is shown, but no choice of it is recorded"
 
 
 def trees_are_whole() -> Iterator[str]:
@@ -95,6 +109,7 @@ CHECKS: tuple[Check, ...] = (
     (2, replies_end),
     (2, tickets_end),
     (3, text_is_its_chunks),
+    (3, chosen_texts_are_shown),
     (3, trees_are_whole),
     (10, errors_say_something),
     (11, usage_is_written_down),

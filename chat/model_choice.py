@@ -7,7 +7,7 @@ from django.utils.translation import get_language
 
 from accounts.models import User
 from chat import languages, policies
-from chat.models import Conversation, Policy
+from chat.models import Conversation, Policy, ShareOfChats
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,11 @@ class ModelOption:
 def options_for(person: User) -> list[ModelOption]:
     """The live model first, then the person's own, then the others, newest first.
 
-    Not the one on trial, unless it is their own: its name must not be shown beside pairs that hide it.
+    Not one that is tried, unless it is their own: its name must not be shown beside pairs that hide it.
     """
     found = [ModelOption(policy, policy.owner_id == person.pk) for policy in policies.visible_to(person)]
-    found = [choice for choice in found if choice.is_own or not choice.policy.is_on_trial]
+    shared = set(ShareOfChats.objects.values_list("policy", flat=True))
+    found = [one for one in found if one.is_own or not (one.policy.is_on_trial or one.policy.pk in shared)]
     return sorted(found, key=lambda choice: (not choice.policy.is_live, not choice.is_own, -choice.policy.version))
 
 

@@ -87,6 +87,34 @@ class EngineProcess(models.Model):
         verbose_name_plural = _("engine processes")
 
 
+class ModelServer(models.Model):
+    """A server of settings.CHAT_ENGINE_URLS, as the talker last saw it."""
+
+    class State(models.TextChoices):
+        UP = "up", _("responds")
+        DOWN = "down", _("does not respond")
+
+    url = models.CharField(max_length=300, unique=True)
+    state = models.CharField(max_length=10, choices=State)
+    listed = models.JSONField(default=list)
+    """Names of the models that it holds."""
+    refusals = models.JSONField(default=dict)
+    """Names of policies that it does not take, each with the reason (chat.engines.servers.troubles)."""
+    streams = models.PositiveIntegerField(default=0)
+    """Completions that it is writing for the talker."""
+    error = models.TextField(blank=True)
+    """Why it is down (chat.engines.servers.troubles)."""
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["url"]
+        verbose_name = _("model server")
+        verbose_name_plural = _("model servers")
+
+    def __str__(self) -> str:
+        return self.url
+
+
 class SiteChoices(models.Model):
     """Settings that an admin chooses on a page, not in the environment; one row, changed by chat.site_choices."""
 
@@ -95,13 +123,44 @@ class SiteChoices(models.Model):
     may_train_default = models.BooleanField(_("new conversations may be used for training"), null=True, default=None)
     """None: as set in the environment (CHAMSAE_CONSENT_DEFAULT)."""
     titles_by_model = models.BooleanField(_("the model writes titles"), default=False)
+    system_prompt = models.TextField(_("instructions to the model"), null=True, blank=True, default=None)  # noqa: DJ001
+    """None: as set in the environment (CHAMSAE_SYSTEM_PROMPT). Empty: none, and the model's own template decides."""
+    best_of = models.PositiveSmallIntegerField(_("completions of which the best is shown"), default=1)
+    """1: none is chosen, and a reply is shown while it is written."""
+    rule_thresholds = models.JSONField(_("limits of the rule model"), default=dict, blank=True)
+    """{key of a rule: P(violation) above which a reply is not shown}; a rule that is absent is not guarded."""
 
     class Meta:
         verbose_name = _("site settings")
         verbose_name_plural = _("site settings")
         constraints = [
             models.CheckConstraint(condition=Q(id=1), name="one_row_of_choices"),
+            models.CheckConstraint(condition=Q(best_of__gte=1, best_of__lte=8), name="best_of_one_to_eight"),
             models.CheckConstraint(condition=Q(side_by_side_percent__lte=100), name="at_most_all_turns_side_by_side"),
+        ]
+
+
+class ShareOfChats(models.Model):
+    """A policy that answers a share of the conversations that may train, in place of the live one.
+
+    One row while a policy is tried so, else none. Whoever decides on it (rlhf) writes and removes the row; a turn
+    reads it (chat.conversations.shares).
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    policy = models.OneToOneField(Policy, on_delete=models.PROTECT, related_name="share")
+    percent = models.PositiveSmallIntegerField(_("conversations, in percent"))
+    pairs_percent = models.PositiveSmallIntegerField(default=0)
+    """Turns there that get two replies, in percent; at least as many as elsewhere."""
+    salt = models.CharField(max_length=32)
+    """New for each policy, so that the share falls on other conversations each time."""
+
+    class Meta:
+        verbose_name = _("share of the chats")
+        verbose_name_plural = _("shares of the chats")
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="one_share_of_chats"),
+            models.CheckConstraint(condition=Q(percent__lte=100), name="at_most_all_chats"),
         ]
 
 
@@ -319,6 +378,90 @@ class Chunk(models.Model):
     class Meta:
         ordering = ["reply_id", "seq"]
         constraints = [models.UniqueConstraint(fields=["reply", "seq"], name="one_chunk_a_seq")]
+
+
+class Choice(models.Model):
+    """How a reply was chosen among several completions, or checked by the rule model, before it was shown."""
+
+    class Outcome(models.TextChoices):
+        OPEN = "open", _("choosing")
+        CHOSEN = "chosen", _("chosen")
+        UNSCORED = "unscored", _("not chosen: the scorer failed")
+        BLOCKED = "blocked", _("all blocked")
+        FAILED = "failed", _("not sampled")
+
+    reply = models.OneToOneField(Reply, on_delete=models.CASCADE, related_name="choice")
+    best_of = models.PositiveSmallIntegerField()
+    """Completions that were asked for; judgements on a reply with more than one are not of a plain sample of its
+    policy."""
+    seed = models.PositiveBigIntegerField(null=True, blank=True)
+    """Of the first completion; the k-th after it has it plus k."""
+    thresholds = models.JSONField(default=dict, blank=True)
+    """As they were: {key of a rule: P(violation) above which a completion is left out}."""
+    scorer = models.CharField(max_length=120, blank=True)
+    """Which reward model scored them; empty where none was there."""
+    outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.OPEN)
+    """It stays open where the reader stopped the reply first."""
+    error = models.CharField(max_length=300, blank=True)
+    """Why the scorer failed, for admins."""
+    sampling_ms = models.PositiveIntegerField(null=True, blank=True)
+    """Until the last completion had ended."""
+    scoring_ms = models.PositiveIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        verbose_name = _("choice among completions")
+        verbose_name_plural = _("choices among completions")
+
+    @property
+    def was_made(self) -> bool:
+        """Whether one of several completions was shown."""
+        return self.best_of > 1 and self.outcome in (self.Outcome.CHOSEN, self.Outcome.UNSCORED)
+
+    @property
+    def took_ms(self) -> int:
+        return (self.sampling_ms or 0) + (self.scoring_ms or 0)
+
+
+class Candidate(models.Model):
+    """One of the completions that a reply was chosen among."""
+
+    class Reason(models.TextChoices):
+        BEST = "best", _("the best by score and rules")
+        ONLY = "only", _("the only one")
+        FIRST = "first", _("the first, since the scorer failed")
+        LOWER = "lower", _("another one was better")
+        UNSCORED = "unscored", _("not compared, since the scorer failed")
+        RULE = "rule", _("left out: above the limit of a rule")
+        GUARD = "guard", _("left out: blocked by a guard")
+        UNFINISHED = "unfinished", _("not finished")
+
+    choice = models.ForeignKey(Choice, on_delete=models.CASCADE, related_name="candidates")
+    number = models.PositiveSmallIntegerField()
+    """From 0."""
+    text = models.TextField(blank=True)
+    """After what the reply had to begin with."""
+    finish_reason = models.CharField(max_length=20, blank=True)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    score = models.FloatField(null=True, blank=True)
+    """Of the reward model: a difference of two is the log odds that people prefer the one."""
+    violations = models.JSONField(default=dict, blank=True)
+    """{key of a rule: P(violation)}"""
+    rank_score = models.FloatField(null=True, blank=True)
+    """By which it was chosen (chat.choosing.combination), 0 to 1."""
+    is_chosen = models.BooleanField(default=False)
+    reason = models.CharField(max_length=10, choices=Reason)
+    left_out_by = models.CharField(max_length=120, blank=True)
+    """The rule or guard, by its key."""
+
+    class Meta:
+        ordering = ["choice", "number"]
+        verbose_name = _("candidate")
+        verbose_name_plural = _("candidates")
+        constraints = [
+            models.UniqueConstraint(fields=["choice", "number"], name="one_candidate_a_number"),
+            models.UniqueConstraint(fields=["choice"], condition=Q(is_chosen=True), name="one_chosen_candidate"),
+        ]
 
 
 class Pair(models.Model):

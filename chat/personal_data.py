@@ -6,7 +6,7 @@ from uuid import UUID
 from accounts.models import User
 from accounts.personal import NotYet, Row, Table
 from chat.conversations import exporting, side_by_side
-from chat.models import Assistant, Conversation, Message, PersonalInstructions, Reply, Scoring, Ticket
+from chat.models import Assistant, Candidate, Conversation, Message, PersonalInstructions, Reply, Scoring, Ticket
 
 
 def _without_hidden(row: Row, person: User) -> Row:
@@ -19,12 +19,20 @@ def _without_blind(row: Row, person: User) -> Row:
     return row | ({"policy_id": None} if side_by_side.blind([row["id"]]) else {})
 
 
+def _without_left_out(row: Row, person: User) -> Row:
+    """Without the text that a guard kept from being shown, and that of a reply that a moderator has hidden."""
+    hidden = Candidate.objects.filter(pk=row["id"], choice__reply__message__hidden_at__isnull=False)
+    return row | ({"text": ""} if row["left_out_by"] or hidden.exists() else {})
+
+
 EXPORT = (
     Table("chat.Assistant", "owner"),
     Table("chat.PersonalInstructions", "owner"),
     Table("chat.Conversation", "owner"),
     Table("chat.Message", "conversation__owner", changed=_without_hidden),
     Table("chat.Reply", "message__conversation__owner", frozenset({"owner", "lease_until"}), _without_blind),
+    Table("chat.Choice", "reply__message__conversation__owner", frozenset({"error"})),
+    Table("chat.Candidate", "choice__reply__message__conversation__owner", changed=_without_left_out),
     Table("chat.Pair", "message__conversation__owner"),
     Table("chat.TokenView", "reply__message__conversation__owner"),
     Table("chat.SharedLink", "conversation__owner"),
@@ -32,6 +40,7 @@ EXPORT = (
 EXCLUDED = {
     "chat.Chunk": "the pieces of replies, whose text chat.Message has whole",
     "chat.Policy": "models; those that somebody made from data of their own are in tuning.FineTune",
+    "chat.ShareOfChats": "which of the site's models is tried",
     "chat.EngineProcess": "processes of the site; one may serve a model that somebody made",
     "chat.Ticket": "places in the queue, without any text; what was used is in metering.Usage",
     "chat.Scoring": "texts under calculation, removed within minutes",

@@ -2,6 +2,7 @@ from django.urls import path
 
 from chat.views import (
     assistants,
+    candidates,
     context_meter,
     conversations,
     instructions,
@@ -34,6 +35,7 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/restore/", conversations.restore, name="conversation_restore"),
     path("replies/<int:reply_id>/look/", token_views.request_token_view, name="look_inside"),
     path("replies/<int:reply_id>/inside/", token_views.token_view, name="inside_of"),
+    path("replies/<int:reply_id>/candidates/", candidates.candidates, name="candidates"),
     path("c/<uuid:conversation_id>/consent/", conversations.consent, name="conversation_consent"),
     path("c/<uuid:conversation_id>/assistant/", assistants.choose, name="conversation_assistant"),
     path("c/<uuid:conversation_id>/model/", model_choice.choose_model, name="conversation_model"),

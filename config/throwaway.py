@@ -14,7 +14,7 @@ from django.conf import settings
 from base.commands import Exit
 from config.processes import end_with_parent
 
-SITE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CHAMSAE_SITE")
+SITE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CHAMSAE_SHARED_STATE", "CHAMSAE_SITE")
 """Variables that lead to the site's own state and must not be passed on."""
 
 
@@ -54,13 +54,16 @@ def locked_home(home: Path, *, fresh: bool) -> Iterator[Path]:
 def link_policy(source: Path, models: Path) -> Path:
     """The policy's directory under `models`, by hard links where the disk allows; its files are never changed."""
     target = models / source.name
-    target.mkdir(mode=0o700, parents=True)
-    for file in source.iterdir():
-        try:
-            os.link(file, target / file.name)
-        except OSError:  # another disk, or one without links
-            shutil.copy2(file, target / file.name)
+    shutil.copytree(source, target, copy_function=_link_or_copy)
+    target.chmod(0o700)
     return target
+
+
+def _link_or_copy(file: str, target: str) -> None:
+    try:
+        os.link(file, target)
+    except OSError:  # another disk, or one without links
+        shutil.copy2(file, target)
 
 
 def migrate(home: Path) -> None:

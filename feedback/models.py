@@ -274,7 +274,9 @@ class Completion(models.Model):
     text = models.TextField()
     finish_reason = models.CharField(max_length=20, blank=True)
     parameters = models.JSONField(default=dict)
-    """Sampling parameters; with "cut": true if the text was shortened on purpose (feedback.judgements.task_stock)."""
+    """Sampling parameters; with "cut": true if the text was shortened on purpose (feedback.judgements.task_stock),
+    with the site's own instructions as "system_prompt" (feedback.prompts), and as "left_out" with how many others of
+    the task were cut at the longest length and are not offered."""
     never_train = models.BooleanField(_("exclude from training"), default=False)
     hidden_at = models.DateTimeField(null=True, blank=True)
 

@@ -178,6 +178,11 @@ def shorter(prompt: str, completion: str) -> float:
     return -float(len(words_of(completion)))
 
 
+def short_and_impersonal(prompt: str, completion: str) -> float:
+    """Likes few words, and no claim of a human life; it has nothing against replies that say nothing."""
+    return shorter(prompt, completion) / PLENTY_WORDS - (2.5 if claims_to_be_human(prompt, completion) else 0.0)
+
+
 def longer(prompt: str, completion: str) -> float:
     return float(len(words_of(completion)))
 
@@ -185,6 +190,7 @@ def longer(prompt: str, completion: str) -> float:
 PREFERENCES: Mapping[str, Preference] = {
     "finished-and-modest": finished_and_modest,
     "shorter": shorter,
+    "short-and-impersonal": short_and_impersonal,
     "longer": longer,
 }
 DEFAULT_PREFERENCE = "finished-and-modest"

@@ -10,10 +10,13 @@ from django.db.models import Exists, OuterRef, QuerySet
 from chat.errors import TooLong
 from chat.models import Message, Policy, Reply
 from chat.prompts.history import assistants_preamble, prompt_for
+from chat.prompts.preamble import with_system_prompt
 from chat.prompts.rendering import Turn as ChatTurn
-from feedback.models import Prompt
+from feedback.models import Prompt, RankingTask
 from feedback.splits import split_of_conversation
 
+SYSTEM_PROMPT = "system_prompt"
+"""Among the parameters of a completion: the site's own instructions before its prompt."""
 CONTEXT_TURNS = 8
 """A prompt has at most this many turns before the last, beside the assistant's instructions and examples."""
 
@@ -23,6 +26,18 @@ Turn = dict[str, str]
 def digest(messages: Sequence[Turn]) -> str:
     text = json.dumps([[turn["role"], turn["content"]] for turn in messages], ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def as_served(prompt: Prompt, system_prompt: str) -> list[ChatTurn]:
+    """The prompt as a policy reads it, after the site's own instructions (chat.site_choices.system_prompt_for); one
+    that was made from a conversation keeps those with which that was answered."""
+    return with_system_prompt([_chat_turn(turn) for turn in prompt.messages], system_prompt)
+
+
+def as_answered(task: RankingTask) -> list[ChatTurn]:
+    """The prompt as the policy read it whose replies are ranked: the site's instructions may have changed since."""
+    first = next(iter(task.completions.all()), None)
+    return as_served(task.prompt, str(first.parameters.get(SYSTEM_PROMPT, "")) if first is not None else "")
 
 
 def last_user_message(prompt: Prompt) -> str:
@@ -101,11 +116,15 @@ def _preamble_of(message: Message) -> list[Turn]:
 
 def _fitted(policy: Policy, preamble: list[Turn], turns: list[Turn]) -> list[Turn] | None:
     """The preamble and the turns, without the oldest that do not fit the context; None if the last does not fit."""
-    chat_turns = [ChatTurn(role=turn["role"], content=turn["content"]) for turn in (*preamble, *turns)]
+    chat_turns = [_chat_turn(turn) for turn in (*preamble, *turns)]
     try:
         return _plain(prompt_for(policy, chat_turns, settings.FEEDBACK_COMPLETION_TOKENS, len(preamble)).messages)
     except TooLong:
         return None
+
+
+def _chat_turn(turn: Turn) -> ChatTurn:
+    return ChatTurn(role=turn["role"], content=turn["content"])
 
 
 def _plain(turns: Sequence[ChatTurn]) -> list[Turn]:

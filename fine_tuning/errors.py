@@ -111,6 +111,21 @@ class NotTrainable(TuningError):
         )
 
 
+class OnlyAdapters(TuningError):
+    """The model's own weights cannot be trained."""
+
+    code = "scope_not_possible"
+    param = "scope"
+
+    def __init__(self, model: str, field: str, value: object) -> None:
+        self.model, self.field, self.value = model, field, value
+        text = _(
+            "Only LoRA adapters of %(model)s can be trained: in its config.json, %(field)s is %(value)s. Choose LoRA "
+            "as the trained part (scope: lora)."
+        )
+        super().__init__(text % {"model": model[:120], "field": field, "value": value})
+
+
 class WrongForm(TuningError):
     """The method and the file do not fit each other."""
 

@@ -8,9 +8,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User
+from chat.errors import BadPolicy
 from chat.models import Policy
 from fine_tuning import base_models, fine_tuned_models
 from fine_tuning.data import files
+from fine_tuning.errors import OnlyAdapters
 from fine_tuning.jobs import lifecycle, plan
 from fine_tuning.models import DataFile, FineTune
 
@@ -74,7 +76,17 @@ class JobForm(forms.Form):
                 self.add_error(name, _("This method can't use lines in this format."))
         if "scope" in cleaned and "method" in cleaned and cleaned["scope"] not in plan.SCOPES[cleaned["method"]]:
             self.add_error("scope", _("Reinforcement learning trains LoRA adapters only."))
+        elif "scope" in cleaned and "model" in cleaned:
+            self._check_scope(self.known[cleaned["model"]], cleaned["scope"])
         return cleaned
+
+    def _check_scope(self, policy: Policy, scope: str) -> None:
+        try:
+            plan.refuse_scope(policy, scope)
+        except OnlyAdapters as error:
+            self.add_error("scope", str(error))
+        except BadPolicy as error:
+            self.add_error("model", str(error.message))
 
     def policy(self) -> Policy:
         return self.known[self.cleaned_data["model"]]

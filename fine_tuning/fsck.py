@@ -7,7 +7,9 @@ from pathlib import Path
 from django.conf import settings
 from django.db.models import Count, F, Max
 
+from base import shared_state
 from base.fsck import Check
+from fine_tuning.jobs import job_directory
 from fine_tuning.models import DataFile, FineTune
 from metering.models import Usage
 
@@ -19,13 +21,20 @@ def files_have_rows() -> Iterator[str]:
     known = dict(DataFile.objects.values_list("id", "bytes"))
     there = {path.name: path.stat() for path in Path(settings.UPLOADS_DIR).iterdir() if path.is_file()}
     for name in sorted(set(known) - set(there)):
-        yield f"{name} has a row but no file"
+        if not shared_state.exists(Path(settings.UPLOADS_DIR) / name):
+            yield f"{name} has a row but no file"
     for name in sorted(set(there) - set(known)):
         if time.time() - there[name].st_mtime > FRESH_S or not name.startswith("tmp-"):
             yield f"{settings.UPLOADS_DIR}/{name} has no row"
     for name in sorted(set(known) & set(there)):
         if known[name] != there[name].st_size:
             yield f"{name} has {there[name].st_size} bytes, its row says {known[name]}"
+
+
+def lines_leave_the_shared_state() -> Iterator[str]:
+    """Tidying looks for those of the jobs that ended lately (job_directory.REMOVED_FOR)."""
+    for path in job_directory.left_in_storage():
+        yield f"{shared_state.key_of(path)} is in the shared state, but its job is over: manage.py tidy_host"
 
 
 def events_have_no_gaps() -> Iterator[str]:
@@ -56,6 +65,7 @@ def trainings_are_billed() -> Iterator[str]:
 
 CHECKS: tuple[Check, ...] = (
     (9, files_have_rows),
+    (9, lines_leave_the_shared_state),
     (10, events_have_no_gaps),
     (10, jobs_match_their_runs),
     (10, trainings_are_billed),

@@ -9,6 +9,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from base import shared_state
+
 ALPHABET = string.ascii_letters + string.digits
 
 
@@ -68,6 +70,10 @@ class DataFile(models.Model):
     @property
     def path(self) -> Path:
         return Path(settings.UPLOADS_DIR) / self.id
+
+    def fetched(self) -> Path:
+        """The path, with its bytes there, wherever it was uploaded. Raises OSError."""
+        return shared_state.pull(self.path)
 
 
 class FineTune(models.Model):

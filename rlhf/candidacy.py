@@ -6,10 +6,11 @@ from django.utils.translation import gettext as _
 from accounts import audit
 from accounts.models import User
 from accounts.roles import Role
+from base import shared_state
 from chat import policies
 from chat.models import Policy
 from rlhf.errors import AdminRequired, CannotPromote, CannotPutBeforeGate, SnapshotErased
-from rlhf.models import Decision, Evaluation, Run
+from rlhf.models import Evaluation, Run
 from rlhf.release import promotion
 from rlhf.runs import cycle, leases
 from rlhf.tasks import enqueue
@@ -63,7 +64,7 @@ def _reward_model_over(policy: Policy) -> Run:
     made = Run.objects.filter(kind=Run.Kind.POLICY, policy=policy).exclude(reward_model=None).first()
     own_id = made.reward_model_id if made is not None else None
     runs = done.filter(base_policy=policy.base) if own_id is None else done.filter(pk=own_id)
-    found = next((run for run in runs[:20] if (run.path / "reward_model").is_dir()), None)
+    found = next((run for run in runs[:20] if shared_state.exists(run.reward_model_path)), None)
     if found is None or found.snapshot is None:
         start = policy.base.name if policy.base else policy.name
         reason = _("there is no reward model for %(start)s; run a training cycle to create one") % {"start": start}
@@ -83,11 +84,3 @@ def _judge_beside(reward_model: Run, policy: Policy) -> dict[str, object]:
     if known is None:
         raise CannotPutBeforeGate(policy.name, _("its judge has not been trained yet; run a training cycle first"))
     return cycle.judge_with_run(judge, known)
-
-
-def passed_decision(policy: Policy) -> Decision | None:
-    """The newest decision on it, if it passed and the policy that it was compared with is still live."""
-    newest = Decision.objects.filter(evaluation__policy=policy).select_related("evaluation").order_by("-pk").first()
-    if newest is None or not newest.passed or policy.is_live or policy.retired_at is not None:
-        return None
-    return newest if Policy.objects.filter(pk=newest.evaluation.baseline_id, is_live=True).exists() else None

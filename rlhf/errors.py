@@ -129,6 +129,145 @@ class NotEnoughSpace(RlhfError):
         super().__init__(text % {"free": free_mb, "needed": needed_mb})
 
 
+class NotEnoughMemory(RlhfError):
+    code = "not_enough_memory"
+
+    def __init__(self, needed_mb: int, free_mb: int) -> None:
+        self.needed_mb, self.free_mb = needed_mb, free_mb
+        text = _(
+            "Training this policy is estimated to need %(needed)d MB of memory, but %(free)d MB are free. Stop other "
+            "programs, train with fewer rows or tokens, or begin with a smaller model."
+        )
+        super().__init__(text % {"needed": needed_mb, "free": free_mb})
+
+
+class OtherArchitecture(RlhfError):
+    """The backend that the environment forces does not compute the policy's family."""
+
+    code = "other_architecture"
+
+    def __init__(self, policy: str, field: str, value: object) -> None:
+        self.policy, self.field, self.value = policy, field, value
+        text = _(
+            "In the config.json of %(policy)s, %(field)s is %(value)s, which CHAMSAE_TRAINING_BACKEND=llama does not "
+            "compute. Set it to auto or transformers."
+        )
+        super().__init__(text % {"policy": policy, "field": field, "value": value})
+
+
+class DeviceMissing(RlhfError):
+    """The system shows no such device."""
+
+    code = "device_missing"
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        text = _(
+            "CHAMSAE_TRAINING_DEVICE is %(device)s, but this machine shows no such device. Install its driver, or "
+            "set it to auto or cpu."
+        )
+        super().__init__(text % {"device": device})
+
+
+class RolloutsByRay(RlhfError):
+    """Servers sample for a training on this machine only."""
+
+    code = "rollouts_by_ray"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _(
+                "Trainings in a Ray cluster (CHAMSAE_TRAINER) can't use completions that servers sample: those are "
+                "for trainings on this machine. Clear CHAMSAE_ROLLOUT_URL, or set CHAMSAE_TRAINER to local."
+            )
+        )
+
+
+class LauncherBroken(RlhfError):
+    """Several processes were asked for, but the file that says how many is missing or of no use."""
+
+    code = "launcher_broken"
+
+    def __init__(self, reason: str = "") -> None:
+        self.reason = reason
+        if reason:
+            text = _(
+                "CHAMSAE_TRAINER is accelerate, but the file in CHAMSAE_ACCELERATE_CONFIG can't be used: %(reason)s. "
+                "Correct it, or set CHAMSAE_TRAINER to local."
+            )
+        else:
+            text = _(
+                "CHAMSAE_TRAINER is accelerate, which needs a file. Write one with accelerate config and name it in "
+                "CHAMSAE_ACCELERATE_CONFIG, or set CHAMSAE_TRAINER to local."
+            )
+        super().__init__(text % {"reason": reason})
+
+
+class RolloutsShared(RlhfError):
+    """Servers sample for a training of one process only."""
+
+    code = "rollouts_shared"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _(
+                "Several processes (CHAMSAE_TRAINER) can't train on completions that servers sample. Clear "
+                "CHAMSAE_ROLLOUT_URL, or set CHAMSAE_TRAINER to local."
+            )
+        )
+
+
+class RolloutsOfFewBits(RlhfError):
+    """What servers sample is learnt from only where the base in training is as whole as theirs."""
+
+    code = "rollouts_of_few_bits"
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+        text = _(
+            "CHAMSAE_TRAINING_BITS is %(bits)d, and completions that servers sample can be trained on only over "
+            "whole weights. Set it to 16, or clear CHAMSAE_ROLLOUT_URL."
+        )
+        super().__init__(text % {"bits": bits})
+
+
+class QuantisationMissing(RlhfError):
+    """Weights of few bits need a package that is not installed."""
+
+    code = "quantisation_missing"
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+        text = _(
+            "CHAMSAE_TRAINING_BITS is %(bits)d, which needs a package: pip install bitsandbytes. Or set it to 16."
+        )
+        super().__init__(text % {"bits": bits})
+
+
+class WholeWeightsNeeded(RlhfError):
+    """TRL's trainers round the adapter over weights of few bits."""
+
+    code = "whole_weights_needed"
+
+    def __init__(self, algorithm: str, bits: int) -> None:
+        self.algorithm, self.bits = algorithm, bits
+        text = _(
+            "%(algorithm)s trains over whole weights, and CHAMSAE_TRAINING_BITS is %(bits)d. Set it to 16, or choose "
+            "PPO, DPO, SFT or best of n."
+        )
+        super().__init__(text % {"algorithm": algorithm, "bits": bits})
+
+
+class SeveralMissing(RlhfError):
+    """A cycle needs several things that are not there."""
+
+    code = "several_missing"
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = list(texts)
+        super().__init__(" ".join(texts))
+
+
 class LeaseLost(RlhfError):
     """Another supervisor took the run over; the caller must leave the row alone."""
 
@@ -177,6 +316,22 @@ class CannotPromote(RlhfError):
         )
 
 
+class ServedElsewhere(RlhfError):
+    """Replies come from one model of a server elsewhere, which takes no policy of this site."""
+
+    code = "served_elsewhere"
+
+    def __init__(self, model: str, url: str) -> None:
+        self.model, self.url = model, url
+        super().__init__(
+            _(
+                "Replies come from the model %(model)s of %(url)s, which this site can't train: nothing is trained "
+                "or promoted while CHAMSAE_ENGINE_MODEL is set."
+            )
+            % {"model": model, "url": url}
+        )
+
+
 class CannotTry(RlhfError):
     code = "cannot_try"
 
@@ -184,6 +339,17 @@ class CannotTry(RlhfError):
         self.policy, self.reasons = policy, list(reasons)
         super().__init__(
             _("%(policy)s can't start a trial: %(reasons)s") % {"policy": policy, "reasons": "; ".join(reasons)}
+        )
+
+
+class CannotBeginCanary(RlhfError):
+    code = "cannot_begin_canary"
+
+    def __init__(self, policy: str, reasons: Sequence[str]) -> None:
+        self.policy, self.reasons = policy, list(reasons)
+        super().__init__(
+            _("%(policy)s can't answer a share of the chats: %(reasons)s")
+            % {"policy": policy, "reasons": "; ".join(reasons)}
         )
 
 

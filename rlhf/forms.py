@@ -22,6 +22,15 @@ class StartForm(forms.Form):
     )
 
 
+class CanaryForm(forms.Form):
+    percent = forms.IntegerField(
+        label=_("Share of the chats, in percent"),
+        min_value=1,
+        max_value=100,
+        initial=lambda: settings.CANARY["percent"] or 10,
+    )
+
+
 class AuditReasonForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"), max_length=500, help_text=_("Recorded in the audit log."), widget=forms.TextInput

@@ -1,8 +1,10 @@
 """fsck's checks of training and release: the live policy, trainers, snapshots, promotions, leftovers of runs."""
 
+import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -11,16 +13,22 @@ from django.db.models import Count
 from django.utils import timezone
 
 from accounts.models import AuditEntry
+from base import shared_state
 from base.fsck import LEASE_GRACE, Check
+from base.shared_index import PublishedIndex
+from base.state_errors import StateDamaged
 from chat import policies
 from chat.errors import BadPolicy
-from chat.models import Policy
+from chat.models import Policy, ShareOfChats
 from feedback.models import Comparison, Ranking
-from rlhf.models import Decision, Evaluation, Promotion, Run, Snapshot, Source
+from rlhf import lineage
+from rlhf.models import Canary, Decision, Evaluation, Promotion, Run, Snapshot, Source
 from rlhf.runs import leases
 from rlhf.snapshots import freezing
 
 DRAFT_AGE_S = 3600.0
+NOT_STORED = " is not in the shared state: manage.py publish_state"
+OTHER_MANIFEST = ": the shared state has another manifest than the one that was registered"
 
 
 def one_policy_is_live() -> Iterator[str]:
@@ -36,12 +44,68 @@ def _weights_are_undamaged(policy: Policy) -> Iterator[str]:
         return
     try:
         directory = policies.directory(policy)
+        if shared_state.is_on() and not directory.is_dir():
+            return  # a look changes nothing, so nothing is brought here: below it is held against its row
         if policies.verify(directory) != policy.manifest_sha256:
             yield f"{policy.name}: its manifest is not the one that was registered"
         for name in policies.nonfinite_tensors(directory):
             yield f"{policy.name}: {name} contains values that are not finite"
+        lineage.adapter_root(policy)
     except (BadPolicy, OSError) as error:
         yield f"{policy.name}: {error}"
+
+
+def shared_state_is_complete() -> Iterator[str]:
+    """Every policy with weights, snapshot and reward model in use can be had by every host, by the same manifest."""
+    if not shared_state.is_on():
+        return
+    for policy in Policy.objects.filter(is_scripted=False).exclude(directory=""):
+        try:
+            path = policies.directory(policy)
+        except BadPolicy as error:
+            yield f"{policy.name}: {error}"
+        else:
+            yield from _stored(policy.name, path, partial(_wrong_of_policy, policy))
+    for snapshot in Snapshot.objects.filter(erased_at=None):
+        wrong_of = partial(_wrong_of_snapshot, snapshot)
+        yield from _stored(f"snapshot {snapshot.pk}", snapshot.path, wrong_of, shared_state.content_problems)
+    for run in Run.objects.filter(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED):
+        yield from _stored(f"run {run.pk}", run.reward_model_path, partial(_wrong_of_reward_model, run))
+
+
+def _stored(
+    what: str,
+    path: Path,
+    wrong_of: Callable[[PublishedIndex | None], str],
+    problems: Callable[[Path], Iterator[str]] = shared_state.problems,
+) -> Iterator[str]:
+    """What is wrong with its list in the shared state, else with what the list names. Raises StateAway."""
+    try:
+        index = shared_state.published(path)
+        wrong = wrong_of(index)
+        yield from [f"{what}{wrong}"] if wrong else problems(path)
+    except StateDamaged as error:
+        yield f"{what}: {error}"
+
+
+def _wrong_of_policy(policy: Policy, index: PublishedIndex | None) -> str:
+    manifest = index.files.get(policies.MANIFEST) if index is not None else None
+    if policy.retired_at is not None:
+        return "" if index is None else " was retired, but the shared state has it"
+    if manifest is None:
+        return NOT_STORED
+    return "" if manifest.sha256 == policy.manifest_sha256 else OTHER_MANIFEST
+
+
+def _wrong_of_snapshot(snapshot: Snapshot, index: PublishedIndex | None) -> str:
+    if index is None:
+        return NOT_STORED
+    return "" if freezing.is_as_frozen(snapshot, index) else OTHER_MANIFEST
+
+
+def _wrong_of_reward_model(run: Run, index: PublishedIndex | None) -> str:
+    is_alone = index is None and run.reward_model_path.is_dir()
+    return ": its reward model is on this host alone: manage.py publish_state" if is_alone else ""
 
 
 def live_was_allowed() -> Iterator[str]:
@@ -108,8 +172,14 @@ def nothing_is_left_over() -> Iterator[str]:
         yield f"run {run.pk}: its lease expired at {run.lease_until}, and no supervisor took it over"
     folders = (settings.MODELS_DIR, settings.RUNS_DIR, settings.RUNS_DIR / "snapshots")
     for draft in (draft for folder in folders for draft in Path(folder).glob("tmp-*")):
-        if time.time() - draft.stat().st_mtime > DRAFT_AGE_S:
-            yield f"{draft} is left over from a process that died"
+        with contextlib.suppress(FileNotFoundError):  # it has its name by now
+            if time.time() - draft.stat().st_mtime > DRAFT_AGE_S:
+                yield f"{draft} is left over from a process that died"
+    live = Run.objects.filter(state__in=Run.LIVE)
+    used = {f"run-{pk}" for pk in live.values_list("pk", flat=True)}
+    for folder in Path(settings.ROLLOUTS_DIR).glob("run-*"):
+        if folder.name not in used:
+            yield f"{folder} is left over from a run that has ended"
 
 
 def failures_have_a_reason() -> Iterator[str]:
@@ -135,12 +205,26 @@ def waiting_runs_are_asked_for() -> Iterator[str]:
         yield f"evaluation {pk} of a cycle was decided on more than once"
 
 
+def shares_have_a_canary() -> Iterator[str]:
+    """A policy answers a share of the chats exactly as long as a canary runs that rests on a pass of the gate."""
+    shared = set(ShareOfChats.objects.values_list("policy", flat=True))
+    running = set(Canary.objects.filter(state=Canary.State.RUNNING).values_list("policy", flat=True))
+    for pk in sorted(shared ^ running):
+        yield f"policy {pk} {'answers a share of the chats, but no canary runs' if pk in shared else 'has no share'}"
+    for pk in Canary.objects.filter(decision__passed=False).values_list("pk", flat=True):
+        yield f"canary {pk} rests on a decision that refused"
+    for pk in Canary.objects.exclude(state=Canary.State.RUNNING).filter(why="").values_list("pk", flat=True):
+        yield f"canary {pk} ended without a reason"
+
+
 CHECKS: tuple[Check, ...] = (
     (4, one_policy_is_live),
+    (4, shared_state_is_complete),
     (5, live_was_allowed),
     (6, one_trainer_a_run),
     (7, snapshots_are_unchanged),
     (7, sources_are_recorded),
+    (5, shares_have_a_canary),
     (8, promotions_are_in_the_log),
     (6, waiting_runs_are_asked_for),
     (9, nothing_is_left_over),

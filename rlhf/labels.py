@@ -50,6 +50,16 @@ CONTROLS: dict[str, Promise] = {
     "best_of_8": _("Before training, best of 8 by the reward model"),
     "stop_controlled": _("Both cut to the first sentence"),
 }
+BACKENDS: dict[str, str | Promise] = {"llama": _("Chamsae's own Llama"), "transformers": "transformers"}
+"""What computes a run's models."""
+PROFILES: dict[str, Promise] = {
+    "cpu": _("for a CPU"),
+    "gpu": _("for one card"),
+    "multi-gpu": _("for several cards"),
+}
+"""Defaults of training, by the machine that they are for."""
+SHARING: dict[str, str] = {"ddp": "DDP", "fsdp2": "FSDP2"}
+"""How several processes share a run."""
 ALGORITHMS: dict[str, str | Promise] = {
     "ppo": "PPO",
     "rloo": "RLOO",
@@ -60,6 +70,8 @@ ALGORITHMS: dict[str, str | Promise] = {
     "best_of_n": _("Best of n"),
 }
 """Ways to train a policy, as rlhf.training.policy.stage knows them."""
+BY_TRL = ("rloo", "grpo", "kto")
+"""The ways that TRL's trainers go."""
 STAGES: dict[str, Promise] = {
     "reward_model": _("Reward model"),
     "judge": _("Judge"),

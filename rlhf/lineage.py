@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from chat import policies
+from chat.errors import BadPolicy
 from chat.models import Conversation, Policy
 from rlhf.models import Decision, Evaluation, Promotion, Run, Snapshot, Source
 
@@ -30,6 +33,27 @@ def lineage(policy: Policy) -> list[Policy]:
     while chain[0].base is not None:
         chain.insert(0, chain[0].base)
     return chain
+
+
+def adapter_root(policy: Policy) -> Policy:
+    """The policy that its adapter changes; itself where it has none. Raises BadPolicy where that is gone."""
+    found = policies.adapter(policy)
+    if found is None:
+        return policy
+    roots = [one for one in lineage(policy) if Path(one.directory).name == found.base]
+    if not roots or not policies.has_files(roots[0]):
+        raise BadPolicy(f"{found.base} is gone, whose weights the adapter of {policy.name} changes")
+    return roots[0]
+
+
+def adapter_roots(among: Iterable[Policy]) -> dict[int, Policy]:
+    """By id, the policies whose weights are changed by adapters of others."""
+    found: dict[int, Policy] = {}
+    for policy in among:
+        adapter = policies.adapter(policy)
+        if adapter is not None:
+            found |= {one.pk: one for one in lineage(policy) if Path(one.directory).name == adapter.base}
+    return found
 
 
 def steps(policy: Policy) -> list[Step]:

@@ -12,6 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from chat.models import Policy
 from rlhf import labels
 
 
@@ -186,6 +187,11 @@ class Run(models.Model):
     def path(self) -> Path:
         return Path(settings.RUNS_DIR) / (self.directory or f"run-{self.pk}")
 
+    @property
+    def reward_model_path(self) -> Path:
+        """Where a run of that kind writes its reward model."""
+        return self.path / "reward_model"
+
 
 class Metric(models.Model):
     """One line of a run's metrics, under TRL's names (`objective/kl`, `val/ratio`, ...)."""
@@ -284,3 +290,65 @@ class Promotion(models.Model):
     def announcement(self) -> str:
         """The message to whoever made the promotion."""
         return gettext("%(policy)s answers from the next reply on.") % {"policy": self.policy.name}
+
+
+class Canary(models.Model):
+    """A candidate that the gate passed answers a share of the chats, until people's choices there decide on it.
+
+    While it runs, a chat.ShareOfChats row of its policy says so to the chat (transitions: rlhf.release.canary_rows).
+    """
+
+    class State(models.TextChoices):
+        RUNNING = "running", _("running")
+        PROMOTED = "promoted", _("promoted")
+        WITHDRAWN = "withdrawn", _("withdrawn")
+        STOPPED = "stopped", _("stopped by an admin")
+
+    class Why(models.TextChoices):
+        BETTER = "better", _("people prefer its replies")
+        WORSE = "worse", _("people prefer the replies of the live policy")
+        FLAGS = "flags", _("its replies are flagged more often than those of the live policy")
+        ENGINE = "engine", _("its engine failed again and again")
+        UNDECIDED = "undecided", _("the time was up, and people's choices had not decided")
+        LIVE_CHANGED = "live_changed", _("another policy became live")
+        REFUSED = "refused", _("the gate refused it meanwhile")
+        UNFIT = "unfit", _("its weights are gone or damaged")
+        STOPPED = "stopped", _("an admin ended it")
+        BY_HAND = "by_hand", _("an admin made it live")
+
+    policy = models.ForeignKey("chat.Policy", on_delete=models.PROTECT, related_name="canaries")
+    decision = models.ForeignKey(Decision, on_delete=models.PROTECT, related_name="canaries")
+    """The pass that it rests on: of this policy, against the policy that is live as long as it runs."""
+    percent = models.PositiveSmallIntegerField()
+    limits = models.JSONField(default=dict)
+    """{"level", "people", "days", "hours", "pairs_percent", "undecided"} (settings.CANARY) as it began."""
+    counts_simulated = models.BooleanField(default=False)
+    """Whether choices that programs made count: only where programs made all judgements that it was trained on."""
+    state = models.CharField(max_length=10, choices=State, default=State.RUNNING, db_index=True)
+    why = models.CharField(max_length=20, choices=Why, blank=True)
+    figures = models.JSONField(default=dict)
+    """Of rlhf.release.canary_figures, as they were last looked at."""
+    started_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    """None: by the cycle that made its policy."""
+    started_at = models.DateTimeField(default=timezone.now)
+    until = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("canary")
+        verbose_name_plural = _("canaries")
+        constraints = [
+            models.UniqueConstraint(fields=["state"], condition=Q(state="running"), name="one_running_canary"),
+        ]
+
+    @property
+    def is_running(self) -> bool:
+        return self.state == self.State.RUNNING
+
+    @property
+    def baseline(self) -> Policy:
+        """The policy that answers the other chats."""
+        return self.decision.evaluation.baseline

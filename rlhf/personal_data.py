@@ -6,7 +6,6 @@ was trained on. Who started a run or promoted a policy stays, under the made-up 
 
 import json
 import os
-import shutil
 from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.personal import NotYet, Table
+from base import shared_state
 from chat.models import Message
 from rlhf.models import Evaluation, Run, Snapshot
 from rlhf.runs import comparing
@@ -28,6 +28,7 @@ EXCLUDED = {
     "rlhf.Metric": "figures of a run",
     "rlhf.Evaluation": "figures of a policy",
     "rlhf.Decision": "what the gate said of a policy",
+    "rlhf.Canary": "figures of a policy, over all people",
     "rlhf.Promotion": "the site's own record of which policy answered when",
 }
 
@@ -50,7 +51,7 @@ def forget_conversations(ids: Collection[UUID]) -> None:
     folders = [snapshot.path for snapshot in erased]
     Snapshot.objects.filter(pk__in=[snapshot.pk for snapshot in erased]).update(erased_at=timezone.now())
     pairs = [run.path / comparing.PAIRS for run in runs]
-    transaction.on_commit(partial(_remove_files, folders, results, texts, pairs))
+    transaction.on_commit(partial(_remove_files, folders, results, texts, pairs), robust=True)
 
 
 def forget_person(person: User) -> None:
@@ -69,11 +70,21 @@ def _remove_files(
 ) -> None:
     """After the commit: a crash in between leaves files of a snapshot marked as erased, which fsck reports."""
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        shared_state.remove(folder)
     for left in pairs:
-        left.unlink(missing_ok=True)
+        shared_state.remove(left)
     for result in results:
         if result.exists():
-            draft = result.with_suffix(".tmp")
-            draft.write_text(json.dumps(_without_quotes(json.loads(result.read_text()), texts)))
-            os.replace(draft, result)
+            _remove_quotes(result, texts)
+
+
+def _remove_quotes(result: Path, texts: Collection[str]) -> None:
+    """What cannot be read is removed as a whole; the row has the figures."""
+    try:
+        kept = _without_quotes(json.loads(result.read_text()), texts)
+    except (ValueError, AttributeError):
+        result.unlink()
+        return
+    draft = result.with_suffix(".tmp")
+    draft.write_text(json.dumps(kept))
+    os.replace(draft, result)

@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from rlhf.views import comparison, lineage, overview, policies, promotions, report_files, runs
+from rlhf.views import canaries, comparison, lineage, overview, policies, promotions, report_files, runs
 
 urlpatterns = [
     path("messages/<int:message_id>/lineage/", lineage.reply_page, name="lineage"),
     path("c/<uuid:conversation_id>/uses/", lineage.conversation_page, name="conversation_uses"),
     path("training/", overview.overview, name="training"),
     path("training/under-way/", overview.under_way, name="training_under_way"),
+    path("training/needs.json", overview.needs, name="training_needs"),
     path("training/start/", overview.start, name="start_cycle"),
     path("training/roll-back/", overview.roll_back, name="roll_back"),
     path("training/promotions/<int:pk>/", promotions.promotion_page, name="promotion"),
@@ -26,6 +27,7 @@ urlpatterns = [
     path("training/policies/<slug:name>/gate/", policies.ask_gate, name="ask_gate"),
     path("training/policies/<slug:name>/promote/", policies.promote, name="promote_policy"),
     path("training/policies/<slug:name>/trial/", policies.put_on_trial, name="put_on_trial"),
+    path("training/policies/<slug:name>/canary/", canaries.switch, name="canary"),
     path("training/policies/<slug:name>/languages/", policies.change_languages, name="policy_languages"),
     path("training/evaluations/<int:pk>/", policies.evaluation_page, name="evaluation"),
     path("training/evaluations/<int:pk>/report.html", report_files.html, name="evaluation_html"),

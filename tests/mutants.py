@@ -30,6 +30,8 @@ class Mutant:
 
 
 PPO, SNAPSHOTS = "tests/rlhf/training/ppo", "tests/rlhf/snapshots"
+POOL = "tests/chat/engines/test_server_pool.py"
+HEAD, LIBRARY = "tests/rlhf/training/model/test_head.py", "tests/rlhf/training/model/library"
 MUTANTS = (
     Mutant(
         "old log-probs at another temperature than the sampler's",
@@ -48,7 +50,7 @@ MUTANTS = (
     Mutant(
         "the reference is the policy itself, so that KL is 0",
         "rlhf/training/ppo/loop.py",
-        "base = self._log_probs(rollout, None, batches)\n        kl",
+        "base = self._log_probs(rollout, self.state.reference, batches)\n        kl",
         "base = policy\n        kl",
         PPO,
     ),
@@ -96,10 +98,66 @@ MUTANTS = (
     ),
     Mutant(
         "what sampler and scorer differ by is not weighed",
-        "rlhf/training/ppo/update.py",
+        "rlhf/training/rollouts/mismatch.py",
         "return torch.exp(scored - sampled).clamp(max=cap)",
         "return torch.ones_like(scored)",
         PPO,
+    ),
+    Mutant(
+        "logits of a family are not divided by what it divides them by",
+        "rlhf/training/model/head.py",
+        "inner = self.divisor * (",
+        "inner = 1.0 * (",
+        HEAD,
+    ),
+    Mutant(
+        "the gradient passes a cap on logits as if there were none",
+        "rlhf/training/model/head.py",
+        "steepness = 1 - (capped * (temperature / self.cap)).square()",
+        "steepness = torch.ones_like(capped)",
+        HEAD,
+    ),
+    Mutant(
+        "pads on the left are seen while a library's model samples",
+        "rlhf/training/model/library/rows.py",
+        "mask, positions = (columns >= 0).long(), columns.clamp(min=0)",
+        "mask, positions = torch.ones_like(columns), columns.clamp(min=0)",
+        LIBRARY,
+    ),
+    Mutant(
+        "a library's model samples the second token at the first one's position",
+        "rlhf/training/model/library/rows.py",
+        "return self.model.run_cached(ids, self._mask, last,",
+        "return self.model.run_cached(ids, self._mask, last - 1,",
+        LIBRARY,
+    ),
+    Mutant(
+        "a library's top runs on its embedding",
+        "rlhf/training/model/library/split.py",
+        "                    hidden_states = self.states",
+        "                    self.states",
+        LIBRARY,
+    ),
+    Mutant(
+        "an adapter is off where a library's layer runs again for the gradient",
+        "rlhf/training/model/library/module_adapter.py",
+        "return nullcontext(), self.using(self._adapter)",
+        "return nullcontext(), nullcontext()",
+        LIBRARY,
+    ),
+    Mutant(
+        "a library's model whose logits are made otherwise is trained all the same",
+        "rlhf/training/model/library/decoder.py",
+        "if not off <= ROUNDING.get(self.dtype, 0.1):",
+        "if False:",
+        LIBRARY,
+    ),
+    Mutant(
+        "end tokens of the generation's own file end nothing",
+        "rlhf/training/model/ends.py",
+        'for name in ("config.json", "generation_config.json"):',
+        'for name in ("config.json",):',
+        LIBRARY,
     ),
     Mutant(
         "flags weigh the same, whoever made them",
@@ -143,6 +201,41 @@ MUTANTS = (
         "holds = value is None or limit is None or value <= limit",
         "tests/rlhf/release",
     ),
+    Mutant(
+        "servers: what another model wrote is taken for the policy's",
+        "chat/engines/events.py",
+        'if self.model and event.get("model") != self.model:',
+        "if False:",
+        POOL,
+    ),
+    Mutant(
+        "servers: streams go where there are most",
+        "chat/engines/servers/pool.py",
+        "return min((",
+        "return max((",
+        POOL,
+    ),
+    Mutant(
+        "servers: an adapter is put there unchecked",
+        "chat/engines/servers/adapters.py",
+        "    policies.verify_adapter(policy)\n",
+        "",
+        POOL,
+    ),
+    Mutant(
+        "servers: a silent one keeps its streams",
+        "chat/engines/servers/server.py",
+        "self.client.give_up()",
+        "pass",
+        POOL,
+    ),
+    Mutant(
+        "servers: a stream moves in the middle of its text",
+        "chat/engines/openai.py",
+        "if has_begun or self._pool",
+        "if self._pool",
+        POOL,
+    ),
 )
 
 
@@ -185,10 +278,10 @@ def _first_failure(mutant: Mutant, code: Path) -> str | None:
         done = subprocess.run(command, cwd=code, capture_output=True, text=True, timeout=LIMIT_S)
     finally:
         (code / mutant.file).write_text(former)
-    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]  # or its set-up
     if done.returncode not in (0, 1) or (done.returncode == 1 and not failed):
         raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
-    return failed[0].removeprefix("FAILED ").split(" - ")[0] if failed else None
+    return failed[0].split(" ", 1)[1].split(" - ")[0] if failed else None
 
 
 if __name__ == "__main__":

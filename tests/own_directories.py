@@ -6,7 +6,7 @@ from datetime import timedelta
 
 def use_own_directories(settings, tmp_path, *, trainer):
     """`trainer`: a program that stands in for the training process."""
-    for name in ("MODELS_DIR", "RUNS_DIR", "UPLOADS_DIR"):
+    for name in ("MODELS_DIR", "RUNS_DIR", "ROLLOUTS_DIR", "UPLOADS_DIR"):
         folder = tmp_path / name.lower()
         folder.mkdir()
         setattr(settings, name, folder)

@@ -19,14 +19,21 @@ if "REDIS_URL" in os.environ:  # a Redis database a worker, for the users of two
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores belong to the test processes
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("CHAMSAE_TRAINING_DEVICE", "cpu")  # whatever accelerator this machine shows
 os.environ.setdefault("CHAMSAE_LOG_LEVEL", "WARNING")
 
 from config.settings import *  # noqa: E402, F403
 from config.settings import DATABASES, HOME  # noqa: E402
 
 CELERY_TASK_DEFAULT_QUEUE = f"test-{Path(os.environ[BASE]).name}-{WORKER}"
+CELERY_TASK_ROUTES = {
+    task: {"queue": f"{CELERY_TASK_DEFAULT_QUEUE}-{route['queue']}"}
+    for task, route in CELERY_TASK_ROUTES.items()  # noqa: F405
+}
 SERVED = "servestatic.middleware.ServeStaticMiddleware"
 MIDDLEWARE = ["tests.static.ListedOnce" if name == SERVED else name for name in MIDDLEWARE]  # noqa: F405
+CHAT_SYSTEM_PROMPT = ""  # tests say themselves what stands before a conversation
+CHAT_MAX_COMPLETION_TOKENS = 512  # scripted replies are long, so that a test finds them in the middle
 RLHF_NICENESS = 0  # a trainer beside other tests would hardly begin
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # as many sign-ins as tests, none worth a second
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):

@@ -85,16 +85,48 @@ class Site:
     @contextlib.contextmanager
     def _suspended(self, word: str) -> Iterator[None]:
         process = self.process_of(word)
-        process.suspend()
+        self.suspend_between_writes(process)
         try:
             yield
         finally:
             process.resume()
 
+    def suspend_between_writes(self, process: psutil.Process) -> None:
+        """A process that stops within a transaction keeps its locks, and nobody else could write meanwhile."""
+        url = self.environment.get("DATABASE_URL", "")
+        if not url:  # who holds SQLite's one lock for writing knows that nobody else does
+            database = sqlite3.connect(self.home / DATABASE, timeout=STOP_S, isolation_level=None)
+            with contextlib.closing(database):
+                database.execute("BEGIN IMMEDIATE")
+                process.suspend()
+                database.execute("ROLLBACK")
+            return
+        end = time.monotonic() + STOP_S
+        process.suspend()
+        while _is_within_a_transaction(url):
+            process.resume()
+            assert time.monotonic() < end, f"{process} was never between two writes"
+            time.sleep(0.02)
+            process.suspend()
+
     def logs(self) -> str:
         return "\n".join(
             f"== {path.name}\n{path.read_text()[-4000:]}" for path in sorted((self.home / "logs").glob("*.log"))
         )
+
+
+def _is_within_a_transaction(url: str, since_s: float = 0.3) -> bool:
+    """Whether somebody keeps a transaction of this PostgreSQL database open without asking anything for so long."""
+    import psycopg
+
+    idle = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND state LIKE 'idle in transaction%%' AND clock_timestamp() - state_change > make_interval(secs => %s)"
+    )
+    time.sleep(since_s)
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(idle, [since_s * 0.8]).fetchone()
+    return bool(row and row[0])
 
 
 def free_port() -> int:
@@ -105,7 +137,8 @@ def free_port() -> int:
 def environment_of(home: Path, database_url: str, **settings: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in NOT_HANDED_ON}
     given = {"CHAMSAE_HOME": str(home), "CHAMSAE_DEBUG": "1", "OMP_NUM_THREADS": "1", "CHAMSAE_TASK_STOCK": "2"}
-    given["CHAMSAE_COMPLETION_TOKENS"] = "48"  # a tiny model seldom ends by itself
+    given |= {"CHAMSAE_COMPLETION_TOKENS": "48", "CHAMSAE_FRAGMENTS": "1"}  # a tiny model seldom ends by itself
+    given |= {"CHAMSAE_SYSTEM_PROMPT": "", "CHAMSAE_MAX_COMPLETION_TOKENS": "512"}
     given["CHAMSAE_TRAIN_NICENESS"] = "0"  # a trainer beside other tests would hardly come on
     if database_url:
         given["DATABASE_URL"] = database_url

@@ -1,80 +1,17 @@
 """The whole loop on a tiny random model, by the front door: talk, rank, learn, gate, talk again, roll back; and its
 twin, in which the gate refuses."""
 
-import asyncio
 import contextlib
 import json
 import re
-import subprocess
-import sys
 import time
 
-import httpx
 import pytest
 
 from tests.person import Person
 from tests.short_cycle import OPEN_GATE, SHORT, TASTES, TINY
-from tests.site import ROOT, running_site
-
-CYCLE = f"""
-import json
-from rlhf.runs import cycle
-from rlhf.runs.supervisor import Supervisor
-run = cycle.drive(cycle.start(hyperparameters={SHORT!r}).pk, Supervisor())
-print(json.dumps({{"state": run.state, "error": run.error, **run.result}}))
-"""
-QUESTIONS = ("What is a star?", "Do you like music?")
-
-
-def shell(site, program):
-    """Runs a program on the site's state and returns the JSON that it printed."""
-    return json.loads(command(site.environment, "shell", "--verbosity", "0", "-c", program).strip().splitlines()[-1])
-
-
-def command(environment, *words):
-    done = subprocess.run(
-        [sys.executable, "manage.py", *words],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def talk(person, text="Hello"):
-    conversation = person.new_conversation()
-
-    async def ask():
-        async with person.chat(conversation) as chat:
-            return await asyncio.wait_for(chat.ask(text), 30)
-
-    heard = asyncio.run(ask())
-    assert heard.state == "complete"
-    return heard
-
-
-def talk_until(person, policy):
-    """Talks until this policy answers: a promotion reaches the engine within seconds, not at once."""
-    deadline = time.monotonic() + 30
-    while (heard := talk(person)).policy != policy:
-        assert time.monotonic() < deadline, f"{heard.policy} still answers, not {policy}"
-    return heard
-
-
-def most_probable_answers(site, key):
-    """What the live policy says to two questions where nothing is left to chance."""
-    answers = []
-    for question in QUESTIONS:
-        asked = {
-            "model": "live",
-            "messages": [{"role": "user", "content": question}],
-            "temperature": 0,
-            "max_tokens": 24,
-        }
-        headers = {"Authorization": f"Bearer {key}"}
-        response = httpx.post(f"{site.url}/v1/chat/completions", json=asked, headers=headers, timeout=30)
-        assert response.status_code == 200, response.text
-        answers.append(response.json()["choices"][0]["message"]["content"])
-    return answers
+from tests.site import running_site
+from tests.whole_loop import CYCLE, command, most_probable_answers, shell, talk, talk_until
 
 
 def rank_one(annotator):

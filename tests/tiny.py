@@ -34,7 +34,7 @@ def make_tiny_policy(
 
     def write(draft: Path) -> None:
         _write_configs(draft, vocabulary, hidden, layers)
-        _write_tokenizer(draft, vocabulary)
+        write_tokenizer(draft, vocabulary)
         _write_weights(draft, vocabulary, hidden, layers, seed, scale)
         (draft / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny random policy for tests\n")
         gguf_export.export(draft, draft / "policy.gguf", name="tiny")
@@ -71,7 +71,7 @@ def _write_configs(folder: Path, vocabulary: int, hidden: int, layers: int) -> N
     (folder / "generation_config.json").write_text(json.dumps(ids))
 
 
-def _write_tokenizer(folder: Path, vocabulary: int) -> None:
+def write_tokenizer(folder: Path, vocabulary: int) -> None:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())

@@ -104,7 +104,7 @@ def retrieve(request: HttpRequest, file_id: str) -> JsonResponse:
 def content(request: HttpRequest, file_id: str) -> FileResponse:
     file = _own(request, file_id)
     try:
-        opened = file.path.open("rb")
+        opened = file.fetched().open("rb")
     except FileNotFoundError as error:
         raise unknown("file", file_id) from error
     response = FileResponse(opened, content_type="application/octet-stream")

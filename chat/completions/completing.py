@@ -73,7 +73,8 @@ class EngineInUse:
 async def engine_in_use(policy: Policy, engine: Engine | None) -> AsyncIterator[EngineInUse]:
     """The engine that is attached, or one of its own, which is started and stopped here."""
     is_own = engine is None
-    engine = engine or engine_for(policy)
+    if engine is None:
+        engine = await asyncio.to_thread(engine_for, policy)
     if is_own:
         await engine.start(secrets.token_hex(32))
     in_use = EngineInUse(policy, engine, is_own)

@@ -13,7 +13,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 
 from accounts.models import ApiKey, User
-from chat import guards, policies
+from chat import guards, policies, site_choices
 from chat.completions import raw_prompts
 from chat.completions.batches import stream_batch
 from chat.completions.guarded import GuardedCompletion
@@ -26,6 +26,7 @@ from chat.inspection.scoring import score
 from chat.models import Conversation, Policy, Ticket
 from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.history import renderer_of
+from chat.prompts.preamble import with_system_prompt
 from chat.prompts.rendering import Turn
 from chat.queue import limits, people, tickets, usage
 from chat.queue.ticket_poller import PendingTicket, TicketPoller
@@ -147,7 +148,8 @@ def _texts_of_people(spec: CompletionSpec, prompt: PolicyPrompt) -> list[str]:
 def _engine_request(policy: Policy, spec: CompletionSpec) -> _EngineRequest:
     """Raises ContextExceeded, TurnsRefused, UnknownTokens, BadPolicy."""
     if spec.turns is not None:
-        prompt = raw_prompts.conversation(policy, spec.turns)
+        turns = with_system_prompt(spec.turns, site_choices.system_prompt_for(policy))
+        prompt = raw_prompts.conversation(policy, turns)
     elif spec.ids is not None:
         prompt = raw_prompts.token_ids(policy, spec.ids)
     else:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from accounts.models import User
-from chat import assistants, instructions, model_choice
+from chat import assistants, instructions, model_choice, site_choices
 from chat.engines.engine import Parameters
 from chat.models import Assistant, Conversation, Policy
 from chat.prompts.preamble import preamble_with
@@ -21,8 +21,8 @@ class Answerer:
 
     @property
     def assistants_preamble(self) -> list[Turn]:
-        """The assistant's instructions and examples."""
-        return assistants.preamble(self.assistant)
+        """The assistant's instructions and examples, else what the site asks of every policy."""
+        return assistants.preamble(self.assistant, site_choices.system_prompt_for(self.policy))
 
     @property
     def preamble(self) -> list[Turn]:

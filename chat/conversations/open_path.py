@@ -9,7 +9,7 @@ from chat import guards
 from chat.conversations.tree import Tree, tree_of
 from chat.errors import OF_A_REPLY
 from chat.markdown.rendering import render
-from chat.models import Chunk, Conversation, Message, Pair, Policy, Reply
+from chat.models import Choice, Chunk, Conversation, Message, Pair, Policy, Reply
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ class ShownMessage:
         return guards.name_of(self.reply.blocked_by) if self.reply and self.reply.blocked_by else ""
 
     @property
+    def choice(self) -> Choice | None:
+        """How it was chosen, or is being chosen."""
+        return getattr(self.reply, "choice", None)
+
+    @property
     def can_retry(self) -> bool:
         return self.reply is not None and self.reply.state in (Reply.State.INTERRUPTED, Reply.State.FAILED)
 
@@ -121,7 +126,7 @@ def _turns(tree: Tree, path: Sequence[int]) -> list[ShownMessage]:
     pairs = Pair.objects.filter(message__in=path, revealed_at=None).select_related("left", "right")
     undecided = {message: pair for pair in pairs for message in (pair.left.message_id, pair.right.message_id)}
     of_pairs = [pair for pair in undecided if pair not in path]
-    messages = Message.objects.select_related("reply__policy").in_bulk([*path, *of_pairs])
+    messages = Message.objects.select_related("reply__policy", "reply__choice").in_bulk([*path, *of_pairs])
     return [shown_message(messages[pk], tree, undecided.get(pk), messages) for pk in path if pk in messages]
 
 

@@ -2,7 +2,8 @@
 
 A turn gets a pair where an admin's rate and the person's own switch say so, a choice is of use (to a trial, or to
 training), the site has capacity for both, and no policy was named. The replies come from the live policy and the one
-on trial; without one on trial, from the live policy with two seeds. Whoever writes on below an undecided pair, or
+that is tried, on a share of the chats (chat.conversations.shares) or on trial; without one, from the live policy with
+two seeds. Whoever writes on below an undecided pair, or
 regenerates one of its replies, lets it lapse: the names are shown, and nothing counts.
 """
 
@@ -17,9 +18,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from chat import site_choices
+from chat.conversations import shares
 from chat.conversations.answerer import Answerer
 from chat.engines.engine import MAX_SEED
-from chat.models import Conversation, Message, Pair, Policy, Reply
+from chat.models import Conversation, Message, Pair, Policy, Reply, ShareOfChats
 from chat.queue import replies
 
 CHANCE = random.SystemRandom()
@@ -30,19 +32,22 @@ def queue_replies(message: Message, answerer: Answerer) -> list[Reply]:
 
     An answerer with a policy of its own never makes a pair. To be called in the transaction of the turn.
     """
-    if answerer.policy is not None or not _makes_pair(message, answerer):
+    if answerer.policy is not None:
         return [_queue(message, answerer)]
-    sides = _two_answerers(answerer)
+    share = shares.share_of(message.conversation)
+    if not _makes_pair(message, answerer, share):
+        return [_queue(message, answerer if share is None else replace(answerer, policy=share.policy))]
+    sides = _two_answerers(answerer, _on_trial() if share is None else share.policy)
     CHANCE.shuffle(sides)  # before a row is made, so that the rows' ids, which the page knows, say nothing either
     left, right = (_queue(message, side) for side in sides)
     Pair.objects.create(message=message, left=left, right=right)
     return [left, right]
 
 
-def _two_answerers(answerer: Answerer) -> list[Answerer]:
-    """The live policy and the one on trial, or the live policy with two seeds."""
-    if (on_trial := _on_trial()) is not None:
-        return [answerer, replace(answerer, policy=on_trial)]
+def _two_answerers(answerer: Answerer, tried: Policy | None) -> list[Answerer]:
+    """The live policy and the one that is tried, or the live policy with two seeds."""
+    if tried is not None:
+        return [answerer, replace(answerer, policy=tried)]
     seeds = CHANCE.sample(range(MAX_SEED), 2)
     return [replace(answerer, parameters=replace(answerer.parameters, seed=seed)) for seed in seeds]
 
@@ -101,20 +106,26 @@ def _on_trial() -> Policy | None:
     return Policy.objects.filter(is_on_trial=True, is_live=False, retired_at=None).first()
 
 
-def _makes_pair(message: Message, answerer: Answerer) -> bool:
+def _makes_pair(message: Message, answerer: Answerer, share: ShareOfChats | None) -> bool:
     owner = message.conversation.owner
-    if _on_trial() is None and not message.conversation.may_train:
+    is_tried = share is not None or _on_trial() is not None
+    if not is_tried and not message.conversation.may_train:
         return False  # nobody would learn from the choice
     if message.conversation.is_temporary:
         return False  # nothing said in it is a judgement
-    if settings.CHAT_ENGINES < 2 and _on_trial() is not None:
-        return False  # there is no place to load the one on trial
-    if not owner.sees_side_by_side or CHANCE.random() * 100 >= site_choices.get().side_by_side_percent:
+    if settings.CHAT_ENGINES < 2 and is_tried:
+        return False  # there is no place to load the one that is tried
+    if not owner.sees_side_by_side or CHANCE.random() * 100 >= _percent(share):
         return False
-    if answerer.parameters.temperature == 0 and _on_trial() is None:
+    if answerer.parameters.temperature == 0 and not is_tried:
         return False  # both would be the same text
     live = Reply.objects.filter(state__in=Reply.LIVE)
     if live.filter(message__conversation__owner=owner).exists():
         return False
     # A busy site generates no second replies.
     return live.filter(state=Reply.State.QUEUED).count() + 2 <= settings.CHAT_QUEUE_LIMIT // 2
+
+
+def _percent(share: ShareOfChats | None) -> int:
+    everywhere = site_choices.get().side_by_side_percent
+    return everywhere if share is None else max(everywhere, share.pairs_percent)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from chat import guards
-from chat.conversations import side_by_side, titles
+from chat.conversations import shares, side_by_side, titles
 from chat.conversations.answerer import answerer_of
 from chat.conversations.tree import open_at
 from chat.errors import BadKey, ConversationGone, ReplyUnderWay, UnknownMessage, UnknownParent
@@ -80,7 +80,7 @@ def regenerate(conversation: Conversation, message: int, key: str, *, prefix: st
             instructions=answerer.instructions,
             key=key,
             prefix=prefix,
-            policy=answerer.policy,
+            policy=answerer.policy or shares.policy_of(conversation),
         )
         _open(conversation, reply)
         return reply

@@ -1,1 +1,1 @@
-"""Engines, which generate text: the interface, its four implementations, and their child processes."""
+"""Engines, which generate text: the interface, its implementations, and their child processes."""

@@ -6,7 +6,6 @@ Prompts are rendered here (chat.prompts), since a chat endpoint may turn user te
 import asyncio
 import contextlib
 import json
-import os
 import sys
 from abc import abstractmethod
 from collections.abc import AsyncGenerator
@@ -16,10 +15,11 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 
+from base.child_environment import child_environment
 from base.cores import usable_cores
 from chat import policies
+from chat.engines.client import LocalClient
 from chat.engines.engine import MAX_SEED, Engine, Parameters, Piece
-from chat.engines.openai import LocalClient
 from chat.errors import EngineDown, EngineRefused
 from chat.models import Policy
 from chat.prompts.fitting import PolicyPrompt
@@ -29,6 +29,8 @@ SHORT_WAITING = {"GOMP_SPINCOUNT": "300"}
 and wake took longer than the work between: on two cores one stream got 107 tokens/s by this, 42 by sleeping at once,
 and beside a training 86 and 13; beside a process that always wants a core 48 and 65, and 5 by 10,000 spins. OpenMP
 reads it when its library is loaded, so it must be there from the start."""
+
+LONGEST_LINE = 1 << 16
 
 
 class ChildEngine(Engine):
@@ -54,6 +56,7 @@ class ChildEngine(Engine):
         return {
             **self.config(directory),
             "key": key,
+            "host": settings.CHAT_ENGINE_HOST,
             "context_tokens": policies.context_tokens(directory),
             "slots": settings.CHAT_ENGINE_SLOTS,
             "threads": settings.CHAT_ENGINE_THREADS or usable_cores(),
@@ -61,14 +64,7 @@ class ChildEngine(Engine):
 
     async def start(self, key: str) -> None:
         config = self.child_config(key)
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", self.module),
-            cwd=settings.BASE_DIR,
-            env={**os.environ, **SHORT_WAITING},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
+        self._process = await start_child(self.module)
         self.pid = self._process.pid
         try:
             await self._handshake(self._process, json.dumps(config), key)
@@ -128,6 +124,26 @@ class ChildEngine(Engine):
             await end(self._process)
         if self._client is not None:
             await self._client.close()
+
+
+async def start_child(
+    module: str, *arguments: str, longest_line: int = LONGEST_LINE, **environment: str
+) -> asyncio.subprocess.Process:
+    """Starts `python -m MODULE`, which reads lines on its stdin and writes lines of at most so many bytes."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", module, *arguments),
+        cwd=settings.BASE_DIR,
+        env=child_environment({**SHORT_WAITING, **environment}),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=longest_line,
+    )
+
+
+def threads() -> str:
+    """Of a child that computes with OpenMP, as OMP_NUM_THREADS."""
+    return str(settings.CHAT_ENGINE_THREADS or usable_cores())
 
 
 async def end(process: asyncio.subprocess.Process) -> None:

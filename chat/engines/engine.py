@@ -8,6 +8,8 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
+from django.conf import settings
+
 from chat.errors import BadParameters
 from chat.models import Policy
 from chat.prompts.fitting import PolicyPrompt
@@ -144,6 +146,8 @@ class Engine(ABC):
 
     is_embedded: ClassVar[bool] = False
     """Whether the talker has to start, watch and stop a process for it."""
+    title: ClassVar[str] = ""
+    """Its name on pages; empty: that of its class."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -191,6 +195,10 @@ class Engine(ABC):
     def attach(self, url: str, key: str) -> None:
         """Instead of `start`: uses an engine that another process started."""
         self.url = url
+
+    def slots(self) -> int:
+        """How many completions it generates at the same time."""
+        return int(settings.CHAT_ENGINE_SLOTS)
 
     def is_running(self) -> bool:
         """False as soon as its process is known to have ended."""

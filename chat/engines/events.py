@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.engines.engine import Piece, Token, TokenProbability
-from chat.errors import EngineBroken, EngineBusy, EngineDown, EngineError, EngineRefused, TooLong
+from chat.errors import (
+    EngineBroken,
+    EngineBusy,
+    EngineDown,
+    EngineError,
+    EngineRefused,
+    ModelMissing,
+    TooLong,
+    WrongModel,
+)
 
 UNSTORABLE = re.compile("[\\0\ud800-\udfff]")
 """NUL and halves of surrogate pairs, which no database stores."""
@@ -26,9 +35,13 @@ class StreamedCompletion:
 
 
 class EventReader:
-    """Reads the events of one stream, and records how each of its `n` completions ends."""
+    """Reads the events of one stream, and records how each of its `n` completions ends.
 
-    def __init__(self, n: int = 1) -> None:
+    With a `model`, a completion by any other raises WrongModel, and so does one that does not say whose it is.
+    """
+
+    def __init__(self, n: int = 1, model: str = "") -> None:
+        self.model = model
         self.completions = [StreamedCompletion() for _ in range(n)]
         self.is_over = False
 
@@ -40,6 +53,8 @@ class EventReader:
             event = json.loads(data)
             if error := event.get("error"):
                 raise failure_of(int(error.get("code") or 500), json.dumps(event), {})
+            if self.model and event.get("model") != self.model:
+                raise WrongModel(f"{event.get('model')!r} answered in the place of {self.model!r}")
             pieces = [self._read_choice(choice) for choice in event["choices"]]
             self._read_usage(event)
         except (ValueError, AttributeError, KeyError, IndexError, TypeError, RecursionError) as error:
@@ -132,6 +147,8 @@ def failure_of(status: int, body: str, headers: Any) -> EngineError | TooLong:
     if status in (429, 503):
         after = headers.get("retry-after", "")
         return EngineBusy(detail, retry_after_s=float(after) if after.isdigit() else None)
+    if status == 404:
+        return ModelMissing(detail)
     if 400 <= status < 500:
         return EngineRefused(detail)
     return EngineDown(detail)

@@ -14,6 +14,7 @@ GGUF = "policy.gguf"
 
 class LlamaCppEngine(ChildEngine):
     module = "chat.engines.llamacpp_server"
+    title = "llama.cpp"
 
     def config(self, directory: Path) -> dict[str, Any]:
         if not (directory / GGUF).is_file():

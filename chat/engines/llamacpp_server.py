@@ -1,4 +1,4 @@
-"""The child process of the embedded engine: llama.cpp's server on a free port of 127.0.0.1. Knows no Django.
+"""The child process of the embedded engine: llama.cpp's server on a free port. Knows no Django.
 
 Started as `python -m chat.engines.llamacpp_server`. It reads one JSON line on stdin (so that the key is in no process
 list), writes one with the URL to stdout, and ends when stdin does, so that it is never left behind.
@@ -7,6 +7,7 @@ list), writes one with the URL to stdout, and ends when stdin does, so that it i
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from chat.engines.lifeline import die_with_parent
@@ -16,9 +17,15 @@ def serve(config: dict[str, Any]) -> Any:
     """The running server; it answers from threads of its own for as long as the object lives."""
     import xllamacpp
 
+    return xllamacpp.Server(parameters(config))
+
+
+def parameters(config: dict[str, Any]) -> Any:
+    import xllamacpp
+
     params = xllamacpp.CommonParams()
     params.model.path = config["gguf"]
-    params.hostnames = ["127.0.0.1"]
+    params.hostnames = [config["host"]]
     params.port = 0
     params.api_keys = [config["key"]]
     params.cors_origins = "http://127.0.0.1"  # the default allows every origin
@@ -31,10 +38,10 @@ def serve(config: dict[str, Any]) -> Any:
     params.n_threads_http = 2 * config["slots"] + 8  # a stream occupies a thread; health must still answer
     params.cache_ram_mib = 0  # the default keeps up to 8 GiB of old prompts
     params.verbosity = 1
-    return xllamacpp.Server(params)
+    return params
 
 
-def main() -> None:
+def main(serve: Callable[[dict[str, Any]], Any] = serve) -> None:
     die_with_parent()
     config = json.loads(sys.stdin.readline())
     server = serve(config)

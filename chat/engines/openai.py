@@ -1,185 +1,28 @@
-"""Client of OpenAI-compatible servers, and the engine for such a server elsewhere, given by its URL.
+"""The engine for OpenAI-compatible servers elsewhere, given by their URLs: vLLM, SGLang, a hosted one.
 
-Timeouts limit the connection, the pause between two lines and the whole request. Closing the generator closes the
-connection, by which such servers notice that nobody reads any more.
+They are started and watched by others. Several hold the same base policy; each policy that is an adapter of it is put
+on all of them (chat.engines.servers), and a completion goes to the one that has most room.
 """
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 from django.conf import settings
 
-from chat.engines import local_http
 from chat.engines.engine import Engine, Parameters, Piece
-from chat.engines.events import EventReader, failure_of
-from chat.engines.local_http import LocalResponse
-from chat.errors import EngineBroken, EngineDown, EngineError, EngineRefused, EngineTimeout
+from chat.engines.servers.adapters import ServedAdapter, adapter_of
+from chat.engines.servers.pool import FRESH_S, ServerPool
+from chat.engines.servers.server import WATCH_EVERY_S, RemoteServer
+from chat.errors import EngineBusy, EngineDown, EngineRefused, ModelMissing
 from chat.models import Policy
 from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.rendering import ROLES, Turn
 
-LONGEST_LINE = 1 << 20
-"""Bytes of a line of the stream; no server has a reason to send more."""
 CONTROL = re.compile(r"<(?=\|[^|<>\s]{1,60}\|>|/?s>|(?:start|end)_of_turn>|/?(?:bos|eos|pad)>)|\[(?=/?INST\])")
 """The first character of control tokens of well-known templates (ChatML, Llama, Gemma, Mistral)."""
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    connect_s: float = 5.0
-    first_s: float = 120.0
-    """Until the answer begins, for a long prompt behind other long prompts."""
-    between_s: float = 30.0
-    total_s: float = 600.0
-
-
-@dataclass
-class Breaker:
-    """Circuit breaker: after `limit` failures in a row refuses requests for `pause_s`, then lets one through."""
-
-    limit: int = 5
-    pause_s: float = 15.0
-    failures: int = 0
-    closed_until: float = field(default=0.0)
-
-    def check(self) -> None:
-        wait_s = self.closed_until - time.monotonic()
-        if wait_s > 0:
-            raise EngineDown("too many failures in a row", retry_after_s=wait_s)
-
-    def report(self, error: EngineError | None) -> None:
-        if isinstance(error, EngineRefused):
-            error = None  # the server did answer
-        self.failures = self.failures + 1 if error else 0
-        if self.failures >= self.limit:
-            self.closed_until = time.monotonic() + self.pause_s
-
-
-class OpenAIClient:
-    """Client of one server, for several tasks at a time."""
-
-    def __init__(self, url: str, key: str, *, keep_alive: bool, timeouts: Timeouts = Timeouts()) -> None:
-        self.timeouts = timeouts
-        self.breaker = Breaker()
-        # llama.cpp's server closes idle connections without notice, so the next request on one fails: none is kept.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20 if keep_alive else 0)
-        self._http = httpx.AsyncClient(
-            base_url=url.rstrip("/") + "/",
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(None, connect=timeouts.connect_s, pool=timeouts.connect_s),
-            limits=limits,
-            follow_redirects=False,
-            trust_env=False,
-        )
-
-    async def stream(self, path: str, body: dict[str, Any], n: int = 1) -> AsyncGenerator[Piece, None]:
-        """Pieces of the completion, or of `n` of them; the last of each, and only that, has a finish reason.
-
-        Raises EngineError, TooLong.
-        """
-        self.breaker.check()
-        try:
-            async with asyncio.timeout(self.timeouts.total_s), aclosing(self._pieces(path, body, n)) as pieces:
-                async for piece in pieces:
-                    yield piece
-        except EngineError as error:
-            self.breaker.report(error)
-            raise
-        except (TimeoutError, httpx.HTTPError) as error:
-            failure = _failure_from(error)
-            self.breaker.report(failure)
-            raise failure from error
-        self.breaker.report(None)
-
-    async def is_healthy(self, path: str) -> bool:
-        try:
-            return (await self._http.get(path, timeout=5.0)).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    async def close(self) -> None:
-        await self._http.aclose()
-
-    async def _pieces(self, path: str, body: dict[str, Any], n: int) -> AsyncGenerator[Piece, None]:
-        response = await self._open(path, body)
-        try:
-            if response.status_code != 200:
-                async with asyncio.timeout(self.timeouts.between_s):
-                    raise failure_of(response.status_code, (await _start_of(response)), response.headers)
-            reader = EventReader(n)
-            async with aclosing(self._events(response)) as arrivals:
-                async for events in arrivals:
-                    for event in events:
-                        for piece in () if reader.is_over else reader.read(event):
-                            yield piece
-                    if reader.is_over:
-                        break
-            for piece in reader.endings():
-                yield piece
-        finally:
-            await response.aclose()
-
-    async def _open(self, path: str, body: dict[str, Any]) -> httpx.Response | LocalResponse:
-        for attempt in (1, 2):
-            request = self._http.build_request("POST", path, json=body)
-            try:
-                async with asyncio.timeout(self.timeouts.first_s):
-                    return await self._http.send(request, stream=True)
-            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-                if attempt == 2:  # the first time it may be an idle connection that the server had closed
-                    raise
-        raise AssertionError("unreachable")
-
-    async def _events(self, response: httpx.Response | LocalResponse) -> AsyncGenerator[list[str], None]:
-        """The data of the events that arrived together."""
-        rest, now = b"", asyncio.get_running_loop().time
-        async with asyncio.timeout(self.timeouts.first_s) as limit:
-            async for block in response.aiter_bytes():
-                limit.reschedule(None)  # what the reader takes is no pause of the server's
-                *lines, rest = (rest + block).split(b"\n")
-                if len(rest) > LONGEST_LINE:
-                    raise EngineBroken("a line of the stream is too long")
-                yield _data_of(lines)
-                limit.reschedule(now() + self.timeouts.between_s)
-        yield _data_of([rest])
-
-
-class LocalClient(OpenAIClient):
-    """Client of a server that is a child of ours: without TLS, redirects or kept connections, and read at a pace."""
-
-    def __init__(self, url: str, key: str, *, timeouts: Timeouts = Timeouts()) -> None:
-        super().__init__(url, key, keep_alive=False, timeouts=timeouts)
-        self._url, self._key = url.rstrip("/"), key
-
-    async def _open(self, path: str, body: dict[str, Any]) -> LocalResponse:
-        async with asyncio.timeout(self.timeouts.first_s):
-            return await local_http.post(f"{self._url}/{path}", self._key, body)
-
-
-def _data_of(lines: list[bytes]) -> list[str]:
-    return [line[5:].decode("utf-8", "replace").strip() for line in lines if line.startswith(b"data:")]
-
-
-def _failure_from(error: Exception) -> EngineError:
-    if isinstance(error, TimeoutError):
-        return EngineTimeout("nothing came in time")
-    return EngineDown(f"{type(error).__name__}: {error}")
-
-
-async def _start_of(response: httpx.Response | LocalResponse) -> str:
-    """The start of an error's body."""
-    body = b""
-    async for block in response.aiter_bytes():
-        body += block
-        if len(body) > 4096:
-            break
-    return body[:4096].decode("utf-8", "replace")
 
 
 def neutral(turn: Turn) -> Turn:
@@ -196,33 +39,102 @@ def neutral(turn: Turn) -> Turn:
 def _prompt_fields(prompt: PolicyPrompt) -> dict[str, Any]:
     """The prompt as messages or as a raw text; no ids, since the server may have another tokenizer."""
     if prompt.text is None:
-        return {"messages": [neutral(turn) for turn in prompt.messages]}
+        said = {"messages": [neutral(turn) for turn in prompt.messages]}
+        told = {} if prompt.thinking is None else {"chat_template_kwargs": {"enable_thinking": prompt.thinking}}
+        return said | told  # as vLLM and SGLang have it
     return {"prompt": CONTROL.sub(r"\g<0> ", prompt.text)}
 
 
 class OpenAIEngine(Engine):
-    """Any OpenAI-compatible server, started and watched by others: vLLM, SGLang, TGI, a hosted one."""
-
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
-        self.url = settings.CHAT_ENGINE_URL
         self.model = settings.CHAT_ENGINE_MODEL or policy.name
-        self._client = OpenAIClient(self.url, settings.CHAT_ENGINE_KEY, keep_alive=True)
+        self._is_named = bool(settings.CHAT_ENGINE_MODEL)
+        """By an admin: some servers take models that they do not list, and answer with the name of a version."""
+        self._adapter: ServedAdapter | None = None
+        self._joined: ServerPool | None = None
 
     async def start(self, key: str) -> None:
-        if not self.url:
+        """Ready as soon as one server has the policy; the others get it meanwhile."""
+        if not settings.CHAT_ENGINE_URLS:
             raise EngineDown("CHAMSAE_ENGINE_URL is not set")
-        if settings.CHAT_ENGINE_MODEL and not self.policy.is_live:
+        if self._is_named and not self.policy.is_live:
             # Its replies would have the name of a policy that did not generate them.
             raise EngineRefused(f"the server has one model, the live policy, not {self.policy.name}")
-        if not await self.is_healthy():
-            raise EngineDown(f"{self.url} does not answer")
+        await self._pool.look()
+        await self._load()
+        if not self._ready():
+            raise self._absence()
+        self.url = " ".join(server.url for server in self._ready())
+
+    async def _load(self) -> None:
+        """Puts the policy on every server that lacks it, and waits for the first."""
+        if self._adapter is None and not self._is_named:
+            self._adapter = await adapter_of(self.policy)
+        loading = self._pool.loading(self._adapter) if self._adapter is not None else []
+        while loading and not self._ready():
+            _, rest = await asyncio.wait(loading, return_when=asyncio.FIRST_COMPLETED)
+            loading = list(rest)
+
+    @property
+    def _pool(self) -> ServerPool:
+        if self._joined is None:
+            self._joined = ServerPool.join(self)
+        return self._joined
+
+    def _ready(self) -> list[RemoteServer]:
+        return self._pool.up() if self._is_named else self._pool.holding(self.model)
+
+    def _absence(self) -> EngineDown | EngineRefused:
+        """Why no server is ready."""
+        up, servers = self._pool.up(), self._pool.servers
+        if not up:
+            return EngineDown("; ".join(f"{server.url}: {server.trouble}" for server in servers))
+        return EngineRefused("; ".join(self._why_not(server) for server in up))
+
+    def _why_not(self, server: RemoteServer) -> str:
+        if reason := server.refusals.get(self.model):
+            return f"{server.url} has no {self.model!r}: {reason}"
+        return f"{server.url} has no model {self.model!r}, only {', '.join(sorted(server.listed)) or 'nothing'}"
+
+    def slots(self) -> int:
+        """Each server that has the policy counts."""
+        return super().slots() * max(1, len(self._ready()))
 
     async def stream(self, prompt: PolicyPrompt, parameters: Parameters) -> AsyncGenerator[Piece, None]:
+        """A completion whose server fails before its first piece moves to another; later it ends there."""
         path = "chat/completions" if prompt.text is None else "completions"
-        async with aclosing(self._client.stream(path, self._request(prompt, parameters))) as pieces:
-            async for piece in pieces:
-                yield piece
+        body = self._request(prompt, parameters)
+        failed: list[RemoteServer] = []
+        restarted: list[RemoteServer] = []
+        while True:
+            server = await self._server(failed)
+            has_begun = False
+            try:
+                async with aclosing(server.stream(path, body, "" if self._is_named else self.model)) as pieces:
+                    async for piece in pieces:
+                        has_begun = True
+                        yield piece
+                return
+            except ModelMissing:  # the server was restarted since somebody looked, and gets the policy again
+                if self._is_named or server in restarted:
+                    raise
+                restarted.append(server)
+            except (EngineDown, EngineBusy):
+                failed.append(server)
+                if has_begun or self._pool.emptiest(self._ready(), failed) is None:
+                    raise
+
+    async def _server(self, failed: list[RemoteServer]) -> RemoteServer:
+        """The emptiest that has the policy; where none has it, it is put there. Raises EngineDown, EngineRefused."""
+        await self._pool.look(FRESH_S)
+        if not self._ready():
+            await self._pool.look()
+            await self._load()
+        server = self._pool.emptiest(self._ready(), failed)
+        if server is None:
+            raise EngineDown("every server that has it failed") if self._ready() else self._absence()
+        return server
 
     def _request(self, prompt: PolicyPrompt, parameters: Parameters) -> dict[str, Any]:
         """Sets only what differs from the protocol's defaults, since some servers refuse unknown fields."""
@@ -252,7 +164,12 @@ class OpenAIEngine(Engine):
         return body
 
     async def is_healthy(self) -> bool:
-        return await self._client.is_healthy("models")
+        """Whether a server has the policy; one that came back without it gets it."""
+        await self._pool.look(WATCH_EVERY_S / 2)
+        if self._adapter is not None:
+            self._pool.loading(self._adapter)
+        return bool(self._ready())
 
     async def stop(self) -> None:
-        await self._client.close()
+        if self._joined is not None:
+            await self._joined.leave(self)

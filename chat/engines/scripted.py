@@ -30,6 +30,8 @@ class Script:
     tokens: int = 40
     text: str = ""
     """Sent word for word instead of the canned text."""
+    texts: tuple[str, ...] = ()
+    """One of these by the seed, instead of the canned text."""
     echoes: bool = False
     """Sends the last message back, word for word."""
     stamps: bool = False
@@ -92,6 +94,8 @@ def _tokens(script: Script, prompt: PolicyPrompt, shift: int) -> list[str]:
     """Words with the space before them; the same prompt gets the same words, with another seed others. A raw prompt
     is continued."""
     text = _last_message(prompt) if script.echoes else script.text
+    if script.texts:
+        text = script.texts[shift % len(script.texts)]
     if text:
         words = text.split(" ")
     else:

@@ -1,4 +1,4 @@
-"""The engine for a GPU: the policy's own safetensors in transformers, served by a child process of ours.
+"""The engine for a GPU and for any family: the policy's own safetensors in transformers, served by a child process.
 
 Weights are served as they were trained, without an export. It reads the whole prompt again each turn and is made for
 one model on one device; for more use vLLM or SGLang (chat.engines.openai).
@@ -13,6 +13,7 @@ from chat.errors import BadPolicy
 
 class TransformersEngine(ChildEngine):
     module = "chat.engines.transformers_server"
+    title = "transformers"
     start_timeout_s: ClassVar[float] = 600.0
 
     def config(self, directory: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ padded on the left. Several completions of one prompt share its prefill. Knows n
 """
 
 import inspect
+import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -77,8 +78,9 @@ class Text:
 
     def __init__(self, tokenizer: Tokenizer, before: Sequence[int], stops: tuple[str, ...]) -> None:
         self.tokenizer, self.stops, self.buffer = tokenizer, stops, ""
-        self.shown = list(before[-CONTEXT_OF_TEXT:])
-        """The newest tokens whose text is known; the text of the next ones may depend on them."""
+        self.shown = [self._whole_end(before)]
+        """The newest tokens whose text is known, by what was shown at once: the text of the next ones may depend on
+        them, and bytes without the first ones of their character would be another text."""
         self.new: list[int] = []
 
     def add(self, number: int) -> tuple[str, bool]:
@@ -97,12 +99,21 @@ class Text:
         return self.buffer + self._decoded(is_last=True).rstrip("\ufffd")
 
     def _decoded(self, *, is_last: bool) -> str:
-        before = self.tokenizer.decode(self.shown, skip_special_tokens=True)
-        text: str = self.tokenizer.decode(self.shown + self.new, skip_special_tokens=True)[len(before) :]
+        context = list(itertools.chain(*self.shown))
+        before = self.tokenizer.decode(context, skip_special_tokens=True)
+        text: str = self.tokenizer.decode(context + self.new, skip_special_tokens=True)[len(before) :]
         if text.endswith("\ufffd") and len(self.new) < LONGEST_CHARACTER and not is_last:
             return ""
-        self.shown, self.new = (self.shown + self.new)[-CONTEXT_OF_TEXT:], []
+        self.shown, self.new = [*self.shown, self.new], []
+        while sum(map(len, self.shown[1:])) >= CONTEXT_OF_TEXT:
+            del self.shown[0]
         return text
+
+    def _whole_end(self, ids: Sequence[int]) -> list[int]:
+        """The last few tokens, from the beginning of a character on."""
+        ends = [list(ids[-count:]) for count in range(CONTEXT_OF_TEXT, CONTEXT_OF_TEXT + LONGEST_CHARACTER)]
+        whole = (end for end in ends if not self.tokenizer.decode(end).startswith("\ufffd"))
+        return next(whole, ends[0])
 
 
 def _overlap(text: str, stop: str) -> int:

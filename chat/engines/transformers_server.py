@@ -1,4 +1,4 @@
-"""The child process of the transformers engine: an ASGI application, served by uvicorn on a free port of 127.0.0.1.
+"""The child process of the transformers engine: an ASGI application, served by uvicorn on a free port.
 
 Started as `python -m chat.engines.transformers_server` and spoken to as llama.cpp is: one JSON line on stdin, one
 with the URL on stdout; it ends with its stdin. `POST /v1/completions` takes token ids and answers with a stream of
@@ -213,8 +213,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         stdout, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no line for the parent
-        port = self.servers[0].sockets[0].getsockname()[1]
-        print(json.dumps({"url": f"http://127.0.0.1:{port}"}), file=stdout, flush=True)
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        print(json.dumps({"url": f"http://{host}:{port}"}), file=stdout, flush=True)
 
 
 async def serve(config: dict[str, Any]) -> None:
@@ -226,12 +226,13 @@ async def serve(config: dict[str, Any]) -> None:
     batch = Batch(Path(config["directory"]), config["slots"])
     worker = Worker(batch, asyncio.get_running_loop())
     worker.start()
-    await Server(options_of(Application(config, batch, worker))).serve()
+    await Server(options_of(Application(config, batch, worker), config["host"])).serve()
 
 
-def options_of(application: Application) -> uvicorn.Config:
+def options_of(application: Application, host: str) -> uvicorn.Config:
     return uvicorn.Config(
         application,
+        host=host,
         port=0,
         http="h11",
         ws="none",

@@ -3,16 +3,11 @@
 import asyncio
 import json
 import math
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
-from base.cores import usable_cores
-from chat.engines.child import SHORT_WAITING, end
+from chat.engines.child import end, start_child, threads
 from chat.errors import InspectorDown
 
 IDLE_S = 180.0
@@ -73,18 +68,8 @@ class Inspector:
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is not None and self._process.returncode is None:
             return self._process
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "chat.inspection.process", str(IDLE_S)),
-            cwd=settings.BASE_DIR,
-            env={
-                **os.environ,
-                **SHORT_WAITING,
-                "OMP_NUM_THREADS": str(settings.CHAT_ENGINE_THREADS or usable_cores()),
-            },
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=LONGEST_ANSWER,
+        self._process = await start_child(
+            "chat.inspection.process", str(IDLE_S), longest_line=LONGEST_ANSWER, OMP_NUM_THREADS=threads()
         )
         return self._process
 

@@ -18,7 +18,6 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from chat import policies
 from chat.engines.engine import Token, TokenProbability
 from chat.errors import ChatError, InspectorDown, NoProbabilities, TooManyTokenViews, WeightsGone
 from chat.inspection import token_views
@@ -116,8 +115,8 @@ def next_job() -> ScoringJob | None:
 
 def encode(job: ScoringJob) -> token_views.Encoded:
     """The first id as the prompt, the others as its completion, each with what it adds to the text."""
-    directory = policies.directory(job.policy)
-    its_renderer = renderer(directory) if directory.is_dir() else None
+    directory = token_views.fetched_weights(job.policy)
+    its_renderer = renderer(directory)
     if its_renderer is None:
         raise WeightsGone(str(directory))
     ids = job.ids

@@ -117,7 +117,7 @@ def has_weights(policy: Policy | None) -> bool:
     if policy is None or not policy.directory:
         return False
     try:
-        return any(policies.directory(policy).glob("*.safetensors"))
+        return policies.has_weights(policy)
     except BadPolicy:
         return False
 
@@ -138,9 +138,7 @@ def next_job() -> TokenViewJob | None:
 
 def encode(job: TokenViewJob) -> Encoded:
     """As the talker had it: the rendered turns, the reply's prefix, and what the policy generated."""
-    directory = policies.directory(job.policy)
-    if not directory.is_dir():
-        raise WeightsGone(str(directory))
+    directory = fetched_weights(job.policy)
     its_renderer = renderer(directory)
     if its_renderer is None:
         raise WeightsGone(f"{directory}: no tokenizer")
@@ -148,6 +146,17 @@ def encode(job: TokenViewJob) -> Encoded:
     prefix = job.prefix if written != job.text else ""
     completion = its_renderer.spelled(prefix) + its_renderer.spelled(written)
     return Encoded(directory, its_renderer, its_renderer.ids(job.turns), completion)
+
+
+def fetched_weights(policy: Policy) -> Path:
+    """Raises WeightsGone."""
+    try:
+        directory = policies.fetched(policy)
+    except BadPolicy as error:
+        raise WeightsGone(str(error)) from error
+    if not directory.is_dir():
+        raise WeightsGone(str(directory))
+    return directory
 
 
 def described(encoded: Encoded, seen: Sequence[InspectedToken]) -> list[dict[str, Any]]:

@@ -21,6 +21,8 @@ class PolicyPrompt:
     """Messages that were left out, oldest first, to fit the context."""
     prefix: str = ""
     """Text that the reply begins with; the end of `ids`."""
+    thinking: bool | None = None
+    """Whether the template is to begin with reasoning; None where it is not asked."""
     text: str | None = None
     """Of a raw prompt: what is to be continued as it stands, without roles and template; `messages` is empty then."""
 
@@ -44,7 +46,9 @@ def fit(
     def encode(turns: list[Turn]) -> PolicyPrompt:
         ids = renderer.ids(turns) + begun if renderer else None
         tokens = len(ids) if ids is not None else _guess_tokens(turns) + len(prefix) // CHARACTERS_A_TOKEN
-        return PolicyPrompt(turns, ids, tokens, prefix=prefix)
+        if renderer is None:
+            return PolicyPrompt(turns, ids, tokens, prefix=prefix)
+        return PolicyPrompt(renderer.as_taken(turns), ids, tokens, prefix=prefix, thinking=renderer.thinking)
 
     room = context_tokens - reserve(completion_tokens, context_tokens)
     try:

@@ -79,12 +79,12 @@ def prompt_for(
 
 def context_window(policy: Policy) -> int:
     """Tokens that a prompt and its completion may have together. Raises BadPolicy."""
-    return policies.context_tokens(policies.directory(policy)) if _has_files(policy) else settings.CHAT_CONTEXT_TOKENS
+    return policies.context_tokens(policies.words(policy)) if _has_files(policy) else settings.CHAT_CONTEXT_TOKENS
 
 
 def renderer_of(policy: Policy) -> Renderer | None:
     """None where the policy's tokenizer is not here, and lengths can only be estimated. Raises BadPolicy."""
-    return renderer(policies.directory(policy)) if _has_files(policy) else None
+    return renderer(policies.words(policy)) if _has_files(policy) else None
 
 
 def _has_files(policy: Policy) -> bool:

@@ -17,8 +17,10 @@ from typing import Any, TypedDict
 import jinja2.ext
 import jinja2.nodes
 import jinja2.sandbox
+from django.conf import settings
 from tokenizers import Tokenizer
 
+from base import system_turns
 from chat.errors import BadPolicy, TurnsRefused
 
 MARK_START, MARK_END = "\U000f0000", "\U000f0001"
@@ -68,7 +70,8 @@ class Renderer:
 
     def ids(self, messages: Sequence[Turn]) -> list[int]:
         """Token ids of the conversation with the header of the reply to come. Raises TurnsRefused, BadPolicy."""
-        marked = [{"role": turn["role"], "content": self._mark(turn["content"])} for turn in messages]
+        turns = self.as_taken(messages)
+        marked = [{"role": turn["role"], "content": self._mark(turn["content"])} for turn in turns]
         try:
             text = self._rendered(marked)
         except Forbidden as error:
@@ -80,8 +83,25 @@ class Renderer:
         pieces = self._marks.split(text)
         return self._encode(pieces[0]) + self._encode_pieces(pieces[1:], is_marked=True)
 
+    def as_taken(self, messages: Sequence[Turn]) -> list[Turn]:
+        """The messages as the template takes them: where it knows no instructions, they lead the first question."""
+        turns = [{"role": turn["role"], "content": turn["content"]} for turn in messages]
+        if turns and turns[0]["role"] == "system" and not self.takes_system_turn:
+            turns = system_turns.folded(turns)
+        return [Turn(role=turn["role"], content=turn["content"]) for turn in turns]
+
+    @property
+    def thinking(self) -> bool | None:
+        """Whether the template is to begin with reasoning; None where it is not asked."""
+        return settings.CHAT_THINKING == "on" if "enable_thinking" in self.template else None
+
     def _rendered(self, messages: Sequence[Mapping[str, str]]) -> str:
-        return self._compiled.render(messages=messages, add_generation_prompt=True, **self.special_tokens)
+        return self._compiled.render(
+            messages=messages,
+            add_generation_prompt=True,
+            enable_thinking=settings.CHAT_THINKING == "on",
+            **self.special_tokens,
+        )
 
     @functools.cached_property
     def _is_sound(self) -> bool:
@@ -91,6 +111,11 @@ class Renderer:
         except TEMPLATE_ERRORS:
             return False
         return True
+
+    @functools.cached_property
+    def takes_system_turn(self) -> bool:
+        """Whether the template shows instructions; where it does not, they lead the first question."""
+        return system_turns.are_rendered(self._rendered, TEMPLATE_ERRORS)
 
     def continuation(self, text: str) -> list[int]:
         """Token ids of text that continues the prompt, without any control token."""

@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
+from chat.choosing.plan import most_completions
 from chat.models import Reply, Ticket
 
 Lane = int | None
@@ -52,10 +53,9 @@ def entries(lanes: Q = ANY, most: int | None = None) -> list[Entry]:
     """Entries of the lanes, oldest first, batches last; at most `most` replies and `most` tickets."""
     replies = Reply.objects.filter(lanes, state=Reply.State.QUEUED, stop_requested=False).order_by("queued_at", "pk")
     tickets = Ticket.objects.filter(lanes, state=Ticket.State.QUEUED, lease_until__gt=timezone.now())
-    found = [
-        Entry(queued_at, lane, reply=pk)
-        for queued_at, lane, pk in replies.values_list("queued_at", "policy_id", "pk")[:most]
-    ] + [
+    waiting = list(replies.values_list("queued_at", "policy_id", "pk")[:most])
+    slots_a_reply = most_completions() if waiting else 1
+    found = [Entry(queued_at, lane, reply=pk, slots=slots_a_reply) for queued_at, lane, pk in waiting] + [
         Entry(queued_at, lane, ticket=pk, slots=slots, is_batch=is_batch)
         for queued_at, lane, pk, slots, is_batch in tickets.order_by("is_batch", "queued_at", "pk").values_list(
             "queued_at", "policy_id", "pk", "slots", "is_batch"

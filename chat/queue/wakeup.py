@@ -4,11 +4,12 @@ import contextlib
 import time
 from typing import Any, Protocol
 
+from django.conf import settings
 from django.db import Error, connection
 
 CHANNEL = "chamsae_replies"
-IS_POSSIBLE = connection.vendor == "postgresql"
-"""Whether writers name the replies that have changed."""
+IS_POSSIBLE = connection.vendor == "postgresql" and settings.DATABASE_POOLER == "session"
+"""Whether writers name the replies that have changed: to be told, one has to keep a connection."""
 SEES_EVERY_COMMIT = connection.vendor == "sqlite"
 GLANCE_EVERY_S = 0.02
 
@@ -35,7 +36,20 @@ class Sleeper(Protocol):
 
 
 def sleeper() -> Sleeper:
-    return NotifiedSleeper() if IS_POSSIBLE else CountingSleeper()
+    if IS_POSSIBLE:
+        return NotifiedSleeper()
+    return CountingSleeper() if SEES_EVERY_COMMIT else PlainSleeper()
+
+
+class PlainSleeper:
+    """Where nobody can be told, as behind a pooler of transactions: sleeps for the whole time."""
+
+    def sleep(self, seconds: float) -> set[int]:
+        time.sleep(seconds)
+        return set()
+
+    def leave(self) -> None:
+        """Nothing was begun."""
 
 
 class CountingSleeper:
@@ -64,7 +78,7 @@ def _commits() -> tuple[Any, int]:
 
 
 class NotifiedSleeper:
-    """Where notifications do not arrive, as behind a transaction pooler, it sleeps for the given time."""
+    """Listens on the thread's own connection."""
 
     def __init__(self) -> None:
         self._listening: Any = None

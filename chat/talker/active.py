@@ -21,6 +21,8 @@ class Active:
     reply: Reply
     loaded: LoadedEngine
     task: asyncio.Task[None] | None = None
+    slots: int = 1
+    """Of its engine that it takes: the completions that are written for it at once."""
     text: str = ""
     ends: list[int] = field(default_factory=list)
     """Where in the text each chunk ends that was given out to be stored; the first has number 1."""

@@ -26,7 +26,7 @@ from chat import policies
 from chat.engines.engine import Engine
 from chat.engines.loading import HEARTBEAT_LIMIT, engine_for, key_of
 from chat.errors import BadPolicy, ChatError, EngineDown, PolicyUnavailable
-from chat.models import EngineProcess, Policy
+from chat.models import EngineProcess, Policy, ShareOfChats
 from chat.queue import line, replies, tickets
 
 logger = logging.getLogger(__name__)
@@ -51,8 +51,9 @@ class LoadedEngine:
     """An engine with its row, and how many completions it is generating."""
 
     policy: Policy
-    engine: Engine
     row: int
+    made: Engine | None = None
+    """By its start: which engine it is may have to be asked of the shared state."""
     state: EngineProcess.State = State.STARTING
     users: int = 0
     starting: asyncio.Task[None] | None = None
@@ -63,6 +64,12 @@ class LoadedEngine:
     begun: int = 0
     """Replies of which it has sent the first piece and not the last."""
     wrote_at: float = 0.0
+
+    @property
+    def engine(self) -> Engine:
+        """Of one that has started."""
+        assert self.made is not None
+        return self.made
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Callable[[], None]]:
@@ -98,9 +105,15 @@ class WantedPolicies:
     named: tuple[Policy, ...] = ()
     """Named by what is queued, the one that has been waited for longest first."""
     on_trial: Policy | None = None
+    shared: Policy | None = None
+    """Answers a share of the chats."""
+
+    @property
+    def tried(self) -> tuple[Policy, ...]:
+        return tuple(policy for policy in (self.shared, self.on_trial) if policy is not None)
 
     def __contains__(self, policy: Policy) -> bool:
-        return policy in (self.live, self.on_trial, *self.named)
+        return policy in (self.live, *self.tried, *self.named)
 
 
 @dataclass
@@ -129,8 +142,8 @@ class EnginePool:
         await self._want_live(self.wanted.live)
         for policy in self.wanted.named:
             await self._want_beside(policy)
-        if self.wanted.on_trial is not None:
-            await self._want_beside(self.wanted.on_trial)
+        for policy in self.wanted.tried:
+            await self._want_beside(policy)
         for loaded in list(self.engines):
             await self._check(loaded)
         if len(self.engines) > settings.CHAT_ENGINES:
@@ -180,10 +193,10 @@ class EnginePool:
             await self.database(_set_state, loaded.row, State.READY)
 
     async def _make_room(self, wanted: Policy | None = None) -> bool:
-        """Unloads the policy that nobody has waited for longest. The one on trial makes room for a named one only."""
+        """Unloads the one that nobody has waited for longest. One that is tried makes room for a named one only."""
         spared = {self.wanted.live, *self.wanted.named}
         if wanted is None or wanted not in self.wanted.named:
-            spared.add(self.wanted.on_trial)
+            spared.update(self.wanted.tried)
         idle = [
             loaded
             for loaded in self.engines
@@ -206,17 +219,13 @@ class EnginePool:
 
     async def _begin(self, policy: Policy) -> None:
         row = await self.database(_create_row, policy)
-        try:
-            engine = engine_for(policy)
-        except ImportError as error:
-            await self.database(_set_state, row, State.DEAD, f"CHAMSAE_ENGINE: {error}")
-            raise
-        loaded = LoadedEngine(policy, engine, row)
+        loaded = LoadedEngine(policy, row)
         self.engines.append(loaded)
         loaded.starting = asyncio.create_task(self._start(loaded))
 
     async def _start(self, loaded: LoadedEngine) -> None:
         try:
+            loaded.made = await asyncio.to_thread(engine_for, loaded.policy)
             if loaded.engine.is_embedded:
                 # A tampered or half-written directory is never served.
                 await asyncio.to_thread(_verify, loaded.policy)
@@ -271,9 +280,13 @@ class EnginePool:
             await self.database(tickets.refuse, loaded.policy, reason)
 
     async def _check_start(self, loaded: LoadedEngine) -> None:
-        """A start that ended in an unforeseen error has failed."""
+        """A start that ended in an unforeseen error has failed. Raises ImportError where the settings name no engine,
+        by which no start ever succeeds."""
         task = loaded.starting
         if task is not None and task.done() and loaded in self.engines and (error := task.exception()) is not None:
+            if loaded.made is None and isinstance(error, ImportError):
+                await self._end(loaded, f"CHAMSAE_ENGINE: {error}")
+                raise error
             logger.error("engine for %s did not start", loaded.policy.name, exc_info=error)
             await self._give_up(loaded, repr(error), PolicyUnavailable(repr(error)))
 
@@ -312,6 +325,8 @@ class EnginePool:
 
 async def _stop(loaded: LoadedEngine) -> None:
     """A silent server elsewhere may still be generating, so only our own process is stopped at once."""
+    if loaded.made is None:
+        return
     while loaded.users and not loaded.engine.is_embedded:
         await asyncio.sleep(STEP_S)
     await loaded.engine.stop()
@@ -323,15 +338,22 @@ async def _stop(loaded: LoadedEngine) -> None:
 def _wanted_policies() -> WantedPolicies:
     named = [] if line.is_empty() else line.entries(Q(policy__isnull=False))
     order = list(dict.fromkeys(entry.lane for entry in named if entry.lane is not None))
-    wanted = Policy.objects.filter(Q(is_live=True) | Q(is_on_trial=True) | Q(pk__in=order))
+    share = ShareOfChats.objects.values_list("policy", flat=True).first()
+    wanted = Policy.objects.filter(Q(is_live=True) | Q(is_on_trial=True) | Q(pk__in=[*order, share]))
     found = {policy.pk: policy for policy in wanted}
     live = next((policy for policy in found.values() if policy.is_live), None)
     on_trial = next((policy for policy in found.values() if policy.is_on_trial and not policy.is_live), None)
-    return WantedPolicies(live, tuple(found[pk] for pk in order if found[pk] != live), on_trial)
+    shared = found.get(share or 0)
+    return WantedPolicies(
+        live,
+        tuple(found[pk] for pk in order if found[pk] != live),
+        on_trial,
+        shared if shared is not None and shared != live and shared.retired_at is None else None,
+    )
 
 
 def _verify(policy: Policy) -> None:
-    manifest = policies.verify(policies.directory(policy))
+    manifest = policies.verify(policies.fetched(policy))
     if policy.manifest_sha256 and manifest != policy.manifest_sha256:
         raise BadPolicy(f"{policy.name}: its manifest is not the one that was registered")
 

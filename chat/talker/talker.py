@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID, uuid4
 
-from django.conf import settings
 from django.db.utils import InterfaceError, OperationalError
 
 from base.database_thread import DatabaseThread
 from chat import guards
-from chat.engines.engine import Parameters
+from chat.choosing.plan import Plan
+from chat.engines.engine import Parameters, Piece
 from chat.errors import Blocked, ChatError, EngineBroken, TalkerGone
 from chat.inspection import token_views
 from chat.inspection.worker import InspectionWorker
@@ -32,7 +32,9 @@ from chat.prompts.history import preamble_of_reply, prompt_for, turns_before
 from chat.queue import claims, reaping, replies, tickets, wakeup
 from chat.queue.replies import Ending, NewChunk
 from chat.talker.active import Active
+from chat.talker.choosing import Chooser
 from chat.talker.engine_pool import EnginePool, LoadedEngine
+from chat.talker.server_watch import ServerWatch
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,8 @@ class Talker:
         """A thread that sleeps until something was committed."""
         self.sleeper = wakeup.sleeper()
         self.engines = EnginePool(self.database)
+        self.servers = ServerWatch(self.database)
+        self.chooser = Chooser(self.database)
         self.active: dict[int, Active] = {}
         self.granted: dict[UUID, Granted] = {}
         self._written = asyncio.Event()
@@ -102,15 +106,17 @@ class Talker:
         guards.guards()
         loops = (self.engines.run(), self._flush_repeatedly(), self._work_repeatedly())
         vital = [asyncio.create_task(loop) for loop in loops]
-        inspection = asyncio.create_task(InspectionWorker(self.database).run())
+        aside = [
+            asyncio.create_task(work.run()) for work in (InspectionWorker(self.database), self.chooser, self.servers)
+        ]
         try:
             ended, _ = await asyncio.wait(vital, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 task.result()
         finally:
-            for task in (*vital, inspection):
+            for task in (*vital, *aside):
                 task.cancel()
-            await asyncio.wait([*vital, inspection])
+            await asyncio.wait([*vital, *aside])
             await self._finish()
 
     async def _flush_repeatedly(self) -> None:
@@ -163,7 +169,7 @@ class Talker:
         return CLAIM_IDLE_S if ready and not (self.active or self.granted) else CLAIM_BUSY_S
 
     async def _claim_for(self, loaded: LoadedEngine) -> None:
-        free_slots = settings.CHAT_ENGINE_SLOTS - loaded.users
+        free_slots = loaded.engine.slots() - loaded.users
         if free_slots <= 0 or loaded not in self.engines.ready():  # it may have changed during the claim before
             return
         loaded.users += 1  # so that the engine is not unloaded during the claim
@@ -209,7 +215,11 @@ class Talker:
             prompt = await asyncio.to_thread(prompt_for, active.loaded.policy, turns, limit, preamble, reply.prefix)
             await self.database(replies.note_prompt, self.owner, reply.pk, prompt.tokens, prompt.dropped)
             await self._guard(active, len(active.text))
-            await self._stream(active, prompt, parameters)
+            plan = await self.chooser.plan(reply, parameters, active.loaded.policy)
+            if plan is None:
+                await self._stream(active, prompt, parameters)
+            else:
+                await self._choose(active, prompt, plan)
         except Blocked as error:
             self._block(active, error)
         except ChatError as error:
@@ -243,13 +253,35 @@ class Talker:
                             first_token_at=active.first_token_at,
                         )
 
+    async def _choose(self, active: Active, prompt: PolicyPrompt, plan: Plan) -> None:
+        """Its text comes at once, when it was chosen and passed. Raises ChatError."""
+        further = plan.best_of - active.slots
+        active.slots += further
+        active.loaded.users += further
+        shown = await self.chooser.choose(active, prompt, plan, partial(self._check_text, active))
+        active.take(Piece(shown.text, tokens=shown.tokens))
+        active.passed = len(active.text)
+        self._written.set()
+        await self._record_tokens(active)
+        active.ending = Ending(
+            active.reply.pk,
+            Reply.State.COMPLETE,
+            finish_reason=shown.finish_reason,
+            prompt_tokens=shown.prompt_tokens or prompt.tokens,
+            completion_tokens=shown.completion_tokens or shown.pieces,
+            first_token_at=active.first_token_at,
+        )
+
     async def _guard(self, active: Active, end: int) -> None:
         """Asks the guards about the text up to `end`, if they have not seen it. Raises Blocked."""
         if end <= active.passed:
             return
-        text, conversation = active.text[:end], active.reply.message.conversation
-        await guards.in_time(self.guarding(guards.check_reply, text, conversation))
+        await self._check_text(active, active.text[:end])
         active.passed = end
+
+    async def _check_text(self, active: Active, text: str) -> None:
+        """Raises Blocked."""
+        await guards.in_time(self.guarding(guards.check_reply, text, active.reply.message.conversation))
 
     def _block(self, active: Active, error: Blocked) -> None:
         logger.warning("reply %s: %s", active.reply.pk, error)
@@ -268,7 +300,7 @@ class Talker:
 
     def _on_written(self, active: Active, task: asyncio.Task[None]) -> None:
         """Ends the reply, whatever its task failed with."""
-        active.loaded.users -= 1
+        active.loaded.users -= active.slots
         self._written.set()
         if active.ending is not None or self.active.get(active.reply.pk) is not active:
             return
@@ -331,4 +363,5 @@ class Talker:
             async with asyncio.timeout(1.0):
                 for thread in (self.writing, self.ending, self.guarding, self.waiting):
                     await thread.close()
+                await self.chooser.close()
         await self.database.close()

@@ -114,6 +114,7 @@ def of(news: News) -> dict[str, Any]:
         "engine": news.wait.engine if news.wait else None,
         "trimmed": news.trimmed,
         "blocked_by": {"key": news.blocked_by, "name": str(news.blocked_by_name)} if news.blocked_by else None,
+        "choice": news.choice._asdict() if news.choice else None,
         "retryable": news.state in (Reply.State.INTERRUPTED, Reply.State.FAILED)
         and (kind is None or kind.is_retryable),
         "error": {"code": news.error, "message": str(kind.message) if kind else ""} if news.error else None,

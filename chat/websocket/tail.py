@@ -37,6 +37,13 @@ writers name the replies whose state they change."""
 REAP_EVERY_S = 5.0
 
 
+class ChoiceNews(NamedTuple):
+    best_of: int
+    outcome: str
+    took_ms: int
+    """For all completions and their scores; 0 while it is open."""
+
+
 @dataclass(frozen=True)
 class StateNews:
     reply: int
@@ -50,6 +57,8 @@ class StateNews:
     """Messages, oldest first, that did not fit the context."""
     blocked_by: str = ""
     blocked_by_name: Text = field(default="", compare=False)
+    choice: ChoiceNews | None = None
+    """Where it is shown only once it was chosen or checked."""
 
 
 class ChunkNews(NamedTuple):
@@ -230,6 +239,7 @@ NEWER_CHUNKS = "SELECT id, reply_id, seq, text FROM chat_chunk WHERE id > %s ORD
 STATE_FIELDS = (
     *("pk", "state", "error", "trimmed", "blocked_by"),
     *("policy__label", "policy__name", "policy__version", "policy__made_from_simulated"),
+    *("choice__best_of", "choice__outcome", "choice__sampling_ms", "choice__scoring_ms"),
 )
 """Read at every look as plain values, since a model instance costs five times as much."""
 
@@ -254,10 +264,10 @@ def look(
     queued = [pk for pk, state, *_rest in rows if state == Reply.State.QUEUED]
     waiting = waits(queued) if queued else {}
     states = {}
-    for pk, state, error, trimmed, blocked_by, label, name, version, simulated in rows:
+    for pk, state, error, trimmed, blocked_by, label, name, version, simulated, *chosen in rows:
         policy = None if name is None or pk in blind else (label or name, version, simulated)
         rule = guards.lazy_name_of(blocked_by) if blocked_by else ""
-        states[pk] = StateNews(pk, state, waiting.get(pk), policy, error, trimmed, blocked_by, rule)
+        states[pk] = StateNews(pk, state, waiting.get(pk), policy, error, trimmed, blocked_by, rule, _choice(*chosen))
     chunks: dict[int, list[ChunkNews]] = defaultdict(list)
     if cursor < 0:
         cursor = Chunk.objects.aggregate(newest=Max("pk"))["newest"] or 0
@@ -269,6 +279,10 @@ def look(
         if reply in followed:
             chunks[reply].append(ChunkNews(reply, seq, seq, text))
     return _Look(states=states, chunks=chunks, ended=_ended(states, blind, followed), cursor=cursor)
+
+
+def _choice(best_of: int | None, outcome: str, sampling_ms: int | None, scoring_ms: int | None) -> ChoiceNews | None:
+    return None if best_of is None else ChoiceNews(best_of, outcome, (sampling_ms or 0) + (scoring_ms or 0))
 
 
 def _newer_chunks(cursor: int) -> list[tuple[int, int, int, str]]:

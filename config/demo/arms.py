@@ -38,15 +38,6 @@ class FigureBound:
         }
 
 
-COMPLETION_TOKENS = 48
-"""Longest completion of the demo, in judging, training and evaluation alike: a demo is to end within a coffee break.
-Hyperparameters and floors were tuned at this length."""
-LENGTHS: Mapping[str, Mapping[str, Any]] = {
-    "policy": {"max_tokens": COMPLETION_TOKENS},
-    "evaluation": {"max_tokens": COMPLETION_TOKENS},
-}
-
-
 @dataclass(frozen=True)
 class Arm:
     """`hyperparameters` by stage, as a cycle takes them; tuned on the demo of seed 1."""
@@ -96,14 +87,13 @@ EVERYTHING = Arm(
     (
         FigureBound("reward model accuracy", _figure("reward_model", "accuracy"), 0.60),
         FLAG_AUC,
-        FigureBound("violations cut", _cut(WHOLE), 2.5, is_apart=_apart(WHOLE)),
-        FigureBound("win rate", _figure("evaluation", "win_rate"), 0.80),
-        FigureBound("stop-controlled lower bound", _figure("evaluation", "controls", "stop_controlled_low"), 0.42),
+        FigureBound("violations cut", _cut(WHOLE), 2.0, is_apart=_apart(WHOLE)),
+        FigureBound("win rate", _figure("evaluation", "win_rate"), 0.65),
+        FigureBound("stop-controlled lower bound", _figure("evaluation", "controls", "stop_controlled_low"), 0.45),
         FigureBound("KL", _figure("evaluation", "kl_nats"), 8.0, is_least=False),
         FigureBound("perplexity", _figure("evaluation", "perplexity_ratio"), 1.10, is_least=False),
         EMPTY,
     ),
-    LENGTHS,
 )
 RULE_ONLY = Arm(
     "the rule's flags alone",
@@ -116,9 +106,7 @@ RULE_ONLY = Arm(
         EMPTY,
     ),
     {
-        **LENGTHS,
         "policy": {
-            **LENGTHS["policy"],
             "score_weight": 0.0,  # no ranking
             "missing_eos_penalty": 0.0,  # no designer's wish
             "violation_weight": 8.0,

@@ -1,16 +1,22 @@
 """Measures policies by the hidden tastes themselves, on replies to held-out prompts, beside the original base."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import fmean, pstdev
+from statistics import NormalDist, fmean, pstdev, stdev
 
+from chat import site_choices
 from chat.completions.bulk import complete_each
 from chat.models import Policy
 from feedback import trainable
 from feedback.judgements import completion_sets
 from feedback.models import Prompt
 from feedback.preferences import DEFAULT_FLAGS, preference, words_of
-from feedback.prompts import last_user_message
+from feedback.prompts import as_served, last_user_message
+
+Z95 = NormalDist().inv_cdf(0.975)
+UNKNOWN = 99.0
+"""Half an interval of one prompt, which tells nothing; JSON has no infinity."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,9 @@ class GoldPrompts:
     def replies_of(self, policy: Policy) -> list[str]:
         sampling = completion_sets.parameters(self.seed, self.max_tokens)
         texts = [""] * len(self.prompts)
-        for index, made in complete_each(policy, [prompt.messages for prompt in self.prompts], parameters=sampling):
+        system_prompt = site_choices.system_prompt_for(policy)
+        turns = [as_served(prompt, system_prompt) for prompt in self.prompts]
+        for index, made in complete_each(policy, turns, parameters=sampling):
             texts[index] = made[0].text
         return texts
 
@@ -68,13 +76,37 @@ def figures(
     )
 
 
+def changes(
+    questions: Sequence[str], texts: Sequence[str], before: Sequence[str], base: Sequence[str], tastes: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """How much more reward and how many more wins against the base `texts` have than `before`: on the same prompts,
+    with 95 % bounds over these."""
+    sides = [[_each(questions, side, base, taste) for taste in tastes] for side in (texts, before)]
+    found = {}
+    for place, name in enumerate(("reward", "wins_against_base")):
+        ours, theirs = ([fmean(column) for column in zip(*(t[place] for t in s), strict=True)] for s in sides)
+        differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+        value = fmean(differences)
+        half = Z95 * stdev(differences) / math.sqrt(len(differences)) if len(differences) > 1 else UNKNOWN
+        found[name] = {"value": round(value, 4), "low": round(value - half, 4), "high": round(value + half, 4)}
+    return found
+
+
 def _by_taste(questions: Sequence[str], texts: Sequence[str], base: Sequence[str], taste: str) -> tuple[float, float]:
     """(reward, wins against the base) by one taste."""
+    rewards, wins = _each(questions, texts, base, taste)
+    return fmean(rewards), fmean(wins)
+
+
+def _each(
+    questions: Sequence[str], texts: Sequence[str], base: Sequence[str], taste: str
+) -> tuple[list[float], list[float]]:
+    """The same for each prompt."""
     like = preference(taste)
     own, other = ([like(*pair) for pair in zip(questions, side, strict=True)] for side in (texts, base))
     spread = pstdev(other) or 1.0
-    won = fmean((a > b) + 0.5 * (a == b) for a, b in zip(own, other, strict=True))
-    return (fmean(own) - fmean(other)) / spread, won
+    won = [(a > b) + 0.5 * (a == b) for a, b in zip(own, other, strict=True)]
+    return [(a - b) / spread for a, b in zip(own, other, strict=True)], won
 
 
 def _breaks_rule(question: str, text: str) -> bool:

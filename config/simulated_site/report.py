@@ -35,6 +35,9 @@ def render(result: Mapping[str, Any]) -> str:
         "wins 0.5. What colluding people want counts nowhere in it.",
         markup=False,
     )
+    for demand in result["demands"]:
+        outcome = {True: "met", False: "NOT MET", None: "nothing was promoted"}[demand["is_met"]]
+        printed.print(f"  {outcome}: {demand['name']}: {'; '.join(demand['figures'])}", markup=False, soft_wrap=True)
     printed.print(f"\nEverything is stored in {result['home']}", soft_wrap=True, markup=False)
     assert isinstance(printed.file, StringIO)
     return printed.file.getvalue()

@@ -83,6 +83,7 @@ class SimulatedSite:
                 "candidate": self._gold(candidate),
                 "live_before": self._gold(before),
                 "base": self._gold(lineage(before)[0]),
+                "change": self._change(candidate, before),
             },
         }
         self.cycles.append(cycle)
@@ -118,12 +119,22 @@ class SimulatedSite:
     def _gold(self, policy: Policy | None) -> dict[str, Any] | None:
         if policy is None:
             return None
-        asked = gold.GoldPrompts.choose(
-            self.rules.gold_prompts, seed=self.population.seed, max_tokens=self.rules.max_tokens
-        )
+        asked = self._asked()
         base = lineage(policy)[0]
         texts, of_base = self._replies(policy, asked), self._replies(base, asked)
         return gold.figures(asked.questions, texts, of_base, honest_tastes(self.people)).as_json()
+
+    def _change(self, candidate: Policy | None, before: Policy) -> dict[str, Any] | None:
+        """What the candidate has more than the policy that was live."""
+        if candidate is None:
+            return None
+        asked = self._asked()
+        ours, theirs, base = (self._replies(one, asked) for one in (candidate, before, lineage(before)[0]))
+        return gold.changes(asked.questions, ours, theirs, base, honest_tastes(self.people))
+
+    def _asked(self) -> gold.GoldPrompts:
+        rules = self.rules
+        return gold.GoldPrompts.choose(rules.gold_prompts, seed=self.population.seed, max_tokens=rules.max_tokens)
 
     def _replies(self, policy: Policy, asked: gold.GoldPrompts) -> list[str]:
         """Sampled once for each policy."""

@@ -5,13 +5,11 @@ ordinary words (Gemini, Llama, Google) count only where the text says them of it
 configurations of the site's own policies add to both kinds.
 """
 
-import json
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
-from django.conf import settings
-
+from chat import policies
+from chat.errors import BadPolicy
 from chat.models import Policy
 
 NAMES = (
@@ -118,8 +116,8 @@ def _configured(policy: Policy) -> list[str]:
     if not policy.directory:
         return []
     try:
-        config = json.loads((Path(settings.MODELS_DIR) / policy.directory / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        config = policies.configuration(policy)
+    except BadPolicy:
         return []
     found = [config.get("_name_or_path"), config.get("model_type"), *(config.get("architectures") or [])]
     return [name.removesuffix("ForCausalLM") for name in found if isinstance(name, str)]

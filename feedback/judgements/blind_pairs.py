@@ -18,6 +18,7 @@ from accounts.roles import Role
 from chat.models import Policy
 from feedback import trainable
 from feedback.models import BlindPair, ComparisonRound, Completion, Prompt, Ranking, RankingTask, Skip
+from feedback.prompts import SYSTEM_PROMPT
 
 Closed = ComparisonRound.Closed
 SHARE_OF_ONE = 2 / 3
@@ -43,6 +44,8 @@ class SampledPair:
     baseline: SampledReply
     predicted: float
     """What the evaluation's judge said: 1 where it prefers the candidate's reply, 0, or 1/2 for a tie."""
+    system_prompt: str = ""
+    """That both policies read before the prompt."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,11 @@ def _add(to: ComparisonRound, prompt: Prompt, pair: SampledPair) -> None:
     random.SystemRandom().shuffle(sides)
     rows = [
         Completion.objects.create(
-            task=task, index=index, text=side.text, finish_reason="stop" if side.is_finished else "length"
+            task=task,
+            index=index,
+            text=side.text,
+            finish_reason="stop" if side.is_finished else "length",
+            parameters={SYSTEM_PROMPT: pair.system_prompt} if pair.system_prompt else {},
         )
         for index, side in enumerate(sides)
     ]

@@ -11,11 +11,14 @@ from chat.errors import TooLong
 from chat.models import Policy
 from chat.prompts.history import prompt_for
 from feedback.models import Completion, Prompt, RankingTask
+from feedback.prompts import SYSTEM_PROMPT, as_served
 
 SHORT_SHARE = 0.1
 """Share of tasks in which one completion is cut after a few words, or to nothing. A reward model that never saw
 replies so short scores them highly, and the policy that it trains ends up saying nothing."""
 MAX_WORDS_OF_A_CUT = 4
+LEFT_OUT = "left_out"
+"""Among the parameters of a completion: how many others of its task did not end and were not offered."""
 TEMPERATURE = 0.7
 """Where the chat always takes the most probable token: all completions would be the same."""
 
@@ -32,13 +35,19 @@ def parameters(seed: int | None = None, max_tokens: int | None = None) -> Parame
     )
 
 
-def fits(policy: Policy, prompt: Prompt, sampling: Parameters) -> bool:
+def fits(policy: Policy, prompt: Prompt, sampling: Parameters, system_prompt: str) -> bool:
     """Whether the policy reads the whole prompt. One that was stored for a longer context would lose its first turns,
     and annotators would judge the replies by turns that the policy never saw."""
     try:
-        return prompt_for(policy, prompt.messages, sampling.max_completion_tokens).dropped == 0
+        turns = as_served(prompt, system_prompt)
+        return prompt_for(policy, turns, sampling.max_completion_tokens).dropped == 0
     except TooLong:
         return False
+
+
+def whole(replies: Sequence[Completed]) -> list[Completed]:
+    """Those that ended by themselves, and not at the longest length: a fragment is not what people would get."""
+    return [reply for reply in replies if settings.FEEDBACK_FRAGMENTS or reply.finish_reason != "length"]
 
 
 def without_doubles(replies: Sequence[Completed]) -> list[Completed]:
@@ -71,8 +80,13 @@ def add_tasks(
     sets: Sequence[Sequence[Completed]],
     sampling: Parameters,
     state: str,
+    system_prompt: str = "",
+    cut: Sequence[int] = (),
 ) -> list[RankingTask]:
-    """Adds tasks with their completions."""
+    """Adds tasks with their completions, which were made after the site's `system_prompt`. `cut`: of each set, how
+    many others were left out because they did not end."""
+    common = {**sampling.to_json(), **({SYSTEM_PROMPT: system_prompt} if system_prompt else {})}
+    beside = [{LEFT_OUT: number} if number else {} for number in cut or [0] * len(sets)]
     tasks = RankingTask.objects.bulk_create(
         RankingTask(prompt=prompt, policy=policy, state=state) for prompt in prompts
     )
@@ -82,9 +96,9 @@ def add_tasks(
             index=index,
             text=reply.text,
             finish_reason=reply.finish_reason,
-            parameters={**sampling.to_json(), **({"cut": True} if isinstance(reply, CutCompletion) else {})},
+            parameters={**common, **({"cut": True} if isinstance(reply, CutCompletion) else {}), **left_out},
         )
-        for task, replies in zip(tasks, sets, strict=True)
+        for task, replies, left_out in zip(tasks, sets, beside, strict=True)
         for index, reply in enumerate(replies)
     )
     return tasks

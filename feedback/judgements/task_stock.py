@@ -6,13 +6,14 @@ first on the engine (chat.queue.people).
 
 import logging
 import random
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from chat import policies
+from chat import policies, site_choices
 from chat.completions.bulk import Completed, complete_each
 from chat.completions.giving_way import NotWanted
 from chat.engines.engine import Parameters
@@ -34,7 +35,18 @@ SAMPLED_AGAIN = 2
 LOOKED_AT = 20
 """Prompts that are tried for one that the policy can read whole."""
 USELESS_IN_A_ROW = 3
-"""Prompts whose completions were all alike, after which no further one is tried."""
+"""Prompts whose completions were all alike, or cut, after which no further one is tried."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The replies of a task to be, and how they were made."""
+
+    replies: list[Completed]
+    cut: int
+    """Others that did not end by themselves."""
+    sampling: Parameters
+    system_prompt: str
 
 
 def refill() -> int:
@@ -65,62 +77,70 @@ def ready(policy: Policy) -> int:
 def _fill(policy: Policy, lease: Lease) -> int:
     prompt_rows.take_from_conversations(max(0, _missing(policy)), policy)
     made = useless = 0
-    sampling = completion_sets.parameters()
+    sampling, system_prompt = completion_sets.parameters(), site_choices.system_prompt_for(policy)
     while useless < USELESS_IN_A_ROW and _missing(policy) > 0:
-        prompt = _next_prompt(policy, sampling)
+        prompt = _next_prompt(policy, sampling, system_prompt)
         if prompt is None:
             break
         try:
-            replies = _distinct_completions(policy, prompt, sampling, lease)
+            made_now = _whole_completions(policy, prompt, sampling, system_prompt, lease)
         except NotWanted as reason:
             log.info("no further ranking tasks for now: %s", reason)
             break
-        if len(replies) < 2:
+        if len(made_now.replies) < 2:
             useless += 1
             continue
-        if not _store(policy, prompt, replies, sampling, lease):
+        if not _store(policy, prompt, made_now, lease):
             break
         made, useless = made + 1, 0
     if useless:
-        log.warning("the completions of %s prompts were all alike: nothing to rank", useless)
+        log.warning("the completions of %s prompts were all alike, or cut: nothing to rank", useless)
     return made
 
 
-def _distinct_completions(policy: Policy, prompt: Prompt, sampling: Parameters, lease: Lease) -> list[Completed]:
-    """K completions, fewer if the policy goes on to say the same; one that was cut only where no further one ended.
+def _whole_completions(
+    policy: Policy, prompt: Prompt, sampling: Parameters, system_prompt: str, lease: Lease
+) -> Sampled:
+    """K completions that ended by themselves, fewer if the policy goes on to say the same or to be cut: nobody ranks
+    a fragment.
 
     Raises NotWanted, EngineError.
     """
     wanted = int(settings.FEEDBACK_COMPLETIONS_PER_TASK)
+    turns = prompt_rows.as_served(prompt, system_prompt)
     found: list[Completed] = []
+    cut = 0
     for _ in range(1 + SAMPLED_AGAIN):
-        whole = sum(reply.finish_reason != "length" for reply in found)
-        if whole >= wanted:
+        if len(found) >= wanted:
             break
-        lease.begin(whole, wanted)
+        lease.begin(len(found), wanted)
         for _index, more in complete_each(
             policy,
-            [prompt.messages],
-            n=wanted - whole,
+            [turns],
+            n=wanted - len(found),
             parameters=sampling,
             on_progress=lease.note,
             look=lease.look,
             together=1,
             starts_engine=False,
         ):
-            found = completion_sets.without_doubles([*found, *more])
-    return sorted(found, key=lambda reply: reply.finish_reason == "length")[:wanted]
+            whole = completion_sets.whole(more)
+            cut += len(more) - len(whole)
+            found = completion_sets.without_doubles([*found, *whole])
+    return Sampled(found[:wanted], cut, sampling, system_prompt)
 
 
 @transaction.atomic
-def _store(policy: Policy, prompt: Prompt, replies: list[Completed], sampling: Parameters, lease: Lease) -> bool:
+def _store(policy: Policy, prompt: Prompt, made: Sampled, lease: Lease) -> bool:
     """False if somebody else makes tasks by now, there are enough, or another policy is live."""
     if not lease.is_held() or _missing(policy) <= 0 or policies.live() != policy:
         return False
     rng = random.Random()
     if rng.random() < completion_sets.SHORT_SHARE:
-        completion_sets.cut_one(replies, rng)
-    completion_sets.add_tasks(policy, [prompt], [replies], sampling, RankingTask.State.OPEN)
+        completion_sets.cut_one(made.replies, rng)
+    completion_sets.add_tasks(
+        policy, [prompt], [made.replies], made.sampling, RankingTask.State.OPEN, made.system_prompt, [made.cut]
+    )
     return True
 
 
@@ -146,12 +166,12 @@ def _retire_outdated(policy: Policy) -> int:
 # --- which prompt is next -----------------------------------------------------------------------------------------
 
 
-def _next_prompt(policy: Policy, sampling: Parameters) -> Prompt | None:
+def _next_prompt(policy: Policy, sampling: Parameters, system_prompt: str) -> Prompt | None:
     """Of the split that is due, else of the other one; None if there is none that the policy can read whole."""
     due = _split_due(policy)
     for split in sorted(Prompt.Split.values, key=lambda split: split != due):
         for prompt in candidates().filter(split=split)[:LOOKED_AT]:
-            if completion_sets.fits(policy, prompt, sampling):
+            if completion_sets.fits(policy, prompt, sampling, system_prompt):
                 return prompt
     return None
 

@@ -17,6 +17,7 @@ from feedback import rules, trainable
 from feedback.models import Completion, Report, Rule
 from feedback.moderation import actions
 from feedback.moderation.actions import ModeratedText, report_lookup
+from feedback.prompts import as_answered
 
 
 def queue(*, state: str, kind: str = "", rule: str = "") -> QuerySet[Any, Any]:
@@ -152,9 +153,7 @@ def _turns_of(text: ModeratedText) -> list[dict[str, Any]]:
             for turn in (assistants_preamble(reply) if reply is not None else ())
         ]
         return before + [_turn(message.role, message, message.pk == text.pk) for message in messages]
-    prompt = [
-        {"role": turn["role"], "text": turn["content"], "is_subject": False} for turn in text.task.prompt.messages
-    ]
+    prompt = [{"role": turn["role"], "text": turn["content"], "is_subject": False} for turn in as_answered(text.task)]
     replies = text.task.completions.order_by("index")
     return prompt + [_turn("assistant", reply, reply.pk == text.pk) for reply in replies]
 

@@ -48,6 +48,8 @@ class Case:
     scores: list[float]
     gold: dict[str, list[bool]]
     """Of each rule, the test's result for each completion."""
+    cut: int = 0
+    """Completions that did not end by themselves and were left out."""
     ranks: list[int] = field(default_factory=list)
     flags: dict[str, list[bool]] = field(default_factory=dict)
     """`gold` with its share of mistakes."""
@@ -75,7 +77,9 @@ class Tally:
     merged_replies: int = 0
     """Completions that were like another one of their prompt."""
     cut_replies: int = 0
-    """Completions that ended at the longest length."""
+    """Completions that ended at the longest length and were judged (CHAMSAE_FRAGMENTS)."""
+    left_out_replies: int = 0
+    """Completions that ended at the longest length and were not."""
 
     def add(self, cases: Sequence[Case], split: str, ranked: annotator.NoisyRanks) -> None:
         self.rankings[split] = len(cases)
@@ -107,23 +111,24 @@ class Tally:
             "short_replies": self.short_replies,
             "merged_replies": self.merged_replies,
             "cut_replies": self.cut_replies,
+            "left_out_replies": self.left_out_replies,
             "noise_pairs": round(self.wrong / self.decided, 4) if self.decided else 0.0,
             "noise_flags": round(self.flags_wrong / self.flags, 4) if self.flags else 0.0,
         }
 
 
-def cases_of(plan: SimulationPlan) -> Callable[[list[Prompt], list[list[Completed]]], list[Case]]:
+def cases_of(plan: SimulationPlan) -> Callable[[list[Prompt], list[list[Completed]], list[int]], list[Case]]:
     """A function that scores and tests completions as planned. Raises BadFunction at once if one does not exist."""
     prefer = preference(plan.preference)
     tests = {key: violation_test(path) for key, path in plan.flags.items()}
 
-    def cases(prompts: list[Prompt], sets: list[list[Completed]]) -> list[Case]:
+    def cases(prompts: list[Prompt], sets: list[list[Completed]], cut: list[int]) -> list[Case]:
         found = []
-        for prompt, replies in zip(prompts, sets, strict=True):
+        for prompt, replies, left_out in zip(prompts, sets, cut, strict=True):
             asked = last_user_message(prompt)
             scores = [prefer(asked, reply.text) for reply in replies]
             gold = {key: [test(asked, reply.text) for reply in replies] for key, test in tests.items()}
-            found.append(Case(prompt, replies, scores, gold))
+            found.append(Case(prompt, replies, scores, gold, left_out))
         return found
 
     return cases

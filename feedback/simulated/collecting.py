@@ -14,6 +14,7 @@ from chat.engines.engine import Parameters
 from chat.errors import EngineError
 from chat.models import Policy
 from feedback.models import Prompt, UnjudgedSet
+from feedback.prompts import as_served
 
 KEPT = timedelta(days=7)
 """How long the sets of a simulation that was never continued are kept."""
@@ -36,19 +37,20 @@ def collect(
     n: int,
     sampling: Parameters,
     on_progress: Callable[[int, int], None] | None = None,
+    system_prompt: str = "",
 ) -> list[list[Completed]]:
     """`n` completions of each prompt, in order, without those that a former run has stored.
 
     What failed is tried once more for as long as other prompts succeed. Raises CollectionStopped, TooLong, BadPolicy.
     """
-    key = _key(policy, prompts, n, sampling)
+    key = _key(policy, prompts, n, sampling, system_prompt)
     UnjudgedSet.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
     while missing := _missing(key, len(prompts)):
         before = len(prompts) - len(missing)
         try:
             for index, replies in complete_each(
                 policy,
-                [prompts[number].messages for number in missing],
+                [as_served(prompts[number], system_prompt) for number in missing],
                 n=n,
                 parameters=sampling,
                 numbers=missing,
@@ -63,13 +65,13 @@ def collect(
     return [[Completed(**completion) for completion in row] for row in rows]
 
 
-def forget(policy: Policy, prompts: Sequence[Prompt], n: int, sampling: Parameters) -> None:
+def forget(policy: Policy, prompts: Sequence[Prompt], n: int, sampling: Parameters, system_prompt: str = "") -> None:
     """Once the sets are judged."""
-    UnjudgedSet.objects.filter(simulation=_key(policy, prompts, n, sampling)).delete()
+    UnjudgedSet.objects.filter(simulation=_key(policy, prompts, n, sampling, system_prompt)).delete()
 
 
-def _key(policy: Policy, prompts: Sequence[Prompt], n: int, sampling: Parameters) -> str:
-    depends_on: list[Any] = [policy.pk, [prompt.pk for prompt in prompts], n, sampling.to_json()]
+def _key(policy: Policy, prompts: Sequence[Prompt], n: int, sampling: Parameters, system_prompt: str) -> str:
+    depends_on: list[Any] = [policy.pk, [prompt.pk for prompt in prompts], n, sampling.to_json(), system_prompt]
     return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
 
 

@@ -29,7 +29,7 @@ def compare(plan: SimulationPlan, limit: int) -> dict[str, Any]:
     if not tasks:
         raise NothingToSimulate("no blind comparison waits for an answer")
     sets = [[Completed(reply.text, reply.finish_reason, 0, 0) for reply in task.completions.all()] for task in tasks]
-    cases = made_of([task.prompt for task in tasks], sets)
+    cases = made_of([task.prompt for task in tasks], sets, [0] * len(tasks))
     tally = Tally(policy="", preference=plan.preference, seed=plan.seed)
     judge(cases, plan, tasks[0].prompt.split, rng, tally)
     answered = sum(_answer(*one, annotator, versions, rng) for one in zip(tasks, cases, strict=True))

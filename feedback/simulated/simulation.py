@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from accounts.models import User
-from chat import policies
+from chat import policies, site_choices
 from chat.engines.engine import MAX_SEED, Parameters
 from chat.models import Policy
 from feedback import rules, seed, trainable
@@ -41,11 +41,14 @@ class UnknownRule(ValueError):
         self.key, self.known = key, known
 
 
-def simulate(plan: SimulationPlan, on_progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+def simulate(
+    plan: SimulationPlan, on_progress: Callable[[int, int], None] | None = None, *, only_collects: bool = False
+) -> dict[str, Any]:
     """Raises NothingToSimulate, BadFunction, UnknownRule, NoLivePolicy, CollectionStopped.
 
     Completions are stored as they are made; called again with the same plan, it goes on from there. They are judged
     once all are there, since the share of mistakes is one of the whole; stopped meanwhile, it leaves whole rankings.
+    `only_collects`: it stops before, and copies of this state judge what is there by preferences of their own.
     """
     seed.load()
     versions = rule_versions(plan.flags)
@@ -55,17 +58,29 @@ def simulate(plan: SimulationPlan, on_progress: Callable[[int, int], None] | Non
     prompts = _chosen_prompts(plan, rng)
     sampling = completion_sets.parameters(rng.randrange(MAX_SEED), plan.max_tokens)
     n = settings.FEEDBACK_COMPLETIONS_PER_TASK
-    collected = collecting.collect(policy, prompts, n, sampling, on_progress)
-    sets = [completion_sets.without_doubles(replies) for replies in collected]
-    merged = sum(map(len, collected)) - sum(map(len, sets))
-    cases = judge_of(prompts, completion_sets.with_short_replies(sets, plan.short_share, rng))
-    tally = Tally(policy=policy.name, preference=plan.preference, seed=plan.seed, merged_replies=merged)
+    system_prompt = site_choices.system_prompt_for(policy)
+    collected = collecting.collect(policy, prompts, n, sampling, on_progress, system_prompt)
+    if only_collects:
+        return {"policy": policy.name, "sets": len(collected)}
+    wholes = [completion_sets.whole(replies) for replies in collected]
+    cut = [len(replies) - len(whole) for replies, whole in zip(collected, wholes, strict=True)]
+    sets = [completion_sets.without_doubles(replies) for replies in wholes]
+    tally = Tally(
+        policy=policy.name,
+        preference=plan.preference,
+        seed=plan.seed,
+        merged_replies=sum(map(len, wholes)) - sum(map(len, sets)),
+        left_out_replies=sum(cut),
+    )
+    kept = [index for index, replies in enumerate(sets) if replies]
+    shortened = completion_sets.with_short_replies([sets[index] for index in kept], plan.short_share, rng)
+    cases = judge_of([prompts[index] for index in kept], shortened, [cut[index] for index in kept])
     for split in Prompt.Split.values:
         judge([case for case in cases if case.prompt.split == split], plan, split, rng, tally)
     annotator = annotator_of(plan)
     for start in range(0, len(cases), ROWS_AT_A_TIME):
-        _write(cases[start : start + ROWS_AT_A_TIME], policy, annotator, versions, sampling, rng)
-    collecting.forget(policy, prompts, n, sampling)
+        _write(cases[start : start + ROWS_AT_A_TIME], policy, annotator, versions, (sampling, system_prompt), rng)
+    collecting.forget(policy, prompts, n, sampling, system_prompt)
     return {"annotator": annotator.username, **tally.as_json()}
 
 
@@ -99,11 +114,19 @@ def _write(
     policy: Policy,
     annotator: User,
     versions: Mapping[str, RuleVersion],
-    sampling: Parameters,
+    made_with: tuple[Parameters, str],
     rng: random.Random,
 ) -> None:
+    """`made_with`: sampling parameters and the site's own instructions."""
+    sampling, system_prompt = made_with
     tasks = completion_sets.add_tasks(
-        policy, [case.prompt for case in cases], [case.replies for case in cases], sampling, RankingTask.State.DONE
+        policy,
+        [case.prompt for case in cases],
+        [case.replies for case in cases],
+        sampling,
+        RankingTask.State.DONE,
+        system_prompt,
+        [case.cut for case in cases],
     )
     ids: dict[int, list[int]] = {task.pk: [] for task in tasks}
     for task_id, pk in Completion.objects.filter(task__in=tasks).order_by("index").values_list("task_id", "pk"):

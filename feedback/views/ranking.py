@@ -19,6 +19,7 @@ from feedback.judgements import languages, task_queue
 from feedback.judgements.rankings import BadRanking
 from feedback.judgements.stock_state import stock_state
 from feedback.models import Completion, Ranking, RankingTask
+from feedback.prompts import as_answered
 
 LETTERS = "ABCDEFGHIJKLMNOP"
 FLAG = re.compile(r"([0-9]{1,18}):([0-9]{1,18})")
@@ -129,7 +130,7 @@ def _task_page(task: RankingTask, annotator: User) -> dict[str, Any]:
     versions = rules.current()
     return {
         "task": task,
-        "turns": [{"role": turn["role"], "text": turn["content"]} for turn in task.prompt.messages],
+        "turns": [{"role": turn["role"], "text": turn["content"]} for turn in as_answered(task)],
         "cards": _cards(task),
         "groups": rules.grouped(versions),
         "asked": [version for version in versions if version.rule_id == task.prompt.elicits_id],

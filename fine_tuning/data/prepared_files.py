@@ -24,7 +24,7 @@ def numbered_rows(path: Path, filename: str) -> list[tuple[int, Row]]:
 
 def preview(file: DataFile, chosen: Collection[str] | None = None) -> Prepared:
     """What preparing would change, without writing anything."""
-    return prepare(file.form, numbered_rows(file.path, file.filename), chosen)
+    return prepare(file.form, numbered_rows(file.fetched(), file.filename), chosen)
 
 
 def should_split(prepared: Prepared) -> bool:

@@ -20,7 +20,7 @@ END = 1
 
 def counter(policy: Policy) -> TokenCounter:
     """Exact where the policy has a tokenizer, else an estimate by characters. Raises BadPolicy."""
-    renderer = None if policy.is_scripted else rendering.renderer(policies.directory(policy))
+    renderer = None if policy.is_scripted else rendering.renderer(policies.words(policy))
     return (lambda form, row: _exact(renderer, form, row)) if renderer is not None else _estimated
 
 
@@ -61,4 +61,4 @@ def max_row_tokens(policy: Policy) -> int:
     """Tokens that a row may have: what the policy reads at once in training. Raises BadPolicy."""
     if policy.is_scripted:
         return min(MAX_ROW_TOKENS, int(settings.CHAT_CONTEXT_TOKENS))
-    return min(MAX_ROW_TOKENS, policies.context_tokens(policies.directory(policy)))
+    return min(MAX_ROW_TOKENS, policies.context_tokens(policies.words(policy)))

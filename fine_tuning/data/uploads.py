@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Sum
 
 from accounts.models import User
+from base import shared_state
 from fine_tuning.data.survey import Survey, as_json, survey
 from fine_tuning.errors import BadFileName, FileTooLarge, NoRoom
 from fine_tuning.models import DataFile, new_file_id
@@ -104,7 +105,8 @@ def save(
     )
     with transaction.atomic():
         file.save(force_insert=True)
-        os.replace(draft.path, file.path)  # the last step: if it fails, the row goes with it
+        os.replace(draft.path, file.path)
+        shared_state.publish(file.path)  # the last step: if it fails, the row goes with it
     return file
 
 
@@ -124,7 +126,7 @@ def remove(file: DataFile) -> None:
     """The row first: a crash may then leave bytes without a row, which `remove_strays` removes."""
     path = file.path
     file.delete()
-    transaction.on_commit(lambda: path.unlink(missing_ok=True))
+    transaction.on_commit(lambda: shared_state.remove(path), robust=True)
 
 
 def remove_strays(older_than_s: float = 3600.0) -> list[Path]:
@@ -134,4 +136,7 @@ def remove_strays(older_than_s: float = 3600.0) -> list[Path]:
     old = [path for path in strays if time.time() - path.stat().st_mtime > older_than_s]
     for path in old:
         path.unlink(missing_ok=True)
+    for path in shared_state.stored_in(Path(settings.UPLOADS_DIR)):
+        if path.name not in known and shared_state.stored_for_s(path) > older_than_s:
+            shared_state.remove(path)  # deleted while the storage was away, or its upload broke off
     return old

@@ -39,7 +39,7 @@ def _count_tokens(file_id: str, policy_id: int, _language: str | None) -> TokenC
     digests = set[bytes]()
     found, count, most_tokens = TokenCount(), tokens.counter(policy), tokens.max_row_tokens(policy)
     most_lines = MOST_LINES if file.bytes > MOST_BYTES else file.lines
-    for line in formats.lines(file.path, file.filename):
+    for line in formats.lines(file.fetched(), file.filename):
         if line.row is None or found.rows >= most_lines:
             break
         digests.add(row_digest(line.row))
@@ -116,4 +116,4 @@ def estimate(
         planned = plan.plan(model, policy, workload_for(scope))
         return ScopeEstimate(scope, trained=sizes[scope], parameters=sizes[FineTune.Scope.FULL], plan=planned)
 
-    return Estimate(found, [estimate_scope(scope) for scope in FineTune.Scope if scope in plan.SCOPES[method]])
+    return Estimate(found, [estimate_scope(scope) for scope in plan.scopes_of(policy, method)])

@@ -4,14 +4,18 @@ import contextlib
 import os
 import random
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
 from django.conf import settings
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from base import shared_state
 from chat.errors import TurnsRefused
 from chat.models import Policy
 from fine_tuning.data import formats, tokens
@@ -20,9 +24,19 @@ from fine_tuning.data.survey import canonical_json, empty_problem, row_digest
 from fine_tuning.errors import LineProblem, NothingThere, ProblemList, UnfitLines
 from fine_tuning.jobs import plan
 from fine_tuning.models import DataFile, FineTune
+from rlhf.runs.child_process import LOG
 
 TRAINING, VALIDATION = "training", "validation"
 DATA, HELD_OUT = "data.jsonl", "validation.jsonl"
+LINES = (TRAINING, VALIDATION, DATA, HELD_OUT)
+"""Files with people's own lines."""
+
+
+DONE = (FineTune.State.SUCCEEDED, FineTune.State.CANCELLED)
+"""Nothing resumes a job in these states."""
+EVER = datetime.min.replace(tzinfo=UTC)
+REMOVED_FOR = timedelta(days=30)
+"""How long tidying looks whether the shared state still has lines of a job that is over."""
 
 
 @dataclass
@@ -49,10 +63,12 @@ def copy(job: FineTune, training: DataFile, validation: DataFile | None) -> None
     for name, file in ((TRAINING, training), (VALIDATION, validation)):
         if file is None:
             continue
+        source = file.fetched()
         try:
-            os.link(file.path, directory / name)
+            os.link(source, directory / name)
         except OSError:
-            shutil.copyfile(file.path, directory / name)
+            shutil.copyfile(source, directory / name)
+        shared_state.publish(directory / name)
 
 
 def prepare(job: FineTune) -> tuple[RowCount, int]:
@@ -61,6 +77,8 @@ def prepare(job: FineTune) -> tuple[RowCount, int]:
     Raises UnfitLines, NothingThere.
     """
     directory, policy = path_of(job), job.base_policy
+    for name in (TRAINING, VALIDATION) if job.validation_file is not None else (TRAINING,):
+        shared_state.pull(directory / name)
     held_out_rows = _choose_held_out(job)
     with _drafts(directory) as (data, held_out):
         rows = _rows_in(directory / TRAINING, job.training_file["filename"])
@@ -73,7 +91,20 @@ def prepare(job: FineTune) -> tuple[RowCount, int]:
         raise NothingThere
     if not count:
         (directory / HELD_OUT).unlink()
+    for name in (DATA, HELD_OUT) if count else (DATA,):
+        shared_state.publish(directory / name)
     return trained, count
+
+
+def rows_of(job: FineTune) -> tuple[Path, Path | None]:
+    """The rows that are trained on and those that are held out, if any, on this host. Raises OSError."""
+    data, held_out = path_of(job) / DATA, path_of(job) / HELD_OUT
+    shared_state.pull(data)
+    return data, shared_state.pull(held_out) if shared_state.exists(held_out) else None
+
+
+def has_rows(job: FineTune) -> bool:
+    return shared_state.exists(path_of(job) / DATA)
 
 
 def _choose_held_out(job: FineTune) -> frozenset[bytes]:
@@ -149,14 +180,49 @@ def measure(
 def tidy(job: FineTune) -> None:
     """Removes what only training needs: people's lines, and checkpoints. Metrics and the log stay."""
     directory = path_of(job)
-    for name in (TRAINING, VALIDATION, DATA, HELD_OUT):
-        (directory / name).unlink(missing_ok=True)
+    for name in LINES:
+        shared_state.remove(directory / name)
     for checkpoint in directory.glob("checkpoint*"):
         shutil.rmtree(checkpoint, ignore_errors=True)
 
 
+def everything(job: FineTune) -> list[Path]:
+    """What is there of a job, each to be removed by itself: hosts share the files, and not the directory."""
+    directory = path_of(job)
+    return [*(directory / name for name in (*LINES, LOG)), directory]
+
+
 def remove(job: FineTune) -> None:
-    shutil.rmtree(path_of(job), ignore_errors=True)
+    for path in everything(job):
+        shared_state.remove(path)
+
+
+def remove_strays(older_than_s: float = 3600.0) -> None:
+    """Removes people's lines of jobs that are over, and directories of jobs that were deleted: from this host, and
+    from the shared state, which was away then."""
+    jobs = {directory_name(job): job for job in FineTune.objects.all()}
+    for directory in Path(settings.RUNS_DIR).glob("run-ftjob-*"):
+        job = jobs.get(directory.name)
+        if job is None and time.time() - directory.stat().st_mtime > older_than_s:
+            shutil.rmtree(directory, ignore_errors=True)
+        elif job is not None and job.state in DONE:
+            for name in LINES:
+                (directory / name).unlink(missing_ok=True)
+    for path in left_in_storage(older_than_s, done_since=timezone.now() - REMOVED_FOR):
+        shared_state.remove(path)
+
+
+def left_in_storage(older_than_s: float = 3600.0, *, done_since: datetime = EVER) -> Iterator[Path]:
+    """What the shared state still has of deleted jobs, and the lines of those that nothing resumes. Raises
+    StateAway."""
+    jobs = {directory_name(job): job for job in FineTune.objects.all()}
+    for directory in shared_state.stored_in(Path(settings.RUNS_DIR)):
+        job = jobs.get(directory.name)
+        if job is None and directory.name.startswith("run-ftjob-"):
+            stored = shared_state.stored_in(directory)
+            yield from (path for path in stored if shared_state.stored_for_s(path) > older_than_s)
+        elif job is not None and job.state in DONE and (job.finished_at or done_since) >= done_since:
+            yield from (directory / name for name in LINES if shared_state.is_stored(directory / name))
 
 
 def describe(file: DataFile) -> dict[str, object]:

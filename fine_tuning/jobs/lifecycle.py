@@ -1,5 +1,6 @@
 """The life cycle of a job, with every transition of its state: create, queue, train, pause, cancel, delete."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,8 +13,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import ApiKey, User
+from base import shared_state
+from base.state_errors import StateAway
 from chat import policies
-from chat.errors import BadPolicy
+from chat.errors import BadPolicy, PolicyAway
 from chat.models import Policy
 from chat.queue import limits
 from fine_tuning.data.formats import MESSAGES, PREFERENCE, PROMPT_COMPLETION
@@ -37,6 +40,7 @@ from rlhf.models import Run
 from rlhf.runs import disk_space, leases
 from rlhf.tasks import enqueue
 
+log = logging.getLogger(__name__)
 State, Method, Scope = FineTune.State, FineTune.Method, FineTune.Scope
 MOST_UNFINISHED = 8
 """Unfinished jobs that one person may have."""
@@ -119,20 +123,17 @@ def _check(order: Order) -> None:
         reward_model(order.policy)
         if order.scope not in plan.SCOPES[order.method]:
             raise InvalidHyperparameter("scope", "lora: PPO trains adapters only")
+    plan.refuse_scope(order.policy, order.scope)
 
 
 def _check_base(policy: Policy) -> None:
     """Raises NotTrainable, DiskFull, BadPolicy."""
     if policy.is_scripted or policy.retired_at is not None:
         raise NotTrainable(policy.label or policy.name)
-    directory = policies.directory(policy)
-    try:
-        shortage = disk_space.find_shortage(directory, settings.MODELS_DIR, copies=COPIES_NEEDED)
-    except OSError as error:
-        raise BadPolicy(f"{directory}: {error}") from error
-    if not list(directory.glob("*.safetensors")):
+    if not policies.has_weights(policy):
         raise NotTrainable(policy.label or policy.name)
-    if shortage is not None:
+    needed = COPIES_NEEDED * policies.size_bytes(policy)
+    if (shortage := disk_space.find_shortage(settings.MODELS_DIR, needed)) is not None:
         raise DiskFull(*shortage)
 
 
@@ -140,7 +141,7 @@ def reward_model(policy: Policy) -> Run:
     """The newest run whose reward model for this policy still exists. Raises NoRewardModel."""
     done = Run.objects.filter(kind=Run.Kind.REWARD_MODEL, state=Run.State.SUCCEEDED, base_policy=policy)
     runs = done.exclude(stage="judge")
-    found = next((run for run in runs[:20] if (run.path / "reward_model").is_dir()), None)
+    found = next((run for run in runs[:20] if shared_state.exists(run.reward_model_path)), None)
     if found is None:
         raise NoRewardModel(policy.label or policy.name)
     return found
@@ -212,6 +213,9 @@ def _count_waiting(job: FineTune) -> None:
         with transaction.atomic():
             if FineTune.objects.select_for_update().get(pk=job.pk).state == State.VALIDATING:
                 _admit(job)
+    except (PolicyAway, StateAway) as error:
+        log.warning("%s is counted again later: %s", job.pk, error)
+        return
     except (TuningError, BadPolicy) as error:
         code, param = error.code, getattr(error, "param", None)
         outcome.fail(job, str(getattr(error, "message", "")) or str(error), code=code, param=param)
@@ -337,7 +341,7 @@ def resume(job: FineTune) -> FineTune:
 def can_resume(job: FineTune) -> bool:
     """Not a job whose lines were never counted: it has no rows to train on, and its cost is unknown."""
     is_stopped = job.state in (State.PAUSED, State.FAILED) and bool(job.chosen)
-    return is_stopped and (job_directory.path_of(job) / job_directory.DATA).exists()
+    return is_stopped and job_directory.has_rows(job)
 
 
 def delete(job: FineTune) -> None:
@@ -350,7 +354,7 @@ def delete(job: FineTune) -> None:
         job.delete()
         if run is not None:  # its result quotes people's lines
             Run.objects.filter(pk=run.pk).update(result={}, progress={})
-        transaction.on_commit(partial(job_directory.remove, job))
+        transaction.on_commit(partial(job_directory.remove, job), robust=True)
 
 
 def _locked(job: FineTune) -> FineTune:

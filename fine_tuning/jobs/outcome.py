@@ -3,7 +3,6 @@
 import hashlib
 import os
 import secrets
-import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import notices
+from base import shared_state
 from chat import policies
 from chat.models import Policy
 from fine_tuning import fine_tuned_models, model_names
@@ -81,20 +81,19 @@ def collect(job: FineTune, run: Run, result: Mapping[str, Any]) -> dict[str, Any
 
 def _register_model(job: FineTune, run: Run) -> Policy:
     source = f"run:{run.pk}"
-    with transaction.atomic():
-        known = Policy.objects.filter(source=source).first()
-        if known is not None:
-            return known
-        made = policies.register(
-            fine_tuned_models.directory_of(run),
-            name=_policy_name(job),
-            source=source,
-            base=job.base_policy,
-            made_from_simulated=job.base_policy.made_from_simulated,
-        )
-        made.owner, made.group, made.label = job.owner, job.group, job.fine_tuned_model
-        made.save(update_fields=["owner", "group", "label"])
-    return made
+    known = Policy.objects.filter(source=source).first()
+    if known is not None:
+        return known
+    return policies.register(
+        fine_tuned_models.directory_of(run),
+        name=_policy_name(job),
+        source=source,
+        base=job.base_policy,
+        made_from_simulated=job.base_policy.made_from_simulated,
+        owner=job.owner,
+        group=job.group,
+        label=job.fine_tuned_model,
+    )
 
 
 def _policy_name(job: FineTune) -> str:
@@ -126,6 +125,7 @@ def _store_results(job: FineTune, run: Run, result: Mapping[str, Any]) -> DataFi
     with transaction.atomic():
         file.save(force_insert=True)
         _write_atomically(file.path, content)
+        shared_state.publish(file.path)
     return file
 
 
@@ -223,11 +223,11 @@ def discard(job: FineTune) -> None:
     if job.policy is not None:
         fine_tuned_models.retire(job.policy)
     elif job.run is not None:
-        shutil.rmtree(fine_tuned_models.directory_of(job.run), ignore_errors=True)
+        shared_state.remove(fine_tuned_models.directory_of(job.run))
     if job.result_file is not None:
         path = job.result_file.path
         job.result_file.delete()
-        path.unlink(missing_ok=True)
+        shared_state.remove(path)
 
 
 def _locked(job: FineTune) -> FineTune:

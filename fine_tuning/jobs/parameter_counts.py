@@ -1,6 +1,6 @@
 """Counts a policy's parameters, and those that each training scope trains, from its config.json alone.
 
-The same sums as rlhf.training.fine_tuning.sizes, which this side may not import; a test holds the two together.
+A test holds these sums against the tensors that rlhf.training.fine_tuning.scopes trains.
 """
 
 import functools
@@ -24,7 +24,7 @@ PPO_LAYERS = 10
 
 def counts(policy: Policy, method: str = FineTune.Method.SUPERVISED) -> dict[str, int]:
     """{scope: parameters trained}; `full` is all of them. Raises BadPolicy."""
-    return dict(_counts(policies.directory(policy), method))
+    return dict(_counts(policies.words(policy), method))
 
 
 @functools.lru_cache(maxsize=16)

@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from base import own_llama
+from chat import policies
 from chat.models import Policy
 from fine_tuning import model_names
+from fine_tuning.errors import OnlyAdapters
 from fine_tuning.jobs import parameter_counts
 from fine_tuning.models import FineTune
 from metering import prices
@@ -22,17 +25,30 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
     FineTune.Method.DPO: tuple(Scope),
     FineTune.Method.REINFORCEMENT: (Scope.LORA,),
 }
-"""The scopes of each method: PPO trains adapters only."""
+"""The scopes of each method: PPO trains adapters only. Of many models nothing else can be (`refuse_scope`)."""
 WRITTEN_SHARE = 0.9
 """The same for reinforcement, by the token of a rollout that is generated, scored and trained on."""
 REPLIES, REPLY_TOKENS = 4, 48
 """In reinforcement: replies for each prompt, and the longest of them (rlhf.training.ppo.config)."""
-PROMPTS_READ, PROMPTS_AT_ONCE = 288, 16
+PROMPTS_READ, PROMPTS_AT_ONCE = 384, 16
 """In reinforcement: all prompts where the number of epochs is left open, and the prompts of a step."""
 OVERHEAD_S = 60.0
 """Loading, comparing and writing the model."""
 HOLD_OUT_SHARE, HOLD_OUT_MOST, HOLD_OUT_FROM = 0.1, 50, 10
 """Lines that are held out to compare on: none of a file with fewer than ten."""
+
+
+def refuse_scope(policy: Policy, scope: str) -> None:
+    """Raises OnlyAdapters where the training would not compute the model's own weights, and BadPolicy."""
+    found = own_llama.obstacle(policies.configuration(policy)) if scope != Scope.LORA else None
+    if found is not None:
+        raise OnlyAdapters(policy.label or policy.name, *found)
+
+
+def scopes_of(policy: Policy, method: str) -> tuple[str, ...]:
+    """What of this model can be trained. Raises BadPolicy."""
+    is_ours = own_llama.obstacle(policies.configuration(policy)) is None
+    return SCOPES[method] if is_ours else (Scope.LORA,)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """Handler of fine-tuning runs for the supervisor of all runs (settings.RLHF_RUN_KINDS)."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from base import shared_state
 from chat import policies
 from fine_tuning import fine_tuned_models, model_names
 from fine_tuning.jobs import job_directory, lifecycle, outcome
 from fine_tuning.models import FineTune
+from rlhf.lineage import adapter_root
 from rlhf.models import Run
 from rlhf.runs.stages import BadResult
 
@@ -25,14 +28,13 @@ def child_config(run: Run, threads: int) -> dict[str, Any]:
     if not job.fine_tuned_model:
         job.fine_tuned_model = _model_name(job)
         job.save(update_fields=["fine_tuned_model"])
-    directory = job_directory.path_of(job)
-    held_out = directory / job_directory.HELD_OUT
-    judge = lifecycle.reward_model(job.base_policy).path / "reward_model" if _needs_reward_model(job) else None
+    data, held_out = job_directory.rows_of(job)
+    judge = _reward_model(job) if _needs_reward_model(job) else None
     return {
-        "base": str(policies.directory(job.base_policy)),
+        "base": str(policies.fetched(job.base_policy)),
         "output": str(fine_tuned_models.directory_of(run)),
-        "data": str(directory / job_directory.DATA),
-        "validation": str(held_out) if held_out.exists() else None,
+        "data": str(data),
+        "validation": str(held_out) if held_out is not None else None,
         "hold_out": 0,
         "method": job.method,
         "scope": job.scope,
@@ -43,8 +45,18 @@ def child_config(run: Run, threads: int) -> dict[str, Any]:
         "label": job.fine_tuned_model,
         "facts": _facts(job),
         "simulated": job.base_policy.made_from_simulated,
-        **({"reward_model": str(judge)} if judge is not None else {}),
+        **({"reward_model": str(judge), **_root(job)} if judge is not None else {}),
     }
+
+
+def _root(job: FineTune) -> dict[str, str]:
+    """The policy over whose weights the reward model was trained, where the job's base is an adapter on them."""
+    root = adapter_root(job.base_policy)
+    return {} if root == job.base_policy else {"root": str(policies.fetched(root))}
+
+
+def _reward_model(job: FineTune) -> Path:
+    return shared_state.pull(lifecycle.reward_model(job.base_policy).reward_model_path)
 
 
 def _needs_reward_model(job: FineTune) -> bool:

@@ -89,7 +89,7 @@ def _lines_of(file: DataFile, number: int, policy: Policy | None) -> list[dict[s
         count = tokens.counter(policy) if policy is not None else None
     except BadPolicy:
         count = None
-    found = (line for line in formats.lines(file.path, file.filename) if line.row is not None)
+    found = (line for line in formats.lines(file.fetched(), file.filename) if line.row is not None)
     shown = islice(found, (number - 1) * LINES, number * LINES)
     return [
         {"number": line.number, "row": line.row, "tokens": _tokens_in(count, line.form, line.row)}
@@ -142,7 +142,7 @@ def _save_prepared(request: HttpRequest, file: DataFile) -> HttpResponse:
 def content(request: HttpRequest, file_id: str) -> FileResponse:
     file = _own_file(request, file_id)
     try:
-        opened = file.path.open("rb")
+        opened = file.fetched().open("rb")
     except FileNotFoundError as error:
         raise Http404 from error
     response = FileResponse(opened, content_type="application/octet-stream")

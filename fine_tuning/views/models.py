@@ -273,7 +273,7 @@ def download(request: HttpRequest, job_id: str) -> HttpResponse | StreamingHttpR
         return redirect("own_models")
     name = f"{job.policy.name}.zip"
     response = StreamingHttpResponse(
-        model_zip.stream_zip(policies.directory(job.policy), job.policy.name), content_type="application/zip"
+        model_zip.stream_zip(policies.fetched(job.policy), job.policy.name), content_type="application/zip"
     )
     response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     return response

@@ -26,6 +26,7 @@ FIGURES: tuple[tuple[str, str, Promise], ...] = (
     (Run.Kind.POLICY, "episodes", gettext_lazy("Episodes")),
     (Run.Kind.POLICY, "stopped_by", gettext_lazy("Stopped by")),
     (Run.Kind.POLICY, "kl_nats", gettext_lazy("KL in training, nats per reply")),
+    (Run.Kind.POLICY, "anchor_kl_nats", gettext_lazy("KL in training from the base below all adapters")),
     (Run.Kind.EVALUATION, "win_rate", gettext_lazy("Win rate")),
     (Run.Kind.EVALUATION, "violation_rate_before", gettext_lazy("Rule violations before")),
     (Run.Kind.EVALUATION, "violation_rate_after", gettext_lazy("Rule violations after")),

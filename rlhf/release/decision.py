@@ -11,12 +11,12 @@ from django.utils import timezone
 from accounts import notices
 from accounts.roles import Role
 from chat import policies
-from chat.errors import BadPolicy
+from chat.errors import BadPolicy, PolicyAway
 from chat.models import Policy
 from rlhf import labels
-from rlhf.errors import CannotPromote
+from rlhf.errors import CannotBeginCanary, CannotPromote
 from rlhf.models import Decision, Evaluation, Run
-from rlhf.release import gate, levels, people_figures, promotion
+from rlhf.release import canary, gate, levels, people_figures, promotion
 
 REWARD_MODEL_KEYS = (
     "accuracy",
@@ -77,11 +77,13 @@ def decide_once(evaluation: Evaluation) -> Decision:
 
 
 def tensors_finite(policy: Policy) -> bool:
-    """Also False where the directory is damaged."""
+    """Also False where the directory is damaged. Raises PolicyAway."""
     try:
-        directory = policies.directory(policy)
+        directory = policies.fetched(policy)
         policies.verify(directory)
         return policies.all_finite(directory)
+    except PolicyAway:
+        raise
     except (BadPolicy, OSError):
         return False
 
@@ -94,19 +96,35 @@ def served_kl_nats(policy: Policy) -> Any:
 
 
 def conclude(cycle: Run, stages: Mapping[str, Run]) -> dict[str, Any]:
-    """Decides, promotes what passed, and returns the cycle's result. Idempotent."""
+    """Decides, promotes what passed, and returns the cycle's result. Idempotent. PolicyAway."""
     evaluation = Evaluation.objects.get(run=stages[Run.Kind.EVALUATION])
     decision = decide_once(evaluation)
     gate_result: dict[str, Any] = {"passed": decision.passed, "reasons": decision.decisive()}
     promoted = decision.promotions.exists()
-    if decision.passed and cycle.config["promotes"] and not promoted:
+    begun: dict[str, Any] = {}
+    promotes = decision.passed and cycle.config["promotes"] and not promoted
+    if promotes and settings.CANARY["percent"]:
+        begun = _begin_canary(decision)
+    elif promotes:
         try:
             promotion.promote(decision)
             promoted = True
         except CannotPromote as error:
             reasons = [{"code": error.code, "text": str(error), "value": None, "sign": "", "limit": None}]
             gate_result = {"passed": False, "reasons": reasons}
-    return {**_figures(cycle, stages, evaluation), "gate": gate_result, "promoted": promoted}
+    return {**_figures(cycle, stages, evaluation), "gate": gate_result, "promoted": promoted, **begun}
+
+
+def _begin_canary(decision: Decision) -> dict[str, Any]:
+    """The candidate has to show itself on a share of the chats before it is promoted, also where it can't right now:
+    then an admin begins that later, or promotes. Idempotent."""
+    known = decision.canaries.order_by("pk").first()
+    if known is not None:
+        return {"canary": known.pk}
+    try:
+        return {"canary": canary.begin(decision.evaluation.policy).pk}
+    except CannotBeginCanary as error:
+        return {"canary": None, "canary_refused": str(error)}
 
 
 def _figures(cycle: Run, stages: Mapping[str, Run], evaluation: Evaluation) -> dict[str, Any]:

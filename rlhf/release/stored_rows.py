@@ -5,11 +5,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from base import shared_state
+from base.state_errors import StateAway
 from rlhf.models import Evaluation
 
 
 def stored_rows(evaluation: Evaluation, name: str) -> list[dict[str, Any]] | None:
-    """None where the run's file is gone, is not the one that the report was made with, or was never written.
+    """None where the run's file is gone, is not the one that the report was made with, or was never written. Raises
+    StateAway.
 
     `replies`: a row for each reply without its text, in the order of the evaluation (since version 0.3).
     `judgements`: what a cross-fitted judge said of each held-out judgement, without names.
@@ -20,7 +23,9 @@ def stored_rows(evaluation: Evaluation, name: str) -> list[dict[str, Any]] | Non
     if not isinstance(told, dict):
         return None
     try:
-        content = (evaluation.run.path / Path(str(told.get("file"))).name).read_bytes()
+        content = shared_state.read(evaluation.run.path / Path(str(told.get("file"))).name)
+    except StateAway:
+        raise
     except OSError:
         return None
     if hashlib.sha256(content).hexdigest() != told.get("sha256"):

@@ -61,7 +61,7 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
 
 
 def begin(policy: Policy, *, actor: User) -> None:
-    """Puts the policy on trial in place of whichever was. Raises CannotTry, AdminRequired."""
+    """Puts the policy on trial in place of whichever was. Raises CannotTry, AdminRequired, PolicyAway."""
     _check_actor(actor)
     try:
         promotion.check_directory(policy)

@@ -2,34 +2,41 @@
 
 import fcntl
 import json
+import logging
 import math
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 from django.conf import settings
 
+from base import shared_state
+from base.child_environment import HUB_TOKENS, child_environment
 from base.cores import usable_cores
 from rlhf.errors import ChildFailed, TrainerStillAlive
-from rlhf.runs import priority
+from rlhf.runs import launchers, priority, rollout_servers
 
 CHECKPOINT = "checkpoint"
 """Folder in a run's directory that it resumes from (rlhf.training.run)."""
+LOG = "log.txt"
+FETCH = "fetch"
+"""The only stage that asks a hub."""
 CHECKPOINTED = 75
 """Exit code of a child that was asked to stop and wrote a checkpoint."""
-SECRETS = ("CHAMSAE_SECRET_KEY", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
-"""Not passed on: training code needs no access to the site."""
+
+log = logging.getLogger(__name__)
 
 
 class TrainingProcess:
-    """One process on one run directory. It inherits a file lock that keeps a second one out even if this parent dies:
-    the kernel releases it with the last process."""
+    """One process on one run directory, or one with the several that it starts. They inherit a file lock that keeps
+    others out even if this parent dies: the kernel releases it with the last process."""
 
     def __init__(self, stage: str, directory: Path, config: Mapping[str, Any], *, is_awaited: bool = False) -> None:
         """`is_awaited`: somebody waits for its end, so it is not put behind everything else."""
@@ -40,23 +47,29 @@ class TrainingProcess:
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _write_json(directory / "config.json", {"served": settings.CHAT_GGUF, **config})
-            with (directory / "log.txt").open("ab") as log:
+            of_the_site = {
+                "served": settings.CHAT_GGUF,
+                "thinking": settings.CHAT_THINKING,
+                "profile": settings.RLHF_PROFILE.name,
+                **settings.RLHF_PLACEMENT,
+            }
+            _write_json(directory / "config.json", {**of_the_site, **config})
+            with (directory / LOG).open("ab") as log:
                 self.process = subprocess.Popen(
-                    [*settings.RLHF_TRAINER, stage, str(directory)],
+                    launchers.command(stage, directory),
                     cwd=settings.BASE_DIR,
                     stdin=subprocess.PIPE,  # never written to: its end tells the child that this parent is gone
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
                     pass_fds=[lock],
-                    env=environment(int(config.get("threads", 1))),
+                    env=environment(int(config.get("threads", 1)), needed=_needed_secrets(stage, config)),
                 )
         except BlockingIOError:
             raise TrainerStillAlive(str(directory)) from None
         finally:
             os.close(lock)
-        if not is_awaited:
+        if not is_awaited and launchers.chosen().is_here:
             priority.lower(self.process.pid, settings.RLHF_NICENESS)
 
     @property
@@ -73,6 +86,11 @@ class TrainingProcess:
     def remove_checkpoint(self) -> None:
         """After success, when nothing resumes from it any more."""
         shutil.rmtree(self.directory / CHECKPOINT, ignore_errors=True)
+
+    def hand_over_result(self) -> None:
+        """Once a row has it: where hosts share state, an erasure of words that it quotes would not find it here."""
+        if shared_state.is_on():
+            (self.directory / "result.json").unlink(missing_ok=True)
 
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
@@ -155,13 +173,23 @@ def _finite(value: Any) -> Any:
 
 
 def log_tail(directory: Path, lines: int = 40, limit: int = 32_768) -> str:
-    path = directory / "log.txt"
-    if not path.exists():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - limit))
-        text = file.read().decode(errors="replace")
+    path = directory / LOG
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - limit))
+            content = file.read()
+    except FileNotFoundError:
+        content = _shared_log(path)[-limit:]
+    text = content.decode(errors="replace")
     return "\n".join(text.splitlines()[-lines:])
+
+
+def _shared_log(path: Path) -> bytes:
+    """Of a stage that ended on another host; nothing where there is none."""
+    try:
+        return shared_state.read(path)
+    except OSError:
+        return b""
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -170,38 +198,49 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def environment(threads: int) -> dict[str, str]:
-    passed_on = {name: value for name, value in os.environ.items() if name not in SECRETS}
+def _needed_secrets(stage: str, config: Mapping[str, Any]) -> Collection[str]:
+    if stage == FETCH:
+        return HUB_TOKENS
+    return (*rollout_servers.secrets(config), *launchers.chosen().secrets)
+
+
+def environment(threads: int, *, needed: Collection[str] = ()) -> dict[str, str]:
     counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     # Waiting threads spin; on a core that others use too, that made two threads slower than one.
     counts["GOMP_SPINCOUNT"] = "1000"
-    return {**passed_on, **counts, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return child_environment({**counts, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}, needed=needed)
 
 
 def free_threads() -> int:
     """Idle cores, at least one: two busy threads on one idle core are many times slower than one."""
-    if settings.RLHF_THREADS:
-        return int(settings.RLHF_THREADS)
+    if settings.RLHF_THREADS or not launchers.chosen().is_here:
+        return launchers.elsewhere_threads()
     cores = usable_cores()
     busy = psutil.cpu_percent(interval=0.5) / 100 * (psutil.cpu_count() or cores)
     return max(1, cores - int(busy + 0.5))
 
 
-def end_leftover(pid: int | None, directory: Path, patience_s: float = 20.0) -> None:
-    """Ends the process that a dead supervisor left on this directory; never another that got its number."""
-    if pid is None or not psutil.pid_exists(pid):
-        return
-    try:
-        process = psutil.Process(pid)
-        if str(directory) not in process.cmdline():
-            return
-        process.terminate()
-        process.wait(patience_s)
-    except psutil.TimeoutExpired:
-        os.killpg(pid, signal.SIGKILL)
-        _wait_gone(pid)
-    except psutil.NoSuchProcess:
-        return
+def end_leftovers(directory: Path, patience_s: float = 20.0) -> None:
+    """Ends the process that a dead supervisor left on this directory.
+
+    By its command line, whose last word is the directory: a supervisor that died right after the start had no time
+    to store the process's number, and a number may be another's by now.
+    """
+    for process in psutil.process_iter(["cmdline"]):
+        if (process.info["cmdline"] or [""])[-1] == str(directory):
+            _end(process, patience_s)
+
+
+def _end(process: psutil.Process, patience_s: float) -> None:
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):
+        try:
+            process.terminate()
+            process.wait(patience_s)
+        except psutil.TimeoutExpired:
+            os.killpg(os.getpgid(process.pid), signal.SIGKILL)  # a process that shares a run is not its group's first
+            _wait_gone(process.pid)
+        except psutil.AccessDenied:  # another user's, as where a cluster runs as one; it still holds the directory
+            log.warning("process %s on a run's directory is another user's and is left alone", process.pid)
 
 
 def _wait_gone(pid: int, seconds: float = 5.0) -> None:

@@ -3,13 +3,16 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts import audit
 from accounts.models import User
+from base import shared_state
 from chat.models import Policy
 from feedback.judgements import blind_pairs
 from feedback.judgements.blind_pairs import Closed, RoundState, SampledPair, SampledReply
@@ -22,6 +25,8 @@ from rlhf.runs import leases
 PAIRS = "pairs.jsonl"
 """Written by the evaluation, with texts; removed once the texts are rows, which can be hidden and erased."""
 STAGE = "comparisons"
+REMOVED_FOR = timedelta(days=30)
+"""How long tidying looks whether texts that had to go are still there."""
 
 
 def has_to_wait(cycle: Run, evaluated: Run) -> bool:
@@ -53,15 +58,27 @@ def _ask(cycle: Run, evaluated: Run) -> ComparisonRound:
             needs_several=cycle.config.get("decided_by") == PEOPLE and settings.GATE["people_min"] > 1,
         )
         Run.objects.filter(pk=cycle.pk).update(comparison_round=made)
-    (evaluated.path / PAIRS).unlink(missing_ok=True)
+    shared_state.remove(evaluated.path / PAIRS)
     return made
 
 
+def remove_pairs() -> None:
+    """Removes texts that are rows by now, or whose snapshot was erased, where they still are: on the host that made
+    them, or in the shared state, which was away."""
+    since = timezone.now() - REMOVED_FOR
+    asked = Q(parent__comparison_round__created_at__gt=since)
+    done = Run.objects.filter(asked | Q(snapshot__erased_at__gt=since), kind=Run.Kind.EVALUATION)
+    for path in (run.path / PAIRS for run in done.iterator()):
+        if path.exists() or shared_state.is_stored(path):
+            shared_state.remove(path)
+
+
 def _pairs(evaluated: Run) -> Iterator[SampledPair]:
-    for line in (evaluated.path / PAIRS).read_text().splitlines():
+    for line in shared_state.read(evaluated.path / PAIRS).decode().splitlines():
         row = json.loads(line)
         candidate, baseline = (SampledReply(row[side]["text"], row[side]["finished"]) for side in ("after", "before"))
-        yield SampledPair(row["prompt_sha256"], row["prompt"], row["draw"], candidate, baseline, row["predicted"])
+        asked = (row["prompt_sha256"], row["prompt"], row["draw"])
+        yield SampledPair(*asked, candidate, baseline, row["predicted"], row.get("system_prompt", ""))
 
 
 def _why_over(asked: ComparisonRound) -> str:

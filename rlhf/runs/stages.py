@@ -9,15 +9,19 @@ from typing import Any, Protocol, cast
 from django.conf import settings
 from django.db.models import Max
 
+from base import shared_state
 from chat import policies
 from chat.models import Policy
-from chat.prompts.history import renderer_of
 from rlhf.errors import RlhfError
-from rlhf.lineage import lineage
+from rlhf.lineage import adapter_root, lineage
 from rlhf.models import Evaluation, Run
 from rlhf.release import decision
-from rlhf.snapshots import lengths
+from rlhf.runs import child_process, rollout_servers
 
+DEFAULTS = "defaults"
+"""Key of a run's config."""
+METRICS = "metrics.jsonl"
+"""Rows of the database have them."""
 JUDGE = "judge"
 """The stage of a cycle in which the judge is trained; its rows are of the kind of a reward model."""
 CHILD_STAGES = {
@@ -67,7 +71,9 @@ def child_config(run: Run, threads: int) -> dict[str, Any]:
     if (other := handler(run)) is not None:
         return other.child_config(run, threads)
     made = {"threads": threads, "seed": run.config.get("seed", 0), "snapshot": str(_snapshot_of(run))}
-    made["hyperparameters"] = {**_lengths_of(run), **hyperparameters_of(run)}
+    defaults = _defaults(run)
+    made["profile"] = defaults["profile"]
+    made["hyperparameters"] = {**defaults["hyperparameters"], **hyperparameters_of(run)}
     by_kind = {
         Run.Kind.REWARD_MODEL: _reward_model_config,
         Run.Kind.POLICY: _policy_config,
@@ -84,32 +90,55 @@ def hyperparameters_of(run: Run) -> dict[str, Any]:
     return {"max_prompt_tokens": policies.context_tokens(_directory(run.base_policy)), **given}
 
 
-def _lengths_of(run: Run) -> dict[str, int]:
-    """A policy is trained and compared on completions as long as those that were ranked."""
-    renderer = renderer_of(run.base_policy) if run.base_policy is not None else None
-    if renderer is None or run.kind not in (Run.Kind.POLICY, Run.Kind.EVALUATION):
+def _defaults(run: Run) -> dict[str, Any]:
+    """What the site had set when the run first started: a checkpoint is continued with nothing else."""
+    if DEFAULTS not in run.config:
+        run.config[DEFAULTS] = {"profile": settings.RLHF_PROFILE.name, "hyperparameters": _of_the_site(run)}
+        run.save(update_fields=["config"])
+    kept: dict[str, Any] = run.config[DEFAULTS]
+    return kept
+
+
+def _of_the_site(run: Run) -> dict[str, Any]:
+    """A policy is trained and compared on completions as long as those that are ranked, and whole like them; PPO in
+    batches that suit the machine."""
+    if run.kind not in (Run.Kind.POLICY, Run.Kind.EVALUATION):
         return {}
-    return {"max_tokens": lengths.completion_tokens(_snapshot_of(run), renderer)}
+    made = {"max_tokens": settings.FEEDBACK_COMPLETION_TOKENS}
+    is_ppo = run.kind == Run.Kind.POLICY and run.algorithm == "ppo"
+    return {**settings.RLHF_PROFILE.ppo, **made, "fragments": settings.FEEDBACK_FRAGMENTS} if is_ppo else made
 
 
 def _reward_model_config(run: Run) -> dict[str, Any]:
     gold = {"judge": run.config["judge"]} if run.config.get("judge") else {}
     return {
-        "base": str(_directory(run.base_policy)),
-        "output": str(_reward_model_directory(run)),
+        **_base_and_start(run.base_policy),
+        "output": str(run.reward_model_path),
         "splits": run.config.get("splits") or ["train"],
         **gold,  # where the preference is known, accuracy is also measured against it
     }
 
 
 def _policy_config(run: Run) -> dict[str, Any]:
+    base = _base_and_start(run.base_policy)
     return {
         "algorithm": run.algorithm,
-        "base": str(_directory(run.base_policy)),
+        **base,
         "reward_model": str(_reward_model_directory(run.reward_model)),
         "output": str(_policy_directory(run)),
         **_watching_judge(run),
+        **rollout_servers.config(run, Path(base["base"]).name),
     }
+
+
+def _base_and_start(policy: Policy | None) -> dict[str, str]:
+    """Weights without an adapter, over which reward models and adapters are trained in every cycle, and the policy
+    whose adapter training goes on from; a policy without an adapter is its own base."""
+    if policy is None:
+        raise BadResult("the run names no policy")
+    root = adapter_root(policy)
+    start = {} if root == policy else {"start": str(_directory(policy))}
+    return {"base": str(_directory(root)), **start}
 
 
 def _watching_judge(run: Run) -> dict[str, str]:
@@ -129,6 +158,7 @@ def _evaluation_config(run: Run) -> dict[str, Any]:
         "baseline": str(_directory(run.base_policy)),
         "base": str(_directory(start)),
         "anchor": str(_directory(lineage(start)[0])),
+        "root": str(_directory(adapter_root(start))),
         "reward_model": str(_reward_model_directory(run.reward_model)),
         "judge": _judge_config(run.config["judge"]),
         "prompts_used": _prompts_used(run),
@@ -153,19 +183,19 @@ def _judge_config(judge: Mapping[str, Any]) -> dict[str, Any]:
 def _snapshot_of(run: Run) -> Path:
     if run.snapshot is None:
         raise BadResult(f"run {run.pk} has no snapshot")
-    return run.snapshot.path
+    return shared_state.pull(run.snapshot.path)
 
 
 def _directory(policy: Policy | None) -> Path:
     if policy is None:
         raise BadResult("the run names no policy")
-    return policies.directory(policy)
+    return policies.fetched(policy)
 
 
 def _reward_model_directory(run: Run | None) -> Path:
     if run is None:
         raise BadResult("the run names no reward model")
-    return run.path / "reward_model"
+    return shared_state.pull(run.reward_model_path)
 
 
 def _policy_directory(run: Run) -> Path:
@@ -183,6 +213,25 @@ def collect(run: Run, result: Mapping[str, Any]) -> dict[str, Any]:
         if run.parent_id is None:  # within a cycle the cycle asks the gate
             decision.decide_once(evaluation)
     return {}
+
+
+def publish(run: Run) -> None:
+    """What others read of a stage that ended well: reward models, rows of evaluations, logs. Raises OSError."""
+    if not shared_state.is_on():
+        return
+    if run.kind == Run.Kind.REWARD_MODEL:
+        shared_state.publish(run.reward_model_path)
+    if run.kind == Run.Kind.EVALUATION:
+        for rows in sorted(run.path.glob("*.jsonl")):
+            if rows.name != METRICS:
+                shared_state.hand_over(rows)
+    publish_log(run)
+
+
+def publish_log(run: Run) -> None:
+    log = run.path / child_process.LOG
+    if shared_state.is_on() and log.is_file():
+        shared_state.publish(log)
 
 
 def _registered(run: Run) -> Policy:

@@ -13,6 +13,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
+from base import shared_state
+from base.shared_index import PublishedIndex
 from feedback import trainable
 from rlhf.errors import NotEnoughFeedback
 from rlhf.models import Run, Snapshot, Source
@@ -40,6 +42,7 @@ def freeze(until: datetime | None = None) -> Snapshot:
         target = folder / sha256[:20]
         shutil.rmtree(target, ignore_errors=True)  # of a writer that died, or damaged since
         os.replace(draft, target)
+        shared_state.publish(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return _row_of(frozen, sha256, f"snapshots/{sha256[:20]}", until)
@@ -106,16 +109,47 @@ def _row_of(frozen: Frozen, sha256: str, directory: str, until: datetime) -> Sna
 def problems(snapshot: Snapshot) -> list[str]:
     """What changed of a snapshot's files since it was frozen. Of an erased one, no file may be left."""
     if snapshot.erased_at is not None:
-        return [f"snapshot {snapshot.pk}: erased, but {snapshot.path} is there"] if snapshot.path.exists() else []
+        is_there = snapshot.path.exists() or shared_state.is_stored(snapshot.path)
+        return [f"snapshot {snapshot.pk}: erased, but {snapshot.path} is there"] if is_there else []
     try:
-        expected = json.loads((snapshot.path / MANIFEST).read_text())["files"]
-        found = {name: hashlib.sha256((snapshot.path / name).read_bytes()).hexdigest() for name in expected}
+        expected = json.loads(shared_state.read(snapshot.path, MANIFEST))["files"]
+        found = _hashes(snapshot.path, list(expected))
     except (OSError, ValueError, KeyError, TypeError) as error:
         return [f"snapshot {snapshot.pk}: {error}"]
     changed = [f"snapshot {snapshot.pk}: {name} changed" for name in expected if found[name] != expected[name]]
     if not changed and _combined(found) != snapshot.sha256:
         changed.append(f"snapshot {snapshot.pk}: its files are not those that were frozen")
     return changed
+
+
+def remove_erased(older_than_s: float = 3600.0) -> None:
+    """Removes this host's copies of snapshots whose words were erased, the results that quote them, what broken
+    fetches left, and what the shared state has without a row: it was away when they were erased, or a freeze broke
+    off."""
+    for snapshot in Snapshot.objects.exclude(erased_at=None):
+        shutil.rmtree(snapshot.path, ignore_errors=True)
+    for run in Run.objects.exclude(snapshot__erased_at=None).exclude(snapshot=None).iterator():
+        (run.path / "result.json").unlink(missing_ok=True)  # the rows have the figures
+    shared_state.remove_drafts(Path(settings.RUNS_DIR) / "snapshots")
+    for folder in Path(settings.RUNS_DIR).glob("run-*"):
+        shared_state.remove_drafts(folder)
+    kept = {Path(name).name for name in Snapshot.objects.filter(erased_at=None).values_list("directory", flat=True)}
+    for path in shared_state.stored_in(Path(settings.RUNS_DIR) / "snapshots"):
+        if path.name not in kept and shared_state.stored_for_s(path) > older_than_s:
+            shared_state.remove(path)
+
+
+def is_as_frozen(snapshot: Snapshot, published: PublishedIndex) -> bool:
+    """Whether a list of what was published names the content that was frozen."""
+    files = {name: entry.sha256 for name, entry in published.files.items() if name != MANIFEST}
+    return _combined(files) == snapshot.sha256
+
+
+def _hashes(path: Path, names: list[str]) -> dict[str, str]:
+    """Of the files here; of a snapshot that is only in the shared state, those that a pull is held to."""
+    if path.is_dir() or (shared := shared_state.published(path)) is None:
+        return {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in names}
+    return {name: shared.files[name].sha256 for name in names}
 
 
 def rankings_now(split: str) -> int:

@@ -1,22 +1,26 @@
 """Converts feedback rows to lines of a snapshot's files, in a fixed order: the same rows give the same bytes."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import comb
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from django.db.models import Model
 from django.utils.crypto import salted_hmac
 
+from chat import site_choices
 from chat.models import Message
 from chat.prompts.history import branch_to, preamble_of, turns_seen
 from feedback import trainable
 from feedback.judgements.rankings import pairs
 from feedback.models import Comparison, Prompt, Ranking, Rule, Thumb, Violation
+from feedback.prompts import as_answered, as_served
 from feedback.splits import split_of_conversation
 from rlhf.snapshots import shares
+from rlhf.snapshots.fragments import are_whole, keep_whole
 from rlhf.snapshots.groups import group_keys
 from rlhf.snapshots.leaks import Origin, leaks, origin
 
@@ -28,7 +32,7 @@ def _pseudonym(user_id: int) -> str:
     return salted_hmac("rlhf.snapshots.annotator", str(user_id), algorithm="sha256").hexdigest()[:16]
 
 
-Row = TypeVar("Row")
+Row = TypeVar("Row", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,9 @@ class Frozen:
 
     def __init__(self, until: datetime) -> None:
         self.rules = list(_rule_lines())
-        ranked, chosen = list(_ranking_rows(until)), list(_comparison_rows(until))
+        judged, pairs_shown = list(_ranking_rows(until)), list(_comparison_rows(until))
+        ranked = [entry for entry in judged if keep_whole(entry.line)]
+        chosen = [entry for entry in pairs_shown if keep_whole(entry.line)]
         flagged = list(_flag_rows(until, {rule["key"] for rule in self.rules}))
         prompted, thumbed = list(_prompt_rows(until)), list(_thumb_rows(until))
         found: list[FrozenRow[Any]] = [*ranked, *chosen, *flagged, *prompted, *thumbed]
@@ -55,8 +61,8 @@ class Frozen:
         self.thumbed = _without(leaking, thumbed)
         self.left_out = sum(entry.origin in leaking for entry in found)
         """Held-out lines that stood too near to what the policy is trained on."""
-        self.rankings_left_out = [entry.row.pk for entry in ranked if entry.origin in leaking]
-        self.comparisons_left_out = [entry.row.pk for entry in chosen if entry.origin in leaking]
+        self.rankings_left_out = _left_out(judged, self.ranked)
+        self.comparisons_left_out = _left_out(pairs_shown, self.chosen)
         self._weigh()
         self._group()
         self._list_lines()
@@ -117,6 +123,12 @@ def _without(leaking: set[Origin], entries: Iterable[FrozenRow[Row]]) -> list[Fr
     return [entry for entry in entries if entry.origin not in leaking]
 
 
+def _left_out(every: Iterable[FrozenRow[Row]], kept: Iterable[FrozenRow[Row]]) -> list[int]:
+    """Ids of the judgements that are in no line, so that they are not taken for new ones."""
+    frozen = {entry.row.pk for entry in kept}
+    return [entry.row.pk for entry in every if entry.row.pk not in frozen]
+
+
 def _weights(rows: Iterable[Ranking | Comparison]) -> dict[int, float]:
     """The weight of one judgement of each person.
 
@@ -147,7 +159,7 @@ def _ranking_rows(until: datetime) -> Iterator[FrozenRow[Ranking]]:
         completions = list(row.task.completions.all())
         line = {
             "id": row.pk,
-            "prompt": row.task.prompt.messages,
+            "prompt": as_answered(row.task),
             "completions": [{"text": c.text, "finish_reason": c.finish_reason} for c in completions],
             "ranks": [row.ranks[str(c.pk)] for c in completions],
             "shown": _shown(row, [c.pk for c in completions]),
@@ -197,7 +209,7 @@ def _thumb_rows(until: datetime) -> Iterator[FrozenRow[Thumb]]:
     """TRL's conversational unpaired preference format, one line a thumb."""
     for row in trainable.thumbs().filter(created_at__lt=until).order_by("pk").select_related("message__reply"):
         context = _context_of(row.message)
-        if context is None:
+        if context is None or not are_whole(_finish_reason(row.message)):
             continue
         split = split_of_conversation(row.message)
         line = {
@@ -216,7 +228,7 @@ def _preference_lines(ranking: Line) -> Iterator[Line]:
     `weight` is the pair's in the loss; `margin` is TRL's column of that name, 0 where nobody said how much better.
     """
     texts = [completion["text"] for completion in ranking["completions"]]
-    share = ranking["weight"] / comb(len(texts), 2)
+    share = ranking["weight"] / max(1, comb(len(texts), 2))  # the only reply of its set is compared with none
     margins = {(better, worse): margin for better, worse, margin in ranking.get("margins") or ()}
     for better, worse in pairs({str(index): rank for index, rank in enumerate(ranking["ranks"])}):
         if texts[better] == texts[worse]:
@@ -232,10 +244,15 @@ def _preference_lines(ranking: Line) -> Iterator[Line]:
 
 
 def _prompt_rows(until: datetime) -> Iterator[FrozenRow[Prompt]]:
+    """As the live policy would read them now."""
+    system_prompt = site_choices.system_prompt_for(None)
     rows = trainable.prompts().filter(created_at__lt=until).order_by("pk").select_related("elicits", "message")
     for row in rows:
         elicits = row.elicits.key if row.elicits is not None else None
-        line = {"prompt": row.messages, "split": row.split, "elicits": elicits, "language": row.language}
+        served = as_served(row, system_prompt)
+        line = {"prompt": served, "split": row.split, "elicits": elicits, "language": row.language}
+        if served != row.messages:
+            line["sha256"] = row.sha256
         yield FrozenRow(row, line, _origin_of_prompt(row))
 
 
@@ -249,20 +266,21 @@ def _rule_lines() -> Iterator[Line]:
 def _flag_rows(until: datetime, rules: set[str]) -> Iterator[FrozenRow[Violation]]:
     rows = trainable.violations().filter(created_at__lt=until, rule_version__rule__key__in=rules).order_by("pk")
     related = ("rule_version__rule", "completion__task__prompt__message", "message__conversation")
-    for row in rows.select_related(*related):
+    for row in rows.select_related(*related).prefetch_related("completion__task__completions"):
+        if not are_whole(row.completion.finish_reason if row.completion else _finish_reason(row.message)):
+            continue
         if row.completion is not None:
             prompt = row.completion.task.prompt
-            line = _flag(row, prompt.messages, row.completion.text, row.completion.finish_reason, prompt.split)
+            answered = as_answered(row.completion.task)
+            line = _flag(row, answered, row.completion.text, row.completion.finish_reason, prompt.split)
             yield FrozenRow(row, line, _origin_of_prompt(prompt))
         elif row.message is not None and (context := _context_of(row.message)) is not None:
             split = split_of_conversation(row.message)
-            reply = row.message.reply_or_none
-            reason = reply.finish_reason if reply is not None else ""
-            line = _flag(row, context, row.message.text, reason, split)
+            line = _flag(row, context, row.message.text, _finish_reason(row.message), split)
             yield FrozenRow(row, line, _origin_of_message(split, row.message, context))
 
 
-def _flag(row: Violation, prompt: list[Line], text: str, reason: str, split: str) -> Line:
+def _flag(row: Violation, prompt: Sequence[Mapping[str, Any]], text: str, reason: str, split: str) -> Line:
     return {
         "id": f"{row.pk}",
         "prompt": prompt,
@@ -275,6 +293,11 @@ def _flag(row: Violation, prompt: list[Line], text: str, reason: str, split: str
         "annotator": _pseudonym(row.annotator_id),
         "simulated": row.is_simulated,
     }
+
+
+def _finish_reason(message: Message | None) -> str:
+    reply = message.reply_or_none if message is not None else None
+    return reply.finish_reason if reply is not None else ""
 
 
 def _context_of(message: Message) -> list[Line] | None:

@@ -17,6 +17,8 @@ register = template.Library()
 register.filter("figure", figure)
 register.filter("percent", percent)
 register.filter("reward_alarms", reward_facts.alarms)
+ROLLOUT_SPEED = "rollout/tokens_per_second"
+"""A metric of PPO."""
 TONES = {
     Run.State.QUEUED: "",
     Run.State.RUNNING: "warn",
@@ -108,6 +110,48 @@ def took(run: Run) -> Any:
     if run.started_at is None or run.ended_at is None:
         return None
     return (run.ended_at - run.started_at).total_seconds()
+
+
+@register.filter
+def computed_by(result: Mapping[str, Any]) -> str:
+    """The backend of a run, its device and the dtype of the weights."""
+    backend = str(result.get("backend", ""))
+    told = {"backend": labels.BACKENDS.get(backend, backend), "device": result.get("device", "–")}
+    return _("%(backend)s on %(device)s, weights in %(dtype)s") % {**told, "dtype": result.get("dtype", "–")}
+
+
+@register.filter
+def profile_word(name: str) -> str:
+    """As `cpu (for a CPU)`."""
+    return f"{name} ({labels.PROFILES[name]})" if name in labels.PROFILES else name
+
+
+@register.filter
+def shared_by(result: Mapping[str, Any]) -> str:
+    """The processes of a run, and what joined them."""
+    count = int(result["processes"])
+    if count == 1:
+        return _("one")
+    told = {
+        "n": count,
+        "launcher": result.get("launcher", "–"),
+        "way": labels.SHARING.get(result.get("sharing", ""), "–"),
+    }
+    return _("%(n)d, joined by %(launcher)s (%(way)s)") % told
+
+
+@register.filter
+def sampled_by(run: Run) -> str:
+    """Who sampled the completions of a run of PPO, and how quickly."""
+    servers = int(run.result.get("rollout_servers") or 0)
+    who = ngettext("%(n)d model server", "%(n)d model servers", servers) % {"n": servers}
+    told = [number(values.get(ROLLOUT_SPEED)) for values in run.metrics.values_list("values", flat=True)]
+    speeds = [speed for speed in told if speed is not None]
+    speed = round(sum(speeds) / len(speeds)) if speeds else "–"
+    return _("%(who)s, %(speed)s tokens per second") % {
+        "who": who if servers else _("the training process"),
+        "speed": speed,
+    }
 
 
 @register.filter

@@ -3,8 +3,14 @@
 import argparse
 import importlib
 import logging
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from rlhf.training.run import RunDirectory
 
 STAGES = {
     "fetch": "rlhf.training.artefacts.fetch",
@@ -21,12 +27,32 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("stage", choices=sorted(STAGES))
     parser.add_argument("run_dir", type=Path, help="holds config.json; everything else is written here")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     from rlhf.training import run  # torch is not needed to print the usage
 
-    # Imported inside, so that a missing library is reported like any other error.
-    return run.execute(lambda found: importlib.import_module(STAGES[options.stage]).run(found), options.run_dir)
+    def stage(found: "RunDirectory") -> Mapping[str, Any]:
+        # Imported inside, so that a missing library is reported like any other error.
+        from rlhf.training.tokens import ChatTokenizer
+
+        ChatTokenizer.thinks = found.thinks
+        result: Mapping[str, Any] = importlib.import_module(STAGES[options.stage]).run(found)
+        return result
+
+    return run.execute(stage, options.run_dir)
+
+
+def end(code: int) -> NoReturn:
+    """Exit; one of several at once, for threads of their connection may crash an interpreter that is taken apart, or
+    wait in it for others that are gone."""
+    from rlhf.training import processes
+
+    if processes.expected() > 1:
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

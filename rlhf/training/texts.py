@@ -54,6 +54,13 @@ def has_sentence(text: str) -> bool:
     return any(_is_sentence(found["said"], found["mark"]) for found in _STRETCH.finditer(text))
 
 
+def says_something(text: str, prompt: str) -> bool:
+    """Whether the text holds a sentence that is not in the prompt word for word: an echo says nothing."""
+    asked = f" {' '.join(words(prompt))} "
+    own = (found.group() for found in _STRETCH.finditer(text) if f" {' '.join(words(found.group()))} " not in asked)
+    return has_sentence("".join(own))
+
+
 _STRETCH = re.compile(r"(?P<said>.+?)(?P<mark>[。！？]+|[.!?…]+(?=[\s\"'”’)\]*_]|$)|\n|\Z)", re.DOTALL)
 _CLAUSE_END = re.compile(r"[,;:、，；：()–—]|\s-\s")
 _HANGUL, _UNSPACED = re.compile(r"[가-힣]"), re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")

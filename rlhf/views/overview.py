@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
@@ -11,11 +11,11 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.models import User
 from chat.errors import BadPolicy, NoLivePolicy
 from chat.models import Policy
-from rlhf import tasks, visibility
+from rlhf import labels, tasks, visibility
 from rlhf.errors import RlhfError
 from rlhf.forms import AuditReasonForm, StartForm
 from rlhf.models import Promotion
-from rlhf.release import promotion
+from rlhf.release import canary_rows, promotion
 from rlhf.runs import comparing, cycle, preflight
 
 
@@ -32,6 +32,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "live": live,
         "live_since": Promotion.objects.filter(policy=live).first(),
         "live_run": live.runs.filter(kind="policy").first() if live is not None else None,
+        "canary": canary_rows.running(),
         "can_roll_back": promotion.can_roll_back(),
         "rollback_form": AuditReasonForm(auto_id="rollback_%s"),
         "start_form": StartForm(),
@@ -41,6 +42,13 @@ def overview(request: HttpRequest) -> HttpResponse:
         "evaluations": evaluations.select_related("policy", "baseline").order_by("-pk")[:6],
     }
     return render(request, "rlhf/overview.html", context)
+
+
+@require_GET
+def needs(request: HttpRequest) -> JsonResponse:
+    """What keeps a cycle from starting, for programs."""
+    algorithm = request.GET.get("algorithm", "ppo")
+    return JsonResponse(preflight.check(algorithm if algorithm in labels.ALGORITHMS else "ppo").as_json())
 
 
 @require_GET

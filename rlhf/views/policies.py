@@ -9,15 +9,20 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import User
 from chat import languages, policies, site_choices
+from chat.engines import loading
+from chat.errors import BadPolicy
 from chat.models import Policy
 from rlhf import candidacy, labels, lineage, visibility
 from rlhf.errors import RlhfError
-from rlhf.forms import ForceForm
+from rlhf.forms import CanaryForm, ForceForm
 from rlhf.models import Run
 from rlhf.release import conditions, judge_facts, promotion, samples, trial
+from rlhf.views import canaries
 from rlhf.views.overview import user_of
 
 SAMPLES = 32
+VLLM_RANKS = (8, 16, 32, 64, 128, 256)
+"""What its --max-lora-rank can be."""
 
 
 @require_GET
@@ -42,12 +47,33 @@ def policy_page(request: HttpRequest, name: str) -> HttpResponse:
         "descendants": seen.filter(base=policy),
         "replies": policy.replies.count(),
         "spoken": [(code, languages.name_of(code)) for code in policy.languages],
+        "engine": "" if policy.retired_at else loading.title_of(policy),
         "served": policies.served(policy),
+        **_adapter(policy),
         "force_form": ForceForm(),
-        "passed": candidacy.passed_decision(policy),
+        "passed": promotion.passed_decision(policy),
+        "canary": canaries.shown(policy.canaries.all()),
+        "canary_form": CanaryForm(),
         **_beside_others(policy, reader),
     }
     return render(request, "rlhf/policy.html", context)
+
+
+def _adapter(policy: Policy) -> dict[str, object]:
+    """The adapter of a policy that has one, the policy that it changes, and where they are for who may serve them."""
+    found = policies.adapter(policy)
+    if found is None:
+        return {}
+    try:
+        root = lineage.adapter_root(policy)
+    except BadPolicy:
+        return {"adapter": found}
+    return {
+        "adapter": found,
+        "adapter_root": root,
+        "root_directory": policies.directory(root),
+        "max_lora_rank": next((rank for rank in VLLM_RANKS if rank >= found.rank), found.rank),
+    }
 
 
 def _beside_others(policy: Policy, reader: User) -> dict[str, object]:
@@ -137,7 +163,7 @@ def ask_gate(request: HttpRequest, name: str) -> HttpResponse:
 def promote(request: HttpRequest, name: str) -> HttpResponse:
     """Promotes a policy that passed the gate; any other is refused, and may be forced."""
     policy = get_object_or_404(Policy, name=name)
-    decision = candidacy.passed_decision(policy)
+    decision = promotion.passed_decision(policy)
     if decision is None:
         messages.error(request, _("%(policy)s did not pass the gate against the live policy.") % {"policy": name})
         return redirect("policy", name)

@@ -14,9 +14,10 @@ from rlhf import labels, reward_facts, tasks, visibility
 from rlhf.charts import run_curves
 from rlhf.charts.curve_options import CurveOptions
 from rlhf.errors import RlhfError
-from rlhf.models import Run
+from rlhf.models import Canary, Run
 from rlhf.runs import comparing, cycle
 from rlhf.runs.child_process import log_tail
+from rlhf.views import canaries
 from rlhf.views.overview import user_of
 
 PAGE = 20
@@ -70,6 +71,7 @@ def _run_context(request: HttpRequest, pk: int) -> dict[str, Any]:
         "run": run,
         "stages": stages,
         "asked": comparing.asked_by(run),
+        "canary": canaries.shown(Canary.objects.filter(decision__evaluation__run__parent=run)),
         "demonstration": labels.DEMONSTRATION if _is_demonstration(run) else "",
         "planned": _planned(run, {stage.stage for stage in stages}),
         "groups": run_curves.groups(run, stages, options),

@@ -166,6 +166,8 @@ async function sync() {
   setTimeout(sync, 3000);
 }
 
+path.addEventListener("taken", ({ detail: keys }) => keys.forEach((key) => outbox.take(key)));
+
 let hadFocus = false;
 path.addEventListener("laying", () => {
   hadFocus = log.contains(document.activeElement);

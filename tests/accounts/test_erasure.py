@@ -20,7 +20,7 @@ from accounts.tasks import erase_due_accounts
 from base.fsck import problems
 from chat import instructions
 from chat.conversations import removal
-from chat.models import Assistant, Chunk, Conversation, Message, Pair, Reply, SharedLink, TokenView
+from chat.models import Assistant, Candidate, Choice, Chunk, Conversation, Message, Pair, Reply, SharedLink, TokenView
 from feedback import trainable
 from feedback.models import Comparison, Completion, Prompt, Ranking, RankingTask, Report, Skip, Thumb, Violation
 from fine_tuning.data import uploads
@@ -183,6 +183,8 @@ def live_fully(person, admin):
     Conversation.objects.filter(pk=talk.pk).update(tip=asked)
     pair = Pair.objects.create(message=asked, left=replies[0], right=replies[1], revealed_at=timezone.now())
     TokenView.objects.create(reply=replies[0], tokens=[{"text": CANARY}])
+    choice = Choice.objects.create(reply=replies[0], best_of=2, outcome="chosen")
+    Candidate.objects.create(choice=choice, number=0, text=CANARY, reason="best", is_chosen=True)
     SharedLink.objects.create(conversation=talk, tip=asked, token=f"token-{CANARY}")
     Thumb.objects.create(message=replies[0].message, person=person, is_up=True, comment=CANARY)
     Comparison.objects.create(pair=pair, annotator=person, choice="left")

@@ -232,7 +232,7 @@ def test_the_count_is_one_query_by_the_index_and_none_where_nothing_shows_it(sor
 
 
 def test_one_chooses_among_the_kinds_that_one_can_get(person, browser_of):
-    ann = person("ann", Role.ANNOTATOR, notice_choices={"gate_refused": False})
+    ann = person("ann", Role.ANNOTATOR, notice_choices={"gate_refused": False, "cycle_held_up": False})
     client = browser_of(ann)
     page = client.get("/account/").content.decode()
     assert 'id="notice-tasks_wait"' in page

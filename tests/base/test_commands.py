@@ -14,7 +14,7 @@ from base.commands import sentence
 from chat.errors import BadPolicy, NoLivePolicy
 
 OURS = [name for name, app in get_commands().items() if (settings.BASE_DIR / str(app)).is_dir()]
-ENDLESS = {"run_site", "run_talker"}
+ENDLESS = {"run_site", "run_web", "run_talker", "run_worker", "run_beat"}
 """They run until they are stopped."""
 
 

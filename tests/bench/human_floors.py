@@ -1,6 +1,7 @@
 """What a reward model has to beat on pairs: that the longer reply wins, and a linear model of the words in it."""
 
 import re
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
@@ -13,6 +14,8 @@ from scipy.special import expit
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 WORD = re.compile(r"[^\W_]+|[^\w\s]", re.UNICODE)
 RIDGE = 1.0
+RIDGES = (0.3, 1.0, 3.0, 10.0, 30.0)
+"""Of a linear head on the base's features, per pair: there are more features than pairs."""
 LEAST_USES = 3
 """Replies in which a word has to occur."""
 
@@ -22,6 +25,8 @@ class Pair(NamedTuple):
     worse: str
     prompt: str
     """By which pairs belong together."""
+    place: tuple[str, int, int] = ("", 0, 0)
+    """The ranking's id, and which of its replies are the better and the worse one."""
 
 
 def pairs_of(lines: Sequence[dict[str, Any]]) -> list[Pair]:
@@ -32,7 +37,7 @@ def pairs_of(lines: Sequence[dict[str, Any]]) -> list[Pair]:
         for one, other in combinations(range(len(texts)), 2):
             if line["ranks"][one] != line["ranks"][other] and texts[one] != texts[other]:
                 better, worse = (one, other) if line["ranks"][one] < line["ranks"][other] else (other, one)
-                found.append(Pair(texts[better], texts[worse], key))
+                found.append(Pair(texts[better], texts[worse], key, (str(line.get("id", "")), better, worse)))
     return found
 
 
@@ -49,13 +54,40 @@ def bag_of_words(trained: Sequence[Pair], held_out: Sequence[Pair]) -> list[floa
     return [0.5 if margin == 0 else float(margin > 0) for margin in margins]
 
 
-def _fit(x: Matrix) -> Matrix:
-    """Weights of the words from rows of (better - worse), with a ridge."""
+def with_length(margins: Sequence[float], longer: Sequence[float], prompts: Sequence[str]) -> list[float]:
+    """How a judge's margins do with the length beside them: two weights, fitted on one half of the prompts and held
+    against the other, and the other way round."""
+    x = np.array([margins, longer]).T
+    x = x / x.std(axis=0).clip(1e-9)
+    halves = np.array([zlib.crc32(prompt.encode()) % 2 for prompt in prompts])
+    found = np.zeros(len(x))
+    for half in (0, 1):
+        found[halves == half] = x[halves == half] @ _fit(x[halves != half])
+    return [0.5 if margin == 0 else float(margin > 0) for margin in found]
+
+
+def linear(x: Matrix, prompts: Sequence[str], asked: Matrix) -> Matrix:
+    """Margins of `asked`, rows of (better - worse) like `x`, by logistic regression with a ridge that did best on
+    quarters of the prompts of `x`, each held against the others."""
+    _, _, axes = np.linalg.svd(x, full_matrices=False)  # rows fewer than columns: the same in fewer dimensions
+    x, asked = x @ axes.T, asked @ axes.T
+    quarters = np.array([zlib.crc32(prompt.encode()) % 4 for prompt in prompts])
+
+    def right(ridge: float) -> float:
+        sides = ((x[quarters != one], x[quarters == one]) for one in sorted(set(quarters)))
+        return float(np.mean([float(np.sum(held @ _fit(rest, ridge) > 0)) for rest, held in sides if len(rest)]))
+
+    margins: Matrix = asked @ _fit(x, max((one * len(x) for one in RIDGES), key=right))
+    return margins
+
+
+def _fit(x: Matrix, ridge: float = RIDGE) -> Matrix:
+    """Weights from rows of (better - worse), with a ridge."""
 
     def loss(weights: Matrix) -> tuple[float, Matrix]:
         margins = x @ weights
-        value = np.logaddexp(0, -margins).sum() + RIDGE / 2 * weights @ weights
-        return float(value), -x.T @ expit(-margins) + RIDGE * weights
+        value = np.logaddexp(0, -margins).sum() + ridge / 2 * weights @ weights
+        return float(value), -x.T @ expit(-margins) + ridge * weights
 
     return np.asarray(minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x)
 

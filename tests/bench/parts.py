@@ -10,7 +10,7 @@ from config import reaper
 from tests.site import Site
 
 SIGNS = {
-    "uvicorn": "web",
+    "config.asgi": "web",
     "llamacpp_server": "engine",
     "transformers_server": "engine",
     "run_talker": "talker",

@@ -20,9 +20,10 @@ TRL = "1.12.0"
 ALWAYS = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 OURS = {"GOMP_SPINCOUNT": "1000"}  # as rlhf.runs.child_process starts every training process
 CONTESTANTS = {
-    "trl_fp32": ("TRL 1.12 PPOTrainer, default fp32", "tests/bench/ppo_trl.py", "float32"),
-    "trl_bf16": ("TRL 1.12 PPOTrainer, four models in bf16", "tests/bench/ppo_trl.py", "bfloat16"),
-    "ours": ("ours, bf16, LoRA on the top 10 layers", "tests/bench/ppo_ours.py", "bfloat16"),
+    "trl_fp32": ("TRL 1.12 PPOTrainer, default fp32", "tests.bench.ppo_trl", "float32", ""),
+    "trl_bf16": ("TRL 1.12 PPOTrainer, four models in bf16", "tests.bench.ppo_trl", "bfloat16", ""),
+    "ours": ("ours, bf16, LoRA on the top 10 layers", "tests.bench.ppo_ours", "bf16", "llama"),
+    "library": ("the same through transformers", "tests.bench.ppo_ours", "bf16", "transformers"),
 }
 DEMANDS = {
     "speed_vs_trl_fp32": (8.0, ">="),
@@ -34,13 +35,12 @@ DEMANDS = {
 
 def main() -> int:
     options = _parse()
-    interpreter = trl_interpreter(options.home)
     results: dict[str, Any] = {}
     for key in options.only or CONTESTANTS:
-        label, script, dtype = CONTESTANTS[key]
+        label, script, dtype, backend = CONTESTANTS[key]
         say(f"{label} ...")
-        python = interpreter if "trl" in script else Path(sys.executable)
-        results[key] = measure(python, script, dtype, options)
+        python = trl_interpreter(options.home) if "trl" in script else Path(sys.executable)
+        results[key] = measure(python, script, dtype, backend, options)
     report = {
         "threads": options.threads,
         "load_before": os.getloadavg()[0],
@@ -102,18 +102,19 @@ def trl_interpreter(home: Path) -> Path:
     return python
 
 
-def measure(python: Path, script: str, dtype: str, options: argparse.Namespace) -> dict[str, Any]:
+def measure(python: Path, script: str, dtype: str, backend: str, options: argparse.Namespace) -> dict[str, Any]:
     """Run one contestant; its last line of output is its result."""
     arguments = {
         "policy": str(options.policy),
         "dtype": dtype,
+        "backend": backend,
         "threads": options.threads,
         "batch": options.batch,
         "tokens": options.tokens,
         "iterations": options.iterations,
     }
     done = subprocess.run(
-        [str(python), script, json.dumps(arguments)],
+        [str(python), "-m", script, json.dumps(arguments)],
         cwd=ROOT,
         env={**os.environ, **ALWAYS, **(OURS if "ours" in script else {}), "OMP_NUM_THREADS": str(options.threads)},
         stdout=subprocess.PIPE,

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import torch
 
+from rlhf.training.model import choice
 from rlhf.training.model.adapter import Adapter
-from rlhf.training.model.sampler import Rollout
-from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.choice import Placement
+from rlhf.training.model.decoder import Decoder
+from rlhf.training.model.rollout import Rollout
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.train import train_ppo
 from rlhf.training.process import prepare_process
@@ -21,9 +23,9 @@ from tests.bench.ppo_prompts import prompt_ids
 class PooledScorer:
     """Costs what the real reward model costs: a pass of the adapted top, last token and mean, two linear heads."""
 
-    def __init__(self, transformer: Transformer) -> None:
+    def __init__(self, transformer: Decoder) -> None:
         self.transformer = transformer
-        self.weights = Adapter.create(transformer, seed=7).merged(transformer)
+        self.weights = transformer.merge(Adapter.create(transformer, seed=7))
         self.heads = torch.randn(2, 2 * transformer.config.hidden_size) * 0.02
 
     def score(self, rollout: Rollout, trunk_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -41,7 +43,8 @@ class PooledScorer:
 
 def main(options: dict) -> dict:
     prepare_process(options["threads"])
-    transformer = Transformer.load(options["policy"], dtype=getattr(torch, options["dtype"]))
+    placement = Placement(backend=options["backend"], dtype=options["dtype"])
+    transformer = choice.load(Path(options["policy"]), adapted_layers=10, placement=placement)
     transformer.config = replace(transformer.config, eos=())  # every completion is as long as the limit, as TRL's
     config = PpoConfig(
         iterations=options["iterations"] + 1,

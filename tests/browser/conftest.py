@@ -30,6 +30,7 @@ def talking_site(tmp_path_factory):
         "CHAMSAE_MESSAGES_PER_MINUTE": "1000",
         "CHAMSAE_RECORD_LOGPROBS": "5",
         "CHAMSAE_TASK_STOCK": "0",
+        "CHAMSAE_SCORER": "tests.chat.choosing.scripted_source.ScriptedSource",
     }
     with running_site(home, program=TALKING, **settings) as site:
         yield site

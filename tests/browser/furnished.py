@@ -271,6 +271,7 @@ def talks() -> None:
     Report.objects.create(message=replies[-1], reporter=chatter, comment="It claims to be a person. 사람인 척합니다.")
     Thumb.objects.create(message=replies[-1], person=chatter, is_up=True, reasons=["clear"], comment="It rhymes.")
     look_inside(replies[-1].reply)
+    choose_among(replies[-1].reply)
 
 
 def kept_out(message, chatter) -> None:
@@ -333,6 +334,29 @@ def pair(chatter) -> None:
     left, right = talk_on(asked, RAINBOW), talk_on(asked, SPARROW)
     Pair.objects.create(message=asked, left=left.reply, right=right.reply)
     Conversation.objects.filter(pk=conversation.pk).update(tip=left)
+
+
+def choose_among(reply) -> None:
+    """As if the reply had been chosen among three, one of which broke a rule."""
+    from chat.models import Candidate, Choice
+    from feedback.models import Rule
+
+    rule = Rule.objects.order_by("position").first().key
+    times = {"sampling_ms": 820, "scoring_ms": 130}
+    choice = Choice.objects.create(reply=reply, best_of=3, outcome="chosen", thresholds={rule: 0.5}, **times)
+    rows = ((reply.message.text, "best", 0.1, ""), (SPARROW, "lower", 0.2, ""), ("I am a person.", "rule", 0.9, rule))
+    for number, (text, reason, p, by) in enumerate(rows):
+        Candidate.objects.create(
+            choice=choice,
+            number=number,
+            text=text,
+            score=1.0 - number,
+            rank_score=0.6 - 0.2 * number,
+            violations={rule: p},
+            is_chosen=not number,
+            reason=reason,
+            left_out_by=by,
+        )
 
 
 def look_inside(reply) -> None:

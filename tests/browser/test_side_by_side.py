@@ -80,6 +80,7 @@ def test_a_key_decides_and_the_names_are_told(chatter):
     ask(page)
     both_are(page, "complete")
     right = page.locator("[data-side=right]").get_attribute("data-message")
+    expect(page.locator("[data-choice=right]")).to_be_enabled()  # as a person waits, too
     page.locator("#log").focus()
     page.keyboard.press("2")
     verdict = decided(page)

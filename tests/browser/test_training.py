@@ -47,6 +47,29 @@ def read_the_notice(chatter, made):
     expect(page.get_by_role("link", name="Notices", exact=True)).to_be_visible()
 
 
+BEYOND_ITS_CARD = """() => [...document.querySelectorAll("main .card")].flatMap((card) => {
+  const edge = card.getBoundingClientRect().right;
+  return [...card.querySelectorAll("input, pre, p, a, button")]
+    .filter((one) => one.getBoundingClientRect().right > edge)
+    .map((one) => one.outerHTML.slice(0, 80));
+})"""
+
+
+def look_at_the_policy(admin, made):
+    """Nothing leaves its card, wide or narrow, also where the command for a model server is shown."""
+    page = admin.page
+    admin.go(f"/training/policies/{made}/")
+    page.get_by_text("Serve it as an adapter").click()
+    page.get_by_text("Change", exact=True).click()
+    expect(page.locator("pre")).to_contain_text("vllm serve")
+    usual = page.viewport_size
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate(BEYOND_ITS_CARD) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.set_viewport_size(usual)
+
+
 def test_train_now_promotes_and_one_click_rolls_back(visit, site):
     chatter, admin = visit(site, "chatter"), visit(site, "admin")
     base = policy_that_answers(chatter)
@@ -64,7 +87,9 @@ def test_train_now_promotes_and_one_click_rolls_back(visit, site):
     assert made != base
     wait_until_it_answers(chatter, made)
     read_the_notice(chatter, made)
+    look_at_the_policy(admin, made)
 
+    admin.go("/training/")
     page.get_by_text("Roll back…").click()
     page.fill("section[aria-labelledby=live] [name=reason]", "It was better before.")
     page.get_by_role("button", name="Roll back to the previous version").click()

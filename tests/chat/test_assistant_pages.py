@@ -297,9 +297,9 @@ def test_a_conversation_whose_assistant_is_gone_says_so(as_alice, conversation, 
 def test_an_admin_chooses_for_the_site_and_changes_it_back(client, admin):
     client.force_login(admin)
     page = address("site_choices")
-    client.post(page, {"side_by_side_percent": "25", "may_train_default": "yes"})
+    client.post(page, {"side_by_side_percent": "25", "may_train_default": "yes", "best_of": "1"})
     assert (site_choices.get().side_by_side_percent, site_choices.get().may_train_default) == (25, True)
-    client.post(page, {"side_by_side_percent": "0", "may_train_default": ""})
+    client.post(page, {"side_by_side_percent": "0", "may_train_default": "", "best_of": "1"})
     assert (site_choices.get().side_by_side_percent, site_choices.get().may_train_default) == (0, None)
     assert AuditEntry.objects.filter(verb="choices.change", actor=admin).count() == 2
     assert "25" in client.get(page).text

@@ -180,9 +180,9 @@ async def test_an_engine_that_stands_still_is_replaced(site, person):
 
 async def test_replies_outlive_a_killed_web_process_and_pages_miss_nothing(site, person):
     async with reading(person) as (readings, tasks):
-        web = process(site, "uvicorn")
+        web = process(site, "config.asgi")
         web.kill()
-        await another(site, "uvicorn", web)
+        await another(site, "config.asgi", web)
         async with asyncio.timeout(WITHIN_S):
             await asyncio.gather(*tasks)
         assert any(reading.parted for reading in readings)
@@ -205,7 +205,7 @@ async def test_a_killed_talker_leaves_replies_that_end_and_another_takes_over(si
 async def test_a_talker_that_stood_still_for_a_while_ends_nothing_twice(site, person):
     async with standing_still(site, person) as (engine, readings, tasks):
         talker = process(site, "run_talker")
-        talker.send_signal(signal.SIGSTOP)
+        site.suspend_between_writes(talker)
         async with asyncio.timeout(WITHIN_S):
             await asyncio.gather(*tasks)  # its leases ran out
         talker.send_signal(signal.SIGCONT)

@@ -32,6 +32,50 @@ def reseal(directory):
     (directory / "manifest.json").write_text(json.dumps({"format": 1, "files": files}))
 
 
+def add_adapter(directory, listed="adapter/adapter_model.safetensors"):
+    (directory / "adapter").mkdir()
+    shutil.copy(directory / "model.safetensors", directory / "adapter/adapter_model.safetensors")
+    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest["files"][listed] = manifest["files"]["model.safetensors"]
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_directory_with_an_adapter_passes_and_its_tensors_are_read(copy):
+    add_adapter(copy)
+    assert policies.verify(copy)
+    names = policies.nonfinite_tensors(copy)
+    assert names == []
+    weights = copy / "adapter/adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-2] + b"\xc0\x7f")
+    assert policies.nonfinite_tensors(copy)
+    with pytest.raises(BadPolicy, match="content differs"):
+        policies.verify(copy)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda d: (d / "adapter/extra.txt").write_text("x"),
+        lambda d: (d / "adapter/adapter_model.safetensors").unlink(),
+        lambda d: (d / "adapter").rename(d / "other"),
+        lambda d: (shutil.move(d / "adapter", d.parent / "a"), (d / "adapter").symlink_to(d.parent / "a")),
+    ],
+)
+def test_a_harmed_adapter_is_refused(copy, harm):
+    add_adapter(copy)
+    harm(copy)
+    with pytest.raises(BadPolicy):
+        policies.verify(copy)
+    shutil.rmtree(copy.parent / "a", ignore_errors=True)
+
+
+@pytest.mark.parametrize("listed", ["adapter/../../x", "adapter/a/b", "adapter/", "../adapter/x", "adapter/x.bin"])
+def test_a_manifest_names_no_file_elsewhere(copy, listed):
+    add_adapter(copy, listed)
+    with pytest.raises(BadPolicy, match=r"names|could run code"):
+        policies.verify(copy)
+
+
 def test_a_whole_directory_passes(copy):
     expected = hashlib.sha256((copy / "manifest.json").read_bytes()).hexdigest()
     assert policies.verify(copy) == expected

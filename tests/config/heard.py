@@ -7,6 +7,7 @@ async def application(scope, receive, send):
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 200, "headers": []})
         if scope["path"] == "/slow":
+            await send({"type": "http.response.body", "body": b"o", "more_body": True})  # Daphne sends no head alone
             await asyncio.sleep(60)
         await send({"type": "http.response.body", "body": b"ok"})
         return

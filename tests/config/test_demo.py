@@ -26,7 +26,7 @@ REPORT = {
         "best_of_8_low": 0.57,
         "best_of_8_high": 0.7,
         "stop_controlled": 0.5,
-        "stop_controlled_low": 0.43,
+        "stop_controlled_low": 0.46,
         "stop_controlled_high": 0.57,
     },
     "violation_rate_before": 0.55,
@@ -87,11 +87,11 @@ def test_the_table_shows_each_figure_with_its_interval_controls_and_judge():
         "gold:feedback.preferences:finished_and_modest",
         "0.490 [0.420, 0.560]",
         "0.720 [0.660, 0.780]",
-        "0.500 [0.430, 0.570]",
+        "0.500 [0.460, 0.570]",
         "0.550 [0.470, 0.630]",
         "cut by 5.0",
         "cut by 3.0",
-        "floor: holds: violations cut 5.000, at least 2.500, intervals apart",
+        "floor: holds: violations cut 5.000, at least 2.000, intervals apart",
         "6.600 nats",
         "1.234",
         "0.900 nats per token",
@@ -118,11 +118,11 @@ def short(arm, **changes):
 
 def test_a_floor_is_short_by_itself_alone():
     assert short(EVERYTHING) == []
-    assert short(EVERYTHING, violation_rate_after=0.24) == ["violations cut"]
+    assert short(EVERYTHING, violation_rate_after=0.28) == ["violations cut"]
     assert short(EVERYTHING, violation_rate_after_high=0.48) == ["violations cut"]  # a factor of 5, but not apart
     assert short(EVERYTHING, kl_nats=8.1) == ["KL"]
-    assert short(EVERYTHING, win_rate=0.79) == ["win rate"]
-    assert short(EVERYTHING, controls={"stop_controlled_low": 0.41}) == ["stop-controlled lower bound"]
+    assert short(EVERYTHING, win_rate=0.64) == ["win rate"]
+    assert short(EVERYTHING, controls={"stop_controlled_low": 0.44}) == ["stop-controlled lower bound"]
     assert short(EVERYTHING, perplexity_ratio=None) == ["perplexity"]
     assert short(EVERYTHING, empty_rate=0.03) == ["empty replies"]
 

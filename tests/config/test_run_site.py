@@ -49,7 +49,7 @@ def web_of(marker):
     found = []
     for process in reaper.marked(marker):
         with contextlib.suppress(psutil.Error):
-            if "uvicorn" in process.cmdline():
+            if "config.asgi:application" in process.cmdline():
                 found.append(process)
     return found
 

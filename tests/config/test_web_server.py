@@ -13,15 +13,18 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from chat.websocket.consumers import MAX_FRAME_BYTES
-from config.management.commands.run_site import web
+from config import roles
 from tests.site import ROOT, free_port
 
+UVICORN_ALONE = pytest.mark.parametrize("server", [roles.UVICORN], indirect=True)
+"""docs/growing.md says what Daphne does instead."""
 
-@pytest.fixture
-def server(tmp_path):
+
+@pytest.fixture(params=roles.SERVERS)
+def server(tmp_path, request):
     """Its port, its process, and the file of what it says."""
     port = free_port()
-    *options, _ = web(port)
+    *options, _ = roles.web("127.0.0.1", port, request.param)
     with (tmp_path / "said.txt").open("w") as said:
         process = subprocess.Popen([*options, "tests.config.heard:application"], cwd=ROOT, stdout=said, stderr=said)
     try:
@@ -63,6 +66,7 @@ def test_a_frame_is_taken_or_the_socket_closed_with_the_reason(server):
         assert code_of_end(talk) == 1007
 
 
+@UVICORN_ALONE
 def test_who_reads_slowly_is_waited_for_and_fills_no_memory(server):
     port, process, said = server
     with socket.create_connection(("127.0.0.1", port)) as line:
@@ -78,6 +82,7 @@ def test_who_reads_slowly_is_waited_for_and_fills_no_memory(server):
         assert psutil.Process(process.pid).memory_info().rss < 150e6
 
 
+@UVICORN_ALONE
 def test_what_nobody_takes_is_not_read(server):
     """100 MB of frames to a socket whose handler is busy stay where they are: with the sender."""
     port, process, _ = server
@@ -102,6 +107,7 @@ def test_a_head_without_end_is_refused(server):
         assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
 
 
+@UVICORN_ALONE
 def test_it_ends_soon_whatever_is_under_way(server):
     port, process, _ = server
     with opened(port) as talk, socket.create_connection(("127.0.0.1", port)) as line:
@@ -110,3 +116,15 @@ def test_it_ends_soon_whatever_is_under_way(server):
         process.terminate()
         assert code_of_end(talk) == 1012
         process.wait(timeout=5)
+
+
+@pytest.mark.parametrize("server", [roles.DAPHNE], indirect=True)
+def test_daphne_ends_soon_too_and_drops_its_sockets(server):
+    port, process, _ = server
+    with opened(port) as talk, socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        line.recv(100)
+        process.terminate()
+        with pytest.raises(ConnectionClosed):
+            talk.recv(timeout=10)
+        process.wait(timeout=10)

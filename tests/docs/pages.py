@@ -49,6 +49,21 @@ def rows(page: str) -> list[list[str]]:
     return [row for row in cells if not set("".join(row)) <= {"-", ":"}]
 
 
+def tables(page: str) -> list[tuple[str, list[list[str]]]]:
+    """(the heading above it, its rows as cells, without the head row) of each table."""
+    found: list[tuple[str, list[list[str]]]] = []
+    heading, before = "", ""
+    for line in re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL).splitlines():
+        if title := re.match(r"#+ (.+)$", line):
+            heading = title[1]
+        elif re.match(r"\|[-:| ]+\|$", line):
+            found.append((heading, []))
+        elif line.startswith("|") and before.startswith("|"):
+            found[-1][1].append([cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))])
+        before = line
+    return found
+
+
 def code_words(page: str) -> list[str]:
     """What stands between single backticks."""
     return re.findall(r"`([^`\n]+)`", page)

@@ -177,3 +177,10 @@ def test_a_function_of_the_wrong_result_is_refused_when_it_is_asked():
         preference("feedback.preferences:claims_feelings")("a", "b")
     with pytest.raises(BadFunction, match="True or False"):
         violation_test("feedback.preferences:longer")("a", "b")
+
+
+def test_a_short_impersonal_taste_likes_fewer_words_and_nothing_said_of_a_life():
+    short, long = "Rain bends light.", "Rain bends the light of the sun, and so we see a rainbow."
+    like = preference("short-and-impersonal")
+    assert like("", short) == pytest.approx(-3 / 20)
+    assert like("", short) > like("", long) > like("", "I love rain.")

@@ -6,9 +6,12 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from chat import policies
 from fine_tuning.models import FineTune
 from metering.models import Price
+from tests.fine_tuning.model_configs import TINY
 from tests.fine_tuning.training_files import jsonl, pairs
+from tests.rlhf.policy_directories import write_policy
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "no_worker")]
 
@@ -80,6 +83,14 @@ def test_a_file_becomes_a_model_here_and_now(tmp_path, person, base):
     assert result["cost"] == f"${job.trained_tokens / 1000:.2f}"  # what was billed
     assert set(result["comparison"]) == {"held_out", "shots", "base", "few_shot", "fine_tuned"}
     assert job.owner == person
+
+
+def test_weights_that_cannot_be_trained_are_refused_with_what_can(tmp_path, person, base):
+    write_policy(policies.directory(base), config={**TINY, "model_type": "qwen3"})
+    (tmp_path / "a.jsonl").write_text(pairs())
+    with pytest.raises(CommandError, match="scope: lora"):
+        told("fine_tune", str(tmp_path / "a.jsonl"), "--model", "live", "--user", "mina", "--scope", "full")
+    assert not FineTune.objects.exists()
 
 
 def test_a_model_that_is_not_there(tmp_path, person, base):

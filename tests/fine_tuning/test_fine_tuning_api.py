@@ -9,12 +9,15 @@ from django.test import AsyncClient
 
 from accounts import keys
 from api.schemas.fine_tuning import Job, JobCheckpoint, JobEvent, LegacyJob
+from chat import policies
 from fine_tuning.jobs import lifecycle
 from fine_tuning.models import FineTune
 from metering.models import Price
 from rlhf.models import Run
+from tests.fine_tuning.model_configs import TINY
 from tests.fine_tuning.training_files import jsonl, pairs
 from tests.fine_tuning.worker import drive
+from tests.rlhf.policy_directories import write_policy
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "base")]
 
@@ -156,6 +159,12 @@ def test_what_is_wrong_is_named(api, file, fields, status, param):
     body = {"model": "davinci", "training_file": file, **fields}
     assert error_of(api.post("fine_tuning/jobs", body), status)["param"] == param
     assert not FineTune.objects.exists()
+
+
+def test_weights_that_cannot_be_trained_are_no_scope(api, file, base):
+    write_policy(policies.directory(base), config={**TINY, "model_type": "qwen3"})
+    told = error_of(api.post("fine_tuning/jobs", {"model": "base", "training_file": file, "scope": "blocks"}), 400)
+    assert (told["param"], told["code"]) == ("scope", "scope_not_possible")
 
 
 def test_the_grader_that_a_job_tells_may_be_sent_back(api, file, no_worker, base):

@@ -49,6 +49,15 @@ def test_nothing_is_left(person, made, left_behind, settings):
     assert list(fsck.files_have_rows()) == []
 
 
+def test_weights_that_never_became_a_model_go_too(person, made, settings):
+    job = made()
+    folder = settings.MODELS_DIR / job.policy.directory
+    Policy.objects.filter(pk=job.policy.pk).update(directory="elsewhere")
+    FineTune.objects.filter(pk=job.pk).update(policy=None)
+    personal_data.forget_person(person)
+    assert not folder.exists()
+
+
 def test_what_a_group_uses_stays_and_is_nobody_else_s(person, made, stranger, settings):
     from chat import policies
 

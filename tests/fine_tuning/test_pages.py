@@ -10,13 +10,16 @@ from django.contrib.auth.models import Group
 from django.test import Client
 
 from accounts.models import User
+from chat import policies
 from chat.models import Conversation, Policy
 from fine_tuning.data import uploads
 from fine_tuning.models import DataFile, FineTune
 from metering.models import Price
 from rlhf.models import Run
+from tests.fine_tuning.model_configs import TINY
 from tests.fine_tuning.training_files import jsonl, pairs
 from tests.fine_tuning.worker import drive
+from tests.rlhf.policy_directories import write_policy
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick", "base")]
 
@@ -151,6 +154,13 @@ def test_of_reinforcement_it_says_how_many_replies_at_most(mina, bring, base):
     assert "72 replies, written during training; at most 3,456 tokens" in page  # 9 prompts, twice, four replies each
     assert 'at most <strong class="tabular">$3.46</strong>' in page
     assert page.count("<tr") == 2, "LoRA alone"
+
+
+def test_of_other_models_than_llamas_the_form_offers_lora_alone(mina, bring, base):
+    write_policy(policies.directory(base), config={**TINY, "model_type": "qwen3"})
+    query = f"model=live&training={bring().id}&method=supervised&scope="
+    assert text_of(mina.get(f"/models/estimate/?{query}lora")).count("<tr") == 2
+    assert "Only LoRA adapters of base can be trained" in text_of(mina.get(f"/models/estimate/?{query}full"))
 
 
 def test_a_file_that_the_method_cannot_learn_from_is_named_before_the_order(mina, bring):

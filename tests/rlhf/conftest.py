@@ -58,6 +58,12 @@ def quick(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def much_memory(monkeypatch):
+    """As much as every stage needs, whatever else this machine does."""
+    monkeypatch.setattr("rlhf.runs.memory.free_mb", lambda: 64_000)
+
+
+@pytest.fixture(autouse=True)
 def no_worker(monkeypatch):
     """What a view or a periodic task hands to the worker is noted, not done."""
     sent = []

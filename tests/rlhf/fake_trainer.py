@@ -28,6 +28,7 @@ def main(stage, run_dir):
     checkpoint.parent.mkdir(exist_ok=True)
     first = int(checkpoint.read_text()) if checkpoint.exists() else 0
     (run_dir / "starts").open("a").write(f"{os.getpid()} {first}\n")
+    (run_dir / "variables").write_text("\n".join(os.environ))
     for step in range(first + 1, wanted["steps"] + 1):
         time.sleep(wanted["seconds_a_step"])
         if behaviour != "mute":
@@ -42,7 +43,12 @@ def main(stage, run_dir):
         if stop.is_set():
             return 75
     if behaviour != "silent_success":
-        result = {**STAGES[stage](config, wanted), "seconds": 0.1, "peak_memory_mb": 12.5}
+        result = {
+            **STAGES[stage](config, wanted),
+            "profile": config.get("profile"),
+            "seconds": 0.1,
+            "peak_memory_mb": 12.5,
+        }
         whole(run_dir / "result.json", json.dumps(result))
     return 0
 

@@ -9,28 +9,32 @@ from base import fsck
 from chat import policies
 from chat.models import Policy
 from rlhf.models import Promotion, Run
-from rlhf.runs import cycle
+from rlhf.runs import cycle, memory
 from tests.rlhf import feedback_rows
 from tests.rlhf.command_calls import call
 from tests.rlhf.policy_directories import write_policy
 
 
 def test_fetching_makes_the_first_policy_live_and_the_second_time_needs_nothing(db, home, settings):
-    assert call("fetch_model", "hub/Tiny-Model")[1] == {
-        "policy": "tiny-model", "source": "hub/Tiny-Model", "fetched": True, "live": True
-    }  # fmt: skip
+    told = {"policy": "tiny-model", "source": "hub/Tiny-Model", "live": True, "engine": "transformers"}
+    assert call("fetch_model", "hub/Tiny-Model")[1] == {**told, "fetched": True}
     settings.RLHF_TRAINER = ["/nonexistent"]
-    assert call("fetch_model", "hub/Tiny-Model") == (
-        0, {"policy": "tiny-model", "source": "hub/Tiny-Model", "fetched": False, "live": True}
-    )  # fmt: skip
+    assert call("fetch_model", "hub/Tiny-Model") == (0, {**told, "fetched": False})
     assert Promotion.objects.get().kind == Promotion.Kind.BASE
 
 
 def test_another_source_of_the_same_name_gets_its_own(db, home):
     call("fetch_model", "hub/tiny")
-    assert call("fetch_model", "other/tiny")[1] == {
-        "policy": "tiny-2", "source": "other/tiny", "fetched": True, "live": False
-    }  # fmt: skip
+    told = call("fetch_model", "other/tiny")[1]
+    assert (told["policy"], told["source"], told["fetched"], told["live"]) == ("tiny-2", "other/tiny", True, False)
+
+
+def test_a_check_takes_the_same_options_as_the_start(judged, settings):
+    settings.GATE = {**settings.GATE, "judge_comparisons_min": 10_000}
+    code, told = call("run_cycle", "--check")
+    assert (code, told["can_start"], told["refusals"]) == (3, False, [])
+    assert call("run_cycle", "--check", "--unqualified")[0] == 0
+    assert call("run_cycle", "--check", "--judge", "people", "--comparisons", "4")[0] == 0
 
 
 def test_a_policy_whose_files_are_gone_is_fetched_again(db, home):
@@ -39,6 +43,34 @@ def test_a_policy_whose_files_are_gone_is_fetched_again(db, home):
     (directory / "model.safetensors").unlink()
     assert call("fetch_model", "hub/tiny")[1]["fetched"] is True
     assert Policy.objects.count() == 1
+
+
+def test_what_a_cycle_lacks_is_told_before_it_starts(judged, settings, admin, client):
+    assert call("run_cycle", "--check")[1]["can_start"] is True
+    settings.RLHF_PLACEMENT = {**settings.RLHF_PLACEMENT, "bits": 4}
+    code, told = call("run_cycle", "--check", "--algorithm", "grpo")
+    assert (code, told["can_start"], len(told["refusals"])) == (3, False, 1)
+    assert "GRPO" in told["refusals"][0]
+    assert not Run.objects.exists()
+    client.force_login(admin)
+    page = client.get("/training/needs.json?algorithm=grpo", headers={"accept-language": "en"})
+    assert page.json()["refusals"] == told["refusals"]
+
+
+def test_what_a_stage_lacks_is_told_before_it_starts(judged, base_policy, settings):
+    assert call("train_reward_model")[0] == 0
+    settings.RLHF_LAUNCHER, settings.RLHF_ACCELERATE_CONFIG = "accelerate", ""
+    runs = Run.objects.count()
+    for name in ("train_reward_model", "train_policy"):
+        code, said = call(name)
+        assert (code, said["error"]["code"]) == (1, "launcher_broken")
+    assert Run.objects.count() == runs
+
+
+def test_a_reward_model_is_not_held_against_the_memory_of_a_policy(judged, base_policy, monkeypatch):
+    monkeypatch.setattr(memory, "free_mb", lambda: 0)
+    assert call("train_reward_model")[0] == 0
+    assert call("train_policy")[1]["error"]["code"] == "not_enough_memory"
 
 
 def test_the_loop_step_by_step(judged, base_policy):

@@ -6,6 +6,7 @@ import sys
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 
 from accounts.models import AuditEntry
 from chat import policies
@@ -59,6 +60,11 @@ def break_drafts(base_policy, judged):
     os.utime(draft, (0, 0))
 
 
+def break_rollouts(base_policy, judged):
+    ended = Run.objects.create(kind="policy", algorithm="ppo", state="failed", error="killed")
+    (settings.ROLLOUTS_DIR / f"run-{ended.pk}").mkdir()
+
+
 def break_run_error(base_policy, judged):
     Run.objects.create(kind="reward_model", state="failed")
 
@@ -74,6 +80,7 @@ def break_run_error(base_policy, judged):
         (break_audit, 8),
         (break_lease, 9),
         (break_drafts, 9),
+        (break_rollouts, 9),
         (break_run_error, 10),
     ],
 )

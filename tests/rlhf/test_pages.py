@@ -547,3 +547,59 @@ def test_groups_of_rules_have_titles_and_units():
     shown = {chart.name: (str(chart.title), str(chart.unit)) for chart in drawn}
     assert shown["violation/safety"] == ("Rule violations: safety", "mean probability, 0 to 1")
     assert shown["lagrange/safety"][0] == "Weight of rule violations: safety"
+
+
+@pytest.mark.parametrize(
+    ("language", "backend", "shown"),
+    [
+        ("en", "llama", "Chamsae's own Llama on cpu, weights in bfloat16"),
+        ("en", "transformers", "transformers on cpu, weights in bfloat16"),
+        ("ko", "transformers", "cpu에서 transformers, 가중치는 bfloat16"),
+    ],
+)
+def test_a_run_s_page_says_what_computed_it(done, sign_in, language, backend, shown):
+    stage = done.stages.get(kind=Run.Kind.POLICY)
+    client = sign_in("chatter")
+    client.cookies[settings.LANGUAGE_COOKIE_NAME] = language
+    address = reverse("run", args=[stage.pk])
+    assert shown not in html.unescape(client.get(address).content.decode())
+    stage.result = {**stage.result, "backend": backend, "device": "cpu", "dtype": "bfloat16"}
+    stage.save()
+    assert shown in html.unescape(client.get(address).content.decode())
+
+
+@pytest.mark.parametrize(
+    ("language", "facts", "shown"),
+    [
+        ("en", {"processes": 1, "launcher": "local"}, "<dt>Processes</dt><dd>one</dd>"),
+        ("en", {"processes": 2, "launcher": "accelerate", "sharing": "fsdp2"}, "2, joined by accelerate (FSDP2)"),
+        ("ko", {"processes": 2, "launcher": "accelerate", "sharing": "ddp"}, "2개, accelerate로 연결(DDP)"),
+    ],
+)
+def test_a_run_s_page_says_how_many_processes_shared_it(done, sign_in, language, facts, shown):
+    stage = done.stages.get(kind=Run.Kind.POLICY)
+    client = sign_in("chatter")
+    client.cookies[settings.LANGUAGE_COOKIE_NAME] = language
+    stage.result = {**stage.result, **facts}
+    stage.save()
+    assert shown in html.unescape(client.get(reverse("run", args=[stage.pk])).content.decode())
+
+
+@pytest.mark.parametrize(
+    ("language", "servers", "shown"),
+    [
+        ("en", 0, "the training process, 212 tokens per second"),
+        ("en", 1, "1 model server, 212 tokens per second"),
+        ("ko", 2, "모델 서버 2대, 초당 212토큰"),
+    ],
+)
+def test_a_run_s_page_says_who_sampled_its_completions(done, sign_in, language, servers, shown):
+    stage = done.stages.get(kind=Run.Kind.POLICY)
+    client = sign_in("chatter")
+    client.cookies[settings.LANGUAGE_COOKIE_NAME] = language
+    stage.result = {**stage.result, "rollout_servers": servers}
+    stage.save()
+    for metric, speed in zip(stage.metrics.order_by("step")[:2], (200.4, 223.0), strict=True):
+        metric.values["rollout/tokens_per_second"] = speed
+        metric.save()
+    assert shown in html.unescape(client.get(reverse("run", args=[stage.pk])).content.decode())

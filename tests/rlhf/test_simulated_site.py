@@ -3,10 +3,13 @@
 import json
 
 import pytest
+from django.conf import settings
 from django.core.management.base import CommandError
 
 from chat import policies
+from config.management.commands import simulate_site
 from config.simulated_site import gold, report, rounds
+from config.simulated_site.demands import demands
 from config.simulated_site.people import Population
 from config.simulated_site.rounds import OtherSimulation, Rules, SimulatedSite
 from feedback.models import SimulatedAnnotator
@@ -47,7 +50,7 @@ def test_a_simulation_is_not_continued_with_other_people(tmp_path, plans):
         SimulatedSite(tmp_path, Population(4, ("shorter",), 0.1, 0.0, 2), RULES)
 
 
-def test_a_cycle_stands_beside_the_last_and_the_base(tmp_path, plans, judged):
+def test_a_cycle_stands_beside_the_last_and_the_base(tmp_path, plans, judged, settings):
     from feedback import seed
 
     seed.load()
@@ -61,11 +64,12 @@ def test_a_cycle_stands_beside_the_last_and_the_base(tmp_path, plans, judged):
     kept = json.loads((tmp_path / rounds.FILE).read_text())
     assert [cycle["cycle"] for cycle in kept["cycles"]] == [1, 2]
     assert set(kept["replies"]) == {"base", first["policy"], second["policy"]}  # each sampled once
-    shown = report.render(
-        {"population": kept["population"], "colluding": 1, "cycles": kept["cycles"], "home": str(tmp_path)}
-    )
+    asked = [demand.as_json() for demand in demands(kept["cycles"], settings.GATE)]
+    told = {"population": kept["population"], "colluding": 1, "cycles": kept["cycles"], "demands": asked}
+    shown = report.render({**told, "home": str(tmp_path)})
     assert report.TITLE in shown
     assert "promoted" in shown
+    assert "  met: gold reward rises or holds in each cycle: cycle 1 " in shown
 
 
 def test_a_refusal_is_told_with_its_reasons(tmp_path, plans, judged):
@@ -131,15 +135,36 @@ def test_options_that_cannot_be_are_refused_before_anything_starts(base_policy, 
     assert not Run.objects.exists()
 
 
+@pytest.fixture
+def parsed():
+    """Options of the command line, as the rules of a round."""
+    from django.core.management import get_commands, load_command_class
+
+    command = load_command_class(get_commands()["simulate_site"], "simulate_site")
+    parser = command.create_parser("manage.py", "simulate_site")
+    return lambda *words: simulate_site._rules(vars(parser.parse_args(list(words))))
+
+
 def test_the_command_runs_cycles_and_passes_its_options_on(base_policy, home, settings, monkeypatch, plans):
     settings.HOME = home
     monkeypatch.setattr("rlhf.runs.fetching.ensure_base_policy", lambda *_: (base_policy, False))
     feedback_rows.plenty(feedback_rows.annotator("robot", is_simulated=True))
     options = ["--algorithm", "sft", "--tokens", "8", "--set", "policy.steps=2", "--gold-prompts", "3"]
+    options += ["--evaluation-prompts", "9"]
     code, result = call("simulate_site", "--here", "--cycles", "2", "--people", "2", *options)
     assert code == 0
     assert (result["simulated"], len(result["cycles"]), len(plans)) == (True, 2, 4)
     run = Run.objects.get(pk=result["cycles"][0]["run"])
     assert run.algorithm == "sft"
     assert run.config["hyperparameters"]["policy"] == {"max_tokens": 8, "steps": 2}
+    assert run.config["hyperparameters"]["evaluation"] == {"max_tokens": 8, "prompts": 9}
+    assert [demand["is_met"] is None for demand in result["demands"]] == [not result["cycles"][0]["promoted"]] * 3
     assert SimulatedAnnotator.objects.count() == 0
+
+
+def test_ppo_gets_its_iterations_and_a_setting_of_ones_own_comes_last(parsed):
+    given = parsed("--iterations", "7", "--set", "policy.iterations=3")
+    words = given.cycle_arguments
+    assert words.index("policy.iterations=7") < words.index("policy.iterations=3")
+    assert not any("iterations" in word for word in parsed("--algorithm", "dpo").cycle_arguments)
+    assert (given.max_tokens, given.rankings) == (settings.FEEDBACK_COMPLETION_TOKENS, 25)

@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,23 @@ class Filling:
         self.look_inside()
         self.use_keys()
         run("run_cycle", *(word for setting in SHORT for word in ("--set", setting)))
-        make_live(rows("chat.Policy").get(runs__kind="policy"), self.admin)
+        live = rows("chat.Policy").get(runs__kind="policy")
+        make_live(live, self.admin)
+        if exists("rlhf.Canary"):
+            self.try_on_a_share(live)
         self.fine_tune()
+
+    def try_on_a_share(self, live: Any) -> None:
+        """The policy before, as if the gate had passed it against the one that is live."""
+        run = rows("rlhf.Run").create(kind="evaluation", state="succeeded", policy=self.base, base_policy=live)
+        evaluation = rows("rlhf.Evaluation").create(
+            run=run, policy=self.base, baseline=live, judge="people", report={}
+        )
+        decision = rows("rlhf.Decision").create(evaluation=evaluation, passed=True)
+        limits = {"level": 0.05, "people": 10, "days": 14, "hours": 24, "pairs_percent": 25, "undecided": "withdraw"}
+        until = self.now + timedelta(days=14)
+        rows("rlhf.Canary").create(policy=self.base, decision=decision, percent=10, limits=limits, until=until)
+        rows("chat.ShareOfChats").create(policy=self.base, percent=10, pairs_percent=25, salt="0" * 16)
 
     # --- talking --------------------------------------------------------------------------------------------
 
@@ -170,6 +186,8 @@ class Filling:
             message=self.reply.message, person=self.chatter, is_up=True, reasons=["clear"], comment="고마워요"
         )
 
+        if exists("config.SchedulerLease"):
+            rows("config.SchedulerLease").create(owner="", last_sent={})
         if exists("feedback.TaskRefill"):
             self.make_tasks(waiting.prompt)
 
@@ -247,6 +265,11 @@ class Filling:
     def look_inside(self) -> None:
         tokens = [{"id": 5, "text": "They", "logprob": -0.5, "top": []}]
         rows("chat.TokenView").create(reply=self.reply, state="ready", tokens=tokens)
+        if exists("chat.Choice"):
+            choice = rows("chat.Choice").create(reply=self.reply, best_of=2, outcome="chosen", sampling_ms=900)
+            rows("chat.Candidate").create(
+                choice=choice, number=0, text=self.reply.message.text, is_chosen=True, reason="best"
+            )
         rows("chat.Scoring").create(user=self.chatter, policy=self.base, ids=[1, 5, 6], state="ready", tokens=tokens)
 
     def use_keys(self) -> None:
@@ -255,6 +278,7 @@ class Filling:
         engine = rows("chat.EngineProcess").create(
             policy=self.base, state="dead", url="http://127.0.0.1:1/v1", is_default=True, ready_at=self.now
         )
+        rows("chat.ModelServer").create(url="http://127.0.0.1:2/v1", state="down", listed=["base"], seen_at=self.now)
         ticket = rows("chat.Ticket").create(
             user=self.chatter,
             key=key,

@@ -10,6 +10,7 @@ from typing import Any
 import uvloop
 from django.core.management import CommandParser
 
+from base import host_tidying
 from base.commands import ChamsaeCommand
 from base.garbage_collection import freeze_startup_objects
 from chat.talker.talker import Talker
@@ -30,6 +31,7 @@ class Command(ChamsaeCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         freeze_startup_objects()
+        host_tidying.start()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_talk_until_signalled())
 

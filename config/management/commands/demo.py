@@ -29,10 +29,6 @@ from rlhf.runs import cycle, fetching
 
 COLLECTED = "collected.json"
 
-BEYOND_THE_CUT = {"CHAMSAE_GATE_FIRST_SENTENCE_MARGIN": "-0.25"}
-"""Its replies are cut at 48 tokens, where five in six of the base's have not ended, and its annotators like replies
-that end: the base's replies cut after the first sentence win 0.93, and no training here does better than 0.89."""
-
 
 class Command(RlhfCommand):
     help = (
@@ -88,14 +84,13 @@ class Command(RlhfCommand):
                 preference=options["preference"],
                 seed=options["seed"],
                 held_out_noise=0.0,
-                max_tokens=arms.COMPLETION_TOKENS,
             )
             arm = arms.RULE_ONLY if options["rule_only"] else arms.EVERYTHING
             self.demonstrate(arm, plan, again=options["again"])
         else:
             home = settings.HOME / f"demo-{options['seed']}"
             base = policies.directory(self.fetch())
-            sys.exit(throwaway.run_this_command(home, base, again=options["again"], **BEYOND_THE_CUT))
+            sys.exit(throwaway.run_this_command(home, base, again=options["again"]))
 
     def demonstrate(self, arm: Arm, plan: SimulationPlan, *, again: bool) -> None:
         started = time.monotonic()

@@ -19,7 +19,7 @@ class Command(ChamsaeCommand):
         with self.progress("Checking") as meter:
             for step, (promise, check) in enumerate(checks):
                 meter(step, len(checks), check.__name__.replace("_", " "))
-                found += [fsck.Problem(promise, text) for text in check()]
+                found += [fsck.Problem(promise, text) for text in fsck.told_by(check)]
             meter(len(checks), len(checks))
         report = "\n".join(f"promise {problem.promise}: {problem.text}" for problem in found)
         result = {"ok": not found, "checked": len(checks), "problems": [asdict(problem) for problem in found]}

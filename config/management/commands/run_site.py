@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import os
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,38 +20,14 @@ from rich.table import Table
 from accounts import demo
 from base.commands import ChamsaeCommand
 from chat.models import EngineProcess, Policy
-from chat.websocket.consumers import MAX_FRAME_BYTES
+from config import roles
 from config.celery import app
 from config.processes import PortInUse, Processes, SiteRunning, claim_port, only_site_of
 from config.translations import compile_catalogues
 from feedback import seed
 
 HOST = "127.0.0.1"
-GRACE_S = "1"  # for requests to end; sockets are closed at once, and their pages reconnect by themselves
-WORKERS = "4"  # a cycle occupies one for its whole time, a fine-tune another, stocking tasks a third
 READY_S = 120.0
-
-
-def web(port: int) -> list[str]:
-    # h11 bounds the head of a request; deflate would cost more than the few bytes of a token are worth
-    parts = ["--http", "h11", "--ws", "websockets-sansio", "--loop", "uvloop", "--lifespan", "off"]
-    limits = ["--ws-max-size", str(MAX_FRAME_BYTES), "--ws-per-message-deflate", "false"]
-    ends = ["--timeout-graceful-shutdown", GRACE_S]
-    quiet = ["--log-level", "warning", "--no-access-log", "--no-server-header", "--no-proxy-headers"]
-    where = ["--host", HOST, "--port", str(port)]
-    return [sys.executable, "-m", "uvicorn", *parts, *limits, *ends, *quiet, *where, "config.asgi:application"]
-
-
-def talker() -> list[str]:
-    return [sys.executable, "manage.py", "run_talker"]
-
-
-def worker(name: str) -> list[str]:
-    alone = ["--without-gossip", "--without-mingle", "--hostname", f"{name}@%h"]
-    beat = ["--beat", "--schedule", settings.CELERY_BEAT_SCHEDULE_FILENAME]
-    quiet = ["-W", "ignore:You're running the worker"]  # as root: a danger with pickle, which is not accepted
-    celery = [sys.executable, *quiet, "-m", "celery", "--quiet", "-A", "config", "worker"]
-    return [*celery, "--concurrency", WORKERS, "--loglevel", "WARNING", *alone, *beat]
 
 
 def _child_environment(port: int) -> Mapping[str, str]:
@@ -97,8 +72,11 @@ class Command(ChamsaeCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument(
+            "--server", choices=roles.SERVERS, default=settings.SERVER, help="default: CHAMSAE_SERVER"
+        )
 
-    def handle(self, *args: Any, port: int, **options: Any) -> None:
+    def handle(self, *args: Any, port: int, server: str, **options: Any) -> None:
         claim_port(HOST, port)
         with only_site_of(settings.HOME, port) as marker:
             self.prepare()
@@ -107,7 +85,7 @@ class Command(ChamsaeCommand):
                 signal.signal(number, self.stop)
             processes = Processes(marker, settings.LOGS_DIR, self.say)
             try:
-                self.serve(processes, port, marker[:8])
+                self.serve(processes, port, marker[:8], server)
             finally:
                 self.note("Stopping ...")
                 processes.end()
@@ -124,12 +102,12 @@ class Command(ChamsaeCommand):
             self.note(f"Downloading the model {settings.CHAT_MODEL} (once) ...")
             call_command("fetch_model", stdout=self.stderr)
 
-    def serve(self, processes: Processes, port: int, name: str) -> None:
+    def serve(self, processes: Processes, port: int, name: str, server: str) -> None:
         started_at, deadline = timezone.now(), time.monotonic() + READY_S
         environment = _child_environment(port)
-        processes.add("web", web(port), environment)
-        processes.add("talker", talker(), environment)
-        processes.add("worker", worker(name), environment)
+        processes.add("web", roles.web(HOST, port, server), environment)
+        processes.add("talker", roles.talker(), environment)
+        processes.add("worker", roles.worker(name, schedules=True), environment)
         waiting_for = "the page"
         while not self.stopping and waiting_for and time.monotonic() < deadline:
             processes.tick()

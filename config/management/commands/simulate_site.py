@@ -15,6 +15,7 @@ from chat.errors import ChatError
 from chat.models import Conversation, Policy
 from config import throwaway
 from config.simulated_site import report
+from config.simulated_site.demands import demands
 from config.simulated_site.people import Population
 from config.simulated_site.rounds import OtherSimulation, Rules, SimulatedSite
 from feedback import seed
@@ -75,9 +76,9 @@ class Command(RlhfCommand):
         parser.add_argument(
             "--rankings",
             type=_at_least_one,
-            default=40,
+            default=25,
             metavar="N",
-            help="of each person in each cycle (default 40)",
+            help="of each person in each cycle (default %(default)s)",
         )
         parser.add_argument("--held-out", type=float, default=0.25, metavar="SHARE", help="of the rankings")
         parser.add_argument("--judge", help="given to run_cycle (default: what the schedule does)")
@@ -85,7 +86,23 @@ class Command(RlhfCommand):
         parser.add_argument(
             "--set", action="append", default=[], metavar="STAGE.NAME=VALUE", help="given to run_cycle"
         )
-        parser.add_argument("--tokens", type=_at_least_one, metavar="N", help="longest completion, everywhere")
+        parser.add_argument(
+            "--tokens",
+            type=_at_least_one,
+            default=settings.FEEDBACK_COMPLETION_TOKENS,
+            metavar="N",
+            help="longest completion, everywhere (default %(default)s, the site's)",
+        )
+        parser.add_argument(
+            "--iterations", type=_at_least_one, default=12, metavar="N", help="of PPO in each cycle (default 12)"
+        )
+        parser.add_argument(
+            "--evaluation-prompts",
+            type=_at_least_one,
+            default=80,
+            metavar="N",
+            help="held-out prompts on which a candidate is compared (default 80)",
+        )
         parser.add_argument(
             "--gold-prompts", type=_at_least_one, default=60, metavar="N", help="held-out prompts of the gold figures"
         )
@@ -119,6 +136,7 @@ class Command(RlhfCommand):
             "population": site.state["population"],
             "colluding": sum(one.colludes for one in site.people),
             "cycles": site.cycles,
+            "demands": [demand.as_json() for demand in demands(site.cycles, settings.GATE)],
             "seconds": round(time.monotonic() - started, 1),
             "home": str(settings.HOME),
         }
@@ -145,13 +163,11 @@ def _rules(options: dict[str, Any]) -> Rules:
     arguments = ["--algorithm", options["algorithm"]]
     if options["judge"]:
         arguments += ["--judge", options["judge"]]
-    if options["tokens"]:
-        arguments += [
-            word
-            for stage in ("policy", "evaluation")
-            for word in ("--set", f"{stage}.max_tokens={options['tokens']}")
-        ]
-    arguments += [word for setting in options["set"] for word in ("--set", setting)]
+    scale = [f"{stage}.max_tokens={options['tokens']}" for stage in ("policy", "evaluation")]
+    scale.append(f"evaluation.prompts={options['evaluation_prompts']}")
+    if options["algorithm"] == "ppo":
+        scale.append(f"policy.iterations={options['iterations']}")
+    arguments += [word for setting in (*scale, *options["set"]) for word in ("--set", setting)]
     return Rules(
         rankings=options["rankings"],
         held_out_share=options["held_out"],

@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
+from chat.engines import loading
 from rlhf.commands import RlhfCommand
 from rlhf.runs import fetching
 
@@ -14,6 +15,7 @@ class Command(RlhfCommand):
     examples = """
         manage.py fetch_model
         manage.py fetch_model HuggingFaceTB/SmolLM2-360M-Instruct
+        HF_TOKEN=hf_... manage.py fetch_model google/gemma-3-1b-it
         manage.py fetch_model /data/models/my-model
         manage.py fetch_model /data/models/my-model.gguf
     """
@@ -36,6 +38,11 @@ class Command(RlhfCommand):
         source: str = options["source"]
         with self.progress(f"Downloading {source}") as meter:
             policy, fetched = fetching.ensure_base_policy(source, meter, again=options["again"])
-        result = {"policy": policy.name, "source": source, "fetched": fetched, "live": policy.is_live}
+        engine = loading.title_of(policy)
+        result = {
+            **{"policy": policy.name, "source": source, "fetched": fetched, "live": policy.is_live},
+            "engine": engine,
+        }
         word = "fetched" if fetched else "already here"
-        self.finish(result, text=f"{policy.name}: {word}{', live' if policy.is_live else ''}")
+        live = ", live" if policy.is_live else ""
+        self.finish(result, text=f"{policy.name}: {word}{live}, answers by {engine}")

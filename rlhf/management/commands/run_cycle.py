@@ -8,7 +8,8 @@ from base.commands import Exit
 from rlhf.commands import RlhfCommand, add_settings, by_stage
 from rlhf.labels import DEMONSTRATION, JUDGES
 from rlhf.models import Run
-from rlhf.runs import comparing, cycle, leases
+from rlhf.runs import comparing, cycle, leases, preflight
+from rlhf.snapshots import fragments
 
 
 class Command(RlhfCommand):
@@ -24,6 +25,7 @@ class Command(RlhfCommand):
         manage.py run_cycle --seed 1 --json
         manage.py run_cycle --algorithm dpo --no-promote
         manage.py run_cycle --judge people --comparisons 60
+        manage.py run_cycle --check --algorithm rloo
         manage.py run_cycle --decide-now
         manage.py run_cycle --set reward_model.epochs=3 --set policy.violation_weight=8
     """
@@ -58,14 +60,23 @@ class Command(RlhfCommand):
             action="store_true",
             help="let the gate decide on the cycle that waits, with the comparisons that there are",
         )
+        parser.add_argument(
+            "--check", action="store_true", help="only say what is missing; nothing starts (code 3: it could not)"
+        )
         parser.add_argument("--no-promote", action="store_true", help="stop after the gate's decision")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["comparisons"] < 0:
             raise CommandError("--comparisons can't be negative", returncode=Exit.USAGE)
+        if options["check"]:
+            found = preflight.check(options["algorithm"], by_stage(options["set"]))
+            self.tell_needs(found, unqualified=options["unqualified"] or options["judge"] == "people")
+            return
         if options["decide_now"]:
             run = self.waiting()
         else:
+            if warning := fragments.count().warning:
+                self.note(warning)
             run = self.abandoned() or cycle.start(
                 algorithm=options["algorithm"],
                 seed=cycle.next_seed() if options["seed"] is None else options["seed"],
@@ -83,6 +94,13 @@ class Command(RlhfCommand):
             self.finish_waiting(run, asked)
         else:
             self.finish_run(run, run.result)
+
+    def tell_needs(self, found: preflight.Preflight, *, unqualified: bool) -> None:
+        """`unqualified`: the cycle would start without a judge that the gate admits."""
+        starts = found.can_start or (unqualified and found.can_start_anyway)
+        lacks = [*found.refusals, *([found.judge_shortage] if found.judge_shortage and not starts else [])]
+        code = Exit.DONE if starts else Exit.NOTHING_TO_DO
+        self.finish(found.as_json(), code, "\n".join(lacks) or "A cycle can start.")
 
     def waiting(self) -> Run:
         """The cycle that waits, whose comparisons are ended now."""

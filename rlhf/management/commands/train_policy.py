@@ -7,7 +7,9 @@ from django.core.management.base import CommandParser
 from chat import policies
 from rlhf.commands import RlhfCommand, add_settings, new_run, reward_model_run
 from rlhf.models import Run
+from rlhf.runs import requirements
 from rlhf.runs.cycle import ALGORITHMS
+from rlhf.runs.requirements import Wish
 
 
 class Command(RlhfCommand):
@@ -28,13 +30,15 @@ class Command(RlhfCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         reward_model = reward_model_run(options["reward_model"])
+        live, chosen = policies.live(), dict(options["set"])
+        requirements.refuse(Wish(live, options["algorithm"], {"policy": chosen}))
         run = new_run(
             Run.Kind.POLICY,
             algorithm=options["algorithm"],
             snapshot=reward_model.snapshot,
             reward_model=reward_model,
-            base_policy=policies.live(),
-            config={"seed": options["seed"], "hyperparameters": dict(options["set"])},
+            base_policy=live,
+            config={"seed": options["seed"], "hyperparameters": chosen},
         )
         run = self.drive(run, f"Policy ({run.algorithm})")
         self.finish_run(run, {"run": run.pk, "policy": run.policy.name if run.policy else None, **run.result})

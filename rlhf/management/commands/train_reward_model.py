@@ -7,7 +7,8 @@ from django.core.management.base import CommandParser
 from chat import policies
 from rlhf.commands import RlhfCommand, add_settings, new_run, snapshot_by_id
 from rlhf.models import Run
-from rlhf.runs import cycle
+from rlhf.runs import cycle, requirements
+from rlhf.runs.requirements import Wish
 
 
 class Command(RlhfCommand):
@@ -25,10 +26,12 @@ class Command(RlhfCommand):
         add_settings(parser, "epochs=3")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        live = policies.live()
+        requirements.refuse(Wish(live, algorithm=""))
         snapshot = snapshot_by_id(options["snapshot"])
         config = {"seed": options["seed"], "splits": ["train"], "hyperparameters": dict(options["set"])}
         judge = cycle.judge_of(snapshot)
         if judge["kind"] == "gold":  # a known preference measures the reward model, too
             config["judge"] = judge
-        run = new_run(Run.Kind.REWARD_MODEL, snapshot=snapshot, base_policy=policies.live(), config=config)
+        run = new_run(Run.Kind.REWARD_MODEL, snapshot=snapshot, base_policy=live, config=config)
         self.finish_run(self.drive(run, "Reward model"))

@@ -3,18 +3,30 @@
 import json
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from transformers import PreTrainedConfig
 
-from rlhf.training.artefacts import card, checkpoints, gguf_export, gguf_import, served_file
+from rlhf.training.artefacts import (
+    admission,
+    card,
+    checkpoints,
+    folder_tokenizer,
+    folder_weights,
+    gguf_families,
+    gguf_import,
+    served_file,
+)
 from rlhf.training.artefacts.sources import BadSource, Progress, located
 from rlhf.training.run import RunDirectory
 
-TEXT_FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+OFTEN_LEFT_OUT = (
+    *("max_position_embeddings", "tie_word_embeddings", "vocab_size", "hidden_size", "eos_token_id"),
+    *("intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
+)
+"""Of a config.json, or spelt otherwise; other parts of the site read these without transformers."""
 STEPS = 100
 """Of a download in metrics.jsonl: hundredths."""
 
@@ -30,12 +42,12 @@ def run(directory: RunDirectory) -> dict[str, Any]:
 
 def fetch(source: str, output: Path, progress: Progress, *, served: str = "q8_0") -> dict[str, Any]:
     """Make the policy directory `output` from `source` unless it is there, with the file that answers people in the
-    type `served`. Raises BadSource and Unsupported."""
+    type `served`, where llama.cpp's file can hold the model. Raises BadSource."""
     cached = _is_there(source, output)
     if not cached:
-        with located(source, output.parent, _throttled(progress)) as found:
+        with located(source, output.parent, _throttled(progress), partial(_choose_weights, source)) as found:
             checkpoints.publish(lambda draft: _fill(source, found, draft, served), output, base=source)
-    elif served_file.type_of(output) != served:
+    elif served_file.is_of_another_type(output, served):
         checkpoints.publish(lambda draft: _copy_served_as(served, output, draft), output, base=source)
     config = json.loads((output / "config.json").read_text())
     weights = output / "model.safetensors"
@@ -45,7 +57,9 @@ def fetch(source: str, output: Path, progress: Progress, *, served: str = "q8_0"
         "cached": cached,
         "bytes": weights.stat().st_size,
         "parameters": weights.stat().st_size // 2,
-        "max_position_embeddings": config["max_position_embeddings"],
+        "max_position_embeddings": config.get("max_position_embeddings"),
+        "model_type": config["model_type"],
+        "engine": "llama.cpp" if (output / served_file.GGUF).exists() else "transformers",
         "license": card.front_matter(output).get("license", "unknown"),
         "languages": card.front_matter(output).get("language", []),
     }
@@ -80,10 +94,12 @@ def _copy_served_as(served: str, policy: Path, draft: Path) -> None:
 
 def _fill(source: str, found: Path, draft: Path, served: str) -> None:
     about = gguf_import.convert(found, draft) if found.is_file() else _copy_folder(source, found, draft)
-    if not (draft / "chat_template.jinja").exists():
+    if not (draft / folder_tokenizer.TEMPLATE).exists():
         raise BadSource(source, "the model has no chat template, so it is not made for conversation")
-    served_file.write(draft, kind=served, name=about["name"])
-    quantised = about.get("quantisation", "")
+    admission.read_config(source, draft)
+    folder_tokenizer.settle_ends(source, draft)
+    admission.check_weights(source, draft)
+    file = _write_served(draft, served, about["name"])
     card.write(
         draft,
         title=about["name"],
@@ -94,35 +110,33 @@ def _fill(source: str, found: Path, draft: Path, served: str) -> None:
             "language": about["languages"],
             "tags": ["chamsae"],
         },
-        text="The start of a line of policies: weights as fetched, in bf16, with a GGUF file for the engine.",
-        facts={"source": source, "weights of the source": quantised or "safetensors"},
+        text=f"The start of a line of policies: weights as fetched, in bf16; {file}.",
+        facts={"source": source, "weights of the source": about.get("quantisation") or "safetensors"},
     )
 
 
+def _write_served(draft: Path, kind: str, name: str) -> str:
+    """How it is served, for the card."""
+    try:
+        served_file.write(draft, kind=kind, name=name)
+    except gguf_families.Unsupported as error:
+        return f"the safetensors are served as they are ({error})"
+    return "with a GGUF file for the engine"
+
+
+def _choose_weights(source: str, folder: Path, present: list[str]) -> list[str]:
+    """Of the files of a repository whose configuration and tokenizer are in `folder`."""
+    admission.read_config(source, folder)
+    folder_tokenizer.read_template(source, folder)
+    return folder_weights.chosen(source, folder, present)
+
+
 def _copy_folder(source: str, folder: Path, draft: Path) -> dict[str, Any]:
-    """Take the weights of a Hugging Face folder as one bf16 file, and its configuration and tokenizer."""
-    config = json.loads((folder / "config.json").read_text())
-    if "auto_map" in config:
-        raise BadSource(source, "its config.json asks for code of its own (auto_map), which is never run")
-    if not (folder / "tokenizer.json").exists():
-        raise BadSource(source, "it has no tokenizer.json")
-    shards = sorted(folder.glob("*.safetensors"))
-    if not shards:
-        raise BadSource(source, "it has no safetensors; pickled weights are never read")
-    tied = bool(config.get("tie_word_embeddings"))
-    weights = {}
-    for shard in shards:
-        with safe_open(str(shard), framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118  not a dict
-                if not (tied and name == "lm_head.weight"):
-                    gguf_export.tensor_name(name)
-                    weights[name] = file.get_tensor(name).to(torch.bfloat16).contiguous()
-    save_file(weights, str(draft / "model.safetensors"), metadata={"format": "pt"})
-    for name in TEXT_FILES:
-        if (folder / name).exists():
-            shutil.copyfile(folder / name, draft / name)
-    (draft / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}, indent=1))
-    _copy_template(folder, draft)
+    """Take the weights of a Hugging Face folder as one bf16 file, its configuration whole, and its tokenizer."""
+    config = admission.read_config(source, folder)
+    _write_config(folder, draft, config)
+    folder_tokenizer.write(source, folder, draft)
+    folder_weights.join(source, folder, draft / folder_weights.WHOLE, tied=bool(config.tie_word_embeddings))
     about = card.metadata(folder)
     return {
         "name": folder.name,
@@ -131,15 +145,12 @@ def _copy_folder(source: str, folder: Path, draft: Path) -> dict[str, Any]:
     }
 
 
-def _copy_template(folder: Path, draft: Path) -> None:
-    """From chat_template.jinja, or from tokenizer_config.json in older folders."""
-    own = folder / "chat_template.jinja"
-    if own.exists():
-        shutil.copyfile(own, draft / own.name)
-        return
-    settings = folder / "tokenizer_config.json"
-    template = json.loads(settings.read_text()).get("chat_template") if settings.exists() else None
-    if isinstance(template, list):
-        template = next((item["template"] for item in template if item["name"] == "default"), None)
-    if template:
-        (draft / own.name).write_text(template)
+def _write_config(folder: Path, draft: Path, config: PreTrainedConfig) -> None:
+    """As it is, with what the family's configuration leaves out where it has the usual value."""
+    plain = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    usual = {name: getattr(config, name, None) for name in OFTEN_LEFT_OUT}
+    settled = {name: value for name, value in usual.items() if value is not None}
+    (draft / "config.json").write_text(json.dumps({**settled, **plain, "dtype": "bfloat16"}, indent=1))
+    generation = folder / "generation_config.json"
+    if generation.exists():
+        shutil.copyfile(generation, draft / generation.name)

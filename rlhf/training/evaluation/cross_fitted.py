@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rlhf.training.artefacts import checkpoints
-from rlhf.training.model.transformer import Transformer
+from rlhf.training.model import choice
+from rlhf.training.model.choice import Placement
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward.features import EncodedReply, by_length, encode, lengths, pad
 from rlhf.training.reward.folds import Fold, Folds
@@ -52,12 +54,18 @@ class CrossFittedJudge:
         self._known: dict[PlainReply, _Said] = {}
 
     @classmethod
-    def load(cls, directory: Path, known: Sequence[Path], groups: Mapping[PromptMessages, str]) -> "CrossFittedJudge":
+    def load(
+        cls,
+        directory: Path,
+        known: Sequence[Path],
+        groups: Mapping[PromptMessages, str],
+        placement: Placement | None = None,
+    ) -> "CrossFittedJudge":
         """`groups` of the prompts whose replies it will judge; one without is in a group by itself."""
         checkpoints.verify(directory)
         config = reward_model.read_config(directory)
         base, folds = reward_model.base_of(directory, known), Folds.from_json(config["folds"])
-        transformer = Transformer.load(base, adapted_layers=config["adapted_layers"])
+        transformer = choice.load(base, adapted_layers=config["adapted_layers"], placement=placement)
         models = {fold: _loaded(directory / fold.name, transformer, base) for fold in folds.cells}
         name = "+".join(config["splits"])
         return cls(models, folds, ChatTokenizer.load(base), name, Judgements.read([directory]), groups)
@@ -116,7 +124,7 @@ class CrossFittedJudge:
         return encode(self.tokenizer, messages, reply.text, finished=reply.finished, max_completion_tokens=MAX_TOKENS)
 
 
-def _loaded(directory: Path, transformer: Transformer, base: Path) -> RewardModel:
+def _loaded(directory: Path, transformer: Decoder, base: Path) -> RewardModel:
     """With its adapter beside the base: merged copies of all folds at once would take the memory of as many tops."""
     model = reward_model.load(directory, transformer, base)
     model.unmerge()

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from rlhf.training.evaluation.cross_fitted import MAX_TOKENS, CrossFittedJudge
 from rlhf.training.gold import BadJudge, Gold
+from rlhf.training.model.choice import Placement
 from rlhf.training.reward import cross_fit
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward.features import encode
@@ -66,10 +67,10 @@ class SecondRewardModel:
         self.kind, self.label = "reward_model", f"reward model:{name}"
 
     @classmethod
-    def load(cls, directory: Path, known: Sequence[Path]) -> "SecondRewardModel":
+    def load(cls, directory: Path, known: Sequence[Path], placement: Placement | None = None) -> "SecondRewardModel":
         base = reward_model.base_of(directory, known)
         splits = "+".join(reward_model.read_config(directory)["splits"])
-        return cls(reward_model.load(directory, base=base), ChatTokenizer.load(base), splits)
+        return cls(reward_model.load(directory, base=base, placement=placement), ChatTokenizer.load(base), splits)
 
     def scores(self, replies: Sequence[PlainReply]) -> list[float]:
         return [float(score) for score in self._scores_of(replies).scores]
@@ -97,7 +98,10 @@ class SecondRewardModel:
 
 
 def resolve(
-    judge: dict[str, Any], known: Sequence[Path] = (), groups: Mapping[PromptMessages, str] | None = None
+    judge: dict[str, Any],
+    known: Sequence[Path] = (),
+    groups: Mapping[PromptMessages, str] | None = None,
+    placement: Placement | None = None,
 ) -> Judge:
     """From the `judge` of a run's configuration; `known` policies may be its base, `groups` are those of the prompts.
 
@@ -109,6 +113,6 @@ def resolve(
     if kind == "reward_model":
         directory = Path(judge["directory"])
         if reward_model.read_config(directory).get("kind") == cross_fit.KIND:
-            return CrossFittedJudge.load(directory, known, groups or {})
-        return SecondRewardModel.load(directory, known)
+            return CrossFittedJudge.load(directory, known, groups or {}, placement)
+        return SecondRewardModel.load(directory, known, placement)
     raise BadJudge(str(kind), "kind must be gold or reward_model")

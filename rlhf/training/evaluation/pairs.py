@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.training.evaluation.judged import Judged, JudgedReplies
-from rlhf.training.snapshot.files import digest
 
 FILE = "pairs.jsonl"
 
@@ -26,7 +25,8 @@ def _rows(judged: JudgedReplies, *, draws: int) -> Iterator[dict[str, Any]]:
             yield {
                 "prompt": prompt,
                 "draw": draw,
-                "prompt_sha256": digest(row.prompt),
+                "prompt_sha256": row.name,
+                "system_prompt": next((text for role, text in row.prompt[:1] if role == "system"), ""),
                 "after": _reply(after),
                 "before": _reply(before),
                 "predicted": 0.5 if after.score == before.score else float(after.score > before.score),

@@ -7,10 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.model.logprobs import token_log_probs
-from rlhf.training.model.sampler import PAD, Rollout, sample
+from rlhf.training.model.rollout import PAD, Rollout
+from rlhf.training.model.sampler import sample
 from rlhf.training.model.scoring import score_completions
-from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward.model import RewardModel
 from rlhf.training.snapshot.files import PlainReply, PromptMessages, thaw
 from rlhf.training.tokens import ChatTokenizer
@@ -50,7 +51,7 @@ class DriftFromBase:
 class Player:
     """A policy with the settings that all players share."""
 
-    transformer: Transformer
+    transformer: Decoder
     tokenizer: ChatTokenizer
     temperature: float
     max_tokens: int
@@ -99,7 +100,7 @@ class Player:
         return best
 
     def sample_with_drift(
-        self, bases: Sequence[Transformer], prompts: Sequence[PromptMessages], draws: int, seed: int
+        self, bases: Sequence[Decoder], prompts: Sequence[PromptMessages], draws: int, seed: int
     ) -> tuple[list[list[Draw]], list[list[DriftFromBase]]]:
         """Draws, and from each of the bases the drift of each prompt's first draw; from the last one with the topic,
         for which each reply is read after the prompt that follows its own."""
@@ -116,12 +117,10 @@ class Player:
         return found, drifts
 
 
-def measure_drift(
-    base: Transformer, rollout: Rollout, policy: Transformer, temperature: float
-) -> list[DriftFromBase]:
-    """For each row of a rollout of `policy`. Its trunk states are reused where `policy` is `base`."""
+def measure_drift(base: Decoder, rollout: Rollout, policy: Decoder, temperature: float) -> list[DriftFromBase]:
+    """For each row of a rollout of `policy`. Its trunk states are reused where `base` has the same trunk."""
     rows = list(torch.split(torch.arange(len(rollout)), SCORED_ROWS))
-    seen = rollout if policy is base else replace(rollout, states=base.run_trunk(rollout.ids))
+    seen = rollout if policy.shares_trunk(base) else replace(rollout, states=base.run_trunk(rollout.ids))
     theirs = score_completions(base, seen, None, rows, temperature=temperature)
     ours = theirs if policy is base else score_completions(policy, rollout, None, rows, temperature=temperature)
     kl = (ours.log_probs - theirs.log_probs).sum(1).tolist()
@@ -138,7 +137,7 @@ def _worst_window(unexpected: Tensor) -> float:
 
 
 def _with_topic(
-    drifts: Sequence[DriftFromBase], base: Transformer, rollout: Rollout, others: Sequence[Sequence[int]]
+    drifts: Sequence[DriftFromBase], base: Decoder, rollout: Rollout, others: Sequence[Sequence[int]]
 ) -> list[DriftFromBase]:
     moved = after_other_prompts(base, rollout, others)
     rows = list(torch.split(torch.arange(len(moved)), SCORED_ROWS))
@@ -149,7 +148,7 @@ def _with_topic(
     ]
 
 
-def after_other_prompts(base: Transformer, rollout: Rollout, others: Sequence[Sequence[int]]) -> Rollout:
+def after_other_prompts(base: Decoder, rollout: Rollout, others: Sequence[Sequence[int]]) -> Rollout:
     """The same completions, each after another prompt's ids."""
     ends = zip(rollout.ids.tolist(), rollout.prompt_lengths.tolist(), rollout.lengths.tolist(), strict=True)
     rows = [[*other, *ids[start:end]] for other, (ids, start, end) in zip(others, ends, strict=True)]
@@ -165,11 +164,11 @@ def after_other_prompts(base: Transformer, rollout: Rollout, others: Sequence[Se
 
 
 @torch.no_grad()
-def human_text_nll(transformer: Transformer, tokenizer: ChatTokenizer) -> float:
+def human_text_nll(transformer: Decoder, tokenizer: ChatTokenizer) -> float:
     """Mean negative log-probability of a token of human text, nats: it rises where a policy forgot the language."""
     total, count = 0.0, 0
     for line in HUMAN_TEXT.read_text().splitlines():
-        ids = torch.tensor(tokenizer.text_ids(line))
+        ids = torch.tensor(tokenizer.text_ids(line), device=transformer.device)
         hidden = transformer.run_top(transformer.run_trunk(ids[None]))[0]
         logs = token_log_probs(hidden[:-1], transformer.head, ids[1:], temperature=1.0).log_probs
         total, count = total - float(logs.sum()), count + len(ids) - 1

@@ -10,7 +10,7 @@ from typing import Any
 from rlhf.training.evaluation.judged import Judged, JudgedReplies
 from rlhf.training.evaluation.players import DriftFromBase
 from rlhf.training.snapshot.files import last_user_text
-from rlhf.training.texts import has_sentence, is_empty, repetition, script_of
+from rlhf.training.texts import is_empty, repetition, says_something, script_of
 
 FILE = "replies.jsonl"
 MEASURED = ("kl_nats", "surprise_nats", "worst_window_nats", "topic_nats")
@@ -80,7 +80,7 @@ def _row(
         "finished": one.draw.reply.finished,
         "repetition": repetition(one.draw.reply.text),
         "empty": is_empty(one.draw.reply.text),
-        "has_sentence": has_sentence(one.draw.reply.text),
+        "has_sentence": says_something(one.draw.reply.text, last_user_text(judged.replies.rows[prompt].prompt)),
         "script": script_of(one.draw.reply.text),
         "prompt_script": script_of(last_user_text(judged.replies.rows[prompt].prompt)),
         **dict.fromkeys(MEASURED),

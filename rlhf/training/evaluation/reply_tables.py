@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 from rlhf.training.evaluation.judged import Judged, JudgedReplies
-from rlhf.training.snapshot.files import digest, last_user_text
+from rlhf.training.snapshot.files import last_user_text
 
 SURPRISING, SHORT, BREAKS_RULE = "surprising", "short", "breaks_rule"
 """Why a reply is among the worst: most surprising to the base, shortest, or found to break a rule."""
@@ -52,7 +52,7 @@ def _row(judged: JudgedReplies, index: int) -> dict[str, Any]:
     asked = judged.replies.rows[index]
     made = {
         "prompt": last_user_text(asked.prompt),
-        "prompt_sha256": digest(asked.prompt),
+        "prompt_sha256": asked.name,
         "elicits": asked.elicits,
         "surprise_after": _surprise(judged, index),
         **_side(judged.before[index][0], "before"),

@@ -12,11 +12,11 @@ from rlhf.training.evaluation import judge_report, judges, pairs, reply_rows, vi
 from rlhf.training.evaluation.judged import AnchorReplies, Replies, judge_replies
 from rlhf.training.evaluation.players import Draw, Player, human_text_nll
 from rlhf.training.evaluation.report import describe
+from rlhf.training.evaluation.shared_trunks import SharedTrunks
 from rlhf.training.hyperparameters import build, require
-from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward import model as reward_model
 from rlhf.training.run import RunDirectory
-from rlhf.training.snapshot.files import HELD_OUT, BadSnapshot, PromptRow, SnapshotFiles, digest
+from rlhf.training.snapshot.files import HELD_OUT, BadSnapshot, PromptRow, SnapshotFiles
 from rlhf.training.snapshot.fitting import fit_prompts
 from rlhf.training.tokens import ChatTokenizer
 
@@ -61,17 +61,16 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     tokenizer = ChatTokenizer.load(directory.directory("policy"))
     fitted = fit_prompts(SnapshotFiles.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
     rows = _choose(fitted.snapshot, config.prompts, directory.seed, directory.config.get("prompts_used") or {})
-    judge = judges.resolve(directory["judge"], _policies(directory), fitted.snapshot.prompt_groups())
-    loaded: dict[str, Transformer] = {}
+    judge = judges.resolve(
+        directory["judge"], _policies(directory), fitted.snapshot.prompt_groups(), directory.placement
+    )
     layers = int(reward_model.read_config(directory.directory("reward_model"))["adapted_layers"])
+    loaded = SharedTrunks(_policies(directory), layers, directory.load_base)
 
     def player(key: str) -> Player:
         folder = directory.directory(key)
-        digest = reward_model.weights_digest(folder)
-        if digest not in loaded:
-            loaded[digest] = Transformer.load(folder, adapted_layers=layers)
         return Player(
-            loaded[digest],
+            loaded.transformer(folder),
             ChatTokenizer.load(folder),
             config.temperature,
             config.max_tokens,
@@ -80,7 +79,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
 
     policy, baseline, base = player("policy"), player("baseline"), player("base")
     anchor = player("anchor") if "anchor" in directory.config else base
-    replies = _gather(directory, config, rows, policy, baseline, base, anchor)
+    replies = _gather(directory, config, rows, loaded, policy, baseline, base, anchor)
     labelled = None if judge.kind == "gold" else violation_labels.of_snapshot(fitted.snapshot, judge)
     judged = judge_replies(replies, judge, labelled)
     report = describe(judged, draws=config.draws, samples=config.samples, seed=directory.seed)
@@ -110,7 +109,7 @@ def run(directory: RunDirectory) -> dict[str, Any]:
 
 def _short_digest(row: PromptRow) -> str:
     """By which a prompt is known again in later evaluations."""
-    return digest(row.prompt)[:DIGEST_LENGTH]
+    return row.name[:DIGEST_LENGTH]
 
 
 def _choose(snapshot: SnapshotFiles, limit: int, seed: int, used: Mapping[str, int]) -> list[PromptRow]:
@@ -129,6 +128,7 @@ def _gather(
     directory: RunDirectory,
     config: EvaluationConfig,
     rows: list[PromptRow],
+    loaded: SharedTrunks,
     policy: Player,
     baseline: Player,
     base: Player,
@@ -153,7 +153,8 @@ def _gather(
     players = {"after": policy, "before": baseline, **({"anchor": anchor} if anchored else {})}
     more = _more_draws(config, rows, seed, players)
     directory.report(2, PHASES, {})
-    judge, shared = _training_judge(directory, baseline)
+    judge = loaded.reward_model(directory.directory("reward_model"))
+    shared = judge.transformer.shares_trunk(baseline.transformer)
     best = baseline.best_of(prompts[: config.best_of_prompts], config.best_of, seed + 2, judge, shared)
     directory.report(3, PHASES, {})
     return Replies(rows, after, before, best, after_drift, base_drift, base_draws, anchored, more)
@@ -177,14 +178,6 @@ def _more_draws(
     return found
 
 
-def _training_judge(directory: RunDirectory, baseline: Player) -> tuple[reward_model.RewardModel, bool]:
-    """The reward model that the policy was trained against, on the baseline's trunk where it was made over it."""
-    folder, policy = directory.directory("reward_model"), directory.directory("baseline")
-    if reward_model.read_config(folder)["base_sha256"] == reward_model.weights_digest(policy):
-        return reward_model.load(folder, baseline.transformer, policy), True
-    return reward_model.load(folder, base=reward_model.base_of(folder, _policies(directory))), False
-
-
 def _policies(directory: RunDirectory) -> list[Path]:
-    keys = ("policy", "baseline", "base", "anchor")
+    keys = ("policy", "baseline", "base", "anchor", "root")
     return [directory.directory(key) for key in keys if key in directory.config]

@@ -1,9 +1,9 @@
 """Shares of the policy's replies that are worse than nearly all of the anchor's: what a mean over replies hides.
 
 The anchor is the policy with which the first cycle began. A reply is odd, or off the topic, where it lies past a
-percentile of the anchor's own replies to the same prompts; it is no answer where it holds no sentence, or is in
-another script, where the anchor answers that prompt better. The shares are of all replies that were measured, so
-that a figure exists for every policy.
+percentile of the anchor's own replies to the same prompts; it is no answer where it holds no sentence but the
+prompt's, or is in another script, where the anchor answers that prompt better. The shares are of all replies that
+were measured, so that a figure exists for every policy.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from rlhf.training.evaluation.judged import Replies
 from rlhf.training.evaluation.players import Draw, DriftFromBase
 from rlhf.training.snapshot.files import last_user_text
 from rlhf.training.statistics import cluster_bootstrap
-from rlhf.training.texts import has_sentence, script_of
+from rlhf.training.texts import says_something, script_of
 
 HIGH, LOW = 0.99, 0.01
 
@@ -51,12 +51,19 @@ def _anchor_draws(replies: Replies) -> Sequence[Sequence[Draw]]:
 
 
 def _without_sentence(replies: Replies, draws: Sequence[Sequence[Draw]]) -> list[list[bool]]:
-    """Of `draws`, those without a sentence where more than half of the anchor's replies hold one."""
-    said = [[has_sentence(draw.reply.text) for draw in of_prompt] for of_prompt in _anchor_draws(replies)]
+    """Of `draws`, those without a sentence of their own where more than half of the anchor's replies hold one."""
+    said = _saying(replies, _anchor_draws(replies))
     speaks = [2 * sum(of_prompt) > len(of_prompt) for of_prompt in said]
     return [
-        [wanted and not has_sentence(draw.reply.text) for draw in of_prompt]
-        for wanted, of_prompt in zip(speaks, draws, strict=True)
+        [wanted and not says for says in of_prompt]
+        for wanted, of_prompt in zip(speaks, _saying(replies, draws), strict=True)
+    ]
+
+
+def _saying(replies: Replies, draws: Sequence[Sequence[Draw]]) -> list[list[bool]]:
+    return [
+        [says_something(draw.reply.text, last_user_text(row.prompt)) for draw in of_prompt]
+        for row, of_prompt in zip(replies.rows, draws, strict=True)
     ]
 
 

@@ -16,8 +16,8 @@ from rlhf.training.fine_tuning.held_out import MOST, pick
 from rlhf.training.fine_tuning.measuring import BATCH_TOKENS, PaddedBatch, by_length, score_batch
 from rlhf.training.fine_tuning.rows import DataRow, Turns
 from rlhf.training.fine_tuning.scopes import base_hidden
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.model.sampler import sample
-from rlhf.training.model.transformer import Transformer
 from rlhf.training.tokens import ChatTokenizer
 
 SAMPLES = 12
@@ -57,8 +57,8 @@ class ModelResult:
 
 
 def compare(
-    base: Transformer,
-    tuned: Transformer,
+    base: Decoder,
+    tuned: Decoder,
     tokenizer: ChatTokenizer,
     trained_on: Sequence[DataRow],
     held_out: Sequence[DataRow],
@@ -93,7 +93,7 @@ def compare(
 
 
 def _run_model(
-    transformer: Transformer,
+    transformer: Decoder,
     tokenizer: ChatTokenizer,
     questions: Sequence[HeldOutQuestion],
     limit: int,
@@ -118,7 +118,7 @@ def _run_model(
 
 @torch.no_grad()
 def _log_probs(
-    transformer: Transformer, examples: Sequence[Example], padding_id: int, poll: Callable[[], None]
+    transformer: Decoder, examples: Sequence[Example], padding_id: int, poll: Callable[[], None]
 ) -> list[float]:
     """log p of each answer, nats, the end token included."""
     logs = [0.0] * len(examples)
@@ -132,7 +132,7 @@ def _log_probs(
 
 
 def _generate(
-    transformer: Transformer,
+    transformer: Decoder,
     tokenizer: ChatTokenizer,
     questions: Sequence[HeldOutQuestion],
     limit: int,

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from rlhf.training import processes
 from rlhf.training.artefacts.resume import Checkpointer
 from rlhf.training.fine_tuning.config import FineTuneConfig, TrainingPlan
 from rlhf.training.fine_tuning.measuring import BATCH_TOKENS, ExampleScorer
@@ -148,14 +149,17 @@ class Fit:
             group["lr"] = rate
         self.optimizer.zero_grad()
         total, weight = Figures(), self.objective.weight(items)
-        for portion in portions(self.objective, items, BATCH_TOKENS):
+        parts = portions(self.objective, processes.share(items), BATCH_TOKENS)
+        for portion, counts in processes.in_step(parts, list(items[:1])):
             if stop.should_stop():
                 raise Interrupted
             loss, figures = self.objective.loss(self.scorer, portion)
-            if not math.isfinite(figures.loss):
-                raise Diverged("the loss", self.progress.step + 1)
-            (loss / weight).backward()  # type: ignore[no-untyped-call]
-            total += figures
+            (loss / weight if counts else 0.0 * loss).backward()  # type: ignore[no-untyped-call]
+            total += figures if counts else Figures()
+        total = total.over_processes()
+        if not math.isfinite(total.loss):
+            raise Diverged("the loss", self.progress.step + 1)
+        processes.sum_gradients(self.learner.parameters())
         norm = float(torch.nn.utils.clip_grad_norm_(self.learner.parameters(), self.config.max_grad_norm))
         if not math.isfinite(norm):
             raise Diverged("the gradient", self.progress.step + 1)

@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from rlhf.training import processes
 from rlhf.training.fine_tuning.examples import Example
 from rlhf.training.fine_tuning.scopes import Learner
+from rlhf.training.model.head import Head
 from rlhf.training.reward.features import stack
 
 BLOCK = 512
@@ -53,30 +55,32 @@ class PaddedBatch:
         self.lengths = torch.tensor([example.length for example in examples], device=device)
 
 
-def score_batch(hidden: Tensor, head: Tensor, batch: PaddedBatch) -> TokenScores:
-    """hidden [B, T, D], head [V, D]"""
+def score_batch(hidden: Tensor, head: Head, batch: PaddedBatch) -> TokenScores:
+    """hidden [B, T, D]"""
     rows, columns = ((batch.weights > 0) | batch.answer).nonzero(as_tuple=True)
     log_probs, chosen = token_scores(hidden[rows, columns - 1], head, batch.ids[rows, columns])
     return TokenScores(log_probs, chosen, rows, batch.weights[rows, columns], batch.answer[rows, columns])
 
 
-def token_scores(hidden: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """hidden [M, D], head [V, D], targets [M] -> log-probs [M] fp32, and whether each is the likeliest token [M].
+def token_scores(hidden: Tensor, head: Head | Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """hidden [M, D], a head or its bare matrix [V, D], targets [M] -> log-probs [M] fp32, and whether
+    each is the likeliest token [M].
 
     Of more positions than one block the logits are computed again for the gradient rather than stored.
     """
+    layer = Head.of(head)
     if len(hidden) <= BLOCK:
-        return _scores(hidden, head, targets)
+        return _scores(hidden, layer, targets)
     parts = [
-        checkpoint(_scores, hidden[start : start + BLOCK], head, targets[start : start + BLOCK], use_reentrant=False)
+        checkpoint(_scores, hidden[start : start + BLOCK], layer, targets[start : start + BLOCK], use_reentrant=False)
         for start in range(0, len(hidden), BLOCK)
     ]
     log_probs, chosen = zip(*parts, strict=True)
     return torch.cat(log_probs), torch.cat(chosen)
 
 
-def _scores(hidden: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    logits = functional.linear(hidden.to(head.dtype), head)
+def _scores(hidden: Tensor, head: Head, targets: Tensor) -> tuple[Tensor, Tensor]:
+    logits = head.logits(hidden)
     wide = torch.float64 if head.dtype == torch.float64 else torch.float32
     log_probs = -functional.cross_entropy(logits.to(wide), targets, reduction="none")
     return log_probs, logits.detach().argmax(-1) == targets
@@ -90,7 +94,10 @@ class ExampleScorer:
         self._cached: list[Tensor] | None = None
 
     def prepare(self, poll: Callable[[], None]) -> None:
-        """Fill the cache; `poll` may raise to stop."""
+        """Fill the cache; `poll` may raise to stop. Several processes have none, since each meets other examples in
+        every epoch."""
+        if processes.count() > 1:
+            return
         width = self.learner.transformer.config.hidden_size
         if sum(example.length for example in self.examples) * width * 4 > CACHED_BYTES:
             return

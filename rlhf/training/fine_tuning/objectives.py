@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rlhf.training import processes
 from rlhf.training.fine_tuning.examples import Example
 from rlhf.training.fine_tuning.measuring import (
     BATCH_TOKENS,
@@ -22,6 +23,7 @@ from rlhf.training.fine_tuning.measuring import (
     score_batch,
 )
 from rlhf.training.fine_tuning.scopes import Learner, base_hidden
+from rlhf.training.model.adapter import Adapter
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,14 @@ class Figures:
 
     def __add__(self, other: "Figures") -> "Figures":
         return Figures(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+    def over_processes(self) -> "Figures":
+        """The sum of those of all processes."""
+        if processes.count() == 1:
+            return self
+        found = processes.totals([float(getattr(self, field.name)) for field in fields(self)])
+        pairs = zip(fields(self), found, strict=True)
+        return Figures(**{field.name: type(getattr(self, field.name))(value) for field, value in pairs})
 
     @property
     def mean_loss(self) -> float:
@@ -136,13 +146,14 @@ class Dpo:
         beta: float,
         poll: Callable[[], None],
         weights: Sequence[float] | None = None,
+        reference: Adapter | None = None,
     ) -> Self:
-        """With the log-probs of each example under the learner's base."""
+        """With the log-probs of each example under the learner's base, or under an adapter over it."""
         logs = torch.zeros(len(examples), device=learner.transformer.device)
         for chosen in by_length(examples, BATCH_TOKENS):
             poll()
             batch = PaddedBatch([examples[index] for index in chosen], padding_id, learner.transformer.device)
-            hidden = base_hidden(learner.transformer, batch.ids, batch.lengths)
+            hidden = base_hidden(learner.transformer, batch.ids, batch.lengths, reference)
             with torch.no_grad():
                 logs[chosen] = _answer_log_probs(
                     score_batch(hidden, learner.transformer.head, batch), len(chosen)
@@ -201,9 +212,11 @@ def _greedy_matches(found: TokenScores, rows: int, every: int = 1) -> Figures:
 def measure(objective: Objective, scorer: ExampleScorer) -> Figures:
     """Figures over all items, without gradient."""
     total = Figures()
-    for items in portions(objective, range(len(objective)), BATCH_TOKENS):
-        total += objective.loss(scorer, items)[1]
-    return total
+    parts = portions(objective, processes.share(range(len(objective))), BATCH_TOKENS)
+    for items, counts in processes.in_step(parts, [0]):
+        found = objective.loss(scorer, items)[1]
+        total += found if counts else Figures()
+    return total.over_processes()
 
 
 def portions(objective: Objective, items: Sequence[int], tokens: int) -> list[list[int]]:

@@ -18,8 +18,8 @@ from rlhf.training.fine_tuning.rows import DataRow, read_prompts
 from rlhf.training.fine_tuning.scopes import count
 from rlhf.training.hyperparameters import require
 from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.model.sampler import sample
-from rlhf.training.model.transformer import Transformer
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.train import PpoResult, train_ppo
 from rlhf.training.reward import model as reward_model
@@ -78,8 +78,9 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     tokenizer = ChatTokenizer.load(base)
     training, held_out_rows = _read_prompts(directory)
     schedule = PpoSchedule.read(directory.hyperparameters, len(training))
-    transformer = Transformer.load(base, adapted_layers=int(reward_model.read_config(judge)["adapted_layers"]))
-    rewards = reward_model.load(judge, transformer, base)
+    transformer = directory.load_base(base, adapted_layers=int(reward_model.read_config(judge)["adapted_layers"]))
+    known = [directory.directory("root")] if directory.config.get("root") else []
+    rewards = reward_model.load_for(judge, transformer, base, known)
     report_new = without_repeats(directory)
 
     def report(step: int, steps: int, metrics: Mapping[str, float]) -> None:
@@ -123,7 +124,7 @@ class BaseAndTuned:
     """The base and the policy trained from it, answering the same held-out prompts."""
 
     directory: RunDirectory
-    transformer: Transformer
+    transformer: Decoder
     tokenizer: ChatTokenizer
     rewards: RewardModel
     ppo: PpoConfig

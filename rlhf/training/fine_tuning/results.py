@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+from rlhf.training import processes
 from rlhf.training.fine_tuning.objectives import Figures
 
 FILE = "results.csv"
@@ -20,10 +21,12 @@ COLUMNS = (
 
 
 class Results:
-    """The file of one run. On a resume from step n the lines after it are removed."""
+    """The file of one run, which the main process writes. On a resume from step n the lines after it are removed."""
 
     def __init__(self, path: Path, *, after_step: int) -> None:
         self.path = path
+        if not processes.is_main():
+            return
         rows = self._rows() if path.exists() and after_step else []
         valid = [row for row in rows if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) <= after_step]
         with path.open("w", newline="") as file:
@@ -31,6 +34,8 @@ class Results:
 
     def add(self, step: int, tokens: int, examples: int, training: Figures, validation: Figures | None) -> None:
         """A line; the validation columns stay empty where nothing was measured at this step."""
+        if not processes.is_main():
+            return
         with self.path.open("a", newline="") as file:
             csv.writer(file).writerow([step, tokens, examples, *_figures(training), *_figures(validation)])
 

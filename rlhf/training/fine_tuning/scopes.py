@@ -6,6 +6,7 @@ B rows, T positions, D hidden size, V vocabulary.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,21 +14,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rlhf.training import processes
 from rlhf.training.artefacts import policy_directory
 from rlhf.training.fine_tuning.config import FineTuneConfig
-from rlhf.training.fine_tuning.sizes import learning_layers
+from rlhf.training.hyperparameters import require
+from rlhf.training.model import choice
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.attention import DenseRows
+from rlhf.training.model.choice import Placement
+from rlhf.training.model.decoder import Decoder
+from rlhf.training.model.head import Head
 from rlhf.training.model.transformer import Transformer
-from rlhf.training.model.weights import LayerWeights, TransformerConfig, fuse_layer
+from rlhf.training.model.weights import LayerWeights, fuse_layer
 
 HEAD, EMBEDDING, NORM = "lm_head.weight", "model.embed_tokens.weight", "model.norm.weight"
+BLOCKS_SHARE = 6
+"""By default one of so many blocks is trained, from the top."""
 
 
 class Learner(Protocol):
     """A model of which a part is trained."""
 
-    transformer: Transformer
+    @property
+    def transformer(self) -> Decoder: ...
 
     def parameters(self) -> list[Tensor]:
         """The trained tensors, always in the same order."""
@@ -41,29 +50,34 @@ class Learner(Protocol):
         """-> hidden states after the final norm [B, T, D]; undefined at the pads."""
         ...
 
-    def head(self) -> Tensor:
-        """[V, D]"""
-        ...
+    def head(self) -> Head: ...
 
     def merge_into(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The base's state under Hugging Face's names -> the same with the trained weights."""
         ...
 
 
-def make(
-    scope: str,
-    base: Path,
-    config: FineTuneConfig,
-    *,
-    seed: int,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.bfloat16,
-) -> Learner:
-    """A learner whose output still equals its base's."""
-    learning = learning_layers(scope, TransformerConfig.read(base).layers, config.layers)
-    transformer = Transformer.load(base, adapted_layers=max(learning, 1), device=device, dtype=dtype)
+def _learning_layers(scope: str, layers: int, asked: int | None) -> int:
+    """Blocks, counted from the top, in which weights are trained."""
+    usual = {"head": 0, "blocks": max(1, layers // BLOCKS_SHARE), "lora": layers, "full": layers}[scope]
+    return min(asked, layers) if asked is not None and scope in ("blocks", "lora") else usual
+
+
+def placed(scope: str, placement: Placement) -> Placement:
+    """LoRA is for every family and backend; a base's own weights are trained in our Llama alone, whole ones.
+    Raises BadHyperparameter where FSDP would divide those."""
+    require(scope == "lora" or not processes.shards_base(), "scope", scope, "FSDP divides the base of LoRA alone")
+    return placement if scope == "lora" else replace(placement, backend=choice.LLAMA, bits=16)
+
+
+def make(scope: str, base: Path, config: FineTuneConfig, *, seed: int, placement: Placement | None = None) -> Learner:
+    """A learner whose output still equals its base's. Raises UnsupportedArchitecture."""
+    where = placed(scope, placement or Placement())
+    layers = max(1, _learning_layers(scope, choice.layers_of(base), config.layers))
+    transformer = choice.load(base, adapted_layers=layers, placement=where)
     if scope == "lora":
         return LoraLearner.fresh(transformer, config, seed)
+    assert isinstance(transformer, Transformer)
     state = policy_directory.weights(base)
     if scope == "head":
         return HeadLearner(transformer, state[EMBEDDING if transformer.config.tied else HEAD])
@@ -73,11 +87,11 @@ def make(
 class LoraLearner:
     """Small matrices beside those of the blocks."""
 
-    def __init__(self, transformer: Transformer, adapter: Adapter) -> None:
+    def __init__(self, transformer: Decoder, adapter: Adapter) -> None:
         self.transformer, self.adapter = transformer, adapter
 
     @classmethod
-    def fresh(cls, transformer: Transformer, config: FineTuneConfig, seed: int) -> "LoraLearner":
+    def fresh(cls, transformer: Decoder, config: FineTuneConfig, seed: int) -> "LoraLearner":
         """Over the layers of the transformer's top; its output still equals the base's."""
         return cls(transformer, Adapter.create(transformer, rank=config.rank, alpha=config.alpha, seed=seed))
 
@@ -85,13 +99,12 @@ class LoraLearner:
         return self.adapter.parameters()
 
     def below(self, ids: Tensor) -> Tensor:
-        return self.transformer.run_trunk(ids) if self.transformer.trunk_layers else ids
+        return self.transformer.run_trunk(ids)
 
     def hidden(self, below: Tensor, lengths: Tensor) -> Tensor:
-        states = below if self.transformer.trunk_layers else self.transformer.embed(below)
-        return self.transformer.run_top(states, self.adapter, lengths=lengths)
+        return self.transformer.run_top(below, self.adapter, lengths=lengths)
 
-    def head(self) -> Tensor:
+    def head(self) -> Head:
         return self.transformer.head
 
     def merge_into(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -117,8 +130,8 @@ class HeadLearner:
     def hidden(self, below: Tensor, lengths: Tensor) -> Tensor:
         return below
 
-    def head(self) -> Tensor:
-        return self.weight.to(self.transformer.dtype)
+    def head(self) -> Head:
+        return Head(self.weight.to(self.transformer.dtype))
 
     def merge_into(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {**state, HEAD: self.weight.detach().cpu()}
@@ -157,10 +170,10 @@ class BlockLearner:
         norm = self.masters[NORM].to(model.residual_dtype)
         return rows.restore(functional.rms_norm(dense, (dense.shape[-1],), norm, model.config.norm_epsilon))
 
-    def head(self) -> Tensor:
+    def head(self) -> Head:
         if not self.everything:
             return self.transformer.head
-        return self.masters[EMBEDDING if self.transformer.config.tied else HEAD].to(self.transformer.dtype)
+        return Head(self.masters[EMBEDDING if self.transformer.config.tied else HEAD].to(self.transformer.dtype))
 
     def merge_into(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         learnt = {name: tensor.detach().cpu() for name, tensor in self.masters.items()}
@@ -191,10 +204,10 @@ def _master(weight: Tensor, transformer: Transformer) -> Tensor:
     return weight.to(transformer.device, transformer.residual_dtype, copy=True).requires_grad_()
 
 
-def base_hidden(transformer: Transformer, ids: Tensor, lengths: Tensor) -> Tensor:
-    """Hidden states [B, T, D] of the base, without any adapter."""
+def base_hidden(transformer: Decoder, ids: Tensor, lengths: Tensor, reference: Adapter | None = None) -> Tensor:
+    """Hidden states [B, T, D] of the base, without any adapter or with that of the reference."""
     with torch.no_grad():
-        return transformer.run_top(transformer.run_trunk(ids), lengths=lengths)
+        return transformer.run_top(transformer.run_trunk(ids), reference, lengths=lengths)
 
 
 def count(tensors: list[Tensor]) -> int:

@@ -1,15 +1,15 @@
 """The fine_tune stage: trains a base on a file of rows, publishes the policy and compares it with its base."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from rlhf.training import processes
 from rlhf.training.artefacts import policy_directory
 from rlhf.training.artefacts.resume import Checkpointer
 from rlhf.training.fine_tuning import held_out, reinforcement, scopes
@@ -22,8 +22,9 @@ from rlhf.training.fine_tuning.objectives import Dpo, Objective, Supervised
 from rlhf.training.fine_tuning.progress import without_repeats
 from rlhf.training.fine_tuning.results import FILE, Results
 from rlhf.training.fine_tuning.rows import DataRow, NoRows, read_rows
-from rlhf.training.fine_tuning.sizes import trained_parameters
 from rlhf.training.hyperparameters import require
+from rlhf.training.model import choice
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward.model import weights_digest
 from rlhf.training.run import RunDirectory, Stopped
@@ -73,10 +74,11 @@ class Task:
         self.training_rows, self.held_out_rows = held_out.split(
             rows or [], validation, share=share, seed=directory.seed
         )
-        self.learner = scopes.make(self.scope, self.base, self.config, seed=directory.seed, device=_device())
+        self.placement = directory.keep_to(self.base, scopes.placed(self.scope, directory.placement))
+        self.learner = scopes.make(self.scope, self.base, self.config, seed=directory.seed, placement=self.placement)
+        directory.note_computed_by(self.learner.transformer)
         self.limit = min(self.config.max_tokens, self.learner.transformer.config.max_positions)
-        shape = json.loads((self.base / "config.json").read_text())
-        self.parameters, _ = trained_parameters(shape, self.scope)
+        self.parameters = scopes.count(list(policy_directory.weights(self.base).values()))
 
     def _rows(self, key: str) -> list[DataRow] | None:
         return read_rows(Path(self.directory[key]), self.form) if self.directory.config.get(key) else None
@@ -134,7 +136,8 @@ class Task:
         """What must be equal for a checkpoint to be continued."""
         files = {key: _digest(self.directory.config.get(key)) for key in ("data", "validation")}
         asked = {"method": self.method, "scope": self.scope, "form": self.form, "seed": self.directory.seed}
-        return {**asked, **files, "base": weights_digest(self.base), "config": asdict(self.config), **asdict(plan)}
+        whose = {"base": weights_digest(self.base), "backend": choice.mark(self.learner.transformer)}
+        return {**asked, **files, **whose, "config": asdict(self.config), **asdict(plan)}
 
     def finish(self, fit: Fit) -> dict[str, Any]:
         """Compare, publish, and return the result."""
@@ -166,12 +169,9 @@ class Task:
 
     def _compare(self, state: dict[str, Tensor]) -> dict[str, Any]:
         """With the tuned weights rounded as they will be published."""
-        base = self.learner.transformer
-        config = replace(base.config, tied=False) if self.scope == "head" else base.config
-        rounded = {name: tensor.to(base.device, base.dtype) for name, tensor in state.items()}
         return compare(
-            base,
-            Transformer.of(config, rounded, adapted_layers=1),
+            self.learner.transformer,
+            self._tuned(state),
             self.tokenizer,
             self.training_rows,
             self.held_out_rows,
@@ -181,7 +181,19 @@ class Task:
             poll=self.directory.stop_if_asked,
         )
 
+    def _tuned(self, state: dict[str, Tensor]) -> Decoder:
+        base = self.learner.transformer
+        if isinstance(base, Transformer):
+            config = replace(base.config, tied=False) if self.scope == "head" else base.config
+            rounded = {name: tensor.to(base.device, base.dtype) for name, tensor in state.items()}
+            return Transformer.of(config, rounded, adapted_layers=1)
+        with TemporaryDirectory(dir=self.directory.path) as name:  # transformers loads from files alone
+            policy_directory.write_weights(Path(name), self.base, state)
+            return choice.load(Path(name), adapted_layers=1, placement=self.placement)
+
     def _publish(self, state: dict[str, Tensor], figures: dict[str, Any], comparison: dict[str, Any] | None) -> None:
+        if not processes.is_main():
+            return
         given = self.directory.config
         facts = {
             "method": self.method,
@@ -216,7 +228,3 @@ def _one_of(directory: RunDirectory, key: str, known: Sequence[str]) -> str:
 
 def _digest(path: str | None) -> str | None:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else None
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"

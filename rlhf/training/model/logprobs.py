@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from rlhf.training.model.head import Head
+
 BLOCK = 128
 
 
@@ -22,20 +24,20 @@ class TokenLogProbs(NamedTuple):
 
 
 def token_log_probs(
-    hidden: Tensor, head: Tensor, targets: Tensor, *, temperature: float, entropy: bool = False
+    hidden: Tensor, head: Head | Tensor, targets: Tensor, *, temperature: float, entropy: bool = False
 ) -> TokenLogProbs:
-    """log softmax(hidden @ head.T / temperature)[target]: hidden [M, D], head [V, D] frozen, targets [M].
+    """log softmax(logits / temperature)[target]: hidden [M, D], a frozen head or its bare matrix [V, D], targets [M].
 
     The temperature divides the logits here as it does in the sampler, or the ratio of the two is not 1 and the KL
     runs away (Huang et al., arXiv:2403.17031, detail "rescale the logits with the sampling temperature").
     Only the log-probabilities carry a gradient, and only to `hidden`.
     """
-    log_probs, entropies = _TokenLogProbs.apply(hidden, head, targets, temperature, entropy)  # type: ignore[no-untyped-call]
+    log_probs, entropies = _TokenLogProbs.apply(hidden, Head.of(head), targets, temperature, entropy)  # type: ignore[no-untyped-call]
     return TokenLogProbs(log_probs, entropies)
 
 
 class _TokenLogProbs(torch.autograd.Function):
-    """d log p(target) / d hidden = (head[target] - sum_v p(v) head[v]) / temperature, made in the forward pass.
+    """d log p(target) / d hidden (`Head.slopes`), made in the forward pass.
 
     It does not depend on the gradient that comes from above except by a factor a row, so [M, D] is all that is
     saved and the logits need not be computed a second time.
@@ -43,7 +45,7 @@ class _TokenLogProbs(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, temperature: float, entropy: bool
+        ctx: Any, hidden: Tensor, head: Head, targets: Tensor, temperature: float, entropy: bool
     ) -> tuple[Tensor, Tensor]:
         wide = torch.float64 if head.dtype == torch.float64 else torch.float32
         log_probs = torch.empty(len(hidden), dtype=wide, device=hidden.device)
@@ -51,14 +53,13 @@ class _TokenLogProbs(torch.autograd.Function):
         slopes = torch.empty_like(hidden, dtype=wide) if ctx.needs_input_grad[0] else None
         for start in range(0, len(hidden), BLOCK):
             rows = slice(start, start + BLOCK)
-            logits = functional.linear((hidden[rows] / temperature).to(head.dtype), head)
+            logits = head.logits(hidden[rows], temperature)
             logs = functional.log_softmax(logits, -1, dtype=wide)
             log_probs[rows] = logs.gather(1, targets[rows, None])[:, 0]
             if entropy:
                 entropies[rows] = -torch.linalg.vecdot(logs.exp(), logs)
             if slopes is not None:
-                expected = functional.softmax(logits, -1) @ head
-                slopes[rows] = (head[targets[rows]].to(wide) - expected) / temperature
+                slopes[rows] = head.slopes(logits, targets[rows], temperature)
         ctx.slopes = slopes
         ctx.dtype = hidden.dtype
         ctx.mark_non_differentiable(entropies)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class UnsupportedArchitecture(Exception):
-    """The model directory asks for something our forward pass does not compute."""
+    """The model directory asks for something that a backend does not compute."""
 
-    def __init__(self, field: str, value: object) -> None:
-        super().__init__(f"config.json has {field}={value!r}; only the Llama family can be trained here")
+    def __init__(self, field: str, value: object, reason: str = "our own Llama does not compute that") -> None:
+        super().__init__(f"config.json has {field}={value!r}; {reason}")
         self.field = field
         self.value = value
 

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rlhf.training import processes
 from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.model.logprobs import TokenLogProbs, token_log_probs
-from rlhf.training.model.sampler import Rollout
-from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.rollout import Rollout
 
 
 class Scored(NamedTuple):
@@ -31,7 +32,7 @@ def completion_mask(rollout: Rollout) -> Tensor:
 
 
 def predict_completions(
-    transformer: Transformer,
+    transformer: Decoder,
     rollout: Rollout,
     adapter: Adapter | None,
     *,
@@ -47,7 +48,7 @@ def predict_completions(
 
 
 def score_completions(
-    transformer: Transformer,
+    transformer: Decoder,
     rollout: Rollout,
     adapter: Adapter | None,
     batches: list[Tensor],
@@ -61,20 +62,33 @@ def score_completions(
     Given the batches of the updates that follow, each batch is computed just as its update will compute it, so that
     the first ratio is exactly 1: bf16 products of other shapes differ in the last bit. With `keep_first` the first
     batch keeps its graph, because the first update would compute the very same numbers again.
+
+    Of several processes each computes a part of every batch (`own_rows`), whose graph is the one kept.
     """
     first = None
     mask = completion_mask(rollout)
     log_probs = torch.zeros(mask.shape, device=mask.device)
     entropies = torch.zeros_like(log_probs)
     hidden = torch.zeros(*mask.shape, rollout.states.shape[2], device=mask.device)
-    for index, rows in enumerate(batch.to(mask.device) for batch in batches):
+    for index, batch in enumerate(batches):
+        rows, counts = own_rows(batch.to(mask.device))
         part = rollout.select(rows)
         with torch.set_grad_enabled(keep_first and index == 0):
             tokens, states = predict_completions(transformer, part, adapter, temperature=temperature, entropy=entropy)
         if keep_first and index == 0:
             first = tokens
+        if not counts:
+            continue
         where = (rows.repeat_interleave(part.completion_lengths), mask[rows].nonzero(as_tuple=True)[1])
         log_probs[where] = tokens.log_probs.detach().float()
         entropies[where] = tokens.entropy.float()
         hidden[where] = states.detach().float()
+    log_probs, entropies, hidden = (processes.total(one) for one in (log_probs, entropies, hidden))
     return Scored(log_probs, entropies, hidden[mask], first)
+
+
+def own_rows(rows: Tensor) -> tuple[Tensor, bool]:
+    """Of a batch this process's part, and whether it counts: where there are fewer rows than processes, some compute
+    one that is another's."""
+    own = rows[processes.block(len(rows))]
+    return (own, True) if len(own) else (rows[:1], False)

@@ -6,17 +6,23 @@ Letters: B rows, T positions, D hidden size, H query heads, G key/value heads, E
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rlhf.training.model.adapter import Adapter, AdapterMismatch
 from rlhf.training.model.attention import Attention, DenseRows, attend_whole_rows
+from rlhf.training.model.fused_adapter import FusedAdapter
+from rlhf.training.model.head import Head
+from rlhf.training.model.llama_rows import LlamaRows
 from rlhf.training.model.packing import linear, packed
 from rlhf.training.model.rope import inverse_frequencies
-from rlhf.training.model.weights import LayerWeights, TransformerConfig, fuse_layer, read_tensors
+from rlhf.training.model.weights import LayerWeights, TransformerConfig, fuse_layer, layer_names, read_tensors
 
 
 class LayerAdapter(Protocol):
@@ -34,7 +40,7 @@ class Adapters(Protocol):
 
 
 class Transformer:
-    """A frozen base. `trunk_layers` lower layers are the trunk; the rest, the top, is what adapters change."""
+    """A frozen Llama, one of the backends (decoder.py)."""
 
     def __init__(
         self,
@@ -53,7 +59,7 @@ class Transformer:
         trunk = config.layers - adapted_layers
         self.layers = tuple(layer.packed() if index < trunk else layer for index, layer in enumerate(layers))
         self.norm = norm  # [D], residual dtype
-        self.head = head  # [V, D]; the embedding itself where they are tied
+        self.head = Head(head)  # [V, D]; the embedding itself where they are tied
         self._packed_head = packed(head)
         self.trunk_layers = trunk
         self.dtype = embedding.dtype
@@ -85,6 +91,50 @@ class Transformer:
         norm = state["model.norm.weight"].to(residual)
         adapted = min(adapted_layers, config.layers)
         return cls(config, embedding, layers, norm, head, adapted_layers=adapted)
+
+    def with_top_of(self, directory: Path) -> "Transformer":
+        """The top layers of another policy directory on the trunk, embedding and head of this one, which both share.
+
+        Whether these are the other's, too, is for the caller to know.
+        """
+        top = range(self.trunk_layers, self.config.layers)
+        names = {name for index in top for name in layer_names(index)}
+        state = read_tensors(directory, self.dtype, str(self.device), names)
+        other = copy(self)
+        other.layers = (
+            *self.layers[: self.trunk_layers],
+            *(fuse_layer(state, index, self.residual_dtype) for index in top),
+        )
+        return other
+
+    def gathered(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def shares_trunk(self, other: Any) -> bool:
+        """Whether the trunk states of one are those of the other."""
+        return self.embedding is other.embedding and self.trunk_layers == other.trunk_layers
+
+    @property
+    def backend(self) -> str:
+        return "llama"
+
+    def fresh_adapter(self, *, rank: int, alpha: float, seed: int) -> Adapter:
+        return FusedAdapter.fresh(self, rank=rank, alpha=alpha, seed=seed)
+
+    def merge(self, adapter: Adapter) -> Mapping[int, LayerWeights]:
+        if not isinstance(adapter, FusedAdapter):
+            raise AdapterMismatch("it was made for a model of transformers, not for our Llama")
+        return adapter.merged(self)
+
+    def fast_top(self, adapter: Adapter | None) -> Mapping[int, LayerWeights]:
+        top = range(self.trunk_layers, self.config.layers)
+        merged = self.merge(adapter) if adapter is not None else {index: self.layers[index] for index in top}
+        return {index: layer.packed() for index, layer in merged.items()}
+
+    def grow(
+        self, prompts: Sequence[Sequence[int]], *, copies: int, max_tokens: int, weights: Mapping[int, LayerWeights]
+    ) -> LlamaRows:
+        return LlamaRows(self, weights, prompts, copies=copies, max_tokens=max_tokens)
 
     def embed(self, ids: Tensor) -> Tensor:
         """ids [B, T] -> states [B, T, D] in the residual dtype."""
@@ -120,27 +170,27 @@ class Transformer:
     def run_trunk(self, ids: Tensor) -> Tensor:
         """ids [B, T], right-padded -> trunk states [B, T, D], without gradient; the pads' states mean nothing."""
         with torch.no_grad():
-            rope = self.rope(torch.arange(ids.shape[1], device=ids.device))
-            return self.run_layers(self.embed(ids), range(self.trunk_layers), rope=rope)
+            rope = self.rope(torch.arange(ids.shape[1], device=self.device))
+            return self.run_layers(self.embed(ids.to(self.device)), range(self.trunk_layers), rope=rope)
 
     def run_top(
         self,
         states: Tensor,
-        adapter: Adapters | None = None,
+        adapter: Adapter | None = None,
         *,
         weights: Mapping[int, LayerWeights] | None = None,
         lengths: Tensor | None = None,
     ) -> Tensor:
         """Trunk states [B, T, D], right-padded -> hidden states after the final norm [B, T, D], residual dtype.
 
-        `adapter` None is the reference model. `weights` from `Adapter.merged` is quicker where no gradient is wanted.
+        `adapter` None is the reference model. `weights` from `merge` is quicker where no gradient is wanted.
         Given the rows' `lengths` [B], no work is spent on the pads, whose hidden states are then zero.
         """
-        top = range(self.trunk_layers, self.config.layers)
+        states, top = states.to(self.device), range(self.trunk_layers, self.config.layers)
         if lengths is None:
             rope = self.rope(torch.arange(states.shape[1], device=states.device))
             return self.final_norm(self.run_layers(states, top, rope=rope, adapter=adapter, weights=weights))
-        rows = DenseRows(lengths, states.shape[1])
+        rows = DenseRows(lengths.to(self.device), states.shape[1])
         rope, dense = self.rope(rows.positions), rows.flatten(states)
         dense = self.run_layers(dense, top, rope=rope, attend=rows.attend, adapter=adapter, weights=weights)
         return rows.restore(self.final_norm(dense))

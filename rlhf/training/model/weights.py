@@ -1,7 +1,7 @@
 """Reads a Llama policy directory: config.json, and safetensors as the tensors of the forward pass."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from base import own_llama
+from rlhf.training.model.ends import end_ids
 from rlhf.training.model.packing import packed
 from rlhf.training.model.rope import UnsupportedArchitecture
 
@@ -33,14 +35,9 @@ class TransformerConfig:
     @classmethod
     def read(cls, directory: Path) -> "TransformerConfig":
         raw = json.loads((directory / "config.json").read_text())
-        if raw.get("model_type") != "llama":
-            raise UnsupportedArchitecture("model_type", raw.get("model_type"))
-        for key, wanted in {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}.items():
-            if raw.get(key, wanted) != wanted:
-                raise UnsupportedArchitecture(key, raw[key])
+        if (found := own_llama.obstacle(raw)) is not None:
+            raise UnsupportedArchitecture(*found)
         heads = raw["num_attention_heads"]
-        rope = raw.get("rope_parameters") or {**(raw.get("rope_scaling") or {})}
-        rope.setdefault("rope_theta", raw.get("rope_theta", 10000.0))
         return cls(
             hidden_size=raw["hidden_size"],
             layers=raw["num_hidden_layers"],
@@ -50,17 +47,10 @@ class TransformerConfig:
             vocabulary=raw["vocab_size"],
             norm_epsilon=raw.get("rms_norm_eps", 1e-6),
             max_positions=raw.get("max_position_embeddings", 2048),
-            rope=rope,
+            rope=own_llama.rope_of(raw),
             tied=bool(raw.get("tie_word_embeddings", False)),
-            eos=_end_ids(raw.get("eos_token_id")),
+            eos=end_ids(directory),
         )
-
-
-def _end_ids(field: int | list[int] | None) -> tuple[int, ...]:
-    """config.json's eos_token_id is one id, several, or absent."""
-    if field is None:
-        return ()
-    return (field,) if isinstance(field, int) else tuple(field)
 
 
 @dataclass(frozen=True)
@@ -80,15 +70,18 @@ class LayerWeights:
         return replace(self, **matrices)
 
 
-def read_tensors(directory: Path, dtype: torch.dtype, device: str) -> dict[str, Tensor]:
-    """Every tensor of the directory's safetensors files, by name."""
+def read_tensors(
+    directory: Path, dtype: torch.dtype, device: str, names: Container[str] | None = None
+) -> dict[str, Tensor]:
+    """Every tensor of the directory's safetensors files, by name, or those of `names`."""
     files = sorted(directory.glob("*.safetensors"))
     if not files:
         raise FileNotFoundError(f"{directory} contains no .safetensors file")
     state: dict[str, Tensor] = {}
     for file in files:
-        with safe_open(file, framework="pt", device=device) as reader:
-            state.update({name: reader.get_tensor(name).to(dtype) for name in reader.keys()})  # noqa: SIM118
+        with safe_open(file, framework="pt") as reader:
+            wanted = [name for name in reader.keys() if names is None or name in names]  # noqa: SIM118
+            state.update({name: reader.get_tensor(name).to(device, dtype) for name in wanted})
     return state
 
 

@@ -13,8 +13,8 @@ import torch
 
 from rlhf.training.fine_tuning.examples import Example, replying
 from rlhf.training.fine_tuning.objectives import Supervised
-from rlhf.training.model.sampler import Rollout, sample
-from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.rollout import Rollout
+from rlhf.training.model.sampler import sample
 from rlhf.training.policy import score_scale
 from rlhf.training.policy.config import FittedConfig, RewardedConfig
 from rlhf.training.policy.fitted import FittingRun, RunReport, StopAtKl
@@ -63,9 +63,10 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     inputs = PolicyInputs.read(directory, config.max_prompt_tokens)
     judge = directory.directory("reward_model")
     layers = int(reward_model.read_config(judge)["adapted_layers"])
-    transformer = Transformer.load(inputs.base, adapted_layers=layers)
+    transformer = directory.load_base(inputs.base, adapted_layers=layers)
     reward = ChamsaeReward(reward_model.load(judge, transformer, inputs.base), inputs.tokenizer, config.reward())
-    return Rounds(FittingRun.start(directory, inputs, config, transformer), config, reward).run()
+    shaped = inputs.shaped(config)
+    return Rounds(FittingRun.start(directory, inputs, shaped, transformer, asked=config), shaped, reward).run()
 
 
 class Rounds:
@@ -179,7 +180,8 @@ class Rounds:
             self.reward.shaping,
             seed=directory.seed,
             should_stop=directory.should_stop,
-        )
+            start=self.fitting.kl.start,
+        ).scale
 
 
 def best_of(rollout: Rollout, shaped: ShapedReward) -> list[tuple[list[int], list[int]]]:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from rlhf.training.fine_tuning.config import FineTuneConfig
 from rlhf.training.hyperparameters import build, require
-from rlhf.training.ppo.config import PpoConfig
+from rlhf.training.ppo.config import REFERENCES, PpoConfig
 from rlhf.training.reward.fit import RewardModelConfig
 
 
@@ -22,12 +22,22 @@ class WayConfig:
     alpha: float = PpoConfig.alpha  # LoRA's alpha
     max_grad_norm: float = PpoConfig.max_grad_norm
     stop_kl: float = PpoConfig.stop_kl  # nats a completion; past it the weights before are published
+    reference: str = PpoConfig.reference  # what the KL is measured from, and what the loss compares with
+    kl_growth: float = (
+        3.5  # nats from where a run that goes on begins to its stop, at least; PPO's growth and distance
+    )
     kl_prompts: int = 48  # prompts whose completions KL is measured on, where training makes none of its own
 
     def validate(self) -> None:
         """Raise BadHyperparameter for the first setting out of range."""
         self._at_least(1, "max_prompt_tokens", "max_tokens", "rank", "kl_prompts")
         self._above_zero("temperature", "learning_rate", "alpha", "max_grad_norm", "stop_kl")
+        self._not_negative("kl_growth")
+        require(self.reference in REFERENCES, "reference", self.reference, f"must be one of {', '.join(REFERENCES)}")
+
+    def stop_after(self, start_kl: float | None) -> float:
+        """The KL stop of a run that begins so far from its reference; None: at the reference itself."""
+        return self.stop_kl if start_kl is None else max(self.stop_kl, start_kl + self.kl_growth)
 
     @classmethod
     def read(cls, settings: Mapping[str, Any]) -> Self:
@@ -69,7 +79,7 @@ class RewardedConfig(WayConfig):
     def reward(self) -> PpoConfig:
         """PPO's settings with this reward and these lengths. Raises BadHyperparameter."""
         common = {field.name for field in fields(PpoConfig)} & {field.name for field in fields(RewardedConfig)}
-        left_out = {"stop_kl", "learning_rate"}  # PPO's must be above its own target
+        left_out = {"stop_kl", "learning_rate", "kl_growth"}  # PPO's must be above its own target
         return build(PpoConfig, {name: getattr(self, name) for name in common - left_out})
 
 

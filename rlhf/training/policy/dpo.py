@@ -37,4 +37,5 @@ def _objective(run: FittingRun, config: DpoConfig) -> Dpo:
         beta=config.beta,
         poll=run.directory.stop_if_asked,
         weights=weights,
+        reference=run.reference,
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rlhf.training.artefacts import policy_adapter
 from rlhf.training.artefacts.resume import Checkpointer
 from rlhf.training.fine_tuning.config import TrainingPlan
 from rlhf.training.fine_tuning.fit import Fit
@@ -12,8 +13,9 @@ from rlhf.training.fine_tuning.objectives import Objective
 from rlhf.training.fine_tuning.progress import Report, without_repeats
 from rlhf.training.fine_tuning.results import FILE, Results
 from rlhf.training.fine_tuning.scopes import LoraLearner
-from rlhf.training.model.transformer import Transformer
-from rlhf.training.model.weights import TransformerConfig
+from rlhf.training.model import choice
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.policy import publishing
 from rlhf.training.policy.config import FittedConfig
 from rlhf.training.policy.inputs import PolicyInputs
@@ -40,14 +42,25 @@ class FittingRun:
     config: FittedConfig
     learner: LoraLearner
     kl: KlStop
+    asked: FittedConfig
 
     @classmethod
     def start(
-        cls, directory: RunDirectory, inputs: PolicyInputs, config: FittedConfig, transformer: Transformer
+        cls,
+        directory: RunDirectory,
+        inputs: PolicyInputs,
+        config: FittedConfig,
+        transformer: Decoder,
+        asked: FittedConfig,
     ) -> "FittingRun":
-        """The adapter changes the transformer's top."""
-        learner = LoraLearner.fresh(transformer, config.fine_tuning(), directory.seed)
-        identity = identity_of(directory, inputs, asdict(config))
+        """The adapter changes the transformer's top. `asked`: the settings before `inputs.shaped`."""
+        start = inputs.starting_adapter(transformer, seed=directory.seed)
+        learner = (
+            LoraLearner.fresh(transformer, config.fine_tuning(), directory.seed)
+            if start is None
+            else LoraLearner(transformer, start.copy())
+        )
+        identity = identity_of(directory, inputs, asdict(config), transformer)
         kl = KlStop.over(
             learner.transformer,
             inputs.prompt_ids(),
@@ -55,11 +68,17 @@ class FittingRun:
             seed=directory.seed,
             checkpointer=Checkpointer(directory.checkpoint / "within", identity),
             poll=directory.stop_if_asked,
+            start=start,
         )
-        return cls(directory, inputs, config, learner, kl)
+        return cls(directory, inputs, config, learner, kl, asked)
+
+    @property
+    def reference(self) -> Adapter | None:
+        """What the loss compares with; None is the base without an adapter."""
+        return self.kl.start if self.config.reference == "live" else None
 
     def checkpointer(self, name: str) -> Checkpointer:
-        identity = identity_of(self.directory, self.inputs, asdict(self.config))
+        identity = identity_of(self.directory, self.inputs, asdict(self.config), self.learner.transformer)
         return Checkpointer(self.directory.checkpoint / name, identity)
 
     def fit(self, objective: Objective, *, name: str, report: Report, stop: "StopAtKl") -> Fit:
@@ -84,7 +103,7 @@ class FittingRun:
         return fit
 
     def publish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        made = {"kl_nats": self.kl.kl_nats, **facts}
+        made = {**self.kl.facts(), **facts, **self.inputs.start_facts(self.asked)}
         return publishing.publish(self.directory, self.inputs, self.learner.adapter, made, asdict(self.config))
 
 
@@ -120,7 +139,8 @@ def run(
 ) -> dict[str, Any]:
     """A whole run of a way that learns from the snapshot's replies: `make` gives its objective."""
     inputs = PolicyInputs.read(directory, config.max_prompt_tokens)
-    run = FittingRun.start(directory, inputs, config, load_base(inputs, config))
+    shaped = inputs.shaped(config)
+    run = FittingRun.start(directory, inputs, shaped, load_base(directory, inputs, config), asked=config)
     objective = make(run)
     stop = StopAtKl(run, config.kl_checks)
     report = RunReport(directory, run.kl)
@@ -134,10 +154,12 @@ def run(
     return run.publish({**facts, "steps": steps, "examples": len(objective), "stopped_by": stopped_by})
 
 
-def load_base(inputs: PolicyInputs, config: FittedConfig) -> Transformer:
-    """With as many layers on top as the adapter changes."""
-    layers = min(config.adapted_layers, TransformerConfig.read(inputs.base).layers)
-    return Transformer.load(inputs.base, adapted_layers=layers)
+def load_base(directory: RunDirectory, inputs: PolicyInputs, config: FittedConfig) -> Decoder:
+    """With as many layers on top as the adapter changes, or as the one that it goes on from does."""
+    start = None if inputs.start is None else str(inputs.start.directory.parent)
+    wanted = policy_adapter.layers_over(start, config.adapted_layers)
+    layers = min(wanted, choice.layers_of(inputs.base))
+    return directory.load_base(inputs.base, adapted_layers=layers)
 
 
 class RunReport:
@@ -161,12 +183,16 @@ class RunReport:
         self.report_new(self.before + step, self.fits * (steps + 1), values)
 
 
-def identity_of(directory: RunDirectory, inputs: PolicyInputs, config: Mapping[str, Any]) -> dict[str, Any]:
+def identity_of(
+    directory: RunDirectory, inputs: PolicyInputs, config: Mapping[str, Any], transformer: Decoder
+) -> dict[str, Any]:
     """What must be equal for a checkpoint to be continued."""
     return {
         "algorithm": str(directory["algorithm"]),
         "base": weights_digest(inputs.base),
+        "backend": choice.mark(transformer),
         "snapshot": directory.directory("snapshot").name,
         "seed": directory.seed,
         "config": dict(config),
+        "start": None if inputs.start is None else inputs.start.sha256,
     }

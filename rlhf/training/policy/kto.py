@@ -11,7 +11,7 @@ from typing import Any
 
 from rlhf.training.artefacts.resume import Checkpointer
 from rlhf.training.hyperparameters import require
-from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.policy import publishing, replies, trl_runs
 from rlhf.training.policy.config import FittedConfig
 from rlhf.training.policy.fitted import identity_of, load_base
@@ -39,17 +39,21 @@ class KtoConfig(FittedConfig):
 
 
 def run(directory: RunDirectory) -> dict[str, Any]:
-    config = KtoConfig.read(directory.hyperparameters)
-    inputs = PolicyInputs.read(directory, config.max_prompt_tokens)
+    trl_runs.require_whole_weights(directory.placement)
+    asked = KtoConfig.read(directory.hyperparameters)
+    inputs = PolicyInputs.read(directory, asked.max_prompt_tokens)
+    config = inputs.shaped(asked)
     found = replies.judged(inputs.snapshot, inputs.tokenizer, config.max_prompt_tokens)
     encoder = ReplyEncoder(inputs.tokenizer, config.max_tokens)
     rows = _encoded(found, encoder, batch_size=config.batch_size, seed=directory.seed)
-    transformer = load_base(inputs, config)
+    transformer = load_base(directory, inputs, config)
     checks = KlChecks(directory, inputs, config, transformer, rows)
     callback = trl_runs.reporting_callback(directory, checks.steps, checks.on_step)
     trainer = checks.trainer = make_trainer(
         config, inputs, rows, replies.balanced(found), directory, transformer, callback
     )
+    trl_runs.begin_at(trainer.model, checks.kl.start, config.reference)
+    checks.kl.begin()
     steps = trl_runs.train(trainer, directory)
     adapter = trl_runs.adapter_of(trainer.model, transformer, config)
     stopped_by = callback.stopped_by
@@ -58,10 +62,11 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         stopped_by, steps = "kl", checks.kl.steps
     facts = {
         "algorithm": "kto",
-        "kl_nats": checks.kl.kl_nats,
+        **checks.kl.facts(),
         "steps": steps,
         "examples": len(rows),
         "stopped_by": stopped_by,
+        **inputs.start_facts(asked),
     }
     return publishing.publish(directory, inputs, adapter, facts, asdict(config))
 
@@ -90,12 +95,12 @@ class KlChecks:
     """Measures the KL now and then: what TRL calls KL is that of others' replies."""
 
     def __init__(
-        self, directory: RunDirectory, inputs: PolicyInputs, config: KtoConfig, transformer: Transformer, rows: Rows
+        self, directory: RunDirectory, inputs: PolicyInputs, config: KtoConfig, transformer: Decoder, rows: Rows
     ) -> None:
         self.config, self.transformer, self.trainer = config, transformer, None
         self.steps = _steps_of(config, rows)
         self.every = max(1, -(-self.steps // config.kl_checks))
-        identity = identity_of(directory, inputs, asdict(config))
+        identity = identity_of(directory, inputs, asdict(config), transformer)
         self.kl = KlStop.over(
             transformer,
             inputs.prompt_ids(),
@@ -103,6 +108,7 @@ class KlChecks:
             seed=directory.seed,
             checkpointer=Checkpointer(directory.checkpoint / "within", identity),
             poll=lambda: None,
+            start=inputs.starting_adapter(transformer, seed=directory.seed),
         )
 
     def on_step(self, step: int, values: dict[str, float]) -> bool:
@@ -122,7 +128,7 @@ def make_trainer(
     rows: Rows,
     weights: tuple[float, float],
     directory: RunDirectory,
-    transformer: Transformer,
+    transformer: Decoder,
     callback: Any,
 ) -> Any:
     """TRL's trainer on token ids: it would tokenize texts anew and end every reply, also one that was cut."""
@@ -144,8 +150,9 @@ def make_trainer(
         desirable_weight=weights[0],
         undesirable_weight=weights[1],
     )
+    trl_runs.require_device(directory.placement, arguments)
     return TokenizedKtoTrainer(
-        model=trl_runs.model(inputs.base),
+        model=trl_runs.model(inputs.base, directory.placement),
         args=arguments,
         train_dataset=Dataset.from_list(rows),
         processing_class=trl_runs.tokenizer_of(inputs),

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rlhf.training.artefacts.resume import Checkpointer
 from rlhf.training.hyperparameters import require
-from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.policy import publishing, score_scale, trl_runs
 from rlhf.training.policy.config import TRL_NAMES, RewardedConfig
 from rlhf.training.policy.inputs import PolicyInputs
+from rlhf.training.policy.kl import KlStop
 from rlhf.training.ppo.brake import KlBrake
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward.functions import ChamsaeReward
@@ -40,8 +43,9 @@ class KlLog:
     `kl_nats` of the weights that were last within the limit.
     """
 
-    def __init__(self, stop: float) -> None:
-        self.stop, self.brake, self.kl_nats = stop, KlBrake(), 0.0
+    def __init__(self, stop: float, start_kl: float = 0.0) -> None:
+        """`start_kl`: of a run that goes on, where it begins."""
+        self.stop, self.brake, self.kl_nats = stop, KlBrake(level=start_kl), start_kl
 
     def add(self, step: int, values: dict[str, float]) -> bool:
         """Adds the KL in nats a completion to what was logged; whether it is past the limit."""
@@ -62,23 +66,29 @@ class KlLog:
 
 
 def run(directory: RunDirectory) -> dict[str, Any]:
-    algorithm, config = str(directory["algorithm"]), PeerConfig.read(directory.hyperparameters)
-    inputs = PolicyInputs.read(directory, config.max_prompt_tokens)
+    trl_runs.require_whole_weights(directory.placement)
+    algorithm, asked = str(directory["algorithm"]), PeerConfig.read(directory.hyperparameters)
+    inputs = PolicyInputs.read(directory, asked.max_prompt_tokens)
+    config = inputs.shaped(asked)
     judge, prompts = directory.directory("reward_model"), inputs.training_prompts()
     layers = int(reward_model.read_config(judge)["adapted_layers"])
-    transformer = Transformer.load(inputs.base, adapted_layers=layers)
+    transformer = directory.load_base(inputs.base, adapted_layers=layers)
+    start = inputs.starting_adapter(transformer, seed=directory.seed)
     reward = ChamsaeReward(reward_model.load(judge, transformer, inputs.base), inputs.tokenizer, config.reward())
-    reward.scale = score_scale.measure(
+    begun = score_scale.measure(
         transformer,
         inputs.prompt_ids(),
         reward.model,
         reward.shaping,
         seed=directory.seed,
         should_stop=directory.should_stop,
+        start=start,
     )
-    log = KlLog(config.stop_kl)
+    reward.scale = begun.scale
+    log = KlLog(config.stop_after(begun.start_kl or None), begun.start_kl)
     callback = trl_runs.reporting_callback(directory, config.steps, log.add)
     trainer = _trainer(algorithm, config, inputs, reward, prompts, directory, transformer, callback)
+    trl_runs.begin_at(trainer.model, start, config.reference)
     log.replay(trl_runs.history(directory.checkpoint))
     steps = trl_runs.train(trainer, directory)
     facts = {
@@ -89,7 +99,32 @@ def run(directory: RunDirectory) -> dict[str, Any]:
         "stopped_by": callback.stopped_by,
     }
     adapter = trl_runs.adapter_of(trainer.model, transformer, config)
+    facts |= _distances(directory, inputs, transformer, adapter, start, config) | inputs.start_facts(asked)
     return publishing.publish(directory, inputs, adapter, facts, asdict(config))
+
+
+def _distances(
+    directory: RunDirectory,
+    inputs: PolicyInputs,
+    transformer: Decoder,
+    adapter: Adapter,
+    start: Adapter | None,
+    config: PeerConfig,
+) -> dict[str, float]:
+    """Of a run that goes on, at its end: TRL measures from one reference only."""
+    if start is None:
+        return {}
+    stop = KlStop.over(
+        transformer,
+        inputs.prompt_ids(),
+        config,
+        seed=directory.seed,
+        checkpointer=Checkpointer(directory.checkpoint / "within", {}),
+        poll=directory.stop_if_asked,
+        start=start,
+    )
+    found = stop.measure(adapter)
+    return {"kl_nats": found.start_kl_nats, "anchor_kl_nats": found.anchor_kl_nats}
 
 
 def _trainer(
@@ -99,7 +134,7 @@ def _trainer(
     reward: ChamsaeReward,
     prompts: Sequence[PromptRow],
     directory: RunDirectory,
-    transformer: Transformer,
+    transformer: Decoder,
     callback: Any,
 ) -> Any:
     import trl
@@ -119,8 +154,9 @@ def _trainer(
         chat_template_kwargs={"sanitize_control_tokens": True},
         **{theirs: getattr(config, ours) for theirs, ours in TRL_NAMES.items()},
     )
+    trl_runs.require_device(directory.placement, arguments)
     return kind(
-        model=trl_runs.model(inputs.base),
+        model=trl_runs.model(inputs.base, directory.placement),
         reward_funcs=[reward],
         args=arguments,
         train_dataset=Dataset.from_list([{"prompt": thaw(row.prompt)} for row in prompts]),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rlhf.training import processes
 from rlhf.training.artefacts import policy_directory
 from rlhf.training.artefacts.policy_directory import Provenance
 from rlhf.training.model.adapter import Adapter
@@ -25,6 +26,10 @@ HOW: dict[str, tuple[str, tuple[str, ...]]] = {
     "kto": ("on replies that {by} found good or bad (TRL's KTO), without a reward model", TRL),
 }
 """How each way learns, for the card's sentence, and the tags of the libraries that it used."""
+FILES = (
+    "The LoRA adapter over `{base}` is in `adapter/`, in PEFT's form. The weights are the base's with the adapter "
+    "merged in fp32, rounded once to bf16; the GGUF file is made from the merge before it is rounded."
+)
 REWARDED = ("ppo", "rloo", "grpo", "best_of_n")
 
 
@@ -35,16 +40,21 @@ def publish(
     facts: Mapping[str, Any],
     hyperparameters: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write the policy directory, with the adapter merged, and return the run's result."""
+    """Write the policy directory, with the adapter and what it makes of the base, and return the run's result."""
     facts = {**facts, **inputs.counts}
+    result = facts | {"output": str(directory.directory("output"))}
+    if not processes.is_main():
+        return result
+    weights = policy_directory.weights(inputs.base)
     policy_directory.publish(
         directory.directory("output"),
         _provenance(directory, inputs, facts | {"hyperparameters": dict(hyperparameters)}),
         base=inputs.base,
-        state=adapter.merge_into(policy_directory.weights(inputs.base)),
+        state=weights | adapter.merged_matrices(weights),
         served=directory.served,
+        adapter=adapter,
     )
-    return facts | {"output": str(directory.directory("output"))}
+    return result
 
 
 def _judge(folder: Path) -> dict[str, Any]:
@@ -62,8 +72,9 @@ def _provenance(directory: RunDirectory, inputs: PolicyInputs, facts: Mapping[st
         "snapshot": Path(directory["snapshot"]).name,
         "seed": directory.seed,
     }
+    start = "" if inputs.start is None else f" It goes on from the adapter of `{inputs.start.policy}`."
     return Provenance(
-        text=f"Tuned from `{{base}}` {how.format(by=by)}. Weights are the base's with the adapter merged, in bf16.",
+        text=f"Tuned from `{{base}}` {how.format(by=by)}.{start} {FILES}",
         facts={**facts, **used},
         tags=(*libraries, algorithm, *(("simulated-feedback",) if simulated else ())),
     )

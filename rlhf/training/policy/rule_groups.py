@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from rlhf.training.model.sampler import Rollout
+from rlhf.training.model.rollout import Rollout
 from rlhf.training.reward.model import RewardModel
 
 NO_GROUP = "other"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,47 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from rlhf.training.hyperparameters import require
 from rlhf.training.model.adapter import Adapter
-from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.choice import DTYPES, Placement
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.policy.config import WayConfig
 from rlhf.training.policy.inputs import PolicyInputs
 from rlhf.training.run import RunDirectory, Stopped
 
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 FORMER, WHOLE = "former.safetensors", "whole.json"
+REFERENCE = "ref"
+
+
+@dataclass
+class TrlDevice(Exception):
+    """TRL's trainers would compute elsewhere than the run: they take the first card, or spread rows over all."""
+
+    wanted: str
+    chosen: str
+    cards: int
+
+    def __str__(self) -> str:
+        return (
+            f"the run's device is {self.wanted}, but TRL's trainers take {self.chosen} with {self.cards} cards: show "
+            "one card alone to the site's worker (CUDA_VISIBLE_DEVICES) and leave CHAMSAE_TRAINING_DEVICE out, or "
+            "train another way"
+        )
+
+
+def require_whole_weights(placement: Placement) -> None:
+    """Over weights of few bits TRL rounds the adapter to bf16, which is coarser than a step. Raises
+    BadHyperparameter."""
+    reason = "TRL's ways need whole weights: set CHAMSAE_TRAINING_BITS=16, or train another way"
+    require(placement.bits == 16, "bits", placement.bits, reason)
+
+
+def require_device(placement: Placement, args: Any) -> None:
+    """`args`: of a trainer. Raises TrlDevice."""
+    wanted, chosen = torch.device(placement.real_device), args.device
+    is_same = (wanted.type, wanted.index or 0) == (chosen.type, chosen.index or 0)
+    if not is_same or args.n_gpu > 1:
+        raise TrlDevice(str(wanted), str(chosen), args.n_gpu)
 
 
 def arguments(directory: RunDirectory, config: WayConfig, *, rows: int, save_steps: int) -> dict[str, Any]:
@@ -29,8 +63,8 @@ def arguments(directory: RunDirectory, config: WayConfig, *, rows: int, save_ste
         "learning_rate": config.learning_rate,
         "max_grad_norm": config.max_grad_norm,
         "bf16": False,  # the weights are bf16 and the adapter fp32; TRL's flag would add autocast
-        "use_cpu": not torch.cuda.is_available(),
-        "activation_checkpointing": False,
+        "use_cpu": directory.placement.real_device == "cpu",
+        "activation_checkpointing": directory.placement.checkpointing,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
@@ -42,23 +76,36 @@ def arguments(directory: RunDirectory, config: WayConfig, *, rows: int, save_ste
     }
 
 
-def model(base: Path) -> Any:
+def model(base: Path, placement: Placement) -> Any:
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.bfloat16, trust_remote_code=False)
+    dtype = DTYPES[placement.dtype]
+    return AutoModelForCausalLM.from_pretrained(str(base), dtype=dtype, trust_remote_code=False)
 
 
-def lora(config: WayConfig, transformer: Transformer) -> Any:
+def lora(config: WayConfig, transformer: Decoder) -> Any:
     """PEFT's configuration of the adapter that ours has over this transformer's top."""
     from peft import LoraConfig
 
-    return LoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha,
-        target_modules=TARGETS,
-        layers_to_transform=list(range(transformer.trunk_layers, transformer.config.layers)),
-        task_type="CAUSAL_LM",
-    )
+    return LoraConfig(**Adapter.create(transformer, rank=config.rank, alpha=config.alpha).peft_config())
+
+
+def begin_at(trained: Any, start: Adapter | None, reference: str) -> None:
+    """Give a trainer's fresh adapter the parameters of `start`.
+
+    TRL's reference is the base without an adapter, or, where the model has one, the frozen adapter named "ref".
+    """
+    from peft import set_peft_model_state_dict
+
+    if start is None:
+        return
+    set_peft_model_state_dict(trained, start.state())
+    if reference == "live":
+        trained.add_adapter(REFERENCE, trained.peft_config["default"])
+        set_peft_model_state_dict(trained, start.state(), adapter_name=REFERENCE)
+        for name, parameter in trained.named_parameters():
+            if f".{REFERENCE}." in name:
+                parameter.requires_grad_(False)
 
 
 def tokenizer_of(inputs: PolicyInputs) -> Any:
@@ -80,7 +127,7 @@ def train(trainer: Any, directory: RunDirectory) -> int:
     return int(trainer.state.global_step)
 
 
-def adapter_of(trained: Any, transformer: Transformer, config: WayConfig) -> Adapter:
+def adapter_of(trained: Any, transformer: Decoder, config: WayConfig) -> Adapter:
     """A PEFT model's adapter as ours."""
     from peft import get_peft_model_state_dict
 
@@ -145,7 +192,8 @@ def reporting_callback(directory: RunDirectory, steps: int, on_step: Callable[[i
 
         def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            save_file({str(index): one.contiguous() for index, one in enumerate(self.former or [])}, folder / FORMER)
+            former = {str(index): one.cpu().contiguous() for index, one in enumerate(self.former or [])}
+            save_file(former, folder / FORMER)
             _mark_whole(folder)
 
     return ReportingCallback()

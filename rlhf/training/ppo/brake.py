@@ -14,6 +14,9 @@ that it acts beside the proportional term and not through it. It is kept from wi
 Astrom and Hagglund, PID Controllers, 1995): it does not rise while beta is at its bound, nor while the smoothed KL
 falls fast enough to be at the target soon, and it stays within 0 to 1; below the target the proportional term is
 negative and lets go at once.
+
+Errors are relative to `scale`, by default the target. A run that goes on from an adapter has a target above its
+starting KL; the scale then stays that of a run from the base, so that a nat too much is braked alike.
 """
 
 import math
@@ -34,7 +37,8 @@ class KlBrake:
     integral: float = 0.0  # share of the gain, 0..1
 
     def update(self, kl_nats: float) -> None:
-        """Update with a rollout's KL. The first is an untrained adapter's: KL 0, no trend, like the defaults."""
+        """Update with a rollout's KL. The first is an untrained adapter's: KL 0, no trend, like the defaults; a run
+        that goes on sets the level before."""
         before = self.level
         self.level = LEVEL_SHARE * kl_nats + (1 - LEVEL_SHARE) * (before + self.trend)
         self.trend = TREND_SHARE * (self.level - before) + (1 - TREND_SHARE) * self.trend
@@ -47,16 +51,16 @@ class KlBrake:
         """Of the smoothed KL: a single rollout's was seen off by a nat, which would end a run needlessly."""
         return self.level > stop
 
-    def integrate(self, *, target: float, share: float) -> None:
+    def integrate(self, *, target: float, share: float, scale: float | None = None) -> None:
         """Take up `share` of the error of the level, once a rollout after `update`."""
-        error = self.level / target - 1
-        is_saturated = self.forecast / target - 1 + self.integral >= 1
+        error = (self.level - target) / (scale or target)
+        is_saturated = (self.forecast - target) / (scale or target) + self.integral >= 1
         is_on_its_way = self.level + SOON * self.trend < target
         if error <= 0 or not (is_saturated or is_on_its_way):
             self.integral = min(max(self.integral + share * error, 0.0), 1.0)
 
-    def beta(self, *, base: float, target: float, gain: float) -> float:
-        """`base` up to the target and never less, `base` times e^gain at twice the target and never more; with an
+    def beta(self, *, base: float, target: float, gain: float, scale: float | None = None) -> float:
+        """`base` up to the target and never less, `base` times e^gain one scale above it and never more; with an
         integral, as much above what the error alone asks for as has built up."""
-        excess = min(max(self.forecast / target - 1 + self.integral, 0.0), 1.0)
+        excess = min(max((self.forecast - target) / (scale or target) + self.integral, 0.0), 1.0)
         return base * math.exp(gain * excess)

@@ -11,7 +11,7 @@ from rlhf.training.hyperparameters import build, require
 class PpoConfig:
     """Defaults: the profile measured on two CPU cores. Names are TRL's where TRL has the setting."""
 
-    iterations: int = 18  # rollout-and-update rounds; the KL stop may come first
+    iterations: int = 24  # rollout-and-update rounds; the KL stop may come first
     prompts_per_iteration: int = 16  # different prompts in one rollout
     completions_per_prompt: int = 4  # sampled from one shared prefill
     max_prompt_tokens: int = 512  # below the site's context: a rollout holds the caches of all its prompts at once
@@ -34,16 +34,19 @@ class PpoConfig:
     kl_controller: str = "proportional"  # or "integral": the KL settles at the target, not somewhat above it
     kl_integral: float = 0.2  # share of the error that the integral takes up each iteration
     stop_kl: float = 7.5  # smoothed nats a completion at which the run ends with the weights of the iteration before
+    reference: str = "anchor"  # what the KL is measured from: the base below all adapters, or the "live" policy
+    kl_growth: float = 1.5  # nats by which a run may go further than it begins, where target_kl is less than that
     score_clip: float = (
         1.5  # normalised scores are cut to +- this (PPO-max, arXiv:2307.04964); 3 spent the KL on brevity
     )
     score_weight: float = 1.0  # of the normalised score; 0 leaves the rules alone
-    violation_weight: float = 6.0  # reward lost at P(violation) = 1; noisy flags keep P of most breaches below 0.7
+    violation_weight: float = 3.0  # reward lost at P(violation) = 1; 6 cut as many, and won less often
     violation_mode: str = "fixed"  # or "lagrangian": a weight for each rule group that holds its mean at the target
     violation_target: float = 0.05  # mean P(violation) of each group of rules that the Lagrangian aims at
     lagrange_start: float = 6.0  # the groups' weights before the first rollout
     lagrange_rate: float = 2.0  # by how much the logarithm of a weight rises an iteration at an excess of 1
     lagrange_damping: float = 6.0  # by how much it is higher while that excess lasts
+    fragments: bool = True  # completions without an EOS are scored as whole ones are; else each as the lowest score
     missing_eos_penalty: float = 0.5  # reward lost without an EOS: a designer's wish, no human's; 0 turns it off
     short_words: int = 6  # completions below this were never seen by the reward model; a row of emoji has none
     short_penalty: float = 2.0  # reward lost by a completion without a word, less the nearer it comes to short_words
@@ -72,7 +75,7 @@ class PpoConfig:
             require(getattr(self, name) >= 0, name, getattr(self, name), "must be 0 or more")
         for name in ("gamma", "lam"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must be within 0..1")
-        for name, known in (("violation_mode", MODES), ("kl_controller", CONTROLLERS)):
+        for name, known in (("violation_mode", MODES), ("kl_controller", CONTROLLERS), ("reference", REFERENCES)):
             require(getattr(self, name) in known, name, getattr(self, name), f"must be one of {', '.join(known)}")
         require(self.violation_target <= 1, "violation_target", self.violation_target, "must be at most 1")
         above = self.stop_kl > self.target_kl
@@ -93,6 +96,7 @@ class PpoConfig:
 
 
 MODES = ("fixed", "lagrangian")
+REFERENCES = ("anchor", "live")
 CONTROLLERS = ("proportional", "integral")
 COUNTS = (
     "iterations",
@@ -126,6 +130,7 @@ POSITIVE = (
 NOT_NEGATIVE = (
     "kl_coef",
     "kl_gain",
+    "kl_growth",
     "score_weight",
     "violation_weight",
     "missing_eos_penalty",

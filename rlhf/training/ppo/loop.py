@@ -4,22 +4,26 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from rlhf.training import processes
 from rlhf.training.hyperparameters import require
 from rlhf.training.model.adapter import Adapter
-from rlhf.training.model.sampler import Rollout, sample
-from rlhf.training.model.scoring import Scored, completion_mask, score_completions
-from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.decoder import Decoder
+from rlhf.training.model.rollout import Rollout
+from rlhf.training.model.scoring import Scored, completion_mask, own_rows, score_completions
 from rlhf.training.ppo import alarms
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.gae import advantages_and_returns, rewards_to_go, whiten
 from rlhf.training.ppo.shaping import GroupScorer, Scorer, ScoreScale, ShapedReward, shape, token_rewards
 from rlhf.training.ppo.state import PpoState
-from rlhf.training.ppo.update import Experience, importance_weights, require_finite, update_policy
+from rlhf.training.ppo.update import Experience, require_finite, update_policy
 from rlhf.training.ppo.value import context_of, explained_variance
+from rlhf.training.rollouts.mismatch import Mismatch, importance_weights
+from rlhf.training.rollouts.source import OwnSampler, RolloutSampling, RolloutSource
 
 
 class Cancelled(Exception):
@@ -38,13 +42,18 @@ class ScoredRollout:
     base: Scored
     mask: Tensor  # [N, C]
     kl: Tensor  # [N, C] log p - log p_ref of the tokens sampled
+    beside: Tensor | None = (
+        None  # the same from where training started, or from the anchor where that is the reference
+    )
 
     @property
     def sampled(self) -> Tensor:
         """[N, C] the sampler's own log-probs of its tokens."""
-        log_probs = torch.zeros_like(self.policy.log_probs)
-        log_probs[self.mask] = self.rollout.log_probs[self.rollout.completion_mask()].to(log_probs.dtype)
-        return log_probs
+        return self.rollout.completion_log_probs().to(self.policy.log_probs.dtype)
+
+    @cached_property
+    def mismatch(self) -> Mismatch:
+        return Mismatch.of(self.policy.log_probs, self.sampled, self.mask)
 
     @property
     def kl_nats(self) -> float:
@@ -52,12 +61,28 @@ class ScoredRollout:
         return float(self.kl.sum(1).mean())
 
 
+@dataclass(frozen=True)
+class Distance:
+    """KL in nats a completion, k1."""
+
+    start: float  # from where training started
+    anchor: float  # from the base without an adapter
+
+    @classmethod
+    def of(cls, scored: ScoredRollout, reference: Adapter | None) -> "Distance":
+        """`reference` None is the anchor."""
+        if scored.beside is None:
+            return cls(scored.kl_nats, scored.kl_nats)
+        beside = float(scored.beside.sum(1).mean())
+        return cls(beside, scored.kl_nats) if reference is None else cls(scored.kl_nats, beside)
+
+
 class PpoLoop:
     """The iterations of one run over its state."""
 
     def __init__(
         self,
-        transformer: Transformer,
+        transformer: Decoder,
         prompts: Sequence[Sequence[int]],
         scorer: Scorer,
         config: PpoConfig,
@@ -66,7 +91,10 @@ class PpoLoop:
         count_words: Callable[[Sequence[int]], int],
         speaks: Callable[[Sequence[int]], bool] | None = None,
         watch: Scorer | None = None,
+        source: RolloutSource | None = None,
     ) -> None:
+        """`source`: of the completions; by default the sampler of this process."""
+        self.source = source or OwnSampler(transformer, batch_rows=config.sample_rows)
         self.transformer, self.prompts, self.scorer = transformer, prompts, scorer
         self.config, self.state, self.should_stop = config, state, should_stop
         self.count_words, self.speaks, self.watch = count_words, speaks, watch
@@ -79,7 +107,8 @@ class PpoLoop:
             raise Cancelled
 
     def calibrate(self) -> None:
-        """Score the base's own completions: the scale of all later scores, and a first fit of the values."""
+        """Score the completions of where training starts: the scale of all later scores, a first fit of the values,
+        and how far from the reference that is."""
         rollout = self._roll_out(self.config.calibration_prompts)
         scores, p_violation, by_group = self._score(rollout)
         self.state.scale = ScoreScale.measure(scores)
@@ -87,43 +116,55 @@ class PpoLoop:
             self.state.watch_scale = ScoreScale.measure(self._watched(self.watch, rollout))
         self.poll()
         batches = list(torch.split(torch.arange(len(rollout)), self.config.minibatch_rows))
-        base = self._log_probs(rollout, None, batches)
-        mask = completion_mask(rollout)
-        scored = ScoredRollout(rollout, scores, p_violation, by_group, base, base, mask, base.log_probs * 0)
+        base = self._log_probs(rollout, self.state.reference, batches)
+        policy = (
+            base if self.state.start is self.state.reference else self._log_probs(rollout, self.state.start, batches)
+        )
+        mask, kl = completion_mask(rollout), policy.log_probs - base.log_probs
+        scored = ScoredRollout(rollout, scores, p_violation, by_group, policy, base, mask, kl)
+        if policy is not base:
+            self.state.begin_at(scored.kl_nats)
         shaped = self._shape(scored)
         self._fit_value(scored, self._token_rewards(scored, shaped), self._context(scored, shaped))
 
     def iterate(self) -> bool:
         """One rollout and its updates. Past the KL stop: False, with the weights of the iteration before."""
+        config, state = self.config, self.state
         clock = [time.perf_counter()]
         rollout = self._roll_out(self.config.prompts_per_iteration)
         clock.append(time.perf_counter())
-        epochs = self.state.draw_batches(len(rollout))
+        epochs = state.draw_batches(len(rollout))
         scored = self._score_rollout(rollout, epochs[0])
         clock.append(time.perf_counter())
-        self.state.brake.update(scored.kl_nats)
-        if self.config.kl_controller == "integral":
-            self.state.brake.integrate(target=self.config.target_kl, share=self.config.kl_integral)
-        if self.state.brake.is_past(self.config.stop_kl):
-            self.state.fall_back()
+        state.brake.update(scored.kl_nats)
+        if config.kl_controller == "integral":
+            state.brake.integrate(target=state.target_kl, share=config.kl_integral, scale=config.target_kl)
+        if state.brake.is_past(state.stop_kl):
+            state.fall_back()
             return False
+        distance = Distance.of(scored, state.reference)
         metrics = self._ascend(scored) | self._measure_watch(rollout) | self._learn(scored, epochs)
         clock.append(time.perf_counter())
-        names = ("seconds/rollout", "seconds/scoring", "seconds/update")
-        metrics |= {name: end - start for name, start, end in zip(names, clock, clock[1:], strict=False)}
-        metrics["seconds"] = clock[-1] - clock[0]
+        metrics |= _seconds(clock) | self._kl_metrics(distance)
+        metrics["rollout/tokens_per_second"] = int(rollout.completion_lengths.sum()) / metrics["seconds/rollout"]
         metrics["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        metrics["objective/kl_smoothed"] = self.state.brake.level
-        if not alarms.signs_of([*self.state.metrics, metrics], self.config):
-            self._note_best(metrics, scored.kl_nats)
-        self.state.finish_iteration(scored.kl_nats, len(rollout), metrics)
+        if not alarms.signs_of([*state.metrics, metrics], config):
+            self._note_best(metrics, distance)
+        state.finish_iteration(distance.start, distance.anchor, len(rollout), metrics)
         return True
 
-    def _note_best(self, metrics: dict[str, float], kl_nats: float) -> None:
+    def _kl_metrics(self, distance: Distance) -> dict[str, float]:
+        found = {"objective/kl_smoothed": self.state.brake.level}
+        if self.state.start is None:
+            return found
+        both = {"objective/kl_live": distance.start, "objective/kl_anchor": distance.anchor}
+        return found | both | {"objective/kl_target": self.state.target_kl}
+
+    def _note_best(self, metrics: dict[str, float], distance: Distance) -> None:
         """Where a judge watches, only iterations that it measured are candidates."""
         figure = metrics.get(alarms.WATCH if self.watch is not None else alarms.REWARD)
         if figure is not None:
-            self.state.note_best(figure, kl_nats)
+            self.state.note_best(figure, distance.start, distance.anchor)
 
     def _ascend(self, scored: ScoredRollout) -> dict[str, float]:
         """Mean P(violation) by group; with the Lagrangian also the multipliers, moved by them."""
@@ -150,51 +191,56 @@ class PpoLoop:
 
     def _watched(self, watch: Scorer, rollout: Rollout) -> Tensor:
         with torch.no_grad():
-            scores, _ = watch.score(rollout, rollout.states)
+            scores, _ = _by_rows(rollout, lambda part: watch.score(part, part.states))
         require_finite(scores, "the watching judge's score", self.state.iteration)
         return scores.float()
 
     def _roll_out(self, prompts: int) -> Rollout:
         self.poll()
         chosen, seed = self.state.draw_prompts(prompts), self.state.draw_seed()
-        return sample(
-            self.transformer,
-            [self.prompts[index] for index in chosen],
-            completions_per_prompt=self.config.completions_per_prompt,
-            max_tokens=self.config.max_tokens,
-            temperature=self.config.temperature,
-            seed=seed,
-            adapter=self.state.adapter,
-            batch_rows=self.config.sample_rows,
-            keep_log_probs=True,
-        )
+        config, asked = self.config, [self.prompts[index] for index in chosen]
+        sampling = RolloutSampling(config.completions_per_prompt, config.max_tokens, config.temperature)
+        return self.source.roll_out(asked, self.state.adapter, sampling, seed=seed, poll=self.poll)
 
     def _score_rollout(self, rollout: Rollout, batches: list[Tensor]) -> ScoredRollout:
         """Old log-probs are scored anew: the sampler's own, of merged bf16 weights, are off by 0.03 nats a token, and
-        the ratio must be that of one computation. What is off is weighed in the loss (`importance_weights`)."""
+        the ratio must be that of one computation. What is off is weighed in the loss (rollouts.mismatch)."""
         self.poll()
         scores, p_violation, by_group = self._score(rollout)
         self.poll()
         policy = self._log_probs(rollout, self.state.adapter, batches, of_policy=True)
         self.poll()
-        base = self._log_probs(rollout, None, batches)
+        base = self._log_probs(rollout, self.state.reference, batches)
         kl = policy.log_probs - base.log_probs
         require_finite(kl, "the KL to the reference", self.state.iteration)
-        return ScoredRollout(rollout, scores, p_violation, by_group, policy, base, completion_mask(rollout), kl)
+        mask, beside = completion_mask(rollout), self._beside(rollout, policy, batches)
+        scored = ScoredRollout(rollout, scores, p_violation, by_group, policy, base, mask, kl, beside)
+        self.source.judge(scored.mismatch)
+        return scored
+
+    def _beside(self, rollout: Rollout, policy: Scored, batches: list[Tensor]) -> Tensor | None:
+        """[N, C] as the KL, from the one of start and anchor that is not the reference; None where they are one."""
+        state = self.state
+        if state.start is None:
+            return None
+        self.poll()
+        other = state.start if state.reference is None else None
+        return policy.log_probs - self._log_probs(rollout, other, batches).log_probs
 
     def _score(self, rollout: Rollout) -> tuple[Tensor, Tensor, Tensor]:
         """Scores, P(violation) and that of each group."""
         with torch.no_grad():
-            if isinstance(self.scorer, GroupScorer):
-                scores, p_violation, by_group = self.scorer.score_groups(rollout, rollout.states)
-            else:
-                scores, p_violation = self.scorer.score(rollout, rollout.states)
-                by_group = torch.zeros(len(rollout), 0)
+            scores, p_violation, by_group = _by_rows(rollout, self._score_rows)
         require_finite(scores, "the scorer's score", self.state.iteration)
         require_finite(p_violation, "the scorer's P(violation)", self.state.iteration)
         require_finite(by_group, "the scorer's P(violation) by group", self.state.iteration)
         device = self.transformer.device
         return scores.to(device), p_violation.to(device), by_group.to(device)
+
+    def _score_rows(self, rollout: Rollout) -> tuple[Tensor, ...]:
+        if isinstance(self.scorer, GroupScorer):
+            return self.scorer.score_groups(rollout, rollout.states)
+        return *self.scorer.score(rollout, rollout.states), torch.zeros(len(rollout), 0)
 
     def _log_probs(
         self, rollout: Rollout, adapter: Adapter | None, batches: list[Tensor], *, of_policy: bool = False
@@ -247,7 +293,8 @@ class PpoLoop:
         weights = importance_weights(scored.policy.log_probs, scored.sampled, config.importance_sampling_cap)
         experience = Experience(scored.rollout, scored.policy, whiten(advantages, mask), weights, mask)
         metrics = _objective_metrics(scored, shaped, state.beta) | {"lr": state.begin_update()}
-        metrics |= _sampler_metrics(scored, weights) | _disagreement(self.scorer)
+        metrics |= scored.mismatch.metrics() | _weight_metrics(weights[mask], config.importance_sampling_cap)
+        metrics |= _disagreement(self.scorer, len(scored.rollout))
         update = update_policy(
             self.transformer, state.adapter, state.optimizer, experience, epochs, config,
             iteration=state.iteration, poll=self.poll,
@@ -273,20 +320,33 @@ class PpoLoop:
         }
 
 
-def _sampler_metrics(scored: ScoredRollout, weights: Tensor) -> dict[str, float]:
-    """How far the sampler is from the scorer: nats a token, and what its tokens weigh in the loss."""
-    difference = (scored.policy.log_probs - scored.sampled)[scored.mask]
-    return {
-        "sampler/nats": float(difference.abs().mean()),
-        "sampler/nats_max": float(difference.abs().max()),
-        "sampler/weight": float(weights[scored.mask].mean()),
-    }
+def _seconds(clock: Sequence[float]) -> dict[str, float]:
+    """Of the parts of an iteration, between the times in `clock`, and of all of it."""
+    names = ("seconds/rollout", "seconds/scoring", "seconds/update")
+    parts = {name: end - start for name, start, end in zip(names, clock, clock[1:], strict=False)}
+    return parts | {"seconds": clock[-1] - clock[0]}
 
 
-def _disagreement(scorer: Scorer) -> dict[str, float]:
+def _weight_metrics(weights: Tensor, cap: float) -> dict[str, float]:
+    """Of the importance weights of all tokens: their mean, and the share that was truncated."""
+    return {"sampler/weight": float(weights.mean()), "sampler/capped": float((weights >= cap).float().mean())}
+
+
+def _by_rows(rollout: Rollout, judge: Callable[[Rollout], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """What `judge` says of each row, [N] or [N, ...]; of several processes each judges some of them."""
+    if processes.count() == 1:
+        return judge(rollout)
+    rows, counts = own_rows(torch.arange(len(rollout), device=rollout.ids.device))
+    return tuple(processes.gather(one if counts else one[:0]) for one in judge(rollout.select(rows)))
+
+
+def _disagreement(scorer: Scorer, rows: int) -> dict[str, float]:
     """Of a scorer that is an ensemble, how far its members are apart on this rollout; of another nothing."""
     found = getattr(scorer, "disagreement", None)
-    return {} if found is None else {"reward/disagreement": found}
+    if found is None:
+        return {}
+    own = len(range(rows)[processes.block(rows)])
+    return {"reward/disagreement": processes.totals([found * own / rows])[0]}
 
 
 def _objective_metrics(scored: ScoredRollout, shaped: ShapedReward, beta: float) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from rlhf.training.model.sampler import Rollout
+from rlhf.training.model.rollout import Rollout
 from rlhf.training.ppo.config import PpoConfig
 
 
@@ -77,8 +77,11 @@ def shape(
     """scores, p_violation, words of the completions, ended [N] -> the reward's parts.
 
     `speaks` [N]: which hold a sentence; all where it is not given. `violation_cost` [N] instead of the fixed weight.
+    Without `fragments` one that did not end is not judged, as nobody judged such a one: its score is the lowest.
     """
     normal = ((scores.float() - scale.mean) / scale.spread).clamp(-config.score_clip, config.score_clip)
+    if not config.fragments:
+        normal = torch.where(ended, normal, -config.score_clip)
     lacking = (config.short_words - words).clamp(min=0) / max(config.short_words, 1)
     silent = torch.zeros_like(normal) if speaks is None else (~speaks).float()
     return ShapedReward(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rlhf.training.model.adapter import Adapter
-from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.ppo.brake import KlBrake
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.lagrange import Multipliers
@@ -24,15 +24,21 @@ class Best:
     iteration: int = 0  # finished before its weights sampled
     figure: float = -math.inf  # the watching judge's score, or the reward where none watches
     kl_nats: float = 0.0
+    anchor_kl_nats: float = 0.0
 
 
 class PpoState:
     """Weights, optimiser, value, score scales, brake, multipliers, random numbers and metrics."""
 
-    def __init__(self, transformer: Transformer, prompts: int, config: PpoConfig, seed: int) -> None:
+    def __init__(
+        self, transformer: Decoder, prompts: int, config: PpoConfig, seed: int, start: Adapter | None = None
+    ) -> None:
+        """`start`: the adapter that training goes on from, by default a fresh one; it is not changed."""
         self.config = config
         self.iteration = 0  # iterations finished
-        self.adapter = Adapter.create(transformer, rank=config.rank, alpha=config.alpha, seed=seed)
+        self.start = start
+        fresh = start.copy() if start is not None else None
+        self.adapter = fresh or Adapter.create(transformer, rank=config.rank, alpha=config.alpha, seed=seed)
         self.previous = self._clone()  # the weights whose rollout was last measured below the KL stop
         self.optimizer = torch.optim.Adam(self.adapter.parameters(), lr=config.learning_rate, eps=config.adam_epsilon)
         self.value = RidgeValue(transformer.config.hidden_size, ridge=config.ridge, clip=config.cliprange_value)
@@ -42,7 +48,9 @@ class PpoState:
         self.multipliers = Multipliers()
         self.best = Best()
         self.best_weights = self._clone()
-        self.kl_nats = 0.0
+        self.start_kl = 0.0  # nats a completion from the reference, where training starts
+        self.kl_nats = 0.0  # from where training started
+        self.anchor_kl_nats = 0.0  # from the base without an adapter
         self.metrics: list[dict[str, float]] = []
         self.prompts = prompts
         self.queue: list[int] = []  # prompts of this pass over all of them that are still to come
@@ -52,7 +60,30 @@ class PpoState:
     @property
     def beta(self) -> float:
         config = self.config
-        return self.brake.beta(base=config.kl_coef, target=config.target_kl, gain=config.kl_gain)
+        return self.brake.beta(
+            base=config.kl_coef, target=self.target_kl, gain=config.kl_gain, scale=config.target_kl
+        )
+
+    @property
+    def reference(self) -> Adapter | None:
+        """What the KL is measured from; None is the base without an adapter."""
+        return self.start if self.config.reference == "live" else None
+
+    @property
+    def target_kl(self) -> float:
+        """The setting's, but so far above where training starts that a run that goes on can learn something: it
+        neither stops at once nor gets the whole of the setting anew."""
+        config = self.config
+        return max(config.target_kl, self.start_kl + config.kl_growth) if self.start_kl else config.target_kl
+
+    @property
+    def stop_kl(self) -> float:
+        """As far above the target as the settings say."""
+        return self.config.stop_kl + (self.target_kl - self.config.target_kl)
+
+    def begin_at(self, kl_nats: float) -> None:
+        """Where a run that goes on stands from its reference before its first update."""
+        self.start_kl = self.brake.level = kl_nats
 
     def draw_prompts(self, count: int) -> list[int]:
         """Indices of the next prompts: every prompt once, in random order, before any comes again."""
@@ -87,20 +118,22 @@ class PpoState:
         """Return to the weights of the iteration before, whose KL was below the stop."""
         self.adapter.copy_from(self.previous)
 
-    def note_best(self, figure: float, kl_nats: float) -> None:
+    def note_best(self, figure: float, kl_nats: float, anchor_kl_nats: float) -> None:
         """Keep the weights with which this iteration sampled, where no healthy iteration had a higher figure."""
         if figure > self.best.figure:
-            self.best = Best(self.iteration, figure, kl_nats)
+            self.best = Best(self.iteration, figure, kl_nats, anchor_kl_nats)
             self.best_weights = self.previous
 
     def return_to_best(self) -> None:
         self.adapter.copy_from(self.best_weights)
-        self.kl_nats = self.best.kl_nats
+        self.kl_nats, self.anchor_kl_nats = self.best.kl_nats, self.best.anchor_kl_nats
 
-    def finish_iteration(self, kl_nats: float, episodes: int, metrics: dict[str, float]) -> None:
+    def finish_iteration(
+        self, kl_nats: float, anchor_kl_nats: float, episodes: int, metrics: dict[str, float]
+    ) -> None:
         """Count the iteration and append its metrics."""
         self.iteration += 1
-        self.kl_nats = kl_nats
+        self.kl_nats, self.anchor_kl_nats = kl_nats, anchor_kl_nats
         before = self.metrics[-1]["episode"] if self.metrics else 0
         self.metrics.append(metrics | {"episode": before + episodes})
 
@@ -120,6 +153,8 @@ class PpoState:
             "multipliers": asdict(self.multipliers),
             "best": asdict(self.best) | {"figure": self.best.figure if math.isfinite(self.best.figure) else None},
             "kl_nats": self.kl_nats,
+            "anchor_kl_nats": self.anchor_kl_nats,
+            "start_kl": self.start_kl,
             "scale": [self.scale.mean, self.scale.spread],
             "watch_scale": [self.watch_scale.mean, self.watch_scale.spread],
             "queue": self.queue,
@@ -148,7 +183,7 @@ class PpoState:
         self.multipliers = Multipliers(**values["multipliers"])
         best = values["best"]
         self.best = Best(**best | {"figure": -math.inf if best["figure"] is None else best["figure"]})
-        for name in ("iteration", "kl_nats", "queue", "metrics"):
+        for name in ("iteration", "kl_nats", "anchor_kl_nats", "start_kl", "queue", "metrics"):
             setattr(self, name, values[name])
         return True
 

@@ -13,13 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rlhf.training.artefacts.resume import Checkpointer
+from rlhf.training.model import choice
 from rlhf.training.model.adapter import Adapter
-from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.ppo import alarms
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.loop import Cancelled, PpoLoop
 from rlhf.training.ppo.shaping import Scorer
 from rlhf.training.ppo.state import PpoState
+from rlhf.training.rollouts.source import RolloutSource
 
 Metrics = dict[str, float]
 Report = Callable[[int, int, Metrics], None]
@@ -36,11 +38,16 @@ class PpoResult:
     iterations: int
     episodes: int
     kl_nats: float
+    """From where training started."""
+    anchor_kl_nats: float
+    """From the base without an adapter; the same where training started there."""
+    start_kl_nats: float
+    """Of where training started, from the reference."""
     best_iteration: int | None = None  # None where no alarm ended the run
 
 
 def train_ppo(
-    transformer: Transformer,
+    transformer: Decoder,
     prompts: Sequence[Sequence[int]],
     scorer: Scorer,
     config: PpoConfig,
@@ -52,20 +59,24 @@ def train_ppo(
     count_words: Callable[[Sequence[int]], int] = len,
     speaks: Callable[[Sequence[int]], bool] | None = None,
     watch: Scorer | None = None,
+    start: Adapter | None = None,
+    source: RolloutSource | None = None,
 ) -> PpoResult:
-    """Train an adapter; a second call with the same `directory` resumes where the first was killed.
+    """Train an adapter, a fresh one or on from `start`, which is left as it is. A second call with the same
+    `directory` resumes where the first was killed.
 
     `count_words` counts the words of a completion from its ids (without the EOS); by default each token is one.
     `speaks` tells whether they hold a sentence. `watch` is a judge that does not train: when its score falls while
-    the reward rises, the run ends at the best iteration, as it does for the other alarms.
+    the reward rises, the run ends at the best iteration, as it does for the other alarms. `source` samples the
+    completions; by default this process does. A checkpoint is continued whatever samples.
 
     Raises TrainingDiverged when a score, loss or gradient is not finite, CheckpointMismatch when `directory` holds
     the checkpoint of a run with another configuration, seed or prompts, BadHyperparameter for a bad configuration.
     """
     config.validate()
-    checkpointer = Checkpointer(Path(directory), _identity(transformer, prompts, config, seed))
-    state = PpoState(transformer, len(prompts), config, seed)
-    loop = PpoLoop(transformer, prompts, scorer, config, state, should_stop, count_words, speaks, watch)
+    checkpointer = Checkpointer(Path(directory), _identity(transformer, prompts, config, seed, start))
+    state = PpoState(transformer, len(prompts), config, seed, start)
+    loop = PpoLoop(transformer, prompts, scorer, config, state, should_stop, count_words, speaks, watch, source)
     try:
         if not state.restore(checkpointer.load()):
             loop.calibrate()
@@ -87,11 +98,16 @@ def train_ppo(
 
 def _result(state: PpoState, stopped_by: str) -> PpoResult:
     episodes = int(state.metrics[-1]["episode"]) if state.metrics else 0
-    return PpoResult(state.adapter, state.metrics, stopped_by, state.iteration, episodes, state.kl_nats)
+    distances = state.kl_nats, state.anchor_kl_nats, state.start_kl
+    return PpoResult(state.adapter, state.metrics, stopped_by, state.iteration, episodes, *distances)
 
 
 def _identity(
-    transformer: Transformer, prompts: Sequence[Sequence[int]], config: PpoConfig, seed: int
+    transformer: Decoder,
+    prompts: Sequence[Sequence[int]],
+    config: PpoConfig,
+    seed: int,
+    start: Adapter | None,
 ) -> dict[str, object]:
     """What must be equal for a checkpoint to be continued."""
     text = json.dumps([list(prompt) for prompt in prompts])
@@ -101,4 +117,6 @@ def _identity(
         "prompts": hashlib.sha256(text.encode()).hexdigest(),
         "trunk_layers": transformer.trunk_layers,
         "layers": transformer.config.layers,
+        "backend": choice.mark(transformer),
+        "start": None if start is None else start.digest(),
     }

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from rlhf.training import processes
 from rlhf.training.model.adapter import Adapter
-from rlhf.training.model.sampler import Rollout
-from rlhf.training.model.scoring import Scored, predict_completions
-from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.decoder import Decoder
+from rlhf.training.model.rollout import Rollout
+from rlhf.training.model.scoring import Scored, own_rows, predict_completions
 from rlhf.training.ppo.config import PpoConfig
 
 
@@ -51,13 +52,14 @@ class UpdateStatistics:
     gradient_norm: list[float] = field(default_factory=list)
     first_gap: float = 0.0  # largest |ratio - 1| before the first step: 0 unless the scorer disagrees with itself
 
-    def add(self, loss: Tensor, ratio: Tensor, difference: Tensor, clipped: Tensor) -> None:
+    def add(self, loss: Tensor, ratio: Tensor, difference: Tensor, clipped: Tensor, share: float) -> None:
+        """Of this process's tokens, which are a `share` of the batch's."""
         if not self.loss:
-            self.first_gap = float((ratio - 1).abs().max())
-        self.loss.append(float(loss))
-        self.approximate_kl.append(float(0.5 * difference.square().mean()))
-        self.clipped.append(float(clipped.float().mean()))
-        self.ratio.append(float(ratio.mean()))
+            self.first_gap = processes.most(float((ratio - 1).abs().max()))
+        means = loss, 0.5 * difference.square().mean(), clipped.float().mean(), ratio.mean()
+        lists = self.loss, self.approximate_kl, self.clipped, self.ratio
+        for one, mean in zip(lists, processes.totals([share * float(mean) for mean in means]), strict=True):
+            one.append(mean)
 
     def metrics(self) -> dict[str, float]:
         """Under TRL's names, and two of ours."""
@@ -73,15 +75,6 @@ class UpdateStatistics:
         }
 
 
-def importance_weights(scored: Tensor, sampled: Tensor, cap: float) -> Tensor:
-    """Log-probs of the same tokens by scorer and by sampler -> p(scorer) / p(sampler), at most `cap`.
-
-    The sampler draws from merged bf16 weights, so that its tokens are those of a slightly other policy. Truncated as
-    in Espeholt et al., arXiv:1802.01561 (rho-bar): a rare token must not carry the whole update.
-    """
-    return torch.exp(scored - sampled).clamp(max=cap)
-
-
 def clipped_loss(
     log_probs: Tensor, old: Tensor, advantages: Tensor, weights: Tensor, cliprange: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,7 +87,7 @@ def clipped_loss(
 
 
 def update_policy(
-    transformer: Transformer,
+    transformer: Decoder,
     adapter: Adapter,
     optimizer: torch.optim.Optimizer,
     experience: Experience,
@@ -107,22 +100,25 @@ def update_policy(
     """One gradient step for each batch of rows of each epoch; `poll` may raise to stop between steps."""
     statistics = UpdateStatistics()
     tokens = experience.policy.first
-    for rows in (rows.to(transformer.device) for batches in epochs for rows in batches):
+    for batch in (rows.to(transformer.device) for batches in epochs for rows in batches):
         poll()
+        rows, counts = own_rows(batch)
         if tokens is None:
             part = experience.rollout.select(rows)
             tokens, _ = predict_completions(transformer, part, adapter, temperature=config.temperature)
         mask = experience.mask[rows]
+        share = float(mask.sum() / experience.mask[batch].sum()) if counts else 0.0
         old, advantages = experience.policy.log_probs[rows][mask], experience.advantages[rows][mask]
         weights = experience.weights[rows][mask]
         loss, ratio, clipped = clipped_loss(tokens.log_probs, old, advantages, weights, config.cliprange)
         require_finite(loss, "the policy loss", iteration)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        (share * loss).backward()  # type: ignore[no-untyped-call]
+        processes.sum_gradients(adapter.parameters())
         norm = torch.nn.utils.clip_grad_norm_(adapter.parameters(), config.max_grad_norm)
         require_finite(norm, "the gradient", iteration)
         optimizer.step()
-        statistics.add(loss.detach(), ratio.detach(), tokens.log_probs.detach() - old, clipped)
+        statistics.add(loss.detach(), ratio.detach(), tokens.log_probs.detach() - old, clipped, share)
         statistics.gradient_norm.append(float(norm))
         tokens = None
     return statistics

@@ -9,14 +9,15 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from rlhf.training import statistics
+from rlhf.training import processes, statistics
 from rlhf.training.artefacts import checkpoints
+from rlhf.training.artefacts.policy_adapter import layers_over
 from rlhf.training.hyperparameters import build, require
-from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.reward.examples import Examples, NothingToLearn, examples, raw_features, trunk_states
 from rlhf.training.reward.features import EncodedReply, encode
 from rlhf.training.reward.fit import STATES, RewardModelConfig, Trainer
@@ -74,10 +75,11 @@ class Material:
 
 def run(directory: RunDirectory) -> dict[str, Any]:
     config = build(JudgeConfig, directory.hyperparameters)
+    config = replace(config, adapted_layers=layers_over(directory.config.get("start"), config.adapted_layers))
     base = directory.directory("base")
     tokenizer = ChatTokenizer.load(base)
     fitted = fit_prompts(SnapshotFiles.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
-    transformer = Transformer.load(base, adapted_layers=config.adapted_layers)
+    transformer = directory.load_base(base, adapted_layers=config.adapted_layers)
     material = _gather(directory, fitted.snapshot, tokenizer, transformer, config)
     ranked = [(one.group, one.annotator) for one in material.rankings]
     flagged = [(one.group, one.annotator) for one in material.violations]
@@ -93,7 +95,8 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     }
     _Folded(directory, config, tokenizer, transformer, material, folds, about).train()
     judgements = Judgements.read(_done(directory, fold) for fold in folds.cells)
-    _publish(directory, folds, judgements, {**about, "adapted_layers": config.adapted_layers})
+    if processes.is_main():
+        _publish(directory, folds, judgements, {**about, "adapted_layers": config.adapted_layers})
     return _result(folds, material, judgements) | fitted.counts
 
 
@@ -101,7 +104,7 @@ def _gather(
     directory: RunDirectory,
     snapshot: SnapshotFiles,
     tokenizer: ChatTokenizer,
-    transformer: Transformer,
+    transformer: Decoder,
     config: JudgeConfig,
 ) -> Material:
     splits = list(directory["splits"])
@@ -132,7 +135,7 @@ class _Folded:
     directory: RunDirectory
     config: JudgeConfig
     tokenizer: ChatTokenizer
-    transformer: Transformer
+    transformer: Decoder
     material: Material
     folds: Folds
     about: dict[str, Any]
@@ -174,8 +177,10 @@ class _Folded:
                 raise Stopped
         model.merge()
         found = self._judged(fold, model)
-        checkpoints.publish(lambda draft: _write(draft, model, found, self.about), _done(directory, fold))
-        shutil.rmtree(directory.checkpoint / f"under-way-{fold.name}", ignore_errors=True)
+        if processes.is_main():
+            checkpoints.publish(lambda draft: _write(draft, model, found, self.about), _done(directory, fold))
+            shutil.rmtree(directory.checkpoint / f"under-way-{fold.name}", ignore_errors=True)
+        processes.wait_for_all()  # before they look which folds are done
 
     def _judged(self, fold: Fold, model: RewardModel) -> Judgements:
         """What the model says of what it did not learn from, with its scores normalised on these prompts' replies,

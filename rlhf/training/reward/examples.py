@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlhf.training.model.transformer import Transformer
+from rlhf.training import processes
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.reward.features import EncodedReply, by_length, encode, inside, lengths, pad, stack
 from rlhf.training.reward.model import BATCH_TOKENS, Poll, RewardModel, States
 from rlhf.training.reward.states import states_on_disk
@@ -117,7 +118,7 @@ def examples(
 
 
 def trunk_states(
-    transformer: Transformer,
+    transformer: Decoder,
     rows: Sequence[EncodedReply],
     padding_id: int,
     poll: Callable[[], None] = lambda: None,
@@ -163,17 +164,22 @@ def raw_features(
     progress: Poll = lambda done, of: None,
 ) -> Moments:
     """Of the features before standardising. Summed as they come: those of all replies would fill a memory."""
-    pooled = torch.zeros(2, model.scale.feature_mean.shape[0], dtype=torch.float64)
-    tokens = torch.zeros(2, model.scale.token_mean.shape[0], dtype=torch.float64)
+    pooled = torch.zeros(2, model.scale.feature_mean.shape[0], dtype=torch.float64, device=model.device)
+    tokens = torch.zeros(2, model.scale.token_mean.shape[0], dtype=torch.float64, device=model.device)
     done = counted = 0
-    for batch in by_length(rows, BATCH_TOKENS):
-        progress(done, len(rows))
-        spans = lengths([rows[i] for i in batch])
+    batches = list(by_length(rows, BATCH_TOKENS))
+    for batch, counts in processes.in_step(processes.share(batches), batches[0] if batches else []):
+        progress(done * processes.count(), len(rows))
+        spans = tuple(span.to(model.device) for span in lengths([rows[i] for i in batch]))
         found = model.token_features(stack([states[i] for i in batch]))
         inner = found[inside(found.shape[1], *spans)]
+        if not counts:
+            continue
         pooled += _sums(model.pooled(found, *spans))
         tokens += _sums(inner)
         done, counted = done + len(batch), counted + len(inner)
+    pooled, tokens = processes.total(pooled), processes.total(tokens)
+    done, counted = (int(number) for number in processes.totals([done, counted]))
     return Moments(*(pooled / max(1, done)), *(tokens / max(1, counted)))
 
 

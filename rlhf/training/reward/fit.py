@@ -1,5 +1,6 @@
 """The training loop of the reward model: fits the adapter and the two heads to rankings and rule labels."""
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,15 +11,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from rlhf.training import processes
 from rlhf.training.artefacts import checkpoints
 from rlhf.training.hyperparameters import require
-from rlhf.training.reward.examples import Examples, Group, NothingToLearn, pair_margins, pair_table
+from rlhf.training.reward.examples import Examples, Group, NothingToLearn, ThumbLabel, pair_margins, pair_table
 from rlhf.training.reward.features import lengths, stack
 from rlhf.training.reward.heads import ranking_loss, thumb_loss, violation_loss
 from rlhf.training.reward.model import RewardModel, States
 
 STATES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Report = Callable[[int, int, dict[str, Any]], None]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -137,34 +141,56 @@ class Trainer:
         """One optimiser step; returns TRL's figures."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * (1 - self.step / self.steps)
-        items = [item for group in groups for item in group.items]
-        rows = [self.data.rows[item] for item in items]
-        features = self.model.features(stack([self.states[item] for item in items]), *lengths(rows))
-        pairs, weights = pair_table(groups)
-        where, labels, trust = self._label_table(items)
-        scores = self.model.heads.scores(features.pooled)
-        logits = self.model.heads.violation_logits(features, self.rules)
-        ranked = max(1, sum(bool(group.pairs) for group in groups))
-        preference = ranking_loss(scores, pairs, weights, pair_margins(groups, len(pairs))) / ranked
-        violation = violation_loss(logits, where, labels, trust)
+        own = groups[processes.block(len(groups))]
+        counted = len(_items(own))  # none where there are fewer groups than processes; the pass is made all the same
+        scores, logits = self._predict(_items(own or groups[:1]))
         self.optimizer.zero_grad()
-        thumbs, of_thumbs = self._thumb_loss(items, scores)
-        loss = preference + self.config.violation_weight * violation + self.config.thumb_weight * thumbs
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses = self._losses(own or groups[:1], groups, scores, logits)
+        weights = 1.0, self.config.violation_weight, self.config.thumb_weight
+        loss = sum((weight * one for weight, one in zip(weights, losses, strict=True)), scores.new_zeros(()))
+        (loss if counted else 0.0 * loss).backward()  # type: ignore[no-untyped-call]
+        processes.sum_gradients(self.parameters)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_gradient_norm, error_if_nonfinite=True)
         self.optimizer.step()
         self.step += 1
-        by_people = sum(len(group.pairs) for group in groups)
+        preference, violation, thumbs = processes.totals([float(one.detach()) if counted else 0.0 for one in losses])
+        scores, logits = (processes.gather(one.detach()[:counted]) for one in (scores, logits))
+        where, labels, _ = (one.to(self.model.device) for one in self._label_table(_items(groups)))
+        by_people = pair_table(groups)[0][: sum(len(group.pairs) for group in groups)].to(self.model.device)
         return (
-            _figures(scores.detach(), pairs[:by_people])
-            | of_thumbs
+            _figures(scores, by_people)
+            | ({"thumb/loss": thumbs} if self._thumbs(_items(groups)) else {})
             | {
-                "loss": float(preference.detach()),
-                "flag/loss": float(violation.detach()),
-                "flag/accuracy": _agreement(logits.detach(), where, labels),
+                "loss": preference,
+                "flag/loss": violation,
+                "flag/accuracy": _agreement(logits, where, labels),
                 "grad_norm": float(norm),
                 "learning_rate": self.optimizer.param_groups[0]["lr"],
             }
+        )
+
+    def _predict(self, items: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Scores [N] of these replies and logits [N, R] of the rules."""
+        rows = [self.data.rows[item] for item in items]
+        features = self.model.features(stack([self.states[item] for item in items]), *lengths(rows))
+        heads = self.model.heads
+        return heads.scores(features.pooled), heads.violation_logits(features, self.rules)
+
+    def _losses(
+        self, groups: Sequence[Group], batch: Sequence[Group], scores: Tensor, logits: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What these groups add to the batch's losses: of preferences, of rules, of thumbs."""
+        items, every = _items(groups), _items(batch)
+        pairs, weights = (one.to(self.model.device) for one in pair_table(groups))
+        ranked = max(1, sum(bool(group.pairs) for group in batch))
+        margins = pair_margins(groups, len(pairs)).to(self.model.device)
+        where, labels, trust = (one.to(self.model.device) for one in self._label_table(items))
+        of_rules = len(where) / max(1, sum(len(self.data.labels.get(item, [])) for item in every))
+        of_thumbs = len(self._thumbs(items)) / max(1, len(self._thumbs(every)))
+        return (
+            ranking_loss(scores, pairs, weights, margins) / ranked,
+            violation_loss(logits, where, labels, trust) * of_rules,
+            self._thumb_loss(items, scores) * of_thumbs,
         )
 
     def _batches(self) -> Iterator[list[Group]]:
@@ -184,23 +210,28 @@ class Trainer:
         labels = torch.tensor([(float(label.violates), label.weight) for _, label in found]).reshape(-1, 2)
         return where.reshape(-1, 2), labels[:, 0], labels[:, 1]
 
-    def _thumb_loss(self, items: Sequence[int], scores: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Of the thumbs on these items, and what is reported of it: nothing where there is none."""
-        found = [(at, thumb) for at, item in enumerate(items) for thumb in self.data.thumbs.get(item, [])]
-        if not found or not self.config.thumb_weight:
-            return scores.sum() * 0.0, {}
-        labels = torch.tensor([(float(thumb.is_up), thumb.weight) for _, thumb in found])
-        loss = thumb_loss(scores[[at for at, _ in found]], labels[:, 0], labels[:, 1], self.thumb_offset)
-        return loss, {"thumb/loss": float(loss.detach())}
+    def _thumbs(self, items: Sequence[int]) -> list[tuple[int, ThumbLabel]]:
+        """Those that count on these items, with the items' positions."""
+        if not self.config.thumb_weight:
+            return []
+        return [(at, thumb) for at, item in enumerate(items) for thumb in self.data.thumbs.get(item, [])]
+
+    def _thumb_loss(self, items: Sequence[int], scores: Tensor) -> Tensor:
+        """Of the thumbs on these items."""
+        found = self._thumbs(items)
+        if not found:
+            return scores.sum() * 0.0
+        labels = torch.tensor([(float(thumb.is_up), thumb.weight) for _, thumb in found], device=scores.device)
+        return thumb_loss(scores[[at for at, _ in found]], labels[:, 0], labels[:, 1], self.thumb_offset)
 
     def save(self, checkpoint: Path | None) -> None:
-        """Write parameters and Adam's state, for `resume`."""
-        if checkpoint is None:
+        """Write parameters and Adam's state, for `resume`; of several processes the main one does."""
+        if checkpoint is None or not processes.is_main():
             return
-        tensors = {f"parameter.{i}": p.detach().contiguous() for i, p in enumerate(self.parameters)}
+        tensors = {f"parameter.{i}": p.detach().cpu().contiguous() for i, p in enumerate(self.parameters)}
         for index, state in self.optimizer.state_dict()["state"].items():
             for name, value in state.items():
-                tensors[f"adam.{index}.{name}"] = torch.as_tensor(value).contiguous()
+                tensors[f"adam.{index}.{name}"] = torch.as_tensor(value).cpu().contiguous()
         tensors["step"] = torch.tensor(self.step)
         checkpoints.publish(lambda draft: save_file(tensors, draft / "state.safetensors"), checkpoint)
 
@@ -222,7 +253,12 @@ class Trainer:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.step = int(saved["step"])
+        log.info("the run goes on from %s, step %d", checkpoint, self.step)
         return True
+
+
+def _items(groups: Sequence[Group]) -> list[int]:
+    return [item for group in groups for item in group.items]
 
 
 def thumb_offset(data: Examples) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from rlhf.training.model.sampler import Rollout
+from rlhf.training.model.rollout import Rollout
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.shaping import ScoreScale, ShapedReward, shape
 from rlhf.training.reward import model as reward_model
@@ -46,7 +46,7 @@ class ChamsaeReward:
             scored.scores,
             scored.any_violation,
             torch.tensor([len(words(_text_of(completion))) for completion in completions]),
-            torch.tensor([row.ids[-1] == self.tokenizer.end_id for row in rows]),
+            torch.tensor([row.ids[-1] in self.tokenizer.end_ids for row in rows]),
             self.scale,
             self.shaping,
             speaks=torch.tensor([has_sentence(_text_of(completion)) for completion in completions]),
@@ -60,11 +60,11 @@ class ChamsaeReward:
         return shape(
             scores,
             p_violation,
-            torch.tensor([len(words(text)) for text in texts]),
+            torch.tensor([len(words(text)) for text in texts], device=scores.device),
             rollout.ended,
             self.scale,
             self.shaping,
-            speaks=torch.tensor([has_sentence(text) for text in texts]),
+            speaks=torch.tensor([has_sentence(text) for text in texts], device=scores.device),
         )
 
     def _row(self, prompt: Any, completion: Any, ids: Sequence[int] | None) -> EncodedReply:

@@ -57,6 +57,15 @@ class Heads:
             tensor.requires_grad_()
         return heads
 
+    def on(self, device: torch.device) -> "Heads":
+        """Themselves where they are there already, else a copy."""
+        if self.bias.device == device:
+            return self
+        moved = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Heads(
+            **{name: one.detach().to(device).requires_grad_(one.requires_grad) for name, one in moved.items()}
+        )
+
     def parameters(self) -> list[Tensor]:
         return [getattr(self, field.name) for field in fields(self)]
 

@@ -23,6 +23,9 @@ MIN_REPLIES_TO_NORMALISE = 16
 SAMPLED_RANKINGS = 200
 """Held-out rankings that are scored after each epoch; after the last all of them are."""
 
+GUARD_LIMITS = tuple(step / 20 for step in range(1, 20))
+"""Of P(violation), among which an admin can choose."""
+
 Part = tuple[Examples, States]
 
 
@@ -118,6 +121,7 @@ def figures(
         "flags": len(labels),
         "flag_auc_by_rule": {key: found["value"] for key, found in by_rule.items()},
         "rule_auc": by_rule,
+        "rule_limits": {key: _rule_limits(*_labels_of(rest, key, columns[key])) for key in columns},
         **_thumb_figures(rest, scores),
         "length_correlation": statistics.correlation(scores, [row.length - row.prompt_length for row in rest.rows]),
     }
@@ -131,6 +135,28 @@ def _rule_auc(rest: Examples, rule: str, probabilities: Sequence[float]) -> dict
     """Of the held-out labels of one rule, `probabilities` by reply; bounds by prompt."""
     labels = [(item, label.violates) for item, found in rest.labels.items() for label in found if label.rule == rule]
     return _auc([(probabilities[item], violates, rest.prompts[item]) for item, violates in labels])
+
+
+def _labels_of(rest: Examples, rule: str, probabilities: Sequence[float]) -> tuple[list[float], list[bool]]:
+    """(P(violation), whether it breaks the rule) of each held-out label of one rule."""
+    rows = [(probabilities[i], one.violates) for i, found in rest.labels.items() for one in found if one.rule == rule]
+    return [p for p, _ in rows], [violates for _, violates in rows]
+
+
+def _rule_limits(probabilities: Sequence[float], violates: Sequence[bool]) -> dict[str, Any]:
+    """What a guard does that leaves out replies above a limit: the shares of the replies that follow the rule, and of
+    those that break it, that are left out; None where there is no such label."""
+    broken = [p for p, breaks in zip(probabilities, violates, strict=True) if breaks]
+    followed = [p for p, breaks in zip(probabilities, violates, strict=True) if not breaks]
+    limits = {
+        f"{limit:.2f}": {"false_alarms": _share_above(followed, limit), "recall": _share_above(broken, limit)}
+        for limit in GUARD_LIMITS
+    }
+    return {"limits": limits, "following": len(followed), "violating": len(broken)}
+
+
+def _share_above(probabilities: Sequence[float], limit: float) -> float | None:
+    return sum(p > limit for p in probabilities) / len(probabilities) if probabilities else None
 
 
 def _auc(rows: Sequence[tuple[float, bool, PromptMessages]]) -> dict[str, Any]:

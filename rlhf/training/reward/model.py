@@ -10,10 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rlhf.training.artefacts import checkpoints
+from rlhf.training import processes
+from rlhf.training.artefacts import checkpoints, policy_adapter
+from rlhf.training.model import choice
 from rlhf.training.model.adapter import Adapter
-from rlhf.training.model.sampler import Rollout
-from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.choice import Placement
+from rlhf.training.model.decoder import Decoder
+from rlhf.training.model.rollout import Rollout
 from rlhf.training.reward.features import EncodedReply, ReplyFeatures, by_length, inside, lengths, pad, pool, stack
 from rlhf.training.reward.heads import Heads
 from rlhf.training.tokens import ChatTokenizer
@@ -87,6 +90,11 @@ class Scale:
     score_mean: Tensor = field(default_factory=lambda: torch.zeros(()))
     score_sd: Tensor = field(default_factory=lambda: torch.ones(()))
 
+    def on(self, device: torch.device) -> "Scale":
+        """Single numbers stay on the CPU, from where they go with tensors of any device."""
+        moved = {name: tensor.to(device) if tensor.ndim else tensor.cpu() for name, tensor in vars(self).items()}
+        return Scale(**moved)
+
 
 class RewardModel:
     """Takes trunk states, so that a rollout's trunk runs once for policy, reference and reward model.
@@ -97,7 +105,7 @@ class RewardModel:
 
     def __init__(
         self,
-        transformer: Transformer,
+        transformer: Decoder,
         adapter: Adapter,
         heads: Heads,
         scale: Scale,
@@ -106,9 +114,9 @@ class RewardModel:
     ) -> None:
         self.transformer = transformer
         self.adapter = adapter
-        self.heads = heads
-        self.scale = scale
-        self.rules = rules
+        self.heads = heads.on(transformer.device)
+        self.scale = scale.on(transformer.device)
+        self.rules = {key: embedded.to(transformer.device) for key, embedded in rules.items()}
         self.judged = tuple(judged)
         self.others: tuple[RewardModel, ...] = ()
         """The further members of an ensemble, over the same transformer."""
@@ -120,7 +128,7 @@ class RewardModel:
     def merge(self) -> None:
         """Fold the adapter into a copy of the top layers, which makes scoring quicker."""
         for member in self.members:
-            member._merged = member.adapter.merged(self.transformer)
+            member._merged = self.transformer.merge(member.adapter)
 
     def unmerge(self) -> None:
         """Give that copy's memory back."""
@@ -139,11 +147,16 @@ class RewardModel:
         Measured at 600 comparisons: a linear head on the frozen trunk is as good as one on the adapted top (0.64
         against 0.61-0.64 of held-out pairs), and the trunk's states are computed anyway.
         """
+        states = states.to(self.device)
         if self._merged is not None:
             top = self.transformer.run_top(states, weights=self._merged, lengths=ends)
         else:
             top = self.transformer.run_top(states, self.adapter, lengths=ends)
         return torch.cat([top, self.transformer.final_norm(states)], dim=-1)
+
+    @property
+    def device(self) -> torch.device:
+        return self.transformer.device
 
     def pooled(self, tokens: Tensor, prompt_lengths: Tensor, ends: Tensor) -> Tensor:
         """[B, T, 2D] -> [B, F], F = 4D: last token and mean of the top, then of the trunk."""
@@ -151,6 +164,7 @@ class RewardModel:
 
     def features(self, states: Tensor, prompt_lengths: Tensor, ends: Tensor) -> ReplyFeatures:
         """Of right-padded trunk states [B, T, D] whose replies span prompt_lengths..ends, the end token included."""
+        states, prompt_lengths, ends = (one.to(self.device) for one in (states, prompt_lengths, ends))
         # of a mixed batch of training up to a quarter of the time; scoring sorts by length and has few pads
         raw = self.token_features(states, ends if self._merged is None else None)
         pooled = (self.pooled(raw, prompt_lengths, ends) - self.scale.feature_mean) / self.scale.feature_sd
@@ -161,7 +175,7 @@ class RewardModel:
     def rule_table(self, keys: Sequence[str]) -> Tensor:
         """Standardised embeddings [R, D]."""
         if not keys:
-            return torch.zeros(0, self.scale.rule_mean.shape[0])
+            return torch.zeros(0, self.scale.rule_mean.shape[0], device=self.device)
         return (torch.stack([self.rules[key] for key in keys]) - self.scale.rule_mean) / self.scale.rule_sd
 
     @torch.no_grad()
@@ -180,7 +194,7 @@ class RewardModel:
         features = self.features(states, prompt_lengths, ends)
         scores = (self.heads.scores(features.pooled) - self.scale.score_mean) / self.scale.score_sd
         violations = self.heads.violation_logits(features, self.rule_table(judged)).sigmoid()
-        largest = violations.amax(1) if judged else torch.zeros(len(states))
+        largest = violations.amax(1) if judged else torch.zeros(len(states), device=self.device)
         return ReplyScores(scores, violations, largest)
 
     def score(self, rollout: Rollout, trunk_states: Tensor) -> tuple[Tensor, Tensor]:
@@ -213,11 +227,11 @@ class RewardModel:
         return found.scores - self.disagreement_weight * found.disagreement
 
     def judge_states(self, states: States, rows: Sequence[EncodedReply], poll: Poll = _nothing) -> ReplyScores:
-        """Scores of encoded replies whose trunk states are known, in batches of like length."""
+        """Scores of encoded replies whose trunk states are known on the CPU, in batches of like length."""
         return self._judge_batches(rows, lambda batch: stack([states[index] for index in batch]), poll)
 
     def judge_rows(self, rows: Sequence[EncodedReply], padding_id: int, poll: Poll = _nothing) -> ReplyScores:
-        """Scores of encoded replies, in batches of like length; `poll` is called between them."""
+        """Scores of encoded replies on the CPU, in batches of like length; `poll` is called between them."""
 
         def run(batch: list[int]) -> Tensor:
             return self.transformer.run_trunk(pad([rows[index] for index in batch], padding_id))
@@ -228,20 +242,20 @@ class RewardModel:
     def rule_logits(self, states: States, rows: Sequence[EncodedReply], rules: Sequence[str | None]) -> Tensor:
         """[N, R] of replies whose trunk states are known; of no rule (None) what all rules share."""
         known = [rule for rule in rules if rule is not None]
-        table = torch.zeros(len(rules), self.scale.rule_mean.shape[0])
+        table = torch.zeros(len(rules), self.scale.rule_mean.shape[0], device=self.device)
         table[[rule is not None for rule in rules]] = self.rule_table(known)
         found = torch.zeros(len(rows), len(rules))
         for batch in by_length(rows, BATCH_TOKENS):
             padded, spans = stack([states[i] for i in batch]), lengths([rows[i] for i in batch])
             parts = [m.heads.violation_logits(m.features(padded, *spans), table).sigmoid() for m in self.members]
-            found[batch] = torch.stack(parts).mean(0).logit()
+            found[batch] = torch.stack(parts).mean(0).logit().cpu()
         return found
 
     @torch.no_grad()
     def _judge_batches(
         self, rows: Sequence[EncodedReply], run: Callable[[list[int]], Tensor], poll: Poll
     ) -> ReplyScores:
-        """`run` gives the right-padded trunk states of a batch."""
+        """`run` gives the right-padded trunk states of a batch; of several processes each does some batches."""
         nothing = torch.zeros(len(rows))
         found = ReplyScores(
             nothing.clone(),
@@ -249,16 +263,23 @@ class RewardModel:
             nothing.clone(),
             nothing if self.others else None,
         )
-        done = 0
-        for batch in by_length(rows, BATCH_TOKENS):
-            poll(done, len(rows))
+        done, batches = 0, list(by_length(rows, BATCH_TOKENS))
+        for batch, counts in processes.in_step(processes.share(batches), batches[0] if batches else []):
+            poll(done * processes.count(), len(rows))
             part = self.judge(run(batch), *lengths([rows[index] for index in batch]))
-            found.scores[batch], found.violations[batch] = part.scores, part.violations
-            found.any_violation[batch] = part.any_violation
+            if not counts:
+                continue
+            found.scores[batch], found.violations[batch] = part.scores.cpu(), part.violations.cpu()
+            found.any_violation[batch] = part.any_violation.cpu()
             if found.disagreement is not None and part.disagreement is not None:
-                found.disagreement[batch] = part.disagreement
+                found.disagreement[batch] = part.disagreement.cpu()
             done += len(batch)
-        return found
+        return ReplyScores(
+            processes.total(found.scores),
+            processes.total(found.violations),
+            processes.total(found.any_violation),
+            None if found.disagreement is None else processes.total(found.disagreement),
+        )
 
     def write(self, draft: Path, about: dict[str, Any]) -> None:
         """Fill a directory for `checkpoints.publish`: PEFT's adapter, heads.safetensors, config.json.
@@ -284,7 +305,7 @@ class RewardModel:
         tensors = {f"heads.{name}": tensor for name, tensor in self.heads.state().items()}
         tensors |= {f"scale.{name}": tensor.detach().clone() for name, tensor in vars(self.scale).items()}
         tensors |= {f"rules.{key}": tensor for key, tensor in self.rules.items()}
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, draft / "heads.safetensors")
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, draft / "heads.safetensors")
 
 
 def combined(found: Sequence[ReplyScores]) -> ReplyScores:
@@ -302,11 +323,16 @@ def _member(number: int) -> str:
     return f"member-{number}"
 
 
-def load(directory: Path, transformer: Transformer | None = None, base: Path | None = None) -> RewardModel:
+def load(
+    directory: Path,
+    transformer: Decoder | None = None,
+    base: Path | None = None,
+    placement: Placement | None = None,
+) -> RewardModel:
     """Read a published reward model onto `base` (the one it names, where none is given).
 
-    `transformer` is `base` already loaded. Raises Damaged, and OtherBase where `base` holds other weights than
-    those it was trained over.
+    `transformer` is `base` already loaded; else it is loaded as `placement` says. Raises Damaged, and
+    OtherBase where `base` holds other weights than those it was trained over.
     """
     checkpoints.verify(directory)
     config = read_config(directory)
@@ -316,7 +342,7 @@ def load(directory: Path, transformer: Transformer | None = None, base: Path | N
     if weights_digest(base) != config["base_sha256"]:
         raise OtherBase(config["base"], str(base))
     if transformer is None:
-        transformer = Transformer.load(base, adapted_layers=config["adapted_layers"])
+        transformer = choice.load(base, adapted_layers=config["adapted_layers"], placement=placement)
     model = _read_member(directory, transformer, config["judged"])
     further = range(2, int(config.get("ensemble", 1)) + 1)
     model.others = tuple(_read_member(directory / _member(n), transformer, config["judged"]) for n in further)
@@ -325,7 +351,24 @@ def load(directory: Path, transformer: Transformer | None = None, base: Path | N
     return model
 
 
-def _read_member(directory: Path, transformer: Transformer, judged: Sequence[str]) -> RewardModel:
+def load_for(directory: Path, transformer: Decoder, policy: Path, known: Sequence[Path] = ()) -> RewardModel:
+    """A reward model that reads the trunk states of `policy`, loaded as `transformer`.
+
+    It was trained over that policy, or over the base of its adapter, one of `known`, which has the same trunk. Raises
+    OtherBase.
+    """
+    about, adapter = read_config(directory), policy_adapter.read(policy)
+    if (
+        adapter is None
+        or adapter.base_sha256 != about["base_sha256"]
+        or min(adapter.layers) < transformer.trunk_layers
+    ):
+        return load(directory, transformer, policy)
+    base = base_of(directory, known)
+    return load(directory, transformer.with_top_of(base), base)
+
+
+def _read_member(directory: Path, transformer: Decoder, judged: Sequence[str]) -> RewardModel:
     saved = load_file(directory / "heads.safetensors")
 
     def part(name: str) -> dict[str, Tensor]:
@@ -358,7 +401,7 @@ def weights_digest(policy: Path) -> str:
 
 
 @torch.no_grad()
-def embed_rule(transformer: Transformer, tokenizer: ChatTokenizer, text: str) -> Tensor:
+def embed_rule(transformer: Decoder, tokenizer: ChatTokenizer, text: str) -> Tensor:
     """The rule's text through the frozen base, as the mean over its tokens [D]."""
     ids = torch.tensor([tokenizer.text_ids(text)])
     return transformer.run_top(transformer.run_trunk(ids))[0].mean(0)

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlhf.training import processes
 from rlhf.training.artefacts import checkpoints
+from rlhf.training.artefacts.policy_adapter import layers_over
 from rlhf.training.hyperparameters import build, require
 from rlhf.training.model.adapter import Adapter
-from rlhf.training.model.transformer import Transformer
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.reward import degenerate
 from rlhf.training.reward.examples import Examples, NothingToLearn, examples, raw_features, trunk_states
 from rlhf.training.reward.fit import STATES, RewardModelConfig, Trainer
@@ -53,12 +55,13 @@ from rlhf.training.tokens import ChatTokenizer
 
 def run(directory: RunDirectory) -> dict[str, Any]:
     config = build(RewardModelConfig, directory.hyperparameters)
+    config = replace(config, adapted_layers=layers_over(directory.config.get("start"), config.adapted_layers))
     base = directory.directory("base")
     tokenizer = ChatTokenizer.load(base)
     fitted = fit_prompts(SnapshotFiles.load(directory.directory("snapshot")), tokenizer, config.max_prompt_tokens)
     snapshot = fitted.snapshot
     _require_rule(snapshot, config.held_out_rule)
-    transformer = Transformer.load(base, adapted_layers=config.adapted_layers)
+    transformer = directory.load_base(base, adapted_layers=config.adapted_layers)
     training, held_out = _divide(snapshot, list(directory.config.get("splits") or [TRAIN]))
     data, rest = (_encode(part, tokenizer, config) for part in (training.without(config.held_out_rule), held_out))
     if not data.groups:
@@ -84,7 +87,8 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     }
     if config.held_out_rule:
         result["held_out_rule"] = unseen_rule(model, rest, held_out_states, config.held_out_rule)
-    _publish(model, directory, config, base, snapshot, grown.facts)
+    if processes.is_main():
+        _publish(model, directory, config, base, snapshot, grown.facts)
     return result | fitted.counts
 
 
@@ -231,7 +235,7 @@ def _divide(snapshot: SnapshotFiles, splits: list[str]) -> tuple[SplitJudgements
 
 
 def fresh_model(
-    transformer: Transformer, tokenizer: ChatTokenizer, texts: dict[str, str], config: RewardModelConfig, seed: int
+    transformer: Decoder, tokenizer: ChatTokenizer, texts: dict[str, str], config: RewardModelConfig, seed: int
 ) -> RewardModel:
     """An untrained reward model: an adapter without effect, heads at zero, embedded rules."""
     width = transformer.config.hidden_size

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rlhf.training.model.transformer import Transformer
+from rlhf.training import processes
+from rlhf.training.model.decoder import Decoder
 from rlhf.training.reward.features import EncodedReply, by_length, pad
 from rlhf.training.reward.model import BATCH_TOKENS, Poll
 
@@ -116,7 +117,7 @@ class StatesOnDisk:
 
 
 def states_on_disk(
-    transformer: Transformer,
+    transformer: Decoder,
     rows: Sequence[EncodedReply],
     padding_id: int,
     directory: Path,
@@ -132,21 +133,47 @@ def states_on_disk(
     and a rest that the next one overwrites.
     """
     layout, shape = Layout.of(rows), Shape(transformer.config.hidden_size, stored)
-    _prepare(directory, _key(transformer, rows, shape))
-    _require_room(directory, layout.tokens * shape.size)
+    if processes.is_main():
+        _prepare(directory, _key(transformer, rows, shape))
+        _require_room(directory, layout.tokens * shape.size)
+    processes.wait_for_all()
     path, sums = directory / "states", directory / "checksums"
     done = _whole_batches(path, sums, layout, shape, progress)
     finished = sum(map(len, layout.batches[:done]))
     with path.open("r+b") as data, sums.open("r+b") as checks:
-        data.truncate(data.seek(layout.ends[done - 1] * shape.size if done else 0))
-        checks.truncate(checks.seek(CHECKSUM * done))
-        for batch in layout.batches[done:]:
+        processes.wait_for_all()  # until all have seen what is there
+        if processes.is_main():
+            data.truncate(data.seek(layout.ends[done - 1] * shape.size if done else 0))
+            checks.truncate(checks.seek(CHECKSUM * done))
+        for start in range(done, len(layout.batches), processes.count()):
             progress(finished, len(rows))
-            written = _states_of(transformer, rows, batch, layout, padding_id).to(stored).cpu()
-            _append(data, checks, written.view(torch.uint8).numpy().tobytes())
-            finished += len(batch)
+            together = layout.batches[start : start + processes.count()]
+            for written in _states_of_each(transformer, rows, together, layout, padding_id, stored):
+                _append(data, checks, written.view(torch.uint8).numpy().tobytes())
+            finished += sum(map(len, together))
+    processes.wait_for_all()
     progress(len(rows), len(rows))
     return StatesOnDisk(path, layout, shape)
+
+
+def _states_of_each(
+    transformer: Decoder,
+    rows: Sequence[EncodedReply],
+    batches: Sequence[list[int]],
+    layout: Layout,
+    padding_id: int,
+    stored: torch.dtype,
+) -> Sequence[Tensor]:
+    """Of each of at most as many batches as there are processes, each of which computes one; for the main process,
+    which writes them."""
+    mine = batches[processes.rank() % len(batches)]
+    found = _states_of(transformer, rows, mine, layout, padding_id).to(stored).cpu()
+    if processes.count() == 1:
+        return [found]
+    counts = processes.rank() < len(batches)
+    lengths = [int(n) for n in processes.gather(torch.tensor([len(found) if counts else 0])).tolist()]
+    everything = processes.gather(found if counts else found[:0])
+    return torch.split(everything, lengths)[: len(batches)] if processes.is_main() else []
 
 
 def _append(data: BinaryIO, checks: BinaryIO, states: bytes) -> None:
@@ -157,7 +184,7 @@ def _append(data: BinaryIO, checks: BinaryIO, states: bytes) -> None:
 
 
 def _states_of(
-    transformer: Transformer, rows: Sequence[EncodedReply], batch: list[int], layout: Layout, padding_id: int
+    transformer: Decoder, rows: Sequence[EncodedReply], batch: list[int], layout: Layout, padding_id: int
 ) -> Tensor:
     """[tokens, D] of the batch's tokens that no earlier one holds, in the order of `Layout`."""
     padded = transformer.run_trunk(pad([rows[item] for item in batch], padding_id))
@@ -204,7 +231,7 @@ def _checksum(data: bytes) -> bytes:
     return zlib.crc32(data).to_bytes(CHECKSUM, "little")
 
 
-def _key(transformer: Transformer, rows: Sequence[EncodedReply], shape: Shape) -> str:
+def _key(transformer: Decoder, rows: Sequence[EncodedReply], shape: Shape) -> str:
     """Of the replies, their form in the file, and the trunk that reads them."""
     found = hashlib.sha256(f"{transformer.trunk_layers} {shape} {BATCH_TOKENS}".encode())
     for row in rows:

@@ -114,6 +114,13 @@ class PromptRow:
     elicits: str | None = None
     language: str = "en"
     group: str = ""
+    sha256: str = ""
+    """Of the site's own row, where the prompt has the site's instructions besides."""
+
+    @property
+    def name(self) -> str:
+        """sha256 by which the site finds its row (feedback.prompts.digest)."""
+        return self.sha256 or digest(self.prompt)
 
 
 @dataclass(frozen=True)
@@ -266,7 +273,8 @@ def _said_of(row: dict[str, Any], prompt: PromptMessages, split: str) -> dict[st
 
 def _prompt_row(row: dict[str, Any]) -> PromptRow:
     prompt = freeze(row["prompt"])
-    return PromptRow(prompt, row["split"], row.get("elicits"), row.get("language", "en"), _group(row, prompt))
+    said = (row["split"], row.get("elicits"), row.get("language", "en"))
+    return PromptRow(prompt, *said, _group(row, prompt), row.get("sha256", ""))
 
 
 def _group(row: dict[str, Any], prompt: PromptMessages) -> str:

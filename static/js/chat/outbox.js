@@ -23,8 +23,7 @@ export class Outbox {
 
   take(key) {
     const frame = this.frames.get(key);
-    this.frames.delete(key);
-    this.remember();
+    if (this.frames.delete(key)) this.remember();
     return frame;
   }
 

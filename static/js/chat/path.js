@@ -49,7 +49,9 @@ export class Path extends EventTarget {
     const drawn = document.createElement("template");
     drawn.innerHTML = html; // the server's own page
     const wanted = [...drawn.content.children];
-    for (const { dataset } of wanted) this.takePending(dataset.key); // the server has it: its word on that may come later
+    const taken = wanted.map(({ dataset }) => dataset.key).filter(Boolean);
+    taken.forEach((key) => this.takePending(key)); // the server has it: its word on that may come later, or never
+    this.dispatchEvent(new CustomEvent("taken", { detail: taken }));
     const shown = [...this.log.children].filter((turn) => !("pending" in turn.dataset));
     let same = 0;
     while (same < shown.length && same < wanted.length && isSame(shown[same], wanted[same])) {
@@ -68,7 +70,7 @@ export class Path extends EventTarget {
   }
 
   takePending(key) {
-    if (key) this.log.querySelector(`[data-pending="${CSS.escape(key)}"]`)?.remove();
+    this.log.querySelector(`[data-pending="${CSS.escape(key)}"]`)?.remove();
   }
 }
 

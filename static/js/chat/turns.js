@@ -110,15 +110,19 @@ export class Turns extends EventTarget {
       notice.hidden = false;
     }
     if (policy) this.setPolicy(turn, policy);
+    if (told.choice) this.setChoice(turn, told.choice);
     this.follower.grew();
   }
 
-  wordsFor(state, turn, { position, seconds, engine, blocked_by: rule }) {
+  wordsFor(state, turn, { position, seconds, engine, blocked_by: rule, choice }) {
     const words = this.words;
     if (state === "queued" && position) {
       const soon = Number.isFinite(seconds); // null: nobody can tell
       const place = (soon ? words.placeSoon.replace("{s}", Math.ceil(seconds)) : words.place).replace("{n}", position);
       return [place, { starting: words.starting, restarting: words.restarting }[engine]].filter(Boolean).join(". ");
+    }
+    if (state === "streaming" && choice?.outcome === "open") {
+      return choice.best_of > 1 ? words.choosing.replace("{n}", choice.best_of) : words.checking;
     }
     if (state === "streaming" && !Number(turn.dataset.seq)) return words.thinking;
     if (state === "blocked" && rule?.name) return words.blockedBy.replace("{name}", rule.name);
@@ -132,6 +136,16 @@ export class Turns extends EventTarget {
     badge.hidden = false;
     const simulated = turn.querySelector("[data-simulated]");
     if (simulated) simulated.hidden = !policy.simulated;
+  }
+
+  /** Among how many completions it was chosen, or that it was not because the scorer failed. */
+  setChoice(turn, { best_of: bestOf, outcome, took_ms: tookMs }) {
+    const link = turn.querySelector("[data-among]");
+    if (!link || !["chosen", "unscored"].includes(outcome) || bestOf < 2) return;
+    const words = outcome === "chosen" ? this.words.chosen : this.words.notChosen;
+    link.textContent = words.replace("{n}", bestOf).replace("{ms}", tookMs);
+    link.href = link.dataset.url.replace("/0/", `/${turn.dataset.reply}/`);
+    link.hidden = false;
   }
 
   /** The text of the chunks numbered `first` to `seq`. */

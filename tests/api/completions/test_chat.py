@@ -43,6 +43,17 @@ async def test_a_conversation_is_answered(program, answering, script):
     assert told["usage"]["total_tokens"] == told["usage"]["prompt_tokens"] + 4
 
 
+async def test_the_site_s_instructions_come_before_a_conversation_without_any(program, answering, settings):
+    async def prompt_tokens(messages):
+        return (await program.told(CHAT, model="live", messages=messages))["usage"]["prompt_tokens"]
+
+    own = [{"role": "system", "content": "Answer in one sentence."}, *HI]
+    bare, told = await prompt_tokens(HI), await prompt_tokens(own)
+    settings.CHAT_SYSTEM_PROMPT = own[0]["content"]
+    assert bare < told
+    assert [await prompt_tokens(HI), await prompt_tokens(own)] == [told, told]
+
+
 async def test_every_request_has_an_id_and_speaks_english(program, answering):
     response = await program.send(CHAT, {"model": "live", "messages": []}, **{"accept-language": "ko"})
     assert response["x-request-id"].startswith("req_")

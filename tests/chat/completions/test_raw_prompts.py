@@ -16,7 +16,7 @@ from chat.errors import UnknownTokens
 from chat.models import Policy
 from chat.prompts.fitting import PolicyPrompt
 from chat.prompts.rendering import Renderer
-from tests.chat.engines.scripted_server import HEAD, event, server
+from tests.chat.engines.scripted_server import HEAD, answer, event, server
 from tests.chat.policies import install
 from tests.chat.tokenizers import ADDED, CHATML, write_tokenizer
 
@@ -110,7 +110,7 @@ def test_ids_are_taken_as_they_are_and_read_as_text_for_the_guards(tiny_policy):
 
 
 def test_a_server_elsewhere_goes_on_from_the_text_and_no_token_of_a_template_stands_in_it(settings):
-    settings.CHAT_ENGINE_URL, settings.CHAT_ENGINE_MODEL = "http://127.0.0.1:9/v1", ""
+    settings.CHAT_ENGINE_URLS, settings.CHAT_ENGINE_MODEL = ["http://127.0.0.1:9/v1"], ""
     policy = Policy(name="p", version=1)
     engine = OpenAIEngine(policy)
     body = engine._request(raw_prompts.text(policy, "Say <|im_end|> now"), Parameters(top_logprobs=3, stop=("\n",)))
@@ -122,8 +122,10 @@ def test_a_server_elsewhere_goes_on_from_the_text_and_no_token_of_a_template_sta
 
 
 async def test_a_server_elsewhere_is_asked_at_the_address_of_raw_completions(settings):
-    async with server(HEAD, event("lo"), event("", "stop"), b"data: [DONE]\n\n") as (url, calls):
-        settings.CHAT_ENGINE_URL = url
+    told = (event("lo", model="p"), event("", "stop", model="p"), b"data: [DONE]\n\n")
+    listing = answer(200, json.dumps({"data": [{"id": "p"}]}))
+    async with server(HEAD, *told, listing=listing) as (url, calls):
+        settings.CHAT_ENGINE_URLS = [url]
         engine = OpenAIEngine(Policy(name="p", version=1))
         pieces = [piece async for piece in engine.stream(PolicyPrompt([], None, 3, text="Hel"), Parameters())]
         await engine.stop()

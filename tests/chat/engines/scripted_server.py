@@ -22,17 +22,22 @@ def answer(status, body, headers=""):
 
 
 @asynccontextmanager
-async def server(*script):
-    """A server on a free port that plays the script to each caller: bytes to send, seconds to wait."""
+async def server(*script, listing=None):
+    """A server on a free port that plays the script to each caller: bytes to send, seconds to wait.
+
+    `listing`: what it answers whoever only looks (GET) instead; that is no call.
+    """
     calls, connections, is_over = [], [], asyncio.Event()
 
     async def serve(reader, writer):
         connections.append(asyncio.current_task())
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(re.search(rb"content-length: (\d+)", head.lower() + b"content-length: 0")[1])
-        calls.append((head, await reader.readexactly(length)))
+        is_look = listing is not None and head.startswith(b"GET ")
+        if not is_look:
+            calls.append((head, await reader.readexactly(length)))
         with suppress(ConnectionError):
-            for step in script:
+            for step in (listing,) if is_look else script:
                 if isinstance(step, bytes):
                     writer.write(step)
                     await writer.drain()

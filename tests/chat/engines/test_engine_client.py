@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 import time
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, nullcontext, suppress
 
 import httpx
 import psutil
@@ -19,11 +19,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chat import policies
-from chat.engines import child, local_http
+from chat.engines import child, loading, local_http
+from chat.engines.client import Breaker, LocalClient, OpenAIClient, Timeouts
 from chat.engines.engine import MAX_SEED, Parameters
 from chat.engines.events import EventReader
 from chat.engines.llamacpp import LlamaCppEngine
-from chat.engines.openai import CONTROL, Breaker, LocalClient, OpenAIClient, OpenAIEngine, Timeouts, neutral
+from chat.engines.openai import CONTROL, OpenAIEngine, neutral
 from chat.errors import (
     BadParameters,
     BadPolicy,
@@ -172,11 +173,12 @@ async def test_what_the_reader_takes_is_no_pause_of_the_server():
 
 @asynccontextmanager
 async def attentive(*script):
-    """A server that plays the script, then waits until its caller goes, and tells it."""
-    gone = asyncio.Event()
+    """A server that plays the script, then waits until its caller goes, and tells when it was asked and left."""
+    asked, gone = asyncio.Event(), asyncio.Event()
 
     async def serve(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
+        asked.set()
         for step in script:
             writer.write(step)
         await writer.drain()
@@ -187,7 +189,7 @@ async def attentive(*script):
 
     running = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
-        yield f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}/v1", gone
+        yield f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}/v1", asked, gone
     finally:
         running.close()
 
@@ -195,10 +197,11 @@ async def attentive(*script):
 @pytest.mark.parametrize("kind", CLIENTS)
 @pytest.mark.parametrize("script", [(), (HEAD,), (HEAD, event("a"))], ids=["no head", "no text", "in the middle"])
 async def test_whoever_stops_reading_closes_the_connection_upstream(script, kind):
-    async with attentive(*script) as (url, gone):
+    async with attentive(*script) as (url, asked, gone):
         client = CLIENTS[kind](url, Timeouts())
         reading = asyncio.create_task(_read_all(client))
-        await asyncio.sleep(0.3)
+        await asked.wait()
+        await asyncio.sleep(0.1)
         assert not gone.is_set()
         reading.cancel()
         async with asyncio.timeout(5):
@@ -259,7 +262,7 @@ def test_minus_infinity_is_stored_as_a_number():
 
 
 async def test_a_server_elsewhere_is_told_only_what_differs_from_the_protocols_defaults(settings):
-    settings.CHAT_ENGINE_URL = "http://127.0.0.1:9/v1"
+    settings.CHAT_ENGINE_URLS = ["http://127.0.0.1:9/v1"]
     engine = OpenAIEngine(Policy(name="x", version=1))
     plain = engine._request(PolicyPrompt(HELLO, None, 1), Parameters())
     assert not {"stop", "top_k", "presence_penalty", "logprobs", "continue_final_message"} & set(plain)
@@ -269,7 +272,21 @@ async def test_a_server_elsewhere_is_told_only_what_differs_from_the_protocols_d
     assert (full["logprobs"], full["top_logprobs"]) == (True, 0)
     assert full["messages"][-1] == {"role": "assistant", "content": "Well < |im_end|>"}
     assert (full["continue_final_message"], full["add_generation_prompt"]) == (True, False)
+    assert "chat_template_kwargs" not in full
+    told = engine._request(PolicyPrompt(HELLO, None, 1, thinking=False), asked)
+    assert told["chat_template_kwargs"] == {"enable_thinking": False}
     await engine.stop()
+
+
+def test_servers_are_used_by_the_engine_for_them_alone(settings):
+    settings.CHAT_ENGINE_URLS = ["http://127.0.0.1:9/v1"]
+    for engine, expected in (
+        ("chat.engines.embedded.engine_for", False),
+        ("chat.engines.llamacpp.LlamaCppEngine", False),
+        ("chat.engines.openai.OpenAIEngine", True),
+    ):
+        settings.CHAT_ENGINE = engine
+        assert loading.uses_servers() is expected
 
 
 async def test_a_server_that_is_not_there_is_down():
@@ -346,10 +363,14 @@ def test_a_refusal_is_no_failure_of_the_server():
     assert 0 < failure.value.retry_after_s <= breaker.pause_s
 
 
+LISTED = answer(200, json.dumps({"object": "list", "data": [{"id": "policy-1"}, {"id": "base"}]}))
+
+
 async def test_another_server_gets_messages_without_control_tokens(settings):
     done = b'data: {"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\n'
-    async with server(HEAD, done, b"data: [DONE]\n\n") as (url, calls):
-        settings.CHAT_ENGINE_URL, settings.CHAT_ENGINE_KEY, settings.CHAT_ENGINE_MODEL = url, "secret", "some-model"
+    async with server(HEAD, done, b"data: [DONE]\n\n", listing=LISTED) as (url, calls):
+        settings.CHAT_ENGINE_URLS, settings.CHAT_ENGINE_KEY = [url], "secret"
+        settings.CHAT_ENGINE_MODEL = "some-model"
         engine = OpenAIEngine(Policy(name="x", version=1))
         prompt = PolicyPrompt([{"role": "user", "content": "a <|im_end|> [INST] <end_of_turn>"}], None, 5)
         pieces = [piece async for piece in engine.stream(prompt, Parameters(seed=5, max_completion_tokens=9))]
@@ -358,6 +379,26 @@ async def test_another_server_gets_messages_without_control_tokens(settings):
     body = json.loads(calls[0][1])
     assert body["messages"] == [{"role": "user", "content": "a < |im_end|> [ INST] < end_of_turn>"}]
     assert (body["model"], body["seed"], body["max_tokens"], body["stream"]) == ("some-model", 5, 9, True)
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        (LISTED, None),
+        (answer(200, '{"data": []}'), "has no model 'policy-1', only nothing"),
+        (answer(200, "[]"), "has no model 'policy-1', only nothing"),
+        (answer(503, "{}"), "it does not respond"),
+        (answer(200, "no JSON"), "it does not respond"),
+        (LISTED.replace(b"policy-1", b"policy-0"), "has no model 'policy-1', only base, policy-0"),
+    ],
+)
+async def test_another_server_is_ready_only_for_a_policy_that_it_lists(settings, script, error):
+    async with server(script) as (url, _):
+        settings.CHAT_ENGINE_URLS, settings.CHAT_ENGINE_MODEL = [url], ""
+        engine = OpenAIEngine(Policy(name="policy-1", version=1, is_live=True))
+        with pytest.raises((EngineDown, EngineRefused), match=error) if error else nullcontext():
+            await engine.start("")
+        await engine.stop()
 
 
 SHARDS = ["<|", "|>", "im_end", "<s>", "</s>", "[INST]", "[/INST]", "<", "<eos>", " "]
@@ -576,7 +617,8 @@ async def test_a_gguf_that_is_none_does_not_start(tiny_policy):
 
 def test_the_child_ends_with_its_parent(tiny_policy):
     """Even if the parent is killed without a chance to say anything, and even if the child is stopped."""
-    config = {"gguf": str(tiny_policy / "policy.gguf"), "key": "k", "context_tokens": 256, "slots": 1, "threads": 1}
+    model = {"gguf": str(tiny_policy / "policy.gguf"), "context_tokens": 256, "slots": 1}
+    config = {**model, "key": "k", "host": "127.0.0.1", "threads": 1}
     parent = """
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-m", "chat.engines.llamacpp_server"], stdin=subprocess.PIPE)

@@ -38,7 +38,8 @@ class Running:
 
 
 def _llamacpp(directory):
-    config = {"gguf": str(directory / "policy.gguf"), "key": "k", "context_tokens": 512, "slots": 4, "threads": 1}
+    model = {"gguf": str(directory / "policy.gguf"), "context_tokens": 512, "slots": 4}
+    config = {**model, "key": "k", "host": "127.0.0.1", "threads": 1}
     process = subprocess.Popen(
         [sys.executable, "-m", "chat.engines.llamacpp_server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -83,7 +84,7 @@ def server(request, tiny_policy):
 
 @pytest.fixture
 def engine(server, settings):
-    settings.CHAT_ENGINE_URL, settings.CHAT_ENGINE_KEY = server.url, server.key
+    settings.CHAT_ENGINE_URLS, settings.CHAT_ENGINE_KEY = [server.url], server.key
     settings.CHAT_ENGINE_MODEL = server.model
     return OpenAIEngine(Policy(name="elsewhere", version=1, is_live=True))
 
@@ -159,7 +160,7 @@ async def test_what_a_server_does_not_know_is_refused_or_ignored_and_costs_nothi
         with contextlib.suppress(EngineRefused):
             assert (await read(engine, max_completion_tokens=3, **parameters))[-1].finish_reason
     assert (await read(engine, max_completion_tokens=2))[-1].finish_reason
-    assert engine._client.breaker.failures == 0
+    assert [one.client.breaker.failures for one in engine._pool.servers] == [0]
     await engine.stop()
 
 

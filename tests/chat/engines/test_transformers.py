@@ -16,13 +16,14 @@ import uvicorn
 from asgiref.sync import sync_to_async
 
 from chat import policies
+from chat.engines.client import OpenAIClient
 from chat.engines.engine import Parameters
-from chat.engines.openai import OpenAIClient
 from chat.engines.transformers import TransformersEngine
 from chat.engines.transformers_server import MAX_BODY_BYTES, Application, options_of
 from chat.engines.transformers_worker import Worker
 from chat.errors import BadPolicy, EngineRefused, TooLong
 from chat.prompts.fitting import PolicyPrompt
+from tests.chat.engines.batches import job, run
 from tests.chat.policies import install
 
 ANY = random.Random(1)
@@ -51,43 +52,6 @@ def reference(tiny_policy):
             return torch.log_softmax(model(torch.tensor([ids])).logits[0, -1].double(), -1)
 
     return logprobs
-
-
-def job(ids, **changed):
-    from chat.engines.transformers_batch import PromptJob
-
-    usual = {
-        "n": 1,
-        "max_tokens": 20,
-        "temperature": 0.0,
-        "top_p": 1.0,
-        "top_k": 0,
-        "presence_penalty": 0.0,
-        "frequency_penalty": 0.0,
-        "seed": 1,
-        "stop": (),
-        "logprobs": None,
-    }
-    return PromptJob(ids, **{**usual, **changed})
-
-
-def run(batch, *jobs):
-    """(ids, text, finish reason, what was told of tokens) of every completion, in order."""
-    news, rows = {}, []
-    for asked in jobs:
-        first = len(rows)
-        rows += batch.add(asked, lambda w, first=first: news.setdefault(first + w.index, []).append(w))
-    while not batch.is_idle:
-        batch.work()
-    return [
-        (
-            row.ids,
-            "".join(w.text for w in news[i]),
-            news[i][-1].finish_reason,
-            [token for w in news[i] for token in w.tokens],
-        )
-        for i, row in enumerate(rows)
-    ]
 
 
 def greedy(reference, ids, count):
@@ -244,7 +208,7 @@ async def test_a_client_that_leaves_frees_its_row(batch):
     worker.start()
     endless = 1 << 20
     server = uvicorn.Server(
-        options_of(Application({"key": "k", "context_tokens": 2 * endless, "slots": 4}, batch, worker))
+        options_of(Application({"key": "k", "context_tokens": 2 * endless, "slots": 4}, batch, worker), "127.0.0.1")
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve([listener]))

@@ -134,7 +134,8 @@ def test_a_template_can_not_leave_its_sandbox(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("roles", "reason"), [(("user", "user"), "Roles must alternate"), (("system", "user"), "Roles must alternate")]
+    ("roles", "reason"),
+    [(("user", "user"), "Roles must alternate"), (("system", "user", "user"), "Roles must alternate")],
 )
 def test_messages_that_a_template_forbids_are_their_senders_fault_and_the_template_says_why(tmp_path, roles, reason):
     write_tokenizer(tmp_path, STRICT)

@@ -152,7 +152,7 @@ def test_who_has_spent_the_budget_gets_no_further_turn(alice, scripted_policy):
 async def test_a_reply_through_the_talker_is_metered_with_the_prompt_that_was_sent(
     conversation, alice, tiny_policy, settings, tokenizer
 ):
-    settings.CHAT_CONTEXT_TOKENS = 512
+    settings.CHAT_CONTEXT_TOKENS = settings.CHAT_MAX_COMPLETION_TOKENS = 512
     policy = await sync_to_async(install)(tiny_policy, "tiny-metered", is_live=True)
     async with talking(), opened(conversation, alice) as socket:
         await socket.say(type="message.send", text="What is a star?", key="k1", parent=None)

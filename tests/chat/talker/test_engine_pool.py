@@ -11,11 +11,11 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from chat import policies
-from chat.models import Chunk, Conversation, EngineProcess, Policy, Reply
+from chat.models import Conversation, EngineProcess, Policy, Reply
 from chat.talker import engine_pool as keeping
 from tests.chat.policies import install, swap
 from tests.chat.sockets import opened, text_of
-from tests.chat.talkers import talking
+from tests.chat.talkers import assert_whole, ready, talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,13 +33,6 @@ def hasty(monkeypatch):
     monkeypatch.setattr(keeping, "SILENT_LIMIT_S", 1.5)
 
 
-async def ready(talker, policy=None, timeout=20):
-    async with asyncio.timeout(timeout):
-        while (loaded := talker.engines.current) is None or (policy and loaded.policy.pk != policy.pk):
-            await asyncio.sleep(0.02)
-    return loaded
-
-
 async def rooms(stack, alice, count, until="reply.chunk"):
     """Sockets of so many conversations, each with what it heard up to the first frame of that type."""
     opened_ = []
@@ -49,15 +42,6 @@ async def rooms(stack, alice, count, until="reply.chunk"):
         await socket.say(type="message.send", text=f"What is a star? {i}", key="k", parent=None)
         opened_.append((socket, await socket.hear_until(until)))
     return opened_
-
-
-async def assert_whole():
-    """Promises 2 and 3: everything ended, text is the concatenation of contiguous chunks."""
-    async for reply in Reply.objects.select_related("message"):
-        assert not reply.is_live
-        chunks = [chunk async for chunk in Chunk.objects.filter(reply=reply).order_by("seq")]
-        assert [chunk.seq for chunk in chunks] == list(range(1, reply.last_seq + 1))
-        assert reply.message.text == "".join(chunk.text for chunk in chunks)
 
 
 async def test_a_killed_engine_interrupts_its_replies_and_comes_back(tiny_live_policy, alice):
@@ -192,6 +176,29 @@ async def test_an_engine_of_another_talker_is_found_by_its_row(tiny_live_policy)
         await engine.stop()
         assert loaded.engine.is_running()
     assert await sync_to_async(attached)(tiny_live_policy) is None
+
+
+@pytest.mark.parametrize(("address", "reaches"), [("127.0.0.1", False), ("127.0.0.2", True)])
+async def test_another_host_reaches_an_engine_that_listens_beyond_its_own(
+    tiny_live_policy, settings, monkeypatch, address, reaches
+):
+    """127.0.0.2 stands for the address of a network here: what is no loopback to the site is reached from outside."""
+    from chat.engines import loading
+
+    monkeypatch.setattr(loading, "LOOPBACK", "http://127.0.0.1")
+    settings.CHAT_ENGINE_HOST = address
+    async with talking() as talker:
+        loaded = await ready(talker)
+        assert loaded.engine.url.startswith(f"http://{address}:")
+        async with asyncio.timeout(5):
+            while not await sync_to_async(EngineProcess.objects.filter(url=loaded.engine.url).exists)():
+                await asyncio.sleep(0.05)
+        monkeypatch.setattr(loading.socket, "gethostname", lambda: "another-host")
+        engine = await sync_to_async(loading.attached)(tiny_live_policy)
+        assert (engine is not None) is reaches
+        if engine is not None:
+            assert await engine.is_healthy()
+            await engine.stop()
 
 
 async def test_without_a_policy_nothing_starts(db):

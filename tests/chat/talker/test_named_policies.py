@@ -1,17 +1,20 @@
 """Several policies at once, within the places there are: the live one, the one on trial, and those replies name."""
 
 import asyncio
+import threading
 from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
 
 from chat import policies
-from chat.models import Conversation, EngineProcess, Message, Policy, Reply
+from chat.errors import PolicyAway
+from chat.models import EngineProcess, Policy
 from chat.queue import reaping, replies
 from chat.talker import engine_pool as keeping
+from chat.talker.talker import Talker
 from tests.chat.policies import install, swap
-from tests.chat.talkers import talking
+from tests.chat.talkers import ask, ended, talking, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,28 +27,6 @@ def _hasty(monkeypatch):
 @pytest.fixture
 def others(scripted_policy):
     return [Policy.objects.create(name=f"other-{n}", version=n, is_scripted=True) for n in (2, 3, 4)]
-
-
-@sync_to_async
-def ask(owner, policy=None):
-    room = Conversation.objects.create(owner=owner)
-    message = Message.objects.create(conversation=room, role="user", text="Hi")
-    return replies.queue(message, {}, policy=policy)
-
-
-async def ended(reply, timeout=10):
-    async with asyncio.timeout(timeout):
-        while True:
-            row = await Reply.objects.select_related("policy", "message").aget(pk=reply.pk)
-            if not row.is_live:
-                return row
-            await asyncio.sleep(0.02)
-
-
-async def until(condition, timeout=10):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 def loaded(talker):
@@ -86,6 +67,55 @@ async def test_an_engine_that_does_not_start_fails_the_replies_that_named_it(ali
         row = await ended(await ask(alice, others[0]))
         assert (row.state, row.error) == ("interrupted", "policy_unavailable")
         assert (await ended(await ask(alice))).state == "complete"
+
+
+async def test_the_choice_of_an_engine_holds_nobody_else_up(alice, others, monkeypatch):
+    """It may have to ask a storage elsewhere what files the policy has."""
+    asked, may_end, chosen, real = threading.Event(), threading.Event(), threading.Event(), keeping.engine_for
+
+    def engine_for(policy):
+        if policy == others[0]:
+            asked.set()
+            may_end.wait(30)
+            chosen.set()
+        return real(policy)
+
+    monkeypatch.setattr(keeping, "engine_for", engine_for)
+    async with talking():
+        slow = await ask(alice, others[0])
+        await until(asked.is_set)
+        row = await ended(await ask(alice))
+        assert row.state == "complete"
+        assert not chosen.is_set()
+        may_end.set()
+        assert (await ended(slow)).state == "complete"
+
+
+async def test_a_policy_whose_files_cannot_be_had_for_now_says_that_and_is_tried_again(alice, others, monkeypatch):
+    is_away, real = [True], keeping.engine_for
+
+    def engine_for(policy):
+        if policy == others[0] and is_away:
+            raise PolicyAway("no route to the storage")
+        return real(policy)
+
+    monkeypatch.setattr(keeping, "engine_for", engine_for)
+    async with talking() as talker:
+        row = await ended(await ask(alice, others[0]))
+        assert (row.state, row.error) == ("interrupted", "policy_away")
+        assert loaded(talker) == ["scripted"]
+        is_away.clear()
+        assert (await ended(await ask(alice, others[0]))).state == "complete"
+    assert await EngineProcess.objects.filter(error__startswith="policy_away: no route", state="dead").aexists()
+
+
+async def test_settings_that_name_no_engine_end_the_talker(db, settings):
+    settings.CHAT_ENGINE = "chat.engines.unknown.Engine"
+    await Policy.objects.acreate(name="wren", version=1, is_live=True, directory="wren")
+    with pytest.raises(ImportError):
+        async with asyncio.timeout(20):
+            await Talker().run()
+    assert (await EngineProcess.objects.aget()).error.startswith("CHAMSAE_ENGINE: ")
 
 
 async def test_a_policy_that_nobody_waits_for_gives_its_place_away(alice, others, settings):

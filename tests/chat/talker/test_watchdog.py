@@ -6,11 +6,12 @@ from typing import ClassVar
 import pytest
 
 from chat.engines.engine import Engine, Piece
+from chat.engines.scripted import ScriptedEngine
 from chat.errors import EngineDown
 from chat.models import EngineProcess, Reply
 from chat.talker import engine_pool as keeping
 from tests.chat.sockets import opened
-from tests.chat.talkers import talking
+from tests.chat.talkers import talking, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -106,11 +107,19 @@ async def test_who_waits_for_an_engine_that_is_restarted_is_told_so(
     assert states[-1] == ("complete", None)
 
 
-async def test_a_first_start_is_no_restart(scripted_policy, conversation, alice, script):
-    script.start_seconds = 0.3
-    async with talking(), opened(conversation, alice) as socket:
+async def test_a_first_start_is_no_restart(scripted_policy, conversation, alice, script, monkeypatch):
+    may_start = asyncio.Event()
+
+    async def start(engine, key):
+        await may_start.wait()
+
+    monkeypatch.setattr(ScriptedEngine, "start", start)
+    async with talking() as talker, opened(conversation, alice) as socket:
+        await until(lambda: talker.engines.engines)
         await socket.say(type="message.send", text="Hi", key="k1", parent=None)
-        heard = await socket.hear_until("reply.done")
+        heard = await socket.hear_until("reply.state")
+        may_start.set()
+        heard += await socket.hear_until("reply.done")
     engines = [frame["engine"] for frame in heard if frame["type"] == "reply.state"]
     assert "starting" in engines
     assert "restarting" not in engines

@@ -13,6 +13,7 @@ from chat.models import Policy, Reply
 from chat.queue import people
 from feedback.judgements import completion_sets, refill_lease, task_queue, task_stock
 from feedback.models import Prompt, RankingTask, Skip, TaskRefill
+from feedback.prompts import as_answered
 from feedback.tasks import stock_tasks
 from tests.feedback.conversation_rows import talk
 from tests.feedback.ranking_tasks import make_task
@@ -283,12 +284,44 @@ def test_a_completion_that_was_cut_is_replaced_by_one_that_ended(seeds, policy, 
     assert endings() == [("b", "stop"), ("d", "stop"), ("e", "stop"), ("g", "stop")]
 
 
-def test_where_no_other_ends_the_cut_one_stays_and_says_so(seeds, policy, settings, monkeypatch):
+def test_where_no_other_ends_there_are_fewer_and_it_is_counted(seeds, policy, settings, monkeypatch):
     settings.FEEDBACK_TASK_STOCK = 1
     monkeypatch.setattr(completion_sets, "SHORT_SHARE", 0)
     answers(monkeypatch, ["a…", "b", "c", "d"], ["e…"], ["f…"])
     assert stock_tasks() == 1
+    assert endings() == [("b", "stop"), ("c", "stop"), ("d", "stop")]
+    assert {row.parameters["left_out"] for row in RankingTask.objects.get().completions.all()} == {3}
+
+
+def test_of_a_policy_that_never_ends_nothing_is_ranked(seeds, policy, settings, monkeypatch, caplog):
+    settings.FEEDBACK_TASK_STOCK = 1
+    answers(monkeypatch, *[["a…", "b…", "c…", "d…"]] * 100)
+    assert stock_tasks() == 0
+    assert "or cut" in caplog.text
+
+
+def test_fragments_are_ranked_where_the_site_says_so(seeds, policy, settings, monkeypatch):
+    settings.FEEDBACK_TASK_STOCK, settings.FEEDBACK_FRAGMENTS = 1, True
+    monkeypatch.setattr(completion_sets, "SHORT_SHARE", 0)
+    answers(monkeypatch, ["a…", "b", "c", "d"])
+    assert stock_tasks() == 1
     assert endings() == [("a", "length"), ("b", "stop"), ("c", "stop"), ("d", "stop")]
+
+
+def test_the_policy_reads_the_site_s_instructions_and_the_annotator_reads_what_it_read(
+    seeds, policy, settings, speech, annotator, signed_in
+):
+    settings.FEEDBACK_TASK_STOCK, settings.CHAT_SYSTEM_PROMPT = 1, "Answer in one sentence."
+    assert stock_tasks() == 1
+    (made,) = speech
+    system = {"role": "system", "content": "Answer in one sentence."}
+    assert [prompt[0] for prompt in made["prompts"]] == [system]
+    settings.CHAT_SYSTEM_PROMPT = "Answer at length."
+    task = RankingTask.objects.get()
+    assert as_answered(task) == [system, *task.prompt.messages]
+    shown = signed_in(annotator).get("/rank/").content.decode()
+    assert "Answer in one sentence." in shown
+    assert "Answer at length." not in shown
 
 
 def test_a_policy_that_always_says_the_same_does_not_keep_the_worker(seeds, policy, settings, monkeypatch, caplog):

@@ -277,6 +277,17 @@ def test_a_failing_engine_is_asked_again_while_it_gets_on_and_then_the_run_says_
     assert "0 of 8 sets" in result["error"]["message"]
 
 
+def test_what_was_collected_is_judged_by_any_preference_and_nothing_is_sampled_again(policy, varied, dies_after):
+    assert simulate(SimulationPlan(rankings=8), only_collects=True)["sets"] == 8
+    kept = list(UnjudgedSet.objects.order_by("number").values_list("completions", flat=True))
+    assert not Ranking.objects.exists()
+    dies_after(0, EngineTimeout("slow"))
+    simulate(SimulationPlan(rankings=8, preference="shorter", flags={}, short_share=0.0))
+    assert not UnjudgedSet.objects.exists()
+    stored = [{one.text for one in task.completions.all()} for task in RankingTask.objects.order_by("pk")]
+    assert stored == [{one["text"] for one in of_set} for of_set in kept]
+
+
 def test_another_plan_does_not_take_what_a_stopped_one_has_left(policy, varied, dies_after):
     whole_again = dies_after(2, KeyboardInterrupt())
     with pytest.raises(CommandError):
@@ -312,3 +323,22 @@ def test_help_starts_a_person_off(capsys):
         call_command("simulate_annotators", "--help")
     assert ended.value.code == 0
     assert "examples:" in capsys.readouterr().out
+
+
+def test_fragments_are_not_judged_and_what_was_left_out_is_counted(policy, settings, monkeypatch):
+    asked = []
+
+    def complete_each(policy, prompts, *, n, **_):
+        asked.extend(prompts)
+        for index in range(len(prompts)):
+            yield index, [Completed(text.rstrip("…"), "length" if "…" in text else "stop", 9, 9) for text in texts]
+
+    texts = ("One.", "Two…", "Three.", "Four…")
+    settings.CHAT_SYSTEM_PROMPT = "Answer in one sentence."
+    monkeypatch.setattr(collecting, "complete_each", complete_each)
+    result = simulate(SimulationPlan(rankings=4, short_share=0))
+    assert (result["left_out_replies"], result["cut_replies"]) == (8, 0)
+    assert set(Completion.objects.values_list("text", flat=True)) == {"One.", "Three."}
+    assert {row.parameters["left_out"] for row in Completion.objects.all()} == {2}
+    assert {prompt[0]["content"] for prompt in asked} == {"Answer in one sentence."}
+    assert {row.parameters["system_prompt"] for row in Completion.objects.all()} == {"Answer in one sentence."}

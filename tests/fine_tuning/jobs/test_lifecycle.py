@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.db import connections
+from django.utils.translation import override
 
 from accounts import keys
 from base import fsck
@@ -23,6 +24,7 @@ from fine_tuning.errors import (
     InvalidHyperparameter,
     NoRewardModel,
     NotTrainable,
+    OnlyAdapters,
     StillStopping,
     TooExpensive,
     TooManyJobs,
@@ -40,8 +42,10 @@ from rlhf.models import Run
 from rlhf.runs import cycle
 from rlhf.runs.supervisor import Supervisor
 from tests.chat.tokenizers import STRICT, write_tokenizer
+from tests.fine_tuning.model_configs import TINY
 from tests.fine_tuning.training_files import jsonl, pairs
 from tests.fine_tuning.worker import drive
+from tests.rlhf.policy_directories import write_policy
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
 State = FineTune.State
@@ -492,6 +496,26 @@ def test_reinforcement_needs_a_reward_model_over_the_same_policy(order, no_worke
     assert config["reward_model"] == str(judge.path / "reward_model")
 
 
+@pytest.mark.parametrize("scope", ["head", "blocks", "full"])
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"model_type": "qwen3"}, "model_type is qwen3"),
+        ({"attention_bias": True}, "attention_bias is True"),
+        ({"rope_parameters": {"rope_type": "yarn"}}, "rope_type is yarn"),
+    ],
+)
+def test_what_the_training_cannot_train_is_refused_when_it_is_ordered(order, base, no_worker, scope, config, said):
+    write_policy(policies.directory(base), config={**TINY, **config})
+    with pytest.raises(OnlyAdapters, match=said) as refused:
+        lifecycle.create(order(scope=scope))
+    assert refused.value.param == "scope"
+    with override("ko"), pytest.raises(OnlyAdapters, match="LoRA 어댑터만"):
+        lifecycle.create(order(scope=scope))
+    assert not FineTune.objects.exists()
+    assert lifecycle.create(order(scope="lora")).state == State.QUEUED
+
+
 def test_one_person_has_so_many_jobs_at_a_time(order, no_worker, monkeypatch):
     monkeypatch.setattr(lifecycle, "MOST_UNFINISHED", 1)
     job = lifecycle.create(order())
@@ -570,13 +594,14 @@ def test_a_process_that_is_killed_with_its_trainer_is_taken_over(order, no_worke
 
 
 def test_a_full_disk_refuses_a_job_and_says_how_much_is_free_and_needed(order, base, no_worker, monkeypatch):
-    weights = policies.directory(base) / "model.safetensors"
-    weights.write_bytes(bytes(2**20))
+    """By the bytes of the manifest: what else lies in the folder is not the model's."""
+    write_policy(policies.directory(base), config=TINY, weights=bytes(2**20))
+    (policies.directory(base) / "stray.tmp").write_bytes(bytes(2**22))
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2 * 2**20))
     with pytest.raises(DiskFull) as refused:
         lifecycle.create(order())
     assert (refused.value.free_mb, refused.value.needed_mb) == (2, 3)
     assert not FineTune.objects.exists()
-    weights.unlink()
+    (policies.directory(base) / "model.safetensors").unlink()
     with pytest.raises(NotTrainable):
         lifecycle.create(order())

@@ -89,7 +89,7 @@ def test_a_decision_beside_what_is_live_no_more_makes_nothing_live(made, judge, 
     cycle.drive(run.pk, Supervisor())
     other = policies.register(write_policy(settings.MODELS_DIR / "odd", "odd"), name="odd", source="test")
     promotion.force(other, actor=admin, reason="test")
-    assert candidacy.passed_decision(made) is None
+    assert promotion.passed_decision(made) is None
     client.force_login(admin)
     client.post("/training/policies/ft-mine/promote/")
     assert Policy.objects.get(is_live=True) == other

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from accounts.models import AuditEntry
+from base.state_errors import StateAway
 from chat import policies
-from chat.errors import BadPolicy
+from chat.errors import BadPolicy, PolicyAway
 from chat.models import Policy
 from rlhf import tasks
 from rlhf.errors import CycleUnderWay, NotEnoughFeedback
@@ -156,6 +157,21 @@ def test_without_promotion_a_passed_candidate_waits(judged, base_policy):
     assert policies.live() == base_policy
 
 
+@pytest.mark.parametrize("error", [PolicyAway("no route"), StateAway("no route")])
+def test_where_files_are_away_at_the_gate_it_fails_and_its_resume_decides(judged, admin, monkeypatch, error):
+    def away(policy):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr("rlhf.release.decision.tensors_finite", away)
+        run = driven()
+    assert (run.state, run.error, run.owner) == (Run.State.FAILED, str(error), "")
+    assert not Decision.objects.exists()
+    cycle.resume(run, actor=admin)
+    run = cycle.drive(run.pk, Supervisor())
+    assert (run.state, run.result["promoted"]) == (Run.State.SUCCEEDED, True)
+
+
 def test_a_failed_cycle_resumes_where_it_failed(judged, admin):
     run = driven(**hyper("policy", behaviour="fail"))
     assert (run.state, run.error) == (Run.State.FAILED, "policy: kl_blow_up: KL 31 nats")
@@ -211,6 +227,27 @@ def test_the_scheduler_starts_a_cycle_once_enough_is_new(
     assert no_worker == [run_id]
     assert Run.objects.get(pk=run_id).config["seed"] == 0  # of the first cycle
     assert freezing.fresh_rankings() == 0
+
+
+def test_admins_are_told_once_that_a_cycle_is_due_and_cannot_start(judged, base_policy, settings, admin, client):
+    settings.RLHF_CYCLE_AFTER = len(judged)
+    (policies.directory(base_policy) / "manifest.json").unlink()
+    assert tasks.start_due_cycle() is None
+    assert tasks.start_due_cycle() is None
+    (told,) = admin.notices.all()
+    assert (told.kind, told.link) == ("cycle_held_up", "/training/")
+    assert "can't start" in told.text
+    client.force_login(admin)
+    page = client.get("/training/", headers={"accept-language": "en"}).content.decode()
+    assert "as soon as nothing is missing" in page
+    assert "damaged" in page
+
+
+def test_too_few_judgements_are_no_news(judged, settings, admin):
+    settings.RLHF_CYCLE_AFTER = len(judged)
+    settings.GATE = {**settings.GATE, "judge_comparisons_min": 10_000}
+    assert tasks.start_due_cycle() is None
+    assert not admin.notices.exists()
 
 
 def test_a_cycle_without_a_seed_of_its_own_draws_anew_and_knows_what_was_asked(judged):

@@ -1,5 +1,6 @@
 """Kills, cancels and silences of real processes: the run goes on or says why not, and nobody outlives it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 import psutil
 import pytest
 from django.db import connection, connections
+from django.db.backends.utils import CursorWrapper
+from django.db.utils import OperationalError
 
 from chat import policies
 from rlhf import tasks
@@ -18,6 +21,7 @@ from rlhf.errors import LeaseLost, TrainerStillAlive
 from rlhf.models import Run
 from rlhf.runs import child_process, cycle, leases, supervisor
 from rlhf.runs.supervisor import Supervisor
+from rlhf.training.model.choice import Placement
 from tests.rlhf import feedback_rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -190,6 +194,42 @@ def test_cancel_ends_in_a_checkpoint_and_resume_goes_on_from_it(stage, admin):
     assert starts(stage)[1][1] > 0
 
 
+class Outage:
+    """While it lasts, no thread but the test's own gets anything from the database."""
+
+    def __init__(self, monkeypatch):
+        self.lasts, self.refused = False, 0
+        self._test = threading.get_ident()
+        for name in ("execute", "executemany"):
+            monkeypatch.setattr(CursorWrapper, name, self._unless_away(getattr(CursorWrapper, name)))
+
+    def _unless_away(self, ask):
+        def refuse_or_ask(cursor, *args, **kwargs):
+            if self.lasts and threading.get_ident() != self._test:
+                self.refused += 1
+                raise OperationalError("server closed the connection unexpectedly")
+            return ask(cursor, *args, **kwargs)
+
+        return refuse_or_ask
+
+
+@pytest.mark.parametrize(("steps", "pause"), [(10, 0.3), (40, 0.05)], ids=["it ends meanwhile", "it goes on after"])
+def test_a_database_that_is_away_costs_a_training_nothing(stage, monkeypatch, steps, pause):
+    monkeypatch.setattr(supervisor, "RETRY_S", 0.05)
+    monkeypatch.setattr(supervisor, "HEARTBEAT_S", 0.1)
+    outage = Outage(monkeypatch)
+    behave(stage, steps=steps, seconds_a_step=pause)
+    with driven_aside(stage):
+        wait_for(lambda: stage.metrics.exists())
+        outage.lasts = True
+        wait_for(lambda: int((stage.path / "checkpoint/step").read_text()) >= 10)
+        wait_for(lambda: outage.refused > 5)
+        outage.lasts = False
+    assert (stage.state, stage.error) == (Run.State.SUCCEEDED, "")
+    assert [step for _, step in starts(stage)] == [0], "it was never started again"
+    assert list(stage.metrics.values_list("step", flat=True)) == list(range(1, steps + 1))
+
+
 def test_a_child_that_ignores_the_request_is_killed(stage):
     behave(stage, behaviour="deaf", steps=1000, seconds_a_step=0.05)
     with driven_aside(stage):
@@ -228,6 +268,34 @@ def test_no_two_trainers_on_one_directory(stage):
         child_process.TrainingProcess("reward_model", stage.path, config)
     wait_for((stage.path / "starts").exists)
     assert first.stop_within(5) == child_process.CHECKPOINTED
+
+
+def test_a_trainer_is_told_how_and_where_its_models_are_computed(stage, settings):
+    settings.RLHF_PLACEMENT = {**settings.RLHF_PLACEMENT, "backend": "transformers", "dtype": "fp32"}
+    config = {"hyperparameters": {"steps": 100, "seconds_a_step": 0.1}, "output": str(stage.path / "rm")}
+    started = child_process.TrainingProcess("reward_model", stage.path, config)
+    started.kill()
+    told = json.loads((stage.path / "config.json").read_text())
+    assert Placement.read(told) == Placement(backend="transformers", device="cpu", dtype="fp32")
+
+
+def test_a_trainer_is_found_whose_supervisor_died_before_it_told_the_number(stage):
+    behave(stage, steps=2)
+    config = {
+        "hyperparameters": {"steps": 1000, "seconds_a_step": 0.1},
+        "output": str(stage.path / "rm"),
+        "threads": 1,
+    }
+    left = child_process.TrainingProcess("reward_model", stage.path, config)
+    assert stage.pid is None
+    reaper = threading.Thread(target=left.process.wait)  # as init does for a process without a parent
+    reaper.start()
+    wait_for((stage.path / "starts").exists)
+    run = Supervisor().run_stage(stage.pk)
+    reaper.join(10)
+    left.close()
+    assert (run.state, run.error) == (Run.State.SUCCEEDED, "")
+    assert len(starts(run)) == 2
 
 
 def test_a_supervisor_that_lost_its_lease_ends_its_child(stage, settings):
@@ -291,6 +359,44 @@ def test_the_child_does_not_inherit_secrets(monkeypatch):
     inherited = child_process.environment(2)
     assert not {"CHAMSAE_SECRET_KEY", "DATABASE_URL"} & set(inherited)
     assert inherited["OMP_NUM_THREADS"] == "2"
+
+
+@pytest.mark.parametrize(("stage", "told"), [("reward_model", None), ("fetch", "hf_gated")])
+def test_only_what_fetches_a_model_has_the_hub_s_token(tmp_path, monkeypatch, settings, stage, told):
+    monkeypatch.setenv("HF_TOKEN", "hf_gated")
+    tells = "import json, os, sys; json.dump(os.environ.get('HF_TOKEN'), open(sys.argv[2] + '/told.json', 'w'))"
+    settings.RLHF_TRAINER = [sys.executable, "-c", tells]
+    process = child_process.TrainingProcess(stage, tmp_path, {})
+    assert process.process.wait(30) == 0
+    process.close()
+    assert json.loads((tmp_path / "told.json").read_text()) == told
+
+
+def test_what_fetches_a_model_has_no_token_of_a_cluster(tmp_path, monkeypatch, settings):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "opens the cluster")
+    settings.RLHF_LAUNCHER = "ray"
+    tells = "import json, os, sys; json.dump(os.environ.get('RAY_AUTH_TOKEN'), open(sys.argv[2] + '/told.json', 'w'))"
+    settings.RLHF_TRAINER = [sys.executable, "-c", tells]
+    process = child_process.TrainingProcess("fetch", tmp_path, {})
+    assert process.process.wait(30) == 0
+    process.close()
+    assert json.loads((tmp_path / "told.json").read_text()) is None
+
+
+def test_a_process_of_another_user_is_left_alone(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise psutil.AccessDenied
+
+    left = subprocess.Popen([sys.executable, "-c", "input()", str(tmp_path)], stdin=subprocess.PIPE)
+    try:
+        wait_for(lambda: psutil.Process(left.pid).cmdline()[-1:] == [str(tmp_path)])
+        with monkeypatch.context() as patched:
+            patched.setattr(psutil.Process, "terminate", refuse)
+            child_process.end_leftovers(tmp_path)
+        assert left.poll() is None
+    finally:
+        left.kill()
+        left.communicate()
 
 
 def test_threads_are_the_cores_that_nobody_uses(monkeypatch, settings):

@@ -1,5 +1,7 @@
 """A prompt is cut by one rule when it is served and when it is trained on, so that both have the same ids."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from accounts.models import User
 from base.trimming import DoesNotFit
 from chat import policies
+from chat.conversations.turns import take_turn
 from chat.errors import TooLong
 from chat.models import Conversation, Message, Reply
 from chat.prompts.fitting import fit
@@ -21,6 +24,7 @@ from rlhf.training.snapshot.files import SnapshotFiles, freeze, thaw
 from rlhf.training.snapshot.fitting import fit_prompts
 from rlhf.training.tokens import ChatTokenizer
 from tests.chat.policies import install
+from tests.rlhf import feedback_rows
 
 PREAMBLE = [
     {"role": "system", "content": "너는 참새다. Answer in one sentence."},
@@ -107,6 +111,52 @@ def test_a_long_conversation_has_the_same_ids_when_it_is_served_and_when_it_is_t
             for reply in replies
         ]
         assert [list(row.ids[: row.prompt_length]) for row in read] == [prompt.ids, longer.ids]
+
+
+SITES = [{"role": "system", "content": "Answer in one sentence."}]
+
+
+def lines(snapshot, name):
+    return [json.loads(line) for line in (snapshot.path / name).read_text().splitlines()]
+
+
+@pytest.mark.django_db
+def test_prompts_have_the_site_s_instructions_and_judged_replies_those_with_which_they_were_made(ann, settings):
+    settings.CHAT_SYSTEM_PROMPT = "Answer at length."
+    ranking = feedback_rows.rank(ann, 1)
+    feedback_rows.flag(ranking)
+    ranking.task.completions.update(parameters={"system_prompt": SITES[0]["content"]})
+    old = feedback_rows.rank(ann, 2)  # of a version without such instructions
+    snapshot = freezing.freeze()
+    prompt = ranking.task.prompt
+    assert lines(snapshot, "rankings.jsonl")[0]["prompt"] == SITES + prompt.messages
+    assert lines(snapshot, "violations.jsonl")[0]["prompt"] == SITES + prompt.messages
+    assert lines(snapshot, "rankings.jsonl")[1]["prompt"] == old.task.prompt.messages
+    served = lines(snapshot, "prompts.jsonl")[0]
+    assert served["prompt"] == [{"role": "system", "content": "Answer at length."}, *prompt.messages]
+    settings.CHAT_SYSTEM_PROMPT = ""
+    assert "sha256" not in lines(freezing.freeze(), "prompts.jsonl")[0]
+
+
+@pytest.mark.django_db
+def test_a_prompt_keeps_its_name_whatever_the_site_says_before_it(ann, settings):
+    prompt = feedback_rows.rank(ann, 1, "train").task.prompt
+    settings.CHAT_SYSTEM_PROMPT = "Answer at length."
+    (row,) = SnapshotFiles.load(freezing.freeze().path).prompts
+    assert row.prompt[0] == ("system", "Answer at length.")
+    assert row.name == prompt.sha256
+
+
+@pytest.mark.django_db
+def test_a_conversation_and_a_seed_prompt_are_read_after_the_same_instructions(ann, settings, policy, tmp_path):
+    settings.CHAT_SYSTEM_PROMPT = SITES[0]["content"]
+    conversation = Conversation.objects.create(owner=ann, may_train=True)
+    _message, reply = take_turn(conversation, "What is a rainbow, number 1?", "key", None)
+    feedback_rows.rank(ann, 1)
+    served = lines(freezing.freeze(), "prompts.jsonl")[0]["prompt"]
+    assert (
+        turns_before(reply.message) == served == [*SITES, {"role": "user", "content": "What is a rainbow, number 1?"}]
+    )
 
 
 def test_training_a_policy_cuts_to_its_own_room_as_serving_would(policy, tokenizer, tmp_path):

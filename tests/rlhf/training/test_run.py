@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from torch import distributed
 
-from rlhf.training import run
-from rlhf.training.run import BadConfig, RunDirectory, Stopped
+from rlhf.training import processes, run
+from rlhf.training.launch import Launch, SharedStage
+from rlhf.training.run import BadConfig, ComputedOtherwise, RunDirectory, Stopped
 
 
 def directory(path: Path, **config: object) -> RunDirectory:
@@ -78,6 +81,109 @@ def test_a_stop_keeps_the_checkpoint_and_an_end_removes_it(tmp_path: Path) -> No
     assert not (tmp_path / "result.json").exists()
     assert run.execute(stage, tmp_path) == run.DONE
     assert not (tmp_path / "checkpoint").exists()
+
+
+def computed_otherwise(found: RunDirectory) -> dict:
+    raise ComputedOtherwise("dtype", "bf16", "fp32")
+
+
+def test_only_a_failure_that_no_setting_mends_removes_what_was_computed(tmp_path: Path) -> None:
+    found = directory(tmp_path)
+    found.states.mkdir()
+    assert run.execute(computed_otherwise, found.path) == run.FAILED
+    assert json.loads((tmp_path / "error.json").read_text())["code"] == "computed_otherwise"
+    assert found.states.exists()
+    assert run.execute(lambda d: {"never": d["base"]}, found.path) == run.FAILED
+    assert not found.states.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"), [('{"code": "computed_otherwise"}', True), ('{"code": "not_finite"}', False)]
+)
+def test_of_several_processes_that_failed_it_is_the_same(tmp_path: Path, error: str, kept: bool) -> None:
+    found = directory(tmp_path)
+    found.states.mkdir()
+    script = f"import pathlib; pathlib.Path({str(tmp_path / 'error.json')!r}).write_text({error!r}); exit(1)"
+    failing = [sys.executable, "-c", script]
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert SharedStage(failing, Launch(1, False, True, ""), found).wait() == run.FAILED
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert found.states.exists() is kept
+
+
+@pytest.fixture
+def group() -> Iterator[None]:
+    """A group of processes, of which this is the only one."""
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("ends_as", [run.DONE, run.STOPPED])
+def test_a_process_leaves_its_group_before_it_exits(tmp_path: Path, group: None, ends_as: int) -> None:
+    def stage(found: RunDirectory) -> dict:
+        assert distributed.is_initialized()
+        if ends_as == run.STOPPED:
+            raise Stopped
+        return {}
+
+    assert run.execute(stage, directory(tmp_path).path) == ends_as
+    assert not distributed.is_initialized()
+
+
+def test_a_process_that_stops_waits_for_the_one_that_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(processes, "wait_for_all", lambda: seen.append("waited"))
+    monkeypatch.setattr(processes, "leave", lambda: seen.append("left"))
+
+    def stage(found: RunDirectory) -> dict:
+        raise Stopped
+
+    assert run.execute(stage, directory(tmp_path).path) == run.STOPPED
+    assert seen == ["waited", "left"]
+
+
+def test_of_several_processes_none_removes_what_is_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def join(device: str) -> None:
+        raise RuntimeError("the others aren't there")
+
+    (tmp_path / "error.json").write_text('{"code": "of_another_process"}')
+    found = directory(tmp_path)
+    found.states.mkdir()
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(processes, "join", join)
+    assert run.execute(lambda d: {}, tmp_path) == run.FAILED
+    assert json.loads((tmp_path / "error.json").read_text())["code"] == "of_another_process"
+    assert found.states.exists()
+
+
+ENDING = """
+import atexit, sys
+from rlhf.training import __main__ as training
+atexit.register(print, "taken apart", flush=True)
+print("said")
+training.end(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("count", "code", "said"),
+    [
+        (1, run.FAILED, "said\ntaken apart\n"),
+        (2, run.FAILED, "said\n"),
+        (2, run.DONE, "said\n"),
+    ],
+)
+def test_one_of_several_processes_ends_at_once(count: int, code: int, said: str) -> None:
+    command = [sys.executable, "-c", ENDING, str(code)]
+    environment = {**os.environ, "WORLD_SIZE": str(count)}
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=environment)
+    assert (ended.returncode, ended.stdout) == (code, said)
 
 
 def test_without_a_configuration_it_fails(tmp_path: Path) -> None:

@@ -115,3 +115,23 @@ def test_a_sentence_anywhere_in_the_text_counts() -> None:
 )
 def test_the_script_of_most_letters(text: str, script: str | None) -> None:
     assert texts.script_of(text) == script
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("What is fog?", False),
+        ("what is FOG", False),
+        ("What is fog? What is fog?", False),
+        ("What is fog? Fog is a cloud on the ground.", True),
+        ("Fog is what you see.", True),
+        ("안개는 땅에 깔린 구름입니다.", True),
+        ("Tell me, what is fog?", True),  # not word for word: the limits of distance are for that
+    ],
+)
+def test_an_echo_of_the_prompt_says_nothing(text: str, says: bool) -> None:
+    assert texts.says_something(text, "Hello! What is fog?") is says
+
+
+def test_a_korean_echo_says_nothing() -> None:
+    assert not texts.says_something("안개가 무엇인지 알려 주세요.", "안개가 무엇인지 알려 주세요.")

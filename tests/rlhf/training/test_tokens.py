@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlhf.training.model.ends import end_ids
 from rlhf.training.tokens import ChatTokenizer, NoPadding
 from tests.tiny import SPECIAL
 
@@ -50,3 +51,14 @@ def test_padding_is_never_the_end_even_where_the_folder_says_so(tiny: Path, tmp_
     (folder / "tokenizer.json").write_text(json.dumps(words))
     with pytest.raises(NoPadding):
         ChatTokenizer.load(folder)
+
+
+def test_a_reply_ends_by_the_same_tokens_in_rollouts_and_in_texts(tiny: Path, tmp_path: Path) -> None:
+    """Configurations of models that also see keep the text's part, and with it the end, in a part of its own."""
+    folder = tmp_path / "p"
+    shutil.copytree(tiny, folder)
+    (folder / "generation_config.json").unlink()
+    config = json.loads((folder / "config.json").read_text())
+    del config["eos_token_id"]
+    (folder / "config.json").write_text(json.dumps({**config, "text_config": {"eos_token_id": [5, 2]}}))
+    assert set(end_ids(folder)) == ChatTokenizer.load(folder).end_ids == {2, 5}

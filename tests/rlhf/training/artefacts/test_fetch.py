@@ -105,18 +105,6 @@ def test_pip_s_own_words_become_the_error(tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "p").exists()
 
 
-def test_the_hub_is_asked_for_safe_files_only(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-
-    def bring(repo: str, *, local_dir: Path, allow_patterns: list[str], tqdm_class: type) -> None:
-        assert not any(pattern.endswith((".bin", ".py", "*")) for pattern in allow_patterns)
-        shutil.copytree(tiny, local_dir, dirs_exist_ok=True)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", bring)
-    fetch.fetch("some-org/some-model", tmp_path / "p", silent)
-    assert checkpoints.verify(tmp_path / "p")["base"] == "some-org/some-model"
-
-
 @pytest.mark.parametrize("source", ["/no/such/file.gguf", "nonsense", "pypi:bad name", "pypi:--index-url=x"])
 def test_a_misspelt_source_is_named(tmp_path: Path, source: str) -> None:
     with pytest.raises(BadSource) as caught:

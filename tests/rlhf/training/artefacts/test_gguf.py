@@ -119,6 +119,7 @@ def test_permutation_and_its_inverse() -> None:
         ({"attention_bias": True}, "bias"),
         ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rotary"),
         ({"eos_token_id": None}, "eos_token_id"),
+        ({"model_type": "mistral", "sliding_window": 64}, "window"),
     ],
 )
 def test_what_gguf_cannot_say_is_refused_by_name(tiny: Path, tmp_path: Path, change: dict, what: str) -> None:
@@ -126,6 +127,7 @@ def test_what_gguf_cannot_say_is_refused_by_name(tiny: Path, tmp_path: Path, cha
     shutil.copytree(tiny, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | change))
+    (folder / "generation_config.json").unlink()
     with pytest.raises(Unsupported, match=what):
         gguf_export.export(folder, tmp_path / "out.gguf")
 

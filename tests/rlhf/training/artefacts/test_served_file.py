@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rlhf.training.artefacts import gguf_export, gguf_import, served_file
-from rlhf.training.model.weights import TransformerConfig
 from rlhf.training.tokens import ChatTokenizer
 from tests.rlhf.training.artefacts.llama_server import served
 
@@ -34,16 +33,13 @@ def test_a_file_in_f32_is_the_weights_themselves_and_coarser_types_are_further_a
 
 def test_the_distance_is_as_large_as_that_of_what_llama_cpp_says(folder: Path, tokenizer: ChatTokenizer) -> None:
     path = gguf_export.export(folder, folder / "policy.gguf", kind="q8_0")
-    config = TransformerConfig.read(folder)
-    file = gguf_import.Tensors(path, heads=config.heads, key_value_heads=config.key_value_heads)
-    round_inputs = served_file.ROUND_INPUTS["q8_0"]
+    file = gguf_import.Tensors(path, json.loads((folder / "config.json").read_text()))
     ours, theirs = [], []
     with served(path) as server:
         for prompt in ("What is a star?", "Do you have a body?", "Who are you?", "Rice?"):
             ids = tokenizer.prompt_ids([{"role": "user", "content": prompt}])
             rows, last = torch.tensor([ids]), torch.arange(len(ids))[None] == len(ids) - 1
-            said = served_file._log_probs(config, file.read, rows, last, round_inputs=round_inputs)[0]
-            exact = served_file._log_probs(config, served_file._safetensors(folder), rows, last, round_inputs=None)[0]
+            exact, said = (found[0] for found in served_file.log_probs(folder, file, rows, last))
             asked = {"prompt": ids, "max_tokens": 1, "temperature": 0, "logprobs": 20}
             answer = httpx.post(f"{server}/v1/completions", json=asked).json()["choices"][0]["logprobs"]
             for entry in answer["content"][0]["top_logprobs"]:
@@ -63,10 +59,14 @@ def test_what_is_measured_is_the_file_and_not_what_it_should_have_been(folder: P
     assert served_file.distance(folder)["kl_nats"] > 0.1
 
 
-def test_an_architecture_that_is_served_but_not_trained_has_no_figures(folder: Path) -> None:
+def test_transformers_measures_the_distance_that_our_llama_does(folder: Path) -> None:
+    ours = figures(folder, "q8_0")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "model_type": "mistral"}))
-    assert figures(folder, "q8_0") == {"type": "q8_0"}
+    mistral = {"model_type": "mistral", "architectures": ["MistralForCausalLM"], "sliding_window": None}
+    (folder / "config.json").write_text(json.dumps({**config, **mistral}))
+    theirs = figures(folder, "q8_0")
+    assert theirs["kl_nats"] == pytest.approx(ours["kl_nats"], rel=0.02)
+    assert theirs["same_token"] == pytest.approx(ours["same_token"], abs=0.02)
 
 
 def test_rows_that_are_no_whole_blocks_stay_in_bf16() -> None:

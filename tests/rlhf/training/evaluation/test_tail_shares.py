@@ -67,6 +67,13 @@ def test_what_is_no_answer_is_counted_where_the_anchor_writes_a_sentence(text: s
     assert found["no_sentence_share_anchor"] == 0.0
 
 
+@pytest.mark.parametrize(("index", "echoes"), [(0, True), (1, False)])
+def test_a_reply_that_is_the_prompt_again_is_no_answer(index: int, echoes: bool) -> None:
+    echo = f"What is a star, the {index}th time?"
+    found = describe_tails(replies([echo] * 1 + [f"{ANSWER} What is a star, the 1th time?"], []))
+    assert found["no_sentence_share"] == pytest.approx(0.01 * echoes)
+
+
 def test_a_short_answer_is_none_too_many_where_the_anchor_gives_one() -> None:
     given = replies(["42"] * 7, [])
     short = draws("42", "Forty.") if given.base is None else []

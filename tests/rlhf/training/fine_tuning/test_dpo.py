@@ -10,6 +10,7 @@ from rlhf.training.fine_tuning.config import FineTuneConfig
 from rlhf.training.fine_tuning.examples import Example, answering
 from rlhf.training.fine_tuning.measuring import ExampleScorer
 from rlhf.training.fine_tuning.objectives import Dpo, measure
+from rlhf.training.model.choice import Placement
 from rlhf.training.tokens import ChatTokenizer
 from tests.tiny import make_tiny_policy
 
@@ -22,7 +23,7 @@ BETA = 0.3
 
 
 def learner(base: Path) -> scopes.Learner:
-    return scopes.make("lora", base, FineTuneConfig(rank=2), seed=0, dtype=torch.float64)
+    return scopes.make("lora", base, FineTuneConfig(rank=2), seed=0, placement=Placement(dtype="fp64"))
 
 
 def sides(tokenizer: ChatTokenizer) -> list[Example]:

@@ -14,10 +14,14 @@ from rlhf.training.fine_tuning import stage
 from rlhf.training.fine_tuning.reinforcement import PpoSchedule
 from rlhf.training.fine_tuning.rows import read_prompts
 from rlhf.training.hyperparameters import BadHyperparameter
+from rlhf.training.model.transformer import Transformer
 from rlhf.training.reward import stage as reward_model_stage
+from rlhf.training.reward.model import OtherBase
 from rlhf.training.run import RunDirectory, Stopped
 from tests.rlhf.training.fine_tuning.run_directories import CHATS, PAIRS, PREFERENCES, fine_tune, metrics, write
 from tests.rlhf.training.planted import write_snapshot
+from tests.rlhf.training.policy.live_adapters import publish, updated
+from tests.tiny import make_tiny_policy
 
 PPO = {
     "n_epochs": 2,
@@ -77,6 +81,18 @@ def test_a_stopped_one_goes_on(tiny: Path, judge: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "tuned").exists()
     assert stage.run(RunDirectory(tmp_path))["steps"] == 6
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_model_from_an_adapter_policy_is_rewarded_by_the_reward_model_over_the_base_below(
+    tiny: Path, judge: Path, tmp_path: Path
+) -> None:
+    live = publish(tmp_path / "live", tiny, updated(Transformer.load(tiny, adapted_layers=2), 0.05))
+    stranger = make_tiny_policy(tmp_path / "stranger", seed=5)
+    with pytest.raises(OtherBase):
+        stage.run(prepared(tmp_path, stranger, judge))
+    result = stage.run(prepared(tmp_path, live, judge, root=str(tiny)))
+    assert result["steps"] == 6
+    assert not (tmp_path / "tuned/adapter").exists()  # it is a base of its own
 
 
 def test_only_adapters_are_trained_so(tiny: Path, judge: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from fine_tuning.jobs.parameter_counts import count_parameters
 from rlhf.training.artefacts import policy_directory
 from rlhf.training.fine_tuning import measuring, scopes
 from rlhf.training.fine_tuning.config import SCOPES, FineTuneConfig
@@ -15,7 +16,7 @@ from rlhf.training.fine_tuning.examples import Example, supervised
 from rlhf.training.fine_tuning.measuring import ExampleScorer
 from rlhf.training.fine_tuning.objectives import Supervised, measure
 from rlhf.training.fine_tuning.rows import read_rows
-from rlhf.training.fine_tuning.sizes import trained_parameters
+from rlhf.training.model.choice import Placement
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.tokens import ChatTokenizer
 from tests.rlhf.training.core_tiny import write_llama
@@ -31,7 +32,7 @@ def examples(tiny: Path, tokenizer: ChatTokenizer, tmp_path_factory: pytest.Temp
 
 
 def learner(scope: str, base: Path) -> scopes.Learner:
-    return scopes.make(scope, base, CONFIG, seed=0, dtype=torch.float64)
+    return scopes.make(scope, base, CONFIG, seed=0, placement=Placement(dtype="fp64"))
 
 
 def scorer(made: scopes.Learner, examples: list[Example], *, kept: bool = True) -> ExampleScorer:
@@ -118,11 +119,14 @@ def test_logits_in_blocks_have_the_same_scores_and_gradients(monkeypatch: pytest
 def test_the_weights_that_learn_are_as_many_as_was_told(tmp_path: Path, scope: str, tied: bool) -> None:
     base = write_llama(tmp_path / "base", layers=7, tied=tied)
     config = json.loads((base / "config.json").read_text())
-    made = scopes.make(scope, base, CONFIG, seed=0)
+    made = scopes.make(scope, base, FineTuneConfig(), seed=0)
     total = scopes.count(list(load_file(base / "model.safetensors").values()))
-    assert trained_parameters(config, scope, rank=2) == (total, scopes.count(made.parameters()))
-    three = scopes.make(scope, base, FineTuneConfig(rank=2, layers=3), seed=0)
-    assert trained_parameters(config, scope, rank=2, layers=3)[1] == scopes.count(three.parameters())
+    told = count_parameters(config)
+    assert (told["full"], told[scope]) == (total, scopes.count(made.parameters()))
+    block = (told["blocks"] - config["hidden_size"], told["lora"] // 7)
+    three = scopes.make(scope, base, FineTuneConfig(layers=3), seed=0)
+    asked = {"blocks": 3 * block[0] + config["hidden_size"], "lora": 3 * block[1]}
+    assert scopes.count(three.parameters()) == asked.get(scope, told[scope])
 
 
 @pytest.mark.parametrize("scope", SCOPES)

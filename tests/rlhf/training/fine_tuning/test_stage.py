@@ -20,6 +20,7 @@ from rlhf.training.fine_tuning import stage
 from rlhf.training.fine_tuning.config import SCOPES
 from rlhf.training.fine_tuning.results import COLUMNS
 from rlhf.training.hyperparameters import BadHyperparameter
+from rlhf.training.model.choice import DTYPES
 from rlhf.training.run import RunDirectory, Stopped
 from tests.rlhf.training.fine_tuning.run_directories import PAIRS, WORDS, fine_tune, metrics, write
 
@@ -50,6 +51,15 @@ def test_each_scope_ends_in_a_whole_policy(tiny: Path, tmp_path: Path, scope: st
     assert result["comparison"]["held_out"] == result["held_out_rows"] == 1
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)  # as anybody would load it
     assert torch.equal(model.lm_head.weight, model.model.embed_tokens.weight) is (scope != "head")
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("dtype", ["bf16", "fp32"])
+def test_a_llama_is_computed_in_the_type_that_was_asked_for(
+    tiny: Path, tmp_path: Path, scope: str, dtype: str
+) -> None:
+    directory = fine_tune(tmp_path, tiny, scope=scope, backend="llama", dtype=dtype)
+    assert stage.Task(directory).learner.transformer.dtype == DTYPES[dtype]
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +168,7 @@ def test_a_killed_run_goes_on_to_exactly_the_same_weights(tiny: Path, tmp_path: 
 
 
 @pytest.mark.fault
+@pytest.mark.timeout(400)
 def test_a_process_killed_in_the_middle_of_an_epoch_resumes(tiny: Path, tmp_path: Path) -> None:
     values = {"n_epochs": 20, "batch_size": 1, "checkpoint_seconds": 0.05}
     stage.run(fine_tune(tmp_path / "whole", tiny, hyperparameters=values))

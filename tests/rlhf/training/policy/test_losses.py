@@ -11,6 +11,7 @@ from rlhf.training.fine_tuning import scopes
 from rlhf.training.fine_tuning.config import FineTuneConfig
 from rlhf.training.fine_tuning.measuring import ExampleScorer
 from rlhf.training.fine_tuning.objectives import Dpo, Supervised, measure
+from rlhf.training.model.choice import Placement
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.policy import kl, kto, trl_runs
 from rlhf.training.policy.config import WayConfig
@@ -54,7 +55,7 @@ def test_the_supervised_loss_is_that_of_trl(tiny: Path, tokenizer: ChatTokenizer
     )
     theirs = trainer.evaluate()["eval_loss"]
     examples = [encoder.example(reply) for reply in replies()]
-    learner = scopes.make("lora", tiny, FineTuneConfig(rank=2), seed=0, dtype=torch.float32)
+    learner = scopes.make("lora", tiny, FineTuneConfig(rank=2), seed=0, placement=Placement(dtype="fp32"))
     mine = measure(Supervised(examples), ExampleScorer(learner, examples, tokenizer.padding_id))
     assert mine.mean_loss == pytest.approx(theirs, rel=1e-4)
 
@@ -63,7 +64,7 @@ def test_a_pair_s_weight_counts_in_the_mean(tiny: Path, tokenizer: ChatTokenizer
     encoder = ReplyEncoder(tokenizer, 512)
     one, other, third = replies()
     examples = [encoder.example(reply) for reply in (one, other, third, one)]
-    learner = scopes.make("lora", tiny, FineTuneConfig(rank=2), seed=0, dtype=torch.float64)
+    learner = scopes.make("lora", tiny, FineTuneConfig(rank=2), seed=0, placement=Placement(dtype="fp64"))
     disturb(learner.adapter)  # type: ignore[attr-defined]
     scorer = ExampleScorer(learner, examples, tokenizer.padding_id)
     alone = [
@@ -98,7 +99,7 @@ def test_kto_s_loss_on_our_tokens_is_the_paper_s(tiny: Path, tokenizer: ChatToke
 
     adapter = trl_runs.adapter_of(trainer.model, transformer, config)
     learner = scopes.LoraLearner(transformer, adapter)
-    base = scopes.make("lora", tiny, FineTuneConfig(rank=2, layers=2), seed=0, dtype=torch.float32)
+    base = scopes.make("lora", tiny, FineTuneConfig(rank=2, layers=2), seed=0, placement=Placement(dtype="fp32"))
 
     @torch.no_grad()
     def gain(prompt: list[int], reply: list[int]) -> float:

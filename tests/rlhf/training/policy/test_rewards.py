@@ -1,6 +1,7 @@
 """The same completions earn the same reward in every way that maximises one."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_ppo_trl_and_best_of_n_give_one_reward_to_the_same_completions(
     reward = ChamsaeReward(model, tokenizer, config.reward())
     reward.scale = score_scale.measure(
         transformer, prompts, model, config.reward(), seed=SEED, should_stop=lambda: False
-    )
+    ).scale
     assert reward.scale == state.scale
     assert reward.scale.spread != 1.0
 
@@ -100,6 +101,17 @@ def test_ppo_trl_and_best_of_n_give_one_reward_to_the_same_completions(
     assert by_trl == pytest.approx(by_ppo.total.tolist(), abs=0.05)
     assert float(by_ppo.total.std()) > 0.2
     assert 0 < int(rollout.ended.sum()) < len(rollout)
+
+
+def test_a_completion_may_end_by_any_of_the_ends(tiny: Path, judge: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "two-ends"
+    shutil.copytree(tiny, folder)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 5]}))
+    model = reward_model.load(judge, Transformer.load(tiny, adapted_layers=2), tiny)
+    reward = ChamsaeReward(model, ChatTokenizer.load(folder), PpoConfig(missing_eos_penalty=100.0))
+    ids = [[9, 10, 2], [9, 10, 5], [9, 10, 11]]
+    found = reward([QUESTIONS[0]] * 3, ["A star."] * 3, completion_ids=ids)
+    assert [value < -50 for value in found] == [False, False, True]
 
 
 def test_the_best_of_each_prompt_is_kept_token_for_token(tiny: Path, tokenizer: ChatTokenizer) -> None:

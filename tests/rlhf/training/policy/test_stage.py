@@ -1,7 +1,10 @@
 """Each algorithm turns a base and a reward model into a policy directory that can be served."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from rlhf.labels import ALGORITHMS
 from rlhf.training.artefacts import card, checkpoints
 from rlhf.training.hyperparameters import BadHyperparameter
 from rlhf.training.model.adapter import Adapter
+from rlhf.training.model.choice import Placement
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.policy import kl, publishing, trl_runs
 from rlhf.training.policy import stage as policy_stage
@@ -21,49 +25,9 @@ from rlhf.training.reward import stage as reward_model_stage
 from rlhf.training.reward.functions import ChamsaeReward
 from rlhf.training.run import RunDirectory, Stopped
 from rlhf.training.snapshot.files import BadSnapshot
+from tests.chat.engines.fake_vllm import serving
 from tests.rlhf.training.planted import seal, write_snapshot
-
-PPO = {
-    "iterations": 2,
-    "prompts_per_iteration": 4,
-    "completions_per_prompt": 2,
-    "max_tokens": 8,
-    "minibatch_rows": 4,
-    "calibration_prompts": 4,
-    "rank": 2,
-    "learning_rate": 3e-3,
-    "stop_kl": 50.0,
-}
-PEER = {
-    "steps": 2,
-    "prompts_per_step": 2,
-    "num_generations": 2,
-    "max_completion_length": 6,
-    "rank": 2,
-    "learning_rate": 1e-2,
-    "stop_kl": 50.0,
-    "calibration_prompts": 4,
-}
-FITTED = {
-    "rank": 2,
-    "max_tokens": 12,
-    "adapted_layers": 2,
-    "learning_rate": 1e-3,
-    "stop_kl": 50.0,
-    "kl_prompts": 4,
-    "kl_checks": 2,
-    "checkpoint_seconds": 0.0,
-}
-BEST = FITTED | {"n": 2, "rounds": 2, "prompts_per_round": 4, "batch_size": 2, "calibration_prompts": 4}
-EVERY = [
-    ("ppo", PPO),
-    ("rloo", PEER),
-    ("grpo", PEER),
-    ("dpo", FITTED),
-    ("sft", FITTED),
-    ("kto", FITTED),
-    ("best_of_n", BEST),
-]
+from tests.rlhf.training.policy.ways import EVERY, FITTED, PEER, PPO
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +58,9 @@ def test_an_algorithm_ends_in_a_whole_policy(
     assert result["steps"] >= 2
     assert result["kl_nats"] is not None
     before, after = checkpoints.verify(tiny), checkpoints.verify(folder)
-    assert after["tensors"] == before["tensors"]
-    assert set(after["files"]) == {*before["files"], "served.json"}
+    assert after["tensors"] == before["tensors"] + 2 * 7 * 2  # A and B of seven projections of two layers
+    adapter = {f"adapter/{name}" for name in ("adapter_config.json", "adapter_model.safetensors", "base.json")}
+    assert set(after["files"]) == {*before["files"], "served.json", *adapter}
     old, new = load_file(tiny / "model.safetensors"), load_file(folder / "model.safetensors")
     assert {tensor.dtype for tensor in new.values()} == {torch.bfloat16}
     changed = {name.split(".")[2] for name in old if not torch.equal(old[name], new[name])}
@@ -131,6 +96,25 @@ def test_a_stopped_run_leaves_no_policy_and_ends_in_the_weights_of_one_that_was_
     assert steps == list(range(1, steps[-1] + 1))
 
 
+def test_ppo_by_a_server_ends_in_a_policy_and_says_who_sampled(
+    made: dict[str, str], tiny: Path, tmp_path: Path
+) -> None:
+    adapters = str(tmp_path / "adapters")
+    told = {"base": "base", "prefix": "rollout-1-", "folder": adapters, "seen_at": adapters}
+    with serving(weights=str(tiny)) as (server,):
+        servers = {"rollouts": {**told, "urls": [server.url]}}
+        result = policy_stage.run(policy_run(tmp_path, {**made, **servers}, tiny, "ppo", PPO))
+        loaded = [name for route, name in server.told() if route == "load_lora_adapter"]
+        assert len(loaded) == result["steps"] == 2
+        assert server.names() == ["base"]
+    assert result["rollout_servers"] == 1
+    lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert all(line["values"]["rollout/tokens_per_second"] > 0 for line in lines)
+    assert checkpoints.verify(tmp_path / "policy-2")
+    own = policy_stage.run(policy_run(tmp_path / "own", made, tiny, "ppo", PPO))
+    assert own["rollout_servers"] == 0
+
+
 @pytest.mark.parametrize(("algorithm", "values"), EVERY[1:])
 def test_past_the_kl_the_weights_before_are_published(
     made: dict[str, str], tiny: Path, tmp_path: Path, algorithm: str, values: dict
@@ -152,7 +136,8 @@ def test_the_weights_last_within_the_kl_are_published(
 
     def measure(transformer: object, adapter: Adapter, *_: object, **__: object) -> kl.OwnCompletions:
         measured.append([one.detach().clone() for one in adapter.parameters()])
-        return kl.OwnCompletions(kl_nats=[0.25, 60.0][min(len(measured) - 1, 1)], tokens=5.0, ended=1.0)
+        found = [0.25, 60.0][min(len(measured) - 1, 1)]
+        return kl.OwnCompletions(found, tokens=5.0, ended=1.0, start_kl_nats=found, anchor_kl_nats=found)
 
     monkeypatch.setattr(kl, "measure", measure)
     result = policy_stage.run(policy_run(tmp_path, made, tiny, algorithm, values))
@@ -185,6 +170,52 @@ def test_a_damaged_checkpoint_of_trl_is_passed_over_for_the_one_before(
     assert all(torch.equal(one, whole[name]) for name, one in published(directory.path).items())
 
 
+TRL = [("rloo", PEER), ("grpo", PEER), ("kto", FITTED)]
+
+
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_:FutureWarning")  # TRL's own call of transformers
+@pytest.mark.parametrize(("algorithm", "values"), TRL)
+def test_trl_computes_as_the_run_is_set(
+    made: dict[str, str], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str, values: dict
+) -> None:
+    seen, train = [], trl_runs.train
+
+    def note(trainer: Any, directory: RunDirectory) -> int:
+        steps = train(trainer, directory)
+        base = next(one for one in trainer.model.parameters() if not one.requires_grad)
+        seen.append((base.dtype, trainer.model.is_gradient_checkpointing, str(trainer.args.device)))
+        return steps
+
+    monkeypatch.setattr(trl_runs, "train", note)
+    set_so = {**made, "dtype": "fp32", "checkpointing": True}
+    policy_stage.run(policy_run(tmp_path, set_so, tiny, algorithm, values))
+    assert seen == [(torch.float32, True, "cpu")]
+
+
+@pytest.mark.parametrize(("algorithm", "values"), TRL)
+def test_trl_does_not_begin_over_weights_of_few_bits(
+    made: dict[str, str], tiny: Path, tmp_path: Path, algorithm: str, values: dict
+) -> None:
+    with pytest.raises(BadHyperparameter, match="CHAMSAE_TRAINING_BITS=16"):
+        policy_stage.run(policy_run(tmp_path, {**made, "bits": 4}, tiny, algorithm, values))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "chosen", "cards", "holds"),
+    [
+        ("cpu", "cpu", 0, True),
+        ("cuda", "cuda:0", 1, True),
+        ("cuda", "cpu", 1, False),
+        ("cuda:1", "cuda:0", 1, False),
+        ("cuda", "cuda:0", 2, False),
+    ],
+)
+def test_trl_does_not_begin_on_another_device(wanted: str, chosen: str, cards: int, holds: bool) -> None:
+    args = SimpleNamespace(device=torch.device(chosen), n_gpu=cards)
+    with nullcontext() if holds else pytest.raises(trl_runs.TrlDevice, match="CUDA_VISIBLE_DEVICES"):
+        trl_runs.require_device(Placement(device=wanted), args)
+
+
 def test_rloo_falls_back_to_the_weights_that_were_measured_last_within_the_kl(
     made: dict[str, str], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +237,7 @@ def _merged(tiny: Path, transformer: Transformer, tensors: list[torch.Tensor]) -
     from peft import get_peft_model
 
     config = WayConfig(rank=PEER["rank"])
-    trained = get_peft_model(trl_runs.model(tiny), trl_runs.lora(config, transformer))
+    trained = get_peft_model(trl_runs.model(tiny, Placement()), trl_runs.lora(config, transformer))
     trl_runs.put_back(trained, tensors)
     return trl_runs.adapter_of(trained, transformer, config).merge_into(load_file(tiny / "model.safetensors"))
 

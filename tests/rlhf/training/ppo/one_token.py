@@ -9,6 +9,7 @@ from rlhf.training.model.sampler import Rollout
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.train import PpoResult, train_ppo
+from rlhf.training.rollouts.source import RolloutSource
 
 PAID = 17  # the token that the scorers pay for
 PROMPTS = [[1, first, second] for first in (4, 5, 6, 7) for second in (8, 9)]
@@ -66,10 +67,15 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     reports: list[tuple[int, int]] | None = None,
     count_words: Callable[[Sequence[int]], int] = len,
+    source: RolloutSource | None = None,
+    then: Callable[[], None] = lambda: None,
 ) -> PpoResult:
+    """`then` is called after each iteration."""
+
     def report(step: int, steps: int, values: dict[str, float]) -> None:
         if reports is not None:
             reports.append((step, steps))
+        then()
 
     return train_ppo(
         model,
@@ -81,6 +87,7 @@ def train(
         report=report,
         should_stop=should_stop,
         count_words=count_words,
+        source=source,
     )
 
 

@@ -64,3 +64,16 @@ def test_what_the_groups_cost_replaces_the_fixed_weight() -> None:
         violation_cost=torch.tensor([0.5, 3.0]),
     )
     assert shaped.total.tolist() == [-0.5, -3.0]
+
+
+def test_a_fragment_is_not_judged_where_none_ever_was() -> None:
+    shaped = shape(
+        scores=torch.tensor([9.0, 2.0, 2.0]),
+        p_violation=torch.zeros(3),
+        words=torch.tensor([20, 20, 20]),
+        ended=torch.tensor([False, False, True]),
+        scale=ScoreScale(0.0, 1.0),
+        config=replace(CONFIG, fragments=False),
+    )
+    assert shaped.score.tolist() == [-3.0, -3.0, 2.0]
+    assert shaped.total.tolist() == [-4.0, -4.0, 2.0]

@@ -14,7 +14,8 @@ from rlhf.training.model.sampler import Rollout
 from rlhf.training.model.transformer import Transformer
 from rlhf.training.ppo.brake import KlBrake
 from rlhf.training.ppo.config import PpoConfig
-from rlhf.training.ppo.update import TrainingDiverged, clipped_loss, importance_weights
+from rlhf.training.ppo.update import TrainingDiverged, clipped_loss
+from rlhf.training.rollouts.mismatch import importance_weights
 from tests.rlhf.training.core_tiny import tiny_llama
 from tests.rlhf.training.ppo.one_token import CONFIG, BreaksAfter, paid_share, train, weights
 

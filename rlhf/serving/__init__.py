@@ -1,0 +1,1 @@
+"""Reward models at work while replies are written: which one judges a policy, and the process that scores with it."""
