@@ -162,7 +162,7 @@ def test_one_that_is_stopped_at_its_greatest_length_is_cut_there(interrupted, re
     completed, asked, _ = interrupted(max_completion_tokens=8)
     assert renderer.continuation(TEXT)[:8] == renderer.continuation(completed.text)
     assert (completed.finish_reason, completed.completion_tokens) == ("length", 8)
-    assert len(asked) == 2
+    assert len(asked) > 1, "it was stopped"
 
 
 @pytest.mark.django_db(transaction=True)
