@@ -240,14 +240,15 @@ def test_words_leave_the_storage_once_it_answers(
         run.path.mkdir(parents=True)
         (run.path / comparing.PAIRS).write_text("words")
         shared_state.hand_over(run.path / comparing.PAIRS)
-        (run.path / "result.json").write_text("{torn")
+        result = run.path / "result.json"
+        result.write_text("{torn")
     assert kept == frozen
     with away_on_a(), django_capture_on_commit_callbacks(execute=True) as callbacks:
         Snapshot.objects.update(erased_at=timezone.now())
-        paths = [frozen.path], [run.path / "result.json"], {"words"}, [run.path / comparing.PAIRS]
+        paths = [frozen.path], [result], {"words"}, [run.path / comparing.PAIRS]
         personal_data._remove_files(*paths)
     assert callbacks == []
-    assert not (run.path / "result.json").exists()
+    assert not result.exists()
     assert any("pairs" in path.name for path in objects(bucket))
     tidied_later(monkeypatch, on_a)
     assert [path for path in objects(bucket) if "runs" in path.parts] == []
