@@ -27,10 +27,24 @@ LONGEST = (
 """Begun first, lest one worker is still at them when the others have nothing left to do."""
 
 
+def pytest_addoption(parser):
+    parser.addoption("--database", action="store_true", help="only tests that touch the database or a service")
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--database"):
+        left_out = [item for item in items if not _touches_a_service(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if _touches_a_service(item)]
     order = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+def _touches_a_service(item):
+    marked = any(item.get_closest_marker(name) for name in ("django_db", "services", "browser"))
+    starts_a_site = hasattr(item.module, "running_site")
+    return marked or starts_a_site or not {"db", "transactional_db", "home"}.isdisjoint(item.fixturenames)
 
 
 def pytest_runtest_setup(item):
