@@ -126,12 +126,12 @@ def real_site(tmp_path_factory, tiny_policy):
         yield site
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_probabilities_of_a_real_policy_are_recomputed(real_site, visit):
     """Through the whole site: the engine writes, the inspector computes, the page shows."""
     reply = replied(visit(real_site, "chatter"))
     reply.locator("[data-look]").click()
     tokens = reply.locator("[data-tokens] [role=option]")
-    expect(tokens.first).to_be_visible(timeout=120_000)
+    expect(tokens.first).to_be_visible(timeout=300_000)
     tokens.last.click()
     assert reply.locator("[data-choices-list] li").count() >= 8

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.site import running_site
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_from_a_file_to_a_conversation(visit, site):
     page.get_by_label("LoRA").check()
     page.get_by_role("button", name="Create the model").click()
     expect(page.locator(".events")).to_contain_text("Fine-tune started", timeout=60_000)
-    expect(page.locator(".events")).to_contain_text("Fine-tune succeeded", timeout=120_000)
+    expect(page.locator(".events")).to_contain_text("Fine-tune succeeded", timeout=400_000)
     expect(page.get_by_role("heading", name=re.compile("^ft:"))).to_be_visible()
     expect(page.get_by_role("heading", name="Was fine-tuning worth it?")).to_be_visible()
     expect(page.get_by_text("Validation loss").first).to_be_visible()

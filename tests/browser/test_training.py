@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.short_cycle import OPEN_GATE, TASTES, TINY
 from tests.site import running_site
 
-pytestmark = [pytest.mark.browser, pytest.mark.on_services, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.browser, pytest.mark.on_services, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_train_now_promotes_and_one_click_rolls_back(visit, site):
     page.wait_for_url(re.compile(r"/training/runs/\d+/"))
     expect(page.locator("progress, .progress").first).to_be_visible(timeout=60_000)
     ended = page.locator(".badge.ok", has_text="promoted").or_(page.locator("main .notice.error"))
-    expect(ended.first).to_be_visible(timeout=300_000)
+    expect(ended.first).to_be_visible(timeout=900_000)
     expect(page.locator("main .notice.error")).to_have_count(0)
     admin.go("/training/")
     made = page.locator("section[aria-labelledby=live] .big").inner_text().split()[0]

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.browser.waiting import PROGRAM
 from tests.site import running_site
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_people_compare_an_admin_watches_and_the_gate_decides(visit, site):
         )
     admin.page.get_by_role("button", name="Decide now").click()
     ended = admin.page.locator("main .badge", has_text=re.compile("^(passed|refused)$"))
-    expect(ended.first).to_be_visible(timeout=90_000)
+    expect(ended.first).to_be_visible(timeout=300_000)
     expect(admin.page.locator("[data-comparisons]")).to_contain_text("an admin did not wait for the rest")
     admin.page.get_by_role("link", name=re.compile("vs. base")).click()
     expect(admin.page.locator("main")).to_contain_text("In 2 blind comparisons people preferred its replies in 100")
