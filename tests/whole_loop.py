@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
@@ -42,7 +43,8 @@ def talk(person, text="Hello"):
         async with person.chat(conversation) as chat:
             return await asyncio.wait_for(chat.ask(text), 30)
 
-    heard = asyncio.run(ask())
+    with ThreadPoolExecutor(1) as thread:  # a browser of other tests may have a loop in this one
+        heard = thread.submit(lambda: asyncio.run(ask())).result()
     assert heard.state == "complete"
     return heard
 

@@ -9,7 +9,7 @@ import uuid
 
 import psutil
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidMessage
 
 from config import reaper
 from tests.person import Person
@@ -85,7 +85,7 @@ class Reading:
                     await self._begin(chat)
                     while self.done is None:
                         self._take(await chat.receive())
-            except (ConnectionClosed, OSError):
+            except (ConnectionClosed, InvalidMessage, OSError):  # killed in the middle of a greeting, too
                 self.parted += 1
                 await asyncio.sleep(0.3)
         return self
