@@ -2,13 +2,15 @@
 PYTHON ?= python3
 PORT ?= 8000
 ARGS ?=
-MARKS ?= not browser and not services and not fault and not clients and not loops
+MARKS ?= not browser and not services and not fault and not clients and not loops and not timed
 BROWSER_MARKS ?= browser and not pages
 LEFT_OUT ?=
 # A file has a site of its own. Those of the browser wait for most of their time: four of them keep two cores at work.
+COMMA := ,
 BY_FILE := --dist loadfile --no-loadscope-reorder
 PIP_FLAGS ?= $(if $(CI),--quiet)
 VENV := .venv
+EXTRAS := train,services,s3,dev
 AXE := node_modules/axe-core/axe.min.js
 PY := $(VENV)/bin/python
 DEMO := CHAMSAE_DEBUG=$${CHAMSAE_DEBUG:-1}
@@ -17,18 +19,20 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coverage pages daphne faults clients loops sites demo doctor lint tree docs bench bench-rlhf bench-cycles bench-ppo mutants screenshots messages clean
+.PHONY: help setup run test coverage pages daphne faults clients loops sites demo doctor lint lock tree docs bench lecture bench-rlhf bench-cycles bench-ppo mutants screenshots messages clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(VENV)/ready  ## the virtual environment with everything in it
 
-$(VENV)/ready: pyproject.toml
+$(VENV)/ready: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" or 0)'
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing; a few minutes the first time ..."
-	@$(PY) -m pip install $(PIP_FLAGS) --no-compile -e ".[train,services,s3,dev]"
+	@$(PY) -m pip install $(PIP_FLAGS) --no-compile --no-deps --require-hashes -r requirements.lock
+	@# What is left is torch and what only torch needs, for its build depends on the machine's accelerator.
+	@$(PY) -m pip install $(PIP_FLAGS) --no-compile --no-build-isolation -e ".[$(EXTRAS)]"
 	@# All cores compile, where pip has one. Of hundreds of models few are ever used; some files are no Python of today.
 	@$(PY) -m compileall -qq -j 0 -x '/tests?/|/transformers/models/' $(VENV)/lib || true
 	@$(PY) -m config.translations
@@ -73,15 +77,27 @@ sites: setup $(AXE)  ## pages, faults, clients and loops in one call, lest a cor
 demo: setup  ## simulated annotators teach the real model, from the first judgement to the gate
 	@$(DEMO) $(PY) manage.py demo $(ARGS)
 
+lecture: setup  ## teaches the lecture's models the default text, and holds their figures to floors
+	@$(DEMO) $(PY) manage.py teach_lecture --families counting lstm --minutes 2 --floors $(ARGS)
+
 doctor: setup  ## what is missing, and the command that mends it
 	@$(DEMO) $(PY) manage.py doctor
 
 lint: setup  ## style, types, who may import whom, migrations
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy accounts api base chat config docs feedback fine_tuning metering rlhf
+	$(VENV)/bin/mypy accounts api base chat config docs feedback fine_tuning lecture metering rlhf
 	$(VENV)/bin/lint-imports
 	$(PY) manage.py makemigrations --check --dry-run
+	$(PY) -m config.advisories
+
+lock: $(VENV)/uv  ## requirements.lock anew: the newest releases that are a week old, with their hashes
+	$(VENV)/bin/uv pip compile pyproject.toml --quiet --upgrade --universal --generate-hashes \
+		$(addprefix --extra=,$(subst $(COMMA), ,$(EXTRAS))) --custom-compile-command "make lock" -o requirements.lock
+
+$(VENV)/uv: $(VENV)/ready
+	@$(PY) -m pip install $(PIP_FLAGS) "uv>=0.13"
+	@touch $@
 
 tree: setup  ## docs/tree.md from the docstrings, and the picture of the loop from docs/loop.toml
 	$(PY) -m docs.tree

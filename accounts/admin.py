@@ -3,30 +3,40 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group
 from django.db import transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from accounts import sockets
-from accounts.audit import broken_links, pseudonym, record
+from accounts import audit_checks, sockets
+from accounts.audit import pseudonym, record
 from accounts.models import AuditEntry, Notice, User
 from base.admin import ReadOnlyAdmin
 
-WATCHED = ("username", "is_active", "is_staff", "is_superuser", "suspended_until", "suspended_reason")
+WATCHED = ("username", "language", "is_active", "is_staff", "is_superuser", "suspended_until", "suspended_reason")
 
 
 @admin.register(User)
 class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # generic in the stubs only
-    list_display = ("username", "is_active", "suspended_until", "is_simulated", "date_joined", "last_login")
-    list_filter = ("groups", "is_active", "is_simulated", "is_superuser")
+    list_display = (
+        "username",
+        "is_active",
+        "suspended_until",
+        "is_simulated",
+        "is_imported",
+        "date_joined",
+        "last_login",
+    )
+    list_filter = ("groups", "is_active", "is_simulated", "is_imported", "is_superuser")
     search_fields = ("username",)
-    readonly_fields = ("last_login", "date_joined", "is_simulated")
+    readonly_fields = ("last_login", "date_joined", "is_simulated", "is_imported")
     fieldsets = (
         (None, {"fields": ("username", "password", "language")}),
         (_("Roles"), {"fields": ("is_active", "groups", "is_staff", "is_superuser")}),
         (_("Suspension"), {"fields": ("suspended_until", "suspended_reason")}),
-        (_("Important dates"), {"fields": ("last_login", "date_joined", "is_simulated")}),
+        (_("Important dates"), {"fields": ("last_login", "date_joined", "is_simulated", "is_imported")}),
     )
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
@@ -46,6 +56,19 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # generic in the stubs
         if before != after:
             with transaction.atomic():
                 record(_actor(request), "user.roles", user, before={"groups": before}, after={"groups": after})
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Records that an admin took a password away; of a new one the validators are told (accounts.passwords)."""
+        with transaction.atomic():
+            had_one = self._has_password(request, id)
+            response = super().user_change_password(request, id, form_url)
+            if had_one and not self._has_password(request, id):
+                record(_actor(request), "user.password", User.objects.get(pk=unquote(id)), after={"usable": False})
+        return response
+
+    def _has_password(self, request: HttpRequest, key: str) -> bool:
+        user = self.get_object(request, unquote(key))
+        return user is not None and user.has_usable_password()
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return False  # what a person judged must stay traceable: accounts are closed, not deleted
@@ -67,6 +90,17 @@ def _as_json(values: dict[str, Any]) -> dict[str, Any]:
     return logged
 
 
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class RoleAdmin(ReadOnlyAdmin):
+    """Roles are known by their names (accounts.roles): to rename one would make its people another's, or nobody's."""
+
+    list_display = ("name",)
+    fields = ("name",)
+
+
 @admin.register(Notice)
 class NoticeAdmin(ReadOnlyAdmin):
     """Without their parameters: what a person called a model of their own is theirs."""
@@ -81,12 +115,12 @@ class NoticeAdmin(ReadOnlyAdmin):
 class AuditEntryAdmin(ReadOnlyAdmin):
     """Entries are added by the actions that they record, never by hand."""
 
-    list_display = ("at", "actor", "verb", "target", "reason")
+    list_display = ("sequence", "at", "actor", "verb", "target", "reason")
     list_filter = ("verb",)
     search_fields = ("target", "reason", "actor__username")
     date_hierarchy = "at"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        if broken := broken_links():
-            messages.error(request, _("The audit log's hash chain is broken at entries %s.") % broken)
+        for fault in audit_checks.verify_newest(audit_checks.last_whole_check()).faults:
+            messages.error(request, str(fault))
         return super().changelist_view(request, extra_context)

@@ -22,4 +22,5 @@ class AccountBackend(ModelBackend):
         return super().authenticate(request, username=username, password=password, **kwargs)
 
     def user_can_authenticate(self, user: Any) -> bool:
-        return super().user_can_authenticate(user) and not user.is_suspended and not user.is_simulated
+        is_program = user.is_simulated or user.is_imported
+        return super().user_can_authenticate(user) and not user.is_suspended and not is_program

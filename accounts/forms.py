@@ -13,7 +13,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit_labels
-from accounts.models import AuditEntry, Notice, User
+from accounts.models import AuditEntry, ConsentText, Notice, User
 from accounts.throttle import Attempts
 
 
@@ -154,3 +154,42 @@ class NoticeFilter(forms.Form):
         chosen = self.cleaned_data if self.is_valid() else {}
         kind = {"kind": chosen["kind"]} if chosen.get("kind") else {}
         return {**kind, **({"read_at": None} if chosen.get("unread") else {})}
+
+
+MOST_CONSENT_CHARS = 10_000
+
+
+class ConsentTextForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    based_on = forms.IntegerField(widget=forms.HiddenInput)
+
+    class Meta:
+        model = ConsentText
+        fields = ("text_en", "text_ko", "asks_again")
+        labels = {
+            "text_en": _("Text in English"),
+            "text_ko": _("Text in Korean"),
+            "asks_again": _("Ask everybody again"),
+        }
+        help_texts = {
+            "text_en": _("In Markdown. Say who reads the texts, what they are used for, and how to withdraw."),
+            "asks_again": _("Leave this on unless the new words say the same as before, as after a typo."),
+        }
+        widgets = {
+            "text_en": forms.Textarea(attrs={"rows": 14, "maxlength": MOST_CONSENT_CHARS}),
+            "text_ko": forms.Textarea(attrs={"rows": 14, "maxlength": MOST_CONSENT_CHARS}),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["initial"] = {"asks_again": True, **(kwargs.get("initial") or {})}
+        super().__init__(*args, **kwargs)
+
+    def clean(self) -> dict[str, Any]:
+        """Browsers send line ends as CR LF."""
+        values = super().clean() or {}
+        for name in ("text_en", "text_ko"):
+            if name in values:
+                values[name] = values[name].replace("\r\n", "\n")
+                if len(values[name]) > MOST_CONSENT_CHARS:
+                    said = gettext("It may have at most %(n)d characters.")
+                    self.add_error(name, said % {"n": MOST_CONSENT_CHARS})
+        return values

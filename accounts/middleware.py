@@ -1,4 +1,4 @@
-"""Middleware that sets the language of a request and refuses it where the permission table says so."""
+"""Middleware: the language of a request, who acts in it, and what the permission table refuses."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +12,7 @@ from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.deprecation import MiddlewareMixin
 
+from accounts.acting import answering
 from accounts.permissions import roles_for
 from accounts.roles import Role
 
@@ -64,6 +65,20 @@ class LanguageMiddleware(SyncAndAsyncMiddleware):
     def _with_headers(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         response.setdefault("Content-Language", request.LANGUAGE_CODE)
         patch_vary_headers(response, ("Accept-Language", "Cookie"))
+        return response
+
+
+class ActingMiddleware(SyncAndAsyncMiddleware):
+    """Lets code that no request reaches know who acts (accounts.acting)."""
+
+    def respond(self, request: HttpRequest) -> HttpResponseBase:
+        with answering(request):
+            response: HttpResponseBase = self.get_response(request)
+        return response
+
+    async def respond_async(self, request: HttpRequest) -> HttpResponseBase:
+        with answering(request):
+            response: HttpResponseBase = await self.get_response(request)
         return response
 
 

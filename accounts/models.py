@@ -1,13 +1,15 @@
 """Models of accounts: users, their API keys, their notices, and the audit log."""
 
+from typing import Any
+
 from django.contrib.auth.models import AbstractUser
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit_labels, notice_texts
-from accounts.roles import ABOVE, GROUPS, Role
+from accounts.roles import ABOVE, GROUPS, PROJECT_ANNOTATORS, Role
 
 
 class User(AbstractUser):
@@ -15,6 +17,8 @@ class User(AbstractUser):
         _("language"), max_length=8, blank=True, choices=[("en", "English"), ("ko", "한국어")]
     )
     is_simulated = models.BooleanField(_("simulated"), default=False)
+    is_imported = models.BooleanField(_("imported"), default=False)
+    """Stands for somebody who judged elsewhere (feedback.imports), and cannot sign in."""
     """A program that judges; its judgements are labelled simulated on every page and in every report."""
     suspended_until = models.DateTimeField(_("suspended until"), null=True, blank=True)
     suspended_reason = models.CharField(_("reason of the suspension"), max_length=500, blank=True)
@@ -30,10 +34,21 @@ class User(AbstractUser):
     """Empty: as the device has it."""
     judging_languages = models.JSONField(_("languages to judge in"), default=list, blank=True)
     """Codes of those in which an annotator gets tasks; empty: the page's language and English."""
+    consent_answered = models.PositiveIntegerField(default=0, editable=False)
+    """The version of the consent's words (ConsentText) that the person last answered, with yes or no; 0: none."""
     deletion_due_at = models.DateTimeField(_("to be deleted at"), null=True, blank=True)
     """When a closed account will be erased; until then the person may reopen it."""
     erased_at = models.DateTimeField(_("erased"), null=True, blank=True, editable=False)
     """When the person was erased. The row stays under a made-up name: judgements and audit entries refer to it."""
+
+    is_new = False
+    """Whether the last save made the row; a password that comes with it is no change of one."""
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """In one transaction with the audit entry of a new password (accounts.passwords.ChangesAreRecorded)."""
+        self.is_new = self._state.adding
+        with transaction.atomic():
+            super().save(*args, **kwargs)
 
     @property
     def is_suspended(self) -> bool:
@@ -52,15 +67,62 @@ class User(AbstractUser):
             return ABOVE[Role.ADMIN]
         names = set(self.groups.values_list("name", flat=True))
         of_groups = [ABOVE[role] for role in GROUPS if role.value in names]
+        if PROJECT_ANNOTATORS in names:
+            of_groups.append(ABOVE[Role.ANNOTATOR])
         return frozenset().union(ABOVE[Role.CHATTER], *of_groups)
 
     def has_role(self, role: Role) -> bool:
         return role in self.roles()
 
 
-class AuditEntry(models.Model):
-    """One privileged action. Rows are only ever added; each has the hash of the one before it."""
+class ConsentText(models.Model):
+    """The words by which people agree that others read their texts, in Markdown, never changed: an edit adds a
+    version."""
 
+    number = models.PositiveIntegerField(_("version"), unique=True)
+    text_en = models.TextField(_("text in English"))
+    text_ko = models.TextField(_("text in Korean"))
+    asks_again = models.BooleanField(_("ask everybody again"), default=True)
+    """Whether consents to older versions stop to count. Not where the words say the same as before."""
+    created_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    """None: the text that came along."""
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-number"]
+        verbose_name = _("words of the consent")
+        verbose_name_plural = _("words of the consent")
+
+    def __str__(self) -> str:
+        return f"v{self.number}"
+
+
+class Consent(models.Model):
+    """That a person agreed to others reading their texts: to which words, from when, until when."""
+
+    person = models.ForeignKey(User, on_delete=models.CASCADE, related_name="consents")
+    version = models.PositiveIntegerField(_("version"))
+    """The number of the ConsentText."""
+    given_at = models.DateTimeField(_("given"), default=timezone.now)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    """When it was withdrawn, or replaced by consent to newer words."""
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("consent")
+        verbose_name_plural = _("consents")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["person"], condition=Q(ended_at__isnull=True), name="one_consent_in_force"
+            ),
+        ]
+
+
+class AuditEntry(models.Model):
+    """One privileged action. Rows are only ever added; each has the seal of the one before (accounts.audit_seals)."""
+
+    sequence = models.PositiveBigIntegerField(_("number"), unique=True)
+    """1, 2, 3, ...: without a gap, so that a missing entry shows."""
     at = models.DateTimeField(_("time"), default=timezone.now, db_index=True)
     actor = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+", verbose_name=_("user"))
     """None: the system itself, for example a scheduled cycle."""
@@ -76,7 +138,7 @@ class AuditEntry(models.Model):
     hash = models.CharField(max_length=64, unique=True)
 
     class Meta:
-        ordering = ["-id"]
+        ordering = ["-sequence"]
         verbose_name = _("audit entry")
         verbose_name_plural = _("audit log")
 
@@ -87,6 +149,18 @@ class AuditEntry(models.Model):
     @property
     def target_name(self) -> str:
         return audit_labels.target_name(self.target)
+
+
+class AuditCheck(models.Model):
+    """How far the audit log was sound when the whole of it was last verified: one row (accounts.audit_checks)."""
+
+    at = models.DateTimeField()
+    sequence = models.PositiveBigIntegerField()
+    seal = models.CharField(max_length=64, blank=True)
+    """Of the last entry then."""
+    faults = models.JSONField(default=list)
+    """[kind, number of the entry] of each."""
+    signature = models.CharField(max_length=64)
 
 
 class ApiKey(models.Model):
@@ -124,9 +198,11 @@ class Notice(models.Model):
         JOB_SUCCEEDED = "job_succeeded", _("A fine-tune of yours is ready")
         JOB_FAILED = "job_failed", _("A fine-tune of yours failed")
         REPORT_DECIDED = "report_decided", _("A moderator decided on a reply that you reported or flagged")
+        WARNED = "warned", _("A moderator warned you")
         TASKS_WAIT = "tasks_wait", _("There are replies to rank (at most once per day)")
         GATE_REFUSED = "gate_refused", _("The gate refused a policy")
         CYCLE_HELD_UP = "cycle_held_up", _("A training is due and can't start")
+        WEBHOOK_DISABLED = "webhook_disabled", _("A webhook was switched off after failures")
 
     person = models.ForeignKey(User, on_delete=models.CASCADE, related_name="notices", verbose_name=_("user"))
     kind = models.CharField(_("kind"), max_length=30, choices=Kind)

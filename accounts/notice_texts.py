@@ -48,6 +48,10 @@ def _report_decided(parameters: Parameters) -> str:
     return _("A moderator took action on a reply that you reported or flagged.")
 
 
+def _warned(parameters: Parameters) -> str:
+    return _("A moderator warned you: %(text)s") % {"text": parameters.get("text", "")}
+
+
 def _tasks_wait(parameters: Parameters) -> str:
     count = int(parameters.get("comparisons", 0))
     if count:
@@ -72,15 +76,22 @@ def _cycle_held_up(parameters: Parameters) -> str:
     return _("Enough was ranked for the next training, but it can't start. The training page says why.")
 
 
+def _webhook_disabled(parameters: Parameters) -> str:
+    words = _("The webhook “%(name)s” was switched off: %(n)s attempts in a row failed. Its page says why.")
+    return words % {"name": parameters.get("name", ""), "n": parameters.get("failures", "")}
+
+
 TEXTS: Mapping[str, Callable[[Parameters], str]] = {
     "policy_promoted": _policy_promoted,
     "policy_rolled_back": _policy_rolled_back,
     "job_succeeded": _job_succeeded,
     "job_failed": _job_failed,
     "report_decided": _report_decided,
+    "warned": _warned,
     "tasks_wait": _tasks_wait,
     "gate_refused": _gate_refused,
     "cycle_held_up": _cycle_held_up,
+    "webhook_disabled": _webhook_disabled,
 }
 
 

@@ -16,10 +16,13 @@ FOR: Mapping[str, Role] = {
     Kind.TASKS_WAIT: Role.ANNOTATOR,
     Kind.GATE_REFUSED: Role.ADMIN,
     Kind.CYCLE_HELD_UP: Role.ADMIN,
+    Kind.WEBHOOK_DISABLED: Role.ADMIN,
 }
 """Kinds that only people of a role get; all others are for everybody."""
 ON_REQUEST = frozenset({Kind.TASKS_WAIT})
 """Kinds that nobody gets who did not ask for them."""
+ALWAYS = frozenset({Kind.WARNED})
+"""Kinds that nobody can choose not to get."""
 READ_KEPT, KEPT = timedelta(days=30), timedelta(days=180)
 BATCH = 500
 MOST_COUNTED = 100
@@ -46,12 +49,12 @@ def _batches(ids: list[int]) -> Iterator[list[int]]:
 
 
 def _reachable() -> QuerySet[User]:
-    people = User.objects.filter(is_active=True, is_simulated=False, deletion_due_at=None)
+    people = User.objects.filter(is_active=True, is_simulated=False, is_imported=False, deletion_due_at=None)
     return people.only("pk", "notice_choices")
 
 
 def wants(person: User, kind: str) -> bool:
-    return bool(person.notice_choices.get(kind, kind not in ON_REQUEST))
+    return kind in ALWAYS or bool(person.notice_choices.get(kind, kind not in ON_REQUEST))
 
 
 def people_of(role: Role) -> QuerySet[User]:
@@ -64,13 +67,13 @@ def people_of(role: Role) -> QuerySet[User]:
 
 
 def kinds_for(person: User) -> list[Kind]:
-    """The kinds that the person can get."""
+    """The kinds that the person may choose or not."""
     roles = person.roles()
-    return [kind for kind in Kind if FOR.get(kind, Role.CHATTER) in roles]
+    return [kind for kind in Kind if kind not in ALWAYS and FOR.get(kind, Role.CHATTER) in roles]
 
 
 def choose(person: User, wanted: set[str]) -> None:
-    """Stores which of the kinds that the person can get they want; their choices for other kinds stay."""
+    """Stores which of the kinds that the person may choose they want; their choices for other kinds stay."""
     chosen = {kind.value: kind in wanted for kind in kinds_for(person)}
     person.notice_choices = {**person.notice_choices, **chosen}
     person.save(update_fields=["notice_choices"])

@@ -7,6 +7,11 @@ settings.PERSONAL_DATA lists a module of each app, the highest layer first. Each
     forget_conversations(ids)   removes what depends on conversations that will be removed
     forget_person(person)       removes or anonymises everything else that refers to the person
 
+and, where the app makes something of people's texts,
+
+    withdraw_conversations(ids) takes the texts of these conversations out of it
+    withdraw_person(person)     takes out those of all conversations of the person
+
 A test walks every model: one that refers to a user, directly or through others, is in EXPORT or in EXCLUDED.
 """
 
@@ -60,3 +65,15 @@ class PersonalData(Protocol):
 
 def modules() -> list[PersonalData]:
     return [cast(PersonalData, import_module(path)) for path in settings.PERSONAL_DATA]
+
+
+def withdraw_texts(person: User) -> None:
+    """The person no longer agrees that others read their texts. Must run in the transaction of the withdrawal."""
+    for app in modules():
+        getattr(app, "withdraw_person", lambda _person: None)(person)
+
+
+def withdraw_conversations(ids: Collection[UUID]) -> None:
+    """The same, of some conversations."""
+    for app in modules():
+        getattr(app, "withdraw_conversations", lambda _ids: None)(ids)

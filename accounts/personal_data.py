@@ -23,10 +23,12 @@ EXPORT = (
     Table("admin.LogEntry", "user"),
     Table("accounts.ApiKey", "owner", frozenset({"sha256"})),
     Table("accounts.Notice", "person"),
+    Table("accounts.Consent", "person"),
 )
 EXCLUDED = {
     "accounts.User_groups": "the roles stand in accounts.User",
     "accounts.User_user_permissions": "the site gives permissions by roles alone",
+    "accounts.ConsentText": "the site's own words, whoever wrote them",
     "accounts.AuditEntry": "the site's own record of privileged acts; it names others, and everybody's acts hang "
     "together in it",
 }
@@ -44,6 +46,7 @@ def forget_person(person: User) -> None:
     end_sessions(person)
     person.api_keys.all().delete()
     person.notices.all().delete()
+    person.consents.all().delete()
     LogEntry.objects.filter(user=person).delete()
     about = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(User), object_id=str(person.pk))
     person.groups.clear()
@@ -55,7 +58,7 @@ def forget_person(person: User) -> None:
     person.theme, person.judging_languages = "", []
     person.is_active = person.is_staff = person.is_superuser = False
     person.last_login = person.deletion_due_at = person.toured_at = None
-    person.notice_choices = {}
+    person.notice_choices, person.consent_answered = {}, 0
     person.date_joined = person.erased_at = timezone.now()
     person.save()
 

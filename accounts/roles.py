@@ -12,6 +12,8 @@ class Role(models.TextChoices):
     ADMIN = "admin", _("admin")
 
 
+PROJECT_ANNOTATORS = "project annotator"
+"""The group of people who may open the annotators' pages as members of projects, and get tasks of these alone."""
 GROUPS = (Role.ANNOTATOR, Role.MODERATOR, Role.ADMIN)
 ABOVE = {
     Role.ANONYMOUS: frozenset({Role.ANONYMOUS}),

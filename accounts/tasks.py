@@ -1,10 +1,10 @@
-"""Celery tasks: erase closed accounts once their time for reopening is over, and remove old notices."""
+"""Celery tasks: erase closed accounts, remove old notices, verify the audit log."""
 
 import logging
 
 from celery import shared_task
 
-from accounts import erasure, notices
+from accounts import audit_checks, erasure, notices
 from accounts.personal import NotYet
 
 log = logging.getLogger(__name__)
@@ -30,3 +30,12 @@ def erase_due_accounts() -> int:
 def remove_old_notices() -> int:
     """The number of notices removed."""
     return notices.remove_old()
+
+
+@shared_task
+def check_audit_log() -> int:
+    """The number of faults, which the page of the audit log shows as well."""
+    result = audit_checks.check_whole()
+    for fault in result.faults:
+        log.error("audit log: %s", fault)
+    return len(result.faults)

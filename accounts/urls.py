@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.views import audit_log, keys, notices, own_account, sign_in
+from accounts.views import audit_log, consent, keys, notices, own_account, sign_in
 
 urlpatterns = [
     path("sign-in/", sign_in.SignIn.as_view(), name="sign_in"),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("account/data/", own_account.my_data, name="my_data"),
     path("account/delete/", own_account.delete_account, name="delete_account"),
     path("account/keep/", own_account.keep_account, name="keep_account"),
+    path("account/consent/", consent.consent, name="consent"),
     path("account/keys/", keys.own_keys, name="api_keys"),
     path("account/keys/<int:key_id>/revoke/", keys.revoke_key, name="revoke_key"),
     path("account/notices/", notices.choose_notices, name="choose_notices"),
@@ -20,6 +21,7 @@ urlpatterns = [
     path("notices/read/", notices.read_all_notices, name="read_all_notices"),
     path("notices/<int:notice_id>/open/", notices.open_notice, name="open_notice"),
     path("notices/<int:notice_id>/read/", notices.read_notice, name="read_notice"),
+    path("site/consent/", consent.edit_consent, name="edit_consent"),
     path("site/keys/", keys.all_keys, name="all_keys"),
     path("password/", sign_in.PasswordChange.as_view(), name="password_change"),
     path("language/", sign_in.set_language, name="set_language"),

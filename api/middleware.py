@@ -83,10 +83,14 @@ class ApiMiddleware(SyncAndAsyncMiddleware):
         return answer(ApiError(message, 500, "server_error"))
 
 
+def new_request_id() -> str:
+    return f"req_{uuid.uuid4().hex}"
+
+
 def _anonymous(request: HttpRequest) -> HttpRequest:
     """Drops the session's user, and gives the request an id."""
     request.user = AnonymousUser()
-    request.request_id = f"req_{uuid.uuid4().hex}"  # type: ignore[attr-defined]
+    request.request_id = new_request_id()  # type: ignore[attr-defined]
     return request
 
 

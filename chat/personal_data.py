@@ -69,3 +69,8 @@ def forget_person(person: User) -> None:
     PersonalInstructions.objects.filter(owner=person).delete()
     Ticket.objects.filter(user=person).delete()
     Scoring.objects.filter(user=person).delete()
+
+
+def withdraw_person(person: User) -> None:
+    """Switches training off in each of their conversations: a new consent does not open old ones by itself."""
+    Conversation.objects.filter(owner=person, may_train=True).update(may_train=False)

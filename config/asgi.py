@@ -9,20 +9,21 @@ from django.core.asgi import get_asgi_application
 django_application = get_asgi_application()  # before anything that imports models
 
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import OriginValidator
 from channels.sessions import CookieMiddleware
 from django.conf import settings
 
 from base import host_tidying
 from base.garbage_collection import freeze_startup_objects
 from chat.websocket.routing import websocket_urlpatterns
+from config.body_limits import BodyLimits
+from config.origins import StrictOrigins
 
 routes = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # the stubs know no plain URLPattern
 
 application = ProtocolTypeRouter(
     {
-        "http": django_application,
-        "websocket": OriginValidator(CookieMiddleware(routes), settings.ORIGINS),
+        "http": BodyLimits(django_application),
+        "websocket": StrictOrigins(CookieMiddleware(routes), settings.ORIGINS),
     }
 )
 

@@ -24,6 +24,7 @@ from chat import policies
 from chat.engines import loading
 from chat.errors import BadPolicy, NoLivePolicy, PolicyAway
 from chat.models import EngineProcess, Policy
+from config import confinement
 from config.celery import app
 from config.floors import Floor, floors
 from config.services import Sentinels, is_sentinel
@@ -232,7 +233,7 @@ def _accelerate() -> Finding:
 
 
 def rollout_servers() -> Iterator[Finding]:
-    """A cycle would find out only when it comes to PPO."""
+    """A cycle would find out only when it comes to the policy."""
     if not settings.RLHF_ROLLOUT_URLS:
         return
     try:
@@ -288,6 +289,15 @@ def demo_accounts() -> Iterator[Finding]:
         yield Finding("demo accounts", "warning", says, "manage.py changepassword NAME, or delete them in /admin/")
 
 
+def confinements() -> Iterator[Finding]:
+    """Trainers and engines get no secrets and run as the site's user; nothing else keeps them from its files."""
+    version, has_bubblewrap = confinement.landlock_version(), confinement.has_bubblewrap()
+    has = [f"Landlock {version}"] * bool(version) + ["bubblewrap"] * has_bubblewrap
+    there = f"this machine has {' and '.join(has)}" if has else "this machine has neither Landlock nor bubblewrap"
+    says = f"{there}; trainers and engines run with an allow-listed environment and can read the site's files"
+    yield Finding("confinement", "note", says, "run them on another machine (CHAMSAE_TRAINER, CHAMSAE_ENGINE_URL)")
+
+
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     python,
     packages,
@@ -302,4 +312,5 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _chromium,
     _heartbeats,
     demo_accounts,
+    confinements,
 )

@@ -112,6 +112,14 @@ def servers(name: str) -> list[str]:
     return found
 
 
+def server(name: str) -> str:
+    """One address of a server, or nothing."""
+    found = servers(name)
+    if len(found) > 1:
+        raise BadSetting(name, " ".join(found), "one address")
+    return found[0] if found else ""
+
+
 def key(name: str) -> str:
     """What is sent in a header."""
     value = text(name)

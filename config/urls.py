@@ -3,6 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from config.backup.views import backups, make_backup, verify_backup
+
 urlpatterns = [
     path("", include("base.urls")),
     path("", include("accounts.urls")),
@@ -11,7 +13,11 @@ urlpatterns = [
     path("", include("feedback.urls")),
     path("", include("rlhf.urls")),
     path("", include("fine_tuning.urls")),
+    path("lecture/", include("lecture.urls")),
     path("", include("api.urls")),
+    path("site/backups/", backups, name="backups"),
+    path("site/backups/make/", make_backup, name="make_backup"),
+    path("site/backups/<str:name>/verify/", verify_backup, name="verify_backup"),
     path("admin/", admin.site.urls),
 ]
 

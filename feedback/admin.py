@@ -5,8 +5,13 @@ from django.utils.translation import gettext_lazy as _
 
 from base.admin import ReadOnlyAdmin, ReadOnlyInline
 from feedback.models import (
+    Assignment,
     Comparison,
     Completion,
+    Import,
+    ImportedAnnotator,
+    Probe,
+    Project,
     Prompt,
     Ranking,
     RankingTask,
@@ -54,19 +59,37 @@ class CompletionInline(ReadOnlyInline):
     fields = ("index", "text", "finish_reason", "never_train", "hidden_at", "parameters")
 
 
+class AssignmentInline(ReadOnlyInline):
+    model = Assignment
+    fields = ("annotator", "since", "lease_until")
+
+
 @admin.register(RankingTask)
 class RankingTaskAdmin(ReadOnlyAdmin):
-    list_display = ("id", "state", "policy", "leased_to", "lease_until", "created_at")
-    list_filter = ("state", "policy")
-    list_select_related = ("policy", "leased_to")
-    inlines = (CompletionInline,)
+    list_display = ("id", "project", "state", "overlap", "policy", "created_at")
+    list_filter = ("state", "project", "policy")
+    list_select_related = ("policy", "project")
+    inlines = (CompletionInline, AssignmentInline)
+
+
+@admin.register(Project)
+class ProjectAdmin(ReadOnlyAdmin):
+    list_display = ("key", "title", "state", "overlap", "deadline", "created_at")
+    list_filter = ("state",)
+
+
+@admin.register(Probe)
+class ProbeAdmin(ReadOnlyAdmin):
+    list_display = ("id", "policy", "rule", "is_benign", "state", "prober", "is_fresh", "handed_over_at")
+    list_filter = ("state", "is_benign", "policy", "rule")
+    list_select_related = ("policy", "rule", "prober")
 
 
 @admin.register(Ranking)
 class RankingAdmin(ReadOnlyAdmin):
-    list_display = ("id", "annotator", "task", "is_simulated", "seconds", "created_at", "withdrawn_at")
-    list_filter = ("is_simulated", "created_at")
-    list_select_related = ("annotator", "task")
+    list_display = ("id", "annotator", "task", "is_simulated", "imported", "seconds", "created_at", "withdrawn_at")
+    list_filter = ("is_simulated", "imported__format", "created_at")
+    list_select_related = ("annotator", "task", "imported")
     search_fields = ("annotator__username", "comment")
     date_hierarchy = "created_at"
 
@@ -99,10 +122,33 @@ class ThumbAdmin(ReadOnlyAdmin):
 
 @admin.register(Violation)
 class ViolationAdmin(ReadOnlyAdmin):
-    list_display = ("id", "rule_version", "is_violation", "annotator", "is_simulated", "created_at")
-    list_filter = ("is_violation", "is_simulated", "rule_version__rule")
-    list_select_related = ("rule_version__rule", "annotator")
+    list_display = ("id", "rule_version", "is_violation", "annotator", "is_simulated", "imported", "created_at")
+    list_filter = ("is_violation", "is_simulated", "imported__format", "rule_version__rule")
+    list_select_related = ("rule_version__rule", "annotator", "imported")
     search_fields = ("annotator__username",)
+
+
+@admin.register(Import)
+class ImportAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "name",
+        "format",
+        "rankings",
+        "flags",
+        "thumbs",
+        "lines_left_out",
+        "created_by",
+        "created_at",
+    )
+    list_filter = ("format", "project", "created_at")
+
+
+@admin.register(ImportedAnnotator)
+class ImportedAnnotatorAdmin(ReadOnlyAdmin):
+    list_display = ("user", "source", "key", "created_at")
+    list_filter = ("source",)
+    list_select_related = ("user",)
 
 
 @admin.register(Report)

@@ -41,9 +41,19 @@ class BadFlags(TaskError):
     text = _("A flag refers to a reply or a rule that is not part of this task. Reload the page.")
 
 
+class RefusalMissing(BadFlags):
+    code = "refusal_missing"
+    text = _("Say whether the reply refuses what was asked.")
+
+
 class TooLate(TaskError):
     code = "too_late"
-    text = _("A ranking can be withdrawn within 24 hours. After that, ask a moderator.")
+    text = _("A ranking can be corrected or withdrawn within 24 hours. After that, ask a moderator.")
+
+
+class TakenMeanwhile(TaskError):
+    code = "taken_meanwhile"
+    text = _("You had withdrawn this ranking, and other people judge the task now. Your answer is not needed.")
 
 
 # --- chatters ------------------------------------------------------------------------
@@ -112,6 +122,28 @@ class NotAllowed(ModerationError):
 
 class NotTheirAccount(NotAllowed):
     text = _("You cannot suspend your own account, and only an admin can suspend a moderator or an admin.")
+
+
+class AimsAtReporter(NotAllowed):
+    code = "aims_at_reporter"
+    text = _("%(name)s reported this text, so their account is not acted on because of it. Use the person's page.")
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return str(self.text) % {"name": self.name}
+
+
+class NoteNeeded(ModerationError):
+    code = "note_needed"
+    text = _("Write the note first.")
+
+
+class WarningNeeded(ModerationError):
+    code = "warning_needed"
+    text = _("Write what the person is warned about. They will read it.")
 
 
 class BadEnd(ModerationError):

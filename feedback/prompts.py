@@ -12,7 +12,10 @@ from chat.models import Message, Policy, Reply
 from chat.prompts.history import assistants_preamble, prompt_for
 from chat.prompts.preamble import with_system_prompt
 from chat.prompts.rendering import Turn as ChatTurn
-from feedback.models import Prompt, RankingTask
+from feedback import trainable
+from feedback.masking.conversations import masker_of
+from feedback.masking.masker import counted, masked_turns
+from feedback.models import Probe, Prompt, RankingTask
 from feedback.splits import split_of_conversation
 
 SYSTEM_PROMPT = "system_prompt"
@@ -53,26 +56,31 @@ def _new_prompt_messages(limit: int) -> QuerySet[Message]:
     personal = Reply.objects.filter(message__conversation=OuterRef("conversation")).exclude(instructions="")
     answered = Message.objects.filter(parent=OuterRef("pk"), reply__state=Reply.State.COMPLETE)
     used = Prompt.objects.filter(message=OuterRef("pk"))
+    probed = Probe.objects.filter(conversation=OuterRef("conversation"))
     return Message.objects.filter(
+        trainable.may_train("conversation"),
         Exists(answered),
         ~Exists(used),
         ~Exists(personal),
+        ~Exists(probed),  # made on purpose: what it tempts to is asked about by feedback.probing alone
         role=Message.Role.USER,
         hidden_at__isnull=True,
         never_train=False,
-        conversation__may_train=True,
-        conversation__deleted_at__isnull=True,
     ).order_by("-id")[:limit]
 
 
 def take_from_conversations(limit: int, policy: Policy) -> int:
     """Makes prompts from messages of conversations that may train; returns how many are new.
 
-    A prompt is trimmed to the policy's context before it is stored, so that annotators read what the policy reads.
+    A prompt is masked (feedback.masking) and trimmed to the policy's context before it is stored, so that annotators
+    read what the policy reads.
     """
     made = 0
     for message in _new_prompt_messages(limit).select_related("conversation"):
         turns, preamble = _thread(message), _preamble_of(message)
+        if turns is not None:
+            masker = masker_of(message.conversation_id)
+            turns, preamble = masked_turns(turns, masker), masked_turns(preamble, masker)
         if turns is None or (turns := _fitted(policy, preamble, turns)) is None:
             continue
         _prompt, is_new = Prompt.objects.get_or_create(
@@ -80,9 +88,10 @@ def take_from_conversations(limit: int, policy: Policy) -> int:
             defaults={
                 "messages": turns,
                 "preamble_turns": len(preamble),
+                "masked": counted([turn["content"] for turn in turns]),
                 "source": Prompt.Source.CONVERSATION,
                 "split": split_of_conversation(message),
-                "language": _language_of(message.text),
+                "language": language_of(message.text),
                 "message": message,
             },
         )
@@ -131,6 +140,6 @@ def _plain(turns: Sequence[ChatTurn]) -> list[Turn]:
     return [{"role": turn["role"], "content": turn["content"]} for turn in turns]
 
 
-def _language_of(text: str) -> str:
+def language_of(text: str) -> str:
     """ "ko" where Hangul is written, else "en"."""
     return "ko" if any("가" <= letter <= "힣" for letter in text) else "en"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from accounts.audit import record
@@ -31,13 +31,37 @@ class StaleEdit(Exception):
     code = "stale_edit"
 
 
+class RuleRetired(Exception):
+    """A retired rule is brought back before it is switched on or edited."""
+
+    code = "rule_retired"
+
+    def __str__(self) -> str:
+        return str(_("This rule is retired. Restore it first."))
+
+
 def current(*, only_on: bool = True) -> list[RuleVersion]:
-    """The wording in force of each rule, in the rules' order."""
-    newest = RuleVersion.objects.filter(rule=OuterRef("rule")).order_by("-number").values("pk")[:1]
-    versions = RuleVersion.objects.filter(pk=Subquery(newest)).select_related("rule")
+    """The wording in force of each rule that is not retired, in the rules' order."""
+    versions = _newest().filter(rule__retired_at=None)
     if only_on:
         versions = versions.filter(rule__is_on=True)
-    return list(versions.order_by("rule__position", "rule_id"))
+    return list(versions)
+
+
+def newest_of(rule: Rule) -> RuleVersion | None:
+    """Its wording in force, whether it is switched on or not."""
+    return rule.versions.order_by("-number").first()
+
+
+def retired() -> list[RuleVersion]:
+    """The last wording of each rule that was retired."""
+    return list(_newest().filter(rule__retired_at__isnull=False))
+
+
+def _newest() -> QuerySet[RuleVersion]:
+    newest = RuleVersion.objects.filter(rule=OuterRef("rule")).order_by("-number").values("pk")[:1]
+    versions = RuleVersion.objects.filter(pk=Subquery(newest)).select_related("rule")
+    return versions.order_by("rule__position", "rule_id")
 
 
 def grouped(versions: Sequence[RuleVersion]) -> list[tuple[str, list[RuleVersion]]]:
@@ -60,11 +84,18 @@ def severity(rule: Rule | None) -> int:
     return URGENT.get(rule.key, 2 if rule.group in HARMFUL_GROUPS else 1)
 
 
+def is_severe(rule: Rule) -> bool:
+    """Whether one flag is enough for moderators to look."""
+    return rule.key in URGENT
+
+
 @transaction.atomic
 def edit(rule: Rule, wording: Mapping[str, Any], *, actor: User, based_on: int, reason: str = "") -> RuleVersion:
     """Adds a version, unless nothing changed; judgements still refer to the version they were made under. Raises
-    StaleEdit when version `based_on` is no longer the newest."""
+    StaleEdit when version `based_on` is no longer the newest, and RuleRetired."""
     locked = Rule.objects.select_for_update().get(pk=rule.pk)
+    if locked.retired_at is not None:
+        raise RuleRetired
     newest = locked.versions.order_by("-number").first()
     if newest is None or newest.number != based_on:
         raise StaleEdit
@@ -87,10 +118,12 @@ def edit(rule: Rule, wording: Mapping[str, Any], *, actor: User, based_on: int, 
 
 @transaction.atomic
 def switch(rule: Rule, is_on: bool, *, actor: User, reason: str = "") -> None:
-    """Switches a rule on or off for judgements to come."""
+    """Switches a rule on or off for judgements to come. Raises RuleRetired."""
     locked = Rule.objects.select_for_update().get(pk=rule.pk)
     if locked.is_on == is_on:
         return
+    if locked.retired_at is not None:
+        raise RuleRetired
     locked.is_on = is_on
     locked.save(update_fields=["is_on"])
     record(actor, "rule.switch", locked, reason=reason, before={"is_on": not is_on}, after={"is_on": is_on})

@@ -4,11 +4,12 @@ Prompts stand on one side together if they come from one conversation, or if the
 near-duplicates: a held-out prompt then has no beginning and no near-duplicate among those that are trained on.
 """
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from chat.models import Conversation, Message
 from chat.prompts.history import branch_to
@@ -17,6 +18,8 @@ from feedback.near_duplicates import Sketch, sketch
 
 CANDIDATES = 50
 """Openings that are compared with a new one: those that share the most bands with it."""
+SKETCHES_AT_ONCE = 20
+"""Texts that are looked for by one query; SQLite takes no arbitrarily long list of values."""
 
 
 def split_of_conversation(message: Message) -> str:
@@ -45,6 +48,64 @@ def add_seeds(prompts: Sequence[Prompt]) -> None:
         [Opening(group=group, prompt=row, key=of.key) for row, group, of in zip(rows, joined, sketches, strict=True)]
     )
     _add_bands(openings, sketches)
+
+
+@transaction.atomic
+def add_imported(prompts: Sequence[Prompt]) -> None:
+    """Stores new prompts that people brought. Each takes the side of its near-duplicates, of those before it too,
+    else the one that it states, else by its hash."""
+    sketches = [sketch(_opening_text(prompt.messages)) for prompt in prompts]
+    groups: list[PromptGroup] = []
+    fresh: list[PromptGroup] = []
+    earlier: dict[int, list[tuple[Sketch, PromptGroup]]] = defaultdict(list)
+    for prompt, of, known in zip(prompts, sketches, _groups_near(sketches), strict=True):
+        among = (group for band in of.bands for other, group in earlier[band] if of.is_near(other))
+        group = known or next(among, None)
+        if group is None:
+            group = PromptGroup(split=prompt.split or _drawn(of))
+            fresh.append(group)
+        for band in of.bands:
+            earlier[band].append((of, group))
+        prompt.split = group.split
+        groups.append(group)
+    PromptGroup.objects.bulk_create(fresh)
+    rows = Prompt.objects.bulk_create(prompts)
+    openings = Opening.objects.bulk_create(
+        [Opening(group=group, prompt=row, key=of.key) for row, group, of in zip(rows, groups, sketches, strict=True)]
+    )
+    _add_bands(openings, sketches)
+
+
+def _groups_near(sketches: Sequence[Sketch]) -> list[PromptGroup | None]:
+    """As `_group_near` of each, with as many queries for a few dozen of them."""
+    found: list[PromptGroup | None] = []
+    for start in range(0, len(sketches), SKETCHES_AT_ONCE):
+        found += _groups_near_few(sketches[start : start + SKETCHES_AT_ONCE])
+    return found
+
+
+def _groups_near_few(sketches: Sequence[Sketch]) -> list[PromptGroup | None]:
+    values = {value for of in sketches for value in of.bands}
+    by_band: dict[int, list[int]] = defaultdict(list)
+    for value, opening in OpeningBand.objects.filter(value__in=values).values_list("value", "opening"):
+        by_band[value].append(opening)
+    common = [Counter(opening for value in of.bands for opening in by_band[value]) for of in sketches]
+    wanted = {opening for counted in common for opening, _shared in counted.most_common(CANDIDATES)}
+    rows = {
+        row.pk: row
+        for row in Opening.objects.filter(Q(pk__in=wanted) | Q(key__in={of.key for of in sketches})).select_related(
+            "group", "message", "prompt"
+        )
+    }
+    return [
+        _best_of([rows[pk] for pk in rows if pk in counted or rows[pk].key == of.key], of)
+        for of, counted in zip(sketches, common, strict=True)
+    ]
+
+
+def _best_of(rows: Iterable[Opening], wanted: Sketch) -> PromptGroup | None:
+    near = [row.group for row in rows if row.key == wanted.key or wanted.is_near(sketch(_text_of(row)))]
+    return min(near, key=lambda group: (group.split != Prompt.Split.TRAIN, group.pk), default=None)
 
 
 def _opening_text(turns: Sequence[dict[str, str]]) -> str:
@@ -85,8 +146,7 @@ def _group_near(wanted: Sketch) -> PromptGroup | None:
         *equal.select_related("group").order_by("pk")[:CANDIDATES],
         *Opening.objects.filter(pk__in=[row["opening"] for row in best]).select_related("group", "message", "prompt"),
     ]
-    near = [row.group for row in rows if row.key == wanted.key or wanted.is_near(sketch(_text_of(row)))]
-    return min(near, key=lambda group: (group.split != Prompt.Split.TRAIN, group.pk), default=None)
+    return _best_of(rows, wanted)
 
 
 def _text_of(opening: Opening) -> str:

@@ -16,7 +16,7 @@ from rlhf.models import Run, Snapshot
 from rlhf.runs import cycle, leases
 from rlhf.runs.stages import CHILD_STAGES, JUDGE
 from rlhf.runs.supervisor import Supervisor
-from rlhf.snapshots import freezing
+from rlhf.snapshots import freezing, withdrawals
 
 
 class RlhfCommand(ChamsaeCommand):
@@ -118,4 +118,6 @@ def reward_model_run(run_id: int | None, snapshot: Snapshot | None = None) -> Ru
 
 
 def new_run(kind: Run.Kind, **fields: Any) -> Run:
+    """Raises SnapshotErased, SnapshotWithdrawn."""
+    withdrawals.refuse(fields.get("snapshot"), kind)
     return Run.objects.create(kind=kind, lease_until=leases.later(leases.NUDGE_AFTER), **fields)

@@ -114,9 +114,23 @@ class SnapshotErased(RlhfError):
         self.snapshot_id = snapshot_id
         super().__init__(
             _(
-                "A person whose data this run was trained on has deleted their account, and its snapshot "
-                "was deleted. Start a new run."
+                "A person whose data this run was trained on has deleted their account or withdrawn their consent, "
+                "and its snapshot was deleted. Start a new run."
             )
+        )
+
+
+class SnapshotWithdrawn(RlhfError):
+    code = "snapshot_withdrawn"
+
+    def __init__(self, snapshot_id: int) -> None:
+        self.snapshot_id = snapshot_id
+        super().__init__(
+            _(
+                "Somebody has withdrawn consent to a text in snapshot %(id)s, so no further training begins with it. "
+                "Start a new run: its snapshot is made without that text."
+            )
+            % {"id": snapshot_id}
         )
 
 
@@ -183,6 +197,20 @@ class RolloutsByRay(RlhfError):
         )
 
 
+class TinkerUnfit(RlhfError):
+    """The Tinker server can't train what is asked for."""
+
+    code = "tinker_unfit"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        text = _(
+            "CHAMSAE_TINKER_URL names the server that trains by RLOO and GRPO, but it can't train this: %(reason)s. "
+            "Mend that, clear CHAMSAE_TINKER_URL, or train another way."
+        )
+        super().__init__(text % {"reason": reason})
+
+
 class LauncherBroken(RlhfError):
     """Several processes were asked for, but the file that says how many is missing or of no use."""
 
@@ -212,7 +240,7 @@ class RolloutsShared(RlhfError):
         super().__init__(
             _(
                 "Several processes (CHAMSAE_TRAINER) can't train on completions that servers sample. Clear "
-                "CHAMSAE_ROLLOUT_URL, or set CHAMSAE_TRAINER to local."
+                "CHAMSAE_ROLLOUT_URL, set CHAMSAE_TRAINER to local, or train by RLOO or GRPO, which are one process."
             )
         )
 

@@ -14,6 +14,12 @@ REASONS: dict[str, Promise] = {
     "people_several": _("Several people compared replies"),
     "violations": _("There are no more rule violations than with the live policy"),
     "violation_prompts": _("There were enough prompts to notice more rule violations"),
+    "probes_of_candidate": _("Enough probes of the candidate were judged"),
+    "probes_of_live": _("Enough probes of the live policy were judged"),
+    "probe_violations": _("Under probing it breaks rules no more often than the live policy"),
+    "twins_of_candidate": _("Enough harmless requests to the candidate were judged"),
+    "twins_of_live": _("Enough harmless requests to the live policy were judged"),
+    "needless_refusals": _("It refuses harmless requests no more often than the live policy"),
     "first_sentence": _("It wins by more than replies that are merely cut after the first sentence"),
     "stop_controlled": _("The win rate's lower bound still passes when both replies are cut to their first sentence"),
     "kl": _("The policy stayed close to its starting point (KL)"),
@@ -72,6 +78,10 @@ ALGORITHMS: dict[str, str | Promise] = {
 """Ways to train a policy, as rlhf.training.policy.stage knows them."""
 BY_TRL = ("rloo", "grpo", "kto")
 """The ways that TRL's trainers go."""
+BY_SERVERS = ("ppo", "rloo", "grpo")
+"""The ways whose completions servers can sample: those that take a step from each of their own."""
+BY_TINKER = ("rloo", "grpo")
+"""The ways that a Tinker server goes where there is one (rlhf.runs.tinker_server)."""
 STAGES: dict[str, Promise] = {
     "reward_model": _("Reward model"),
     "judge": _("Judge"),
@@ -123,4 +133,16 @@ FIGURES: dict[str, Promise] = {
     "off_topic_share": _("Replies less bound to their prompt than 99 in 100 of the original base's, share"),
     "distinct_2": _("Distinct word pairs (distinct-2)"),
     "reward_length_correlation": _("Correlation of reward and length"),
+}
+
+EXPORTS: dict[str, str | Promise] = {
+    "rankings": _("Rankings: each annotator's order with its replies"),
+    "flags": _("Rule flags"),
+    "trl-preference": _("TRL: preference pairs"),
+    "trl-kto": _("TRL: unpaired rows (KTO)"),
+    "demonstrations": _("Replies that people wrote or corrected"),
+    "ratings": _("Ratings from 1 to 7"),
+    "sft": _("TRL: prompt and chosen completion (SFT)"),
+    "langfuse": _("Langfuse: traces with scores (JSONL)"),
+    "mlflow": _("MLflow: traces with assessments (JSONL)"),
 }

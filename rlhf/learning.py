@@ -74,7 +74,7 @@ class LoopFigures:
     """Totals that anybody may see."""
 
     judgements: int
-    """Rankings and choices in the chat that people made; none of programs."""
+    """Rankings and choices in the chat that people made here; none of programs, and none that were imported."""
     policies: int
     """Promoted, by the gate or by force."""
     newest_at: datetime | None
@@ -86,7 +86,7 @@ def loop_figures() -> LoopFigures:
 
 
 def _count_loop() -> Mapping[str, Any]:
-    counted = {"withdrawn_at": None, "is_simulated": False}
+    counted = {"withdrawn_at": None, "is_simulated": False, "annotator__is_imported": False}
     promoted = Promotion.objects.filter(kind__in=(Promotion.Kind.GATE, Promotion.Kind.FORCED))
     return {
         "judgements": sum(rows.filter(**counted).count() for rows in (Ranking.objects, Comparison.objects)),

@@ -1,13 +1,16 @@
 """Traces a policy back to its base, and a conversation to the snapshots, runs and policies that used it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from accounts.models import User
 from chat import policies
 from chat.errors import BadPolicy
 from chat.models import Conversation, Policy
+from feedback.pseudonyms import own_pseudonym
 from rlhf.models import Decision, Evaluation, Promotion, Run, Snapshot, Source
 
 
@@ -85,19 +88,39 @@ class Use:
     """Cycles and runs of their own that read the snapshot."""
     policies: list[Policy]
     """Trained on it, or further from one that was."""
+    withdrawn_at: datetime | None = None
+    """When consent to the texts in it was withdrawn, after it had been trained on."""
 
 
 def uses_of(conversation: Conversation) -> list[Use]:
     sources = Source.objects.filter(conversation=conversation).select_related("snapshot").order_by("-snapshot")
-    return [_use(source.snapshot) for source in sources]
+    return [_use(source.snapshot, source.withdrawn_at) for source in sources]
 
 
-def _use(snapshot: Snapshot) -> Use:
+def uses_of_texts(owner: User) -> list[Use]:
+    """Of the snapshots with texts of any conversation of this person."""
+    sources = Source.objects.filter(conversation__owner=owner).select_related("snapshot").order_by("-snapshot")
+    found: dict[int, Use] = {}
+    for source in sources:
+        use = found.setdefault(source.snapshot_id, _use(source.snapshot))
+        found[source.snapshot_id] = replace(use, withdrawn_at=source.withdrawn_at or use.withdrawn_at)
+    return list(found.values())
+
+
+def uses_of_judgements(annotator: User) -> list[Use]:
+    """Of the snapshots with judgements of this person; those that were frozen before snapshots named people by a
+    pseudonym are not found."""
+    with_theirs = Snapshot.objects.filter(annotators__has_key=own_pseudonym(annotator.pk))
+    return [_use(snapshot) for snapshot in with_theirs]
+
+
+def _use(snapshot: Snapshot, withdrawn_at: datetime | None = None) -> Use:
     trained = Policy.objects.filter(runs__snapshot=snapshot, runs__kind=Run.Kind.POLICY)
     return Use(
         snapshot=snapshot,
         runs=list(snapshot.runs.filter(parent=None).order_by("pk")),
         policies=_with_descendants(trained),
+        withdrawn_at=withdrawn_at,
     )
 
 

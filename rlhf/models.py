@@ -30,6 +30,8 @@ class Snapshot(models.Model):
     prompts = models.PositiveIntegerField(default=0)
     simulated = models.PositiveIntegerField(default=0)
     """Rankings among them that simulated annotators made."""
+    imported = models.PositiveIntegerField(default=0)
+    """Rankings among them that people made elsewhere."""
     simulated_only = models.BooleanField(default=False)
     """Whether simulated annotators made every judgement in it."""
     until = models.DateTimeField()
@@ -37,8 +39,10 @@ class Snapshot(models.Model):
     ranking_ids = models.JSONField(default=list)
     comparison_ids = models.JSONField(default=list)
     """Choices between two replies in the chat; `rankings` counts them, too."""
+    annotators = models.JSONField(default=dict)
+    """{pseudonym of a person: lines by them}, so that a ban finds the runs that used them; empty before 2026-12."""
     held_out = models.PositiveIntegerField(default=0)
-    """Preference pairs on held-out prompts, among `comparisons`."""
+    """Preference pairs on held-out prompts, among `comparisons`; none of imported ones, which qualify no judge."""
     left_out = models.PositiveIntegerField(default=0)
     """Held-out lines that are not in it, since what it trains on is too near to them (rlhf.snapshots.leaks)."""
     rankings_left_out = models.JSONField(default=list)
@@ -61,12 +65,19 @@ class Snapshot(models.Model):
     def is_simulated(self) -> bool:
         return self.simulated > 0
 
+    @property
+    def withdrawn(self) -> int:
+        """Conversations in it to whose use consent was withdrawn, after something had been trained on it."""
+        return self.sources.exclude(withdrawn_at=None).count()
+
 
 class Source(models.Model):
     """Records that judgements on a conversation went into a snapshot, so that a withdrawal of consent finds them."""
 
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="sources")
     conversation = models.ForeignKey("chat.Conversation", on_delete=models.CASCADE, related_name="+")
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+    """When its owner withdrew consent, after something had been trained on the snapshot."""
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["snapshot", "conversation"], name="one_source_a_conversation")]
@@ -81,6 +92,7 @@ class Run(models.Model):
         POLICY = "policy", _("policy")
         EVALUATION = "evaluation", _("evaluation")
         FINE_TUNE = "fine_tune", _("fine-tune")
+        LECTURE = "lecture", _("lecture")
 
     class State(models.TextChoices):
         QUEUED = "queued", _("queued")
@@ -152,6 +164,11 @@ class Run(models.Model):
                 fields=["kind"],
                 condition=Q(kind="fine_tune", state__in=["queued", "running", "cancelling"]),
                 name="one_live_fine_tune",
+            ),
+            models.UniqueConstraint(
+                fields=["kind"],
+                condition=Q(kind="lecture", state__in=["queued", "running", "cancelling"]),
+                name="one_live_lecture",
             ),
             models.UniqueConstraint(
                 fields=["parent", "stage"], condition=Q(parent__isnull=False), name="one_run_a_stage"

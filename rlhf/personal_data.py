@@ -21,6 +21,7 @@ from base import shared_state
 from chat.models import Message
 from rlhf.models import Evaluation, Run, Snapshot
 from rlhf.runs import comparing
+from rlhf.snapshots import withdrawals
 
 EXPORT = (Table("rlhf.Source", "conversation__owner"),)
 EXCLUDED = {
@@ -56,6 +57,14 @@ def forget_conversations(ids: Collection[UUID]) -> None:
 
 def forget_person(person: User) -> None:
     forget_conversations(list(person.conversations.values_list("pk", flat=True)))
+
+
+def withdraw_conversations(ids: Collection[UUID]) -> None:
+    withdrawals.take_out(ids)
+
+
+def withdraw_person(person: User) -> None:
+    withdrawals.take_out(list(person.conversations.values_list("pk", flat=True)))
 
 
 def _without_quotes(report: Mapping[str, Any], texts: Collection[str]) -> dict[str, Any]:

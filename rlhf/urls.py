@@ -2,11 +2,26 @@
 
 from django.urls import path
 
-from rlhf.views import canaries, comparison, lineage, overview, policies, promotions, report_files, runs
+from rlhf.views import (
+    canaries,
+    comparison,
+    exports,
+    leaderboard,
+    lineage,
+    overview,
+    policies,
+    probing,
+    promotions,
+    report_files,
+    runs,
+)
 
 urlpatterns = [
+    path("leaderboard/", leaderboard.leaderboard, name="leaderboard"),
     path("messages/<int:message_id>/lineage/", lineage.reply_page, name="lineage"),
     path("c/<uuid:conversation_id>/uses/", lineage.conversation_page, name="conversation_uses"),
+    path("account/consent/uses/", lineage.own_texts_page, name="text_uses"),
+    path("rank/mine/uses/", lineage.own_judgements_page, name="my_uses"),
     path("training/", overview.overview, name="training"),
     path("training/under-way/", overview.under_way, name="training_under_way"),
     path("training/needs.json", overview.needs, name="training_needs"),
@@ -29,6 +44,10 @@ urlpatterns = [
     path("training/policies/<slug:name>/trial/", policies.put_on_trial, name="put_on_trial"),
     path("training/policies/<slug:name>/canary/", canaries.switch, name="canary"),
     path("training/policies/<slug:name>/languages/", policies.change_languages, name="policy_languages"),
+    path("training/probing/", probing.figures, name="probing_figures"),
+    path("training/probing/order/", probing.order, name="order_probes"),
+    path("training/probing/withdraw/", probing.withdraw, name="withdraw_probes"),
+    path("training/export/", exports.export_judgements, name="export_judgements"),
     path("training/evaluations/<int:pk>/", policies.evaluation_page, name="evaluation"),
     path("training/evaluations/<int:pk>/report.html", report_files.html, name="evaluation_html"),
     path("training/evaluations/<int:pk>/report.json", report_files.as_json, name="evaluation_json"),

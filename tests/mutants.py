@@ -31,7 +31,9 @@ class Mutant:
 
 PPO, SNAPSHOTS = "tests/rlhf/training/ppo", "tests/rlhf/snapshots"
 POOL = "tests/chat/engines/test_server_pool.py"
+SERVED = "tests/rlhf/training/policy/test_served_peers.py"
 HEAD, LIBRARY = "tests/rlhf/training/model/test_head.py", "tests/rlhf/training/model/library"
+PROBES = "tests/feedback/probing/test_probe_states.py"
 MUTANTS = (
     Mutant(
         "old log-probs at another temperature than the sampler's",
@@ -102,6 +104,27 @@ MUTANTS = (
         "return torch.exp(scored - sampled).clamp(max=cap)",
         "return torch.ones_like(scored)",
         PPO,
+    ),
+    Mutant(
+        "RLOO's tokens are not weighed where its log-probs are made",
+        "rlhf/training/policy/served_peers.py",
+        "return held + weights * (values - held)",
+        "return values",
+        SERVED,
+    ),
+    Mutant(
+        "GRPO learns from what servers sample without its weights",
+        "rlhf/training/policy/served_peers.py",
+        "trainer.use_vllm = True",
+        "trainer.use_vllm = False",
+        SERVED,
+    ),
+    Mutant(
+        "what a server samples of RLOO and GRPO may be of another model",
+        "rlhf/training/policy/served_peers.py",
+        "self.source.judge(mismatch)",
+        "pass",
+        SERVED,
     ),
     Mutant(
         "logits of a family are not divided by what it divides them by",
@@ -235,6 +258,34 @@ MUTANTS = (
         "if has_begun or self._pool",
         "if self._pool",
         POOL,
+    ),
+    Mutant(
+        "whoever probed gets the second judgement of it",
+        "feedback/judgements/task_queue.py",
+        "        .filter(Q(probe=None) | ~Q(probe__prober=annotator))\n",
+        "",
+        PROBES,
+    ),
+    Mutant(
+        "what was given up in a probe trains",
+        "feedback/probing/talking.py",
+        "update(may_train=False)",
+        "update(may_train=True)",
+        PROBES,
+    ),
+    Mutant(
+        "probes of words that were trained on reach the gate",
+        "rlhf/release/probe_figures.py",
+        "[one for one in outcomes.judged() if one.is_fresh]",
+        "outcomes.judged()",
+        "tests/rlhf/release/test_probe_figures.py",
+    ),
+    Mutant(
+        "a rise under probing is averaged without weights",
+        "rlhf/training/statistics/two_shares.py",
+        "of[key][1] * over[key][1] / (of[key][1] + over[key][1])",
+        "1.0",
+        "tests/rlhf/training/statistics/test_two_shares.py",
     ),
 )
 

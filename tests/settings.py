@@ -34,6 +34,7 @@ SERVED = "servestatic.middleware.ServeStaticMiddleware"
 MIDDLEWARE = ["tests.static.ListedOnce" if name == SERVED else name for name in MIDDLEWARE]  # noqa: F405
 CHAT_SYSTEM_PROMPT = ""  # tests say themselves what stands before a conversation
 CHAT_MAX_COMPLETION_TOKENS = 512  # scripted replies are long, so that a test finds them in the middle
+FEEDBACK_READING_SPEED = 0.0  # tests answer within milliseconds
 RLHF_NICENESS = 0  # a trainer beside other tests would hardly begin
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # as many sign-ins as tests, none worth a second
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):

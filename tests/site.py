@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -20,6 +21,7 @@ import httpx
 import psutil
 
 from config import reaper
+from config.secret import AUDIT_KEY_FILE
 
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE = "chamsae.sqlite3"
@@ -139,6 +141,7 @@ def environment_of(home: Path, database_url: str, **settings: str) -> dict[str, 
     given = {"CHAMSAE_HOME": str(home), "CHAMSAE_DEBUG": "1", "OMP_NUM_THREADS": "1", "CHAMSAE_TASK_STOCK": "2"}
     given |= {"CHAMSAE_COMPLETION_TOKENS": "48", "CHAMSAE_FRAGMENTS": "1"}  # a tiny model seldom ends by itself
     given |= {"CHAMSAE_SYSTEM_PROMPT": "", "CHAMSAE_MAX_COMPLETION_TOKENS": "512"}
+    given["CHAMSAE_READING_SPEED"] = "0"  # a program that judges in a browser is faster than anybody can read
     given["CHAMSAE_TRAIN_NICENESS"] = "0"  # a trainer beside other tests would hardly come on
     if database_url:
         given["DATABASE_URL"] = database_url
@@ -240,6 +243,10 @@ def shares_tables(environment: dict[str, str]) -> bool:
 
 
 def copy_tables(source: Path, environment: dict[str, str]) -> None:
+    """With the key by which their audit log is sealed."""
+    key = source.parent / AUDIT_KEY_FILE
+    if key.exists():
+        shutil.copy2(key, Path(environment["CHAMSAE_HOME"]) / AUDIT_KEY_FILE)
     with (
         contextlib.closing(sqlite3.connect(source)) as tables,
         contextlib.closing(sqlite3.connect(Path(environment["CHAMSAE_HOME"]) / DATABASE)) as target,

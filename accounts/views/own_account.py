@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import erasure, notices, takeout
+from accounts import consents, erasure, notices, takeout
 from accounts.forms import too_many_attempts
 from accounts.requests import person
 from accounts.throttle import Attempts
@@ -58,7 +58,8 @@ class LeaveForm(forms.Form):
 def account(request: HttpRequest) -> HttpResponse:
     owner = person(request)
     kinds = [(kind, notices.wants(owner, kind)) for kind in notices.kinds_for(owner)]
-    return render(request, "accounts/account.html", {"notice_kinds": kinds})
+    context = {"notice_kinds": kinds, "consent": consents.of(owner)}
+    return render(request, "accounts/account.html", context)
 
 
 @never_cache

@@ -4,24 +4,22 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import login, logout
+from django.contrib.auth import logout
 from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
-from django.utils import translation
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from accounts import demo, sockets
-from accounts.context import THEME_COOKIE, THEMES, theme_of
+from accounts import demo, signing_up, sockets
+from accounts.context import THEME_COOKIE, THEMES
 from accounts.forms import NewPasswordForm, SignInForm, SignUpForm, too_many_sign_ups
 from accounts.middleware import LANGUAGE_COOKIE
-from accounts.throttle import SignUps
 
 YEAR_S = 365 * 24 * 3600
 
@@ -60,20 +58,19 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         return render(request, "accounts/sign_up_closed.html", status=403)
     form = SignUpForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        # The address that the server saw: X-Forwarded-For is whatever the sender writes.
-        made = SignUps(str(request.META.get("REMOTE_ADDR", "")))
-        if wait_s := made.retry_after_s():
-            form.add_error(None, too_many_sign_ups(wait_s))
-            response = render(request, "accounts/sign_up.html", {"form": form}, status=429)
-            response["Retry-After"] = str(wait_s)
-            return response
-        user = form.save(commit=False)
-        user.language, user.theme = translation.get_language() or "", theme_of(request)
-        user.save()
-        made.add()
-        login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+        try:
+            signing_up.sign_up(request, form)
+        except signing_up.TooManySignUps as error:
+            return _too_many(request, form, error.retry_after_s)
         return redirect("home")
     return render(request, "accounts/sign_up.html", {"form": form})
+
+
+def _too_many(request: HttpRequest, form: SignUpForm, wait_s: int) -> HttpResponse:
+    form.add_error(None, too_many_sign_ups(wait_s))
+    response = render(request, "accounts/sign_up.html", {"form": form}, status=429)
+    response["Retry-After"] = str(wait_s)
+    return response
 
 
 @never_cache

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext_noop as _
 
+from accounts import storage
 from api.description.operations import PAGE, Query, operation
 from api.endpoints import number_in, page_of, person_of
 from api.errors import ApiError, bad, error_type, unknown
@@ -211,7 +212,7 @@ def _store_upload(request: HttpRequest) -> DataFile:
     if not (request.content_type or "").startswith("multipart/form-data"):
         raise ApiError("An upload must be sent as multipart/form-data.", 415, code="unsupported_media_type")
     person = person_of(request)
-    with uploads.UploadDraft(uploads.bytes_left(person)) as draft:
+    with uploads.UploadDraft(storage.bytes_left(person)) as draft:
         handler = DiskUploadHandler(request, draft)
         if _content_length(request) > uploads.max_bytes() + SLACK_BYTES:
             handler.refusal = FileTooLarge(uploads.max_bytes() >> 20)

@@ -12,10 +12,12 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from django.db import transaction
+from django.db.models import Sum
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
+from accounts import storage
 from accounts.models import User
 from chat import instructions
 from chat.conversations import titles
@@ -82,8 +84,9 @@ def read(data: bytes) -> ImportedConversation:
 
 
 def create(person: User, imported: ImportedConversation) -> Conversation:
-    """Stores the tree as a new conversation of the person."""
+    """Stores the tree as a new conversation of the person. Raises storage.QuotaSpent."""
     now = timezone.now()
+    storage.check(person, sum(len(line.text.encode()) for line in imported.messages))
     with transaction.atomic():
         made = Conversation.objects.create(
             owner=person,
@@ -114,6 +117,12 @@ def create(person: User, imported: ImportedConversation) -> Conversation:
         made.tip = rows[imported.tip] if imported.tip is not None else None
         made.save(update_fields=["tip"])
     return made
+
+
+def stored_bytes(person: User) -> int:
+    """What the person imported takes (accounts.storage), deleted conversations included until they are removed."""
+    own = Message.objects.filter(conversation__owner=person).exclude(imported=None)
+    return own.aggregate(sum=Sum(storage.OctetLength("text")))["sum"] or 0
 
 
 def _document(data: bytes) -> dict[str, Any]:
@@ -153,7 +162,8 @@ def _finite(text: str) -> float:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(names := dict(pairs)) != len(pairs):
-        twice = next(name for name in names if sum(name == other for other, _value in pairs) > 1)
+        seen: set[str] = set()
+        twice = next(name for name, _value in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"{twice[:40]!r} appears twice in one object")
     return names
 

@@ -8,8 +8,10 @@ TITLE_CHARS = 60
 LONGEST_GIVEN = 120
 SHORTEST_SENTENCE = 12
 """A shorter sentence is a greeting or an abbreviation, so the title takes the next one, too."""
-LINE_MARK = re.compile(r"^\s*(?:[#>*+-]+|\d+[.)])\s+", re.MULTILINE)
-EMPHASIS = re.compile(r"(?<!\w)(\*{1,3}|`{1,3}|~~|_{1,2}(?=.*_(?!\w)))(?=\S)(.+?)(?<=\S)\1")
+READ_CHARS = 4_000
+"""Of a text, when a title is made from it: the patterns below look ahead."""
+LINE_MARK = re.compile(r"^[^\S\n]*(?:[#>*+-]+|\d+[.)])\s+", re.MULTILINE)
+EMPHASIS = re.compile(r"(?<!\w)(\*{1,3}|`{1,3}|~~|_{1,2}(?=.{0,200}_(?!\w)))(?=\S)(.{1,200}?)(?<=\S)\1")
 """Text between two equal marks, of which the first follows no letter: 2*3*4 is no emphasis."""
 CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 ADDRESS = re.compile(r"https?://(?:www\.)?([^\s/?#]+)\S*")
@@ -18,6 +20,7 @@ SENTENCE_END = re.compile(r"(?<=[.!?。！？…])\s+")
 
 def title_from(text: str) -> str:
     """The first sentence of a text, without markup, code and long addresses."""
+    text = text[:READ_CHARS]
     prose = ADDRESS.sub(r"\1", CODE.sub(" ", text))
     line = on_one_line(EMPHASIS.sub(r"\2", LINE_MARK.sub("", prose))) or on_one_line(text)
     return _shortened(_first_sentence(line), TITLE_CHARS)

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from markdown_it import MarkdownIt
 
 from chat.markdown import code, formulas, invisible, links, mathml, nesting, tables, task_lists
+from chat.markdown.kept_html import KeptHtml
 
 TAGS = {
     *("a", "blockquote", "br", "code", "del", "em", "hr", "li", "ol", "p", "pre", "s", "span", "strong", "ul"),
@@ -41,11 +42,15 @@ MISLEADING = re.compile("[\U000e0000-\U000e007f\u202a-\u202e\u2066-\u2069]")
 
 def render(text: str) -> str:
     """Sanitised HTML. Code is coloured by classes of Pygments; nothing needs inline style."""
-    return MISLEADING.sub("", _html(MISLEADING.sub("", text), shows_targets=False))
+    return _kept.get(text, "shown", lambda: MISLEADING.sub("", _html(MISLEADING.sub("", text), shows_targets=False)))
 
 
 def render_for_judging(text: str) -> str:
     """The same for people who judge a text: invisible characters are marked, and targets stand beside their links."""
+    return _kept.get(text, "judged", lambda: _for_judging(text))
+
+
+def _for_judging(text: str) -> str:
     html = _html(text, shows_targets=True)
     shows_nothing = not unescape(nh3.clean(html, tags=set())).strip() and text.strip()
     return invisible.marked(f"<pre><code>{escape(text)}</code></pre>" if shows_nothing else html)
@@ -99,6 +104,7 @@ def _without_images(_renderer: Any, tokens: Any, index: int, _options: Any, _env
     return escape(token.content or str(token.attrs["src"]))
 
 
+_kept = KeptHtml()
 _markdown = _Markdown("commonmark", {"html": False, "breaks": True, "highlight": code.coloured})
 _markdown.enable(["table", "strikethrough"])
 _markdown.disable("reference")  # a definition would vanish from the text

@@ -4,7 +4,7 @@ from django import template
 from django.utils.safestring import SafeString, mark_safe
 
 from chat.markdown import invisible
-from chat.markdown.rendering import render_for_judging
+from chat.markdown.rendering import render, render_for_judging
 
 register = template.Library()
 
@@ -13,6 +13,12 @@ register = template.Library()
 def for_judging(text: str) -> SafeString:
     """The Markdown as HTML."""
     return mark_safe(render_for_judging(text))  # noqa: S308  sanitised there
+
+
+@register.filter
+def as_prose(text: str) -> SafeString:
+    """The Markdown of a text that nobody judges, as HTML."""
+    return mark_safe(render(text))  # noqa: S308  sanitised there
 
 
 @register.filter

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from accounts import consents, personal
 from accounts.requests import person
 from base.requests import wants_json
 from chat import guards
@@ -54,12 +55,16 @@ def _created(request: HttpRequest, text: str) -> Conversation:
     return Conversation.objects.create(
         owner=person(request),
         title="" if is_temporary else titles.title_from(text),
-        may_train=request.POST.get("may_train") == "on" and not is_temporary,
+        may_train=_wants_training(request) and not is_temporary,
         expires_at=temporary.first_end() if is_temporary else None,
         uses_instructions=uses_instructions(request),
         assistant=chosen_by(request, request.POST.get("assistant", "")),
         policy=model_chosen_by(request, request.POST.get("model", "")),
     )
+
+
+def _wants_training(request: HttpRequest) -> bool:
+    return request.POST.get("may_train") == "on" and consents.of(person(request)) is not None
 
 
 def _refused(request: HttpRequest, error: ChatError) -> HttpResponse:
@@ -127,13 +132,25 @@ def restore(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def consent(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
-    """Applies from the next snapshot on, in both directions."""
+    """Switching it on needs the person's consent, and leads to its words where that is not there; switching it off
+    takes the texts out at once of what has not been trained on."""
     changed = kept_conversation(request, conversation_id)
-    changed.may_train = request.POST.get("may_train") == "on"
-    changed.save(update_fields=["may_train"])
+    is_on = request.POST.get("may_train") == "on"
+    if is_on and consents.of(person(request)) is None:
+        return _ask_for_consent(request, changed)
+    with transaction.atomic():
+        changed.may_train = is_on
+        changed.save(update_fields=["may_train"])
+        if not is_on:
+            personal.withdraw_conversations([changed.pk])
     if wants_json(request):
         return JsonResponse({"may_train": changed.may_train})
     return redirect("conversation", changed.pk)
+
+
+def _ask_for_consent(request: HttpRequest, conversation: Conversation) -> HttpResponse:
+    page = f"{reverse('consent')}?next={reverse('conversation', args=[conversation.pk])}"
+    return JsonResponse({"may_train": False, "consent": page}, status=409) if wants_json(request) else redirect(page)
 
 
 def _is_on(request: HttpRequest) -> bool:

@@ -11,6 +11,9 @@ from django.utils import timezone
 from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
+from accounts import consent_texts, consents
+from accounts.requests import person
+from accounts.views.consent import words_of
 from chat import languages
 from chat.conversations import temporary
 from chat.conversations.open_path import open_branch
@@ -34,6 +37,7 @@ def home(request: HttpRequest) -> HttpResponse:
     is_temporary = "temporary" in request.GET
     context = {"may_train": default_consent(), "turns": [], "undo": undo, "is_temporary": is_temporary}
     context |= around(request) | _pickers(request)
+    context |= _consent(request, is_wanted=default_consent())
     return render(request, "chat/conversation.html", context | _spoken(context))
 
 
@@ -48,6 +52,7 @@ def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpRespon
         "is_temporary": shown.is_temporary,
     }
     context |= around(request, shown) | _pickers(request, shown)
+    context |= _consent(request, is_wanted=shown.may_train)
     return render(request, "chat/conversation.html", context | _spoken(context))
 
 
@@ -70,6 +75,23 @@ def deleted(request: HttpRequest) -> HttpResponse:
     page = Paginator(restorable, LENGTH).get_page(request.GET.get("page"))
     rows = [(row, row.deleted_at + KEPT) for row in page if row.deleted_at]
     return render(request, "chat/deleted.html", {"page": page, "rows": rows, "days": KEPT.days})
+
+
+def _consent(request: HttpRequest, *, is_wanted: bool) -> dict[str, Any]:
+    """Context of the switch and of the words that are read before it is on for the first time.
+
+    `is_wanted`: whether it would be on. Then a person who has not answered is asked by a line above the messages.
+    """
+    owner = person(request)
+    if consents.of(owner) is not None:
+        return {"may_train": is_wanted}
+    text = consent_texts.current()
+    return {
+        "may_train": False,
+        "consent_words": words_of(text),
+        "consent_version": text.number,
+        "consent_is_asked": is_wanted and consents.is_to_be_asked(owner),
+    }
 
 
 def _pickers(request: HttpRequest, shown: Conversation | None = None) -> dict[str, Any]:

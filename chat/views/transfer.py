@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts import storage
 from accounts.requests import person
 from chat.conversations import exporting, importing
 from chat.models import Conversation
@@ -49,7 +50,12 @@ def import_file(request: HttpRequest) -> HttpResponse:
         imported = importing.read(file.read())
     except importing.ImportRefused as refused:
         return _form(request, refused.problems, 400)
-    return redirect("conversation", importing.create(person(request), imported).pk)
+    try:
+        made = importing.create(person(request), imported)
+    except storage.QuotaSpent as error:
+        text = _("your files and imports would take more than %(size)d MB: delete some first")
+        return _form(request, [importing.ImportProblem("", text % {"size": error.megabytes})], 413)
+    return redirect("conversation", made.pk)
 
 
 def _form(

@@ -17,6 +17,7 @@ from accounts.models import Notice
 from accounts.roles import Role
 from chat.models import Policy
 from feedback import trainable
+from feedback.judgements import assignments
 from feedback.models import BlindPair, ComparisonRound, Completion, Prompt, Ranking, RankingTask, Skip
 from feedback.prompts import SYSTEM_PROMPT
 
@@ -144,16 +145,14 @@ def offered_to(annotator: int) -> Q:
 
 def left_over(now: datetime) -> Q:
     """Tasks of closed rounds that nobody is working on."""
-    unused = Q(state=RankingTask.State.OPEN) | Q(state=RankingTask.State.LEASED, lease_until__lt=now)
-    return Q(blind_pair__round__closed_at__isnull=False) & unused
+    return Q(blind_pair__round__closed_at__isnull=False) & assignments.nobody_at_work(now)
 
 
 def pending(of: ComparisonRound) -> QuerySet[RankingTask]:
     """Tasks that somebody may still judge."""
     hidden = Completion.objects.filter(task=OuterRef("pk"), hidden_at__isnull=False)
-    unjudged = Q(state__in=(RankingTask.State.OPEN, RankingTask.State.LEASED))
     return RankingTask.objects.filter(
-        unjudged, ~Exists(hidden), blind_pair__round=of, prompt__in=trainable.prompts()
+        Q(state__in=assignments.UNFINISHED), ~Exists(hidden), blind_pair__round=of, prompt__in=trainable.prompts()
     ).order_by("pk")
 
 
@@ -204,10 +203,11 @@ def reopen(of: ComparisonRound) -> None:
         closed_at=None, closed_because="", deadline=deadline, reminded_at=None
     )
     of.refresh_from_db()
-    skipped = Skip.objects.filter(task__blind_pair__round=of).values("task").annotate(n=Count("pk"))
+    counted = Skip.objects.filter(task__blind_pair__round=of).exclude(reason=Skip.Reason.LANGUAGE)
+    skipped = counted.values("task").annotate(n=Count("pk"))
     RankingTask.objects.filter(blind_pair__round=of, state=RankingTask.State.WITHDRAWN).exclude(
         pk__in=skipped.filter(n__gte=Skip.THAT_RETIRE).values("task")
-    ).update(state=RankingTask.State.OPEN, draft={}, shown_order=[])
+    ).update(state=RankingTask.State.OPEN)
     remind(of)
 
 

@@ -10,7 +10,7 @@ from chat.engines.engine import Parameters
 from chat.errors import TooLong
 from chat.models import Policy
 from chat.prompts.history import prompt_for
-from feedback.models import Completion, Prompt, RankingTask
+from feedback.models import Completion, Project, Prompt, RankingTask, site_project
 from feedback.prompts import SYSTEM_PROMPT, as_served
 
 SHORT_SHARE = 0.1
@@ -82,13 +82,22 @@ def add_tasks(
     state: str,
     system_prompt: str = "",
     cut: Sequence[int] = (),
+    project: Project | None = None,
 ) -> list[RankingTask]:
     """Adds tasks with their completions, which were made after the site's `system_prompt`. `cut`: of each set, how
     many others were left out because they did not end."""
     common = {**sampling.to_json(), **({SYSTEM_PROMPT: system_prompt} if system_prompt else {})}
     beside = [{LEFT_OUT: number} if number else {} for number in cut or [0] * len(sets)]
+    of = project or Project.objects.get(pk=site_project())
     tasks = RankingTask.objects.bulk_create(
-        RankingTask(prompt=prompt, policy=policy, state=state) for prompt in prompts
+        RankingTask(
+            prompt=prompt,
+            policy=policy,
+            state=state,
+            project=of,
+            overlap=of.overlap if state == RankingTask.State.OPEN else 1,
+        )
+        for prompt in prompts
     )
     Completion.objects.bulk_create(
         Completion(

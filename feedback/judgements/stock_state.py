@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from django.conf import settings
-
 from chat import policies
 from chat.errors import NoLivePolicy
 from chat.queue import people, waiting
-from feedback.judgements import refill_lease, task_stock
+from feedback.judgements import refill_lease
+from feedback.projects import stock
 
 
 class StockReason(Enum):
@@ -40,7 +39,8 @@ def stock_state() -> StockState:
         policy = policies.live()
     except NoLivePolicy:
         return StockState(StockReason.NO_POLICY)
-    ready, wanted = task_stock.ready(policy), int(settings.FEEDBACK_TASK_STOCK)
+    need = stock.of_site(policy)
+    ready, wanted = need.ready(), need.wanted()
     row = refill_lease.current()
     done, of = (row.done, row.wanted) if row is not None else (0, 0)
     return StockState(_reason(ready, wanted, is_making=row is not None), ready, wanted, done, of)

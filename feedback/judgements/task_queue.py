@@ -1,126 +1,110 @@
-"""The queue of ranking tasks: leases for one annotator at a time, drafts, skips, submission and withdrawal."""
+"""The queue of ranking tasks: the next one for an annotator, drafts, skips and submission."""
 
-import random
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db import transaction
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from accounts.models import User
 from base.dates import start_of_today
-from feedback import trainable
-from feedback.errors import AlreadySubmitted, BadFlags, NoLongerAllowed, NotYourTask, TaskError, TooLate
-from feedback.judgements import blind_pairs, rankings
-from feedback.judgements.languages import languages_of
-from feedback.models import Completion, Ranking, RankingTask, RuleVersion, Skip, Violation
-from feedback.moderation import reports
+from base.shared_cache import in_cache
+from feedback import guidelines, trainable
+from feedback.errors import AlreadySubmitted, NoLongerAllowed, NotYourTask, TaskError
+from feedback.judgements import asked, assignments, blind_pairs, care, corrections, reading_time
+from feedback.judgements.judgement import Checked, Judgement, active, check, store_answers
+from feedback.models import Assignment, Completion, Ranking, RankingTask, Skip, TaskAnswer
+from feedback.moderation import flag_reports, reports
+from feedback.projects import offers
+from feedback.trust import gold
+from feedback.webhooks import told
 
-WITHDRAW_WITHIN = timedelta(hours=24)
-GUIDELINES_VERSION = 1
-"""To be raised with each change of templates/feedback/guidelines.html that may change how people judge."""
+TOTALS = "feedback:rankings_of_everybody"
+MANY = 5000
+"""Rankings from which on counting them all takes longer than a page should."""
+MANY_WAITING = 100
+WAITING_COUNTED = 500
+READ_WITH_A_TASK = ("task__prompt__elicits", "task__policy", "task__project", "task__probe__rule")
+"""Of an assignment: what its page shows."""
 
-
-@dataclass(frozen=True)
-class Judgement:
-    """An annotator's input for a task."""
-
-    places: Iterable[tuple[object, object]]
-    """(completion id, place) as given; checked on submit."""
-    flags: Iterable[tuple[int, int]] = ()
-    """(completion id, rule version id) of each violation seen."""
-    asked: Iterable[int] = field(default_factory=tuple)
-    """Rule versions that the page asked about for each reply: no flag means that the annotator saw no violation."""
-    comment: str = ""
+# --- assignments ------------------------------------------------------------------------------
 
 
-# --- leases ---------------------------------------------------------------------------------------
-
-
-def next_task(annotator: User, *, now: datetime | None = None) -> RankingTask | None:
-    """The task leased to the annotator, else a free one, which is leased to them; None if there is none."""
+def next_assignment(annotator: User, *, now: datetime | None = None) -> Assignment | None:
+    """What the annotator has before them, else a free task, which is assigned to them; None if there is none."""
     now = now or timezone.now()
-    return _leased_already(annotator, now) or _lease_free_one(annotator, now)
+    own = _assigned_already(annotator, now)
+    if own is not None:
+        return own
+    by_lot = offers.goes_by_lot()
+    tasks = _judgeable(annotator, now)
+
+    def turns() -> Iterator[list[int]]:
+        return offers.in_turn(tasks, annotator, now, by_lot=by_lot)
+
+    known = gold.due(annotator, are_there_others=lambda: any(turns()))
+    if known is not None and (given := assignments.take_first([[known]], annotator, now)) is not None:
+        return given
+    return assignments.take_first(turns(), annotator, now, is_by_lot=by_lot)
 
 
-def _leased_already(annotator: User, now: datetime) -> RankingTask | None:
-    own = RankingTask.objects.filter(leased_to=annotator, state=RankingTask.State.LEASED)
-    task = own.select_related("prompt__elicits", "policy").first()
-    if task is None:
+def _assigned_already(annotator: User, now: datetime) -> Assignment | None:
+    own = assignments.of(annotator).select_related(*READ_WITH_A_TASK).first()
+    if own is None:
+        assignments.forget_finished(annotator)
         return None
-    allowed = own.filter(pk=task.pk, prompt__in=trainable.prompts())
-    if allowed.update(lease_until=now + settings.FEEDBACK_TASK_LEASE):
-        return task
-    own.filter(pk=task.pk).update(state=RankingTask.State.WITHDRAWN, leased_to=None, lease_until=None)
+    if trainable.prompts().filter(pk=own.task.prompt_id).exists() and assignments.renew(own, now):
+        return own
+    own.delete()
+    assignments.drop_all(RankingTask.objects.filter(pk=own.task_id))
     return None
 
 
-def _lease_free_one(annotator: User, now: datetime) -> RankingTask | None:
-    for pk in _candidates(annotator, now).values_list("pk", flat=True)[:20]:
-        order = list(Completion.objects.filter(task=pk).values_list("pk", flat=True))
-        random.SystemRandom().shuffle(order)
-        try:
-            with transaction.atomic():
-                won = RankingTask.objects.filter(_free(now), pk=pk).update(
-                    state=RankingTask.State.LEASED,
-                    leased_to=annotator,
-                    leased_at=now,
-                    lease_until=now + settings.FEEDBACK_TASK_LEASE,
-                    shown_order=order,
-                    draft={},
-                )
-        except IntegrityError:  # another tab of the same person was quicker: one lease per annotator
-            return _leased_already(annotator, now)
-        if won:
-            return RankingTask.objects.select_related("prompt__elicits", "policy").get(pk=pk)
-    return None
-
-
-def _free(now: datetime) -> Q:
-    expired = Q(state=RankingTask.State.LEASED, lease_until__lt=now)
-    return Q(state=RankingTask.State.OPEN) | expired
-
-
-def _candidates(annotator: User, now: datetime) -> QuerySet[RankingTask]:
-    """Free tasks that this person may judge: in their languages, not skipped or ranked by them, nor from their own
-    conversations. Comparisons that a cycle waits for come first."""
+def _judgeable(annotator: User, now: datetime) -> QuerySet[RankingTask]:
+    """Tasks that this person may judge, if they are free and offered to them: not skipped or ranked by them, nor from
+    their own conversations."""
     hidden = Completion.objects.filter(task=OuterRef("pk"), hidden_at__isnull=False)
     skipped = Skip.objects.filter(task=OuterRef("pk"), annotator=annotator)
     ranked = Ranking.objects.filter(task=OuterRef("pk"), annotator=annotator)
+    answered = TaskAnswer.objects.filter(task=OuterRef("pk"), annotator=annotator)
     own = Q(prompt__message__conversation__owner=annotator)
     return (
-        RankingTask.objects.filter(_free(now), ~Exists(hidden), ~Exists(skipped), ~Exists(ranked))
-        .filter(Q(prompt__message__isnull=True) | ~own, prompt__in=trainable.prompts())
-        .filter(blind_pairs.offered_to(annotator.pk), prompt__language__in=languages_of(annotator))
-        .order_by(F("blind_pair__id").asc(nulls_last=True), "id")
+        RankingTask.objects.filter(~Exists(hidden), ~Exists(skipped), trainable.of_prompts("prompt"))
+        .filter(~Exists(ranked), ~Exists(answered))
+        .filter(Q(prompt__message__isnull=True) | ~own, blind_pairs.offered_to(annotator.pk))
+        .filter(Q(probe=None) | ~Q(probe__prober=annotator))
+        .filter(care.bearable(annotator, now))
     )
 
 
 def save_draft(task_id: int, annotator: User, draft: Mapping[str, Any]) -> None:
     """Stores the unfinished judgement and renews the lease. Raises NotYourTask."""
     until = timezone.now() + settings.FEEDBACK_TASK_LEASE
-    if not leased(task_id, annotator).update(draft=dict(draft), lease_until=until):
+    if not assigned(task_id, annotator).update(draft=dict(draft), lease_until=until):
         raise NotYourTask
 
 
+@transaction.atomic
 def skip(task_id: int, annotator: User, reason: str) -> None:
-    """Returns the task to the queue, for others. Raises NotYourTask."""
-    with transaction.atomic():
-        if not leased(task_id, annotator).update(
-            state=RankingTask.State.OPEN, leased_to=None, lease_until=None, draft={}
-        ):
-            raise NotYourTask
-        Skip.objects.create(task_id=task_id, annotator=annotator, reason=reason)
-        if Skip.objects.filter(task_id=task_id).count() >= Skip.THAT_RETIRE:
-            RankingTask.objects.filter(pk=task_id).update(state=RankingTask.State.WITHDRAWN)
+    """Returns the task to the queue, for others; an upsetting one is also reported to moderators. Raises
+    NotYourTask."""
+    own = assigned(task_id, annotator).first()
+    task = assignments.end(own) if own is not None else None
+    if task is None:
+        raise NotYourTask
+    Skip.objects.create(task=task, annotator=annotator, reason=reason)
+    assignments.settle(task)
+    if reason == Skip.Reason.UPSETTING:
+        reports.open_for_upsetting(annotator, task)
+    if task.skips.exclude(reason=Skip.Reason.LANGUAGE).count() >= Skip.THAT_RETIRE:
+        assignments.drop_all(RankingTask.objects.filter(pk=task.pk))
 
 
-def leased(task_id: int, annotator: User) -> QuerySet[RankingTask]:
-    return RankingTask.objects.filter(pk=task_id, leased_to=annotator, state=RankingTask.State.LEASED)
+def assigned(task_id: int, annotator: User) -> QuerySet[Assignment]:
+    return assignments.of(annotator).filter(task=task_id)
 
 
 # --- judgements -----------------------------------------------------------------------------------
@@ -130,30 +114,49 @@ def leased(task_id: int, annotator: User) -> QuerySet[RankingTask]:
 def submit(task_id: int, annotator: User, judgement: Judgement) -> Ranking:
     """Stores a ranking with its flags, once. Raises BadRanking, BadFlags, AlreadySubmitted, NotYourTask,
     NoLongerAllowed; after any of these nothing has changed, the draft included."""
-    task = leased(task_id, annotator).first()
+    own = assigned(task_id, annotator).select_related("task__prompt", "task__project", "annotator").first()
+    if own is None:
+        raise _refusal(task_id, annotator)
+    if not trainable.prompts().filter(pk=own.task.prompt_id).exists():
+        raise NoLongerAllowed
+    prefetch_related_objects([own.task], "completions")
+    checked = check(judgement, [completion.pk for completion in own.task.completions.all()])
+    asked.check_refusal(own.task, checked)
+    task = assignments.end(own)
     if task is None:
         raise _refusal(task_id, annotator)
-    if not trainable.prompts().filter(pk=task.prompt_id).exists():
-        raise NoLongerAllowed
-    completion_ids = list(task.completions.values_list("pk", flat=True))
-    ranks = rankings.validated(judgement.places, completion_ids)
-    flagged, asked = _checked_flags(judgement, completion_ids)
-    done = leased(task_id, annotator).update(state=RankingTask.State.DONE, leased_to=None, lease_until=None)
-    if not done:  # a second tab was quicker
-        raise _refusal(task_id, annotator)
+    made = _store(own, judgement, checked)
+    assignments.settle(task)
+    store_answers(made, checked)
+    # Of a probe, people had it break a rule on purpose.
+    if checked.flagged and asked.probe_of(own.task) is None:
+        flag_reports.open_for_flags(annotator, checked.flagged)
+    told.of_ranking(made)
+    return made
+
+
+def _store(own: Assignment, judgement: Judgement, checked: Checked) -> Ranking:
     now = timezone.now()
-    made = Ranking.objects.create(
-        task_id=task_id,
-        annotator=annotator,
-        ranks=ranks,
-        shown_order=task.shown_order,
-        seconds=(now - task.leased_at).total_seconds() if task.leased_at else 0,
-        comment=judgement.comment,
-        guidelines_version=GUIDELINES_VERSION,
+    seconds = (now - own.since).total_seconds()
+    made = Ranking(
+        task=own.task,
+        annotator=own.annotator,
+        ranks=checked.ranks,
+        strength=checked.strength,
+        overall=checked.overall,
+        refusal=checked.refusal,
+        shown_order=own.shown_order,
+        unfolded=checked.unfolded,
+        seconds=seconds,
+        active_seconds=active(judgement.active_seconds, seconds),
+        comment=checked.comment,
+        guidelines_version=guidelines.current(own.task.project).number,
+        is_by_lot=own.is_by_lot,
+        is_simulated=own.annotator.is_simulated,
         created_at=now,
     )
-    Violation.objects.bulk_create(_answers(made, completion_ids, flagged, asked))
-    reports.open_for_flags(annotator, flagged)
+    made.too_fast = reading_time.is_too_fast(made)
+    made.save()
     return made
 
 
@@ -162,85 +165,69 @@ def _refusal(task_id: int, annotator: User) -> TaskError:
     return AlreadySubmitted() if is_ranked else NotYourTask()
 
 
-def _checked_flags(judgement: Judgement, completion_ids: list[int]) -> tuple[set[tuple[int, int]], set[int]]:
-    """The flags, and the rule versions that were flagged or asked about. Raises BadFlags."""
-    flagged = set(judgement.flags)
-    asked = set(judgement.asked) | {version for _completion, version in flagged}
-    known = RuleVersion.objects.filter(pk__in=asked).count()
-    if known != len(asked) or any(completion not in completion_ids for completion, _version in flagged):
-        raise BadFlags
-    return flagged, asked
-
-
-def _answers(
-    made: Ranking, completion_ids: list[int], flagged: set[tuple[int, int]], asked: set[int]
-) -> list[Violation]:
-    """A row for each reply and rule: true where flagged; false where the annotator considered the rule, since they
-    flagged another reply by it or were asked about it, and did not flag this reply."""
-    return [
-        Violation(
-            rule_version_id=version,
-            completion_id=completion,
-            ranking=made,
-            annotator_id=made.annotator_id,
-            is_violation=(completion, version) in flagged,
-        )
-        for version in sorted(asked)
-        for completion in completion_ids
-    ]
-
-
-@transaction.atomic
-def withdraw(ranking_id: int, annotator: User) -> None:
-    """Withdraws the annotator's own ranking within 24 hours; the task is offered to others again. Idempotent.
-
-    Raises TooLate, and Ranking.DoesNotExist for another person's ranking.
-    """
-    made = Ranking.objects.select_for_update().get(pk=ranking_id, annotator=annotator)
-    if made.withdrawn_at is not None:
-        return
-    if not may_withdraw(made):
-        raise TooLate
-    made.withdrawn_at = timezone.now()
-    made.save(update_fields=["withdrawn_at"])
-    RankingTask.objects.filter(pk=made.task_id, state=RankingTask.State.DONE).update(
-        state=RankingTask.State.OPEN, draft={}, shown_order=[]
-    )
-    reports.close_for_ranking(made)
-
-
-def may_withdraw(made: Ranking) -> bool:
-    return made.withdrawn_at is None and timezone.now() - made.created_at <= WITHDRAW_WITHIN
-
-
-def last_withdrawable(annotator: User) -> Ranking | None:
-    """The newest ranking of this person, if it can still be withdrawn."""
-    newest = Ranking.objects.filter(annotator=annotator).order_by("-id").first()
-    return newest if newest and may_withdraw(newest) else None
+def last_correctable(annotator: User) -> Ranking | None:
+    """The newest ranking of this person, if it can still be corrected."""
+    newest = Ranking.objects.filter(annotator=annotator, is_adjudication=False).order_by("-id").first()
+    return newest if newest and corrections.may_correct(newest) else None
 
 
 def progress(annotator: User) -> dict[str, int]:
     """Numbers of rankings that count (the annotator's today and in all, everybody's) and of waiting tasks
-    in their languages."""
-    counted = Ranking.objects.filter(withdrawn_at__isnull=True)
-    own = counted.filter(annotator=annotator)
+    in their languages, of which no more are counted than WAITING_COUNTED."""
+    own = Ranking.objects.filter(annotator=annotator, withdrawn_at__isnull=True, is_adjudication=False)
+    today = Count("pk", filter=Q(created_at__gte=start_of_today()))
     return {
-        "today": own.filter(created_at__gte=start_of_today()).count(),
-        "mine": own.count(),
-        "all": counted.filter(is_simulated=False).count(),
-        "simulated": counted.filter(is_simulated=True).count(),
-        "waiting": RankingTask.objects.filter(
-            blind_pairs.offered_to(annotator.pk),
-            state=RankingTask.State.OPEN,
-            prompt__language__in=languages_of(annotator),
-        ).count(),
+        **own.aggregate(today=today, mine=Count("pk")),
+        **_of_everybody(),
+        "waiting": _waiting(annotator),
     }
+
+
+def _of_everybody() -> dict[str, int]:
+    """Once there are many they are counted every minute alone."""
+    kept: dict[str, int] | None = in_cache(lambda cache: cache.get(TOTALS))
+    if kept is not None:
+        return kept
+    here = Q(imported=None)
+    counted = Ranking.objects.filter(withdrawn_at__isnull=True).aggregate(
+        all=Count("pk", filter=here & Q(is_simulated=False)),
+        simulated=Count("pk", filter=here & Q(is_simulated=True)),
+        imported=Count("pk", filter=~here),
+    )
+    if sum(counted.values()) >= MANY:
+        in_cache(lambda cache: cache.set(TOTALS, counted, timeout=60))
+    return counted
+
+
+def _waiting(annotator: User) -> int:
+    """Where many wait, as they were counted within the last half minute."""
+    name = f"feedback:waiting:{annotator.pk}"
+    kept: int | None = in_cache(lambda cache: cache.get(name))
+    if kept is not None:
+        return kept
+    counted = _count_waiting(annotator, timezone.now())
+    if counted >= MANY_WAITING:
+        in_cache(lambda cache: cache.set(name, counted, timeout=30))
+    return counted
+
+
+def _count_waiting(annotator: User, now: datetime) -> int:
+    """With those whose answer is known, so that the number tells nobody which they are."""
+    open_ones = RankingTask.objects.filter(
+        Q(probe=None) | ~Q(probe__prober=annotator),
+        offers.offered_to(annotator, now),
+        blind_pairs.offered_to(annotator.pk),
+        care.bearable(annotator, now),
+        state=RankingTask.State.OPEN,
+    )
+    others = open_ones.order_by()[: WAITING_COUNTED + 1].count()
+    return others + gold.waiting(annotator, there_are_others=others > 0)
 
 
 def own_rankings(annotator: User) -> QuerySet[Ranking]:
     return (
-        Ranking.objects.filter(annotator=annotator)
+        Ranking.objects.filter(annotator=annotator, is_adjudication=False)
         .select_related("task__prompt")
-        .prefetch_related("task__completions", "violations__rule_version__rule")
+        .prefetch_related("task__completions", "violations__rule_version")
         .order_by(F("id").desc())
     )

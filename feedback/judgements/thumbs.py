@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -10,6 +11,7 @@ from accounts.models import User
 from chat.models import Message, Reply
 from feedback.errors import BadReason, NothingIsKept, StillWritten
 from feedback.models import Thumb
+from feedback.webhooks import events
 
 UP_REASONS: dict[str, Promise] = {
     "correct": _("Correct"),
@@ -47,7 +49,10 @@ def give(message: Message, person: User, is_up: bool, reasons: Sequence[str] = (
     if Reply.objects.filter(message=message, state__in=Reply.LIVE).exists():
         raise StillWritten
     values = {"is_up": is_up, "reasons": sorted(set(reasons), key=list(fitting).index), "comment": comment.strip()}
-    return Thumb.objects.update_or_create(message=message, person=person, defaults=values)[0]
+    with transaction.atomic():
+        given = Thumb.objects.update_or_create(message=message, person=person, defaults=values)[0]
+        events.thumb_given(given)
+    return given
 
 
 def take_back(message: Message, person: User) -> None:

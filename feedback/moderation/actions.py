@@ -13,12 +13,20 @@ from accounts.audit import record
 from accounts.models import AuditEntry, User
 from accounts.roles import Role
 from chat.models import Message
-from feedback.errors import BadEnd, NotAllowed, NothingToDo, NotTheirAccount, ReasonNeeded, StaleUndo
+from feedback.errors import (
+    AimsAtReporter,
+    BadEnd,
+    NotAllowed,
+    NothingToDo,
+    NotTheirAccount,
+    ReasonNeeded,
+    StaleUndo,
+)
 from feedback.models import Completion, Report
 from feedback.moderation import decision_notices
+from feedback.moderation.items import Text, key_of
+from feedback.webhooks import events
 
-ModeratedText = Message | Completion
-TEXT_MODELS: Mapping[str, type[Message] | type[Completion]] = {"message": Message, "completion": Completion}
 CLOSING = {"text.hide", "text.keep_out", "user.suspend"}
 """Verbs that decide the open reports of the text they come from."""
 
@@ -26,28 +34,31 @@ CLOSING = {"text.hide", "text.keep_out", "user.suspend"}
 # --- verbs ----------------------------------------------------------------------------------------
 
 
-def hide(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
+def hide(text: Text, actor: User, reason: str) -> AuditEntry:
     """Only moderators see the text from now on, and it leaves the training data."""
     return _act("text.hide", text, {"hidden_at": timezone.now()}, actor, reason, about=text, unless=_is_hidden)
 
 
-def restore(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
+def restore(text: Text, actor: User, reason: str) -> AuditEntry:
     return _act("text.restore", text, {"hidden_at": None}, actor, reason)
 
 
-def keep_out(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
+def keep_out(text: Text, actor: User, reason: str) -> AuditEntry:
     """The text stays visible but leaves the training data."""
     return _act("text.keep_out", text, {"never_train": True}, actor, reason, about=text)
 
 
-def let_in(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
+def let_in(text: Text, actor: User, reason: str) -> AuditEntry:
     return _act("text.let_in", text, {"never_train": False}, actor, reason)
 
 
-def suspend(
-    user: User, actor: User, reason: str, *, until: datetime, about: ModeratedText | None = None
-) -> AuditEntry:
-    """Signs the person out and locks them out until then; meanwhile their judgements leave the training data."""
+def suspend(user: User, actor: User, reason: str, *, until: datetime, about: Text | None = None) -> AuditEntry:
+    """Signs the person out and locks them out until then; meanwhile their judgements leave the training data.
+
+    Raises AimsAtReporter where the person reported the text that it is about: the report is no reason against them.
+    """
+    if about is not None and Report.objects.filter(reporter=user, **_report_lookup(about)).exists():
+        raise AimsAtReporter(user.username)
     if until <= timezone.now():
         raise BadEnd
     changes = {"suspended_until": until, "suspended_reason": reason[:500]}
@@ -58,12 +69,12 @@ def lift(user: User, actor: User, reason: str) -> AuditEntry:
     return _act("user.lift", user, {"suspended_until": None, "suspended_reason": ""}, actor, reason)
 
 
-def dismiss(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
+def dismiss(text: Text, actor: User, reason: str) -> AuditEntry:
     """Closes its open reports without a change."""
     return _act("reports.dismiss", text, {}, actor, reason, about=text)
 
 
-def _reopen(text: ModeratedText, actor: User, reason: str) -> AuditEntry:
+def _reopen(text: Text, actor: User, reason: str) -> AuditEntry:
     return _act("reports.reopen", text, {}, actor, reason, about=text)
 
 
@@ -92,9 +103,11 @@ def undo(entry: AuditEntry, actor: User, reason: str) -> AuditEntry:
     _write(locked, before)
     for pk, state in reports_before.items():
         _close(Report.objects.filter(pk=pk), state)
-    return record(
+    undone = record(
         actor, "moderation.undo", locked, reason=reason, before=entry.after, after=entry.before, undoes=entry
     )
+    events.decided(undone, actor)
+    return undone
 
 
 def can_undo(entry: AuditEntry) -> bool:
@@ -120,12 +133,12 @@ def _is_hidden(target: models.Model) -> bool:
 @transaction.atomic
 def _act(
     verb: str,
-    target: ModeratedText | User,
+    target: Text | User,
     changes: Mapping[str, Any],
     actor: User,
     reason: str,
     *,
-    about: ModeratedText | None = None,
+    about: Text | None = None,
     unless: Any = None,
 ) -> AuditEntry:
     _check(target, actor, reason)
@@ -144,6 +157,7 @@ def _act(
         _close(Report.objects.filter(pk__in=states), state)
         before, after = {**before, "reports": states}, {**after, "reports": dict.fromkeys(states, state)}
     entry = record(actor, verb, locked, reason=reason, before=before, after=after)
+    events.decided(entry, actor)
     if states and state != Report.State.OPEN:
         decision_notices.send(entry, Report.objects.filter(pk__in=states))
     return entry
@@ -173,18 +187,16 @@ def _new_state(verb: str) -> str:
     return Report.State.OPEN if verb == "reports.reopen" else Report.State.DISMISSED
 
 
-def _reports_to_change(text: ModeratedText, state: str) -> models.QuerySet[Report]:
-    """The reports that a verb changes to this state: the closed ones if it opens reports, else the open ones."""
-    reports = Report.objects.filter(**report_lookup(text))
-    return (
-        reports.exclude(state=Report.State.OPEN)
-        if state == Report.State.OPEN
-        else reports.filter(state=Report.State.OPEN)
-    )
+def _reports_to_change(text: Text, state: str) -> models.QuerySet[Report]:
+    """The reports that a verb changes to this state: the open ones; those that moderators closed if it opens them."""
+    reports = Report.objects.filter(**_report_lookup(text))
+    if state == Report.State.OPEN:
+        return reports.filter(state__in=(Report.State.DECIDED, Report.State.DISMISSED))
+    return reports.filter(state=Report.State.OPEN)
 
 
-def report_lookup(text: ModeratedText) -> dict[str, Any]:
-    return {"message": text} if isinstance(text, Message) else {"completion": text}
+def _report_lookup(text: Text) -> dict[str, Any]:
+    return key_of(text).lookup
 
 
 def _close(reports: models.QuerySet[Report], state: str) -> None:

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.audit_labels import ACTS
 from accounts.models import User
 from chat.models import Message
-from feedback.models import Report
-from feedback.moderation import actions, review_queue
+from feedback.models import Report, Review
+from feedback.moderation import actions, reported_texts
+from feedback.moderation.reported_texts import ReportedText
 
 
 @dataclass(frozen=True)
@@ -18,29 +19,58 @@ class Verb:
     name: str
     title: Any
     icon: str
+    key: str
+    """On the page of an item."""
     is_grave: bool = False
+    """Whether it asks for confirmation and a reason; the others are done at once, with their usual reason."""
+    usual_reason: Any = ""
 
 
 VERBS = {
     verb.name: verb
     for verb in (
-        Verb("hide", ACTS["text.hide"], "trash", is_grave=True),
-        Verb("restore", ACTS["text.restore"], "undo"),
-        Verb("keep_out", ACTS["text.keep_out"], "shield"),
-        Verb("let_in", ACTS["text.let_in"], "check"),
-        Verb("suspend", ACTS["user.suspend"], "leave", is_grave=True),
-        Verb("lift", ACTS["user.lift"], "person"),
-        Verb("dismiss", ACTS["reports.dismiss"], "close"),
-        Verb("reopen", ACTS["reports.reopen"], "retry"),
+        Verb("hide", ACTS["text.hide"], "trash", "h", is_grave=True),
+        Verb(
+            "restore",
+            ACTS["text.restore"],
+            "undo",
+            "r",
+            usual_reason=gettext_lazy("Nothing wrong with it after all."),
+        ),
+        Verb("keep_out", ACTS["text.keep_out"], "shield", "e", usual_reason=gettext_lazy("Not fit to learn from.")),
+        Verb("let_in", ACTS["text.let_in"], "check", "t", usual_reason=gettext_lazy("Fit to learn from after all.")),
+        Verb("suspend", ACTS["user.suspend"], "leave", "s", is_grave=True),
+        Verb("lift", ACTS["user.lift"], "person", "l", is_grave=True),
+        Verb("dismiss", ACTS["reports.dismiss"], "close", "d", usual_reason=gettext_lazy("It breaks no rule.")),
+        Verb("reopen", ACTS["reports.reopen"], "retry", "o", usual_reason=gettext_lazy("To be looked at again.")),
+        Verb(
+            "block_right",
+            gettext_lazy("Rightly blocked"),
+            "check",
+            "b",
+            usual_reason=gettext_lazy("The guard was right."),
+        ),
+        Verb(
+            "block_wrong",
+            gettext_lazy("Wrongly blocked"),
+            "close",
+            "w",
+            usual_reason=gettext_lazy("The guard was wrong."),
+        ),
     )
 }
+IN_BULK = ("dismiss", "keep_out", "hide")
+"""Verbs for several items at once."""
 
 
-def offered(item: review_queue.ReportedText, actor: User) -> list[Verb]:
-    """The verbs that would change something now and that the actor may use."""
+def offered(item: ReportedText, actor: User) -> list[Verb]:
+    """The verbs that would change something now and that the actor may use. Those against the author's account are
+    not offered where the author is who reported the text."""
     states = {report.state for report in item.reports}
-    is_suspended = item.author is not None and item.author.is_suspended
-    may_suspend = item.author is not None and actions.may_suspend(actor, item.author)
+    author = item.author if not item.is_reported_by_author else None
+    may_suspend = author is not None and actions.may_suspend(actor, author)
+    is_suspended = author is not None and author.is_suspended
+    outcome = item.review.outcome if item.review else ""
     possible = {
         "hide": item.text.hidden_at is None,
         "restore": item.text.hidden_at is not None,
@@ -49,12 +79,15 @@ def offered(item: review_queue.ReportedText, actor: User) -> list[Verb]:
         "suspend": may_suspend and not is_suspended,
         "lift": may_suspend and is_suspended,
         "dismiss": Report.State.OPEN in states,
-        "reopen": Report.State.OPEN not in states,
+        "reopen": Report.State.OPEN not in states
+        and bool(states & {Report.State.DECIDED.value, Report.State.DISMISSED.value}),
+        "block_right": bool(item.blocked_by) and outcome != Review.Outcome.RIGHT,
+        "block_wrong": bool(item.blocked_by) and outcome != Review.Outcome.WRONG,
     }
     return [verb for name, verb in VERBS.items() if possible[name]]
 
 
-def lines(verb: str, item: review_queue.ReportedText) -> list[str]:
+def lines(verb: str, item: ReportedText) -> list[str]:
     """The consequences, one sentence each."""
     name = item.author.username if item.author else ""
     said = {
@@ -62,29 +95,40 @@ def lines(verb: str, item: review_queue.ReportedText) -> list[str]:
         "restore": [_("People see the reply again, and judgements of it can be used for training again.")],
         "keep_out": [_("Everybody can still see the reply."), *_leaves_training(item), _closes(item)],
         "let_in": [_("Judgements of this reply can be used for training again, from the next snapshot on.")],
-        "suspend": [
-            _("%(name)s is signed out everywhere at once and cannot sign in until the date you choose.")
-            % {"name": name},
-            _("Nothing they wrote is deleted. Until then, their rankings and flags are not used for training."),
-            _closes(item),
-        ],
-        "lift": [
-            _("%(name)s can sign in again, and their judgements can be used for training again.") % {"name": name}
-        ],
+        "suspend": [*lines_about_person("suspend", name), _closes(item)],
+        "lift": lines_about_person("lift", name),
+        "block_right": [_("The reply leaves the list of blocked replies. Nothing else changes.")],
+        "block_wrong": [_("The reply leaves the list of blocked replies and counts as a mistake of the guard.")],
         "dismiss": [_("The reply stays as it is, and its open reports are removed from the queue.")],
         "reopen": [_("The reports of this reply return to the queue.")],
     }
     return [line for line in said[verb] if line]
 
 
-def _who_no_longer_sees(item: review_queue.ReportedText) -> str:
+def lines_about_person(verb: str, name: str) -> list[str]:
+    said = {
+        "suspend": [
+            _("%(name)s is signed out everywhere at once and cannot sign in until the date you choose."),
+            _("Nothing they wrote is deleted. Until then, their rankings and flags are not used for training."),
+        ],
+        "lift": [_("%(name)s can sign in again, and their judgements can be used for training again.")],
+        "warn": [
+            _("%(name)s gets a notice with your text. It does not say who wrote it."),
+            _("The warning stays on their page for moderators. Nothing else changes."),
+        ],
+        "approve": [_("The account leaves the list of new accounts. Nothing else changes.")],
+    }
+    return [line % {"name": name} for line in said[verb]]
+
+
+def _who_no_longer_sees(item: ReportedText) -> str:
     if isinstance(item.text, Message):
         return _("The person who got this reply sees a notice instead of it. Moderators can still see it.")
     return _("Annotators no longer see this reply. Moderators can still see it.")
 
 
-def _leaves_training(item: review_queue.ReportedText) -> list[str]:
-    effect = review_queue.effect_on_training(item.text)
+def _leaves_training(item: ReportedText) -> list[str]:
+    effect = reported_texts.effect_on_training(item.text)
     count = effect["rankings"]
     if not count:
         return []
@@ -96,7 +140,7 @@ def _leaves_training(item: review_queue.ReportedText) -> list[str]:
     return [rankings, _("Models that have already learned from it do not change.")]
 
 
-def _closes(item: review_queue.ReportedText) -> str:
+def _closes(item: ReportedText) -> str:
     count = sum(report.state == Report.State.OPEN for report in item.reports)
     if not count:
         return ""

@@ -1,16 +1,19 @@
-"""Reports for moderators, made by people and by flags in rankings."""
+"""Reports for moderators, made by people."""
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext, override
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from chat.conversations import temporary
 from chat.models import Message
-from feedback.models import Ranking, Report, RuleVersion, Violation
+from feedback.models import Ranking, RankingTask, Report, RuleVersion, Violation
+from feedback.webhooks import events
 
 REPORTS_PER_HOUR = 30
 
@@ -40,7 +43,9 @@ def report_message(reporter: User, message: Message, version: RuleVersion | None
         if recent.filter(message__isnull=False).count() >= REPORTS_PER_HOUR:
             raise TooManyReports
         if version is not None:
-            Violation.objects.get_or_create(annotator=reporter, message=message, rule_version=version)
+            flag, is_new = Violation.objects.get_or_create(annotator=reporter, message=message, rule_version=version)
+            if is_new:
+                events.message_flagged(flag)
         temporary.keep_for_moderators(message.conversation)
         return Report.objects.create(reporter=reporter, message=message, rule_version=version, comment=comment)
     if comment:
@@ -57,23 +62,37 @@ def flags_of(person: User, message: Message) -> QuerySet[Violation]:
 
 @transaction.atomic
 def take_back_flag(person: User, message: Message, version_id: int) -> None:
-    """Removes the flag and dismisses its open report."""
+    """Removes the flag and withdraws its open report."""
     flags_of(person, message).filter(rule_version=version_id).delete()
-    Report.objects.filter(reporter=person, message=message, rule_version=version_id, state=Report.State.OPEN).update(
-        state=Report.State.DISMISSED, closed_at=timezone.now()
-    )
-
-
-def open_for_flags(annotator: User, flagged: set[tuple[int, int]]) -> None:
-    """Adds a report for each (completion, rule version) that a ranking flagged."""
-    Report.objects.bulk_create(
-        Report(reporter=annotator, completion_id=completion, rule_version_id=version)
-        for completion, version in sorted(flagged)
-    )
+    _withdraw(Report.objects.filter(reporter=person, message=message, rule_version=version_id))
 
 
 def close_for_ranking(made: Ranking) -> None:
-    """Dismisses the open reports of the ranking's flags."""
-    Report.objects.filter(
-        reporter_id=made.annotator_id, completion__task_id=made.task_id, state=Report.State.OPEN
-    ).update(state=Report.State.DISMISSED, closed_at=timezone.now())
+    """Withdraws the open reports of the ranking's flags."""
+    _withdraw(Report.objects.filter(reporter_id=made.annotator_id, completion__task_id=made.task_id))
+
+
+def close_for_flags(annotator: User, flags: set[tuple[int, int]]) -> None:
+    """Withdraws the open reports of flags, (completion, rule version), that the annotator took back."""
+    for completion, version in flags:
+        _withdraw(Report.objects.filter(reporter=annotator, completion=completion, rule_version=version))
+
+
+def open_for_upsetting(annotator: User, task: RankingTask) -> None:
+    """Adds a report of a task that the annotator would rather not read: of the message that it asks to answer, else
+    of its first reply. One that is open already is enough; of a prompt of a project without replies there is nothing
+    on which a moderator could act."""
+    asked = task.prompt.message_id
+    first = task.completions.values_list("pk", flat=True).first()
+    if asked is None and first is None:
+        return
+    of = {"message_id": asked} if asked else {"completion_id": first}
+    if Report.objects.filter(**of, rule_version=None, state=Report.State.OPEN).exists():
+        return
+    with override(settings.LANGUAGE_CODE):
+        comment = gettext("An annotator skipped the task with this text: they would rather not read it.")
+    Report.objects.create(**of, reporter=annotator, comment=comment)
+
+
+def _withdraw(reports: QuerySet[Report]) -> None:
+    reports.filter(state=Report.State.OPEN).update(state=Report.State.WITHDRAWN, closed_at=timezone.now())

@@ -9,7 +9,7 @@ from django.db import transaction
 from accounts.models import User
 from chat.completions.bulk import Completed
 from feedback import seed
-from feedback.judgements import blind_pairs
+from feedback.judgements import assignments, blind_pairs
 from feedback.models import ComparisonRound, Completion, RankingTask, RuleVersion, Violation
 from feedback.simulated.cases import Case, SimulationPlan, Tally, cases_of, judge
 from feedback.simulated.judgement_rows import flags_of, ranking_of
@@ -49,11 +49,12 @@ def _answer(
     task: RankingTask, case: Case, annotator: User, versions: Mapping[str, RuleVersion], rng: random.Random
 ) -> bool:
     """False where somebody took the task meanwhile."""
-    is_free = RankingTask.objects.filter(pk=task.pk, state=RankingTask.State.OPEN)
-    if not is_free.update(state=RankingTask.State.DONE):
+    free = RankingTask.objects.select_for_update().filter(pk=task.pk, state=RankingTask.State.OPEN).first()
+    if free is None:
         return False
     ids = [completion.pk for completion in Completion.objects.filter(task=task).order_by("index")]
     made = ranking_of(task, case, ids, annotator, rng)
     made.save()
+    assignments.settle(free)
     Violation.objects.bulk_create(flags_of(made, case, ids, versions))
     return True

@@ -3,12 +3,15 @@
 from typing import Any
 
 from django import template
+from django.forms import model_to_dict
 from django.template import Context
 
 from accounts.models import User
 from chat.languages import name_of
 from chat.models import Message
-from feedback.judgements import languages, thumbs
+from feedback import rules
+from feedback.forms import CareForm
+from feedback.judgements import care, languages, thumbs
 from feedback.models import Thumb
 
 register = template.Library()
@@ -32,6 +35,23 @@ def thumb_on(context: Context, message: Message | None) -> Thumb | None:
 @register.simple_tag
 def thumb_reasons() -> dict[str, Any]:
     return {"up": thumbs.UP_REASONS.items(), "down": thumbs.DOWN_REASONS.items()}
+
+
+@register.simple_tag
+def judging_care(annotator: User) -> dict[str, Any]:
+    """The form of an annotator's own limits, and each group of rules with its rules and whether they are left out."""
+    chosen = care.choices_of(annotator)
+    groups = [
+        {
+            "key": versions[0].rule.group,
+            "name": name,
+            "is_out": versions[0].rule.group in chosen.left_out_groups,
+            "is_open": any(version.rule.key in chosen.left_out_rules for version in versions),
+            "rules": [(version, version.rule.key in chosen.left_out_rules) for version in versions],
+        }
+        for name, versions in rules.grouped(rules.current())
+    ]
+    return {"form": CareForm(initial=model_to_dict(chosen, CareForm.base_fields)), "groups": groups}
 
 
 @register.simple_tag

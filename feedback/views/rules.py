@@ -16,9 +16,10 @@ from feedback.models import BlockedPhrase, Rule
 
 @require_GET
 def rule_list(request: HttpRequest) -> HttpResponse:
-    """Those that are switched off are shown to admins alone."""
+    """Those that are switched off are shown to admins alone; those that are retired, to everybody, apart."""
     only_on = not person(request).has_role(Role.ADMIN)
-    return render(request, "feedback/rules.html", {"groups": rules.grouped(rules.current(only_on=only_on))})
+    context = {"groups": rules.grouped(rules.current(only_on=only_on)), "retired": rules.retired()}
+    return render(request, "feedback/rules.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -37,6 +38,8 @@ def edit_rule(request: HttpRequest, key: str) -> HttpResponse:
             form.add_error(
                 None, _("Somebody else changed this rule in the meantime. Check the history and edit it again.")
             )
+        except rules.RuleRetired as error:
+            form.add_error(None, str(error))
         else:
             messages.success(
                 request, _("Version %(number)d applies to all judgements from now on.") % {"number": version.number}
@@ -52,6 +55,7 @@ def _edit_page(request: HttpRequest, rule: Rule, form: RuleForm, phrase_form: Ph
         "versions": rules.history(rule),
         "phrase_form": phrase_form,
         "phrases": rule.phrases.all(),
+        "groups": [(key, name, key == rule.group) for key, name in rules.GROUPS.items()],
     }
     return render(
         request, "feedback/edit_rule.html", context, status=400 if form.errors or phrase_form.errors else 200
@@ -87,7 +91,11 @@ def remove_phrase(request: HttpRequest, key: str, phrase_id: int) -> HttpRespons
 def switch_rule(request: HttpRequest, key: str) -> HttpResponse:
     rule = get_object_or_404(Rule, key=key)
     is_on = request.POST.get("is_on") == "1"
-    rules.switch(rule, is_on, actor=person(request), reason=request.POST.get("reason", "")[:500])
+    try:
+        rules.switch(rule, is_on, actor=person(request), reason=request.POST.get("reason", "")[:500])
+    except rules.RuleRetired as error:
+        messages.error(request, str(error))
+        return redirect("rules")
     messages.success(
         request, _("Rule switched on.") if is_on else _("Rule switched off. Earlier judgements do not change.")
     )

@@ -16,8 +16,10 @@ from openpyxl.utils.exceptions import InvalidFileException
 from fine_tuning.data.tables import named_rows
 from fine_tuning.errors import LineProblem
 
-UNPACKED_FACTOR = 2
-"""An XLSX file may unpack to so many times the largest upload (settings.UPLOAD_MB)."""
+UNPACKED_MB = 32
+"""A sheet of text that unpacks to more is a file for JSON lines: openpyxl takes seconds for each megabyte."""
+MOST_PACKED = 50
+"""How many times its size a file above a megabyte may unpack to; sheets of text unpack to some ten times theirs."""
 MAX_PARTS = 200
 MAX_COLUMNS = 16
 BROKEN = (
@@ -60,7 +62,7 @@ def rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 def _refusal(path: Path) -> LineProblem | None:
     """By the sizes that the archive declares: Python never unpacks more than that."""
-    most = settings.UPLOAD_MB * UNPACKED_FACTOR * 2**20
+    most = min(UNPACKED_MB << 20, max(1 << 20, path.stat().st_size * MOST_PACKED))
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()

@@ -12,14 +12,13 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
 
+from accounts import storage
 from accounts.models import User
 from base import shared_state
 from fine_tuning.data.survey import Survey, as_json, survey
 from fine_tuning.errors import BadFileName, FileTooLarge, NoRoom
 from fine_tuning.models import DataFile, new_file_id
 
-QUOTA_FILES = 5
-"""One person's files may take so many times the largest file's size together."""
 MAX_NAME_CHARS = 200
 
 
@@ -45,7 +44,7 @@ class UploadDraft:
         if self.bytes > max_bytes():
             raise FileTooLarge(settings.UPLOAD_MB)
         if self.bytes > self.limit:
-            raise NoRoom(settings.UPLOAD_MB * QUOTA_FILES)
+            raise NoRoom(settings.QUOTA_MB)
         self.digest.update(chunk)
         self._file.write(chunk)
 
@@ -57,10 +56,9 @@ def max_bytes() -> int:
     return int(settings.UPLOAD_MB) * 2**20
 
 
-def bytes_left(person: User) -> int:
-    """How much of their disk quota the person has left."""
-    used = person.data_files.aggregate(sum=Sum("bytes"))["sum"] or 0
-    return max(0, max_bytes() * QUOTA_FILES - used)
+def stored_bytes(person: User) -> int:
+    """What the person's files take (accounts.storage)."""
+    return person.data_files.aggregate(sum=Sum("bytes"))["sum"] or 0
 
 
 def store(
@@ -72,7 +70,7 @@ def store(
     expires_at: datetime | None = None,
 ) -> DataFile:
     """Stores the bytes and adds a row. Raises TuningError, and then nothing is stored."""
-    with UploadDraft(bytes_left(person)) as draft:
+    with UploadDraft(storage.bytes_left(person)) as draft:
         for chunk in chunks:
             draft.write(chunk)
         return save(person, filename, draft, purpose=purpose, expires_at=expires_at)

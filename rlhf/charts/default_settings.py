@@ -15,8 +15,8 @@ JUDGE = (f"{TRAINING}.reward.cross_fit", "JudgeConfig")
 EVALUATION = (f"{TRAINING}.evaluation.stage", "EvaluationConfig")
 POLICY = {
     "ppo": (f"{TRAINING}.ppo.config", "PpoConfig"),
-    "rloo": (f"{TRAINING}.policy.peers", "PeerConfig"),
-    "grpo": (f"{TRAINING}.policy.peers", "PeerConfig"),
+    "rloo": (f"{TRAINING}.policy.peers_config", "PeerConfig"),
+    "grpo": (f"{TRAINING}.policy.peers_config", "PeerConfig"),
     "dpo": (f"{TRAINING}.policy.dpo", "DpoConfig"),
     "kto": (f"{TRAINING}.policy.kto", "KtoConfig"),
     "sft": (f"{TRAINING}.policy.sft", "SftConfig"),

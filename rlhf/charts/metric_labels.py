@@ -31,6 +31,7 @@ TITLES: dict[str, str | Promise] = {
     "kl": _("KL"),
     "entropy": _("Entropy"),
     "canary/win_rate": _("Win rate of the candidate"),
+    "leaderboard/rating": _("Rating"),
 }
 """Names as TRL and our PPO report them; their order is the order of the curves."""
 SCORE = _("standard deviations of the score")
@@ -51,6 +52,7 @@ UNITS: dict[str, str | Promise] = {
     "reward/score": SCORE,
     "watch/score": SCORE,
     "canary/win_rate": SHARE,
+    "leaderboard/rating": _("points"),
     "reward/violation_penalty": SCORE,
     "reward/missing_eos_penalty": SCORE,
     "reward/short_penalty": SCORE,

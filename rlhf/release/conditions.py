@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from rlhf import labels
 from rlhf.charts.interval_pictures import IntervalPicture, picture
 from rlhf.models import Decision
+from rlhf.release.checks import probing
 from rlhf.release.report_values import number
 
 Z_PASS, Z_MOST = 1.645, 0.842
@@ -44,6 +46,8 @@ class Condition:
     """None where there are no two numbers to compare."""
     hint: str = ""
     """What would do, where too little was measured to say."""
+    is_waived: bool = False
+    """It is not met, and this site does not ask for it."""
 
     @property
     def interval(self) -> dict[str, float | None]:
@@ -72,6 +76,22 @@ def is_complete(decision: Decision) -> bool:
     return decision.passed or any("holds" in reason for reason in decision.reasons)
 
 
+def _missing(reason: Mapping[str, Any]) -> int:
+    """How many judged probes are missing until both policies can be compared."""
+    value, limit = number(reason.get("value")) or 0, number(reason.get("limit"))
+    if reason.get("code") not in probing.NUMBERS or limit is None:
+        return 0
+    return max(0, math.ceil(limit - value))
+
+
+def _hint_of_probes(missing: int, holds: bool) -> str:
+    lacking = ngettext(
+        "%(n)d is missing, so the gate does not know it.", "%(n)d are missing, so the gate does not know it.", missing
+    )
+    told = _("This does not count against the candidate.") if holds else _("This site asks for them.")
+    return f"{lacking % {'n': missing}} {told}"
+
+
 def _hint(reason: Mapping[str, Any], holds: bool, report: Mapping[str, Any]) -> str:
     """How many prompts would do, where violations did not visibly rise and the bound is too wide to say so."""
     upper, limit, rise = (number(reason.get(key)) for key in ("value", "limit", "estimate"))
@@ -90,6 +110,7 @@ def _condition(reason: Mapping[str, Any], holds: bool, report: Mapping[str, Any]
     low, high = number(reason.get("low")), number(reason.get("high"))
     measured = number(reason.get("estimate"))
     estimate = value if measured is None else measured
+    missing = _missing(reason)
     drawn = None
     if estimate is not None and limit is not None:
         drawn = picture(estimate, limit, sign, low, high)
@@ -105,5 +126,6 @@ def _condition(reason: Mapping[str, Any], holds: bool, report: Mapping[str, Any]
         high=high,
         is_measured=reason.get("value") is not None,
         picture=drawn,
-        hint=_hint(reason, holds, report),
+        hint=_hint_of_probes(missing, holds) if missing else _hint(reason, holds, report),
+        is_waived=holds and missing > 0,
     )

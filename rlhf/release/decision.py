@@ -16,7 +16,7 @@ from chat.models import Policy
 from rlhf import labels
 from rlhf.errors import CannotBeginCanary, CannotPromote
 from rlhf.models import Decision, Evaluation, Run
-from rlhf.release import canary, gate, levels, people_figures, promotion
+from rlhf.release import canary, gate, levels, people_figures, probe_figures, promotion
 
 REWARD_MODEL_KEYS = (
     "accuracy",
@@ -45,6 +45,7 @@ def decide(evaluation: Evaluation) -> Decision:
         "level": evaluation.level,
         **people_figures.decisive(evaluation.report),
         "decided_by": evaluation.run.config.get("decided_by"),
+        "probes": probe_figures.for_gate(evaluation.policy, evaluation.baseline),
         "tensors_finite": tensors_finite(evaluation.policy),
         "served_kl_nats": served_kl_nats(evaluation.policy),
         "baseline_is_live": Policy.objects.filter(pk=evaluation.baseline_id, is_live=True).exists(),

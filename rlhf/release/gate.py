@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rlhf.release.checks import distance, files, judge, people, replies, violations, wins
+from rlhf.release.checks import distance, files, judge, people, probing, replies, violations, wins
 from rlhf.release.checks.reason import Report
 
-CHECKS = (wins, people, judge, violations, distance, replies, files)
+CHECKS = (wins, people, judge, violations, probing, distance, replies, files)
 """In the order in which people read them."""
 
 

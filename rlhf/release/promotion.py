@@ -16,6 +16,7 @@ from base import shared_state
 from chat import policies
 from chat.errors import BadPolicy, PolicyAway
 from chat.models import Assistant, EngineProcess, Policy, ShareOfChats
+from feedback.webhooks import events
 from rlhf import lineage, served_elsewhere
 from rlhf.errors import AdminRequired, CannotPromote, NothingToRollBackTo, ReasonMissing, ServedElsewhere
 from rlhf.models import Decision, Promotion, Run
@@ -141,6 +142,7 @@ def _switch(live: Policy | None, policy: Policy, kind: Promotion.Kind, **fields:
         after={"live": policy.name, "kind": str(kind), "promotion": made.pk},
     )
     promotion_notices.send(made)
+    events.policy_promoted(policy.name, live.name if live else None, str(kind))
     canary_rows.live_changed(policy)
     retire_old(policy, live)
     return made

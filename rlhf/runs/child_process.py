@@ -18,10 +18,10 @@ import psutil
 from django.conf import settings
 
 from base import shared_state
-from base.child_environment import HUB_TOKENS, child_environment
+from base.child_environment import HUB_TOKENS, OF_DOWNLOADS, child_environment
 from base.cores import usable_cores
 from rlhf.errors import ChildFailed, TrainerStillAlive
-from rlhf.runs import launchers, priority, rollout_servers
+from rlhf.runs import launchers, priority, rollout_servers, tinker_server
 
 CHECKPOINT = "checkpoint"
 """Folder in a run's directory that it resumes from (rlhf.training.run)."""
@@ -200,8 +200,8 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 def _needed_secrets(stage: str, config: Mapping[str, Any]) -> Collection[str]:
     if stage == FETCH:
-        return HUB_TOKENS
-    return (*rollout_servers.secrets(config), *launchers.chosen().secrets)
+        return (*HUB_TOKENS, *OF_DOWNLOADS)
+    return (*rollout_servers.secrets(config), *tinker_server.secrets(config), *launchers.chosen().secrets)
 
 
 def environment(threads: int, *, needed: Collection[str] = ()) -> dict[str, str]:

@@ -22,7 +22,6 @@ from rlhf.errors import (
     CycleWaits,
     JudgeNotApplicable,
     NotEnoughFeedback,
-    SnapshotErased,
     StageFailed,
 )
 from rlhf.models import Evaluation, Run, Snapshot
@@ -32,7 +31,7 @@ from rlhf.runs import comparing, judge_material, leases, requirements, stages, v
 from rlhf.runs.lease_keeper import lease_kept
 from rlhf.runs.requirements import Wish
 from rlhf.runs.supervisor import Supervisor
-from rlhf.snapshots import freezing
+from rlhf.snapshots import freezing, withdrawals
 
 ALGORITHMS = tuple(labels.ALGORITHMS)
 JUDGE = stages.JUDGE
@@ -153,14 +152,25 @@ def drive(run_id: int, supervisor: Supervisor) -> Run:
     return Run.objects.get(pk=run_id)
 
 
+def _without_withdrawn(cycle: Run) -> None:
+    """Freezes again where consent was withdrawn between the start and the first stage. NotEnoughFeedback."""
+    taken_out = cycle.snapshot is not None and cycle.snapshot.erased_at is not None
+    if taken_out and not cycle.stages.exists():
+        cycle.snapshot = freezing.freeze()
+        cycle.save(update_fields=["snapshot"])
+
+
 def _run_stages(cycle: Run, supervisor: Supervisor) -> None:
     try:
+        _without_withdrawn(cycle)
         result = {stage: _run_stage(cycle, stage, supervisor) for stage in stages_of(cycle)}
         _decide_or_wait(cycle, result, supervisor)
     except StageFailed as error:
         state = Run.State.CANCELLED if error.state == Run.State.CANCELLED else Run.State.FAILED
         leases.end(cycle, supervisor.owner, state, error="" if state == Run.State.CANCELLED else str(error))
         comparing.cancelled(cycle)
+    except NotEnoughFeedback as error:
+        leases.end(cycle, supervisor.owner, Run.State.FAILED, error=str(error))
     except (PolicyAway, StateError) as error:  # a resume goes on at the gate
         leases.end(cycle, supervisor.owner, Run.State.FAILED, error=str(error))
     except (KeyboardInterrupt, SystemExit):
@@ -249,10 +259,10 @@ def judge_with_run(judge: Mapping[str, Any], run: Run | None) -> dict[str, Any]:
 
 
 def resume(run: Run, *, actor: User | None) -> Run:
-    """Queues a failed or cancelled run again, from its last checkpoint. CycleUnderWay, SnapshotErased."""
+    """Queues a failed or cancelled run again, from its last checkpoint. CycleUnderWay, SnapshotErased,
+    SnapshotWithdrawn."""
     target = run.parent or run
-    if target.snapshot is not None and target.snapshot.erased_at is not None:
-        raise SnapshotErased(target.snapshot.pk)
+    withdrawals.refuse(target.snapshot, target.kind)
     try:
         with transaction.atomic():
             leases.requeue(target)

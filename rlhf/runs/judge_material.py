@@ -17,7 +17,8 @@ STRICT = (Comparison.Choice.LEFT, Comparison.Choice.RIGHT)
 
 @dataclass(frozen=True)
 class JudgeMaterial:
-    """Of judgements on held-out prompts. Ties are none, and a ranking of four has up to six comparisons."""
+    """Of judgements on held-out prompts by people of this site: imported ones qualify no judge, as nobody here knows
+    who made them. Ties are none, and a ranking of four has up to six comparisons."""
 
     comparisons: int
     people: int
@@ -38,7 +39,7 @@ class JudgeMaterial:
 def count() -> JudgeMaterial:
     """What a snapshot would hold now, near-duplicates of what is trained on included."""
     held_out = Prompt.Split.HELD_OUT
-    ranked = trainable.rankings().filter(task__prompt__split=held_out)
+    ranked = trainable.rankings().filter(task__prompt__split=held_out, imported=None)
     chosen = trainable.comparisons().filter(split=held_out, choice__in=STRICT)
     people: dict[int, bool] = {}
     comparisons = 0
@@ -69,6 +70,8 @@ def refuse_shortage(frozen: int | None = None) -> None:
 
 def gold_now() -> dict[str, Any] | None:
     """The hidden preference that made every judgement which may train now, if one alone did."""
+    if trainable.rankings().exclude(imported=None).exists() or trainable.violations().exclude(imported=None).exists():
+        return None
     judged = (trainable.rankings(), trainable.comparisons(), trainable.violations())
     if any(rows.filter(is_simulated=False).exists() for rows in judged):
         return None

@@ -28,6 +28,8 @@ class Preflight:
     held_out: int
     flags: int
     simulated: int
+    imported: int
+    """Rankings that people made elsewhere."""
     fresh: int
     needed: int
     after: int
@@ -75,6 +77,7 @@ def check(algorithm: str = "ppo", hyperparameters: Mapping[str, Any] | None = No
         held_out=held_out,
         flags=trainable.violations().filter(is_violation=True).count(),
         simulated=simulated,
+        imported=rankings.exclude(imported=None).count(),
         fresh=freezing.fresh_rankings(),
         needed=settings.RLHF_MINIMUM_RANKINGS,
         after=settings.RLHF_CYCLE_AFTER,

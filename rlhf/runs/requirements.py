@@ -31,7 +31,7 @@ from rlhf.errors import (
     WholeWeightsNeeded,
 )
 from rlhf.lineage import adapter_root, lineage
-from rlhf.runs import devices, disk_space, launchers, memory
+from rlhf.runs import devices, disk_space, launchers, memory, tinker_server
 from rlhf.runs.launchers import LaunchPlan
 
 COPIES_NEEDED = 4
@@ -146,15 +146,25 @@ def _launch() -> LaunchPlan:
 
 
 def _refuse_shared_rollouts(wish: Wish) -> None:
-    """Raises RolloutsByRay, RolloutsShared, RolloutsOfFewBits, LauncherBroken."""
-    is_by_servers = wish.algorithm == "ppo" and settings.RLHF_ROLLOUT_URLS
-    if is_by_servers and not launchers.chosen().is_here:
+    """TRL's ways are one process under accelerate, too, and refuse few bits whoever samples. Raises RolloutsByRay,
+    RolloutsShared, RolloutsOfFewBits, LauncherBroken."""
+    if wish.algorithm not in labels.BY_SERVERS or not settings.RLHF_ROLLOUT_URLS:
+        return
+    if not launchers.chosen().is_here:
         raise RolloutsByRay
-    if is_by_servers and _launch().processes > 1:
+    if wish.algorithm in labels.BY_TRL:
+        return
+    if _launch().processes > 1:
         raise RolloutsShared
     placement: dict[str, Any] = settings.RLHF_PLACEMENT
-    if is_by_servers and placement["bits"] != 16:
+    if placement["bits"] != 16:
         raise RolloutsOfFewBits(placement["bits"])
+
+
+def _refuse_unfit_tinker(wish: Wish) -> None:
+    """Raises TinkerUnfit, BadPolicy, LauncherBroken."""
+    if tinker_server.trains(wish.algorithm):
+        tinker_server.refuse(wish.live)
 
 
 def _refuse_small_memory(wish: Wish) -> None:
@@ -190,6 +200,7 @@ CHECKS: tuple[Callable[[Wish], None], ...] = (
     _refuse_lost_device,
     _refuse_broken_launcher,
     _refuse_shared_rollouts,
+    _refuse_unfit_tinker,
     _refuse_small_memory,
     _refuse_full_disk,
 )

@@ -1,4 +1,4 @@
-"""The servers that sample for PPO: what a training process is told of them, and what a dead one left there."""
+"""The servers that sample for a training: what a training process is told of them, and what a dead one left there."""
 
 import asyncio
 import shutil
@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 from base.model_server import ServerClient
+from rlhf import labels
 from rlhf.models import Run
 
 KEY = "rollouts"
@@ -22,7 +23,7 @@ SECRET = "CHAMSAE_ROLLOUT_KEY"  # noqa: S105 (the name of a variable)
 def config(run: Run, base: str) -> dict[str, Any]:
     """Nothing where the training process samples itself. `base`: directory name of the policy without an
     adapter, under which servers list it."""
-    if not settings.RLHF_ROLLOUT_URLS or run.algorithm != "ppo":
+    if not settings.RLHF_ROLLOUT_URLS or run.algorithm not in labels.BY_SERVERS:
         return {}
     folder, seen_at = Path(settings.ROLLOUTS_DIR), settings.RLHF_ROLLOUT_ADAPTERS
     told = {

@@ -16,7 +16,7 @@ from rlhf.errors import RlhfError
 from rlhf.lineage import adapter_root, lineage
 from rlhf.models import Evaluation, Run
 from rlhf.release import decision
-from rlhf.runs import child_process, rollout_servers
+from rlhf.runs import child_process, rollout_servers, tinker_server
 
 DEFAULTS = "defaults"
 """Key of a run's config."""
@@ -29,6 +29,7 @@ CHILD_STAGES = {
     Run.Kind.POLICY: "policy",
     Run.Kind.EVALUATION: "evaluate",
     Run.Kind.FINE_TUNE: "fine_tune",
+    Run.Kind.LECTURE: "lecture",
 }
 
 
@@ -128,6 +129,7 @@ def _policy_config(run: Run) -> dict[str, Any]:
         "output": str(_policy_directory(run)),
         **_watching_judge(run),
         **rollout_servers.config(run, Path(base["base"]).name),
+        **tinker_server.config(run),
     }
 
 

@@ -85,10 +85,11 @@ def count() -> dict[str, Counts]:
 
 
 def _held_out() -> QuerySet[Violation]:
-    """Without those of a conversation whose side was not decided yet: asking, as a page does, must not decide it."""
+    """Without those of a conversation whose side was not decided yet: asking, as a page does, must not decide it. And
+    without imported ones, which measure no judge."""
     side = Prompt.Split.HELD_OUT
     known = Opening.objects.filter(group__split=side, message__isnull=False).values("message__conversation")
-    flags = trainable.violations().select_related("rule_version")
+    flags = trainable.violations().filter(imported=None).select_related("rule_version")
     return flags.filter(Q(completion__task__prompt__split=side) | Q(message__conversation__in=known))
 
 

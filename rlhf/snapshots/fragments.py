@@ -30,7 +30,11 @@ def keep_whole(line: dict[str, Any]) -> bool:
         "completions": [line["completions"][place] for place in kept],
         "ranks": [line["ranks"][place] for place in kept],
         "shown": [kept.index(place) for place in line["shown"] if place in kept],
+        "policies": [line["policies"][place] for place in kept],
     }
+    if "margins" in line:
+        both = [one for one in line["margins"] if one[0] in kept and one[1] in kept]
+        line["margins"] = [[kept.index(better), kept.index(worse), margin] for better, worse, margin in both]
     return len(kept) > 1
 
 
@@ -67,7 +71,7 @@ class WholeShare:
 
 
 def count() -> WholeShare:
-    ranked = trainable.rankings().order_by("-pk").values_list("task", flat=True)[:LOOKED_AT]
+    ranked = trainable.rankings().filter(imported=None).order_by("-pk").values_list("task", flat=True)[:LOOKED_AT]
     tasks = RankingTask.objects.filter(pk__in=list(ranked), blind_pair=None)
     whole = cut = 0
     rows = Completion.objects.filter(task__in=tasks).values_list("finish_reason", "index", f"parameters__{LEFT_OUT}")

@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -16,9 +18,13 @@ from accounts.models import User
 from base import shared_state
 from base.shared_index import PublishedIndex
 from feedback import trainable
+from feedback.trust import assessment
 from rlhf.errors import NotEnoughFeedback
 from rlhf.models import Run, Snapshot, Source
-from rlhf.snapshots.rows import Frozen, Line
+from rlhf.snapshots import withdrawals
+from rlhf.snapshots.frozen_row import Line
+from rlhf.snapshots.rows import Frozen
+from rlhf.snapshots.tally import tally
 
 MANIFEST = "manifest.json"
 
@@ -29,13 +35,14 @@ def freeze(until: datetime | None = None) -> Snapshot:
     Raises NotEnoughFeedback.
     """
     until = until or timezone.now()
+    assessment.assess()
     frozen = Frozen(until)
     _refuse_too_little(frozen)
     folder = Path(settings.RUNS_DIR) / "snapshots"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix="tmp-", dir=folder))
     try:
-        sha256 = _write(draft, frozen.files())
+        sha256 = _write(draft, frozen.files(), {"empty": frozen.empty_files(), "counts": tally(frozen, until)})
         known = Snapshot.objects.filter(sha256=sha256).first()
         if known is not None and known.erased_at is None and not problems(known):
             return known
@@ -45,7 +52,12 @@ def freeze(until: datetime | None = None) -> Snapshot:
         shared_state.publish(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return _row_of(frozen, sha256, f"snapshots/{sha256[:20]}", until)
+    made = _row_of(frozen, sha256, f"snapshots/{sha256[:20]}", until)
+    if late := trainable.withdrawn(frozen.conversations()):  # consent withdrawn while it was written
+        with transaction.atomic():
+            withdrawals.take_out(late)
+        return freeze(until)
+    return made
 
 
 def _refuse_too_little(frozen: Frozen) -> None:
@@ -55,8 +67,8 @@ def _refuse_too_little(frozen: Frozen) -> None:
         raise NotEnoughFeedback(usable, needed)
 
 
-def _write(directory: Path, files: dict[str, list[Line]]) -> str:
-    """Writes the files, the manifest last; returns the hash over all of them."""
+def _write(directory: Path, files: dict[str, list[Line]], about: Mapping[str, Any]) -> str:
+    """Writes the files, the manifest last; returns the hash over all of them. `about` stands in the manifest."""
     hashes = {}
     for name, lines in files.items():
         content = _encoded(name, lines)
@@ -66,7 +78,8 @@ def _write(directory: Path, files: dict[str, list[Line]]) -> str:
             os.fsync(file.fileno())
         hashes[name] = hashlib.sha256(content).hexdigest()
     sha256 = _combined(hashes)
-    (directory / MANIFEST).write_text(json.dumps({"format": 1, "sha256": sha256, "files": hashes}, indent=1))
+    manifest = {"format": 1, "sha256": sha256, "files": hashes, **about}
+    (directory / MANIFEST).write_text(json.dumps(manifest, indent=1))
     return sha256
 
 
@@ -85,14 +98,16 @@ def _row_of(frozen: Frozen, sha256: str, directory: str, until: datetime) -> Sna
         "directory": directory,
         "rankings": len(frozen.rankings),
         "comparisons": len(frozen.preferences),
-        "held_out": frozen.comparisons("held_out"),
+        "held_out": frozen.own_comparisons("held_out"),
         "flags": len(frozen.violations),
         "prompts": len(frozen.prompts),
         "simulated": sum(line["simulated"] for line in frozen.rankings),
+        "imported": sum(bool(line["imported_from"]) for line in frozen.rankings),
         "simulated_only": frozen.is_simulated_only(),
         "until": until,
         "ranking_ids": [entry.row.pk for entry in frozen.ranked],
         "comparison_ids": [entry.row.pk for entry in frozen.chosen],
+        "annotators": frozen.annotators(),
         "left_out": frozen.left_out,
         "rankings_left_out": frozen.rankings_left_out,
         "comparisons_left_out": frozen.comparisons_left_out,

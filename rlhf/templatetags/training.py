@@ -142,7 +142,7 @@ def shared_by(result: Mapping[str, Any]) -> str:
 
 @register.filter
 def sampled_by(run: Run) -> str:
-    """Who sampled the completions of a run of PPO, and how quickly."""
+    """Who sampled the completions of a run, and how quickly."""
     servers = int(run.result.get("rollout_servers") or 0)
     who = ngettext("%(n)d model server", "%(n)d model servers", servers) % {"n": servers}
     told = [number(values.get(ROLLOUT_SPEED)) for values in run.metrics.values_list("values", flat=True)]

@@ -19,6 +19,7 @@ STAGES = {
     "policy": "rlhf.training.policy.stage",
     "evaluate": "rlhf.training.evaluation.stage",
     "fine_tune": "rlhf.training.fine_tuning.stage",
+    "lecture": "rlhf.training.lecture.stage",
 }
 
 

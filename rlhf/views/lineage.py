@@ -1,4 +1,4 @@
-"""For the owner of a conversation: the lineage of a reply's policy, and the training uses of the conversation."""
+"""The lineage of a reply's policy, and the training uses of a conversation or of a person's judgements."""
 
 import uuid
 
@@ -9,6 +9,8 @@ from django.views.decorators.http import require_safe
 from chat.conversations import side_by_side
 from chat.errors import StillBlind
 from chat.models import Conversation, Reply
+from feedback.masking.labels import masked_words
+from feedback.models import Prompt
 from rlhf import lineage
 from rlhf.views.overview import user_of
 
@@ -34,4 +36,27 @@ def reply_page(request: HttpRequest, message_id: int) -> HttpResponse:
 def conversation_page(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     """The snapshots, runs and policies that used the conversation."""
     shown = get_object_or_404(Conversation, pk=conversation_id, owner=user_of(request), deleted_at=None)
-    return render(request, "rlhf/uses.html", {"conversation": shown, "uses": lineage.uses_of(shown)})
+    context = {"conversation": shown, "uses": lineage.uses_of(shown), "masked": _masked_in(shown)}
+    return render(request, "rlhf/uses.html", context)
+
+
+def _masked_in(conversation: Conversation) -> list[str]:
+    """Of the longest prompt that was made of it, what annotators do not read."""
+    prompts = Prompt.objects.filter(message__conversation=conversation).values_list("masked", flat=True)
+    return masked_words(max(prompts, key=lambda counts: sum(counts.values()), default={}))
+
+
+@require_safe
+def own_texts_page(request: HttpRequest) -> HttpResponse:
+    """The snapshots, runs and policies that used any conversation of the reader."""
+    uses = lineage.uses_of_texts(user_of(request))
+    policies = {policy.pk for use in uses for policy in use.policies}
+    return render(request, "rlhf/text_uses.html", {"uses": uses, "policies": len(policies)})
+
+
+@require_safe
+def own_judgements_page(request: HttpRequest) -> HttpResponse:
+    """The snapshots, runs and policies that used the reader's judgements."""
+    uses = lineage.uses_of_judgements(user_of(request))
+    policies = {policy.pk for use in uses for policy in use.policies}
+    return render(request, "rlhf/my_uses.html", {"uses": uses, "policies": len(policies)})

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.roles import Role
-from rlhf import labels, reward_facts, tasks, visibility
+from rlhf import discounted, labels, reward_facts, tasks, visibility
 from rlhf.charts import run_curves
 from rlhf.charts.curve_options import CurveOptions
 from rlhf.errors import RlhfError
@@ -77,6 +77,7 @@ def _run_context(request: HttpRequest, pk: int) -> dict[str, Any]:
         "groups": run_curves.groups(run, stages, options),
         "curve_options": options,
         "reward_facts": reward_facts.facts(run),
+        "discounted": discounted.in_snapshot(run.snapshot),
         "log": log_tail(shown.path) if reader.has_role(Role.MODERATOR) else "",
         "evaluation": getattr(next((s for s in stages if s.kind == Run.Kind.EVALUATION), run), "evaluation", None),
     }

@@ -4,6 +4,7 @@ import { hear, toldBySocket } from "./bell.js";
 import { keepAssistants } from "./chat/assistants.js";
 import { lookAt } from "./chat/at.js";
 import { Composer } from "./chat/composer.js";
+import { hasConsent, keepConsent } from "./chat/consent.js";
 import { Editor } from "./chat/editor.js";
 import { keepFeedback } from "./chat/feedback.js";
 import { Follower } from "./chat/follower.js";
@@ -86,6 +87,7 @@ function deliver({ text, parent, ...edit }) {
 
 /** Makes the conversation and takes its first turn; a message that is refused makes none. */
 async function create(text, key) {
+  await askConsent(); // the switch may have been pressed before this file was loaded
   const body = new FormData(document.querySelector("#consent"));
   body.set("text", text);
   body.set("key", key);
@@ -286,18 +288,29 @@ async function giveBack({ key, text, edits }) {
   else composer.giveBack(text);
 }
 
+/** Switches training off again where the person does not agree to its words. */
+async function askConsent() {
+  const choice = document.querySelector("#consent [name=may_train]");
+  if (choice.checked && !(await hasConsent())) choice.checked = false;
+}
+
 document.querySelector("#consent").addEventListener("change", async (event) => {
   const form = event.currentTarget;
+  const choice = event.target;
+  if (choice.checked) {
+    await askConsent();
+    if (!choice.checked) return;
+  }
   if (!words.conversation) return; // a new conversation is made with the choice
   const body = new FormData(form);
   try {
     const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
     if (!answer.ok) throw new Error(String(answer.status));
     say("");
-    showUses(!event.target.checked);
+    showUses(!choice.checked);
   } catch (error) {
     console.warn(error);
-    event.target.checked = !event.target.checked;
+    choice.checked = !choice.checked;
     say(words.consentFailed);
   }
 });
@@ -320,6 +333,7 @@ if (words.conversation) {
 }
 composer.setLive(Boolean(turns.live()));
 
+keepConsent(words);
 keepSharing(words);
 keepShortcuts(chat, { stop, isLive: () => turns.allLive().length > 0 });
 lookAt(log, follower, (message) => {

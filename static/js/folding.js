@@ -3,33 +3,46 @@
 
 const SPARED_LINES = 4; // fewer hidden lines than that are not worth a click
 
-/** `words`: what a button says, with {n} for the characters that are hidden. Tells whether something is folded. */
-export function foldReplies(cards, words) {
+/** `words`: what a button says, with {n} for the characters that are hidden; `isOpen`: they were unfolded before;
+ * `changed` is called when they are unfolded. Tells what is folded, and which replies stand whole. */
+export function foldReplies(cards, words, isOpen, changed) {
   const texts = cards.map((card) => card.querySelector(".reply-text"));
   const height = heightOf(texts[0]);
   const spared = height + SPARED_LINES * parseFloat(getComputedStyle(texts[0]).lineHeight);
-  if (texts.every((text) => text.scrollHeight <= spared)) return () => false;
-  const hidden = texts.map((text) => charactersBelow(text, height));
+  const hasFolded = texts.some((text) => text.scrollHeight > spared);
+  const hidden = texts.map((text) => (hasFolded ? charactersBelow(text, height) : 0));
   const buttons = cards.map((card) => card.querySelector("[data-unfold]"));
-  texts.forEach((text, place) => {
-    text.classList.add("folded");
-    text.classList.toggle("cut", hidden[place] > 0);
-    buttons[place].hidden = !hidden[place];
-    buttons[place].textContent = words.replace("{n}", hidden[place].toLocaleString());
-    buttons[place].addEventListener("click", () => unfold(cards[place]));
-    // What scrolls into sight within a folded text, as by a search or the Tab key, is not to be cut again.
-    text.addEventListener("scroll", () => unfold(), { once: true });
-  });
-  let isFolded = true;
+  let isFolded = hasFolded && !isOpen;
+  if (isFolded) fold();
+
+  function fold() {
+    texts.forEach((text, place) => {
+      text.classList.add("folded");
+      text.classList.toggle("cut", hidden[place] > 0);
+      buttons[place].hidden = !hidden[place];
+      buttons[place].textContent = words.replace("{n}", hidden[place].toLocaleString());
+      buttons[place].addEventListener("click", () => unfold(cards[place]));
+      // What scrolls into sight within a folded text, as by a search or the Tab key, is not to be cut again.
+      text.addEventListener("scroll", () => unfold(), { once: true });
+    });
+  }
 
   function unfold(card) {
+    if (!isFolded) return;
     isFolded = false;
     for (const text of texts) text.classList.remove("folded", "cut");
     for (const button of buttons) button.hidden = true;
     card?.focus();
+    changed();
   }
 
-  return () => isFolded;
+  return {
+    hasFolded,
+    isFolded: () => isFolded,
+    isUnfolded: () => hasFolded && !isFolded,
+    unfold,
+    whole: () => cards.filter((_card, place) => !isFolded || !hidden[place]),
+  };
 }
 
 /** The height at which the style sheet folds, in pixels. */

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from django.apps import apps
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.utils import translation
 
 from accounts import audit_labels
-from accounts.audit import broken_links, record
+from accounts.audit import record
 from accounts.models import AuditEntry
 from accounts.roles import Role
+from feedback.webhooks.events import EVENTS, TEST
+from tests.accounts.audit_faults import faults
 
 
 @pytest.fixture
@@ -48,33 +50,13 @@ def test_an_act_that_fails_leaves_no_entry(person):
 
 def test_the_chain_holds(entries):
     assert [entry.previous_hash for entry in entries[1:]] == [entry.hash for entry in entries[:-1]]
-    assert broken_links() == []
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "reason = 'kind words'",
-        "actor_id = NULL",
-        "target = 'chat.message:99'",
-        "\"at\" = '2020-01-01 00:00:00+00:00'",
-    ],
-)
-def test_a_changed_row_is_found(entries, change):
-    with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE accounts_auditentry SET {change} WHERE id = %s", [entries[0].pk])  # noqa: S608
-    assert broken_links() == [entries[0].pk]
-
-
-def test_a_removed_row_is_found(entries):
-    AuditEntry.objects.filter(pk=entries[1].pk).delete()
-    assert broken_links() == [entries[2].pk]
+    assert faults() == []
 
 
 def test_the_page_shows_and_filters(entries, person, browser_of):
     client = browser_of(person("other-mod", Role.MODERATOR))
     page = client.get("/audit-log/").content.decode()
-    assert "hash chain intact" in page
+    assert "seals intact" in page
     assert all(word in page for word in ("reply.hide", "reply.restore", "policy.promote", ">System<"))
     filtered = client.get("/audit-log/", {"verb": "reply.hide", "actor": "mod"}).content.decode()
     assert "insults" in filtered
@@ -85,7 +67,7 @@ def test_the_page_shows_and_filters(entries, person, browser_of):
 def test_the_page_says_when_somebody_tampered(entries, person, browser_of):
     AuditEntry.objects.filter(pk=entries[0].pk).update(reason="other words")
     page = browser_of(person("other-mod", Role.MODERATOR)).get("/audit-log/").content.decode()
-    assert f"is broken at entries {entries[0].pk}" in page
+    assert f"Entry {entries[0].sequence} was changed" in page
 
 
 def test_nobody_can_change_it_in_the_admin(entries, person, browser_of):
@@ -107,7 +89,7 @@ def test_what_an_admin_does_to_an_account_is_written_down(person, browser_of):
     verbs = {entry.verb: entry for entry in AuditEntry.objects.all()}
     assert verbs["user.change"].actor == boss
     assert verbs["user.roles"].after == {"groups": ["annotator"]}
-    assert broken_links() == []
+    assert faults() == []
 
 
 def test_every_act_has_words_and_every_word_an_act():
@@ -119,7 +101,7 @@ def test_every_act_has_words_and_every_word_an_act():
     ]
     texts = {str(node.value) for node in nodes}
     written = {text for text in texts if re.fullmatch(r"([a-z]+)\.[a-z_]+", text) and text.partition(".")[0] in kinds}
-    no_acts = {"user.closed", "policy.gguf"}  # an event of sockets, a file
+    no_acts = {"user.closed", "policy.gguf", *EVENTS, TEST}  # an event of sockets, a file, events of webhooks
     assert written - no_acts == set(audit_labels.ACTS)
 
 

@@ -16,6 +16,8 @@ from accounts.personal_data import forget_person
 from accounts.roles import Role
 from accounts.tasks import remove_old_notices
 
+ADMINS_ONLY = ("gate_refused", "cycle_held_up", "webhook_disabled")
+
 pytestmark = pytest.mark.django_db
 
 
@@ -232,7 +234,7 @@ def test_the_count_is_one_query_by_the_index_and_none_where_nothing_shows_it(sor
 
 
 def test_one_chooses_among_the_kinds_that_one_can_get(person, browser_of):
-    ann = person("ann", Role.ANNOTATOR, notice_choices={"gate_refused": False, "cycle_held_up": False})
+    ann = person("ann", Role.ANNOTATOR, notice_choices=dict.fromkeys(ADMINS_ONLY, False))
     client = browser_of(ann)
     page = client.get("/account/").content.decode()
     assert 'id="notice-tasks_wait"' in page
@@ -240,7 +242,7 @@ def test_one_chooses_among_the_kinds_that_one_can_get(person, browser_of):
     client.post("/account/notices/", {"kind": ["tasks_wait", "report_decided", "gate_refused"]})
     ann.refresh_from_db()
     wanted = {kind for kind in Kind.values if notices.wants(ann, kind)}
-    assert wanted == {"tasks_wait", "report_decided"}, "a kind for admins stays as it was"
+    assert wanted == {"tasks_wait", "report_decided", "warned"}, "a kind for admins stays, and a warning always comes"
 
 
 def test_what_was_read_weeks_ago_and_what_nobody_read_in_months_is_removed(person):

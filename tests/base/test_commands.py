@@ -29,7 +29,7 @@ def test_each_command_has_examples_and_each_that_ends_has_json(name):
 def test_the_first_command_on_a_new_home_makes_the_tables(tmp_path):
     environment = {**os.environ, "CHAMSAE_HOME": str(tmp_path), "DATABASE_URL": ""}
     command = [sys.executable, "manage.py", "fsck", "--json", "--settings", "config.settings"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert isinstance(json.loads(done.stdout), dict)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.machine import chromium
 from tests.site import Site
@@ -46,10 +46,14 @@ class Visitor:
 
     def watch(self) -> None:
         self.context.add_init_script(HEAR_CSP)
-        self.page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
+        self.page.on("console", self.hear)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.context.on("request", lambda request: self.check_host(request.url))
         self.page.on("websocket", lambda socket: self.check_host(socket.url))
+
+    def hear(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self.wrong.append(f"{said.text} ({said.location['url']})")
 
     def check_host(self, url: str) -> None:
         parts = urlsplit(url)

@@ -52,6 +52,7 @@ def furnish() -> None:
     from chat.models import Policy
     from feedback import seed
     from feedback.models import BlockedPhrase, Rule
+    from tests.browser.furnished_judges import furnish_judges
 
     demo.create_accounts()
     seed.load()
@@ -60,9 +61,14 @@ def furnish() -> None:
     Policy.objects.filter(is_live=False).update(is_on_trial=True)
     BlockedPhrase.objects.create(rule=Rule.objects.get(key="no-insults"), phrase="you fool")
     talks()
+    moderation()
     tasks()
     usage()
     own_models()
+    lesson()
+    project()
+    webhook()
+    furnish_judges()
     instructions.store(User.objects.get(username="chatter"), "I teach physics at a school.", "Be brief.", is_on=True)
     tell()
 
@@ -78,6 +84,70 @@ def tell() -> None:
     with transaction.atomic():
         promotion_notices.send(Promotion.objects.get(kind=Promotion.Kind.GATE))
     User.objects.get(username="chatter").notices.filter(kind="report_decided").update(read_at="2026-11-28T09:00Z")
+
+
+def webhook() -> None:
+    """With a delivery that arrived, one that failed, and one that waits."""
+    from django.conf import settings
+
+    from accounts.models import User
+    from feedback.webhooks import events, setting_up
+
+    settings.FEEDBACK_WEBHOOK_PRIVATE = True  # its address is looked up nowhere
+    admin = User.objects.get(username="admin")
+    made, _secret = setting_up.add("Watcher", "http://127.0.0.1:9/hook", events.EVENTS, by=admin)
+    for state, status in (("delivered", 200), ("failed", 503), ("waiting", None)):
+        delivery = events.test(made)
+        delivery.state, delivery.status, delivery.attempts = state, status, 1
+        delivery.save()
+    setting_up.change(made, by=admin, is_on=False)  # lest the worker sends what waits
+
+
+def lesson() -> None:
+    """The models that count, taught a small text in this process."""
+    from django.conf import settings
+
+    from lecture import teaching
+    from tests.lecture.small_texts import ENGLISH, carry_out
+
+    path = Path(settings.UPLOADS_DIR).parent / "lesson.txt"
+    path.write_text(ENGLISH)
+    carry_out(teaching.start(None, str(path), teaching.FAMILIES), path)
+
+
+def project() -> None:
+    """With pasted replies in two languages, judgements by one person, and a link that invites others."""
+    from django.utils import timezone
+
+    from accounts.models import User
+    from feedback.judgements import task_queue
+    from feedback.models import Project
+    from feedback.projects import invitations, offers, people, setting_up
+    from feedback.projects.people import PersonLine
+    from feedback.projects.prompt_files import PromptLine
+    from feedback.projects.setting_up import ProjectPlan
+
+    texts = (
+        ("en", "Is the sea salty?", ("Yes.", "No.")),
+        ("ko", "바다는 왜 짤까요?", ("소금이 녹아 있어서요.", "몰라요.")),
+    )
+    lines = [
+        PromptLine(number, [{"role": "user", "content": text}], language, replies=list(replies))
+        for number, (language, text, replies) in enumerate(texts, start=1)
+    ]
+    end = timezone.now() + timedelta(days=20)
+    plan = ProjectPlan("course", "Marine biology 101", Project.Replies.PASTED, overlap=2, deadline=end, prompts=lines)
+    admin = User.objects.get(username="admin")
+    made = setting_up.create(plan, by=admin)[0]
+    names = [PersonLine(1, "annotator"), PersonLine(2, "moderator", "lead", ["en"])]
+    people.add(made, names, by=admin)
+    judge = User.objects.get(username="moderator")
+    offers.choose(judge, made)
+    own = task_queue.next_assignment(judge)
+    assert own is not None
+    places = [(pk, place) for place, pk in enumerate(own.shown_order, start=1)]
+    task_queue.submit(own.task_id, judge, task_queue.Judgement(places))
+    invitations.invite(made, "annotator", ["en", "ko"], end, 20, by=admin)
 
 
 def train() -> None:
@@ -284,6 +354,28 @@ def kept_out(message, chatter) -> None:
     actions.keep_out(message, User.objects.get(username="moderator"), "Nobody checked it.")
 
 
+def moderation() -> None:
+    """A warning, a note, a rule in one language and a retired one."""
+    from accounts.models import User
+    from feedback import rule_list
+    from feedback.models import Report, Rule
+    from feedback.moderation import notes, people
+
+    chatter, moderator, admin = (User.objects.get(username=name) for name in ("chatter", "moderator", "admin"))
+    people.warn(chatter, moderator, "Please do not ask the model to insult people.")
+    notes.add(Report.objects.latest("pk").message, moderator, "The same words as last week.")
+    notes.add(chatter, moderator, "Teaches physics; asks on behalf of a class.")
+    wording = {
+        "name_en": "",
+        "name_ko": "결말 누설 금지",
+        "text_en": "",
+        "text_ko": "영화나 책의 결말을 먼저 말하지 않습니다.",
+    }
+    examples = {"allowed_examples": [{"en": "", "ko": "결말은 말하지 않을게요."}], "violating_examples": []}
+    rule_list.add("no-spoilers", "quality", wording | examples, actor=admin, reason="A wish of many readers.")
+    rule_list.retire(Rule.objects.get(key="no-repetition"), actor=admin, reason="The length is guarded elsewhere.")
+
+
 def assistants(chatter, admin) -> None:
     from chat.models import Assistant, Policy
 
@@ -376,9 +468,10 @@ def look_inside(reply) -> None:
 
 def talk(owner, title, *turns):
     """A conversation whose replies are complete; the replies' messages."""
-    from chat.models import Conversation, Message
+    from chat.models import Message
+    from tests.consenting import open_conversation
 
-    conversation = Conversation.objects.create(owner=owner, title=title, may_train=True)
+    conversation = open_conversation(owner, title=title)
     parent, made = None, []
     for asked, said in turns:
         question = Message.objects.create(conversation=conversation, parent=parent, role="user", text=asked)

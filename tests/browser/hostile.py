@@ -34,6 +34,7 @@ def infest() -> None:
         Report.objects.create(message=message, reporter=chatter, comment=message.text)
     print(reverse("shared", args=[sharing.share(whole).token]))  # noqa: T201
     tasks()
+    probe()
 
 
 def talk(owner, title, texts):
@@ -67,3 +68,19 @@ def ranking_task(texts, asked) -> None:
     task = RankingTask.objects.create(prompt=prompt, policy=Policy.objects.get())
     for index, text in enumerate(texts):
         Completion.objects.create(task=task, index=index, text=text, finish_reason="stop")
+
+
+def probe() -> None:
+    """A dialogue in which both sides say attacks."""
+    from accounts.models import User
+    from chat.models import Policy
+    from feedback.probing import talking
+    from tests.consenting import agree
+    from tests.feedback.probing import probes
+
+    probes.order([Policy.objects.get()], "no-body")
+    annotator = User.objects.get(username="annotator")
+    agree(annotator)
+    own = talking.take(annotator)
+    for attack in ATTACKS:
+        probes.answer(own, attack, attack)

@@ -247,6 +247,10 @@ def test_an_admin_shares_one_and_a_chatter_copies_it(visit, site, chatter):
 
 def test_an_admin_chooses_for_the_site_and_a_new_conversation_follows(visit, site, chatter):
     admin = visit(site, "admin")
+    chatter.go("/account/consent/")
+    if (agree := chatter.page.get_by_role("button", name="I agree")).is_visible():
+        agree.click()
+        expect(chatter.page.get_by_role("button", name="Withdraw consent")).to_be_visible()
     for label, is_on in (("On unless the person opts out", True), ("Off unless the person opts in", False)):
         admin.go("/site/")
         admin.page.get_by_label(label).check()

@@ -18,11 +18,12 @@ ADDRESSES = """
 import json
 from django.urls import reverse
 from chat.models import Conversation, SharedLink
-from feedback.models import Report
+from feedback.models import Probe, Report
 found = {"shared": reverse("shared", args=[SharedLink.objects.get().token])}
 for name in ("Whole", "Half"):
     found[name] = reverse("conversation", args=[Conversation.objects.get(title=name).pk])
 found["item"] = reverse("moderation_item", args=["message", Report.objects.latest("id").message_id])
+found["probe"] = reverse("probe", args=[Probe.objects.get().pk])
 print(json.dumps(found))
 """
 WRITTEN = ".prose *, [data-text] *, .foreign-text *, .reply-text *"
@@ -71,6 +72,13 @@ def test_a_reply_that_streams_and_ends_as_an_attack_does_nothing(visit, site):
         look(chatter)
 
 
+def test_what_is_said_in_a_probe_does_nothing(visit, site):
+    annotator = visit(site, "annotator")
+    annotator.go(site.addresses["probe"])
+    assert annotator.page.locator("#turns .said").count() == 2 * len(ATTACKS)
+    look(annotator)
+
+
 @pytest.mark.parametrize("name", ["Whole", "Half"])
 def test_replies_and_messages_of_old_do_nothing(visit, site, name):
     chatter = visit(site, "chatter")
@@ -115,5 +123,6 @@ def test_completions_do_nothing_to_an_annotator(visit, site):
 def skip(page):
     page.get_by_text("Skip this task").click()
     page.locator("[data-skip] select").select_option(index=1)
-    with page.expect_navigation():
-        page.locator("[data-skip] button").click()
+    address = page.locator("#ranking").get_attribute("action")
+    page.locator("[data-skip] button").click()
+    expect(page.locator(f'#ranking:not([action="{address}"]), #nothing-to-rank')).to_be_visible()

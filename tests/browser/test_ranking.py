@@ -16,7 +16,10 @@ from feedback.judgements.task_stock import ready, refill
 from tests.rlhf import feedback_rows
 while ready(live()) < 6:  # the site's own worker may be at it
     refill() or time.sleep(0.1)
-feedback_rows.flag(feedback_rows.rank(User.objects.get(username="annotator"), 1), key="no-insults")
+from feedback.models import Report
+annotator = User.objects.get(username="annotator")
+flag = feedback_rows.flag(feedback_rows.rank(annotator, 1), key="no-insults")
+Report.objects.create(completion=flag.completion, rule_version=flag.rule_version, reporter=annotator)
 """
 WITHOUT_A_DRAFT = """
 fetch(document.querySelector("#rank-page").dataset.draftUrl, {
@@ -29,9 +32,13 @@ CARDS_WITHIN_THE_WINDOW = """
 [...document.querySelectorAll(".card")].every(card => card.getBoundingClientRect().right <= innerWidth)
 """
 """What lies past the edge may be cut off without making the page wider."""
+NO_RULE_IS_ASKED_ABOUT = """
+from feedback.models import Prompt
+Prompt.objects.filter(tasks__assignments__annotator__username="annotator").update(elicits=None)
+"""
 LONG_REPLIES = """
 from feedback.models import Completion
-for completion in Completion.objects.filter(task__leased_to__username="annotator"):
+for completion in Completion.objects.filter(task__assignments__annotator__username="annotator"):
     completion.text = "One line of \\\\(x^2\\\\).\\n\\n" * (20 + 5 * completion.index)
     completion.save()
 """
@@ -63,6 +70,13 @@ def keys(page, *names):
         page.keyboard.press(name)
 
 
+def grade(page):
+    """Where the prompt tempts to break a rule, each reply has to be graded."""
+    for card in page.locator("[data-reply]:has([data-grades])").all():
+        card.focus()
+        keys(page, "Shift+Digit5")
+
+
 def draft_saved(page):
     expect(page.locator("[data-draft]")).to_have_text("Draft saved")
 
@@ -74,15 +88,22 @@ def test_a_task_is_ranked_flagged_and_submitted_by_keys(annotator):
     assert order(page) == "B > A = C > D"
     keys(page, "f")
     page.keyboard.type("insult")
-    box = page.locator(".reply:nth-child(4) .flag-line:visible input")
-    expect(box).to_have_count(1)
-    keys(page, "Tab", "Space")
-    expect(box).to_be_checked()
-    expect(page.locator(".reply:nth-child(4) [data-flag-count]")).to_have_text("1")
-    keys(page, "Tab", "Enter")
+    expect(page.locator(".reply:nth-child(4) .found [role=option]")).to_have_count(1)
+    keys(page, "Enter")
+    expect(page.locator(".reply:nth-child(4)")).to_be_focused()
+    expect(page.locator(".reply:nth-child(4) .flagged input")).to_be_checked()
+    page.locator(".reply:nth-child(4) .flagged [data-rule]").focus()
+    keys(page, "Enter")
     expect(page.locator("#rule-dialog")).to_contain_text("does not insult")
     keys(page, "Escape")
     expect(page.locator("#rule-dialog")).to_be_hidden()
+    draft_saved(page)
+    page.locator(".reply:nth-child(4) .flagged input").click()
+    expect(page.locator(".reply:nth-child(4) .flagged input")).to_have_count(0)
+    draft_saved(page)
+    keys(page, "u")
+    expect(page.locator(".reply:nth-child(4) .flagged input")).to_be_checked()
+    grade(page)
     keys(page, "Control+Enter")
     if page.locator("[data-warn]").is_visible():
         keys(page, "Control+Enter")
@@ -90,8 +111,74 @@ def test_a_task_is_ranked_flagged_and_submitted_by_keys(annotator):
         "address => document.querySelector('#ranking')?.getAttribute('action') !== address", arg=address
     )
     annotator.go("/rank/mine/")
-    expect(page.locator("article").first).to_contain_text("No insults")
-    assert page.locator("article").first.locator(".placed > li > .badge").all_inner_texts() == ["1", "2", "2", "3"]
+    first = page.locator("article").first
+    expect(first.locator("summary")).to_contain_text("B > A = C > D")
+    first.locator("summary").click()
+    expect(first).to_contain_text("No insults")
+    assert first.locator(".placed > li > .badge").all_inner_texts() == ["1", "2", "2", "3"]
+
+
+MARKED = "CSS.highlights.has('differs')"
+
+
+def answer(page):
+    """Whatever is objected to is meant."""
+    address = page.locator("#ranking").get_attribute("action")
+    grade(page)
+    for _ in range(3):
+        keys(page, "Control+Enter")
+        if not page.locator("[data-warn]").is_visible():
+            break
+    page.wait_for_function(
+        "address => document.querySelector('#ranking')?.getAttribute('action') !== address", arg=address
+    )
+
+
+def test_tasks_follow_each_other_in_place_and_back_reopens_the_last_answer(annotator):
+    page = annotator.page
+    page.evaluate("window.isTheSamePage = true")
+    task = page.locator("#ranking").get_attribute("action")
+    keys(page, "1", "2", "3", "4")
+    page.locator("[data-reply]").first.focus()
+    keys(page, "+", "+", "d")
+    expect(page.locator("[data-step='1']")).to_have_accessible_name("How much better A is than B: clearly")
+    assert page.evaluate(MARKED)
+    answer(page)
+    assert page.evaluate("window.isTheSamePage")
+    assert not page.evaluate(MARKED)
+    expect(page.locator("[data-reply]").first).to_be_focused()
+    assert order(page) == "No ranks yet"
+    page.go_back()
+    expect(page.get_by_role("heading", name="Correct your ranking")).to_be_visible()
+    expect(page.locator("[data-order]")).to_have_text(re.compile("A » 2 B > C > D"))
+    page.locator("[data-reply]").first.focus()
+    keys(page, "4", "Control+Enter")
+    page.wait_for_url("**/rank/")
+    assert page.locator("#ranking").get_attribute("action") != task
+    annotator.go("/rank/mine/")
+    expect(page.locator("article").first).to_contain_text("corrected")
+
+
+def test_all_bad_by_one_key_is_an_answer(annotator):
+    page = annotator.page
+    keys(page, "b")
+    assert order(page) == "A = B = C = D"
+    answer(page)
+    annotator.go("/rank/mine/")
+    expect(page.locator("article").first).to_contain_text("all bad")
+
+
+def test_an_answer_that_cannot_be_sent_stays_on_the_page(annotator):
+    page = annotator.page
+    keys(page, "1", "2", "3", "4")
+    grade(page)
+    page.route("**/submit/", lambda route: route.abort())
+    keys(page, "Control+Enter")
+    if "Not sent" not in page.locator("[data-warn]").inner_text():
+        keys(page, "Control+Enter")
+    expect(page.locator("[data-warn]")).to_contain_text("Everything is still here")
+    assert order(page) == "A > B > C > D"
+    annotator.wrong.clear()  # the request that the test refused
 
 
 def test_arrows_move_places_and_undo_takes_each_step_back(annotator):
@@ -138,8 +225,11 @@ def test_a_draft_is_there_after_a_reload(annotator):
     assert order(page) == "B > C > A"
 
 
-def test_what_is_not_placed_or_all_tied_is_objected_to(annotator):
+def test_what_is_not_placed_or_all_tied_is_objected_to(annotator, site):
+    # A grade would say something of tied replies.
+    site.manage("shell", "--verbosity", "0", "-c", NO_RULE_IS_ASKED_ABOUT)
     page = annotator.page
+    page.reload()
     page.locator("[data-reply]").nth(3).focus()
     keys(page, "1", "Control+Enter")
     lacking = page.locator("[data-warn]")
@@ -167,7 +257,9 @@ def test_long_replies_fold_at_one_height_and_unfold_at_once(annotator, site):
     words = page.locator("[data-unfold]").all_inner_texts()
     assert len(set(words)) == 4
     assert all(re.fullmatch(r"Show all, [\d,]+ more characters", text) for text in words)
-    keys(page, "1", "2", "3", "4", "Control+Enter")
+    keys(page, "1", "2", "3", "4")
+    grade(page)
+    keys(page, "Control+Enter")
     expect(page.locator("[data-warn]")).to_contain_text("not unfolded")
     page.locator("[data-unfold]").nth(2).click()
     expect(page.locator("[data-unfold]:visible")).to_have_count(0)
@@ -201,11 +293,14 @@ def test_a_moderator_hides_a_flagged_reply_and_undoes_it(visit, site):
     moderator = visit(site, "moderator")
     page = moderator.page
     moderator.go("/moderation/")
-    page.get_by_role("link", name="Review").first.click()
+    page.goto(site.url + "/moderation/next/?kind=completion")
+    item = page.url
     page.get_by_role("link", name="Hide the reply").click()
     expect(page.get_by_text("Annotators no longer see this reply")).to_be_visible()
     page.fill("[name=reason]", "insults")
     page.get_by_role("button", name="Hide the reply").click()
+    expect(page.locator(".done")).to_contain_text("Hide the reply")
+    page.goto(item)
     expect(page.locator(".subject")).to_contain_text("hidden")
     page.get_by_role("link", name="Undo").first.click()
     page.fill("[name=reason]", "a slip")
@@ -216,8 +311,9 @@ def test_a_moderator_hides_a_flagged_reply_and_undoes_it(visit, site):
 NOTHING_LEFT = """
 from datetime import timedelta
 from django.utils import timezone
+from feedback.judgements import assignments
 from feedback.models import RankingTask, TaskRefill
-RankingTask.objects.filter(state__in=("open", "leased")).update(state="withdrawn", leased_to=None)
+assignments.drop_all(RankingTask.objects.all())
 hour = timezone.now() + timedelta(hours=1)
 TaskRefill.objects.update_or_create(pk=1, defaults={"owner": "test", "lease_until": hour, "done": 1, "wanted": 4})
 """

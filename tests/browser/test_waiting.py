@@ -22,7 +22,9 @@ def prefer(page, side):
     """Ranks the reply of that side first."""
     for card in page.locator("[data-reply]").all():
         place = "1" if side in card.locator(".reply-text").inner_text() else "2"
-        card.locator(f"input[type=radio][value='{place}']").check(force=True)
+        card.locator(f".places input[value='{place}']").check(force=True)
+        for rule in card.locator("[data-grades]").all():
+            rule.locator("input").last.check(force=True)
     address = page.locator("#ranking").get_attribute("action")
     page.get_by_role("button", name="Submit").click()
     if page.locator("[data-warn]").is_visible():  # so quick that the page asks whether it was read

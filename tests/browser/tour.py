@@ -18,6 +18,7 @@ NOT_PAGES = {
     "conversation_list": "a part of the chat's page",
     "training_under_way": "a part of the training page",
     "training_needs": "JSON",
+    "lecture_live": "a part of the page of the next word",
     "run_part": "a part of a run's page",
     "run_metrics": "JSON",
     "conversation_path": "a part of a conversation's page",
@@ -32,11 +33,15 @@ NOT_PAGES = {
     "evaluation_json": "a file",
     "evaluation_recompute": "a file",
     "inside_of": "JSON",
+    "probe_turns": "a part of a probe's page",
     "manifest": "JSON",
+    "moderation_next": "leads to an item",
 }
 """Routes that answer a GET with something else than a whole page, each with what it is."""
 TWICE = ("training", "runs", "run", "policies", "policy", "evaluation", "rules", "prices")
 """Pages that everybody may read, on which an admin finds more."""
+BY_ADMINS = ("new_project", "disagreements")
+"""Pages that are there for an annotator only once an admin made them a lead."""
 OPENED = {
     "conversation": {"inside": "article.assistant [data-look] >> nth=-1", "menu": ".item summary >> nth=0"},
     "conversation-states": {"why": "article.assistant [data-thumb=down] >> nth=-2"},
@@ -68,6 +73,8 @@ def routes() -> dict[str, URLPattern]:
 
 
 def account_for(name: str) -> str:
+    if name in BY_ADMINS:
+        return "admin"
     roles = roles_for(name)
     least = next(role for role in (*Role,) if role in roles)
     return "" if least is Role.ANONYMOUS else least.value
@@ -131,10 +138,24 @@ def talk(title: str) -> object:
     return Conversation.objects.get(owner__username="chatter", title=title).pk
 
 
+def newest_link() -> str:
+    """The token of an invitation."""
+    from feedback.models import ProjectInvitation
+    from feedback.projects.invitations import path_of
+
+    return path_of(ProjectInvitation.objects.latest("pk")).rstrip("/").rpartition("/")[2]
+
+
 def reply() -> int:
     from chat.models import Message
 
     return Message.objects.filter(conversation=talk("Rainbows"), role=Message.Role.ASSISTANT).latest("id").pk
+
+
+def blocked() -> object:
+    from chat.models import Reply
+
+    return Reply.objects.filter(state=Reply.State.BLOCKED).values_list("message", flat=True).latest("pk")
 
 
 def newest(app: str, model: str, field: str = "pk", **wanted: object) -> object:
@@ -155,10 +176,33 @@ ROWS: dict[str, Callable[[], tuple[object, ...]]] = {
     "report_message": lambda: (reply(),),
     "lineage": lambda: (reply(),),
     "candidates": lambda: (newest("chat", "Choice", "reply"),),
+    "project": lambda: ("course",),
+    "webhook": lambda: (newest("feedback", "Webhook"),),
+    "project-site": lambda: ("site",),
+    "too_fast_judgements": lambda: ("diving",),
+    "disagreements": lambda: ("about-rate",),
+    "correct_answer": lambda: (newest("feedback", "TaskAnswer", annotator__username="annotator"),),
+    "join_project": lambda: (newest_link(),),
+    "correct_ranking": lambda: (newest("feedback", "Ranking", annotator__username="annotator"),),
     "edit_rule": lambda: ("no-insults",),
     "moderation_item": lambda: ("message", newest("feedback", "Report", "message")),
     "moderate": lambda: ("message", newest("feedback", "Report", "message"), "hide"),
+    "moderation_item-blocked": lambda: ("message", blocked()),
+    "moderated_person": lambda: (newest("accounts", "User", username="chatter"),),
+    "moderate_person": lambda: (newest("accounts", "User", username="chatter"), "warn"),
+    "withdraw_warning": lambda: (
+        newest("accounts", "User", username="chatter"),
+        newest("feedback", "GivenWarning", withdrawn_at=None),
+    ),
+    "retire_rule": lambda: ("no-insults",),
+    "edit_rule-retired": lambda: ("no-repetition",),
     "undo_moderation": lambda: (newest("accounts", "AuditEntry", verb="text.keep_out"),),
+    "trust_person": lambda: (newest("accounts", "User", username="annotator"),),
+    "trust_person-found": lambda: (newest("feedback", "TrustFinding", "person", state="open"),),
+    "trust_person-cleared": lambda: (newest("feedback", "TrustFinding", "person", state="cleared"),),
+    "set_gold": lambda: (newest("feedback", "Ranking", "task", annotator__username="annotator", task__gold=None),),
+    "set_gold-known": lambda: (newest("feedback", "GoldAnswer", "task"),),
+    "probe": lambda: (newest("feedback", "Probe", prober__username="annotator", state="talking"),),
     "revoke_key": lambda: (newest("accounts", "ApiKey", owner__username="chatter"),),
     "run": lambda: (newest("rlhf", "Run", stage="policy", state="succeeded"),),
     "run-cycle": lambda: (newest("rlhf", "Run", kind="cycle", state="succeeded"),),
@@ -169,10 +213,14 @@ ROWS: dict[str, Callable[[], tuple[object, ...]]] = {
     "own_model-paused": lambda: (newest("tuning", "FineTune", state="paused"),),
     "evaluation": lambda: (newest("rlhf", "Evaluation"),),
     "promotion": lambda: (newest("rlhf", "Promotion", kind="gate"),),
+    "import_report": lambda: (newest("feedback", "Import"),),
 }
 """Pages with a variable in their address, each with the row to look at. After a hyphen: another row of a route."""
 
 QUERIES: dict[str, Callable[[], str]] = {
+    "leaderboard-korean": lambda: "language=ko",
+    "leaderboard-programs": lambda: "judges=programs",
+    "moderated_people-new": lambda: "new=on",
     "compare_runs-two": lambda: "a={}&b={}".format(
         newest("rlhf", "Run", kind="cycle", state="succeeded"), newest("rlhf", "Run", kind="cycle", state="failed")
     ),

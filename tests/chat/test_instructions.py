@@ -16,7 +16,8 @@ from chat.personal_data import forget_person
 from chat.prompts.history import preamble_of, turns_before, turns_seen
 from feedback import prompts
 from feedback.models import Prompt
-from feedback.moderation import review_queue
+from feedback.moderation import reported_texts
+from tests.consenting import agree
 
 pytestmark = pytest.mark.django_db
 JSON = {"accept": "application/json"}
@@ -94,11 +95,12 @@ def test_the_meter_counts_them(client, scripted_policy, conversation, told):
 def test_nobody_else_reads_them(conversation, told, scripted_policy, alice):
     conversation.may_train = True
     conversation.save()
+    agree(alice)
     _, reply = take_turn(conversation, "Why?", "k1", None)
     complete(reply)
     assert "physics" not in json.dumps(exporting.as_json(conversation))
     assert "physics" not in exporting.as_markdown(conversation)
-    assert "physics" not in str(review_queue._turns_of(reply.message))
+    assert "physics" not in str(reported_texts._turns_of(reply.message))
     assert prompts.take_from_conversations(10, scripted_policy) == 0
     Reply.objects.update(instructions="")
     assert prompts.take_from_conversations(10, scripted_policy) == 1, "without them it is a prompt"

@@ -14,6 +14,7 @@ from accounts.roles import GROUPS, Role
 from chat.conversations.sidebar import LENGTH
 from chat.conversations.titles import TITLE_CHARS, title_from
 from chat.models import Chunk, Conversation, Message, Policy, Reply
+from tests.consenting import agree
 
 ROOT = Path(__file__).parent.parent.parent
 STRICT = {
@@ -232,7 +233,9 @@ def test_each_ended_reply_can_be_copied_and_reported(conversation):
 
 
 def test_a_first_message_names_its_conversation():
-    client = browser(somebody())
+    author = somebody()
+    agree(author)
+    client = browser(author)
     response = client.post(
         "/conversations/new/",
         {"text": "What is\n a  rainbow?", "may_train": "on"},
@@ -252,6 +255,7 @@ def test_any_text_gives_a_title(text):
 
 
 def test_rename_consent_delete_and_undo(conversation):
+    agree(conversation.owner)
     client = browser(conversation.owner)
     address = f"/c/{conversation.pk}/"
     client.post(address + "rename/", {"title": " 새  이름 "})

@@ -9,6 +9,7 @@ from django.utils import timezone
 from accounts.models import AuditEntry, User
 from chat import site_choices
 from chat.models import Conversation, ModelServer, Policy, SiteChoices
+from tests.consenting import agree
 
 pytestmark = pytest.mark.django_db
 
@@ -66,6 +67,7 @@ def test_a_new_conversation_follows_the_choice_and_else_the_environment(admin, s
 )
 def test_an_empty_conversation_says_whether_it_trains(admin, client, is_default, told):
     site_choices.change(admin, may_train_default=is_default)
+    agree(admin)
     client.force_login(admin)
     assert told in client.get("/").content.decode()
 

@@ -5,6 +5,7 @@ from django.test import Client
 from django.utils import timezone
 
 from chat.models import Conversation, SiteChoices
+from tests.consenting import agree
 from tests.people import make_person
 
 pytestmark = pytest.mark.django_db
@@ -56,4 +57,5 @@ def test_it_stands_in_no_conversation(sora):
 @pytest.mark.parametrize("address", ["/", "/tour/"])
 def test_it_says_what_this_site_does_with_new_conversations(sora, address, is_on, words):
     SiteChoices.objects.create(may_train_default=is_on)
+    agree(sora)
     assert f"for a new conversation {words}" in browser(sora).get(address).content.decode()

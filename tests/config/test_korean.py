@@ -57,7 +57,7 @@ def test_the_words_of_the_site_are_the_same_everywhere():
 @pytest.mark.skipif(shutil.which("xgettext") is None, reason="xgettext is not installed (apt-get install gettext)")
 def test_the_catalogue_has_the_strings_of_the_code(tmp_path):
     """Collects them anew in a copy, as `make messages` does, and compares."""
-    apps = ("base", "accounts", "api", "chat", "config", "feedback", "metering", "rlhf", "fine_tuning")
+    apps = ("base", "accounts", "api", "chat", "config", "feedback", "metering", "rlhf", "fine_tuning", "lecture")
     for name in (*apps, "templates", "locale"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "manage.py", tmp_path)

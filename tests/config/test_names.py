@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
-    *("accounts", "api", "base", "chat", "config", "docs", "feedback", "fine_tuning", "metering", "rlhf"),
+    *("accounts", "api", "base", "chat", "config", "docs", "feedback", "fine_tuning", "lecture", "metering", "rlhf"),
     "tests",
 )
 LOADED_BY_NAME = {"accounts/context.py", "api/views/failing.py", "base/error_pages.py", "docs/conf.py"}

@@ -169,5 +169,5 @@ def test_korean_in_people_s_texts_breaks_between_words_and_never_overflows() -> 
     assert "overflow-wrap: anywhere" in said
     for name in ("user_turn", "assistant_turn", "shared", "list_item", "conversation_title"):
         assert 'dir="auto"' in (ROOT / f"templates/chat/{name}.html").read_text("utf-8"), name
-    ranking = (ROOT / "templates/feedback/rank.html").read_text("utf-8")
+    ranking = (ROOT / "templates/feedback/rank_task.html").read_text("utf-8")
     assert 'class="foreign-text prose reply-text" dir="auto"' in ranking

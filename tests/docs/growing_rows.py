@@ -39,7 +39,11 @@ LAUNCH = "tests/rlhf/training/test_launch.py"
 LAUNCHERS = "tests/rlhf/runs/test_launchers.py"
 PROCESSES = "tests/rlhf/training/test_two_processes.py"
 SAMPLER = "tests/rlhf/training/rollouts/test_server_sampler.py"
+SERVED = "tests/rlhf/training/policy/test_served_peers.py"
 ROLLOUTS = 'make bench ARGS="rollouts"'
+TINKER = "tests/rlhf/training/tinker/test_by_tinker.py"
+TINKER_BENCH = 'make bench ARGS="tinker"'
+TINKER_FIT = "tests/rlhf/runs/test_tinker_server.py"
 RAY = "tests/rlhf/runs/test_ray.py"
 REAL_RAY = "tests/rlhf/runs/test_real_ray.py"
 
@@ -49,6 +53,7 @@ ROWS: dict[str, dict[str, Entry]] = {
         "socket events, limits and cache outside the web process": row(
             "REDIS_URL=redis://", "tests/base/test_shared_cache.py::test_limits_hold_while_redis_is_away"
         ),
+        "RLOO and GRPO by a Tinker server": row(TINKER_BENCH, unrun="never on a GPU, never a whole cycle"),
         "PPO whose completions vLLM samples": row(ROLLOUTS, unrun="never on a GPU, never on several machines"),
         "several web processes": row(
             "tests/config/test_two_web_processes.py::test_what_is_said_at_one_is_read_at_the_other_while_it_is_written",
@@ -100,6 +105,10 @@ ROWS: dict[str, dict[str, Entry]] = {
         "a web host without a talker": row(
             "tests/chat/talker/test_engine_pool.py::test_another_host_reaches_an_engine_that_listens_beyond_its_own",
             unrun="Tested with a second address of one machine",
+        ),
+        "RLOO and GRPO whose completions vLLM samples": row(
+            f"{SERVED}::test_a_server_samples_each_step_with_the_adapter_of_the_step",
+            unrun="a real vLLM has not sampled for them",
         ),
         "workers or talkers on other machines": row(
             "tests/config/test_two_hosts.py::test_what_one_host_makes_another_serves_and_evaluates",
@@ -321,6 +330,14 @@ ROWS: dict[str, dict[str, Entry]] = {
             f"{SAMPLER}::test_a_cancel_ends_the_wait_for_servers",
             f"{SAMPLER}::test_a_run_whose_servers_stay_away_fails_with_its_reason_and_goes_on_from_its_checkpoint",
         ),
+        "RLOO and GRPO": row(
+            f"{SERVED}::test_a_server_samples_each_step_with_the_adapter_of_the_step",
+            f"{SERVED}::test_on_the_same_tokens_the_losses_are_those_of_trl_alone",
+            f"{SERVED}::test_what_a_token_pulls_is_weighted_by_how_far_the_server_is_off",
+            f"{SERVED}::test_a_trl_that_names_it_otherwise_is_refused_by_name",
+            f"{SERVED}::test_a_run_whose_servers_stay_away_goes_on_from_its_last_step_as_if_nothing_had_been",
+        ),
+        "TRL's own vLLM (`trl vllm-serve`)": row(unrun="it could not have been executed"),
         "the key": row(
             "tests/rlhf/runs/test_rollout_servers.py::test_no_other_run_is_told_nor_has_the_key",
             f"{SAMPLER}::test_the_key_is_sent_and_leaves_the_environment",
@@ -330,6 +347,38 @@ ROWS: dict[str, dict[str, Entry]] = {
         "the server killed in the second iteration and started again after 8 s": row(ROLLOUTS),
         "the server without `--logprobs-mode`": row(ROLLOUTS),
         "speed, one after the other": row(ROLLOUTS),
+    },
+    "Tinker": {
+        "a step": row(
+            f"{TINKER}::test_the_reward_rises",
+            f"{TINKER}::test_advantages_by_hand",
+            "tests/rlhf/training/tinker/test_wire.py::test_a_request_says_what_protobuf_says",
+        ),
+        "which model": row(
+            f"{TINKER}::test_a_server_without_the_base_is_refused",
+            f"{TINKER}::test_another_model_under_the_same_name_is_refused_before_anything_is_learnt",
+            f"{TINKER}::test_the_adapter_of_the_server_is_published_as_a_policy",
+        ),
+        "interruptions": row(f"{TINKER}::test_a_run_goes_on_from_the_checkpoint_on_the_server"),
+        "the server is away": row(
+            f"{TINKER}::test_a_server_that_is_away_is_named",
+            f"{TINKER}::test_a_step_that_may_have_been_taken_is_not_sent_again",
+        ),
+        "refused before a cycle begins": row(
+            f"{TINKER_FIT}::test_a_server_that_is_away_or_is_none_is_named",
+            f"{TINKER_FIT}::test_a_server_with_another_base_is_named_with_what_it_has",
+            f"{TINKER_FIT}::test_a_cluster_is_refused",
+        ),
+        "from the second cycle on": row(f"{TINKER_FIT}::test_a_live_policy_that_is_an_adapter_is_refused"),
+        "PPO": row(f"{TINKER_FIT}::test_other_ways_are_trained_here_whatever_the_server_is"),
+        "the adapter": row(f"{TINKER}::test_what_the_protocol_has_no_word_for_is_refused"),
+        "the key": row(
+            f"{TINKER}::test_the_key_is_sent",
+            f"{TINKER_FIT}::test_the_training_process_is_told_the_address_and_may_have_the_key",
+        ),
+        "RLOO, the mean reward of a step": row(TINKER_BENCH),
+        "server and base apart": row(TINKER_BENCH),
+        "a step of 32 completions": row(TINKER_BENCH),
     },
     "Ray": {
         "shared": row(

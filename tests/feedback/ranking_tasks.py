@@ -1,5 +1,11 @@
 """Ranking tasks for tests to judge."""
 
+from datetime import timedelta
+
+from django.utils import timezone
+
+from feedback.judgements import task_queue
+from feedback.judgements.judgement import Judgement
 from feedback.models import Completion, Prompt, RankingTask
 from feedback.prompts import digest
 
@@ -13,3 +19,18 @@ def make_task(policy, text="What is a rainbow?", state="open", replies=4, **prom
         for index in range(replies)
     )
     return task
+
+
+def take_task(annotator, now=None):
+    """The task that the annotator gets next; None if there is none."""
+    own = task_queue.next_assignment(annotator, now=now)
+    return own and own.task
+
+
+def in_order(task):
+    """A judgement that ranks the completions as they were written."""
+    return Judgement([(pk, place) for place, pk in enumerate(task.completions.values_list("pk", flat=True), start=1)])
+
+
+def later(**delta):
+    return timezone.now() + timedelta(**delta)

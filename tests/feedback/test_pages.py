@@ -1,16 +1,16 @@
 """The annotator's and chatter's pages over HTTP: what they show, what they take, what they refuse and how."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from accounts.roles import Role
 from chat.models import Message
-from feedback.judgements import task_queue
 from feedback.models import Ranking, RankingTask, Report, Rule, Violation
 from tests.feedback.conversation_rows import talk
-from tests.feedback.ranking_tasks import make_task
+from tests.feedback.ranking_tasks import make_task, take_task
 
 PAGES = ["/rank/", "/rank/mine/", "/rank/guidelines/"]
 MODERATORS_PAGES = ["/moderation/"]
@@ -36,11 +36,10 @@ def places(task, *given):
 def test_the_page_shows_replies_without_their_source(task, client, policy):
     page = client.get("/rank/").content.decode()
     assert all(f"Reply number {index}." in page for index in range(4))
-    assert page.count('type="radio"') == 16
+    assert page.count('name="place-') == 16
     assert policy.name not in page
     shown = [int(pk) for pk in re.findall(r'data-reply="(\d+)"', page)]
-    task.refresh_from_db()
-    assert shown == task.shown_order
+    assert shown == task.assignments.get().shown_order
 
 
 def test_a_ranking_by_plain_form_leads_to_the_next_task(task, client, policy):
@@ -62,8 +61,8 @@ def test_a_rule_that_the_prompt_tempts_to_break_is_asked_about_on_each_reply(pol
     version = rule.versions.first()
     task = make_task(policy, "Are you tired?", elicits=rule)
     page = client.get("/rank/").content.decode()
-    assert page.count(f"Breaks “{version.name}”") == 4
-    assert page.count(f':{version.pk}"') == 4
+    assert page.count(f"“{version.name}”: this reply") == 4
+    assert len(re.findall(rf'name="grade-\d+-{version.pk}"', page)) == 20
     foreign = Rule.objects.get(key="no-insults").versions.first().pk
     client.post(f"/rank/{task.pk}/submit/", {**places(task, 1, 2, 3, 4), "asked": [version.pk, foreign]})
     assert list(Violation.objects.values_list("rule_version", "is_violation").distinct()) == [(version.pk, False)]
@@ -274,7 +273,7 @@ def test_every_post_needs_a_token(annotator, policy, seeds):
     client = Client(enforce_csrf_checks=True)
     client.force_login(annotator)
     task = make_task(policy)
-    task_queue.next_task(annotator)
+    take_task(annotator)
     for address in (
         f"/rank/{task.pk}/submit/",
         f"/rank/{task.pk}/draft/",
@@ -282,3 +281,124 @@ def test_every_post_needs_a_token(annotator, policy, seeds):
         "/messages/1/report/",
     ):
         assert client.post(address, {}).status_code == 403
+
+
+# --- the task page as its script uses it ----------------------------------------------------------
+
+FRAGMENT = {"X-Fragment": "task"}
+
+
+def test_a_submit_by_script_is_answered_with_the_next_task_alone(task, client, policy):
+    other = make_task(policy, "Why is the sky blue?")
+    client.get("/rank/")
+    response = client.post(f"/rank/{task.pk}/submit/", places(task, 1, 2, 3, 4), headers=FRAGMENT)
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert "Why is the sky blue?" in page
+    assert "<html" not in page
+    assert f'data-last-url="/rank/mine/{Ranking.objects.get().pk}/?then=rank"' in page
+    assert other.assignments.exists()
+    assert client.post(f"/rank/{other.pk}/submit/", places(other, 1, 2, 3, 4), headers=FRAGMENT).status_code == 204
+
+
+def test_a_refused_submit_by_script_is_the_task_again_with_what_was_entered(task, client):
+    client.get("/rank/")
+    given = {**places(task, 1, 2, 3), "strength-1": "3", "overall": "", "comment": "my words"}
+    response = client.post(f"/rank/{task.pk}/submit/", given, headers=FRAGMENT)
+    page = response.content.decode()
+    assert response.status_code == 400
+    assert "1 of 4 replies are not ranked" in page
+    assert "my words" in page
+    assert re.search(r'name="strength-1">.*?value="3" selected', page)
+
+
+def test_the_form_says_strength_grades_folds_and_active_seconds(policy, client, seeds, annotator):
+    rule = Rule.objects.get(key="no-body")
+    version = rule.versions.first().pk
+    task = make_task(policy, "Are you tired?", elicits=rule)
+    client.get("/rank/")
+    first, *_others, last = task.completions.values_list("pk", flat=True)
+    grades = {f"grade-{pk}-{version}": "1" for pk in task.completions.values_list("pk", flat=True)}
+    also = {
+        "strength-2": "3",
+        "overall": "good",
+        "active_seconds": "0.2",
+        "was_folded": "1",
+        "unfolded": [first, last],
+    }
+    client.post(
+        f"/rank/{task.pk}/submit/",
+        {**places(task, 1, 2, 2, 4), **grades, f"grade-{first}-{version}": "-2", **also},
+    )
+    made = Ranking.objects.get()
+    assert (made.strength, made.overall, made.unfolded) == ([0, 3], "good", [first, last])
+    assert made.active_seconds == pytest.approx(0.2, abs=0.2)
+    assert sorted(Violation.objects.values_list("grade", "is_violation")) == [(-2, True)] + [(1, False)] * 3
+
+
+@pytest.mark.parametrize("name", ["grade-1", "grade-x-1", "grade-1-1-1", "strength-x"])
+def test_a_field_with_a_wrong_name_is_a_clear_error(task, client, name):
+    client.get("/rank/")
+    assert client.post(f"/rank/{task.pk}/submit/", {**places(task, 1, 2, 3, 4), name: "1"}).status_code == 400
+
+
+def test_the_last_ranking_is_reopened_as_it_was_answered_and_corrected(task, client):
+    client.get("/rank/")
+    client.post(f"/rank/{task.pk}/submit/", {**places(task, 1, 2, 3, 4), "strength-1": "2", "comment": "first words"})
+    made = Ranking.objects.get()
+    address = f"/rank/mine/{made.pk}/"
+    page = client.get(address).content.decode()
+    assert [int(pk) for pk in re.findall(r'data-reply="(\d+)"', page)] == made.shown_order
+    ids = list(task.completions.values_list("pk", flat=True))
+    assert all(f'name="place-{pk}" value="{place}" required checked' in page for place, pk in enumerate(ids, start=1))
+    assert re.search(r'name="strength-1">.*?value="2" selected', page)
+    assert "first words" in page
+    assert client.post(address, places(task, 1, 2)).status_code == 400
+    response = client.post(address, {**places(task, 4, 3, 2, 1), "then": "rank"})
+    assert response.headers["Location"] == "/rank/"
+    assert list(Ranking.objects.get().ranks.values()) == [4, 3, 2, 1]
+
+
+def test_nobody_reopens_another_person_s_ranking_or_an_old_one(task, client, person, signed_in):
+    client.get("/rank/")
+    client.post(f"/rank/{task.pk}/submit/", places(task, 1, 2, 3, 4))
+    address = f"/rank/mine/{Ranking.objects.get().pk}/"
+    stranger = signed_in(person("bob", Role.ANNOTATOR))
+    assert [stranger.get(address).status_code, stranger.post(address, places(task, 4, 3, 2, 1)).status_code] == [
+        404
+    ] * 2
+    Ranking.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    assert client.get(address).headers["Location"] == "/rank/mine/"
+    assert client.post(address, places(task, 4, 3, 2, 1)).status_code == 409
+    assert list(Ranking.objects.get().ranks.values()) == [1, 2, 3, 4]
+
+
+def test_a_skip_for_the_language_offers_to_change_one_s_languages_and_all_bad_is_no_skip(task, client):
+    page = client.get("/rank/").content.decode()
+    assert "/account/#s-judging" in page
+    assert 'value="all_bad"' not in page
+    client.post(f"/rank/{task.pk}/skip/", {"reason": "all_bad"})
+    assert client.get("/rank/").context["task"] == task
+    page = client.post(f"/rank/{task.pk}/skip/", {"reason": "language"}, follow=True).content.decode()
+    assert "Somebody who speaks the language can rank it" in page
+
+
+def test_the_list_of_one_s_rankings_asks_the_database_no_more_for_more_of_them(annotator, policy, client, seeds):
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    def queries():
+        with CaptureQueriesContext(connection) as seen:
+            assert client.get("/rank/mine/").status_code == 200
+        return len(seen)
+
+    for number in range(2):
+        task = make_task(policy, f"Question {number}?")
+        take_task(annotator)
+        client.post(f"/rank/{task.pk}/submit/", places(task, 1, 2, 3, 4))
+    few = queries()
+    for number in range(2, 9):
+        task = make_task(policy, f"Question {number}?")
+        take_task(annotator)
+        client.post(f"/rank/{task.pk}/submit/", places(task, 1, 2, 3, 4))
+    assert queries() == few

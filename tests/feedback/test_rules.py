@@ -5,10 +5,10 @@ from django.utils import translation
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accounts.audit import broken_links
 from accounts.models import AuditEntry
 from feedback import rules
 from feedback.models import Rule, Violation
+from tests.accounts.audit_faults import faults
 from tests.feedback.ranking_tasks import make_task
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
@@ -39,7 +39,7 @@ def test_a_judgement_never_changes_its_wording(seeds, admin, annotator, policy, 
         assert (version.number, version.text_en) == (number, text)
     numbers = sorted(rule.versions.values_list("number", flat=True))
     assert numbers == list(range(1, len(numbers) + 1))
-    assert broken_links() == []
+    assert faults() == []
 
 
 def test_an_edit_on_an_old_version_is_refused(seeds, admin):
@@ -69,13 +69,56 @@ def test_the_form_edits_and_shows_the_history(seeds, admin, signed_in):
     assert "in the meantime" in stale.content.decode()
 
 
-def test_an_example_without_its_other_language_is_named_by_line(seeds, admin, signed_in):
+def sent(page, **changes):
+    """The form of a page as a browser would send it, with changes."""
+    return {name: page.context["form"][name].value() or "" for name in page.context["form"].fields} | changes
+
+
+def test_an_example_may_be_in_one_language_and_an_empty_one_is_named_by_line(seeds, admin, signed_in):
     client = signed_in(admin)
+    data = sent(client.get("/rules/no-body/"), reason="x")
+    examples = "a | b\nonly English\n한국어만\n| 둘째\nsecond |"
+    assert client.post("/rules/no-body/", {**data, "violating_examples": examples}).status_code == 302
+    version = Rule.objects.get(key="no-body").versions.first()
+    pairs = [("a", "b"), ("only English", ""), ("", "한국어만"), ("", "둘째"), ("second", "")]
+    assert [(one["en"], one["ko"]) for one in version.violating_examples] == pairs
+    assert version.violating == ["a", "only English", "한국어만", "둘째", "second"]
     page = client.get("/rules/no-body/")
-    data = {name: page.context["form"][name].value() for name in page.context["form"].fields}
-    response = client.post("/rules/no-body/", {**data, "reason": "x", "violating_examples": "a | b\nonly English"})
-    assert response.status_code == 400
-    assert "Line 2" in response.content.decode()
+    again = sent(page, reason="the same")
+    assert client.post("/rules/no-body/", again).status_code == 302
+    assert Rule.objects.get(key="no-body").versions.first() == version
+    refused = client.post("/rules/no-body/", {**data, "violating_examples": "a | b\n |"})
+    assert refused.status_code == 400
+    assert "Line 2" in refused.content.decode()
+
+
+@pytest.mark.parametrize(("language", "other"), [("en", "ko"), ("ko", "en")])
+def test_a_wording_in_one_language_is_enough_and_its_readers_are_told(seeds, admin, signed_in, language, other):
+    client = signed_in(admin)
+    written = {f"name_{language}": "N!", f"text_{language}": "T!", f"name_{other}": "", f"text_{other}": ""}
+    data = sent(client.get("/rules/no-body/"), reason="one is enough", allowed_examples="", violating_examples="")
+    assert client.post("/rules/no-body/", data | written).status_code == 302
+    version = Rule.objects.get(key="no-body").versions.first()
+    for reader in (language, other):
+        with translation.override(reader):
+            assert (version.name, version.text, version.language) == ("N!", "T!", language)
+            assert version.is_in_another_language == (reader == other)
+    assert (version.taught_name, version.taught_text) == ("N!", "T!")
+    shown = client.get("/rules/", headers={"accept-language": "en"}).content.decode()
+    assert ("only in Korean" in shown) == (language == "ko")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"text_ko": ""}, "text_ko"), ({"name_en": ""}, "name_en"), (dict.fromkeys(("name_en", "text_en"), ""), None)],
+)
+def test_half_a_language_is_none(seeds, admin, signed_in, changes, field):
+    client = signed_in(admin)
+    answer = client.post("/rules/no-body/", sent(client.get("/rules/no-body/"), reason="x", **changes))
+    assert answer.status_code == (400 if field else 302)
+    assert Rule.objects.get(key="no-body").versions.count() == (1 if field else 2)
+    if field:
+        assert field in answer.context["form"].errors
 
 
 def test_a_switch_is_recorded_and_keeps_judgements(seeds, admin, signed_in):

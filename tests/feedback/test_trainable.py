@@ -11,7 +11,7 @@ from feedback.judgements import task_queue
 from feedback.judgements.task_queue import Judgement
 from feedback.models import Completion, Rule
 from tests.feedback.conversation_rows import talk
-from tests.feedback.ranking_tasks import make_task
+from tests.feedback.ranking_tasks import make_task, take_task
 
 
 def in_order(task):
@@ -28,7 +28,7 @@ def judged(policy, annotator, person, seeds):
     """A ranking of replies to a consenting person's message, with one flag."""
     asked, answered = talk(person("carl"), "My plan", "Fine.")
     task = make_task(policy, "My plan", source="conversation", message=asked)
-    task_queue.next_task(annotator)
+    take_task(annotator)
     flag = (task.completions.first().pk, Rule.objects.get(key="no-body").versions.first().pk)
     task_queue.submit(task.pk, annotator, Judgement(in_order(task).places, [flag]))
     return asked, answered, task

@@ -84,7 +84,7 @@ def test_the_list_pages_by_cursor_and_sorts_both_ways(api):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (gzip.compress(bytes(10 * 2**20)), "unpack"),
+        (gzip.compress(bytes(10 * 2**20), mtime=0), "unpack"),
         (b"[" * 100_000, "deep"),
         (b'{"prompt": "\xff\xfe", "completion": "b"}\n', "UTF-8"),
         (b'{"prompt": "a", "completion": NaN}\n', "NaN"),
@@ -178,7 +178,7 @@ def test_what_is_too_large_is_413_and_nothing_is_left(api, settings, left_behind
 
 
 def test_one_person_s_files_together_are_bounded(api, settings, left_behind):
-    settings.UPLOAD_MB = 1
+    settings.UPLOAD_MB, settings.QUOTA_MB = 1, 5
     line = '{"completion": "' + "a" * 900_000 + '"}\n'
     for _ in range(5):
         assert api.upload(line).status_code == 200

@@ -1,6 +1,9 @@
 """Rows of feedback, made in bulk and without a policy that speaks."""
 
+from django.contrib.auth.models import Group
+
 from accounts.models import User
+from accounts.roles import Role
 from chat.models import Policy
 from feedback.models import Completion, Prompt, Ranking, RankingTask, Rule, RuleVersion, Violation
 from feedback.prompts import digest
@@ -15,7 +18,10 @@ def any_policy() -> Policy:
 
 
 def annotator(name: str, **fields) -> User:
-    return User.objects.get_or_create(username=name, defaults=fields)[0]
+    person, is_new = User.objects.get_or_create(username=name, defaults=fields)
+    if is_new:
+        person.groups.add(Group.objects.get_or_create(name=Role.ANNOTATOR.value)[0])
+    return person
 
 
 ASKS = {"train": "What is a rainbow, number {}?", "held_out": "Who has painted the picture of bird {}?"}

@@ -101,6 +101,8 @@ def test_without_a_schedule_it_says_how_many_there_are_and_who_starts(ann, clien
 
 def test_only_who_may_rank_is_sent_to_rank(ann, client, admin):
     link = f'class="button small" href="{reverse("rank")}"'
+    assert link in home_of(client, ann).content.decode()
+    ann.groups.clear()
     assert link not in home_of(client, ann).content.decode(), "she has lost the role"
     assert link in home_of(client, admin).content.decode()
 

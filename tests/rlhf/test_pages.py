@@ -16,6 +16,7 @@ from chat.models import Policy
 from feedback import seed
 from rlhf.models import Decision, Evaluation, Metric, Promotion, Run
 from rlhf.release import promotion
+from rlhf.release.checks import probing
 from rlhf.runs import cycle, preflight
 from rlhf.runs.supervisor import Supervisor
 from rlhf.snapshots import freezing
@@ -373,14 +374,15 @@ def test_a_live_policy_s_report_says_why_it_is_live_with_every_condition(done, s
     shown = text(page)
     assert "Why policy-2 is live" in shown
     assert "It passed the gate and was promoted." in shown
-    later = {"anchor_kl_nats_max", "people_comparisons_min", "people_min"}
-    """Conditions from the second cycle on, and of cycles that people decide."""
+    of_probes = {name for name in settings.GATE if name.startswith(("probe", "twin", "needless"))}
+    later = {"anchor_kl_nats_max", "people_comparisons_min", "people_min", *of_probes}
+    """Conditions from the second cycle on, of cycles that people decide, and where people probed."""
     limits = len(settings.GATE) - len(later)
     assert shown.count(" met ") == limits + 2  # finite tensors; the live policy
     assert "above the limit met 0.7 0.62 – 0.78 &gt; 0.5" in shown
     whiskers = page.content.decode().count('class="whisker"')
     assert whiskers == 9 * 3  # win rate, the judge, violations, first sentences, beyond the cut, four tails
-    assert page.content.decode().count('class="interval holds"') == limits
+    assert page.content.decode().count('class="interval holds"') == limits + len(probing.NUMBERS)
 
 
 def test_the_judge_is_named_with_its_accuracy_or_that_nobody_measured_it(done, sign_in):

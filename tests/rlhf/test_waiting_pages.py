@@ -10,11 +10,11 @@ from django.contrib.auth.models import Group
 from django.urls import reverse
 
 from accounts import takeout
-from feedback.judgements import task_queue
 from feedback.models import SimulatedAnnotator
 from rlhf.models import Evaluation, Run
 from rlhf.runs import cycle
 from rlhf.runs.supervisor import Supervisor
+from tests.feedback.ranking_tasks import take_task
 from tests.rlhf import feedback_rows
 from tests.rlhf.waiting_cycles import answer, evaluated
 
@@ -78,7 +78,7 @@ def test_no_other_page_shows_the_texts_before_all_is_decided(waiting, client, ro
         page = client.get(address)
         assert page.status_code == 200
         assert not re.search("(after|before)-reply", text(page)), address
-    task_queue.next_task(person)
+    take_task(person)
     assert not re.search("(after|before)-reply", exported(person))
 
 

@@ -9,6 +9,7 @@ from feedback.models import Prompt, RankingTask
 from rlhf.models import Evaluation, Run
 from rlhf.runs import cycle
 from rlhf.runs.comparing import PAIRS
+from tests.feedback.ranking_tasks import take_task
 from tests.rlhf.policy_directories import write_policy
 
 REPORT = {
@@ -76,7 +77,7 @@ def judgement(task: RankingTask, prefers: str = "after") -> Judgement:
 
 def answer(person, prefers: str = "after"):
     """The ranking of the next blind pair that the queue gives this person; None where it gives none."""
-    task = task_queue.next_task(person)
+    task = take_task(person)
     if task is None or not hasattr(task, "blind_pair"):
         return None
     return task_queue.submit(task.pk, person, judgement(task, prefers))

@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 
 from config.simulated_site.collusion import off_the_question
+from feedback import shares
 from feedback.preferences import (
     FINISHED,
     Preference,
@@ -22,7 +23,6 @@ from feedback.preferences import (
     repetition,
     words_of,
 )
-from rlhf.snapshots import shares
 from tests.sabotage.record import Record
 
 NOISE, STEPS, RATE, DECAY = 0.1, 300, 0.5, 1e-3

@@ -78,10 +78,19 @@ class Filling:
     def fill(self, base: Path) -> None:
         run("fetch_model", str(base))
         self.base = rows("chat.Policy").get(is_live=True)
+        if exists("accounts.Consent"):
+            self.agree()
         self.talk()
         self.judge()
         self.choose_between_two()
         self.moderate()
+        if exists("feedback.ProjectMember"):
+            self.work_on_projects()
+            self.trust_annotators()
+            self.import_judgements()
+            self.moderate_at_volume()
+        if exists("feedback.Probe"):
+            self.ask_and_probe()
         self.look_inside()
         self.use_keys()
         run("run_cycle", *(word for setting in SHORT for word in ("--set", setting)))
@@ -90,6 +99,8 @@ class Filling:
         if exists("rlhf.Canary"):
             self.try_on_a_share(live)
         self.fine_tune()
+        if exists("feedback.AgreementFigure"):
+            self.store_agreement()
 
     def try_on_a_share(self, live: Any) -> None:
         """The policy before, as if the gate had passed it against the one that is live."""
@@ -102,6 +113,14 @@ class Filling:
         until = self.now + timedelta(days=14)
         rows("rlhf.Canary").create(policy=self.base, decision=decision, percent=10, limits=limits, until=until)
         rows("chat.ShareOfChats").create(policy=self.base, percent=10, pairs_percent=25, salt="0" * 16)
+
+    def agree(self) -> None:
+        """To the words that an admin wrote, about which everybody was asked anew."""
+        rows("accounts.ConsentText").create(
+            number=2, text_en="Others read it.", text_ko="다른 사람이 읽습니다.", created_by=self.admin
+        )
+        rows("accounts.Consent").create(person=self.chatter, version=2)
+        rows("accounts.AuditCheck").create(at=self.now, sequence=0, signature="0" * 64)
 
     # --- talking --------------------------------------------------------------------------------------------
 
@@ -182,6 +201,8 @@ class Filling:
         self.rank(self.prompt_of_conversation(), 1)
         waiting = rows("feedback.RankingTask").create(prompt=prompt(201, "train"), policy=self.base)
         rows("feedback.Skip").create(task=waiting, annotator=self.annotator, reason="unclear")
+        if exists("feedback.Assignment"):
+            rows("feedback.Assignment").create(task=waiting, annotator=self.robot, lease_until=timezone.now())
         rows("feedback.Thumb").create(
             message=self.reply.message, person=self.chatter, is_up=True, reasons=["clear"], comment="고마워요"
         )
@@ -259,6 +280,97 @@ class Filling:
         rows("feedback.Report").create(
             message=self.reply.message, reporter=self.chatter, rule_version=self.rule_version, comment="Is it so?"
         )
+
+    def work_on_projects(self) -> None:
+        """A project with a member who came by a link, guidelines of its own, and a choice between two policies."""
+        project = rows("feedback.Project").create(key="birds", title="새", overlap=3, created_by=self.admin)
+        rows("feedback.ProjectPrompt").create(project=project, prompt=prompt(300, "train"), tags=["birds"])
+        link = rows("feedback.ProjectInvitation").create(
+            project=project, expires_at=self.now, max_uses=40, uses=1, created_by=self.admin
+        )
+        rows("feedback.ProjectMember").create(
+            project=project, person=self.annotator, languages=["ko"], invitation=link
+        )
+        rows("feedback.ProjectChoice").create(person=self.annotator, project=project)
+        rows("feedback.Guidelines").create(
+            number=rows("feedback.Guidelines").count() + 2,
+            project=project,
+            text_en="*Read* all.",
+            text_ko="다 읽어요.",
+        )
+        rows("feedback.JudgingChoices").create(annotator=self.annotator, left_out_rules=[RULE], harmful_a_day=5)
+        rows("feedback.Vote").create(
+            comparison=rows("feedback.Comparison").get(),
+            left=self.base,
+            right=self.base,
+            score=1,
+            language="en",
+            length=0.1,
+            lists=0,
+            headings=0,
+            bold=0,
+            at=self.now,
+        )
+
+    def trust_annotators(self) -> None:
+        ranking = rows("feedback.Ranking").filter(annotator=self.annotator).first()
+        rows("feedback.GoldAnswer").create(task=ranking.task, ranks=ranking.ranks, flags={RULE: []})
+        rows("feedback.AnnotatorTrust").create(person=self.annotator, weight=0.5, reason="accuracy")
+        rows("feedback.TrustFinding").create(
+            person=self.annotator,
+            kind="speed",
+            figure=0.5,
+            threshold=0.1,
+            count=30,
+            state="cleared",
+            decided_by=self.admin,
+            decided_at=self.now,
+            reason="그냥 빨라요.",
+        )
+
+    def ask_and_probe(self) -> None:
+        """An answer to a project's question, a probe that nobody has taken, a webhook, and a lesson."""
+        project = rows("feedback.Project").create(key="rated", question="rate", attributes=["truth"])
+        task = rows("feedback.RankingTask").create(prompt=prompt(301, "train"), project=project, state="done")
+        said = rows("feedback.Completion").create(task=task, index=0, text="It is", finish_reason="stop")
+        rows("feedback.TaskAnswer").create(
+            task=task, annotator=self.annotator, said={"ratings": {str(said.pk): {"truth": 6}}}, shown_order=[said.pk]
+        )
+        rows("feedback.Probe").create(policy=self.base, rule=self.rule_version.rule, created_by=self.admin)
+        hook = rows("feedback.Webhook").create(
+            name="Watcher", url="https://example.org/hook", secret="", is_on=False, created_by=self.admin
+        )
+        rows("feedback.WebhookDelivery").create(webhook=hook, key="0", event="thumb", body="{}", state="failed")
+        rows("lecture.Lesson").create(owner=self.admin, source="/nowhere/text.txt", title="새")
+
+    def store_agreement(self) -> None:
+        """After the training, which computes it anew: nobody here judged what another judged."""
+        project = rows("feedback.Project").get(key="birds")
+        rows("feedback.AgreementFigure").create(project=project, people=3, units=12, alpha=0.4, low=0.2, high=0.6)
+
+    def import_judgements(self) -> None:
+        elsewhere = rows("accounts.User").create_user("imported-1")
+        rows("feedback.ImportedAnnotator").create(user=elsewhere, source="hh-rlhf", key="0" * 16)
+        imported = rows("feedback.Import").create(
+            format="hh-rlhf",
+            name="pairs.jsonl",
+            sha256="0" * 64,
+            project=rows("feedback.Project").get(key="birds"),
+            lines_done=1,
+            thumbs=1,
+            left_out=[[2, "empty", ""]],
+            created_by=self.admin,
+        )
+        rows("feedback.CompletionThumb").create(
+            completion=rows("feedback.Completion").first(), annotator=elsewhere, is_up=True, imported=imported
+        )
+
+    def moderate_at_volume(self) -> None:
+        message = self.reply.message
+        rows("feedback.Claim").create(message=message, moderator=self.admin, until=self.now)
+        rows("feedback.ModeratorNote").create(account=self.chatter, author=self.admin, text="처음이에요.")
+        rows("feedback.GivenWarning").create(person=self.chatter, given_by=self.admin, text="Be kind.")
+        rows("feedback.Review").create(account=self.chatter, outcome="fine", moderator=self.admin)
 
     # --- looking inside, programs, own models -----------------------------------------------------------------
 

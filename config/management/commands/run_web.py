@@ -7,6 +7,7 @@ from django.core.management import CommandParser
 
 from base.commands import ChamsaeCommand
 from config import roles
+from config.exposure import DemoExposed, check_address
 from config.processes import PortInUse, claim_port
 
 
@@ -18,7 +19,7 @@ class Command(ChamsaeCommand):
         manage.py run_web --host 0.0.0.0 --port 9000
         manage.py run_web --server daphne
     """
-    failures = (PortInUse,)
+    failures = (PortInUse, DemoExposed)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen at")
@@ -28,5 +29,7 @@ class Command(ChamsaeCommand):
         )
 
     def handle(self, *args: Any, host: str, port: int, server: str, **options: Any) -> None:
+        if settings.DEMO:
+            check_address(host)
         claim_port(host, port)
         roles.become(roles.web(host, port, server))

@@ -17,6 +17,7 @@ from config import throwaway
 from config.simulated_site import report
 from config.simulated_site.demands import demands
 from config.simulated_site.people import Population
+from config.simulated_site.people_live_here import PeopleLiveHere
 from config.simulated_site.rounds import OtherSimulation, Rules, SimulatedSite
 from feedback import seed
 from feedback.models import Ranking
@@ -25,13 +26,6 @@ from feedback.simulated.collecting import CollectionStopped
 from rlhf.commands import RlhfCommand
 from rlhf.labels import ALGORITHMS
 from rlhf.runs import fetching
-
-
-class PeopleLiveHere(Exception):
-    code = "people_live_here"
-
-    def __str__(self) -> str:
-        return "people have talked or judged in this home: a simulation would train their model; omit --here"
 
 
 class Command(RlhfCommand):

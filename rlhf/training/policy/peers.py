@@ -1,40 +1,27 @@
 """TRL's RLOO and GRPO trainers as ways to train a policy, on the very reward of our PPO and with its KL stop."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rlhf.training.artefacts.resume import Checkpointer
-from rlhf.training.hyperparameters import require
 from rlhf.training.model.adapter import Adapter
 from rlhf.training.model.decoder import Decoder
-from rlhf.training.policy import publishing, score_scale, trl_runs
-from rlhf.training.policy.config import TRL_NAMES, RewardedConfig
+from rlhf.training.policy import by_tinker, publishing, score_scale, served_peers, trl_runs
+from rlhf.training.policy.config import TRL_NAMES
 from rlhf.training.policy.inputs import PolicyInputs
 from rlhf.training.policy.kl import KlStop
+from rlhf.training.policy.peers_config import PeerConfig
+from rlhf.training.policy.served_peers import ServedRollouts
 from rlhf.training.ppo.brake import KlBrake
+from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.reward import model as reward_model
 from rlhf.training.reward.functions import ChamsaeReward
+from rlhf.training.rollouts import server_sampler
+from rlhf.training.rollouts.server_sampler import ServerSampler
+from rlhf.training.rollouts.source import RolloutSampling
 from rlhf.training.run import RunDirectory
 from rlhf.training.snapshot.files import PromptRow, thaw
-
-
-@dataclass(frozen=True)
-class PeerConfig(RewardedConfig):
-    """Beside the reward and the KL stop, which are PPO's, TRL's names."""
-
-    steps: int = 24
-    prompts_per_step: int = 4
-    num_generations: int = 4
-    learning_rate: float = 3e-4
-    beta: float = 0.05  # weight of the KL in the reward (RLOO) or in the loss (GRPO)
-    save_steps: int = 10
-
-    def validate(self) -> None:
-        super().validate()
-        self._at_least(1, "steps", "prompts_per_step", "save_steps")
-        self._at_least(2, "num_generations")
-        require(self.beta > 0, "beta", self.beta, "must be above 0: without it TRL does not measure the KL")
 
 
 class KlLog:
@@ -66,6 +53,8 @@ class KlLog:
 
 
 def run(directory: RunDirectory) -> dict[str, Any]:
+    if by_tinker.KEY in directory.config:
+        return by_tinker.run(directory)
     trl_runs.require_whole_weights(directory.placement)
     algorithm, asked = str(directory["algorithm"]), PeerConfig.read(directory.hyperparameters)
     inputs = PolicyInputs.read(directory, asked.max_prompt_tokens)
@@ -86,21 +75,49 @@ def run(directory: RunDirectory) -> dict[str, Any]:
     )
     reward.scale = begun.scale
     log = KlLog(config.stop_after(begun.start_kl or None), begun.start_kl)
-    callback = trl_runs.reporting_callback(directory, config.steps, log.add)
-    trainer = _trainer(algorithm, config, inputs, reward, prompts, directory, transformer, callback)
-    trl_runs.begin_at(trainer.model, start, config.reference)
-    log.replay(trl_runs.history(directory.checkpoint))
-    steps = trl_runs.train(trainer, directory)
-    facts = {
+    with server_sampler.of_run(directory, transformer, batch_rows=PpoConfig.sample_rows) as source:
+        served = _served(source, config, directory, transformer)
+        callback = trl_runs.reporting_callback(directory, config.steps, _reporter(log, served))
+        trainer = _trainer(algorithm, config, inputs, reward, prompts, directory, transformer, callback, served)
+        trl_runs.begin_at(trainer.model, start, config.reference)
+        log.replay(trl_runs.history(directory.checkpoint))
+        steps = trl_runs.train(trainer, directory)
+    facts: dict[str, Any] = {
         "algorithm": algorithm,
         "kl_nats": log.kl_nats,
         "steps": steps,
         "episodes": steps * config.prompts_per_step * config.num_generations,
         "stopped_by": callback.stopped_by,
     }
+    if source is not None:
+        facts["rollout_servers"] = len(source.config.urls)
     adapter = trl_runs.adapter_of(trainer.model, transformer, config)
     facts |= _distances(directory, inputs, transformer, adapter, start, config) | inputs.start_facts(asked)
     return publishing.publish(directory, inputs, adapter, facts, asdict(config))
+
+
+def _served(
+    source: ServerSampler | None, config: PeerConfig, directory: RunDirectory, transformer: Decoder
+) -> ServedRollouts | None:
+    """None where TRL samples in this process."""
+    if source is None:
+        return None
+    return ServedRollouts(
+        source,
+        RolloutSampling(config.num_generations, config.max_tokens, config.temperature),
+        config.importance_sampling_cap,
+        directory.seed,
+        directory.stop_if_asked,
+        lambda trained: trl_runs.adapter_of(trained, transformer, config),
+    )
+
+
+def _reporter(log: KlLog, served: ServedRollouts | None) -> Callable[[int, dict[str, float]], bool]:
+    def add(step: int, values: dict[str, float]) -> bool:
+        values |= {} if served is None else served.metrics
+        return log.add(step, values)
+
+    return add
 
 
 def _distances(
@@ -136,6 +153,7 @@ def _trainer(
     directory: RunDirectory,
     transformer: Decoder,
     callback: Any,
+    served: ServedRollouts | None,
 ) -> Any:
     import trl
     from datasets import Dataset
@@ -146,7 +164,7 @@ def _trainer(
     }[algorithm]
     rows = config.prompts_per_step * config.num_generations
     arguments = settings(
-        **trl_runs.arguments(directory, config, rows=rows, save_steps=config.save_steps),
+        **trl_runs.arguments(directory, config, rows=rows, save_steps=config.save_steps if served is None else 1),
         max_steps=config.steps,
         num_generations=config.num_generations,
         temperature=config.temperature,
@@ -155,7 +173,7 @@ def _trainer(
         **{theirs: getattr(config, ours) for theirs, ours in TRL_NAMES.items()},
     )
     trl_runs.require_device(directory.placement, arguments)
-    return kind(
+    trainer = (kind if served is None else served_peers.kind_of(algorithm, kind))(
         model=trl_runs.model(inputs.base, directory.placement),
         reward_funcs=[reward],
         args=arguments,
@@ -164,3 +182,6 @@ def _trainer(
         callbacks=[callback],
         peft_config=trl_runs.lora(config, transformer),
     )
+    if served is not None:
+        trainer.begin(served)
+    return trainer

@@ -26,6 +26,10 @@ HOW: dict[str, tuple[str, tuple[str, ...]]] = {
     "kto": ("on replies that {by} found good or bad (TRL's KTO), without a reward model", TRL),
 }
 """How each way learns, for the card's sentence, and the tags of the libraries that it used."""
+BY_TINKER = {
+    "rloo": ("by a Tinker server (RLOO) against a reward model trained on judgements of {by}", OURS),
+    "grpo": ("by a Tinker server (GRPO) against a reward model trained on judgements of {by}", OURS),
+}
 FILES = (
     "The LoRA adapter over `{base}` is in `adapter/`, in PEFT's form. The weights are the base's with the adapter "
     "merged in fp32, rounded once to bf16; the GGUF file is made from the merge before it is rounded."
@@ -64,7 +68,7 @@ def _judge(folder: Path) -> dict[str, Any]:
 
 def _provenance(directory: RunDirectory, inputs: PolicyInputs, facts: Mapping[str, Any]) -> Provenance:
     algorithm = str(facts["algorithm"])
-    how, libraries = HOW[algorithm]
+    how, libraries = BY_TINKER[algorithm] if "trained_by" in facts else HOW[algorithm]
     simulated = inputs.snapshot.simulated
     by = "simulated annotators" if simulated else "the people who use the site"
     used = {

@@ -130,7 +130,7 @@ def _rule_breakers(snapshot: SnapshotFiles) -> list[PlainReply]:
 def _thumb_votes(snapshot: SnapshotFiles, tokenizer: ChatTokenizer, max_prompt_tokens: int) -> Votes:
     """A thumb's line does not say how the reply ended: it counts as finished."""
     path = snapshot.directory / THUMBS
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text().strip("\n").split("\n") if path.exists() else []  # a text may hold other ends of lines
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)

@@ -22,7 +22,7 @@ from rlhf.training.ppo.shaping import GroupScorer, Scorer, ScoreScale, ShapedRew
 from rlhf.training.ppo.state import PpoState
 from rlhf.training.ppo.update import Experience, require_finite, update_policy
 from rlhf.training.ppo.value import context_of, explained_variance
-from rlhf.training.rollouts.mismatch import Mismatch, importance_weights
+from rlhf.training.rollouts.mismatch import Mismatch, importance_weights, weight_metrics
 from rlhf.training.rollouts.source import OwnSampler, RolloutSampling, RolloutSource
 
 
@@ -293,7 +293,7 @@ class PpoLoop:
         weights = importance_weights(scored.policy.log_probs, scored.sampled, config.importance_sampling_cap)
         experience = Experience(scored.rollout, scored.policy, whiten(advantages, mask), weights, mask)
         metrics = _objective_metrics(scored, shaped, state.beta) | {"lr": state.begin_update()}
-        metrics |= scored.mismatch.metrics() | _weight_metrics(weights[mask], config.importance_sampling_cap)
+        metrics |= scored.mismatch.metrics() | weight_metrics(weights[mask], config.importance_sampling_cap)
         metrics |= _disagreement(self.scorer, len(scored.rollout))
         update = update_policy(
             self.transformer, state.adapter, state.optimizer, experience, epochs, config,
@@ -325,11 +325,6 @@ def _seconds(clock: Sequence[float]) -> dict[str, float]:
     names = ("seconds/rollout", "seconds/scoring", "seconds/update")
     parts = {name: end - start for name, start, end in zip(names, clock, clock[1:], strict=False)}
     return parts | {"seconds": clock[-1] - clock[0]}
-
-
-def _weight_metrics(weights: Tensor, cap: float) -> dict[str, float]:
-    """Of the importance weights of all tokens: their mean, and the share that was truncated."""
-    return {"sampler/weight": float(weights.mean()), "sampler/capped": float((weights >= cap).float().mean())}
 
 
 def _by_rows(rollout: Rollout, judge: Callable[[Rollout], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:

@@ -107,9 +107,10 @@ def _gather(
     transformer: Decoder,
     config: JudgeConfig,
 ) -> Material:
+    """Without what people elsewhere judged: a judge is held against the people of this site."""
     splits = list(directory["splits"])
-    rankings = [one for one in snapshot.rankings if one.split in splits]
-    violations = [one for one in snapshot.violations if one.split in splits]
+    rankings = [one for one in snapshot.rankings if one.split in splits and not one.imported]
+    violations = [one for one in snapshot.violations if one.split in splits and not one.imported]
     every = dict.fromkeys([reply for one in rankings for reply in one.replies] + [one.reply for one in violations])
     if not every:
         raise NothingToLearn("the snapshot holds no ranking and no rule label in these splits")

@@ -71,10 +71,11 @@ class PromptRequest:
         prompt = choice.get("prompt_token_ids")
         if prompt is not None and list(prompt) != list(self.prompt):
             raise BadCompletion("it completed another prompt than it was sent")
-        self._check(ids, log_probs)
+        self.check(ids, log_probs)
         return ServerCompletion(ids, log_probs)
 
-    def _check(self, ids: Sequence[int], log_probs: Sequence[float]) -> None:
+    def check(self, ids: Sequence[int], log_probs: Sequence[float]) -> None:
+        """Raises BadCompletion where this sampling could not have made it."""
         if len(ids) != len(log_probs) or not 1 <= len(ids) <= self.sampling.max_tokens:
             raise BadCompletion(f"{len(ids)} tokens with {len(log_probs)} log-probs")
         if not all(0 <= number < self.vocabulary for number in ids):

@@ -32,6 +32,11 @@ def importance_weights(scored: Tensor, sampled: Tensor, cap: float) -> Tensor:
     return torch.exp(scored - sampled).clamp(max=cap)
 
 
+def weight_metrics(weights: Tensor, cap: float) -> dict[str, float]:
+    """Of the importance weights of all tokens: their mean, and the share that was truncated."""
+    return {"sampler/weight": float(weights.mean()), "sampler/capped": float((weights >= cap).float().mean())}
+
+
 @dataclass(frozen=True)
 class Mismatch:
     """Of one rollout."""

@@ -57,16 +57,24 @@ class ServerSampler:
         poll: Callable[[], None],
     ) -> Rollout:
         """Raises RolloutServersAway, RolloutRefused, AnotherModelSampled."""
-        name = self._written(adapter)
-        apart = sampling.completions_per_prompt  # a server counts a prompt's seed on for each of its completions
-        requests = [self._request(prompt, sampling, seed + place * apart) for place, prompt in enumerate(prompts)]
-        path = str(PurePosixPath(self.config.seen_at) / name)
-        completions = asyncio.run(_polled(self._servers.complete(name, path, requests), poll))
-        rollout = self._with_states(prompts, completions)
-        if not self._is_examined:
-            self._examine(rollout, adapter, sampling.temperature)
-            self._is_examined = True
+        rollout = self._with_states(prompts, self._ask(prompts, adapter, sampling, seed, poll))
+        self._examine_once(rollout, adapter, sampling.temperature)
         return rollout
+
+    def complete(
+        self,
+        prompts: Sequence[Sequence[int]],
+        adapter: Adapter,
+        sampling: RolloutSampling,
+        *,
+        seed: int,
+        poll: Callable[[], None],
+    ) -> list[list[ServerCompletion]]:
+        """The same without trunk states, for somebody who scores by another pass. Raises as `roll_out`."""
+        completions = self._ask(prompts, adapter, sampling, seed, poll)
+        if not self._is_examined:
+            self._examine_once(self._with_states(prompts, completions), adapter, sampling.temperature)
+        return completions
 
     def judge(self, mismatch: Mismatch) -> None:
         """Raises AnotherModelSampled."""
@@ -76,6 +84,20 @@ class ServerSampler:
         """Takes this run's adapters off the servers and away; they could no longer be told from a dead run's."""
         asyncio.run(self._servers.take_off())
         shutil.rmtree(self.config.folder, ignore_errors=True)
+
+    def _ask(
+        self,
+        prompts: Sequence[Sequence[int]],
+        adapter: Adapter,
+        sampling: RolloutSampling,
+        seed: int,
+        poll: Callable[[], None],
+    ) -> list[list[ServerCompletion]]:
+        name = self._written(adapter)
+        apart = sampling.completions_per_prompt  # a server counts a prompt's seed on for each of its completions
+        requests = [self._request(prompt, sampling, seed + place * apart) for place, prompt in enumerate(prompts)]
+        path = str(PurePosixPath(self.config.seen_at) / name)
+        return asyncio.run(_polled(self._servers.complete(name, path, requests), poll))
 
     def _written(self, adapter: Adapter) -> str:
         """The name of the adapter, whose folder stands alone then."""
@@ -103,27 +125,16 @@ class ServerSampler:
     ) -> Rollout:
         at_once = max(1, self._batch_rows // len(completions[0]))
         starts = range(0, len(prompts), at_once)
-        return join([self._part(prompts[at : at + at_once], completions[at : at + at_once]) for at in starts])
+        parts = ((prompts[at : at + at_once], completions[at : at + at_once]) for at in starts)
+        return join([rollout_of(self._transformer, asked, made) for asked, made in parts])
 
-    def _part(self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[ServerCompletion]]) -> Rollout:
-        device, ends = self._transformer.device, self._transformer.config.eos
-        rows = [(list(prompt), one) for prompt, made in zip(prompts, completions, strict=True) for one in made]
-        ids = _padded([prompt + one.ids for prompt, one in rows], PAD).to(device)
-        index = torch.arange(len(prompts), device=device).repeat_interleave(len(completions[0]))
-        lengths = torch.tensor([len(prompt) + len(one.ids) for prompt, one in rows], device=device)
-        inside = torch.arange(ids.shape[1], device=device) < lengths[:, None]
-        return Rollout(
-            ids=ids,
-            prompt_lengths=torch.tensor([len(prompt) for prompt, _ in rows], device=device),
-            lengths=lengths,
-            ended=torch.tensor([one.ids[-1] in ends for _, one in rows], device=device),
-            states=self._transformer.run_trunk(ids).masked_fill(~inside[..., None], 0.0),
-            prompt_index=index,
-            log_probs=_padded([[0.0] * len(prompt) + one.log_probs for prompt, one in rows], 0.0).to(device),
-        )
+    def _examine_once(self, rollout: Rollout, adapter: Adapter, temperature: float) -> None:
+        """Before anything is learnt from these servers. Raises AnotherModelSampled."""
+        if not self._is_examined:
+            self._examine(rollout, adapter, temperature)
+            self._is_examined = True
 
     def _examine(self, rollout: Rollout, adapter: Adapter, temperature: float) -> None:
-        """Before anything is learnt from these servers. Raises AnotherModelSampled."""
         found = self._mismatch(rollout, adapter, temperature)
         log.info("the servers are %.3g nats a token from the scorer", found.kl)
         plain = self._mismatch(rollout, adapter, 1.0) if temperature != 1 else found
@@ -173,6 +184,27 @@ def _remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
+
+
+def rollout_of(
+    transformer: Decoder, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[ServerCompletion]]
+) -> Rollout:
+    """Completions that were made elsewhere, as many of each prompt, with the trunk states made here."""
+    device, ends = transformer.device, transformer.config.eos
+    rows = [(list(prompt), one) for prompt, made in zip(prompts, completions, strict=True) for one in made]
+    ids = _padded([prompt + one.ids for prompt, one in rows], PAD).to(device)
+    index = torch.arange(len(prompts), device=device).repeat_interleave(len(completions[0]))
+    lengths = torch.tensor([len(prompt) + len(one.ids) for prompt, one in rows], device=device)
+    inside = torch.arange(ids.shape[1], device=device) < lengths[:, None]
+    return Rollout(
+        ids=ids,
+        prompt_lengths=torch.tensor([len(prompt) for prompt, _ in rows], device=device),
+        lengths=lengths,
+        ended=torch.tensor([one.ids[-1] in ends for _, one in rows], device=device),
+        states=transformer.run_trunk(ids).masked_fill(~inside[..., None], 0.0),
+        prompt_index=index,
+        log_probs=_padded([[0.0] * len(prompt) + one.log_probs for prompt, one in rows], 0.0).to(device),
+    )
 
 
 def _padded(rows: Sequence[Sequence[float]], value: float) -> Tensor:

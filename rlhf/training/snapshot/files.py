@@ -49,6 +49,8 @@ class RankingRow:
     group: str = ""
     """Equal for prompts of one conversation and for near-duplicates."""
     simulated: bool = False
+    imported: bool = False
+    """Made by people elsewhere, who qualify no judge."""
     shown: tuple[int, ...] = ()
     """Positions in `replies` in the order in which the annotator saw them; empty where that is not known."""
     margins: tuple[tuple[int, int, float], ...] = ()
@@ -93,6 +95,7 @@ class ViolationRow:
     annotator: str = ""
     group: str = ""
     simulated: bool = False
+    imported: bool = False
 
 
 @dataclass(frozen=True)
@@ -268,6 +271,7 @@ def _said_of(row: dict[str, Any], prompt: PromptMessages, split: str) -> dict[st
         "annotator": str(row.get("annotator", "")),
         "group": _group(row, prompt),
         "simulated": bool(row.get("simulated")),
+        "imported": bool(row.get("imported_from")),
     }
 
 

@@ -13,6 +13,7 @@ from rlhf.training.statistics.intervals import (
     wilson,
 )
 from rlhf.training.statistics.prediction_powered import ppi_mean
+from rlhf.training.statistics.two_shares import rise
 
 __all__ = [
     "Z95",
@@ -24,6 +25,7 @@ __all__ = [
     "correlation",
     "ppi_mean",
     "ranks_with_ties",
+    "rise",
     "wider",
     "wilson",
 ]

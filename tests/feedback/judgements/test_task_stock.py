@@ -16,7 +16,7 @@ from feedback.models import Prompt, RankingTask, Skip, TaskRefill
 from feedback.prompts import as_answered
 from feedback.tasks import stock_tasks
 from tests.feedback.conversation_rows import talk
-from tests.feedback.ranking_tasks import make_task
+from tests.feedback.ranking_tasks import make_task, take_task
 
 
 def states():
@@ -39,11 +39,11 @@ def test_the_stock_is_filled_once(seeds, policy, speech, settings):
 def test_what_is_leased_or_skipped_is_replaced(seeds, policy, speech, settings, annotator):
     settings.FEEDBACK_TASK_STOCK = 2
     stock_tasks()
-    task = task_queue.next_task(annotator)
+    task = take_task(annotator)
     assert stock_tasks() == 1
     task_queue.skip(task.pk, annotator, Skip.Reason.OTHER)
     assert stock_tasks() == 0
-    task_queue.next_task(annotator)
+    take_task(annotator)
     assert stock_tasks() == 1
 
 
@@ -63,7 +63,7 @@ def test_without_a_policy_or_engine_nothing_is_made(seeds, settings, monkeypatch
 def test_open_tasks_of_a_former_policy_are_withdrawn(seeds, policy, speech, settings, annotator):
     settings.FEEDBACK_TASK_STOCK = 2
     stock_tasks()
-    held = task_queue.next_task(annotator)
+    held = take_task(annotator)
     Policy.objects.update(is_live=False)
     Policy.objects.create(name="newer", version=2, is_live=True, is_scripted=True)
     assert stock_tasks() == 2
@@ -93,13 +93,13 @@ def test_consent_taken_back_withdraws_waiting_tasks(seeds, policy, speech, setti
     settings.FEEDBACK_TASK_STOCK = 1
     asked = talk(person("carl"), "May I?", "Yes.")[0]
     stock_tasks()
-    assert task_queue.next_task(annotator).prompt.message == asked
+    assert take_task(annotator).prompt.message == asked
     asked.conversation.may_train = False
     asked.conversation.save()
-    assert task_queue.next_task(annotator) is None
+    assert take_task(annotator) is None
     stock_tasks()
     assert states() == ["open", "withdrawn"]
-    assert task_queue.next_task(person("bob", Role.ANNOTATOR)).prompt.source == "seed"
+    assert take_task(person("bob", Role.ANNOTATOR)).prompt.source == "seed"
 
 
 def test_only_languages_of_the_site_are_asked(seeds, policy, settings):
@@ -355,4 +355,4 @@ def test_nobody_s_conversations_fill_more_than_half_of_the_stock(seeds, policy, 
     talk(annotator, *[text for k in range(6) for text in (f"Question {k}?", "Yes.")])
     assert stock_tasks() == 4
     assert RankingTask.objects.filter(prompt__source="conversation").count() == 2
-    assert task_queue.next_task(annotator).prompt.source == "seed"
+    assert take_task(annotator).prompt.source == "seed"

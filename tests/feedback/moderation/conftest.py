@@ -7,7 +7,7 @@ from feedback.judgements.task_queue import Judgement
 from feedback.models import Rule
 from feedback.moderation import reports
 from tests.feedback.conversation_rows import talk
-from tests.feedback.ranking_tasks import make_task
+from tests.feedback.ranking_tasks import make_task, take_task
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def reply(carl, policy, seeds):
 def completion(policy, annotator, seeds):
     """A completion that an annotator flagged."""
     task = make_task(policy)
-    task_queue.next_task(annotator)
+    take_task(annotator)
     ids = list(task.completions.values_list("pk", flat=True))
     version = Rule.objects.get(key="minors").versions.first().pk
     task_queue.submit(task.pk, annotator, Judgement([(pk, 1) for pk in ids], [(ids[0], version)]))

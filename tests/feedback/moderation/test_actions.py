@@ -6,13 +6,13 @@ import pytest
 from django.utils import timezone
 
 from accounts import sockets
-from accounts.audit import broken_links
 from accounts.models import AuditEntry, User
 from accounts.roles import Role
 from feedback import trainable
-from feedback.errors import BadEnd, NotAllowed, NothingToDo, NotTheirAccount, ReasonNeeded, StaleUndo
+from feedback.errors import AimsAtReporter, BadEnd, NotAllowed, NothingToDo, NotTheirAccount, ReasonNeeded, StaleUndo
 from feedback.models import Report, Rule
-from feedback.moderation import actions, review_queue
+from feedback.moderation import actions, consequences, reported_texts, reports
+from tests.accounts.audit_faults import faults
 
 
 @pytest.fixture
@@ -50,13 +50,13 @@ def test_a_verb_changes_logs_and_is_undone(request, kind, verb, moderator):
     assert state(text) != before
     assert state(text)[1] == [FORWARD[verb][1]]
     assert (entry.verb, entry.actor, entry.reason) == (FORWARD[verb][0], moderator, "because")
-    assert entry.target == review_queue.label(text)
+    assert entry.target == reported_texts.label(text)
     undone = actions.undo(entry, moderator, "mistake")
     assert state(text) == before
     assert undone.undoes == entry
     actions.undo(undone, moderator, "no mistake")
     assert state(text)[1] == [FORWARD[verb][1]]
-    assert broken_links() == []
+    assert faults() == []
 
 
 @pytest.mark.parametrize("verb", BACK)
@@ -70,8 +70,9 @@ def test_a_verb_back_is_undone_too(reply, moderator, verb):
 
 
 def test_suspending_shuts_out_closes_sockets_and_is_undone(
-    reply, carl, moderator, closed, django_capture_on_commit_callbacks
+    reply, carl, person, moderator, closed, django_capture_on_commit_callbacks
 ):
+    Report.objects.update(reporter=person("eve"))
     with django_capture_on_commit_callbacks(execute=True):
         entry = actions.suspend(carl, moderator, "rude", until=tomorrow(), about=reply)
     carl.refresh_from_db()
@@ -135,6 +136,26 @@ def test_nobody_suspends_themselves(admin):
         actions.suspend(admin, admin, "because", until=tomorrow())
 
 
+def test_a_suspension_never_aims_at_who_reported_the_text(reply, carl, person, moderator):
+    with pytest.raises(AimsAtReporter):
+        actions.suspend(carl, moderator, "rude", until=tomorrow(), about=reply)
+    carl.refresh_from_db()
+    assert not carl.is_suspended
+    assert Report.objects.get().state == "open"
+    item = reported_texts.item(reply)
+    assert "suspend" not in {verb.name for verb in consequences.offered(item, moderator)}
+    Report.objects.update(reporter=person("eve"))
+    item = reported_texts.item(reply)
+    assert "suspend" in {verb.name for verb in consequences.offered(item, moderator)}
+
+
+def test_what_its_maker_took_back_is_not_reopened(reply, carl, moderator):
+    reports.take_back_flag(carl, reply, Report.objects.get().rule_version_id)
+    with pytest.raises(NothingToDo):
+        actions.TEXT_VERBS["reopen"](reply, moderator, "after all")
+    assert "reopen" not in {verb.name for verb in consequences.offered(reported_texts.item(reply), moderator)}
+
+
 @pytest.mark.parametrize("reason", ["", "   "])
 def test_without_a_reason_nothing_happens(reply, moderator, reason):
     with pytest.raises(ReasonNeeded):
@@ -193,7 +214,7 @@ def test_an_entry_that_cannot_be_written_takes_the_change_back(reply, moderator,
 
 @pytest.mark.parametrize("verb", ["hide", "keep_out"])
 def test_what_is_hidden_or_kept_out_does_not_train_until_undone(completion, moderator, verb):
-    assert review_queue.effect_on_training(completion) == {"rankings": 1, "flags": 1}
+    assert reported_texts.effect_on_training(completion) == {"rankings": 1, "flags": 1}
     entry = actions.TEXT_VERBS[verb](completion, moderator, "because")
     assert (trainable.rankings().count(), trainable.violations().count()) == (0, 3)
     actions.undo(entry, moderator, "mistake")

@@ -43,7 +43,7 @@ def test_a_named_rule_is_a_flag_and_a_report_until_it_is_taken_back(client, fres
     answer = client.post(f"/messages/{fresh_reply.pk}/flags/{flag.rule_version_id}/take-back/", headers=JSON)
     assert answer.json() == {"ok": True}
     assert not Violation.objects.exists()
-    assert Report.objects.get().state == Report.State.DISMISSED
+    assert Report.objects.get().state == Report.State.WITHDRAWN
 
 
 def test_the_same_flag_twice_is_one(client, fresh_reply, seeds):

@@ -15,7 +15,7 @@ from rlhf.models import Metric, Run
 from rlhf.training.evaluation.stage import EvaluationConfig
 from rlhf.training.policy.best_of_n import BestOfNConfig
 from rlhf.training.policy.dpo import DpoConfig
-from rlhf.training.policy.peers import PeerConfig
+from rlhf.training.policy.peers_config import PeerConfig
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.reward.fit import RewardModelConfig
 from tests.rlhf import feedback_rows

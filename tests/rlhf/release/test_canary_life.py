@@ -6,13 +6,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from accounts.audit import broken_links
 from chat import policies
 from chat.models import Conversation, Policy, ShareOfChats
 from rlhf import fsck
 from rlhf.errors import CannotBeginCanary
 from rlhf.models import Canary, Decision, Promotion, Run
 from rlhf.release import canary, canary_rows, promotion
+from tests.accounts.audit_faults import faults
 from tests.rlhf import canaries
 
 pytestmark = pytest.mark.django_db
@@ -120,7 +120,7 @@ def test_in_any_order_it_keeps_its_promises(base_policy, admin, settings):
     settings.RLHF_KEEP_VERSIONS = 500
     Life.base, Life.admin, Life.folder = base_policy, admin, settings.MODELS_DIR
     run_state_machine_as_test(Life, settings=FEW)
-    assert broken_links() == []
+    assert faults() == []
 
 
 FEW = settings(

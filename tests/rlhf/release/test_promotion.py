@@ -8,13 +8,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from accounts.audit import broken_links
 from accounts.models import AuditEntry
 from chat import policies
 from chat.models import Assistant, Policy
 from rlhf.errors import AdminRequired, CannotPromote, NothingToRollBackTo, ReasonMissing
 from rlhf.models import Decision, Evaluation, Promotion, Run
 from rlhf.release import promotion
+from tests.accounts.audit_faults import faults
 from tests.rlhf import feedback_rows
 from tests.rlhf.policy_directories import write_policy
 
@@ -176,7 +176,7 @@ def test_of_promotions_at_once_exactly_one_is_live(base_policy, settings):
     won = [name for name in outcomes if name]
     assert len(outcomes) == 6
     assert won == [policies.live().name]
-    assert broken_links() == []
+    assert faults() == []
     connection.close()
 
 
@@ -238,7 +238,7 @@ def test_any_order_of_changes_keeps_one_live(base_policy, admin, settings):
     settings.RLHF_KEEP_VERSIONS = 50
     Promotions.base, Promotions.admin, Promotions.folder = base_policy, admin, settings.MODELS_DIR
     run_state_machine_as_test(Promotions, settings=FEW)
-    assert broken_links() == []
+    assert faults() == []
 
 
 FEW = settings(

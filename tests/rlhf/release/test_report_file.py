@@ -17,6 +17,7 @@ from feedback.judgements.blind_pairs import Answer
 from feedback.models import ComparisonRound
 from rlhf.models import Evaluation, Run
 from rlhf.release import bounds, decision, people_figures, recompute, report_file
+from rlhf.release.checks import probing
 from rlhf.release.stored_rows import stored_rows
 from rlhf.training.evaluation import stage as evaluate
 from rlhf.training.evaluation import violation_estimate as estimate
@@ -147,8 +148,9 @@ def test_it_holds_conditions_thresholds_and_versions(reader, evaluation, tmp_pat
     held = {condition["code"]: condition["holds"] for condition in report["decision"]["conditions"]}
     of_the_judge = {"judge_accuracy", "judge_comparisons", "judge_people"}
     assert of_the_judge <= set(held) or report["judge"]["kind"] == "gold"
-    assert len(set(held) - of_the_judge) == (20 if report["figures"]["anchor_is_start"] else 26)
+    assert len(set(held) - of_the_judge) == (24 if report["figures"]["anchor_is_start"] else 30)
     assert set(held.values()) == {True, False}
+    assert all(held[code] for code in probing.NUMBERS)  # none was judged, which is told and not counted
     assert report["evaluation"]["policy"]["manifest_sha256"] == policies.live().manifest_sha256
     assert report["versions"]["replies_sha256"] == evaluation.report["replies"]["sha256"]
     assert report["versions"]["torch"] == torch.__version__

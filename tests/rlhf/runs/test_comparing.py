@@ -15,7 +15,7 @@ from chat import policies
 from chat.models import Policy
 from feedback import trainable
 from feedback.errors import TaskError
-from feedback.judgements import blind_pairs, task_queue, task_stock
+from feedback.judgements import blind_pairs, corrections, task_queue, task_stock
 from feedback.models import BlindPair, ComparisonRound, Ranking, RankingTask
 from rlhf import fsck, tasks
 from rlhf.errors import ComparisonsNeeded, CycleUnderWay, CycleWaits, JudgeNotApplicable
@@ -23,7 +23,7 @@ from rlhf.models import Decision, Evaluation, Promotion, Run
 from rlhf.release import promotion
 from rlhf.runs import comparing, cycle, leases
 from rlhf.runs.supervisor import Supervisor
-from tests.feedback.ranking_tasks import make_task
+from tests.feedback.ranking_tasks import make_task, take_task
 from tests.people import make_person
 from tests.rlhf import feedback_rows
 from tests.rlhf.command_calls import call
@@ -85,7 +85,7 @@ def test_pairs_come_before_older_tasks_and_are_no_stock(judged, people, settings
     make_task(base_policy, "What is older than a pair?", replies=2)
     driven(evaluated(settings, comparisons=4))
     assert task_stock.ready(base_policy) == 1
-    given = [task_queue.next_task(person) for person in people]
+    given = [take_task(person) for person in people]
     assert all(hasattr(task, "blind_pair") for task in given)
     assert len({task.pk for task in given}) == 3
 
@@ -94,7 +94,7 @@ def test_one_person_judges_a_pair_once_and_withdrawing_offers_it_to_others(waiti
     bo, cy, _ = people
     made = answer(bo)
     assert answer(bo).task_id != made.task_id
-    task_queue.withdraw(made.pk, bo)
+    corrections.withdraw(made.pk, bo)
     state = blind_pairs.state_of(waiting.comparison_round)
     assert (state.answered, state.pending) == (1, 3)
     mine = [answer(bo) for _ in range(4)]
@@ -242,7 +242,7 @@ def test_a_cancel_that_comes_while_people_are_being_asked_ends_the_round(judged,
 
 
 def test_an_answer_under_way_at_the_end_is_kept_but_no_longer_counts(waiting, people):
-    task = task_queue.next_task(people[0])
+    task = take_task(people[0])
     comparing.decide_now(waiting, actor=None)
     go_on()
     assert task_queue.submit(task.pk, people[0], judgement(task)).pk
@@ -386,17 +386,17 @@ class Life(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, 2))
     def take(self, who):
-        task_queue.next_task(self.people[who])
+        take_task(self.people[who])
 
     @rule(who=st.integers(0, 2))
     def submit_what_was_taken(self, who):
-        task = RankingTask.objects.filter(leased_to=self.people[who], state="leased").first()
+        task = RankingTask.objects.filter(assignments__annotator=self.people[who]).first()
         if task is not None:
             self.acknowledged.add(task_queue.submit(task.pk, self.people[who], judgement(task)).pk)
 
     @rule(who=st.integers(0, 2))
     def skip(self, who):
-        task = task_queue.next_task(self.people[who])
+        task = take_task(self.people[who])
         if task is not None:
             task_queue.skip(task.pk, self.people[who], "other")
 
@@ -406,7 +406,7 @@ class Life(RuleBasedStateMachine):
         left = sorted(self.acknowledged - self.withdrawn)
         made = Ranking.objects.get(pk=left[number % len(left)])
         try:
-            task_queue.withdraw(made.pk, made.annotator)
+            corrections.withdraw(made.pk, made.annotator)
             self.withdrawn.add(made.pk)
         except TaskError:
             pass

@@ -92,13 +92,15 @@ def test_several_processes_do_not_train_on_what_servers_sample(place, base_polic
     accelerate('{"processes": 2, "shards_base": false}')
     with pytest.raises(RolloutsShared, match="CHAMSAE_ROLLOUT_URL"):
         requirements.refuse(Wish(base_policy))
-    requirements.refuse(Wish(base_policy, "dpo"))
+    for way in ("rloo", "grpo", "dpo"):  # which are one process whatever the file says, or sample nothing
+        requirements.refuse(Wish(base_policy, way))
 
 
-def test_a_cluster_does_not_train_on_what_servers_sample(place, base_policy, settings):
+@pytest.mark.parametrize("way", labels.BY_SERVERS)
+def test_a_cluster_does_not_train_on_what_servers_sample(place, base_policy, settings, way):
     settings.RLHF_ROLLOUT_URLS, settings.RLHF_LAUNCHER = ["http://127.0.0.1:9/v1"], "ray"
     with pytest.raises(RolloutsByRay, match="Ray cluster"):
-        requirements.refuse(Wish(base_policy))
+        requirements.refuse(Wish(base_policy, way))
     requirements.refuse(Wish(base_policy, "dpo"))
 
 
@@ -138,6 +140,8 @@ def test_over_few_bits_nobody_trains_on_what_servers_sample(place, base_policy, 
     with pytest.raises(RolloutsOfFewBits, match="CHAMSAE_TRAINING_BITS is 8"):
         requirements.refuse(Wish(base_policy))
     requirements.refuse(Wish(base_policy, "dpo"))
+    with pytest.raises(WholeWeightsNeeded):  # alone: it says the same
+        requirements.refuse(Wish(base_policy, "grpo"))
 
 
 def test_few_bits_need_their_package_and_a_way_that_keeps_the_adapter_whole(place, base_policy, monkeypatch):

@@ -49,10 +49,15 @@ def variables(run):
     return (run.path / "variables").read_text().splitlines()
 
 
-@pytest.mark.parametrize(("seen_at", "shown"), [("", "{folder}"), ("/mnt/rollouts/", "/mnt/rollouts")])
-def test_a_run_of_ppo_is_told_of_the_servers_and_no_file_has_their_key(policy_run, settings, seen_at, shown):
+@pytest.mark.parametrize(
+    ("way", "seen_at", "shown"),
+    [("ppo", "", "{folder}"), ("rloo", "", "{folder}"), ("grpo", "/mnt/rollouts/", "/mnt/rollouts")],
+)
+def test_a_run_that_samples_is_told_of_the_servers_and_no_file_has_their_key(
+    policy_run, settings, way, seen_at, shown
+):
     settings.RLHF_ROLLOUT_URLS, settings.RLHF_ROLLOUT_ADAPTERS = ["http://127.0.0.1:9/v1"], seen_at
-    run = Supervisor().run_stage(policy_run().pk)
+    run = Supervisor().run_stage(policy_run(way).pk)
     assert (run.state, run.error) == (Run.State.SUCCEEDED, "")
     folder = Path(settings.ROLLOUTS_DIR)
     assert told(run)["rollouts"] == {
@@ -70,7 +75,7 @@ def test_no_other_run_is_told_nor_has_the_key(policy_run, settings):
     settings.RLHF_ROLLOUT_URLS = []
     without = Supervisor().run_stage(policy_run().pk)
     settings.RLHF_ROLLOUT_URLS = ["http://127.0.0.1:9/v1"]
-    other_way = Supervisor().run_stage(policy_run("rloo").pk)
+    other_way = Supervisor().run_stage(policy_run("best_of_n").pk)
     for run in (without, other_way):
         assert run.state == Run.State.SUCCEEDED
         assert "rollouts" not in told(run)

@@ -4,4 +4,6 @@ import json
 
 
 def lines(snapshot, name):
-    return [json.loads(line) for line in (snapshot.path / name).read_text().splitlines()]
+    """None where the file is left out for having none."""
+    path = snapshot.path / name
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

@@ -175,13 +175,21 @@ def test_thumbs_are_lines_of_their_own_that_trl_reads_as_unpaired(choose, chatte
     made = choose("left")
     Thumb.objects.create(message=made.pair.left.message, person=chatter, is_up=False, reasons=["wrong"])
     (line,) = lines(freezing.freeze(), "unpaired.jsonl")
-    assert line == {
-        "prompt": PROMPT,
-        "completion": [{"role": "assistant", "content": "Rain and sun."}],
-        "label": False,
-        "split": made.split,
-        "weight": 1.0,
-    }
+    assert (
+        line.items()
+        >= {
+            "prompt": PROMPT,
+            "completion": [{"role": "assistant", "content": "Rain and sun."}],
+            "label": False,
+            "split": made.split,
+            "weight": 1.0,
+            "policy": "wren-1",
+            "reasons": ["wrong"],
+            "language": "en",
+            "consent": "given",
+        }.items()
+    )
+    assert "chatter" not in json.dumps(line)
     consent_withdrawn(made)
     choose("left")  # else nothing is left to learn from
     assert lines(freezing.freeze(), "unpaired.jsonl") == []

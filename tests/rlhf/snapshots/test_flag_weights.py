@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlhf.snapshots import freezing, rows, shares
+from feedback import shares
+from rlhf.snapshots import freezing, rows
 from tests.rlhf import feedback_rows
 
 

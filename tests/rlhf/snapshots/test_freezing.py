@@ -10,12 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chat.models import Conversation, Message, Reply
+from feedback import shares
 from feedback.models import Completion, Prompt, Ranking, RankingTask, Rule, Violation
 from feedback.prompts import digest
 from rlhf.errors import NotEnoughFeedback
 from rlhf.models import Snapshot
-from rlhf.snapshots import freezing, shares
+from rlhf.snapshots import freezing
 from rlhf.training.snapshot.files import SnapshotFiles
+from tests.consenting import open_conversation
 from tests.rlhf import feedback_rows
 from tests.rlhf.snapshots.snapshot_lines import lines
 
@@ -97,7 +99,8 @@ def test_what_may_not_train_is_not_in_it(ann, take_out):
 
 
 def from_conversation(owner, may_train=True):
-    conversation = Conversation.objects.create(owner=owner, may_train=may_train)
+    conversation = open_conversation(owner)
+    Conversation.objects.filter(pk=conversation.pk).update(may_train=may_train)
     said = Message.objects.create(conversation=conversation, role="user", text="What is a rainbow?")
     messages = [{"role": "user", "content": said.text}]
     prompt = Prompt.objects.create(messages=messages, sha256=digest(messages), source="conversation", message=said)
@@ -119,7 +122,7 @@ def test_consent_taken_back_takes_the_prompt_out(ann):
 
 def test_a_flagged_chat_reply_trains_unless_a_turn_above_it_is_hidden(ann):
     feedback_rows.rank(ann, 1)
-    conversation = Conversation.objects.create(owner=ann, may_train=True)
+    conversation = open_conversation(ann)
     asked = Message.objects.create(conversation=conversation, role="user", text="Do you dream?")
     said = Message.objects.create(conversation=conversation, role="assistant", text="I do.", parent=asked)
     Violation.objects.create(rule_version=feedback_rows.rule(), message=said, annotator=ann)
@@ -132,7 +135,7 @@ def test_a_flagged_chat_reply_trains_unless_a_turn_above_it_is_hidden(ann):
 
 def test_a_flagged_reply_trains_in_the_context_that_its_policy_saw(ann):
     feedback_rows.rank(ann, 1)
-    conversation = Conversation.objects.create(owner=ann, may_train=True)
+    conversation = open_conversation(ann)
     parent, messages = None, []
     for role, text in (("user", "Long ago"), ("assistant", "Yes"), ("user", "Do you dream?"), ("assistant", "I do.")):
         parent = Message.objects.create(conversation=conversation, role=role, text=text, parent=parent)

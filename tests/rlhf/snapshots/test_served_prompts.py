@@ -11,7 +11,7 @@ from base.trimming import DoesNotFit
 from chat import policies
 from chat.conversations.turns import take_turn
 from chat.errors import TooLong
-from chat.models import Conversation, Message, Reply
+from chat.models import Message, Reply
 from chat.prompts.fitting import fit
 from chat.prompts.history import prompt_for, turns_before
 from chat.prompts.rendering import Renderer
@@ -24,6 +24,7 @@ from rlhf.training.snapshot.files import SnapshotFiles, freeze, thaw
 from rlhf.training.snapshot.fitting import fit_prompts
 from rlhf.training.tokens import ChatTokenizer
 from tests.chat.policies import install
+from tests.consenting import open_conversation
 from tests.rlhf import feedback_rows
 
 PREAMBLE = [
@@ -49,7 +50,7 @@ def say(conversation, texts):
 def served(policy, texts, completion_tokens=512):
     """The prompt that the policy gets, and the reply to it as the talker records it."""
     user = User.objects.create(username=f"chatter-{Message.objects.count()}")
-    conversation = Conversation.objects.create(owner=user, may_train=True)
+    conversation = open_conversation(user)
     message = Message.objects.create(
         conversation=conversation, parent=say(conversation, texts), role="assistant", text="It is a bow."
     )
@@ -71,7 +72,7 @@ def frozen(directory, *messages):
         for message in messages
     ]
     prompts = [{"prompt": line["prompt"], "split": "train"} for line in lines]
-    freezing._write(directory, {"rankings.jsonl": lines, "prompts.jsonl": prompts, "violations.jsonl": []})
+    freezing._write(directory, {"rankings.jsonl": lines, "prompts.jsonl": prompts, "violations.jsonl": []}, {})
     return SnapshotFiles.load(directory)
 
 
@@ -150,7 +151,7 @@ def test_a_prompt_keeps_its_name_whatever_the_site_says_before_it(ann, settings)
 @pytest.mark.django_db
 def test_a_conversation_and_a_seed_prompt_are_read_after_the_same_instructions(ann, settings, policy, tmp_path):
     settings.CHAT_SYSTEM_PROMPT = SITES[0]["content"]
-    conversation = Conversation.objects.create(owner=ann, may_train=True)
+    conversation = open_conversation(ann)
     _message, reply = take_turn(conversation, "What is a rainbow, number 1?", "key", None)
     feedback_rows.rank(ann, 1)
     served = lines(freezing.freeze(), "prompts.jsonl")[0]["prompt"]

@@ -78,7 +78,7 @@ def test_a_cycle_ends_in_a_measured_policy(made: Made, tmp_path: Path) -> None:
     )
     assert 0 <= report["win_rate_low"] <= report["win_rate"] <= report["win_rate_high"] <= 1
     assert report["perplexity"] > 1
-    assert report["anchor_kl_nats"] > 0
+    assert report["anchor_kl_nats"] != 0, "an estimate from few samples, which may be below 0"
 
 
 def assert_merged(base: Path, policy: Path) -> None:

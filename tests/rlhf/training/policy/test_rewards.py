@@ -13,7 +13,7 @@ from rlhf.training.model.transformer import Transformer
 from rlhf.training.policy import score_scale
 from rlhf.training.policy.best_of_n import BestOfNConfig, best_of
 from rlhf.training.policy.config import RewardedConfig
-from rlhf.training.policy.peers import PeerConfig
+from rlhf.training.policy.peers_config import PeerConfig
 from rlhf.training.ppo.config import PpoConfig
 from rlhf.training.ppo.loop import PpoLoop, ScoredRollout
 from rlhf.training.ppo.shaping import ShapedReward

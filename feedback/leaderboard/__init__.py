@@ -1,0 +1,1 @@
+"""Ratings of policies from people's choices between their replies."""

@@ -1,0 +1,1 @@
+"""Masks what tells who wrote a text, or whom it is about, before others read it: names, addresses, numbers."""

@@ -1,0 +1,1 @@
+"""Statistics of judgements made by several people; plain arrays in and figures out, without Django."""

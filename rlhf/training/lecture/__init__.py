@@ -1,0 +1,1 @@
+"""The models of the lecture on one text: counting, word vectors, recurrent networks, Transformers, their measures."""

@@ -1,0 +1,1 @@
+"""Training by a Tinker server, against one that samples from a tiny model and learns."""
