@@ -69,7 +69,7 @@ def test_a_site_mends_itself_and_leaves_nothing_behind_even_when_killed(tmp_path
         assert all(name in greeting for name in ("chatter", "annotator", "moderator", "admin", "chamsae-demo"))
         marker = json.loads((tmp_path / "run_site.lock").read_text())["marker"]
 
-        refused = second_site(tmp_path, site.port + 1)
+        refused = second_site(tmp_path, site.port)
         assert refused.returncode == 1
         assert f"a site already runs on {tmp_path} (process {site.process.pid}, port {site.port})" in refused.stderr
 

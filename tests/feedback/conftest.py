@@ -9,6 +9,7 @@ from chat.completions.bulk import Completed
 from chat.models import Policy
 from feedback import seed
 from feedback.judgements import task_stock
+from feedback.projects import offers
 from feedback.simulated import collecting
 from tests.people import make_person
 
@@ -16,6 +17,12 @@ from tests.people import make_person
 @pytest.fixture(autouse=True)
 def empty_cache():
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_by_lot(monkeypatch):
+    """Of several tasks the first made comes first, unless a test says otherwise."""
+    monkeypatch.setattr(offers, "SHARE_BY_LOT", 0)
 
 
 @pytest.fixture

@@ -260,13 +260,16 @@ async def test_the_stream_replays_follows_and_ends_when_the_job_is_over(api, fil
     response = await streamed(job, secret)
     assert response["Content-Type"] == "text/event-stream; charset=utf-8"
     frames = aiter(response.streaming_content)
-    first = [await anext(frames) for _ in range(3)]
+    async with asyncio.timeout(60):
+        first = [await anext(frames) for _ in range(3)]
     assert [message_of(frame) for frame in first][-1] == "Fine-tune enqueued. Queue number: 0"
     waiting = asyncio.ensure_future(anext(frames))
     await asyncio.sleep(0.1)
     assert not waiting.done(), "the stream is open while the job is not over"
     await sync_to_async(drive)(no_worker)
-    rest = [await waiting, *[frame async for frame in frames]]
+    assert await sync_to_async(how_it_ended)() == (FineTune.State.SUCCEEDED, Run.State.SUCCEEDED, "")
+    async with asyncio.timeout(60):
+        rest = [await waiting, *[frame async for frame in frames]]
     assert [message_of(frame) for frame in rest[:-1]] == [
         "Fine-tune started",
         "Completed epoch 1/2",
@@ -275,6 +278,12 @@ async def test_the_stream_replays_follows_and_ends_when_the_job_is_over(api, fil
         "Fine-tune succeeded",
     ]
     assert rest[-1] == b"data: [DONE]\n\n"
+
+
+def how_it_ended():
+    """Of the only job: its state, that of its run, and the run's error."""
+    job = FineTune.objects.select_related("run").get()
+    return job.state, job.run and job.run.state, job.run and job.run.error
 
 
 async def streamed(job, secret):

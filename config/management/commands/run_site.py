@@ -77,8 +77,9 @@ class Command(ChamsaeCommand):
         )
 
     def handle(self, *args: Any, port: int, server: str, **options: Any) -> None:
-        claim_port(HOST, port)
+        # Before the port: whoever starts a site twice shall hear of the site that runs.
         with only_site_of(settings.HOME, port) as marker:
+            claim_port(HOST, port)
             self.prepare()
             self.stopping = False
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
